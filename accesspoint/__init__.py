@@ -1,0 +1,1 @@
+"""The receiver: decodes what crossed the air and finds the nearest identity."""

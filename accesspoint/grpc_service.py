@@ -1,0 +1,169 @@
+"""gRPC shells over the receiver and the gallery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import aio
+
+from accesspoint.batcher import MicroBatcher
+from accesspoint.enrolment import Candidate, Enrolment
+from accesspoint.gallery import Gallery
+from accesspoint.paging import entry_page, subject_page
+from airreid import wire
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from airreid.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+
+_IN_FLIGHT = 64
+"""Blocks of one stream that are read ahead of their answers; more waits in the transport."""
+
+
+class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
+    """Blocks in, answers out, in order."""
+
+    def __init__(self, batcher: MicroBatcher) -> None:
+        self._batcher = batcher
+
+    async def Query(  # type: ignore[override]
+        self,
+        request_iterator: AsyncIterator[uplink_pb2.QueryRequest],
+        context: aio.ServicerContext,
+    ) -> AsyncIterator[uplink_pb2.QueryResponse]:
+        pending: asyncio.Queue[asyncio.Future[uplink_pb2.QueryResponse] | None] = asyncio.Queue(
+            _IN_FLIGHT
+        )
+
+        async def read() -> None:
+            try:
+                async for request in request_iterator:
+                    await pending.put(asyncio.wrap_future(self._batcher.submit(request)))
+            finally:
+                await pending.put(None)
+
+        reader = asyncio.create_task(read())
+        try:
+            while (future := await pending.get()) is not None:
+                yield await future
+            await reader
+        finally:
+            reader.cancel()
+
+
+class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
+    """Enrolment, listing and deletion."""
+
+    def __init__(self, bundle: Bundle, gallery: Gallery, enrolment: Enrolment) -> None:
+        self._bundle = bundle
+        self._gallery = gallery
+        self._enrolment = enrolment
+
+    async def Describe(  # type: ignore[override]
+        self, request: gallery_pb2.DescribeRequest, context: aio.ServicerContext
+    ) -> gallery_pb2.DescribeResponse:
+        subjects, entries = await asyncio.to_thread(self._gallery.store.counts)
+        return gallery_pb2.DescribeResponse(
+            bundle_id=self._bundle.bundle_id,
+            bundle_name=self._bundle.manifest.name,
+            space_id=self._gallery.space_id,
+            scheme_ids=self._bundle.scheme_ids,
+            subjects=subjects,
+            entries=entries,
+        )
+
+    async def Enroll(  # type: ignore[override]
+        self, request: gallery_pb2.EnrollRequest, context: aio.ServicerContext
+    ) -> gallery_pb2.EnrollResponse:
+        return await asyncio.to_thread(self._enroll, request)
+
+    def _enroll(self, request: gallery_pb2.EnrollRequest) -> gallery_pb2.EnrollResponse:
+        dim = self._bundle.backbone.feature_dim
+        outcomes: list[int | InputError | None] = []
+        candidates = []
+        for item in request.items:
+            try:
+                candidates.append(_candidate(item, dim))
+                outcomes.append(None)
+            except InputError as error:
+                outcomes.append(error)
+        verdicts = iter(self._enrolment.enrol(candidates))
+        results = [_result(next(verdicts) if one is None else one) for one in outcomes]
+        return gallery_pb2.EnrollResponse(results=results)
+
+    async def ListSubjects(  # type: ignore[override]
+        self, request: gallery_pb2.ListSubjectsRequest, context: aio.ServicerContext
+    ) -> gallery_pb2.ListSubjectsResponse:
+        try:
+            page, token = await asyncio.to_thread(
+                subject_page, self._gallery.store, request.page_size, request.page_token
+            )
+        except InputError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return gallery_pb2.ListSubjectsResponse(
+            subjects=[gallery_pb2.Subject(id=name, entries=count) for name, count in page],
+            next_page_token=token,
+        )
+
+    async def ListEntries(  # type: ignore[override]
+        self, request: gallery_pb2.ListEntriesRequest, context: aio.ServicerContext
+    ) -> gallery_pb2.ListEntriesResponse:
+        try:
+            page, token = await asyncio.to_thread(
+                entry_page,
+                self._gallery.store,
+                request.page_size,
+                request.page_token,
+                request.subject,
+            )
+        except InputError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        response = gallery_pb2.ListEntriesResponse(next_page_token=token)
+        for entry in page:
+            created = Timestamp()
+            created.FromMicroseconds(int(entry.created_at * 1e6))
+            response.entries.add(
+                id=entry.id, subject=entry.subject, camera=entry.camera, created_at=created
+            )
+        return response
+
+    async def DeleteSubject(  # type: ignore[override]
+        self, request: gallery_pb2.DeleteSubjectRequest, context: aio.ServicerContext
+    ) -> gallery_pb2.DeleteSubjectResponse:
+        count = await asyncio.to_thread(self._gallery.delete_subject, request.id)
+        if count is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no subject {request.id!r}")
+        return gallery_pb2.DeleteSubjectResponse(entries=count or 0)
+
+    async def DeleteEntry(  # type: ignore[override]
+        self, request: gallery_pb2.DeleteEntryRequest, context: aio.ServicerContext
+    ) -> gallery_pb2.DeleteEntryResponse:
+        if request.id >= 2**63 or not await asyncio.to_thread(
+            self._gallery.delete_entry, request.id
+        ):
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no entry {request.id}")
+        return gallery_pb2.DeleteEntryResponse()
+
+
+def _candidate(item: gallery_pb2.EnrollItem, dim: int) -> Candidate:
+    match item.WhichOneof("source"):
+        case "image":
+            return Candidate(item.subject, item.camera, image=item.image)
+        case "feature":
+            values = wire.from_bytes(item.feature.values, dim, f"feature of {item.subject}")
+            return Candidate(
+                item.subject, item.camera, feature=values, space_id=item.feature.space_id
+            )
+        case _:
+            raise InputError(f"item of {item.subject!r}: give an image or a feature")
+
+
+def _result(outcome: int | InputError) -> gallery_pb2.EnrollResult:
+    if isinstance(outcome, InputError):
+        status = common_pb2.Status(code=common_pb2.CODE_INVALID, message=str(outcome))
+        return gallery_pb2.EnrollResult(status=status)
+    return gallery_pb2.EnrollResult(
+        status=common_pb2.Status(code=common_pb2.CODE_OK), entry_id=outcome
+    )

@@ -1,0 +1,98 @@
+"""One process: gRPC and HTTP over the same gallery."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from grpc import aio
+
+from accesspoint.batcher import MicroBatcher
+from accesspoint.enrolment import Enrolment
+from accesspoint.gallery import Gallery
+from accesspoint.grpc_service import GalleryService, Uplink
+from accesspoint.receiver import Receiver
+from accesspoint.rest import build_app
+from accesspoint.store import Store
+from airreid import log
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from airreid.serving import parse_address, serve, until_told_to_stop
+from airreid.v1 import gallery_pb2, gallery_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+
+
+class _Http(uvicorn.Server):
+    """uvicorn without handlers for signals of its own: the process has them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listening_socket(listen: str) -> socket.socket:
+    address = parse_address(listen)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"cannot listen on {address}: {error.strerror or error}; choose another port"
+        ) from None
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def _http(app: FastAPI, listener: socket.socket):  # type: ignore[no-untyped-def]
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    server = _Http(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threads: int) -> None:
+    """Serves until told to stop. Raises :class:`InputError` for a port or folder in use."""
+    store = Store(data_dir / "gallery.sqlite")
+    gallery = Gallery(store, bundle, threads)
+    enrolment = Enrolment(bundle, gallery, threads)
+    batcher = MicroBatcher(Receiver(bundle, gallery).answer)
+
+    def register(server: aio.Server) -> list[str]:
+        uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(batcher), server)
+        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
+            GalleryService(bundle, gallery, enrolment), server
+        )
+        return [
+            uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
+            gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
+        ]
+
+    try:
+        with _listening_socket(http) as listener:
+            http_port = listener.getsockname()[1]
+            app = build_app(bundle, gallery, enrolment)
+            async with _http(app, listener), serve(grpc_listen, register) as grpc_port:
+                subjects, entries = store.counts()
+                log.event(
+                    "ready",
+                    grpc_port=grpc_port,
+                    http_port=http_port,
+                    bundle=bundle.bundle_id,
+                    subjects=subjects,
+                    entries=entries,
+                )
+                await until_told_to_stop()
+    finally:
+        batcher.close()
+        store.close()

@@ -1,0 +1,176 @@
+"""The bundle: what training hands to the services, a folder that proves itself.
+
+``manifest.json`` names backbones and schemes and lists every file with its SHA-256.
+:func:`load_bundle` refuses a folder in which anything is missing or altered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from airreid.errors import BundleError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SchemeKind = Literal["jscc-ae", "jscc-fc"]
+GalleryMap = Literal["decoder(encoder)", "encoder"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRef(_Frozen):
+    """A file of the bundle."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    """Name inside the folder; no folders below it."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BackboneInfo(_Frozen):
+    """uint8 RGB crops (N, height, width, 3) -> features (N, feature_dim) float32.
+
+    Normalisation is inside the graph.
+    """
+
+    id: str
+    file: FileRef
+    precision: Literal["fp32", "int8"]
+    space_id: str
+    """Features of one space may meet in a gallery, features of two never."""
+    height: Annotated[int, Field(ge=16)] = 256
+    width: Annotated[int, Field(ge=16)] = 128
+    feature_dim: Annotated[int, Field(ge=1)] = 2048
+
+
+class SchemeInfo(_Frozen):
+    """One way to send a feature.
+
+    encoder: features (N, feature_dim) -> x (N, bandwidth), each row of mean power 1.
+    decoder: y (N, bandwidth) -> embeddings (N, embedding_dim); without one the
+    received vector is itself the embedding.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*-[0-9]+(-r[0-9]+)?$")]
+    kind: SchemeKind
+    space_id: str
+    bandwidth: Annotated[int, Field(ge=1, le=65536)]
+    """Real channel uses per query."""
+    embedding_dim: Annotated[int, Field(ge=1)]
+    encoder: FileRef
+    decoder: FileRef | None = None
+    gallery: GalleryMap
+    """How a gallery feature comes to the space of the decoded embeddings."""
+    snr_db_train: tuple[float, float]
+    """Range of SNR that the scheme was trained with."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> SchemeInfo:
+        if self.gallery == "decoder(encoder)" and self.decoder is None:
+            raise ValueError(f"scheme {self.id}: gallery map needs a decoder and there is none")
+        return self
+
+
+class Manifest(_Frozen):
+    """The contents of ``manifest.json``."""
+
+    format: Literal[1] = FORMAT
+    name: str
+    backbones: Annotated[tuple[BackboneInfo, ...], Field(min_length=1)]
+    """The first one is used where nothing else is asked for."""
+    schemes: Annotated[tuple[SchemeInfo, ...], Field(min_length=1)]
+    provenance: dict[str, Any]
+    """The model card: data, recipe, seed, versions, licence, measured accuracy."""
+
+
+class Bundle:
+    """A bundle on disk whose files have been checked."""
+
+    def __init__(self, path: Path, manifest: Manifest, bundle_id: str) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.bundle_id = bundle_id
+        """First 16 hex digits of the manifest's SHA-256."""
+
+    def file(self, ref: FileRef) -> Path:
+        return self.path / ref.path
+
+    @property
+    def backbone(self) -> BackboneInfo:
+        return self.manifest.backbones[0]
+
+    @property
+    def scheme_ids(self) -> list[str]:
+        return [scheme.id for scheme in self.manifest.schemes]
+
+    def scheme(self, scheme_id: str) -> SchemeInfo:
+        """Raises :class:`BundleError` naming the schemes that there are."""
+        for scheme in self.manifest.schemes:
+            if scheme.id == scheme_id:
+                return scheme
+        raise BundleError(
+            f"no scheme {scheme_id!r} in bundle {self.manifest.name}; "
+            f"it has: {', '.join(self.scheme_ids)}"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Reads a bundle and checks every file against the manifest.
+
+    Raises :class:`BundleError` for a missing folder, a manifest that does not fit,
+    and a file that is missing or altered.
+    """
+    manifest_path = path / MANIFEST
+    try:
+        raw = manifest_path.read_bytes()
+    except OSError:
+        raise BundleError(
+            f"no bundle at {path} (no {MANIFEST}); give --bundle a folder made by 'airreid train'"
+        ) from None
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{manifest_path}: {where}: {first['msg']}") from None
+    for ref in files_of(manifest):
+        file = path / ref.path
+        if not file.is_file():
+            raise BundleError(f"{file}: missing from the bundle; export or copy it again")
+        if file_sha256(file) != ref.sha256:
+            raise BundleError(f"{file}: contents differ from the manifest; copy it again")
+    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:16])
+
+
+def files_of(manifest: Manifest) -> list[FileRef]:
+    """Every file that the manifest names."""
+    refs = [backbone.file for backbone in manifest.backbones]
+    for scheme in manifest.schemes:
+        refs.append(scheme.encoder)
+        if scheme.decoder is not None:
+            refs.append(scheme.decoder)
+    return refs
+
+
+def write_manifest(path: Path, manifest: Manifest) -> Bundle:
+    """Writes ``manifest.json`` into the folder and reads the bundle back, checked."""
+    path.mkdir(parents=True, exist_ok=True)
+    text = manifest.model_dump_json(indent=2) + "\n"
+    (path / MANIFEST).write_text(text, encoding="utf-8")
+    return load_bundle(path)
+
+
+def default_bundle_path() -> Path:
+    """The demo bundle of a checkout."""
+    return Path(__file__).resolve().parent.parent / "models" / "demo"

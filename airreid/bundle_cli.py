@@ -1,0 +1,83 @@
+"""``airreid bundle``: look at a bundle, and prove that it works."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.errors import BundleError
+from airreid.inference import BackboneRunner, SchemeRunner
+
+app = typer.Typer(no_args_is_help=True, help="Model bundles.")
+Folder = Annotated[Path | None, typer.Argument(help="Bundle; the demo's if left out.")]
+
+
+@app.command()
+def show(folder: Folder = None) -> None:
+    """Print what a bundle holds and where it comes from."""
+    bundle = load_bundle(folder or default_bundle_path())
+    console = Console()
+    console.print(f"[bold]{bundle.manifest.name}[/bold]  bundle {bundle.bundle_id}  {bundle.path}")
+    backbones = Table("backbone", "precision", "input", "feature", "space", "MB")
+    for info in bundle.manifest.backbones:
+        size = bundle.file(info.file).stat().st_size / 1e6
+        shape = f"{info.height}x{info.width} uint8"
+        backbones.add_row(
+            info.id, info.precision, shape, str(info.feature_dim), info.space_id, f"{size:.1f}"
+        )
+    console.print(backbones)
+    schemes = Table("scheme", "B", "embedding", "gallery", "SNR_train dB", "MB")
+    for scheme in bundle.manifest.schemes:
+        refs = [scheme.encoder, *([scheme.decoder] if scheme.decoder else [])]
+        size = sum(bundle.file(ref).stat().st_size for ref in refs) / 1e6
+        low, high = scheme.snr_db_train
+        schemes.add_row(
+            scheme.id,
+            str(scheme.bandwidth),
+            str(scheme.embedding_dim),
+            scheme.gallery,
+            f"{low:g} to {high:g}",
+            f"{size:.1f}",
+        )
+    console.print(schemes)
+    console.print_json(json.dumps(bundle.manifest.provenance))
+
+
+@app.command()
+def verify(folder: Folder = None) -> None:
+    """Check every file against the manifest, run every graph, check power and shapes."""
+    bundle = load_bundle(folder or default_bundle_path())
+    check_graphs(bundle)
+    typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} is whole and runs")
+
+
+def check_graphs(bundle: Bundle) -> None:
+    """Runs every graph on made input. Raises :class:`BundleError` naming the first misfit."""
+    rng = np.random.default_rng(0)
+    spaces = {info.space_id: info.feature_dim for info in bundle.manifest.backbones}
+    for info in bundle.manifest.backbones:
+        crops = rng.integers(0, 256, (2, info.height, info.width, 3), dtype=np.uint8)
+        _expect(BackboneRunner(bundle, info, 1).features(crops), info.feature_dim, info.id)
+    for scheme in bundle.manifest.schemes:
+        if scheme.space_id not in spaces:
+            raise BundleError(f"scheme {scheme.id}: no backbone of space {scheme.space_id}")
+        features = rng.standard_normal((2, spaces[scheme.space_id])).astype(np.float32)
+        runner = SchemeRunner(bundle, scheme, 1)
+        symbols = runner.encode(features)
+        _expect(symbols, scheme.bandwidth, f"{scheme.id} encoder")
+        power = np.square(symbols.astype(np.float64)).mean(axis=1)
+        if np.abs(power - 1.0).max() > 1e-4:
+            raise BundleError(f"{scheme.id} encoder: block power {power.tolist()}, not 1")
+        _expect(runner.gallery(features), scheme.embedding_dim, f"{scheme.id} gallery map")
+
+
+def _expect(output: np.ndarray, dim: int, what: str) -> None:
+    if output.shape != (2, dim) or not np.isfinite(output).all():
+        raise BundleError(f"{what}: gives {output.shape}, not finite values of shape (2, {dim})")

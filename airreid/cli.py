@@ -1,0 +1,90 @@
+"""The root of the ``airreid`` command: loads a role's commands by name, when asked for.
+
+Only the module of the command that is run gets imported, so that an edge needs no
+FAISS, an access point no torch, and ``--help`` none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import typer
+
+from airreid import __version__
+from airreid.errors import AirReidError
+
+
+class _Role(NamedTuple):
+    module: str
+    """Has ``app``, a Typer application, or ``command``, a function."""
+    extra: str
+    """What to install for it, as in ``pip install airreid[extra]``."""
+    help: str
+
+
+_ROLES = {
+    "simulate": _Role("simulation.cli", "simulate", "The whole system on this machine, with a report."),
+    "edge": _Role("edge.cli", "edge", "The camera: send images over the air."),
+    "channel": _Role("channel_sim.cli", "channel", "The radio: add noise to what passes."),
+    "ap": _Role("accesspoint.cli", "accesspoint", "The access point: decode and find identities."),
+    "gallery": _Role("airreid.gallery_cli", "edge", "The people an access point knows."),
+    "bundle": _Role("airreid.bundle_cli", "edge", "Model bundles: show and verify."),
+    "train": _Role("training.cli", "training", "Train models and export bundles."),
+}
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"airreid {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True),
+) -> None:
+    """AirReID: find a person again over a radio link."""
+
+
+def _placeholder() -> None:
+    """Stands in the help for a command that is not being run."""
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The command line as far as ``arguments`` need it.
+
+    Raises :class:`AirReidError` naming the extra to install when a role is missing.
+    """
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    root = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    root.callback()(_root)
+    for name, role in _ROLES.items():
+        if name != wanted:
+            root.command(name, help=role.help)(_placeholder)
+            continue
+        try:
+            module = importlib.import_module(role.module)
+        except ModuleNotFoundError as error:
+            raise AirReidError(
+                f"'airreid {name}' needs {error.name}: pip install 'airreid[{role.extra}]'"
+            ) from None
+        if hasattr(module, "app"):
+            root.add_typer(module.app, name=name, help=role.help)
+        else:
+            root.command(name)(module.command)
+    return root
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake ends in one line and exit code 2."""
+    try:
+        build(sys.argv[1:])(prog_name="airreid")
+    except AirReidError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

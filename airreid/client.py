@@ -1,0 +1,127 @@
+"""Clients of the access point's gallery and of the channel's controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from airreid.errors import LinkError
+from airreid.v1 import (
+    channel_pb2,
+    channel_pb2_grpc,
+    common_pb2,
+    gallery_pb2,
+    gallery_pb2_grpc,
+)
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_ENROL_AT_ONCE = 16
+
+
+class _Client:
+    """A connected gRPC channel; use as a context manager."""
+
+    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
+        """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT)."""
+        self._target = target
+        self._channel = grpc.insecure_channel(
+            target,
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ],
+        )
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
+        except grpc.FutureTimeoutError:
+            self._channel.close()
+            raise LinkError(
+                f"{target}: no answer within {connect_seconds:g} s; "
+                "start the service there, or give another --to"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def _failure(self, error: grpc.RpcError) -> LinkError:
+        if isinstance(error, grpc.Call):
+            return LinkError(f"{self._target}: {error.code().name.lower()}: {error.details()}")
+        return LinkError(f"{self._target}: {error}")
+
+
+class GalleryClient(_Client):
+    """The gallery of an access point. Every method raises :class:`LinkError`."""
+
+    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
+        super().__init__(target, connect_seconds)
+        self._stub = gallery_pb2_grpc.GalleryServiceStub(self._channel)
+
+    def describe(self) -> gallery_pb2.DescribeResponse:
+        try:
+            return self._stub.Describe(gallery_pb2.DescribeRequest())
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
+
+    def enrol(
+        self, items: Iterable[gallery_pb2.EnrollItem]
+    ) -> Iterator[tuple[gallery_pb2.EnrollItem, gallery_pb2.EnrollResult]]:
+        """Enrols items a few at a time and yields each with its result."""
+        remaining = iter(items)
+        while batch := list(islice(remaining, _ENROL_AT_ONCE)):
+            try:
+                response = self._stub.Enroll(gallery_pb2.EnrollRequest(items=batch))
+            except grpc.RpcError as error:
+                raise self._failure(error) from None
+            yield from zip(batch, response.results, strict=True)
+
+    def subjects(self) -> Iterator[gallery_pb2.Subject]:
+        token = ""
+        while True:
+            request = gallery_pb2.ListSubjectsRequest(page_size=1000, page_token=token)
+            try:
+                page = self._stub.ListSubjects(request)
+            except grpc.RpcError as error:
+                raise self._failure(error) from None
+            yield from page.subjects
+            token = page.next_page_token
+            if not token:
+                return
+
+    def delete_subject(self, subject: str) -> int:
+        """Number of entries deleted with it."""
+        try:
+            return self._stub.DeleteSubject(gallery_pb2.DeleteSubjectRequest(id=subject)).entries
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
+
+
+class ChannelClient(_Client):
+    """The controls of a channel simulator. Every method raises :class:`LinkError`."""
+
+    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
+        super().__init__(target, connect_seconds)
+        self._stub = channel_pb2_grpc.ChannelControlServiceStub(self._channel)
+
+    def set_link(self, snr_db: float, seed: int, link: str = "", model: str = "awgn") -> None:
+        """Sets one link by edge id, or the default."""
+        settings = channel_pb2.LinkSettings(model=model, snr_db=snr_db, seed=seed)
+        try:
+            self._stub.SetLink(channel_pb2.SetLinkRequest(link=link, settings=settings))
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
+
+
+def ok(status: common_pb2.Status) -> bool:
+    return status.code == common_pb2.CODE_OK

@@ -1,0 +1,108 @@
+"""What every gRPC service of AirReID has: health, reflection, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from airreid import log
+from airreid.errors import InputError, LinkError
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+GRACE_SECONDS = 5.0
+OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+]
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host and a port, as ``HOST:PORT`` says them."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """``127.0.0.1:50051``, ``[::1]:0``. Raises :class:`InputError`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise InputError(f"address {text!r}: write HOST:PORT, for example 127.0.0.1:50051")
+    return Address(host.strip("[]"), int(port))
+
+
+async def ready(channel: aio.Channel, target: str, seconds: float) -> None:
+    """Waits until a channel is connected. Raises :class:`LinkError` naming ``target``."""
+    try:
+        await asyncio.wait_for(channel.channel_ready(), seconds)
+    except TimeoutError:
+        raise LinkError(
+            f"{target}: no answer within {seconds:g} s; is the service running there?"
+        ) from None
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    listen: str,
+    register: Callable[[aio.Server], list[str]],
+) -> AsyncIterator[int]:
+    """Serves gRPC on ``listen`` and yields the bound port.
+
+    ``register`` adds the services and returns their full names, which health and
+    reflection then cover. On leaving, health says NOT_SERVING, calls get
+    ``GRACE_SECONDS`` to finish, and the port is freed. Raises :class:`InputError`
+    when the address cannot be bound.
+    """
+    address = parse_address(listen)
+    server = aio.server(options=OPTIONS)
+    names = register(server)
+    checker = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
+    reflection.enable_server_reflection(
+        [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+    )
+    try:
+        port = server.add_insecure_port(str(address))
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise InputError(f"cannot listen on {address}: the port is in use or not yours; choose another")
+    await server.start()
+    for name in ["", *names]:
+        await checker.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield port
+    finally:
+        await checker.enter_graceful_shutdown()
+        await server.stop(GRACE_SECONDS)
+
+
+async def until_told_to_stop() -> None:
+    """Returns on SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    log.event("stopping")
+
+
+def describe(error: grpc.RpcError) -> str:
+    """One line for a failed call: status and details."""
+    if isinstance(error, grpc.Call | aio.AioRpcError):
+        return f"{error.code().name.lower()}: {error.details()}"
+    return str(error)

@@ -1,0 +1,1 @@
+"""The radio between edge and access point."""

@@ -1,0 +1,1 @@
+"""The camera side: image -> feature -> channel symbols -> uplink."""

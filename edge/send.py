@@ -1,0 +1,89 @@
+"""Sending image files and collecting an answer, or a reason, for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airreid.errors import InputError
+from airreid.images import load
+from airreid.v1 import common_pb2, uplink_pb2
+from edge.blocks import BlockMaker
+from edge.encoder import Encoder
+from edge.uplink import Uplink
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The outcome for one file."""
+
+    path: Path
+    response: uplink_pb2.QueryResponse | None
+    latency_ms: float
+    error: str
+    """Empty when ranked identities came back."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        out: dict[str, object] = {"image": str(self.path), "error": self.error or None}
+        if self.response is not None:
+            channel = self.response.channel if self.response.HasField("channel") else None
+            out |= {
+                "sequence": self.response.id.sequence,
+                "link": self.response.link,
+                "snr_db": channel.snr_db if channel else None,
+                "outage": self.response.outage,
+                "latency_ms": round(self.latency_ms, 3),
+                "identities": [
+                    {
+                        "identity": match.subject,
+                        "score": round(match.score, 6),
+                        "entry": match.entry_id,
+                        "camera": match.camera,
+                    }
+                    for match in self.response.identities
+                ],
+            }
+        return out
+
+
+def send_files(
+    paths: Sequence[Path],
+    encoder: Encoder,
+    uplink: Uplink,
+    scheme_id: str,
+    edge_id: str,
+    top_k: int,
+    tick: Callable[[], object] = lambda: None,
+) -> list[Sent]:
+    """Encodes and sends each file; the outcomes in the order of the files.
+
+    A file that is no image gets its error and does not stop the others. Raises
+    :class:`airreid.errors.LinkError` when the stream breaks.
+    """
+    encoder.bundle.scheme(scheme_id)
+    maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
+    outcomes: dict[int, Sent] = {}
+    position_of: dict[int, int] = {}
+
+    def blocks() -> Iterator[uplink_pb2.QueryRequest]:
+        for position, path in enumerate(paths):
+            try:
+                image = load(path)
+            except InputError as error:
+                outcomes[position] = Sent(path, None, 0.0, str(error))
+                tick()
+                continue
+            symbols = encoder.symbols(encoder.features([image]), scheme_id)[0]
+            block = maker.block(symbols, scheme_id, top_k)
+            position_of[block.id.sequence] = position
+            yield block
+
+    for answer in uplink.query(blocks()):
+        response = answer.response
+        position = position_of[response.id.sequence]
+        wrong = "" if response.status.code == common_pb2.CODE_OK else response.status.message
+        outcomes[position] = Sent(paths[position], response, answer.latency_ms, wrong)
+        tick()
+    return [outcomes[position] for position in sorted(outcomes)]

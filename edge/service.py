@@ -1,0 +1,102 @@
+"""The edge as a service: crops in over gRPC, answers out, one uplink stream per caller."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+from grpc import aio
+
+from airreid import log
+from airreid.errors import InputError
+from airreid.images import decode
+from airreid.serving import MAX_MESSAGE_BYTES, serve, until_told_to_stop
+from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from edge.blocks import BlockMaker
+from edge.encoder import Encoder
+
+
+class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
+    """Encodes crops one at a time in a worker thread and forwards them."""
+
+    def __init__(
+        self, encoder: Encoder, uplink: aio.Channel, target: str, scheme_id: str, edge_id: str
+    ) -> None:
+        self._encoder = encoder
+        self._stub = uplink_pb2_grpc.UplinkServiceStub(uplink)
+        self._target = target
+        self._scheme_id = scheme_id
+        self._maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
+        self._encoding = asyncio.Lock()
+
+    async def Identify(  # type: ignore[override]
+        self,
+        request_iterator: AsyncIterator[edge_pb2.IdentifyRequest],
+        context: aio.ServicerContext,
+    ) -> AsyncIterator[edge_pb2.IdentifyResponse]:
+        done: asyncio.Queue[edge_pb2.IdentifyResponse | BaseException | None] = asyncio.Queue(64)
+        waiting: dict[int, edge_pb2.IdentifyResponse] = {}
+
+        async def blocks() -> AsyncIterator[uplink_pb2.QueryRequest]:
+            async for request in request_iterator:
+                response = edge_pb2.IdentifyResponse(name=request.name[:256])
+                started = time.perf_counter()
+                try:
+                    async with self._encoding:
+                        block = await asyncio.to_thread(self._block, request)
+                except InputError as error:
+                    response.status.code = common_pb2.CODE_INVALID
+                    response.status.message = str(error)
+                    await done.put(response)
+                    continue
+                response.encode_ms = (time.perf_counter() - started) * 1e3
+                waiting[block.id.sequence] = response
+                yield block
+
+        async def pump() -> None:
+            try:
+                async for answer in self._stub.Query(blocks()):
+                    response = waiting.pop(answer.id.sequence)
+                    response.status.CopyFrom(answer.status)
+                    response.answer.CopyFrom(answer)
+                    await done.put(response)
+                await done.put(None)
+            except aio.AioRpcError as error:
+                await done.put(error)
+
+        task = asyncio.create_task(pump())
+        try:
+            while (item := await done.get()) is not None:
+                if isinstance(item, aio.AioRpcError):
+                    log.warning("uplink_broke", target=self._target, reason=item.details())
+                    await context.abort(
+                        grpc.StatusCode.UNAVAILABLE, f"uplink {self._target}: {item.details()}"
+                    )
+                elif isinstance(item, edge_pb2.IdentifyResponse):
+                    yield item
+        finally:
+            task.cancel()
+
+    def _block(self, request: edge_pb2.IdentifyRequest) -> uplink_pb2.QueryRequest:
+        image = decode(request.image, request.name[:256] or "image")
+        features = self._encoder.features([image])
+        symbols = self._encoder.symbols(features, self._scheme_id)[0]
+        return self._maker.block(symbols, self._scheme_id, request.top_k)
+
+
+async def run(encoder: Encoder, listen: str, to: str, scheme_id: str, edge_id: str) -> None:
+    """Serves until told to stop. Raises :class:`InputError` if ``listen`` is taken."""
+    encoder.bundle.scheme(scheme_id)
+    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+    async with aio.insecure_channel(to, options=options) as channel:
+        servicer = EdgeServicer(encoder, channel, to, scheme_id, edge_id)
+
+        def register(server: aio.Server) -> list[str]:
+            edge_pb2_grpc.add_EdgeServiceServicer_to_server(servicer, server)
+            return [edge_pb2.DESCRIPTOR.services_by_name["EdgeService"].full_name]
+
+        async with serve(listen, register) as port:
+            log.event("ready", grpc_port=port, to=to, scheme=scheme_id, edge_id=edge_id)
+            await until_told_to_stop()

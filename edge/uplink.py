@@ -1,0 +1,95 @@
+"""The stream to the channel or the access point, with a bounded number of blocks under way."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+import grpc
+
+from airreid.errors import LinkError
+from airreid.v1 import uplink_pb2, uplink_pb2_grpc
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a block."""
+
+    response: uplink_pb2.QueryResponse
+    latency_ms: float
+    """From handing the block to the stream until its answer was read."""
+
+
+class Uplink:
+    """A connection to a service that speaks UplinkService; use as a context manager."""
+
+    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
+        """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT)."""
+        self._target = target
+        self._channel = grpc.insecure_channel(
+            target,
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ],
+        )
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
+        except grpc.FutureTimeoutError:
+            self._channel.close()
+            raise LinkError(
+                f"{target}: no answer within {connect_seconds:g} s; "
+                "start the channel or access point there, or give another --to"
+            ) from None
+        self._stub = uplink_pb2_grpc.UplinkServiceStub(self._channel)
+
+    def __enter__(self) -> Uplink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def query(self, blocks: Iterable[uplink_pb2.QueryRequest], window: int = 4) -> Iterator[Answer]:
+        """Streams blocks and yields their answers as they come.
+
+        At most ``window`` blocks are unanswered at any time. Raises :class:`LinkError`
+        when the stream breaks.
+        """
+        credits = threading.Semaphore(window)
+        sent: dict[int, float] = {}
+        stop = threading.Event()
+        failed: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+
+        def outgoing() -> Iterator[uplink_pb2.QueryRequest]:
+            try:
+                for block in blocks:
+                    while not credits.acquire(timeout=0.5):
+                        if stop.is_set():
+                            return
+                    sent[block.id.sequence] = time.perf_counter()
+                    yield block
+            except BaseException as error:  # gRPC would swallow it
+                failed.put(error)
+
+        call = self._stub.Query(outgoing())
+        try:
+            for response in call:
+                credits.release()
+                started = sent.pop(response.id.sequence, time.perf_counter())
+                yield Answer(response, (time.perf_counter() - started) * 1e3)
+            if not failed.empty():
+                raise failed.get()
+        except grpc.RpcError as error:
+            details = error.details() if isinstance(error, grpc.Call) else str(error)
+            raise LinkError(f"{self._target}: the stream broke: {details}") from None
+        finally:
+            stop.set()
+            call.cancel()

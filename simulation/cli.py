@@ -1,0 +1,164 @@
+"""``airreid simulate``: the whole system on this machine."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress as Bars,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from airreid.bundle import default_bundle_path, load_bundle
+from airreid.errors import InputError
+from simulation import report as reports
+from simulation.people import GALLERY_SHOTS, QUERY_SHOTS, from_folders, synthetic
+from simulation.run import Outcome, Plan, Point, Progress, run
+
+SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
+
+
+class _Shown(Progress):
+    """Progress bars on standard error, one a phase."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def phase(self, name: str, steps: int) -> None:
+        self._task = self._bars.add_task(name, total=steps)
+
+    def step(self) -> None:
+        if self._task is not None:
+            self._bars.advance(self._task)
+
+    def point(self, point: Point) -> None:
+        if self._task is not None:
+            text = f"streaming queries  {point.scheme} {point.snr_db:+g} dB top-1 {point.top1:.3f}"
+            self._bars.update(self._task, description=text)
+
+
+def command(
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Scheme to try; may be repeated. All if left out.")
+    ] = None,
+    snr: Annotated[
+        list[float] | None, typer.Option(help="SNR in dB; may be repeated.", show_default=False)
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Model bundle; the demo's if left out.")] = (
+        None
+    ),
+    gallery: Annotated[
+        Path | None, typer.Option(help="Your own gallery, <identity>/<camera>/<image>.")
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="Your own queries, <identity>/<camera>/<image>.")
+    ] = None,
+    identities: Annotated[
+        int, typer.Option(min=2, max=5000, help="Synthetic people, without --gallery.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the channel's noise.")] = 0,
+    window: Annotated[int, typer.Option(min=1, max=256, help="Unanswered queries at a time.")] = 4,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads per network.")] = 1,
+    report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
+    ] = None,
+) -> None:
+    """Start a channel and an access point, enrol a gallery, stream queries, measure.
+
+    Every answer crosses two processes. The same experiment is computed again without
+    them, and the table says how many rankings agree.
+    """
+    if (gallery is None) != (queries is None):
+        raise InputError("give both --gallery and --queries, or neither")
+    loaded = load_bundle(bundle or default_bundle_path())
+    plan = Plan(
+        schemes=tuple(dict.fromkeys(scheme or loaded.scheme_ids)),
+        snrs_db=tuple(dict.fromkeys(snr or SNRS_DB)),
+        seed=seed,
+        window=window,
+        threads=threads,
+    )
+    for name in plan.schemes:
+        loaded.scheme(name)
+    for value in plan.snrs_db:
+        if not -60 <= value <= 100:
+            raise InputError(f"--snr {value:g}: use -60 to 100 dB")
+    err = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with ExitStack() as stack:
+        bars = stack.enter_context(Bars(*columns, console=err))
+        shown = _Shown(bars)
+        if gallery is not None and queries is not None:
+            people = from_folders(gallery, queries)
+        else:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="airreid-people-")))
+            shots = max(GALLERY_SHOTS, QUERY_SHOTS)
+            shown.phase("drawing synthetic people", identities * 2 * shots)
+            people = synthetic(identities, folder, shown.step)
+        outcome = run(loaded, people, plan, shown)
+        written = reports.write(report, loaded, people, plan, outcome)
+    if as_json is not None:
+        text = json.dumps(reports.as_json(loaded, people, plan, outcome), indent=2)
+        try:
+            as_json.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--json {as_json}: {error.strerror}") from None
+    console = Console()
+    console.print(_table(outcome))
+    console.print(
+        f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} gallery images; "
+        f"without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
+        f"image to feature {outcome.encode_ms_p50:.1f} ms",
+        highlight=False,
+    )
+    for path in written:
+        console.print(f"wrote {path}", highlight=False)
+
+
+def _table(outcome: Outcome) -> Table:
+    table = Table(title="Retrieval over the air")
+    for name in ("scheme", "link"):
+        table.add_column(name)
+    for name in ("B", "SNR dB", "top-1", "top-5", "mAP", "q/s", "p50 ms", "p99 ms", "outage"):
+        table.add_column(name, justify="right")
+    table.add_column("= offline", justify="right")
+    previous = ""
+    for p in outcome.points:
+        if previous and p.scheme != previous:
+            table.add_section()
+        previous = p.scheme
+        table.add_row(
+            p.scheme,
+            p.link,
+            str(p.bandwidth),
+            f"{p.snr_db:+g}",
+            f"{p.top1:.3f}",
+            f"{p.top5:.3f}",
+            f"{p.map:.3f}",
+            f"{p.queries_per_second:.0f}",
+            f"{p.latency_ms_p50:.1f}",
+            f"{p.latency_ms_p99:.1f}",
+            f"{p.outage_rate:.3f}",
+            f"{p.replay_identical}/{p.queries}",
+        )
+    return table

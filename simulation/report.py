@@ -1,0 +1,128 @@
+"""The report of a run: figures as JSON, the accuracy curve, a sheet of answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from airreid import __version__
+from airreid.bundle import Bundle
+from airreid.images import load
+from airreid.people import Crop
+from simulation.people import People
+from simulation.run import EDGE_ID, TIE, Outcome, Plan
+
+_GREEN, _RED, _INK, _PAPER = (46, 160, 67), (218, 54, 51), (30, 32, 36), (255, 255, 255)
+
+
+def as_json(bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """Every figure with the settings that reproduce it."""
+    return {
+        "settings": {
+            "bundle": bundle.manifest.name,
+            "bundle_id": bundle.bundle_id,
+            "people": people.name,
+            "gallery_images": len(people.gallery),
+            "gallery_identities": len({crop.identity for crop in people.gallery}),
+            "query_images": len(people.queries),
+            "protocol": "same identity and same camera dropped; all gallery images ranked",
+            "seed": plan.seed,
+            "edge_id": EDGE_ID,
+            "channel": "awgn",
+            "window": plan.window,
+            "threads": plan.threads,
+            "replay_tie": TIE,
+            "latency": "block handed to the stream until its answer is read",
+            "noiseless_top1": outcome.noiseless_top1,
+            "encode_ms_p50": outcome.encode_ms_p50,
+            "versions": {
+                "airreid": __version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("numpy", "onnxruntime", "faiss-cpu", "grpcio")},
+            },
+            "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
+        },
+        "results": [vars(point) for point in outcome.points],
+    }
+
+
+def write(
+    folder: Path, bundle: Bundle, people: People, plan: Plan, outcome: Outcome
+) -> list[Path]:
+    """Writes ``results.json``, ``accuracy.png`` and ``answers.png``; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = folder / "results.json"
+    text = json.dumps(as_json(bundle, people, plan, outcome), indent=2)
+    results.write_text(text + "\n", encoding="utf-8")
+    curve, answers = folder / "accuracy.png", folder / "answers.png"
+    draw_curve(curve, people, outcome)
+    draw_answers(answers, people, outcome)
+    return [results, curve, answers]
+
+
+def draw_curve(path: Path, people: People, outcome: Outcome) -> None:
+    """Top-1 against SNR, one line a scheme, the noiseless bound dashed."""
+    from matplotlib.figure import Figure  # takes half a second, and only the report needs it
+
+    figure = Figure(figsize=(7.2, 4.4), dpi=140, layout="constrained")
+    axes = figure.add_subplot()
+    for scheme in dict.fromkeys(point.scheme for point in outcome.points):
+        points = sorted(
+            (p for p in outcome.points if p.scheme == scheme), key=lambda point: point.snr_db
+        )
+        axes.plot([p.snr_db for p in points], [p.top1 for p in points], marker="o", label=scheme)
+    axes.axhline(outcome.noiseless_top1, color="grey", linestyle="--", label="no channel")
+    axes.set(
+        xlabel="SNR per real channel use (dB)",
+        ylabel="top-1",
+        ylim=(0, 1.02),
+        title=f"{people.name}: {len(people.queries)} queries, {len(people.gallery)} in the gallery",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
+def draw_answers(path: Path, people: People, outcome: Outcome, rows: int = 6, top: int = 5) -> None:
+    """Queries with their best gallery images at the best and the worst SNR of a scheme."""
+    schemes = list(dict.fromkeys(point.scheme for point in outcome.points))
+    scheme = "jscc-ae-256" if "jscc-ae-256" in schemes else schemes[0]
+    snrs = sorted({p.snr_db for p in outcome.points if p.scheme == scheme}, reverse=True)
+    shown = snrs[:1] if len(snrs) == 1 else [snrs[0], snrs[-1]]
+    width, height, gap, margin = 64, 128, 6, 26
+    block = top * (width + gap)
+    count = min(rows, len(people.queries))
+    chosen = [round(i * (len(people.queries) - 1) / max(1, count - 1)) for i in range(count)]
+    size = (
+        margin * 2 + width + len(shown) * (block + 3 * gap),
+        margin * 2 + count * (height + gap),
+    )
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(12)
+    draw.text((margin, 6), "query", fill=_INK, font=font)
+
+    def paste(crop: Crop, x: int, y: int, frame: tuple[int, int, int]) -> None:
+        sheet.paste(load(crop.path).resize((width, height)), (x, y))
+        draw.rectangle((x - 2, y - 2, x + width + 1, y + height + 1), outline=frame, width=3)
+
+    for column, snr_db in enumerate(shown):
+        left = margin + width + 3 * gap + column * (block + 3 * gap)
+        draw.text((left, 6), f"{scheme} at {snr_db:+g} dB, best first", fill=_INK, font=font)
+        order = outcome.rankings[scheme, snr_db]
+        for line, query_number in enumerate(chosen):
+            query, y = people.queries[query_number], margin + line * (height + gap)
+            if column == 0:
+                paste(query, margin, y, _INK)
+            for position, item in enumerate(order[query_number, :top].tolist()):
+                if item >= 0:
+                    crop = people.gallery[item]
+                    frame = _GREEN if crop.identity == query.identity else _RED
+                    paste(crop, left + position * (width + gap), y, frame)
+    sheet.save(path)

@@ -1,0 +1,1 @@
+"""Person images: where they come from and how they are held."""

@@ -1,0 +1,54 @@
+"""A person image by reference, and a data set as a list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One person crop: whose, by which camera, and how to get its pixels."""
+
+    name: str
+    """Where the image came from, for messages: a path, or ``synthetic:...``."""
+    identity: str
+    camera: str
+    load: Callable[[], Image.Image]
+    """Returns the RGB picture; raises :class:`airreid.errors.InputError` if it cannot."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Samples with a name that results can quote."""
+
+    name: str
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def identities(self) -> list[str]:
+        """Distinct identities, sorted; the position of one is its class label."""
+        return sorted({sample.identity for sample in self.samples})
+
+    def labels(self) -> np.ndarray:
+        """int64 (len(self),): position of each sample's identity in ``identities``."""
+        number = {identity: i for i, identity in enumerate(self.identities)}
+        return np.asarray([number[s.identity] for s in self.samples], dtype=np.int64)
+
+    def cameras(self) -> np.ndarray:
+        """int64 (len(self),): the samples' cameras as numbers, in sorted order of name."""
+        number = {c: i for i, c in enumerate(sorted({s.camera for s in self.samples}))}
+        return np.asarray([number[s.camera] for s in self.samples], dtype=np.int64)
+
+
+def merged_labels(*sets: ImageSet) -> list[np.ndarray]:
+    """Labels of several sets over their joint identities, comparable across the sets."""
+    names: Sequence[str] = sorted({s.identity for one in sets for s in one.samples})
+    number = {identity: i for i, identity in enumerate(names)}
+    return [np.asarray([number[s.identity] for s in one.samples], dtype=np.int64) for one in sets]

@@ -1,0 +1,1 @@
+"""Networks: the re-ID backbone and the joint source-channel codecs."""

@@ -1,0 +1,92 @@
+"""Joint source-channel codecs: features to channel symbols and back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from airreid.signal import EPSILON, POWER
+
+
+def normalise_power(u: Tensor) -> Tensor:
+    """``sqrt(B P) u / max(|u|, eps)`` per block: (N, B) -> (N, B), mean power P each.
+
+    The torch twin of :func:`airreid.signal.normalise_power`.
+    """
+    norm = u.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
+    return u * (float(u.shape[-1] * POWER) ** 0.5 / norm)
+
+
+def awgn(x: Tensor, snr_db: Tensor, generator: torch.Generator) -> Tensor:
+    """``x + sigma z`` with an SNR for each block: x (N, B), snr_db (N,) -> (N, B)."""
+    sigma = (POWER * 10.0 ** (-snr_db / 10.0)).sqrt()
+    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return x + sigma[:, None] * noise
+
+
+class Mapping(nn.Module):
+    """A linear path, and beside it an FC-BN-LeakyReLU-FC path that starts at zero.
+
+    The paper draws FC layers and does not print them; the stages are our choice, and
+    so is the linear path, which lets the codec start as PCA and never fall behind it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.curve: nn.Module | None = None
+        if hidden:
+            last = nn.Linear(hidden, outputs)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.curve = nn.Sequential(
+                nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(), last
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x)
+        return out if self.curve is None else out + self.curve(x)
+
+
+class Encoder(nn.Module):
+    """features (N, D) -> symbols (N, B) of mean power 1."""
+
+    def __init__(self, features: int, bandwidth: int, hidden: int) -> None:
+        super().__init__()
+        self.map = Mapping(features, bandwidth, hidden)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return normalise_power(self.map(features))
+
+
+class Codec(nn.Module):
+    """An encoder, and for the autoencoder a decoder (N, B) -> (N, D)."""
+
+    def __init__(self, kind: str, features: int, bandwidth: int, hidden: int) -> None:
+        """``kind``: ``jscc-ae`` has a decoder, ``jscc-fc`` searches among received vectors."""
+        super().__init__()
+        self.kind = kind
+        self.bandwidth = bandwidth
+        self.encoder = Encoder(features, bandwidth, hidden)
+        self.decoder = Mapping(bandwidth, features, hidden) if kind == "jscc-ae" else None
+
+    def decode(self, received: Tensor) -> Tensor:
+        """What is compared with the gallery: (N, B) -> (N, D), or itself without a decoder."""
+        if self.decoder is None:
+            return received
+        decoded: Tensor = self.decoder(received)
+        return decoded
+
+    def start_from_pca(self, mean: Tensor, components: Tensor) -> None:
+        """Makes the linear path a principal component analysis.
+
+        mean (D,), components (B, D) with orthonormal rows. Decoding with their
+        transpose keeps all inner products, so that the untrained codec ranks exactly
+        as PCA sent unquantised.
+        """
+        with torch.no_grad():
+            self.encoder.map.linear.weight.copy_(components)
+            self.encoder.map.linear.bias.copy_(-components @ mean)
+            if self.decoder is not None:
+                self.decoder.linear.weight.copy_(components.T)
+                self.decoder.linear.bias.zero_()

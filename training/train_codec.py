@@ -1,0 +1,141 @@
+"""Training a codec on the features of a frozen backbone, through noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from airreid.errors import InputError
+from training.losses import retrieval_loss
+from training.models.codec import Codec, awgn
+from training.pca import fit_pca
+from training.recipe import CodecRecipe
+from training.sampling import identity_batches
+
+HELD_OUT = 0.1
+"""Share of the identities that the best epoch is chosen on."""
+
+
+@dataclass(frozen=True)
+class CodecProgress:
+    """After each epoch."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    top1: float
+    """On held-out identities, averaged over SNRs of the training range."""
+
+
+def parse_scheme(scheme_id: str) -> tuple[str, int]:
+    """``jscc-ae-256`` -> (``jscc-ae``, 256). Raises :class:`InputError`."""
+    kind, _, number = scheme_id.rpartition("-")
+    if kind not in ("jscc-ae", "jscc-fc") or not number.isdigit() or not 1 <= int(number) <= 2048:
+        raise InputError(
+            f"scheme {scheme_id!r}: write jscc-ae-B or jscc-fc-B with a bandwidth B of 1 to 2048"
+        )
+    return kind, int(number)
+
+
+def train_codec(
+    scheme_id: str,
+    recipe: CodecRecipe,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    seed: int,
+    report: Callable[[CodecProgress], None],
+) -> Codec:
+    """Trains one scheme on features (N, D) of identities (N,) and returns its best epoch.
+
+    Query features pass through power normalisation and AWGN with an SNR drawn for
+    each block, gallery features pass without noise, and a query must find its
+    identity among them. It starts as PCA, and epoch 0, PCA itself, competes for the
+    best. Deterministic in ``seed``.
+    """
+    kind, bandwidth = parse_scheme(scheme_id)
+    if bandwidth > features.shape[1]:
+        raise InputError(f"scheme {scheme_id}: bandwidth above the feature's {features.shape[1]}")
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, bandwidth])))
+    held_out = labels % round(1 / HELD_OUT) == 0
+    train_x, train_y = torch.from_numpy(features[~held_out]), labels[~held_out]
+    val_x, val_y = torch.from_numpy(features[held_out]), labels[held_out]
+    pca = fit_pca(features[~held_out], bandwidth)
+    codec = Codec(kind, features.shape[1], bandwidth, recipe.hidden)
+    codec.start_from_pca(torch.from_numpy(pca.mean), torch.from_numpy(pca.components))
+    mean = torch.from_numpy(pca.mean)
+    optimizer = torch.optim.AdamW(
+        codec.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
+    best = _held_out_top1(codec, recipe, val_x, val_y, seed)
+    state = {key: value.clone() for key, value in codec.state_dict().items()}
+    for epoch in range(recipe.epochs):
+        codec.train()
+        batches = identity_batches(
+            train_y, recipe.identities_per_batch, recipe.images_per_identity, rng
+        )
+        losses = []
+        for step, batch in enumerate(batches):
+            at = (epoch + step / len(batches)) / recipe.epochs
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.lr * 0.5 * (1 + math.cos(math.pi * at))
+            loss = _loss(codec, recipe, train_x[batch], train_y[batch], mean, generator)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        top1 = _held_out_top1(codec, recipe, val_x, val_y, seed)
+        report(CodecProgress(epoch, recipe.epochs, float(np.mean(losses)), top1))
+        if top1 > best:
+            best = top1
+            state = {key: value.clone() for key, value in codec.state_dict().items()}
+    codec.load_state_dict(state)
+    return codec.eval()
+
+
+def _loss(
+    codec: Codec,
+    recipe: CodecRecipe,
+    features: Tensor,
+    labels: NDArray[np.int64],
+    mean: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    symbols = codec.encoder(features)
+    span = recipe.snr_db_max - recipe.snr_db_min
+    snr_db = recipe.snr_db_min + span * torch.rand(len(symbols), generator=generator)
+    queries = codec.decode(awgn(symbols, snr_db, generator))
+    gallery = codec.decode(symbols)
+    loss = retrieval_loss(queries, gallery, torch.from_numpy(labels), recipe.temperature)
+    if recipe.keep_weight and codec.decoder is not None:
+        loss = loss + recipe.keep_weight * (
+            1 - F.cosine_similarity(queries, features - mean).mean()
+        )
+    return loss
+
+
+@torch.no_grad()
+def _held_out_top1(
+    codec: Codec, recipe: CodecRecipe, features: Tensor, labels: NDArray[np.int64], seed: int
+) -> float:
+    """Leave-one-out top-1 of held-out features, averaged over four SNRs, fixed noise."""
+    codec.eval()
+    generator = torch.Generator().manual_seed(seed)
+    symbols = codec.encoder(features)
+    gallery = F.normalize(codec.decode(symbols), dim=1)
+    identity = torch.from_numpy(labels)
+    hits = []
+    for snr_db in torch.linspace(recipe.snr_db_min, recipe.snr_db_max, 4):
+        received = awgn(symbols, snr_db.expand(len(symbols)), generator)
+        scores = F.normalize(codec.decode(received), dim=1) @ gallery.T
+        best = scores.fill_diagonal_(float("-inf")).argmax(1)
+        hits.append(float((identity[best] == identity).float().mean()))
+    return float(np.mean(hits))
