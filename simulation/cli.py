@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -128,7 +129,7 @@ def command(
     console.print(
         f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} gallery images; "
         f"without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
-        f"image to feature {outcome.encode_ms_p50:.1f} ms",
+        f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms.",
         highlight=False,
     )
     for path in written:
@@ -136,12 +137,11 @@ def command(
 
 
 def _table(outcome: Outcome) -> Table:
-    table = Table(title="Retrieval over the air")
-    for name in ("scheme", "link"):
-        table.add_column(name)
-    for name in ("B", "SNR dB", "top-1", "top-5", "mAP", "q/s", "p50 ms", "p99 ms", "outage"):
-        table.add_column(name, justify="right")
-    table.add_column("= offline", justify="right")
+    table = Table(title="Retrieval over the air", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("scheme", no_wrap=True)
+    table.add_column("link", no_wrap=True)
+    for name in ("B", "SNR", "top-1", "top-5", "mAP", "q/s", "p50", "p99", "outage", "= offline"):
+        table.add_column(name, justify="right", no_wrap=True)
     previous = ""
     for p in outcome.points:
         if previous and p.scheme != previous:
