@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,6 +22,8 @@ from airreid.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, uplink_pb2, up
 _IN_FLIGHT = 64
 """Blocks of one stream that are read ahead of their answers; more waits in the transport."""
 
+Context = aio.ServicerContext[Any, Any]
+
 
 class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
     """Blocks in, answers out, in order."""
@@ -28,10 +31,10 @@ class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
     def __init__(self, batcher: MicroBatcher) -> None:
         self._batcher = batcher
 
-    async def Query(  # type: ignore[override]
+    async def Query(
         self,
         request_iterator: AsyncIterator[uplink_pb2.QueryRequest],
-        context: aio.ServicerContext,
+        context: Context,
     ) -> AsyncIterator[uplink_pb2.QueryResponse]:
         pending: asyncio.Queue[asyncio.Future[uplink_pb2.QueryResponse] | None] = asyncio.Queue(
             _IN_FLIGHT
@@ -61,8 +64,8 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self._gallery = gallery
         self._enrolment = enrolment
 
-    async def Describe(  # type: ignore[override]
-        self, request: gallery_pb2.DescribeRequest, context: aio.ServicerContext
+    async def Describe(
+        self, request: gallery_pb2.DescribeRequest, context: Context
     ) -> gallery_pb2.DescribeResponse:
         subjects, entries = await asyncio.to_thread(self._gallery.store.counts)
         return gallery_pb2.DescribeResponse(
@@ -74,8 +77,8 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             entries=entries,
         )
 
-    async def Enroll(  # type: ignore[override]
-        self, request: gallery_pb2.EnrollRequest, context: aio.ServicerContext
+    async def Enroll(
+        self, request: gallery_pb2.EnrollRequest, context: Context
     ) -> gallery_pb2.EnrollResponse:
         return await asyncio.to_thread(self._enroll, request)
 
@@ -93,8 +96,8 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         results = [_result(next(verdicts) if one is None else one) for one in outcomes]
         return gallery_pb2.EnrollResponse(results=results)
 
-    async def ListSubjects(  # type: ignore[override]
-        self, request: gallery_pb2.ListSubjectsRequest, context: aio.ServicerContext
+    async def ListSubjects(
+        self, request: gallery_pb2.ListSubjectsRequest, context: Context
     ) -> gallery_pb2.ListSubjectsResponse:
         try:
             page, token = await asyncio.to_thread(
@@ -107,8 +110,8 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             next_page_token=token,
         )
 
-    async def ListEntries(  # type: ignore[override]
-        self, request: gallery_pb2.ListEntriesRequest, context: aio.ServicerContext
+    async def ListEntries(
+        self, request: gallery_pb2.ListEntriesRequest, context: Context
     ) -> gallery_pb2.ListEntriesResponse:
         try:
             page, token = await asyncio.to_thread(
@@ -129,16 +132,16 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             )
         return response
 
-    async def DeleteSubject(  # type: ignore[override]
-        self, request: gallery_pb2.DeleteSubjectRequest, context: aio.ServicerContext
+    async def DeleteSubject(
+        self, request: gallery_pb2.DeleteSubjectRequest, context: Context
     ) -> gallery_pb2.DeleteSubjectResponse:
         count = await asyncio.to_thread(self._gallery.delete_subject, request.id)
         if count is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no subject {request.id!r}")
         return gallery_pb2.DeleteSubjectResponse(entries=count or 0)
 
-    async def DeleteEntry(  # type: ignore[override]
-        self, request: gallery_pb2.DeleteEntryRequest, context: aio.ServicerContext
+    async def DeleteEntry(
+        self, request: gallery_pb2.DeleteEntryRequest, context: Context
     ) -> gallery_pb2.DeleteEntryResponse:
         if request.id >= 2**63 or not await asyncio.to_thread(
             self._gallery.delete_entry, request.id

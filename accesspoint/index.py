@@ -30,7 +30,7 @@ class EmbeddingIndex:
     def remove(self, ids: list[int]) -> None:
         """Ids that are not there are passed over."""
         if ids:
-            self._index.remove_ids(np.asarray(ids, dtype=np.int64))
+            self._index.remove_ids(faiss.IDSelectorBatch(np.asarray(ids, dtype=np.int64)))
 
     def search(
         self, embeddings: NDArray[np.float32], k: int

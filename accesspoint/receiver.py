@@ -127,5 +127,5 @@ def _report(request: Request) -> uplink_pb2.ChannelReport | None:
     return request.channel if request.HasField("channel") else None
 
 
-def _status(code: common_pb2.Code, message: str) -> common_pb2.Status:
+def _status(code: common_pb2.Code.ValueType, message: str) -> common_pb2.Status:
     return common_pb2.Status(code=code, message=message)

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from airreid.errors import BundleError
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 SchemeKind = Literal["jscc-ae", "jscc-fc"]
 GalleryMap = Literal["decoder(encoder)", "encoder"]
@@ -79,7 +78,7 @@ class SchemeInfo(_Frozen):
 class Manifest(_Frozen):
     """The contents of ``manifest.json``."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str
     backbones: Annotated[tuple[BackboneInfo, ...], Field(min_length=1)]
     """The first one is used where nothing else is asked for."""

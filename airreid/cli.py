@@ -26,7 +26,9 @@ class _Role(NamedTuple):
 
 
 _ROLES = {
-    "simulate": _Role("simulation.cli", "simulate", "The whole system on this machine, with a report."),
+    "simulate": _Role(
+        "simulation.cli", "simulate", "The whole system on this machine, with a report."
+    ),
     "edge": _Role("edge.cli", "edge", "The camera: send images over the air."),
     "channel": _Role("channel_sim.cli", "channel", "The radio: add noise to what passes."),
     "ap": _Role("accesspoint.cli", "accesspoint", "The access point: decode and find identities."),

@@ -45,7 +45,9 @@ def decode(data: bytes, name: str) -> Image.Image:
             return image.convert("RGB")
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image; give a JPEG, PNG, BMP or WebP file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: far too many pixels; crop the person out first") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{name}: damaged or truncated image ({error})") from None
 
 

@@ -37,4 +37,5 @@ def same_ranking(
     """Per query: do two rankings (Q, N) agree, but for items closer than ``tie`` in score?"""
     ours = np.take_along_axis(scores, order, 1)
     theirs = np.take_along_axis(scores, other, 1)
-    return np.asarray((order == other) | (np.abs(ours - theirs) <= tie)).all(axis=1)
+    agree = (order == other) | (np.abs(ours - theirs) <= tie)
+    return np.asarray(agree.all(axis=1))

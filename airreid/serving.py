@@ -80,7 +80,9 @@ async def serve(
     except RuntimeError:
         port = 0
     if port == 0:
-        raise InputError(f"cannot listen on {address}: the port is in use or not yours; choose another")
+        raise InputError(
+            f"cannot listen on {address}: the port is in use or not yours; choose another"
+        )
     await server.start()
     for name in ["", *names]:
         await checker.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from grpc import aio
@@ -13,6 +14,8 @@ from airreid.serving import MAX_MESSAGE_BYTES, serve, until_told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from channel_sim.links import Links, LinkSettings, link_settings, settings_to_proto
 
+Context = aio.ServicerContext[Any, Any]
+
 
 class UplinkProxy(uplink_pb2_grpc.UplinkServiceServicer):
     """One upstream stream for each stream of an edge; answers pass as they come."""
@@ -22,10 +25,10 @@ class UplinkProxy(uplink_pb2_grpc.UplinkServiceServicer):
         self._stub = uplink_pb2_grpc.UplinkServiceStub(upstream)
         self._target = target
 
-    async def Query(  # type: ignore[override]
+    async def Query(
         self,
         request_iterator: AsyncIterator[uplink_pb2.QueryRequest],
-        context: aio.ServicerContext,
+        context: Context,
     ) -> AsyncIterator[uplink_pb2.QueryResponse]:
         async def faded() -> AsyncIterator[uplink_pb2.QueryRequest]:
             async for request in request_iterator:
@@ -55,8 +58,8 @@ class ChannelControl(channel_pb2_grpc.ChannelControlServiceServicer):
     def __init__(self, links: Links) -> None:
         self._links = links
 
-    async def SetLink(  # type: ignore[override]
-        self, request: channel_pb2.SetLinkRequest, context: aio.ServicerContext
+    async def SetLink(
+        self, request: channel_pb2.SetLinkRequest, context: Context
     ) -> channel_pb2.SetLinkResponse:
         given = request.settings
         try:
@@ -67,8 +70,8 @@ class ChannelControl(channel_pb2_grpc.ChannelControlServiceServicer):
         log.event("link_set", link=request.link or "default", **settings.model_dump())
         return channel_pb2.SetLinkResponse()
 
-    async def ListLinks(  # type: ignore[override]
-        self, request: channel_pb2.ListLinksRequest, context: aio.ServicerContext
+    async def ListLinks(
+        self, request: channel_pb2.ListLinksRequest, context: Context
     ) -> channel_pb2.ListLinksResponse:
         return channel_pb2.ListLinksResponse(
             default_settings=settings_to_proto(self._links.default),

@@ -99,5 +99,7 @@ def _table(outcomes: list[Sent]) -> Table:
         response = outcome.response
         snr = f"{response.channel.snr_db:g}" if response.HasField("channel") else "direct"
         ranked = "  ".join(f"{m.subject} {m.score:.3f}" for m in response.identities)
-        table.add_row(str(outcome.path), snr, f"{outcome.latency_ms:.1f}", ranked or "(gallery is empty)")
+        table.add_row(
+            str(outcome.path), snr, f"{outcome.latency_ms:.1f}", ranked or "(gallery is empty)"
+        )
     return table

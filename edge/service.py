@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from grpc import aio
@@ -16,6 +17,8 @@ from airreid.serving import MAX_MESSAGE_BYTES, serve, until_told_to_stop
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
+
+Context = aio.ServicerContext[Any, Any]
 
 
 class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
@@ -31,10 +34,10 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
         self._maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
         self._encoding = asyncio.Lock()
 
-    async def Identify(  # type: ignore[override]
+    async def Identify(
         self,
         request_iterator: AsyncIterator[edge_pb2.IdentifyRequest],
-        context: aio.ServicerContext,
+        context: Context,
     ) -> AsyncIterator[edge_pb2.IdentifyResponse]:
         done: asyncio.Queue[edge_pb2.IdentifyResponse | BaseException | None] = asyncio.Queue(64)
         waiting: dict[int, edge_pb2.IdentifyResponse] = {}

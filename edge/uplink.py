@@ -53,7 +53,10 @@ class Uplink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._channel.close()
 
@@ -63,7 +66,7 @@ class Uplink:
         At most ``window`` blocks are unanswered at any time. Raises :class:`LinkError`
         when the stream breaks.
         """
-        credits = threading.Semaphore(window)
+        free = threading.Semaphore(window)
         sent: dict[int, float] = {}
         stop = threading.Event()
         failed: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
@@ -71,7 +74,7 @@ class Uplink:
         def outgoing() -> Iterator[uplink_pb2.QueryRequest]:
             try:
                 for block in blocks:
-                    while not credits.acquire(timeout=0.5):
+                    while not free.acquire(timeout=0.5):
                         if stop.is_set():
                             return
                     sent[block.id.sequence] = time.perf_counter()
@@ -82,7 +85,7 @@ class Uplink:
         call = self._stub.Query(outgoing())
         try:
             for response in call:
-                credits.release()
+                free.release()
                 started = sent.pop(response.id.sequence, time.perf_counter())
                 yield Answer(response, (time.perf_counter() - started) * 1e3)
             if not failed.empty():

@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress as Bars,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
 )
 from rich.table import Table
 
@@ -127,7 +129,8 @@ def command(
     console = Console()
     console.print(_table(outcome))
     console.print(
-        f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} gallery images; "
+        f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} "
+        "gallery images; "
         f"without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
         f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms.",
         highlight=False,

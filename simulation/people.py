@@ -43,9 +43,7 @@ def from_folders(gallery: Path, queries: Path) -> People:
     return People(f"{gallery} / {queries}", read_folder(gallery), read_folder(queries))
 
 
-def synthetic(
-    identities: int, folder: Path, tick: Callable[[], object] = lambda: None
-) -> People:
+def synthetic(identities: int, folder: Path, tick: Callable[[], object] = lambda: None) -> People:
     """Synthetic people that no model has been trained on, rendered into ``folder``.
 
     The gallery has ``GALLERY_SHOTS`` pictures of each by one camera, the queries

@@ -52,9 +52,7 @@ def as_json(bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> dic
     }
 
 
-def write(
-    folder: Path, bundle: Bundle, people: People, plan: Plan, outcome: Outcome
-) -> list[Path]:
+def write(folder: Path, bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> list[Path]:
     """Writes ``results.json``, ``accuracy.png`` and ``answers.png``; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     results = folder / "results.json"

@@ -255,5 +255,3 @@ def _fly(
         missing = len(features) - len(flight.latencies)
         raise LinkError(f"{missing} of {len(features)} queries were never answered")
     return flight
-
-

@@ -91,9 +91,7 @@ def export_head(
     )
 
 
-def check_same_top1(
-    expected: NDArray[np.int64], exported: NDArray[np.int64], what: str
-) -> None:
+def check_same_top1(expected: NDArray[np.int64], exported: NDArray[np.int64], what: str) -> None:
     """Raises :class:`ParityError` unless two lists of best matches are equal."""
     if not np.array_equal(expected, exported):
         count = int((expected != exported).sum())

@@ -59,7 +59,7 @@ class _Shown:
         self._bars.update(
             self._task(scheme_id, progress.epochs),
             completed=progress.epoch + 1,
-            description=f"{scheme_id}  loss {progress.loss:.3f}  held-out top-1 {progress.top1:.3f}",
+            description=f"{scheme_id}  loss {progress.loss:.3f}  held out {progress.top1:.3f}",
         )
 
 

@@ -125,7 +125,9 @@ def run_recipe(
 
 
 def _pixels(images: ImageSet, cache: Path, report: Report) -> NDArray[np.uint8]:
-    loaded: NDArray[np.uint8] = pixels(images, cache, report.phase(f"images of {images.name}", len(images)))
+    loaded: NDArray[np.uint8] = pixels(
+        images, cache, report.phase(f"images of {images.name}", len(images))
+    )
     return loaded
 
 

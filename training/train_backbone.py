@@ -116,7 +116,9 @@ def train_backbone(
                 group["lr"] = _learning_rate(recipe, epoch + step / len(batches))
             images = resize(torch.from_numpy(crops[np.sort(batch)]), stage.height, stage.width)
             target = torch.from_numpy(labels[np.sort(batch)])
-            loss, feature = _loss(recipe, network, classifier, vary(images, recipe.erase, rng), target)
+            loss, feature = _loss(
+                recipe, network, classifier, vary(images, recipe.erase, rng), target
+            )
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise TrainingError(

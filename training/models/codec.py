@@ -14,7 +14,8 @@ def normalise_power(u: Tensor) -> Tensor:
     The torch twin of :func:`airreid.signal.normalise_power`.
     """
     norm = u.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
-    return u * (float(u.shape[-1] * POWER) ** 0.5 / norm)
+    scale: Tensor = (u.shape[-1] * POWER) ** 0.5 / norm
+    return u * scale
 
 
 def awgn(x: Tensor, snr_db: Tensor, generator: torch.Generator) -> Tensor:

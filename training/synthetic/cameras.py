@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from training.synthetic.figure import Pose, draw_figure
-from training.synthetic.people import Person, make_person
+from training.synthetic.people import Person, Rgb, make_person
 
 HEIGHT, WIDTH = 256, 128
 """Pixels of a rendered crop, the size that re-ID feeds to its networks."""
@@ -32,8 +33,8 @@ class Camera:
     noise: float
     floor: float
     """Horizon as a fraction of the crop's height."""
-    wall_rgb: tuple[int, int, int]
-    floor_rgb: tuple[int, int, int]
+    wall_rgb: Rgb
+    floor_rgb: Rgb
     clutter: float
     occlusion: float
     """Probability that something stands in front of the person."""
@@ -41,6 +42,11 @@ class Camera:
     """Probability that a shot is taken from afar, with few pixels on the person."""
     backdrop: int
     """Seed of the furniture behind the people."""
+
+
+def _rgb(values: NDArray[np.generic]) -> Rgb:
+    red, green, blue = (int(c) for c in np.clip(values, 0, 255))
+    return (red, green, blue)
 
 
 def make_camera(seed: int, number: int) -> Camera:
@@ -61,8 +67,8 @@ def make_camera(seed: int, number: int) -> Camera:
         blur=float(rng.uniform(0.3, 1.3)),
         noise=float(rng.uniform(2.0, 8.0)),
         floor=float(rng.uniform(0.45, 0.8)),
-        wall_rgb=tuple(int(c) for c in np.clip(wall + rng.integers(-22, 22, 3), 0, 255)),
-        floor_rgb=tuple(int(c) for c in np.clip(ground + rng.integers(-18, 18, 3), 0, 255)),
+        wall_rgb=_rgb(wall + rng.integers(-22, 22, 3)),
+        floor_rgb=_rgb(ground + rng.integers(-18, 18, 3)),
         clutter=float(rng.uniform(1.0, 5.0)),
         occlusion=float(rng.uniform(0.2, 0.4)),
         distant=float(rng.uniform(0.2, 0.4)),
@@ -81,20 +87,26 @@ def _background(camera: Camera, rng: np.random.Generator, size: tuple[int, int])
     for _ in range(int(camera.clutter * 4)):
         x = (float(scene.uniform(-2.0, 3.0)) * width + pan) % (3 * width) - width
         w, h = float(scene.uniform(0.1, 0.7)) * width, float(scene.uniform(0.1, 0.6)) * height
-        shade = np.clip(np.asarray(camera.wall_rgb) * scene.uniform(0.5, 1.15) + scene.normal(0, 9, 3), 0, 255)
-        draw.rectangle((x, horizon - h, x + w, horizon), fill=tuple(int(c) for c in shade))
+        shade = np.clip(
+            np.asarray(camera.wall_rgb) * scene.uniform(0.5, 1.15) + scene.normal(0, 9, 3), 0, 255
+        )
+        draw.rectangle((x, horizon - h, x + w, horizon), fill=_rgb(shade))
     draw.rectangle((0, horizon, width, height), fill=camera.floor_rgb)
     for _ in range(int(camera.clutter)):
         y = horizon + float(scene.uniform(0, 1)) * (height - horizon)
         shade = np.asarray(camera.floor_rgb) * scene.uniform(0.7, 1.1)
-        draw.line((0, y, width, y + float(scene.uniform(-20, 20))), fill=tuple(int(c) for c in shade), width=5)
+        draw.line(
+            (0, y, width, y + float(scene.uniform(-20, 20))),
+            fill=_rgb(shade),
+            width=5,
+        )
     return image
 
 
 def _occlude(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int]) -> None:
     width, height = size
     grey = rng.uniform(30, 190)
-    colour = tuple(int(c) for c in np.clip(grey + rng.normal(0, 18, 3), 0, 255))
+    colour = _rgb(grey + rng.normal(0, 18, 3))
     if rng.random() < 0.5:  # a post or a door frame
         w = float(rng.uniform(0.08, 0.22)) * width
         x = float(rng.uniform(0.1, 0.8)) * width
@@ -114,8 +126,12 @@ def _develop(camera: Camera, rng: np.random.Generator, image: Image.Image) -> Im
     image = image.filter(ImageFilter.GaussianBlur(camera.blur * float(rng.uniform(0.7, 1.3))))
     values = np.asarray(image, dtype=np.float32) / 255.0
     gain = np.asarray(camera.gain, np.float32) * rng.uniform(0.78, 1.2) * rng.normal(1.0, 0.05, 3)
-    light = 1.0 + float(rng.uniform(-0.2, 0.2)) * np.linspace(-1, 1, values.shape[1], dtype=np.float32)
-    values = np.clip(values * gain.astype(np.float32) * light[None, :, None], 0.0, 1.0) ** camera.gamma
+    light = 1.0 + float(rng.uniform(-0.2, 0.2)) * np.linspace(
+        -1, 1, values.shape[1], dtype=np.float32
+    )
+    values = (
+        np.clip(values * gain.astype(np.float32) * light[None, :, None], 0.0, 1.0) ** camera.gamma
+    )
     values *= 255.0
     values += rng.standard_normal(values.shape, dtype=np.float32) * camera.noise
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))

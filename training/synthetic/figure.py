@@ -177,9 +177,7 @@ def _legs(canvas: Canvas, person: Person, pose: Pose, breadth: float, side: floa
         )
 
 
-def _torso(
-    canvas: Canvas, person: Person, breadth: float, shoulder: float, facing: float
-) -> None:
+def _torso(canvas: Canvas, person: Person, breadth: float, shoulder: float, facing: float) -> None:
     hem = {"coat": 0.70, "jacket": 0.54, "hoodie": 0.55}.get(person.upper.kind, 0.52)
     flare = 1.1 if person.upper.kind == "coat" else 0.92
     body = [
@@ -195,7 +193,9 @@ def _torso(
     canvas.cloth(body, person.upper, logo=facing > 0.3)
     if person.upper.kind in ("jacket", "coat") and facing > 0.25:
         gap = breadth * 0.26
-        canvas.polygon([(-gap, 0.17), (gap, 0.17), (gap * 1.1, hem), (-gap * 1.1, hem)], person.inner)
+        canvas.polygon(
+            [(-gap, 0.17), (gap, 0.17), (gap * 1.1, hem), (-gap * 1.1, hem)], person.inner
+        )
     if person.upper.kind == "hoodie":
         canvas.ellipse((0.0, 0.172), shoulder * 0.62, 0.028, _shade(person.upper.colour, 0.8))
 
@@ -211,7 +211,9 @@ def _arm(canvas: Canvas, person: Person, pose: Pose, shoulder: float, far: bool)
     thick = 0.052 * (0.55 + 0.45 * person.width)
     dim = 0.84 if far else 0.96
     canvas.limb(path, thick * 0.82, _shade(person.skin, dim))
-    sleeve = path[:2] if person.upper.kind == "tee" else [*path[:2], _between(path[1], path[2], 0.82)]
+    sleeve = (
+        path[:2] if person.upper.kind == "tee" else [*path[:2], _between(path[1], path[2], 0.82)]
+    )
     if person.upper.kind == "tee":
         sleeve = [path[0], _between(path[0], path[1], 0.55)]
     canvas.limb(sleeve, thick * 1.15, _shade(person.upper.colour, dim))
@@ -240,7 +242,9 @@ def _head(canvas: Canvas, person: Person, facing: float, side: float) -> None:
     else:
         canvas.ellipse((-0.012 * side, 0.044), 0.05, 0.042, crown)
         if style == "cap":
-            canvas.polygon([(-0.05, 0.05), (0.05, 0.05), (0.062 + 0.03 * side, 0.066), (-0.05, 0.06)], crown)
+            canvas.polygon(
+                [(-0.05, 0.05), (0.05, 0.05), (0.062 + 0.03 * side, 0.066), (-0.05, 0.06)], crown
+            )
         canvas.ellipse((0.012 * side, 0.094), 0.038, 0.04, person.skin)
     if style == "bun":
         canvas.ellipse((-0.03 * side, 0.004), 0.026, 0.024, hair)
@@ -254,22 +258,39 @@ def _backpack(canvas: Canvas, person: Person, breadth: float, facing: float, sid
     else:
         half, centre = breadth * 0.5, -breadth * 0.9 * side
     canvas.polygon(
-        [(centre - half, 0.20), (centre + half, 0.20), (centre + half * 1.1, 0.42), (centre - half * 1.1, 0.42)],
+        [
+            (centre - half, 0.20),
+            (centre + half, 0.20),
+            (centre + half * 1.1, 0.42),
+            (centre - half * 1.1, 0.42),
+        ],
         person.bag_colour,
     )
     if facing > 0.25:
         for sign in (-1.0, 1.0):
-            canvas.limb([(sign * breadth * 0.6, 0.17), (sign * breadth * 0.75, 0.34)], 0.02, person.bag_colour)
+            canvas.limb(
+                [(sign * breadth * 0.6, 0.17), (sign * breadth * 0.75, 0.34)],
+                0.02,
+                person.bag_colour,
+            )
 
 
-def _carried_bag(canvas: Canvas, person: Person, breadth: float, facing: float, side: float) -> None:
+def _carried_bag(
+    canvas: Canvas, person: Person, breadth: float, facing: float, side: float
+) -> None:
     hand = 1.0 if facing >= 0 else -1.0
     if person.bag == "handbag":
         x = hand * (breadth + 0.03)
         canvas.limb([(x, 0.47), (x, 0.52)], 0.012, _shade(person.bag_colour, 0.7))
-        canvas.polygon([(x - 0.05, 0.52), (x + 0.05, 0.52), (x + 0.058, 0.60), (x - 0.058, 0.60)], person.bag_colour)
+        canvas.polygon(
+            [(x - 0.05, 0.52), (x + 0.05, 0.52), (x + 0.058, 0.60), (x - 0.058, 0.60)],
+            person.bag_colour,
+        )
     elif person.bag in ("shoulder", "messenger"):
         x = hand * breadth * 0.95
         start = x if person.bag == "shoulder" else -x * 0.6
         canvas.limb([(start, 0.18), (x, 0.44)], 0.016, _shade(person.bag_colour, 0.75))
-        canvas.polygon([(x - 0.048, 0.43), (x + 0.048, 0.43), (x + 0.05, 0.53), (x - 0.05, 0.53)], person.bag_colour)
+        canvas.polygon(
+            [(x - 0.048, 0.43), (x + 0.048, 0.43), (x + 0.05, 0.53), (x - 0.05, 0.53)],
+            person.bag_colour,
+        )

@@ -1,0 +1,88 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airreid.bundle import Bundle, FileRef, load_bundle
+from airreid.bundle_cli import check_graphs
+from airreid.errors import BundleError
+from airreid.inference import SchemeRunner
+from airreid.signal import normalise_power
+
+
+@pytest.fixture
+def copy(bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle.path, tmp_path / "bundle"))
+
+
+def test_the_demo_bundle_is_whole_runs_and_fits(bundle: Bundle) -> None:
+    check_graphs(bundle)
+    assert {"jscc-ae-64", "jscc-ae-256", "jscc-ae-512", "jscc-fc-256"} <= set(bundle.scheme_ids)
+    assert bundle.backbone.precision == "int8"
+    size = sum(file.stat().st_size for file in bundle.path.iterdir())
+    assert size < 45e6
+
+
+def test_encoders_send_mean_power_one_per_block(bundle: Bundle, features: np.ndarray) -> None:
+    for info in bundle.manifest.schemes:
+        runner = SchemeRunner(bundle, info, threads=1, decode=False)
+        for scale in (1e-3, 1.0, 1e3):
+            x = runner.encode(features * np.float32(scale)).astype(np.float64)
+            np.testing.assert_allclose(np.square(x).mean(axis=1), 1.0, atol=1e-5)
+            np.testing.assert_allclose(x, normalise_power(x), atol=1e-4)
+
+
+def test_one_flipped_bit_is_noticed(copy: Path) -> None:
+    victim = next(copy.glob("jscc-ae-64.encoder.onnx"))
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    with pytest.raises(BundleError, match=r"jscc-ae-64\.encoder\.onnx: contents differ"):
+        load_bundle(copy)
+
+
+def test_a_missing_file_is_named(copy: Path) -> None:
+    next(copy.glob("jscc-ae-64.decoder.onnx")).unlink()
+    with pytest.raises(BundleError, match=r"jscc-ae-64\.decoder\.onnx: missing"):
+        load_bundle(copy)
+
+
+def test_no_bundle_there(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"no bundle at .*give --bundle"):
+        load_bundle(tmp_path)
+
+
+def test_unknown_scheme_lists_what_there_is(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"no scheme 'jscc-ae-999'.*jscc-ae-256"):
+        bundle.scheme("jscc-ae-999")
+
+
+@pytest.mark.parametrize("path", ["../outside.onnx", "/etc/passwd", "a/b.onnx", ""])
+def test_files_lie_in_the_folder(path: str) -> None:
+    with pytest.raises(ValueError, match="path"):
+        FileRef(path=path, sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "format"),
+        ({"surprise": 1}, "surprise"),
+        ({"schemes": []}, "schemes"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_names_the_field(
+    copy: Path, change: dict[str, object], message: str
+) -> None:
+    path = copy / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(BundleError, match=message):
+        load_bundle(copy)
+
+
+def test_not_even_json(copy: Path) -> None:
+    (copy / "manifest.json").write_text("{")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        load_bundle(copy)

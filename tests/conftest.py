@@ -1,0 +1,35 @@
+"""What many tests share: the demo bundle and a few synthetic people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.inference import BackboneRunner
+from training.data.synthetic import Population, write_folder
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    return load_bundle(default_bundle_path())
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 people, 2 cameras, 3 shots: ``<identity>/<camera>/<image>``."""
+    folder = tmp_path_factory.mktemp("people")
+    write_folder(Population(seed=77, identities=12, cameras=2, shots=3), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def features(bundle: Bundle, people: Path) -> np.ndarray:
+    """float32 (72, 2048), in the order of the files' paths."""
+    from airreid.images import load, to_crop
+
+    runner = BackboneRunner(bundle, bundle.backbone, threads=2)
+    crops = [to_crop(load(path)) for path in sorted(people.rglob("*.png"))]
+    return np.concatenate([runner.features(crop[None]) for crop in crops])
