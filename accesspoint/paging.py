@@ -23,7 +23,7 @@ def _token(key: str) -> str:
 
 def _key(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode("ascii")).decode()
+        return base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):
         raise InputError("page_token: not one that this service gave out") from None
 

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from accesspoint.gallery import Gallery
+from accesspoint.store import Store
+from airreid.bundle import Bundle
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "gallery.sqlite")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def gallery(store: Store, bundle: Bundle) -> Gallery:
+    return Gallery(store, bundle, threads=1)

@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accesspoint.gallery import Gallery
+from accesspoint.index import EmbeddingIndex
+from accesspoint.store import NewEntry, Store
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from airreid.inference import SchemeRunner
+from airreid.metrics import cosine
+
+DIM = 2048
+
+
+def test_index_agrees_with_exact_search_under_changes() -> None:
+    rng = np.random.default_rng(0)
+    index = EmbeddingIndex(16)
+    kept: dict[int, np.ndarray] = {}
+    for step in range(60):
+        ids = np.arange(step * 10, step * 10 + 10)
+        vectors = rng.standard_normal((10, 16)).astype(np.float32)
+        index.add(ids, vectors)
+        kept |= dict(zip(ids.tolist(), vectors, strict=True))
+        gone = rng.choice(list(kept), size=4, replace=False).tolist()
+        index.remove([*gone, 10_000_000])
+        for number in gone:
+            del kept[number]
+        queries = rng.standard_normal((3, 16)).astype(np.float32)
+        scores, found = index.search(queries, 20)
+        numbers = np.array(list(kept))
+        exact = cosine(queries, np.stack(list(kept.values())))
+        for row in range(3):
+            best = numbers[np.argsort(-exact[row])][:20]
+            assert found[row].tolist() == best.tolist()
+            np.testing.assert_allclose(scores[row], -np.sort(-exact[row])[:20], atol=1e-5)
+
+
+def test_ties_are_in_the_order_of_ids() -> None:
+    index = EmbeddingIndex(2)
+    index.add(np.array([5, 3, 9]), np.array([[2, 0], [1, 0], [4, 0]], np.float32))
+    assert index.search(np.array([[1, 0]], np.float32), 3)[1].tolist() == [[3, 5, 9]]
+
+
+def test_an_empty_index_finds_nobody() -> None:
+    scores, ids = EmbeddingIndex(4).search(np.ones((2, 4), np.float32), 5)
+    assert scores.shape == ids.shape == (2, 0)
+
+
+def make(space: str, subject: str, feature: np.ndarray) -> NewEntry:
+    return NewEntry(subject, "cam-0", space, feature.astype(np.float32))
+
+
+@pytest.fixture
+def vectors(features: np.ndarray) -> np.ndarray:
+    return features
+
+
+def test_enrolment_and_deletion_reach_every_index(
+    gallery: Gallery, vectors: np.ndarray, bundle: Bundle
+) -> None:
+    space = gallery.space_id
+    gallery.enrol([make(space, f"p{i}", vectors[i]) for i in range(5)])
+    schemes = ["jscc-ae-256", "jscc-fc-256"]
+    for scheme in schemes:  # the indexes exist from here on
+        runner = gallery.runner(scheme)
+        [found] = gallery.search(scheme, runner.gallery(vectors[2:3]), 3, 5)
+        assert found.matches[0].subject == "p2"
+        assert found.matches[0].score == pytest.approx(1.0, abs=1e-5)
+    [number] = gallery.enrol([make(space, "late", vectors[40])])
+    gallery.delete_subject("p2")
+    for scheme in schemes:
+        runner = gallery.runner(scheme)
+        [late] = gallery.search(scheme, runner.gallery(vectors[40:41]), 1, 9)
+        assert late.matches[0].subject == "late"
+        assert late.entry_ids[0] == number
+        [gone] = gallery.search(scheme, runner.gallery(vectors[2:3]), 9, 9)
+        assert "p2" not in [match.subject for match in gone.matches]
+    assert gallery.delete_entry(number)
+    assert not gallery.delete_entry(number)
+
+
+def test_index_built_later_equals_index_kept_up_to_date(
+    gallery: Gallery, store: Store, bundle: Bundle, vectors: np.ndarray
+) -> None:
+    entries = [make(gallery.space_id, f"p{i % 7}", vectors[i]) for i in range(30)]
+    gallery.enrol(entries[:10])
+    gallery.search("jscc-ae-64", np.ones((1, DIM), np.float32), 1, 0)
+    gallery.enrol(entries[10:])
+    gallery.delete_entry(4)
+    fresh = Gallery(store, bundle, threads=1)
+    probe = gallery.runner("jscc-ae-64").gallery(vectors[50:54])
+    for one, two in zip(
+        gallery.search("jscc-ae-64", probe, 5, 30),
+        fresh.search("jscc-ae-64", probe, 5, 30),
+        strict=True,
+    ):
+        assert one.entry_ids.tolist() == two.entry_ids.tolist()
+        assert [m.subject for m in one.matches] == [m.subject for m in two.matches]
+
+
+def test_as_many_subjects_as_asked_for_even_when_one_has_many_entries(
+    gallery: Gallery, vectors: np.ndarray
+) -> None:
+    rng = np.random.default_rng(0)
+    crowd = [vectors[0] + rng.normal(0, 1e-3, DIM) for _ in range(60)]
+    gallery.enrol([make(gallery.space_id, "crowd", v) for v in crowd])
+    gallery.enrol([make(gallery.space_id, f"p{i}", vectors[i]) for i in range(6, 12)])
+    probe = gallery.runner("jscc-fc-256").gallery(vectors[:1])
+    [found] = gallery.search("jscc-fc-256", probe, 5, 0)
+    assert len(found.matches) == 5
+    assert found.matches[0].subject == "crowd"
+    assert found.entry_ids.size == 0
+
+
+@pytest.mark.parametrize(
+    ("space", "feature", "message"),
+    [
+        ("elsewhere", np.ones(DIM), "feature of space 'elsewhere'"),
+        (None, np.ones(7), "needs 2048 finite"),
+        (None, np.full(DIM, np.nan), "needs 2048 finite"),
+        (None, np.zeros(DIM), "all zeros"),
+    ],
+)
+def test_unusable_features_are_refused(
+    gallery: Gallery, space: str | None, feature: np.ndarray, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        gallery.enrol([make(space or gallery.space_id, "x", feature)])
+    assert gallery.store.counts() == (0, 0)
+
+
+def test_a_gallery_of_another_space_is_not_served(tmp_path: Path, bundle: Bundle) -> None:
+    store = Store(tmp_path / "other.sqlite")
+    store.add_entries([make("elsewhere", "x", np.ones(DIM))])
+    with pytest.raises(InputError, match="1 entries of another feature space"):
+        Gallery(store, bundle, threads=1)
+    store.close()
+
+
+def test_gallery_map_is_the_noiseless_way_through_the_code(
+    bundle: Bundle, features: np.ndarray
+) -> None:
+    for info in bundle.manifest.schemes:
+        runner = SchemeRunner(bundle, info, threads=1)
+        through = runner.decode(runner.encode(features))
+        np.testing.assert_array_equal(runner.gallery(features), through)

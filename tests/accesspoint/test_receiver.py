@@ -1,0 +1,131 @@
+"""A bad block is answered with what is wrong; the blocks beside it with their identities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accesspoint.gallery import Gallery
+from accesspoint.receiver import Receiver
+from accesspoint.store import NewEntry
+from airreid import wire
+from airreid.bundle import Bundle
+from airreid.v1 import common_pb2, uplink_pb2
+
+
+@pytest.fixture
+def receiver(bundle: Bundle, gallery: Gallery, features: np.ndarray) -> Receiver:
+    gallery.enrol(
+        [NewEntry(f"p{i}", "cam-0", gallery.space_id, features[i * 6]) for i in range(12)]
+    )
+    return Receiver(bundle, gallery)
+
+
+def request(bundle: Bundle, features: np.ndarray, **changes: object) -> uplink_pb2.QueryRequest:
+    from airreid.inference import SchemeRunner
+
+    runner = SchemeRunner(bundle, bundle.scheme("jscc-ae-256"), 1)
+    fields: dict[str, object] = {
+        "id": common_pb2.BlockId(edge_id="cam", spool_id="s", sequence=1),
+        "bundle_id": bundle.bundle_id,
+        "scheme_id": "jscc-ae-256",
+        "analog": uplink_pb2.AnalogBlock(symbols=wire.to_bytes(runner.encode(features[:1])[0])),
+    }
+    return uplink_pb2.QueryRequest(**(fields | changes))  # type: ignore[arg-type]
+
+
+def symbols(values: np.ndarray) -> uplink_pb2.AnalogBlock:
+    return uplink_pb2.AnalogBlock(symbols=wire.to_bytes(values))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        (
+            {"bundle_id": "feedfacefeedface"},
+            common_pb2.CODE_WRONG_BUNDLE,
+            "bundle feedfacefeedface is not the one served here",
+        ),
+        (
+            {"scheme_id": "jscc-ae-999"},
+            common_pb2.CODE_UNKNOWN_SCHEME,
+            "no scheme 'jscc-ae-999' .* it has: jscc-ae-64",
+        ),
+        (
+            {"analog": symbols(np.ones(64))},
+            common_pb2.CODE_INVALID,
+            "256 bytes where 1024 are needed",
+        ),
+        (
+            {"analog": symbols(np.full(256, np.nan))},
+            common_pb2.CODE_INVALID,
+            "value 0 is nan; all must be finite",
+        ),
+        (
+            {"analog": symbols(np.full(256, np.inf))},
+            common_pb2.CODE_INVALID,
+            "value 0 is inf",
+        ),
+        ({"analog": None}, common_pb2.CODE_INVALID, "0 bytes where 1024 are needed"),
+        ({"top_k": 100_000}, common_pb2.CODE_INVALID, "top_k is at most"),
+        (
+            {"id": common_pb2.BlockId(edge_id="x" * 1000)},
+            common_pb2.CODE_INVALID,
+            "edge_id: longer than",
+        ),
+    ],
+)
+def test_bad_blocks_are_answered_beside_good_ones(
+    receiver: Receiver,
+    bundle: Bundle,
+    features: np.ndarray,
+    changes: dict[str, object],
+    code: common_pb2.Code.ValueType,
+    message: str,
+) -> None:
+    good = request(bundle, features)
+    bad = request(bundle, features, **changes)
+    answers = receiver.answer([good, bad, good])
+    assert [answer.status.code for answer in answers] == [
+        common_pb2.CODE_OK,
+        code,
+        common_pb2.CODE_OK,
+    ]
+    import re
+
+    assert re.search(message, answers[1].status.message)
+    assert answers[0].identities[0].subject == answers[2].identities[0].subject == "p0"
+    assert not answers[1].identities
+    assert answers[1].id == bad.id
+
+
+def test_link_is_named_and_the_report_comes_back(
+    receiver: Receiver, bundle: Bundle, features: np.ndarray
+) -> None:
+    report = uplink_pb2.ChannelReport(model="awgn", snr_db=3.5)
+    direct, over_air = receiver.answer(
+        [request(bundle, features), request(bundle, features, channel=report, top_entries=4)]
+    )
+    assert direct.link == over_air.link == "analog"
+    assert not direct.HasField("channel")
+    assert over_air.channel == report
+    assert len(over_air.entry_ids) == len(over_air.entry_scores) == 4
+    assert list(over_air.entry_scores) == sorted(over_air.entry_scores, reverse=True)
+    assert len(direct.identities) == 10
+    assert direct.timings.batch == 2
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.binary(max_size=4096))
+def test_any_bytes_are_answered(receiver: Receiver, bundle: Bundle, data: bytes) -> None:
+    block = uplink_pb2.QueryRequest(
+        bundle_id=bundle.bundle_id,
+        scheme_id="jscc-ae-256",
+        analog=uplink_pb2.AnalogBlock(symbols=data),
+    )
+    [answer] = receiver.answer([block])
+    assert answer.status.code in (common_pb2.CODE_OK, common_pb2.CODE_INVALID)

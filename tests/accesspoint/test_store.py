@@ -1,0 +1,92 @@
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accesspoint.paging import entry_page, subject_page
+from accesspoint.store import NewEntry, Store, check_name
+from airreid.errors import InputError
+
+
+def entry(subject: str, value: float = 1.0, space: str = "s") -> NewEntry:
+    return NewEntry(subject, "cam-0", space, np.full(8, value, np.float32))
+
+
+def test_what_was_added_is_there_after_opening_again(store: Store, tmp_path: Path) -> None:
+    first, second = store.add_entries([entry("alice", 0.25), entry("bob", 0.5)])
+    store.close()
+    again = Store(tmp_path / "gallery.sqlite")
+    assert again.counts() == (2, 2)
+    ids, features = next(again.features("s"))
+    assert ids.tolist() == [first.id, second.id]
+    np.testing.assert_array_equal(features, [[0.25] * 8, [0.5] * 8])
+    again.close()
+
+
+def test_numbers_are_never_used_twice(store: Store) -> None:
+    [first] = store.add_entries([entry("alice")])
+    assert store.delete_entry(first.id)
+    [second] = store.add_entries([entry("alice")])
+    assert second.id > first.id
+    assert not store.delete_entry(first.id)
+
+
+def test_deleting_a_subject_takes_its_entries(store: Store) -> None:
+    added = store.add_entries([entry("alice"), entry("alice"), entry("bob")])
+    assert store.delete_subject("alice") == [added[0].id, added[1].id]
+    assert store.delete_subject("alice") is None
+    assert store.counts() == (1, 1)
+
+
+def test_deleted_features_are_gone_from_the_file(store: Store, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    secret = NewEntry("alice", "c", "s", rng.standard_normal(2048).astype(np.float32))
+    store.add_entries([secret])
+    store.delete_subject("alice")
+    store.close()
+    needle = secret.feature.tobytes()[:64]
+    for file in tmp_path.iterdir():
+        assert needle not in file.read_bytes(), file
+
+
+def test_a_failed_batch_leaves_nothing(store: Store) -> None:
+    broken = NewEntry("bob", "c", None, np.zeros(8, np.float32))  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.Error):
+        store.add_entries([entry("alice"), broken])
+    assert store.counts() == (0, 0)
+    store.add_entries([entry("alice")])
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "../x", "é", "-x", "x" * 129, "a\n"])
+def test_bad_names_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="subject"):
+        check_name(name, "subject")
+
+
+def test_pages_neither_skip_nor_repeat(store: Store) -> None:
+    store.add_entries([entry(f"p{i:02d}") for i in range(25)])
+    seen, token = [], ""
+    while True:
+        page, token = subject_page(store, 10, token)
+        seen += [name for name, _ in page]
+        store.add_entries([entry("p00")])  # a change in between
+        if not token:
+            break
+    assert seen == [f"p{i:02d}" for i in range(25)]
+    page, token = entry_page(store, 5, "", "p00")
+    assert len(page) == 4
+    assert token == ""
+
+
+@pytest.mark.parametrize("token", ["%%%", "aGVsbG8", "é", "9" * 40])
+def test_a_foreign_page_token_is_refused(store: Store, token: str) -> None:
+    with pytest.raises(InputError, match="page_token"):
+        entry_page(store, 5, token)
+
+
+def test_another_file_is_not_a_gallery(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(b"not a database, and long enough to be looked at as one" * 20)
+    with pytest.raises(InputError, match="cannot be used as a gallery"):
+        Store(path)
