@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -171,5 +172,6 @@ def write_manifest(path: Path, manifest: Manifest) -> Bundle:
 
 
 def default_bundle_path() -> Path:
-    """The demo bundle of a checkout."""
-    return Path(__file__).resolve().parent.parent / "models" / "demo"
+    """The folder that ``AIRREID_BUNDLE`` names, or the demo bundle of a checkout."""
+    named = os.environ.get("AIRREID_BUNDLE")
+    return Path(named) if named else Path(__file__).resolve().parent.parent / "models" / "demo"

@@ -34,6 +34,8 @@ _ROLES = {
     "ap": _Role("accesspoint.cli", "accesspoint", "The access point: decode and find identities."),
     "gallery": _Role("airreid.gallery_cli", "edge", "The people an access point knows."),
     "bundle": _Role("airreid.bundle_cli", "edge", "Model bundles: show and verify."),
+    "people": _Role("simulation.people_cli", "simulate", "Draw synthetic people into folders."),
+    "health": _Role("airreid.health_cli", "channel", "Is a service there and serving?"),
     "train": _Role("training.cli", "training", "Train models and export bundles."),
 }
 

@@ -27,7 +27,7 @@ from rich.table import Table
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.errors import InputError
 from simulation import report as reports
-from simulation.people import GALLERY_SHOTS, QUERY_SHOTS, from_folders, synthetic
+from simulation.people import from_folders, pictures, synthetic
 from simulation.run import Outcome, Plan, Point, Progress, run
 
 SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
@@ -115,8 +115,7 @@ def command(
             people = from_folders(gallery, queries)
         else:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="airreid-people-")))
-            shots = max(GALLERY_SHOTS, QUERY_SHOTS)
-            shown.phase("drawing synthetic people", identities * 2 * shots)
+            shown.phase("drawing synthetic people", pictures(identities))
             people = synthetic(identities, folder, shown.step)
         outcome = run(loaded, people, plan, shown)
         written = reports.write(report, loaded, people, plan, outcome)

@@ -38,6 +38,11 @@ class People:
         return of(self.gallery), of(self.queries)
 
 
+def pictures(identities: int) -> int:
+    """How many pictures :func:`synthetic` draws."""
+    return identities * 2 * max(GALLERY_SHOTS, QUERY_SHOTS)
+
+
 def from_folders(gallery: Path, queries: Path) -> People:
     """A user's own images, ``<identity>/<camera>/<image>`` in both folders."""
     return People(f"{gallery} / {queries}", read_folder(gallery), read_folder(queries))

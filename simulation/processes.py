@@ -32,7 +32,8 @@ class Role:
             stderr=subprocess.PIPE,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         try:
             ready = self._events.get(timeout=seconds)
         except Empty:
@@ -40,6 +41,7 @@ class Role:
             raise LinkError(f"{name}: not ready within {seconds:g} s") from None
         if ready is None:
             self.process.wait()
+            self._close()
             last = self._tail[-1] if self._tail else f"exit code {self.process.returncode}"
             raise LinkError(f"{name} did not start: {last.removeprefix('error: ')}")
         self.ready = ready
@@ -61,6 +63,12 @@ class Role:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        self._reader.join()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
 
     def __enter__(self) -> Role:
         return self

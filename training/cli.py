@@ -18,7 +18,6 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from training.data.synthetic import Population, write_folder
 from training.pipeline import run_recipe
 from training.recipe import RECIPES, load_recipe
 from training.train_backbone import Progress
@@ -63,6 +62,11 @@ class _Shown:
         )
 
 
+@app.callback()
+def _group() -> None:
+    """Keeps ``run`` a sub-command while it is the only one."""
+
+
 @app.command("run")
 def run_command(
     recipe: Annotated[str, typer.Argument(help=f"{', '.join(RECIPES)}, or a recipe's JSON file.")],
@@ -90,16 +94,3 @@ def run_command(
     with Bars(*columns, console=Console(stderr=True)) as bars:
         bundle = run_recipe(chosen, data, out, _Shown(bars), cache)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
-
-
-@app.command()
-def synthetic(
-    out: Annotated[Path, typer.Argument(help="Folder for <identity>/<camera>/<image>.")],
-    identities: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
-    cameras: Annotated[int, typer.Option(min=1, max=64)] = 2,
-    shots: Annotated[int, typer.Option(min=1, max=100, help="Pictures a person and camera.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Population; another seed, other people.")] = 7,
-) -> None:
-    """Draw synthetic people into a folder."""
-    people = Population(seed=seed, identities=identities, cameras=cameras, shots=shots)
-    typer.echo(f"{out}: {write_folder(people, out)} images of {identities} people")

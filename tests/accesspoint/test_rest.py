@@ -87,7 +87,7 @@ def test_pages(client: TestClient) -> None:
         ("delete", "/v1/subjects/nobody", {}, 404, "no subject"),
     ],
 )
-def test_problems_are_documents_that_say_what_is_wrong(  # noqa: PLR0913
+def test_problems_are_documents_that_say_what_is_wrong(
     client: TestClient, method: str, url: str, extra: dict[str, object], status: int, words: str
 ) -> None:
     answer = client.request(method, url, **extra)  # type: ignore[arg-type]

@@ -89,8 +89,6 @@ def test_nan_stays_nan(sent: np.ndarray) -> None:
         (("awgn", 0.0, -1), "seed"),
     ],
 )
-def test_impossible_settings_name_the_field(
-    arguments: tuple[str, float, int], field: str
-) -> None:
+def test_impossible_settings_name_the_field(arguments: tuple[str, float, int], field: str) -> None:
     with pytest.raises(InputError, match=f"link {field}"):
         link_settings(*arguments)

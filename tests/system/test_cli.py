@@ -1,0 +1,175 @@
+"""The command line: what it prints, what it exits with, one line for a mistake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from .conftest import System
+
+
+def airreid(*arguments: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "airreid.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def fails(*arguments: object, code: int = 2) -> str:
+    """The one line of an expected failure."""
+    result = airreid(*arguments)
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_send_prints_ranked_identities(system: System, people: Path) -> None:
+    files = sorted((people / "person-0003" / "cam-1").glob("*.png"))
+    result = airreid("edge", "send", *files, "--to", system.channel_target, "--top-k", 3, "--json")
+    assert result.returncode == 0, result.stderr
+    answers = json.loads(result.stdout)
+    assert [Path(answer["image"]) for answer in answers] == files
+    for answer in answers:
+        assert len(answer["identities"]) == 3
+        assert answer["snr_db"] == 15
+        assert answer["link"] == "analog"
+        assert answer["error"] is None
+    table = airreid("edge", "send", files[0], "--to", system.channel_target)
+    assert table.returncode == 0
+    assert "person-" in table.stdout
+
+
+def test_send_answers_the_good_files_beside_the_bad(
+    system: System, people: Path, tmp_path: Path
+) -> None:
+    good = next(iter(sorted(people.rglob("*.png"))))
+    text = tmp_path / "notes.jpg"
+    text.write_text("not an image")
+    torn = tmp_path / "torn.jpg"
+    Image.open(good).save(torn)
+    torn.write_bytes(torn.read_bytes()[:900])
+    dot = tmp_path / "dot.png"
+    Image.new("RGB", (1, 1)).save(dot)
+    files = [text, good, torn, dot, tmp_path / "none.png"]
+    result = airreid("edge", "send", *files, "--to", system.channel_target, "--json")
+    assert result.returncode == 1
+    errors = [answer["error"] for answer in json.loads(result.stdout)]
+    assert errors[1] is None
+    for error, words in zip(
+        [errors[0], *errors[2:]],
+        ["not an image", "truncated", "1x1 pixels is too small", "cannot be read"],
+        strict=True,
+    ):
+        assert words in error
+
+
+def test_gallery_commands(system: System, people: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(people / "person-0000", mine / "visitor")
+    result = airreid("gallery", "enroll", mine, "--to", system.ap_target)
+    assert result.returncode == 0, result.stderr
+    assert "enrolled 6 of 6 images" in result.stdout
+    assert "visitor" in airreid("gallery", "list", "--to", system.ap_target).stdout
+    gone = airreid("gallery", "delete", "visitor", "--to", system.ap_target)
+    assert "deleted visitor and 6 entries" in gone.stdout
+    assert "visitor" not in airreid("gallery", "list", "--to", system.ap_target).stdout
+    assert "no subject" in fails("gallery", "delete", "visitor", "--to", system.ap_target)
+
+
+def test_enrolling_refuses_bad_images_one_by_one(
+    system: System, people: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(people / "person-0001", mine / "guest")
+    (mine / "guest" / "cam-0" / "zz.png").write_text("nonsense")
+    line = fails("gallery", "enroll", mine, "--to", system.ap_target, code=1)
+    assert "zz.png" in line
+    assert "not an image" in line
+    airreid("gallery", "delete", "guest", "--to", system.ap_target)
+
+
+def test_bundle_show_and_verify(tmp_path: Path) -> None:
+    assert "jscc-ae-256" in airreid("bundle", "show").stdout
+    assert "is whole and runs" in airreid("bundle", "verify").stdout
+    assert "no bundle at" in fails("bundle", "verify", tmp_path)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("which", ["--grpc", "--http"])
+def test_a_port_in_use(tmp_path: Path, which: str) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        other = "--http" if which == "--grpc" else "--grpc"
+        line = fails(
+            *("ap", "serve", "--data-dir", tmp_path / "d"),
+            *(which, f"127.0.0.1:{port}", other, "127.0.0.1:0"),
+        )
+        assert f"cannot listen on 127.0.0.1:{port}" in line
+        assert f"cannot listen on 127.0.0.1:{port}" in fails(
+            "channel", "serve", "--listen", f"127.0.0.1:{port}"
+        )
+
+
+def test_mistakes_get_one_line(tmp_path: Path, people: Path) -> None:
+    image = next(iter(people.rglob("*.png")))
+    nobody = f"127.0.0.1:{free_port()}"
+    assert f"{nobody}: no answer within" in fails("edge", "send", image, "--to", nobody)
+    assert "no scheme 'jscc-ae-9'" in fails("edge", "send", image, "--scheme", "jscc-ae-9")
+    assert "no scheme" in fails("simulate", "--scheme", "nope")
+    assert "both --gallery and --queries" in fails("simulate", "--gallery", people)
+    assert "no such folder" in fails(
+        "simulate", "--gallery", tmp_path / "x", "--queries", tmp_path / "y"
+    )
+    assert "--snr 500" in fails("simulate", "--snr", 500)
+    assert "link snr_db" in fails("channel", "serve", "--snr", "1e9")
+    assert "write HOST:PORT" in fails("channel", "serve", "--listen", "here")
+    assert "no image in this folder" in fails("edge", "send", tmp_path)
+    assert "no recipe 'nope'" in fails("train", "run", "nope", "--out", tmp_path)
+
+
+def test_simulate_gives_the_same_figures_for_the_same_seed(people: Path, tmp_path: Path) -> None:
+    gallery, queries = tmp_path / "gallery", tmp_path / "queries"
+    for person in sorted(people.iterdir()):
+        shutil.copytree(person / "cam-0", gallery / person.name / "cam-0")
+        shutil.copytree(person / "cam-1", queries / person.name / "cam-1")
+    runs = []
+    for name, seed in (("a", 3), ("b", 3)):
+        result = airreid(
+            *("simulate", "--gallery", gallery, "--queries", queries, "--seed", seed),
+            *("--scheme", "jscc-ae-64", "--snr", 20, "--snr", -10),
+            *("--report", tmp_path / name, "--json", tmp_path / f"{name}.json"),
+        )
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / name / "accuracy.png").stat().st_size > 5000
+        assert (tmp_path / name / "answers.png").stat().st_size > 5000
+        runs.append(json.loads((tmp_path / f"{name}.json").read_text()))
+    for row in runs[0]["results"]:
+        assert row["link"] == "analog"
+        assert row["bandwidth"] == 64
+        assert row["queries"] == row["replay_identical"] == 36
+        assert row["outage_rate"] == 0
+        assert 0 < row["latency_ms_p50"] <= row["latency_ms_p99"]
+        assert row["top1"] <= row["top5"]
+    same = ("scheme", "snr_db", "top1", "top5", "map")
+    pick = [[[row[key] for key in same] for row in run["results"]] for run in runs]
+    assert pick[0] == pick[1]
+    assert runs[0]["settings"]["seed"] == 3

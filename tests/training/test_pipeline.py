@@ -1,0 +1,180 @@
+"""From a handful of pictures to a bundle that runs, stopped on the way and continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from airreid.bundle_cli import check_graphs
+from airreid.errors import InputError
+from airreid.images import load, to_crop
+from airreid.inference import BackboneRunner, SchemeRunner
+from airreid.metrics import cosine
+from training import checkpoint
+from training.data.folder import folder_set
+from training.data.synthetic import Population, write_folder
+from training.export import ParityError, export_onnx, halve_weights, prove_parity
+from training.models.backbone import Backbone, load_weights
+from training.pipeline import run_recipe
+from training.recipe import BackboneRecipe, Recipe, Stage, load_recipe
+from training.train_backbone import Progress, TrainingError, train_backbone
+from training.train_codec import CodecProgress
+
+TINY = BackboneRecipe(
+    stages=(Stage(height=32, width=16, epochs=2),), identities_per_batch=2, images_per_identity=2
+)
+
+
+class Silent:
+    def phase(self, name: str, steps: int):  # type: ignore[no-untyped-def]
+        return lambda: None
+
+    def backbone(self, progress: Progress) -> None:
+        pass
+
+    def codec(self, scheme_id: str, progress: CodecProgress) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def crops() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (12, 256, 128, 3), dtype=np.uint8), np.repeat(np.arange(4), 3)
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_continues_as_if_it_had_not_been(
+    crops: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    images, labels = crops
+    whole, _ = train_backbone(TINY, images, labels, 0, tmp_path / "whole", lambda p: None)
+
+    def kill(progress: Progress) -> None:
+        if progress.epoch == 1:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_backbone(TINY, images, labels, 0, tmp_path / "parts", kill)
+    parts, _ = train_backbone(TINY, images, labels, 0, tmp_path / "parts", lambda p: None)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
+    crops: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    images, labels = crops
+    wild = TINY.model_copy(update={"lr": 1e30, "warmup_epochs": 0.0})
+    with pytest.raises(TrainingError, match=r"loss is .* lower backbone\.lr"):
+        train_backbone(wild, images, labels, 0, tmp_path, lambda p: None)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_torn_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "backbone.pt"
+    checkpoint.save(path, {"a": torch.ones(1000)})
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"backbone\.pt: not a checkpoint"):
+        checkpoint.load(path)
+
+
+def test_weights_come_from_a_file(tmp_path: Path) -> None:
+    import torchvision
+
+    source = torchvision.models.resnet50(weights=None)
+    path = tmp_path / "resnet50.pth"
+    torch.save(source.state_dict(), path)
+    backbone = Backbone(bn_neck=False)
+    assert "resnet50.pth" in load_weights(backbone, str(path))
+    assert torch.equal(backbone.trunk.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
+    with pytest.raises(InputError, match="not a ResNet-50"):
+        load_weights(backbone, str(path))
+    path.write_text("text")
+    with pytest.raises(InputError, match="not a PyTorch state_dict"):
+        load_weights(backbone, str(path))
+    with pytest.raises(InputError, match="no file"):
+        load_weights(backbone, str(tmp_path / "none.pth"))
+
+
+def test_parity_proof_fails_when_the_graph_drifts(tmp_path: Path) -> None:
+    module, path = nn.Linear(64, 128), tmp_path / "linear.onnx"
+    inputs = np.random.default_rng(0).standard_normal((5, 64)).astype(np.float32)
+    export_onnx(module, torch.from_numpy(inputs[:2]), path)
+    assert prove_parity(module, path, inputs, 1e-4) < 1e-5
+    size = path.stat().st_size
+    halve_weights(path)
+    assert path.stat().st_size < 0.7 * size
+    assert 1e-6 < prove_parity(module, path, inputs, 1e-2) < 1e-2
+    with torch.no_grad():
+        module.weight[0, 0] += 0.5
+    with pytest.raises(ParityError, match="differs from PyTorch"):
+        prove_parity(module, path, inputs, 1e-2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Recipe]:
+    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
+    write_folder(Population(seed=8, identities=10, cameras=2, shots=2), data)
+    recipe = load_recipe(
+        "demo",
+        [
+            *("epochs=1", "calibration_images=8", 'codec.schemes=["jscc-ae-8", "jscc-fc-16"]'),
+            *("backbone.identities_per_batch=4", "codec.identities_per_batch=4"),
+            *("backbone.images_per_identity=2", "codec.images_per_identity=2"),
+        ],
+    )
+    recipe = recipe.model_copy(update={"backbone": TINY})
+    run_recipe(recipe, data, out, Silent())
+    return data, out, recipe
+
+
+def test_a_users_folder_becomes_a_bundle_that_runs(trained: tuple[Path, Path, Recipe]) -> None:
+    data, out, recipe = trained
+    from airreid.bundle import load_bundle
+
+    bundle = load_bundle(out / "bundle")
+    check_graphs(bundle)
+    assert bundle.scheme_ids == ["jscc-ae-8", "jscc-fc-16"]
+    assert bundle.manifest.provenance["recipe"]["name"] == "demo"
+    again = run_recipe(recipe, data, out, Silent())  # nothing is trained twice
+    assert again.manifest.backbones == bundle.manifest.backbones
+    # PyTorch and the shipped int8 graph see the same neighbours.
+    state = checkpoint.load(out / "backbone.pt")["network"]
+    network = Backbone(TINY.bn_neck)
+    network.load_state_dict(state)
+    crops = np.stack([to_crop(sample.load()) for sample in folder_set(data).samples])
+    with torch.no_grad():
+        exact = network.eval()(torch.from_numpy(crops)).numpy()
+    shipped = BackboneRunner(bundle, bundle.backbone, 1).features(crops)
+    similar = np.diag(cosine(exact, shipped))
+    assert similar.min() > 0.9
+    symbols = SchemeRunner(bundle, bundle.scheme("jscc-ae-8"), 1).encode(shipped)
+    np.testing.assert_allclose(np.square(symbols).mean(1), 1.0, atol=1e-5)
+
+
+def test_another_recipe_does_not_overwrite_a_run(trained: tuple[Path, Path, Recipe]) -> None:
+    data, out, recipe = trained
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        run_recipe(recipe.model_copy(update={"seed": 5}), data, out, Silent())
+
+
+def test_a_folder_of_one_person_or_of_torn_files_is_refused(tmp_path: Path) -> None:
+    write_folder(Population(seed=8, identities=1, cameras=1, shots=1), tmp_path)
+    with pytest.raises(InputError, match="one identity only"):
+        folder_set(tmp_path)
+    write_folder(Population(seed=8, identities=2, cameras=1, shots=1), tmp_path)
+    torn = tmp_path / "person-0001" / "cam-0" / "00.png"
+    torn.write_bytes(torn.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"00\.png: damaged"):
+        load(torn)
+    (tmp_path / "loose.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"loose\.png: expected"):
+        folder_set(tmp_path)
