@@ -109,7 +109,7 @@ def run_recipe(
     schemes, heads = [], []
     snr_range = (recipe.codec.snr_db_min, recipe.codec.snr_db_max)
     for scheme_id in recipe.codec.schemes:
-        codec = _codec(scheme_id, recipe, features, sets.codec.labels(), out, space, report)
+        codec = _codec(scheme_id, recipe, features, sets.codec, out, space, report)
         heads.append(Head(scheme_id, codec))
         schemes.append(export_head(heads[-1], folder, features[:64], space, snr_range))
     provenance = _provenance(recipe, sets, origin, parity, time.time() - started)
@@ -145,7 +145,7 @@ def _codec(
     scheme_id: str,
     recipe: Recipe,
     features: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    images: ImageSet,
     out: Path,
     space: str,
     report: Report,
@@ -160,7 +160,8 @@ def _codec(
         scheme_id,
         recipe.codec,
         features,
-        labels,
+        images.labels(),
+        images.cameras(),
         recipe.seed,
         lambda progress: report.codec(scheme_id, progress),
     )

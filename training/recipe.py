@@ -83,9 +83,10 @@ class SyntheticData(_Frozen):
 
     train: Population = Population(seed=1, identities=2000, cameras=8, shots=1)
     """What the backbone is trained on."""
-    codec: Population = Population(seed=2, identities=3000, cameras=8, shots=1)
+    codec: Population = Population(seed=2, identities=600, cameras=40, shots=1)
     """What the codecs are trained on: people whom the backbone has not seen, because
-    features of its own training people are collapsed onto their classes."""
+    features of its own training people are collapsed onto their classes; and by many
+    cameras, because a codec learns to discard what it has seen cameras change."""
     validation: Population = Population(seed=3, identities=350, cameras=2, shots=6)
     """What the model card's accuracy is measured on: queries by one camera, gallery
     by the other."""

@@ -19,8 +19,9 @@ from training.pca import fit_pca
 from training.recipe import CodecRecipe
 from training.sampling import identity_batches
 
-HELD_OUT = 0.1
-"""Share of the identities that the best epoch is chosen on."""
+HELD_OUT = 6
+"""Every sixth identity is held out to choose the best epoch on, and every sixth camera
+with it where there are at least ``HELD_OUT`` cameras."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ def train_codec(
     recipe: CodecRecipe,
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
+    cameras: NDArray[np.int64],
     seed: int,
     report: Callable[[CodecProgress], None],
 ) -> Codec:
-    """Trains one scheme on features (N, D) of identities (N,) and returns its best epoch.
+    """Trains one scheme on features (N, D) of identities and cameras (N,): its best epoch.
 
     Query features pass through power normalisation and AWGN with an SNR drawn for
     each block, gallery features pass without noise, and a query must find its
@@ -65,10 +67,10 @@ def train_codec(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, bandwidth])))
-    held_out = labels % round(1 / HELD_OUT) == 0
-    train_x, train_y = torch.from_numpy(features[~held_out]), labels[~held_out]
+    training, held_out = split(labels, cameras)
+    train_x, train_y = torch.from_numpy(features[training]), labels[training]
     val_x, val_y = torch.from_numpy(features[held_out]), labels[held_out]
-    pca = fit_pca(features[~held_out], bandwidth)
+    pca = fit_pca(features[training], bandwidth)
     codec = Codec(kind, features.shape[1], bandwidth, recipe.hidden)
     codec.start_from_pca(torch.from_numpy(pca.mean), torch.from_numpy(pca.components))
     mean = torch.from_numpy(pca.mean)
@@ -99,6 +101,20 @@ def train_codec(
             state = {key: value.clone() for key, value in codec.state_dict().items()}
     codec.load_state_dict(state)
     return codec.eval()
+
+
+def split(
+    labels: NDArray[np.int64], cameras: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks (N,) of what to train on and what to choose the best epoch on.
+
+    They share no identity, and no camera where there are enough of them.
+    """
+    identity = labels % HELD_OUT == 0
+    if cameras.max() + 1 < HELD_OUT:
+        return ~identity, identity
+    camera = cameras % HELD_OUT == 0
+    return ~identity & ~camera, identity & camera
 
 
 def _loss(

@@ -11,7 +11,7 @@ from training.models.codec import Codec, awgn
 from training.models.codec import normalise_power as torch_normalise_power
 from training.pca import fit_pca
 from training.recipe import CodecRecipe
-from training.train_codec import parse_scheme, train_codec
+from training.train_codec import parse_scheme, split, train_codec
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 3.0, 20.0])
@@ -63,14 +63,20 @@ def test_training_beats_its_start_where_noise_hides_the_identity() -> None:
     nuisance = 4 * rng.standard_normal((720, 24))
     mixing = np.linalg.qr(rng.standard_normal((32, 32)))[0]
     features = (np.hstack([identity, nuisance]) @ mixing).astype(np.float32)
-    labels = np.repeat(np.arange(120), 6)
+    labels, cameras = np.repeat(np.arange(120), 6), np.tile(np.arange(2), 360)
     recipe = CodecRecipe(schemes=("jscc-fc-8",), epochs=40, lr=0.01, identities_per_batch=32)
     seen: list[float] = []
     trained = train_codec(
-        "jscc-fc-8", recipe, features, labels, 0, lambda progress: seen.append(progress.top1)
+        "jscc-fc-8",
+        recipe,
+        features,
+        labels,
+        cameras,
+        0,
+        lambda progress: seen.append(progress.top1),
     )
     assert max(seen) > 0.5
-    again = train_codec("jscc-fc-8", recipe, features, labels, 0, lambda progress: None)
+    again = train_codec("jscc-fc-8", recipe, features, labels, cameras, 0, lambda progress: None)
     for one, two in zip(trained.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, two)
     pca_only = train_codec(
@@ -78,13 +84,23 @@ def test_training_beats_its_start_where_noise_hides_the_identity() -> None:
         recipe.model_copy(update={"epochs": 0}),
         features,
         labels,
+        cameras,
         0,
         lambda progress: None,
     )
-    start = fit_pca(features[labels % 10 != 0], 8)
+    start = fit_pca(features[split(labels, cameras)[0]], 8)
     with torch.no_grad():
         x = pca_only.encoder(torch.from_numpy(features)).numpy()
     np.testing.assert_allclose(x, start.encode(features), atol=1e-4)
+
+
+def test_the_best_epoch_is_chosen_on_strangers_seen_by_strange_cameras() -> None:
+    labels, cameras = (grid.ravel() for grid in np.mgrid[0:30, 0:12])
+    training, held_out = split(labels, cameras)
+    assert not set(labels[training]) & set(labels[held_out])
+    assert not set(cameras[training]) & set(cameras[held_out])
+    training, held_out = split(labels, cameras % 2)
+    assert (training ^ held_out).all()
 
 
 @pytest.mark.parametrize("scheme", ["jscc-ae", "jscc-ae-0", "jscc-xx-64", "jscc-ae-9999", "64"])

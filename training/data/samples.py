@@ -14,7 +14,7 @@ class Sample:
     """One person crop: whose, by which camera, and how to get its pixels."""
 
     name: str
-    """Where the image came from, for messages: a path, or ``synthetic:...``."""
+    """Where the image came from, for messages: a path, or ``synthetic-...``."""
     identity: str
     camera: str
     load: Callable[[], Image.Image]

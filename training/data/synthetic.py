@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from training.data.samples import ImageSet, Sample
-from training.synthetic.cameras import render
+from training.synthetic.cameras import RENDERER, render
 
 
 class Population(BaseModel):
@@ -47,7 +47,7 @@ def image_set(population: Population) -> ImageSet:
         name=f"synthetic(seed={population.seed}, identities={population.identities})",
         samples=tuple(
             Sample(
-                name=f"synthetic:{population.seed}/{i}/{c}/{k}",
+                name=f"synthetic-{RENDERER}:{population.seed}/{i}/{c}/{k}",
                 identity=f"person-{i:04d}",
                 camera=f"cam-{c}",
                 load=partial(render, population.seed, i, c, k),

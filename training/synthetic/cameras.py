@@ -17,6 +17,8 @@ from training.synthetic.people import Person, Rgb, make_person
 
 HEIGHT, WIDTH = 256, 128
 """Pixels of a rendered crop, the size that re-ID feeds to its networks."""
+RENDERER = 1
+"""Raised whenever a picture changes, so that no cache serves an older one."""
 _OVERSAMPLE = 2
 
 

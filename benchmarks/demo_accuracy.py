@@ -1,0 +1,144 @@
+"""What the demo's people look like to the demo bundle, to PCA and to colour histograms.
+
+    python -m benchmarks.demo_accuracy --run runs/demo
+
+Needs the run folder of ``airreid train run demo`` for the features that PCA is fitted
+on. Writes docs/results/demo.json and docs/results/demo.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.bundle import default_bundle_path, load_bundle
+from airreid.images import load, to_crop
+from airreid.inference import BackboneRunner, SchemeRunner
+from simulation.people import People, synthetic
+from training.evaluate import Gallery, noiseless, over_awgn
+from training.pca import fit_pca
+
+SNRS_DB = (-10.0, -8.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
+SEEDS = tuple(range(20))
+OUT = Path(__file__).resolve().parent.parent / "docs" / "results"
+
+
+def colour_histogram(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Square roots of 8x8x8 RGB histograms of six horizontal bands: (6 * 512,)."""
+    code = [
+        (band[..., 0] * 64 + band[..., 1] * 8 + band[..., 2]).ravel()
+        for band in np.array_split(crop[:, 16:-16].astype(np.int64) // 32, 6, axis=0)
+    ]
+    shares = [np.bincount(one, minlength=512) / one.size for one in code]
+    return np.sqrt(np.concatenate(shares)).astype(np.float32)
+
+
+def measure(run: Path) -> dict[str, Any]:
+    bundle = load_bundle(default_bundle_path())
+    [fitted] = run.glob(f"features-{bundle.backbone.space_id}.npy")
+    training_features: NDArray[np.float32] = np.load(fitted)
+    with TemporaryDirectory() as folder:
+        people = synthetic(100, Path(folder))
+        runner = BackboneRunner(bundle, bundle.backbone, 2)
+        crops = {crop.path: to_crop(load(crop.path)) for crop in [*people.gallery, *people.queries]}
+    features = {path: runner.features(crop[None])[0] for path, crop in crops.items()}
+    data = _gallery(people, features)
+    colours = _gallery(people, {path: colour_histogram(crop) for path, crop in crops.items()})
+    rows = []
+    for scheme in bundle.manifest.schemes:
+        code = SchemeRunner(bundle, scheme, 2)
+        pca = fit_pca(training_features, scheme.bandwidth)
+        for snr_db in SNRS_DB:
+            ours = over_awgn(code.encode, code.decode, code.gallery, data, snr_db, SEEDS)
+            line = over_awgn(pca.encode, lambda y: y, pca.encode, data, snr_db, SEEDS)
+            rows.append(
+                {
+                    "scheme": scheme.id,
+                    "snr_db": snr_db,
+                    "top1": ours.top1,
+                    "half_width": ours.half_width,
+                    "map": ours.map,
+                    "pca_top1": line.top1,
+                    "pca_half_width": line.half_width,
+                }
+            )
+            print(
+                f"{scheme.id} {snr_db:+g} dB  top-1 {ours.top1:.3f} ± {ours.half_width:.3f}  "
+                f"PCA {line.top1:.3f} ± {line.half_width:.3f}"
+            )
+    return {
+        "people": people.name,
+        "gallery_images": len(people.gallery),
+        "queries": len(people.queries),
+        "noise_seeds": len(SEEDS),
+        "bundle_id": bundle.bundle_id,
+        "noiseless_top1": noiseless(data).top1,
+        "colour_histogram_top1": noiseless(colours).top1,
+        "rows": rows,
+    }
+
+
+def _gallery(people: People, features: dict[Path, NDArray[np.float32]]) -> Gallery:
+    gallery, queries = people.labels()
+    return Gallery(
+        np.stack([features[crop.path] for crop in people.gallery]),
+        gallery,
+        np.stack([features[crop.path] for crop in people.queries]),
+        queries,
+    )
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """One panel a scheme: the scheme and PCA of the same bandwidth, with intervals."""
+    from matplotlib.figure import Figure
+
+    schemes = list(dict.fromkeys(row["scheme"] for row in result["rows"]))
+    figure = Figure(figsize=(3.4 * len(schemes), 3.4), dpi=130, layout="constrained")
+    for axes, scheme in zip(
+        figure.subplots(1, len(schemes), sharey=True, squeeze=False)[0], schemes, strict=True
+    ):
+        rows = [row for row in result["rows"] if row["scheme"] == scheme]
+        x = [row["snr_db"] for row in rows]
+        for key, half, label in (
+            ("top1", "half_width", scheme),
+            ("pca_top1", "pca_half_width", "PCA, sent as it is"),
+        ):
+            axes.errorbar(
+                x,
+                [row[key] for row in rows],
+                [row[half] for row in rows],
+                marker="o",
+                markersize=3,
+                label=label,
+            )
+        axes.axhline(result["noiseless_top1"], color="grey", linestyle="--", label="no channel")
+        axes.axhline(
+            result["colour_histogram_top1"], color="tan", linestyle=":", label="colour histogram"
+        )
+        axes.set(title=scheme, xlabel="SNR (dB)", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=7)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of 'train run demo'")
+    result = measure(parser.parse_args().run)
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "demo.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    draw(result, OUT / "demo.png")
+    print(
+        f"no channel {result['noiseless_top1']:.3f}, "
+        f"colour histograms {result['colour_histogram_top1']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
