@@ -32,11 +32,18 @@ def _items(crops: list[Crop]) -> Iterator[gallery_pb2.EnrollItem]:
 def enroll(
     folder: Annotated[Path, typer.Argument(help="Folder of <identity>/<camera>/<image>.")],
     to: To = _DEFAULT,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete these subjects' earlier entries first.")
+    ] = False,
 ) -> None:
     """Enrol every image of a folder. Exits with 1 if any was refused."""
     crops = read_folder(folder)
     refused = 0
     with GalleryClient(to) as client:
+        if replace:
+            known = {subject.id for subject in client.subjects()}
+            for subject in sorted(known & {crop.identity for crop in crops}):
+                client.delete_subject(subject)
         for crop, (_, result) in zip(crops, client.enrol(_items(crops)), strict=True):
             if not ok(result.status):
                 refused += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,7 +31,7 @@ from training.models.codec import Codec
 from training.pca import fit_pca
 from training.quantise import quantise
 from training.recipe import Recipe
-from training.train_backbone import Progress, train_backbone
+from training.train_backbone import Progress, Trained, train_backbone
 from training.train_codec import CodecProgress, parse_scheme, train_codec
 
 CARD_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
@@ -90,11 +89,11 @@ def run_recipe(
     _claim(out, recipe)
     cache = cache or out / "cache"
     sets = _sets(recipe, data)
-    started = time.time()
     crops = _pixels(sets.train, cache, report)
-    network, origin = train_backbone(
+    trained = train_backbone(
         recipe.backbone, crops, sets.train.labels(), recipe.seed, out, report.backbone
     )
+    network = trained.network
     folder = out / "bundle"
     folder.mkdir(exist_ok=True)
     fp32, int8 = out / "backbone.fp32.onnx", folder / "backbone.int8.onnx"
@@ -112,7 +111,7 @@ def run_recipe(
         codec = _codec(scheme_id, recipe, features, sets.codec, out, space, report)
         heads.append(Head(scheme_id, codec))
         schemes.append(export_head(heads[-1], folder, features[:64], space, snr_range))
-    provenance = _provenance(recipe, sets, origin, parity, time.time() - started)
+    provenance = _provenance(recipe, sets, trained, parity)
     bundle = build_bundle(
         folder, recipe.name, [(int8, "int8")], space, FEATURE_DIM, schemes, provenance
     )
@@ -219,16 +218,14 @@ def _card(
     }
 
 
-def _provenance(
-    recipe: Recipe, sets: _Sets, origin: str, parity: float, seconds: float
-) -> dict[str, Any]:
+def _provenance(recipe: Recipe, sets: _Sets, trained: Trained, parity: float) -> dict[str, Any]:
     return {
         "licence": "Apache-2.0",
         "data": sets.train.name,
         "codec_data": sets.codec.name,
-        "initial_weights": origin,
+        "initial_weights": trained.origin,
+        "backbone_training_minutes": round(trained.seconds / 60, 1),
         "recipe": json.loads(recipe.model_dump_json()),
-        "last_run_minutes": round(seconds / 60, 1),
         "parity_backbone": float(f"{parity:.2e}"),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "versions": {

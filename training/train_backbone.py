@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +37,18 @@ class Progress:
     loss: float
     accuracy: float
     """Share of the batch whose nearest neighbour in the batch is of its identity."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished backbone."""
+
+    network: Backbone
+    """In evaluation mode."""
+    origin: str
+    """Where its initial weights came from."""
+    seconds: float
+    """Spent training, over all runs that continued one another."""
 
 
 class Report(Protocol):
@@ -80,13 +93,12 @@ def train_backbone(
     seed: int,
     out: Path,
     report: Report,
-) -> tuple[Backbone, str]:
+) -> Trained:
     """Trains a backbone on uint8 crops (N, 256, 128, 3) with int64 labels (N,).
 
     ``out/backbone.pt`` is written after each epoch; a run that finds it goes on from
     there. The order of images and every variation depend on (seed, epoch) alone, so
-    the continuation is the one that an unbroken run would have had. Returns the
-    network in evaluation mode and where its initial weights came from. Raises
+    the continuation is the one that an unbroken run would have had. Raises
     :class:`TrainingError` when the loss is not finite.
     """
     torch.manual_seed(seed)
@@ -97,14 +109,15 @@ def train_backbone(
     network = network.to(memory_format=torch.channels_last)
     optimizer = _optimizer(recipe, [*network.parameters(), *classifier.parameters()])
     path = out / "backbone.pt"
-    start = 0
+    start, seconds = 0, 0.0
     if path.exists():
         state = checkpoint.load(path)
         network.load_state_dict(state["network"])
         classifier.load_state_dict(state["classifier"])
         optimizer.load_state_dict(state["optimizer"])
-        start = int(state["epoch"])
+        start, seconds = int(state["epoch"]), float(state["seconds"])
     for epoch in range(start, recipe.epochs):
+        started = time.monotonic()
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
         stage = _stage_of(recipe, epoch)
         batches = identity_batches(
@@ -130,6 +143,7 @@ def train_backbone(
             optimizer.step()
             hit = nearest_hit_rate(feature, target)
             report(Progress(epoch, recipe.epochs, step, len(batches), value, hit))
+        seconds += time.monotonic() - started
         checkpoint.save(
             path,
             {
@@ -137,9 +151,10 @@ def train_backbone(
                 "classifier": classifier.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "epoch": epoch + 1,
+                "seconds": seconds,
             },
         )
-    return network.eval(), origin
+    return Trained(network.eval(), origin, seconds)
 
 
 def _loss(

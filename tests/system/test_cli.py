@@ -81,6 +81,8 @@ def test_gallery_commands(system: System, people: Path, tmp_path: Path) -> None:
     result = airreid("gallery", "enroll", mine, "--to", system.ap_target)
     assert result.returncode == 0, result.stderr
     assert "enrolled 6 of 6 images" in result.stdout
+    again = airreid("gallery", "enroll", mine, "--replace", "--to", system.ap_target)
+    assert again.returncode == 0, again.stderr
     assert "visitor" in airreid("gallery", "list", "--to", system.ap_target).stdout
     gone = airreid("gallery", "delete", "visitor", "--to", system.ap_target)
     assert "deleted visitor and 6 entries" in gone.stdout

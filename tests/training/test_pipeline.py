@@ -54,7 +54,7 @@ def test_a_killed_run_continues_as_if_it_had_not_been(
     crops: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     images, labels = crops
-    whole, _ = train_backbone(TINY, images, labels, 0, tmp_path / "whole", lambda p: None)
+    whole = train_backbone(TINY, images, labels, 0, tmp_path / "whole", lambda p: None).network
 
     def kill(progress: Progress) -> None:
         if progress.epoch == 1:
@@ -62,7 +62,7 @@ def test_a_killed_run_continues_as_if_it_had_not_been(
 
     with pytest.raises(KilledError):
         train_backbone(TINY, images, labels, 0, tmp_path / "parts", kill)
-    parts, _ = train_backbone(TINY, images, labels, 0, tmp_path / "parts", lambda p: None)
+    parts = train_backbone(TINY, images, labels, 0, tmp_path / "parts", lambda p: None).network
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
 
