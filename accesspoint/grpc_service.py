@@ -44,8 +44,10 @@ class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
             try:
                 async for request in request_iterator:
                     await pending.put(asyncio.wrap_future(self._batcher.submit(request)))
-            finally:
-                await pending.put(None)
+            except Exception:
+                await pending.put(None)  # the error itself comes out of ``await reader``
+                raise
+            await pending.put(None)
 
         reader = asyncio.create_task(read())
         try:

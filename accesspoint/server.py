@@ -49,6 +49,14 @@ def _listening_socket(listen: str) -> socket.socket:
     return listener
 
 
+def _warn_if_open(*addresses: str) -> None:
+    """Says so when the gallery can be reached from other machines: it asks for no token."""
+    for address in addresses:
+        host = parse_address(address).host
+        if host not in ("localhost", "::1") and not host.startswith("127."):
+            log.warning("listening_beyond_loopback_without_tokens", address=address)
+
+
 @contextlib.asynccontextmanager
 async def _http(app: FastAPI, listener: socket.socket):  # type: ignore[no-untyped-def]
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
@@ -82,6 +90,7 @@ async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threa
         with _listening_socket(http) as listener:
             http_port = listener.getsockname()[1]
             app = build_app(bundle, gallery, enrolment)
+            _warn_if_open(grpc_listen, http)
             async with _http(app, listener), serve(grpc_listen, register) as grpc_port:
                 subjects, entries = store.counts()
                 log.event(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -39,7 +40,7 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
         request_iterator: AsyncIterator[edge_pb2.IdentifyRequest],
         context: Context,
     ) -> AsyncIterator[edge_pb2.IdentifyResponse]:
-        done: asyncio.Queue[edge_pb2.IdentifyResponse | BaseException | None] = asyncio.Queue(64)
+        done: asyncio.Queue[edge_pb2.IdentifyResponse | aio.AioRpcError | None] = asyncio.Queue(64)
         waiting: dict[int, edge_pb2.IdentifyResponse] = {}
 
         async def blocks() -> AsyncIterator[uplink_pb2.QueryRequest]:
@@ -68,6 +69,10 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
                 await done.put(None)
             except aio.AioRpcError as error:
                 await done.put(error)
+            except asyncio.CancelledError:  # the caller's stream broke, or it has gone
+                with contextlib.suppress(asyncio.QueueFull):
+                    done.put_nowait(None)
+                raise
 
         task = asyncio.create_task(pump())
         try:
@@ -77,7 +82,7 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
                     await context.abort(
                         grpc.StatusCode.UNAVAILABLE, f"uplink {self._target}: {item.details()}"
                     )
-                elif isinstance(item, edge_pb2.IdentifyResponse):
+                else:
                     yield item
         finally:
             task.cancel()

@@ -60,11 +60,13 @@ def test_training_beats_its_start_where_noise_hides_the_identity() -> None:
     """Identity lives in 8 weak directions, large nuisance in 24 others: PCA sends nuisance."""
     rng = np.random.default_rng(0)
     identity = np.repeat(rng.standard_normal((120, 8)), 6, axis=0)
-    nuisance = 4 * rng.standard_normal((720, 24))
+    nuisance = 2 * rng.standard_normal((720, 24))
     mixing = np.linalg.qr(rng.standard_normal((32, 32)))[0]
     features = (np.hstack([identity, nuisance]) @ mixing).astype(np.float32)
     labels, cameras = np.repeat(np.arange(120), 6), np.tile(np.arange(2), 360)
-    recipe = CodecRecipe(schemes=("jscc-fc-8",), epochs=40, lr=0.01, identities_per_batch=32)
+    recipe = CodecRecipe(
+        schemes=("jscc-fc-8",), epochs=40, lr=0.01, identities_per_batch=32, snr_db_min=10.0
+    )
     seen: list[float] = []
     trained = train_codec(
         "jscc-fc-8",
@@ -75,7 +77,7 @@ def test_training_beats_its_start_where_noise_hides_the_identity() -> None:
         0,
         lambda progress: seen.append(progress.top1),
     )
-    assert max(seen) > 0.5
+    assert max(seen) > 0.9  # PCA alone finds 6 %
     again = train_codec("jscc-fc-8", recipe, features, labels, cameras, 0, lambda progress: None)
     for one, two in zip(trained.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, two)
