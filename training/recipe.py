@@ -65,16 +65,20 @@ class CodecRecipe(_Frozen):
     hidden: Annotated[int, Field(ge=0, le=4096)] = 0
     """Width of the FC-BN-LeakyReLU stage beside the linear path; 0 for a linear codec."""
     snr_db_min: Annotated[float, Field(ge=-40, le=60)] = -10.0
-    snr_db_max: Annotated[float, Field(ge=-40, le=60)] = 20.0
+    snr_db_max: Annotated[float, Field(ge=-40, le=60)] = 10.0
     """Training SNR, drawn per block uniformly in dB from this range."""
-    epochs: Annotated[int, Field(ge=0, le=1000)] = 30
+    epochs: Annotated[int, Field(ge=0, le=1000)] = 12
+    """Of the encoder alone, searching among received vectors as JSCC FC does."""
+    decoder_epochs: Annotated[int, Field(ge=0, le=1000)] = 4
+    """Then, for JSCC AE, of encoder and decoder together."""
     identities_per_batch: Annotated[int, Field(ge=2, le=4096)] = 128
     images_per_identity: Annotated[int, Field(ge=2, le=64)] = 4
-    lr: Positive = 3e-4
-    temperature: Positive = 0.05
+    lr: Positive = 1e-3
+    decoder_lr: Positive = 1e-4
+    temperature: Positive = 0.15
     """Of the softmax over cosine similarities in the retrieval loss."""
-    keep_weight: Annotated[float, Field(ge=0, le=100)] = 0.2
-    """Weight of 1 - cosine(decoded, feature), which keeps the codec close to the feature."""
+    keep_weight: Annotated[float, Field(ge=0, le=100)] = 0.1
+    """Weight of 1 - cosine(decoded, feature), which keeps a decoder close to the feature."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
 
 
@@ -145,7 +149,7 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
     """A recipe with ``key=value`` settings applied, checked against its bounds.
 
     Keys are dotted (``backbone.lr=0.01``); ``epochs=N`` is short for N epochs of
-    the backbone at its smallest size and N epochs of the codecs. Raises
+    the backbone at its smallest size and N of each codec's steps. Raises
     :class:`InputError` naming the setting.
     """
     tree = recipe.model_dump(mode="json")
@@ -161,6 +165,7 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
             first = tree["backbone"]["stages"][0]
             _assign(tree, "backbone.stages", [{**first, "epochs": value}])
             _assign(tree, "codec.epochs", value)
+            _assign(tree, "codec.decoder_epochs", value)
         else:
             _assign(tree, key, value)
     try:

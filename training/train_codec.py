@@ -58,8 +58,11 @@ def train_codec(
 
     Query features pass through power normalisation and AWGN with an SNR drawn for
     each block, gallery features pass without noise, and a query must find its
-    identity among them. It starts as PCA, and epoch 0, PCA itself, competes for the
-    best. Deterministic in ``seed``.
+    identity among them. The encoder is trained first, starting as PCA and searching
+    among received vectors; for JSCC AE a decoder is then put behind it, starting as
+    an isometry, and both are trained on. Every start competes for the best epoch, so
+    that no step ends worse on held-out people than it began. Deterministic in
+    ``seed``.
     """
     kind, bandwidth = parse_scheme(scheme_id)
     if bandwidth > features.shape[1]:
@@ -71,36 +74,48 @@ def train_codec(
     train_x, train_y = torch.from_numpy(features[training]), labels[training]
     val_x, val_y = torch.from_numpy(features[held_out]), labels[held_out]
     pca = fit_pca(features[training], bandwidth)
-    codec = Codec(kind, features.shape[1], bandwidth, recipe.hidden)
-    codec.start_from_pca(torch.from_numpy(pca.mean), torch.from_numpy(pca.components))
     mean = torch.from_numpy(pca.mean)
-    optimizer = torch.optim.AdamW(
-        codec.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
-    best = _held_out_top1(codec, recipe, val_x, val_y, seed)
-    state = {key: value.clone() for key, value in codec.state_dict().items()}
-    for epoch in range(recipe.epochs):
-        codec.train()
-        batches = identity_batches(
-            train_y, recipe.identities_per_batch, recipe.images_per_identity, rng
-        )
-        losses = []
-        for step, batch in enumerate(batches):
-            at = (epoch + step / len(batches)) / recipe.epochs
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.lr * 0.5 * (1 + math.cos(math.pi * at))
-            loss = _loss(codec, recipe, train_x[batch], train_y[batch], mean, generator)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        top1 = _held_out_top1(codec, recipe, val_x, val_y, seed)
-        report(CodecProgress(epoch, recipe.epochs, float(np.mean(losses)), top1))
-        if top1 > best:
-            best = top1
-            state = {key: value.clone() for key, value in codec.state_dict().items()}
-    codec.load_state_dict(state)
-    return codec.eval()
+    codec = Codec("jscc-fc", features.shape[1], bandwidth, recipe.hidden)
+    codec.start_encoder_from_pca(mean, torch.from_numpy(pca.components))
+    total = recipe.epochs + (recipe.decoder_epochs if kind == "jscc-ae" else 0)
+
+    def improve(codec: Codec, epochs: int, lr: float, first: int) -> None:
+        """Trains for some epochs and leaves the codec at its best, start included."""
+        optimizer = torch.optim.AdamW(codec.parameters(), lr=lr, weight_decay=recipe.weight_decay)
+        best = _held_out_top1(codec, recipe, val_x, val_y, seed)
+        state = {key: value.clone() for key, value in codec.state_dict().items()}
+        for epoch in range(epochs):
+            codec.train()
+            batches = identity_batches(
+                train_y, recipe.identities_per_batch, recipe.images_per_identity, rng
+            )
+            losses = []
+            for step, batch in enumerate(batches):
+                at = (epoch + step / len(batches)) / epochs
+                for group in optimizer.param_groups:
+                    group["lr"] = lr * 0.5 * (1 + math.cos(math.pi * at))
+                loss = _loss(codec, recipe, train_x[batch], train_y[batch], mean, generator)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                losses.append(float(loss.detach()))
+            top1 = _held_out_top1(codec, recipe, val_x, val_y, seed)
+            report(CodecProgress(first + epoch, total, float(np.mean(losses)), top1))
+            if top1 > best:
+                best = top1
+                state = {key: value.clone() for key, value in codec.state_dict().items()}
+        codec.load_state_dict(state)
+        codec.eval()
+
+    improve(codec, recipe.epochs, recipe.lr, 0)
+    if kind == "jscc-fc":
+        return codec
+    whole = Codec(kind, features.shape[1], bandwidth, recipe.hidden)
+    whole.encoder.load_state_dict(codec.encoder.state_dict())
+    whole.eval()
+    whole.start_decoder_as_isometry(train_x, mean)
+    improve(whole, recipe.decoder_epochs, recipe.decoder_lr, recipe.epochs)
+    return whole
 
 
 def split(

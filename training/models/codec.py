@@ -78,16 +78,26 @@ class Codec(nn.Module):
         decoded: Tensor = self.decoder(received)
         return decoded
 
-    def start_from_pca(self, mean: Tensor, components: Tensor) -> None:
-        """Makes the linear path a principal component analysis.
+    def start_encoder_from_pca(self, mean: Tensor, components: Tensor) -> None:
+        """Makes the encoder's linear path a principal component analysis.
 
-        mean (D,), components (B, D) with orthonormal rows. Decoding with their
-        transpose keeps all inner products, so that the untrained codec ranks exactly
-        as PCA sent unquantised.
+        mean (D,), components (B, D) with orthonormal rows.
         """
         with torch.no_grad():
             self.encoder.map.linear.weight.copy_(components)
             self.encoder.map.linear.bias.copy_(-components @ mean)
-            if self.decoder is not None:
-                self.decoder.linear.weight.copy_(components.T)
-                self.decoder.linear.bias.zero_()
+
+    def start_decoder_as_isometry(self, features: Tensor, mean: Tensor) -> None:
+        """Makes the decoder the isometry that best maps symbols back to features (N, D).
+
+        It keeps all inner products, so that the codec ranks exactly as a search among
+        the received vectors does. The solution of the orthogonal Procrustes problem
+        (Schönemann, 1966) for the encoder as it stands.
+        """
+        if self.decoder is None:
+            raise ValueError("this codec has no decoder")
+        with torch.no_grad():
+            correlation = (features - mean).T @ self.encoder(features)
+            left, _, right = torch.linalg.svd(correlation, full_matrices=False)
+            self.decoder.linear.weight.copy_(left @ right)
+            self.decoder.linear.bias.zero_()
