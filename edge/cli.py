@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
@@ -54,7 +52,8 @@ def send(
     if as_json:
         typer.echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
     else:
-        Console().print(_table(outcomes))
+        for line in _lines(outcomes):
+            typer.echo(line)
         for outcome in outcomes:
             if outcome.error:
                 typer.echo(f"error: {outcome.error}", err=True)
@@ -90,16 +89,18 @@ def _expand(images: list[Path]) -> list[Path]:
     return paths
 
 
-def _table(outcomes: list[Sent]) -> Table:
-    table = Table("image", "SNR dB", "ms", "identities, best first")
-    for outcome in outcomes:
-        if outcome.error or outcome.response is None:
-            table.add_row(str(outcome.path), "", "", f"[red]{outcome.error}")
-            continue
+def _lines(outcomes: list[Sent]) -> list[str]:
+    """One line an image, aligned; long paths keep their end."""
+    names = ["/".join(outcome.path.parts[-3:]) for outcome in outcomes]
+    width = max(map(len, names), default=0)
+    lines = []
+    for name, outcome in zip(names, outcomes, strict=True):
         response = outcome.response
-        snr = f"{response.channel.snr_db:g}" if response.HasField("channel") else "direct"
+        if outcome.error or response is None:
+            lines.append(f"{name:<{width}}  {'error':>8}  (see below)")
+            continue
+        snr = f"{response.channel.snr_db:+g} dB" if response.HasField("channel") else "direct"
         ranked = "  ".join(f"{m.subject} {m.score:.3f}" for m in response.identities)
-        table.add_row(
-            str(outcome.path), snr, f"{outcome.latency_ms:.1f}", ranked or "(gallery is empty)"
-        )
-    return table
+        ranked = ranked or "(the gallery is empty)"
+        lines.append(f"{name:<{width}}  {snr:>8}  {outcome.latency_ms:6.1f} ms  {ranked}")
+    return lines
