@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,7 +21,6 @@ from rich.progress import (
 from rich.progress import (
     Progress as Bars,
 )
-from rich.table import Table
 
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.errors import InputError
@@ -125,42 +123,31 @@ def command(
             as_json.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"--json {as_json}: {error.strerror}") from None
-    console = Console()
-    console.print(_table(outcome))
-    console.print(
+    for line in ["", *_table(outcome), ""]:
+        typer.echo(line)
+    typer.echo(
         f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} "
         "gallery images; "
         f"without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
-        f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms.",
-        highlight=False,
+        f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
     )
     for path in written:
-        console.print(f"wrote {path}", highlight=False)
+        typer.echo(f"wrote {path}")
 
 
-def _table(outcome: Outcome) -> Table:
-    table = Table(title="Retrieval over the air", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("scheme", no_wrap=True)
-    table.add_column("link", no_wrap=True)
-    for name in ("B", "SNR", "top-1", "top-5", "mAP", "q/s", "p50", "p99", "outage", "= offline"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _table(outcome: Outcome) -> list[str]:
+    """Aligned lines that survive a pipe; SNR in dB, p50 and p99 in milliseconds."""
+    head = f"{'scheme':<12} {'link':<6} {'B':>4} {'SNR':>5} {'top-1':>6} {'top-5':>6} {'mAP':>6}"
+    lines = [f"{head} {'q/s':>5} {'p50':>6} {'p99':>6} {'outage':>6} {'replay':>9}"]
     previous = ""
     for p in outcome.points:
-        if previous and p.scheme != previous:
-            table.add_section()
+        if p.scheme != previous:
+            lines.append("")
         previous = p.scheme
-        table.add_row(
-            p.scheme,
-            p.link,
-            str(p.bandwidth),
-            f"{p.snr_db:+g}",
-            f"{p.top1:.3f}",
-            f"{p.top5:.3f}",
-            f"{p.map:.3f}",
-            f"{p.queries_per_second:.0f}",
-            f"{p.latency_ms_p50:.1f}",
-            f"{p.latency_ms_p99:.1f}",
-            f"{p.outage_rate:.3f}",
-            f"{p.replay_identical}/{p.queries}",
+        lines.append(
+            f"{p.scheme:<12} {p.link:<6} {p.bandwidth:>4} {p.snr_db:>+5g} "
+            f"{p.top1:>6.3f} {p.top5:>6.3f} {p.map:>6.3f} {p.queries_per_second:>5.0f} "
+            f"{p.latency_ms_p50:>6.1f} {p.latency_ms_p99:>6.1f} {p.outage_rate:>6.3f} "
+            f"{f'{p.replay_identical}/{p.queries}':>9}"
         )
-    return table
+    return lines

@@ -178,3 +178,49 @@ def test_a_folder_of_one_person_or_of_torn_files_is_refused(tmp_path: Path) -> N
     (tmp_path / "loose.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"loose\.png: expected"):
         folder_set(tmp_path)
+
+
+def test_pytorch_equals_onnx_equals_the_answer_over_the_wire(
+    trained: tuple[Path, Path, Recipe], tmp_path: Path
+) -> None:
+    """Symbols made by the PyTorch codec are answered as PyTorch alone would rank them."""
+    from airreid import wire
+    from airreid.bundle import load_bundle
+    from airreid.client import GalleryClient, ok
+    from airreid.v1 import gallery_pb2
+    from edge.blocks import BlockMaker
+    from edge.uplink import Uplink
+    from simulation.processes import Role
+    from training.models.codec import Codec
+
+    _, out, _ = trained
+    bundle = load_bundle(out / "bundle")
+    space = bundle.backbone.space_id
+    codec = Codec("jscc-ae", 2048, 8, 0)
+    codec.load_state_dict(checkpoint.load(out / f"codec-jscc-ae-8-{space}.pt"))
+    codec.eval()
+    features = np.load(out / f"features-{space}.npy")
+    with torch.no_grad():
+        symbols = codec.encoder(torch.from_numpy(features))
+        received = symbols + 0.3 * torch.randn(symbols.shape)
+        scores = cosine(codec.decode(received).numpy(), codec.decode(symbols).numpy())
+    items = [
+        gallery_pb2.EnrollItem(
+            subject=f"p{i}",
+            camera="c",
+            feature=gallery_pb2.Feature(space_id=space, values=wire.to_bytes(feature)),
+        )
+        for i, feature in enumerate(features)
+    ]
+    arguments = ["ap", "serve", "--bundle", str(out / "bundle"), "--data-dir", str(tmp_path)]
+    with Role("ap", [*arguments, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]) as ap:
+        target = f"127.0.0.1:{ap.ready['grpc_port']}"
+        with GalleryClient(target) as client:
+            assert all(ok(result.status) for _, result in client.enrol(items))
+        maker = BlockMaker("cam", bundle.bundle_id)
+        blocks = maker.blocks(received.numpy(), "jscc-ae-8", 1, len(items))
+        with Uplink(target) as uplink:
+            answers = [answer.response for answer in uplink.query(blocks)]
+    for answer, row in zip(answers, scores, strict=True):
+        np.testing.assert_allclose(answer.entry_scores, -np.sort(-row), atol=5e-3)
+        assert row.max() - row[int(answer.identities[0].subject[1:])] < 5e-3

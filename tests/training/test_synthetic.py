@@ -54,16 +54,17 @@ def test_no_recipe_trains_on_the_people_of_the_demo() -> None:
         SyntheticData(train=Population(seed=DEMO_SEED, identities=2, cameras=1, shots=1))
 
 
-def test_colour_histograms_do_not_solve_it() -> None:
-    """The task needs more than colour: histograms stay far below the demo's model."""
+def test_colours_alone_do_not_solve_it() -> None:
+    """Mean colours of bands, with white balance undone: far below the demo's 0.96."""
 
-    def histogram(image: np.ndarray) -> np.ndarray:
-        bands = np.array_split(image[:, 16:-16].astype(int) // 32, 6, axis=0)
-        code = [(b[..., 0] * 64 + b[..., 1] * 8 + b[..., 2]).ravel() for b in bands]
-        return np.sqrt(np.concatenate([np.bincount(c, minlength=512) / c.size for c in code]))
+    def colours(image: np.ndarray) -> np.ndarray:
+        middle = image[:, 16:-16].astype(float)
+        bands = np.array_split(middle / middle.mean((0, 1)), 12, axis=0)
+        return np.concatenate([band.mean((0, 1)) for band in bands])
 
     people = range(60)
-    gallery = np.stack([histogram(np.asarray(render(DEMO_SEED, i, 0, 0))) for i in people])
-    queries = np.stack([histogram(np.asarray(render(DEMO_SEED, i, 1, 0))) for i in people])
-    top1 = ((queries @ gallery.T).argmax(1) == np.arange(60)).mean()
-    assert top1 < 0.5
+    gallery = np.stack([colours(np.asarray(render(DEMO_SEED, i, 0, 0))) for i in people])
+    queries = np.stack([colours(np.asarray(render(DEMO_SEED, i, 1, 0))) for i in people])
+    distance = np.square(queries[:, None] - gallery[None]).sum(-1)
+    top1 = (distance.argmin(1) == np.arange(60)).mean()
+    assert 0.05 < top1 < 0.6
