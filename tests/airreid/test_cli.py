@@ -1,0 +1,49 @@
+"""The root of the command line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from airreid import cli
+from airreid.errors import AirReidError, InputError
+from airreid.serving import parse_address
+
+
+def test_help_lists_every_role_without_loading_any() -> None:
+    code = (
+        "import sys; sys.argv = ['airreid', '--help']\n"
+        "from airreid import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    for name in ("simulate", "edge", "channel", "ap", "gallery", "bundle", "train"):
+        assert name in result.stdout
+    assert "numpy" not in result.stdout.splitlines()[-1].split()
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    for name in [m for m in sys.modules if m.startswith("accesspoint")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(AirReidError, match=r"needs faiss: pip install 'airreid\[accesspoint\]'"):
+        cli.build(["ap", "serve"])
+
+
+@pytest.mark.parametrize("text", ["", "here", ":80", "host:", "host:x", "host:70000", "host:-1"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(InputError, match="write HOST:PORT"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"), [("127.0.0.1:0", "127.0.0.1", 0), ("[::1]:5", "::1", 5)]
+)
+def test_addresses(text: str, host: str, port: int) -> None:
+    address = parse_address(text)
+    assert (address.host, address.port) == (host, port)
+    assert str(address) == text
