@@ -1,4 +1,4 @@
-"""Clients of the access point's gallery and of the channel's controls."""
+"""Connections to services: any, the access point's gallery, the channel's controls."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from airreid.v1 import (
 )
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MESSAGE_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+]
+"""Both ends of every connection take messages of this size."""
 _ENROL_AT_ONCE = 16
 
 
-class _Client:
+class Connection:
     """A connected gRPC channel; use as a context manager."""
 
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
         """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT)."""
         self._target = target
-        self._channel = grpc.insecure_channel(
-            target,
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ],
-        )
+        self._channel = grpc.insecure_channel(target, options=MESSAGE_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
         except grpc.FutureTimeoutError:
@@ -61,7 +60,7 @@ class _Client:
         return LinkError(f"{self._target}: {error}")
 
 
-class GalleryClient(_Client):
+class GalleryClient(Connection):
     """The gallery of an access point. Every method raises :class:`LinkError`."""
 
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
@@ -107,7 +106,7 @@ class GalleryClient(_Client):
             raise self._failure(error) from None
 
 
-class ChannelClient(_Client):
+class ChannelClient(Connection):
     """The controls of a channel simulator. Every method raises :class:`LinkError`."""
 
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:

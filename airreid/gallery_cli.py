@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from airreid.client import GalleryClient, ok
+from airreid.console import progress_bars
+from airreid.images import read
 from airreid.people import Crop, read_folder
 from airreid.v1 import gallery_pb2
 
@@ -22,10 +23,11 @@ _DEFAULT = "127.0.0.1:50052"
 
 
 def _items(crops: list[Crop]) -> Iterator[gallery_pb2.EnrollItem]:
-    for crop in track(crops, description="enrolling", console=Console(stderr=True)):
-        yield gallery_pb2.EnrollItem(
-            subject=crop.identity, camera=crop.camera, image=crop.path.read_bytes()
-        )
+    with progress_bars() as bars:
+        for crop in bars.track(crops, description="enrolling"):
+            yield gallery_pb2.EnrollItem(
+                subject=crop.identity, camera=crop.camera, image=read(crop.path)
+            )
 
 
 @app.command()

@@ -53,11 +53,15 @@ def decode(data: bytes, name: str) -> Image.Image:
 
 def load(path: Path) -> Image.Image:
     """Reads and decodes one image file. Raises :class:`InputError`."""
+    return decode(read(path), str(path))
+
+
+def read(path: Path) -> bytes:
+    """A file's bytes. Raises :class:`InputError` if it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return decode(data, str(path))
 
 
 def to_crop(image: Image.Image) -> np.ndarray:

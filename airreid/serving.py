@@ -8,21 +8,15 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from airreid import log
-from airreid.errors import InputError, LinkError
+from airreid.client import MESSAGE_OPTIONS
+from airreid.errors import InputError
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 GRACE_SECONDS = 5.0
-OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),
-]
 
 
 @dataclass(frozen=True)
@@ -45,16 +39,6 @@ def parse_address(text: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
-async def ready(channel: aio.Channel, target: str, seconds: float) -> None:
-    """Waits until a channel is connected. Raises :class:`LinkError` naming ``target``."""
-    try:
-        await asyncio.wait_for(channel.channel_ready(), seconds)
-    except TimeoutError:
-        raise LinkError(
-            f"{target}: no answer within {seconds:g} s; is the service running there?"
-        ) from None
-
-
 @contextlib.asynccontextmanager
 async def serve(
     listen: str,
@@ -68,7 +52,7 @@ async def serve(
     when the address cannot be bound.
     """
     address = parse_address(listen)
-    server = aio.server(options=OPTIONS)
+    server = aio.server(options=[*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0)])
     names = register(server)
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
@@ -101,10 +85,3 @@ async def until_told_to_stop() -> None:
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
     log.event("stopping")
-
-
-def describe(error: grpc.RpcError) -> str:
-    """One line for a failed call: status and details."""
-    if isinstance(error, grpc.Call | aio.AioRpcError):
-        return f"{error.code().name.lower()}: {error.details()}"
-    return str(error)

@@ -19,9 +19,6 @@ POWER = 1.0
 """Mean power of a block per real channel use."""
 EPSILON = 1e-12
 """Smallest norm that is divided by; a block of zeros stays zeros."""
-DIRECT_LINK_SNR_DB = 60.0
-"""SNR that a receiver assumes of a link that no channel has reported on: its floor
-for the noise variance is 1e-6."""
 
 
 def noise_variance(snr_db: ArrayLike) -> NDArray[np.float64]:

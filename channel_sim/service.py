@@ -9,8 +9,9 @@ import grpc
 from grpc import aio
 
 from airreid import log
+from airreid.client import MESSAGE_OPTIONS
 from airreid.errors import InputError
-from airreid.serving import MAX_MESSAGE_BYTES, serve, until_told_to_stop
+from airreid.serving import serve, until_told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from channel_sim.links import Links, LinkSettings, link_settings, settings_to_proto
 
@@ -82,11 +83,7 @@ class ChannelControl(channel_pb2_grpc.ChannelControlServiceServicer):
 async def run(listen: str, upstream: str, settings: LinkSettings) -> None:
     """Serves until told to stop. Raises :class:`InputError` if ``listen`` is taken."""
     links = Links(settings)
-    options = [
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ]
-    async with aio.insecure_channel(upstream, options=options) as channel:
+    async with aio.insecure_channel(upstream, options=MESSAGE_OPTIONS) as channel:
 
         def register(server: aio.Server) -> list[str]:
             uplink_pb2_grpc.add_UplinkServiceServicer_to_server(

@@ -12,9 +12,10 @@ import grpc
 from grpc import aio
 
 from airreid import log
+from airreid.client import MESSAGE_OPTIONS
 from airreid.errors import InputError
 from airreid.images import decode
-from airreid.serving import MAX_MESSAGE_BYTES, serve, until_told_to_stop
+from airreid.serving import serve, until_told_to_stop
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
@@ -97,8 +98,7 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
 async def run(encoder: Encoder, listen: str, to: str, scheme_id: str, edge_id: str) -> None:
     """Serves until told to stop. Raises :class:`InputError` if ``listen`` is taken."""
     encoder.bundle.scheme(scheme_id)
-    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-    async with aio.insecure_channel(to, options=options) as channel:
+    async with aio.insecure_channel(to, options=MESSAGE_OPTIONS) as channel:
         servicer = EdgeServicer(encoder, channel, to, scheme_id, edge_id)
 
         def register(server: aio.Server) -> list[str]:

@@ -7,14 +7,12 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 
 import grpc
 
+from airreid.client import Connection
 from airreid.errors import LinkError
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
-
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -26,39 +24,13 @@ class Answer:
     """From handing the block to the stream until its answer was read."""
 
 
-class Uplink:
+class Uplink(Connection):
     """A connection to a service that speaks UplinkService; use as a context manager."""
 
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
         """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT)."""
-        self._target = target
-        self._channel = grpc.insecure_channel(
-            target,
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ],
-        )
-        try:
-            grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
-        except grpc.FutureTimeoutError:
-            self._channel.close()
-            raise LinkError(
-                f"{target}: no answer within {connect_seconds:g} s; "
-                "start the channel or access point there, or give another --to"
-            ) from None
+        super().__init__(target, connect_seconds)
         self._stub = uplink_pb2_grpc.UplinkServiceStub(self._channel)
-
-    def __enter__(self) -> Uplink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._channel.close()
 
     def query(self, blocks: Iterable[uplink_pb2.QueryRequest], window: int = 4) -> Iterator[Answer]:
         """Streams blocks and yields their answers as they come.

@@ -9,20 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
+from rich.progress import Progress as Bars
+from rich.progress import TaskID
 
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.console import progress_bars
 from airreid.errors import InputError
 from simulation import report as reports
 from simulation.people import from_folders, pictures, synthetic
@@ -98,16 +89,8 @@ def command(
     for value in plan.snrs_db:
         if not -60 <= value <= 100:
             raise InputError(f"--snr {value:g}: use -60 to 100 dB")
-    err = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     with ExitStack() as stack:
-        bars = stack.enter_context(Bars(*columns, console=err))
+        bars = stack.enter_context(progress_bars())
         shown = _Shown(bars)
         if gallery is not None and queries is not None:
             people = from_folders(gallery, queries)

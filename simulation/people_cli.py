@@ -7,9 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from airreid.console import progress_bars
 from airreid.errors import InputError
 from simulation.people import pictures, synthetic
 
@@ -26,7 +25,7 @@ def command(
     for part in ("gallery", "queries"):
         if (folder / part).exists():
             raise InputError(f"{folder / part}: exists already; give another folder")
-    with TemporaryDirectory() as drawn, Progress(console=Console(stderr=True)) as bars:
+    with TemporaryDirectory() as drawn, progress_bars() as bars:
         task = bars.add_task("drawing", total=pictures(identities))
         people = synthetic(identities, Path(drawn), lambda: bars.advance(task))
         for part, crops in (("gallery", people.gallery), ("queries", people.queries)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from airreid.bundle import Bundle
 from airreid.client import ChannelClient, GalleryClient, ok
 from airreid.errors import InputError, LinkError
-from airreid.images import load
+from airreid.images import load, read
 from airreid.inference import SchemeRunner
 from airreid.metrics import cosine, evaluate_ranking, rank
 from airreid.noise import NoiseStream
@@ -146,8 +145,9 @@ def _enrol(target: str, people: People, progress: Progress) -> dict[int, int]:
 
     def items() -> Iterator[gallery_pb2.EnrollItem]:
         for crop in people.gallery:
-            image = Path(crop.path).read_bytes()
-            yield gallery_pb2.EnrollItem(subject=crop.identity, camera=crop.camera, image=image)
+            yield gallery_pb2.EnrollItem(
+                subject=crop.identity, camera=crop.camera, image=read(crop.path)
+            )
 
     positions = {}
     with GalleryClient(target) as client:

@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.progress import Progress as Bars
+from rich.progress import TaskID
 
+from airreid.console import progress_bars
 from training.pipeline import run_recipe
 from training.recipe import RECIPES, load_recipe
 from training.train_backbone import Progress
@@ -84,13 +77,6 @@ def run_command(
 ) -> None:
     """Train a recipe and leave a bundle in OUT/bundle."""
     chosen = load_recipe(recipe, settings or [])
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True)) as bars:
+    with progress_bars() as bars:
         bundle = run_recipe(chosen, data, out, _Shown(bars), cache)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")

@@ -14,6 +14,7 @@ from torch import nn
 
 from airreid.errors import AirReidError
 from airreid.inference import Network
+from airreid.metrics import cosine
 
 OPSET = 18
 
@@ -67,8 +68,10 @@ def prove_parity(
 ) -> float:
     """Largest difference between PyTorch and ONNX Runtime, relative to the output's RMS.
 
-    Raises :class:`ParityError` above ``tolerance``. Inputs go through one at a time
-    and as a batch, so that a graph with a fixed batch size is found out.
+    Raises :class:`ParityError` above ``tolerance``, and when the nearest neighbour of
+    an output among the others is another one (unless it is as near to within
+    ``tolerance``). Inputs go through one at a time and as a batch, so that a graph
+    with a fixed batch size is found out.
     """
     with torch.no_grad():
         expected = module.eval()(torch.from_numpy(inputs)).numpy()
@@ -79,4 +82,9 @@ def prove_parity(
     worst = float(max(np.abs(whole - expected).max(), np.abs(single - expected).max())) / scale
     if not worst <= tolerance:
         raise ParityError(f"{path}: differs from PyTorch by {worst:.2e}, more than {tolerance:.0e}")
+    ours, theirs = (cosine(out, out) - 2 * np.eye(len(out)) for out in (expected, whole))
+    chosen = np.take_along_axis(ours, theirs.argmax(1)[:, None], 1)[:, 0]
+    moved = int((ours.max(1) - chosen > tolerance).sum())
+    if moved:
+        raise ParityError(f"{path}: {moved} of {len(whole)} outputs have another best match")
     return worst

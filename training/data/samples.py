@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,10 +45,3 @@ class ImageSet:
         """int64 (len(self),): the samples' cameras as numbers, in sorted order of name."""
         number = {c: i for i, c in enumerate(sorted({s.camera for s in self.samples}))}
         return np.asarray([number[s.camera] for s in self.samples], dtype=np.int64)
-
-
-def merged_labels(*sets: ImageSet) -> list[np.ndarray]:
-    """Labels of several sets over their joint identities, comparable across the sets."""
-    names: Sequence[str] = sorted({s.identity for one in sets for s in one.samples})
-    number = {identity: i for i, identity in enumerate(names)}
-    return [np.asarray([number[s.identity] for s in one.samples], dtype=np.int64) for one in sets]
