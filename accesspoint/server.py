@@ -22,7 +22,7 @@ from accesspoint.store import Store
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.serving import parse_address, serve, until_told_to_stop
+from airreid.serving import parse_address, serve, told_to_stop
 from airreid.v1 import gallery_pb2, gallery_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 
 
@@ -71,6 +71,7 @@ async def _http(app: FastAPI, listener: socket.socket):  # type: ignore[no-untyp
 
 async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threads: int) -> None:
     """Serves until told to stop. Raises :class:`InputError` for a port or folder in use."""
+    stop = told_to_stop()
     store = Store(data_dir / "gallery.sqlite")
     gallery = Gallery(store, bundle, threads)
     enrolment = Enrolment(bundle, gallery, threads)
@@ -101,7 +102,7 @@ async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threa
                     subjects=subjects,
                     entries=entries,
                 )
-                await until_told_to_stop()
+                await stop.wait()
     finally:
         batcher.close()
         store.close()

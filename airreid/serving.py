@@ -77,11 +77,15 @@ async def serve(
         await server.stop(GRACE_SECONDS)
 
 
-async def until_told_to_stop() -> None:
-    """Returns on SIGTERM or SIGINT."""
+def told_to_stop() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set from now on: ask for it before saying ready."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        log.event("stopping")
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-    log.event("stopping")
+        loop.add_signal_handler(number, tell)
+    return stop

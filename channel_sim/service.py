@@ -11,7 +11,7 @@ from grpc import aio
 from airreid import log
 from airreid.client import MESSAGE_OPTIONS
 from airreid.errors import InputError
-from airreid.serving import serve, until_told_to_stop
+from airreid.serving import serve, told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from channel_sim.links import Links, LinkSettings, link_settings, settings_to_proto
 
@@ -82,7 +82,7 @@ class ChannelControl(channel_pb2_grpc.ChannelControlServiceServicer):
 
 async def run(listen: str, upstream: str, settings: LinkSettings) -> None:
     """Serves until told to stop. Raises :class:`InputError` if ``listen`` is taken."""
-    links = Links(settings)
+    stop, links = told_to_stop(), Links(settings)
     async with aio.insecure_channel(upstream, options=MESSAGE_OPTIONS) as channel:
 
         def register(server: aio.Server) -> list[str]:
@@ -99,4 +99,4 @@ async def run(listen: str, upstream: str, settings: LinkSettings) -> None:
 
         async with serve(listen, register) as port:
             log.event("ready", grpc_port=port, upstream=upstream, **settings.model_dump())
-            await until_told_to_stop()
+            await stop.wait()

@@ -15,7 +15,7 @@ from airreid import log
 from airreid.client import MESSAGE_OPTIONS
 from airreid.errors import InputError
 from airreid.images import decode
-from airreid.serving import serve, until_told_to_stop
+from airreid.serving import serve, told_to_stop
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
@@ -98,6 +98,7 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
 async def run(encoder: Encoder, listen: str, to: str, scheme_id: str, edge_id: str) -> None:
     """Serves until told to stop. Raises :class:`InputError` if ``listen`` is taken."""
     encoder.bundle.scheme(scheme_id)
+    stop = told_to_stop()
     async with aio.insecure_channel(to, options=MESSAGE_OPTIONS) as channel:
         servicer = EdgeServicer(encoder, channel, to, scheme_id, edge_id)
 
@@ -107,4 +108,4 @@ async def run(encoder: Encoder, listen: str, to: str, scheme_id: str, edge_id: s
 
         async with serve(listen, register) as port:
             log.event("ready", grpc_port=port, to=to, scheme=scheme_id, edge_id=edge_id)
-            await until_told_to_stop()
+            await stop.wait()

@@ -25,7 +25,10 @@ from training.train_backbone import Progress, TrainingError, train_backbone
 from training.train_codec import CodecProgress
 
 TINY = BackboneRecipe(
-    stages=(Stage(height=32, width=16, epochs=2),), identities_per_batch=2, images_per_identity=2
+    stages=(Stage(height=64, width=32, epochs=2),),
+    identities_per_batch=2,
+    images_per_identity=2,
+    lr=0.001,
 )
 
 
