@@ -15,6 +15,7 @@ from accesspoint.store import Entry, NewEntry, Store, check_name
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.inference import SchemeRunner
+from airreid.wire import check_magnitude
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,9 @@ class Gallery:
                 f"feature of space {entry.space_id[:64]!r}; this gallery holds "
                 f"{self.space_id!r}: encode it with the bundle that is served"
             )
-        if entry.feature.shape != (dim,) or not np.isfinite(entry.feature).all():
-            raise InputError(f"feature of {entry.subject}: needs {dim} finite values")
+        if entry.feature.shape != (dim,):
+            raise InputError(f"feature of {entry.subject}: needs {dim} values")
+        check_magnitude(entry.feature, f"feature of {entry.subject}")
         if not entry.feature.any():
             raise InputError(f"feature of {entry.subject}: all zeros, it names nobody")
 
@@ -106,11 +108,12 @@ class Gallery:
         if not entries:
             return []
         with self._lock:
+            features = np.stack([entry.feature for entry in entries]).astype(np.float32)
+            embeddings = {name: self.runner(name).gallery(features) for name in self._indexes}
             stored = self._store.add_entries(entries)
             ids = np.asarray([entry.id for entry in stored], dtype=np.int64)
-            features = np.stack([entry.feature for entry in entries]).astype(np.float32)
-            for scheme_id, index in self._indexes.items():
-                index.add(ids, self.runner(scheme_id).gallery(features))
+            for name, index in self._indexes.items():
+                index.add(ids, embeddings[name])
             self._remember(stored)
         return [entry.id for entry in stored]
 

@@ -42,7 +42,7 @@ def entry_page(
     """A page of entries, of one subject or of all, and the token of the next page."""
     limit = _limit(page_size)
     key = _key(token) if token else "0"
-    if not key.isdigit() or len(key) > 18:
+    if not (key.isascii() and key.isdigit()) or len(key) > 18:
         raise InputError("page_token: not one that this service gave out")
     page = store.entries(int(key), limit + 1, subject)
     more = len(page) > limit

@@ -59,7 +59,9 @@ def _warn_if_open(*addresses: str) -> None:
 
 @contextlib.asynccontextmanager
 async def _http(app: FastAPI, listener: socket.socket):  # type: ignore[no-untyped-def]
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+    )
     server = _Http(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

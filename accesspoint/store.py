@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import sqlite3
 import threading
@@ -68,21 +69,40 @@ class Store:
     """Subjects and entries in one SQLite file; every method is safe in any thread.
 
     A write that has returned survives a kill and a power cut (write-ahead log,
-    ``synchronous=FULL``). Deleted content is overwritten (``secure_delete``).
+    ``synchronous=FULL``). Deleted content is overwritten (``secure_delete``) and taken
+    out of the log. One process at a time: the file beside, ``*.lock``, is held.
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises :class:`InputError` for a file that is in use, damaged or no gallery."""
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._db.execute("PRAGMA secure_delete = ON")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        except (sqlite3.Error, OSError) as error:
+            self._held = path.with_suffix(".lock").open("w")
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._held.close()
+            raise InputError(
+                f"{path}: in use by another access point; stop it or use another --data-dir"
+            ) from None
+        except OSError as error:
             raise InputError(f"{path}: cannot be used as a gallery ({error})") from None
+        try:
+            self._open(path)
+        except sqlite3.Error as error:
+            self._held.close()
+            raise InputError(f"{path}: cannot be used as a gallery ({error})") from None
+        except InputError:
+            self.close()
+            raise
+
+    def _open(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._db.execute("PRAGMA secure_delete = ON")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             self._db.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
@@ -91,10 +111,14 @@ class Store:
             raise InputError(
                 f"{path}: gallery of format {version}; this version reads format {SCHEMA_VERSION}"
             )
+        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise InputError(f"{path}: the gallery is damaged ({verdict}); restore a backup")
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
+            self._held.close()
 
     def add_subject(self, subject: str) -> bool:
         """Makes a subject; False if it is there already."""
@@ -136,11 +160,19 @@ class Store:
             ids = self._db.execute("SELECT id FROM entries WHERE subject = ?", (subject,))
             numbers = [row[0] for row in ids]
             gone = self._db.execute("DELETE FROM subjects WHERE id = ?", (subject,)).rowcount
+        self._empty_log()
         return numbers if gone else None
 
     def delete_entry(self, entry_id: int) -> bool:
         with self._lock:
-            return self._db.execute("DELETE FROM entries WHERE id = ?", (entry_id,)).rowcount > 0
+            gone = self._db.execute("DELETE FROM entries WHERE id = ?", (entry_id,)).rowcount
+        self._empty_log()
+        return gone > 0
+
+    def _empty_log(self) -> None:
+        """Moves the write-ahead log into the file: what was deleted is then nowhere."""
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def counts(self) -> tuple[int, int]:
         """(subjects, entries)"""
@@ -218,4 +250,9 @@ class _Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # the block failed, or the commit did: a full disk
+                self._db.execute("ROLLBACK")

@@ -72,7 +72,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
             module = importlib.import_module(role.module)
         except ModuleNotFoundError as error:
             raise AirReidError(
-                f"'airreid {name}' needs {error.name}: pip install 'airreid[{role.extra}]'"
+                f"'airreid {name}' needs {error.name}: install AirReID with the extra "
+                f"{role.extra}, in a checkout pip install -e '.[{role.extra}]'"
             ) from None
         if hasattr(module, "app"):
             root.add_typer(module.app, name=name, help=role.help)
@@ -87,6 +88,9 @@ def main() -> None:
         build(sys.argv[1:])(prog_name="airreid")
     except AirReidError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        typer.echo(f"error: {error.filename or 'input or output'}: {error.strerror}", err=True)
         sys.exit(2)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +24,8 @@ MESSAGE_OPTIONS = [
 ]
 """Both ends of every connection take messages of this size."""
 _ENROL_AT_ONCE = 16
+_ENROL_BYTES = 16 * 1024 * 1024
+"""A request is sent when it holds so many items or so many bytes."""
 
 
 class Connection:
@@ -77,13 +78,25 @@ class GalleryClient(Connection):
         self, items: Iterable[gallery_pb2.EnrollItem]
     ) -> Iterator[tuple[gallery_pb2.EnrollItem, gallery_pb2.EnrollResult]]:
         """Enrols items a few at a time and yields each with its result."""
-        remaining = iter(items)
-        while batch := list(islice(remaining, _ENROL_AT_ONCE)):
-            try:
-                response = self._stub.Enroll(gallery_pb2.EnrollRequest(items=batch))
-            except grpc.RpcError as error:
-                raise self._failure(error) from None
-            yield from zip(batch, response.results, strict=True)
+        batch: list[gallery_pb2.EnrollItem] = []
+        size = 0
+        for item in items:
+            batch.append(item)
+            size += item.ByteSize()
+            if len(batch) >= _ENROL_AT_ONCE or size >= _ENROL_BYTES:
+                yield from self._enrol(batch)
+                batch, size = [], 0
+        if batch:
+            yield from self._enrol(batch)
+
+    def _enrol(
+        self, batch: list[gallery_pb2.EnrollItem]
+    ) -> Iterator[tuple[gallery_pb2.EnrollItem, gallery_pb2.EnrollResult]]:
+        try:
+            response = self._stub.Enroll(gallery_pb2.EnrollRequest(items=batch))
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
+        return iter(zip(batch, response.results, strict=True))
 
     def subjects(self) -> Iterator[gallery_pb2.Subject]:
         token = ""

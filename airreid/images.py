@@ -21,6 +21,7 @@ MIN_SIDE = 8
 MAX_PIXELS = 50_000_000
 """A person crop has a fraction of this; more is a mistake or an attack."""
 MAX_BYTES = 32 * 1024 * 1024
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -33,7 +34,7 @@ def decode(data: bytes, name: str) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: {len(data)} bytes; send a person crop of at most {MAX_BYTES}")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise InputError(f"{name}: {width}x{height} pixels; crop the person out first")
@@ -57,8 +58,10 @@ def load(path: Path) -> Image.Image:
 
 
 def read(path: Path) -> bytes:
-    """A file's bytes. Raises :class:`InputError` if it cannot be read."""
+    """A file's bytes. Raises :class:`InputError` if it cannot be read or is too large."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: over {MAX_BYTES} bytes; crop the person out first")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

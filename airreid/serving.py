@@ -34,7 +34,7 @@ class Address:
 def parse_address(text: str) -> Address:
     """``127.0.0.1:50051``, ``[::1]:0``. Raises :class:`InputError`."""
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise InputError(f"address {text!r}: write HOST:PORT, for example 127.0.0.1:50051")
     return Address(host.strip("[]"), int(port))
 

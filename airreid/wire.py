@@ -7,6 +7,10 @@ from numpy.typing import NDArray
 
 from airreid.errors import InputError
 
+LARGEST = 1e6
+"""Symbols have mean power 1 (at -60 dB noise of power 1e6, magnitude 1e3) and features
+magnitudes of some units; what is beyond this is a mistake or an attack."""
+
 
 def to_bytes(values: NDArray[np.floating]) -> bytes:
     """float (n,) -> 4 n bytes."""
@@ -14,16 +18,25 @@ def to_bytes(values: NDArray[np.floating]) -> bytes:
 
 
 def from_bytes(data: bytes, length: int, what: str) -> NDArray[np.float32]:
-    """4 * length bytes -> float32 (length,), all finite.
+    """4 * length bytes -> float32 (length,), finite and below ``LARGEST`` in magnitude.
 
-    Raises :class:`InputError` that names ``what`` for another length, NaN or infinity.
+    Raises :class:`InputError` that names ``what`` for another length, NaN, infinity and
+    values so large that networks and norms would overflow on them.
     """
     if len(data) != 4 * length:
         raise InputError(
             f"{what}: {len(data)} bytes where {4 * length} are needed ({length} float32 values)"
         )
     values = np.frombuffer(data, dtype="<f4").astype(np.float32)
-    if not np.isfinite(values).all():
-        bad = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise InputError(f"{what}: value {bad} is {values[bad]}; all must be finite")
+    check_magnitude(values, what)
     return values
+
+
+def check_magnitude(values: NDArray[np.float32], what: str) -> None:
+    """Raises :class:`InputError` for NaN, infinity and magnitudes above ``LARGEST``."""
+    usable = np.abs(values) <= LARGEST  # False for NaN
+    if not usable.all():
+        bad = int(np.flatnonzero(~usable)[0])
+        raise InputError(
+            f"{what}: value {bad} is {values[bad]}; all must be finite and at most {LARGEST:g}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -10,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
+from airreid.signal import POWER
 from airreid.v1 import channel_pb2, uplink_pb2
 from channel_sim.models import awgn_block
 
+POWER_TOLERANCE = 1e-3
 SNR_DB_MIN, SNR_DB_MAX = -60.0, 100.0
 
 
@@ -63,6 +66,8 @@ class Links:
     def transmit(self, request: uplink_pb2.QueryRequest) -> None:
         """Sends the request's block through its link, in place, and stamps the report.
 
+        The noise is that of a block of power 1. The report says the SNR that the block
+        really had: an edge that does not keep the power constraint does not hide it.
         A payload that is not an array of float32 is passed on untouched: the receiver
         answers it with what is wrong. Values that are not finite stay so.
         """
@@ -74,6 +79,9 @@ class Links:
         if not data or len(data) % 4:
             return
         symbols = np.frombuffer(data, dtype="<f4").astype(np.float32)
+        power = float(np.square(symbols, dtype=np.float64).mean())
+        if abs(power - POWER) > POWER_TOLERANCE and 0 < power < np.inf:
+            request.channel.snr_db = settings.snr_db + 10 * math.log10(power / POWER)
         stream = self._stream(settings.seed, request.id.edge_id)
         received = awgn_block(symbols, stream, request.id.sequence, settings.snr_db)
         request.analog.symbols = received.astype("<f4").tobytes()

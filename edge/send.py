@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airreid.errors import InputError
+from airreid.errors import InputError, LinkError
 from airreid.images import load
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
@@ -59,8 +59,8 @@ def send_files(
 ) -> list[Sent]:
     """Encodes and sends each file; the outcomes in the order of the files.
 
-    A file that is no image gets its error and does not stop the others. Raises
-    :class:`airreid.errors.LinkError` when the stream breaks.
+    A file that is no image gets its error and does not stop the others. When the
+    stream breaks, the answers so far are kept and the other files get that as theirs.
     """
     encoder.bundle.scheme(scheme_id)
     maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
@@ -80,10 +80,19 @@ def send_files(
             position_of[block.id.sequence] = position
             yield block
 
-    for answer in uplink.query(blocks()):
-        response = answer.response
-        position = position_of[response.id.sequence]
-        wrong = "" if response.status.code == common_pb2.CODE_OK else response.status.message
-        outcomes[position] = Sent(paths[position], response, answer.latency_ms, wrong)
-        tick()
-    return [outcomes[position] for position in sorted(outcomes)]
+    broken = "the stream ended early"
+    try:
+        for answer in uplink.query(blocks()):
+            response = answer.response
+            position = position_of.get(response.id.sequence)
+            if position is None:
+                continue
+            wrong = "" if response.status.code == common_pb2.CODE_OK else response.status.message
+            outcomes[position] = Sent(paths[position], response, answer.latency_ms, wrong)
+            tick()
+    except LinkError as error:
+        broken = str(error)
+    return [
+        outcomes.get(position) or Sent(path, None, 0.0, f"{path}: not answered: {broken}")
+        for position, path in enumerate(paths)
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -41,11 +40,34 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
         request_iterator: AsyncIterator[edge_pb2.IdentifyRequest],
         context: Context,
     ) -> AsyncIterator[edge_pb2.IdentifyResponse]:
-        done: asyncio.Queue[edge_pb2.IdentifyResponse | aio.AioRpcError | None] = asyncio.Queue(64)
+        done: asyncio.Queue[edge_pb2.IdentifyResponse] = asyncio.Queue(64)
         waiting: dict[int, edge_pb2.IdentifyResponse] = {}
+        pump = asyncio.create_task(self._pump(request_iterator, waiting, done))
+        try:
+            while not (pump.done() and done.empty()):
+                getter = asyncio.create_task(done.get())
+                await asyncio.wait({getter, pump}, return_when=asyncio.FIRST_COMPLETED)
+                if getter.done():
+                    yield getter.result()
+                else:
+                    getter.cancel()
+            reason = _why(pump) or (waiting and f"{len(waiting)} crops were not answered")
+            if reason:
+                log.warning("uplink_broke", target=self._target, reason=reason)
+                await context.abort(grpc.StatusCode.UNAVAILABLE, f"uplink {self._target}: {reason}")
+        finally:
+            pump.cancel()
+
+    async def _pump(
+        self,
+        requests: AsyncIterator[edge_pb2.IdentifyRequest],
+        waiting: dict[int, edge_pb2.IdentifyResponse],
+        done: asyncio.Queue[edge_pb2.IdentifyResponse],
+    ) -> None:
+        """Sends every crop up the link and puts every outcome into ``done``."""
 
         async def blocks() -> AsyncIterator[uplink_pb2.QueryRequest]:
-            async for request in request_iterator:
+            async for request in requests:
                 response = edge_pb2.IdentifyResponse(name=request.name[:256])
                 started = time.perf_counter()
                 try:
@@ -56,43 +78,38 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
                     response.status.message = str(error)
                     await done.put(response)
                     continue
+                except Exception as error:  # one crop must not end the stream
+                    log.warning("encode_failed", error=str(error))
+                    response.status.code = common_pb2.CODE_INTERNAL
+                    response.status.message = f"{response.name}: edge: {type(error).__name__}"
+                    await done.put(response)
+                    continue
                 response.encode_ms = (time.perf_counter() - started) * 1e3
                 waiting[block.id.sequence] = response
                 yield block
 
-        async def pump() -> None:
-            try:
-                async for answer in self._stub.Query(blocks()):
-                    response = waiting.pop(answer.id.sequence)
-                    response.status.CopyFrom(answer.status)
-                    response.answer.CopyFrom(answer)
-                    await done.put(response)
-                await done.put(None)
-            except aio.AioRpcError as error:
-                await done.put(error)
-            except asyncio.CancelledError:  # the caller's stream broke, or it has gone
-                with contextlib.suppress(asyncio.QueueFull):
-                    done.put_nowait(None)
-                raise
-
-        task = asyncio.create_task(pump())
-        try:
-            while (item := await done.get()) is not None:
-                if isinstance(item, aio.AioRpcError):
-                    log.warning("uplink_broke", target=self._target, reason=item.details())
-                    await context.abort(
-                        grpc.StatusCode.UNAVAILABLE, f"uplink {self._target}: {item.details()}"
-                    )
-                else:
-                    yield item
-        finally:
-            task.cancel()
+        async for answer in self._stub.Query(blocks()):
+            response = waiting.pop(answer.id.sequence, None)
+            if response is not None:
+                response.status.CopyFrom(answer.status)
+                response.answer.CopyFrom(answer)
+                await done.put(response)
 
     def _block(self, request: edge_pb2.IdentifyRequest) -> uplink_pb2.QueryRequest:
         image = decode(request.image, request.name[:256] or "image")
         features = self._encoder.features([image])
         symbols = self._encoder.symbols(features, self._scheme_id)[0]
         return self._maker.block(symbols, self._scheme_id, request.top_k)
+
+
+def _why(pump: asyncio.Task[None]) -> str:
+    """Why a finished pump did not end well; empty if it did."""
+    if pump.cancelled():
+        return "the stream was cancelled"
+    error = pump.exception()
+    if isinstance(error, aio.AioRpcError):
+        return error.details() or error.code().name
+    return "" if error is None else type(error).__name__
 
 
 async def run(encoder: Encoder, listen: str, to: str, scheme_id: str, edge_id: str) -> None:

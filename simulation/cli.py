@@ -61,7 +61,9 @@ def command(
     identities: Annotated[
         int, typer.Option(min=2, max=5000, help="Synthetic people, without --gallery.")
     ] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the channel's noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**64 - 1, help="Seed of the channel's noise.")
+    ] = 0,
     window: Annotated[int, typer.Option(min=1, max=256, help="Unanswered queries at a time.")] = 4,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads per network.")] = 1,
     report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
@@ -89,6 +91,9 @@ def command(
     for value in plan.snrs_db:
         if not -60 <= value <= 100:
             raise InputError(f"--snr {value:g}: use -60 to 100 dB")
+    report.mkdir(parents=True, exist_ok=True)
+    if as_json is not None:
+        as_json.open("a").close()  # better to learn now that it cannot be written
     with ExitStack() as stack:
         bars = stack.enter_context(progress_bars())
         shown = _Shown(bars)
@@ -99,21 +104,19 @@ def command(
             shown.phase("drawing synthetic people", pictures(identities))
             people = synthetic(identities, folder, shown.step)
         outcome = run(loaded, people, plan, shown)
+        bars.stop()
+        for line in ["", *_table(outcome), ""]:
+            typer.echo(line)
+        typer.echo(
+            f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} "
+            f"gallery images; without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
+            f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
+        )
         written = reports.write(report, loaded, people, plan, outcome)
-    if as_json is not None:
-        text = json.dumps(reports.as_json(loaded, people, plan, outcome), indent=2)
-        try:
+        if as_json is not None:
+            text = json.dumps(reports.as_json(loaded, people, plan, outcome), indent=2)
             as_json.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"--json {as_json}: {error.strerror}") from None
-    for line in ["", *_table(outcome), ""]:
-        typer.echo(line)
-    typer.echo(
-        f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} "
-        "gallery images; "
-        f"without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
-        f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
-    )
+            written.append(as_json)
     for path in written:
         typer.echo(f"wrote {path}")
 

@@ -109,7 +109,10 @@ def run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outco
     loopback = "127.0.0.1:0"
     with TemporaryDirectory(prefix="airreid-") as data:
         ap_arguments = ["ap", "serve", "--data-dir", data, "--grpc", loopback, "--http", loopback]
-        with Role("access point", [*ap_arguments, "--bundle", str(bundle.path)]) as ap:
+        with Role(
+            "access point",
+            [*ap_arguments, "--bundle", str(bundle.path), "--threads", str(plan.threads)],
+        ) as ap:
             ap_target = f"127.0.0.1:{ap.ready['grpc_port']}"
             positions = _enrol(ap_target, people, progress)
             channel_arguments = ["channel", "serve", "--listen", loopback, "--upstream", ap_target]

@@ -65,14 +65,20 @@ def _sets(recipe: Recipe, data: Path | None) -> _Sets:
     return _Sets(image_set(parts.train), image_set(parts.codec), image_set(parts.validation))
 
 
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Writes ``recipe.json``; a folder that holds another recipe's run is refused."""
-    path = out / "recipe.json"
-    text = recipe.model_dump_json(indent=2) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{out}: holds a run with other settings; give another --out or delete it")
+def _claim(out: Path, recipe: Recipe, sets: _Sets) -> None:
+    """Writes ``recipe.json`` and ``data.json``; a folder of another run is refused."""
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    data = {"train": sets.train.digest(), "codec": sets.codec.digest()}
+    for name, text, what in (
+        ("recipe.json", recipe.model_dump_json(indent=2), "settings"),
+        ("data.json", json.dumps(data), "images"),
+    ):
+        path = out / name
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise InputError(
+                f"{out}: holds a run with other {what}; give another --out or delete it"
+            )
+        path.write_text(text, encoding="utf-8")
 
 
 def run_recipe(
@@ -86,9 +92,9 @@ def run_recipe(
     """
     for scheme_id in recipe.codec.schemes:
         parse_scheme(scheme_id)
-    _claim(out, recipe)
     cache = cache or out / "cache"
     sets = _sets(recipe, data)
+    _claim(out, recipe, sets)
     crops = _pixels(sets.train, cache, report)
     trained = train_backbone(
         recipe.backbone, crops, sets.train.labels(), recipe.seed, out, report.backbone
@@ -221,8 +227,8 @@ def _card(
 def _provenance(recipe: Recipe, sets: _Sets, trained: Trained, parity: float) -> dict[str, Any]:
     return {
         "licence": "Apache-2.0",
-        "data": sets.train.name,
-        "codec_data": sets.codec.name,
+        "data": f"{sets.train.name}, digest {sets.train.digest()}",
+        "codec_data": f"{sets.codec.name}, digest {sets.codec.digest()}",
         "initial_weights": trained.origin,
         "backbone_training_minutes": round(trained.seconds / 60, 1),
         "recipe": json.loads(recipe.model_dump_json()),

@@ -123,13 +123,24 @@ def split(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Masks (N,) of what to train on and what to choose the best epoch on.
 
-    They share no identity, and no camera where there are enough of them.
+    They share no identity, and no camera where what is left without them is enough: the
+    held-out people need pictures by two held-out cameras. Raises :class:`InputError`
+    for too few identities.
     """
     identity = labels % HELD_OUT == 0
-    if cameras.max() + 1 < HELD_OUT:
-        return ~identity, identity
     camera = cameras % HELD_OUT == 0
-    return ~identity & ~camera, identity & camera
+    both = identity & camera
+    if all(len(set(cameras[both & (labels == one)])) >= 2 for one in set(labels[identity])):
+        training, held_out = ~identity & ~camera, both
+    else:
+        training, held_out = ~identity, identity
+    counts = np.bincount(labels[held_out])
+    if len(set(labels[training].tolist())) < 2 or counts.max(initial=0) < 2:
+        raise InputError(
+            "too few people or pictures to train a codec on: it needs three identities or "
+            "more, with two pictures each"
+        )
+    return training, held_out
 
 
 def _loss(

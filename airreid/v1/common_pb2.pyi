@@ -60,7 +60,7 @@ Global___Code: _TypeAlias = Code  # noqa: Y015
 @_typing.final
 class BlockId(_message.Message):
     """Identifies one block of channel symbols. The pair (edge_id, spool_id) names a
-    sequence that only grows, across restarts of the edge too.
+    sequence that only grows; an edge that starts anew takes another spool_id.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

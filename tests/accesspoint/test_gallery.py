@@ -89,7 +89,7 @@ def test_index_built_later_equals_index_kept_up_to_date(
     gallery.search("jscc-ae-64", np.ones((1, DIM), np.float32), 1, 0)
     gallery.enrol(entries[10:])
     gallery.delete_entry(4)
-    fresh = Gallery(store, bundle, threads=1)
+    fresh = Gallery(store, bundle, threads=1)  # the same store, its indexes not yet built
     probe = gallery.runner("jscc-ae-64").gallery(vectors[50:54])
     for one, two in zip(
         gallery.search("jscc-ae-64", probe, 5, 30),
@@ -118,8 +118,9 @@ def test_as_many_subjects_as_asked_for_even_when_one_has_many_entries(
     ("space", "feature", "message"),
     [
         ("elsewhere", np.ones(DIM), "feature of space 'elsewhere'"),
-        (None, np.ones(7), "needs 2048 finite"),
-        (None, np.full(DIM, np.nan), "needs 2048 finite"),
+        (None, np.ones(7), "needs 2048 values"),
+        (None, np.full(DIM, np.nan), "value 0 is nan; all must be finite"),
+        (None, np.full(DIM, 3e38), "at most 1e\\+06"),
         (None, np.zeros(DIM), "all zeros"),
     ],
 )

@@ -68,6 +68,11 @@ def symbols(values: np.ndarray) -> uplink_pb2.AnalogBlock:
             common_pb2.CODE_INVALID,
             "value 0 is inf",
         ),
+        (
+            {"analog": symbols(np.full(256, 3.3e38))},
+            common_pb2.CODE_INVALID,
+            "at most 1e",
+        ),
         ({"analog": None}, common_pb2.CODE_INVALID, "0 bytes where 1024 are needed"),
         ({"top_k": 100_000}, common_pb2.CODE_INVALID, "top_k is at most"),
         (

@@ -39,15 +39,47 @@ def test_deleting_a_subject_takes_its_entries(store: Store) -> None:
     assert store.counts() == (1, 1)
 
 
-def test_deleted_features_are_gone_from_the_file(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_deleted_features_are_gone_from_every_file(
+    store: Store, tmp_path: Path, whole: bool
+) -> None:
     rng = np.random.default_rng(0)
     secret = NewEntry("alice", "c", "s", rng.standard_normal(2048).astype(np.float32))
-    store.add_entries([secret])
-    store.delete_subject("alice")
-    store.close()
+    [added] = store.add_entries([secret])
     needle = secret.feature.tobytes()[:64]
-    for file in tmp_path.iterdir():
+    assert any(needle in file.read_bytes() for file in tmp_path.iterdir())
+    if whole:
+        store.delete_subject("alice")
+    else:
+        store.delete_entry(added.id)
+    for file in tmp_path.iterdir():  # while the store is still open
         assert needle not in file.read_bytes(), file
+
+
+def test_two_access_points_do_not_share_a_gallery(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="in use by another access point"):
+        Store(tmp_path / "gallery.sqlite")
+    store.close()
+    Store(tmp_path / "gallery.sqlite").close()
+
+
+def test_a_database_of_something_else_and_a_damaged_one(tmp_path: Path) -> None:
+    other = tmp_path / "other.sqlite"
+    db = sqlite3.connect(other)
+    db.execute("CREATE TABLE subjects (x)")
+    db.commit()
+    db.close()
+    with pytest.raises(InputError, match="cannot be used as a gallery"):
+        Store(other)
+    path = tmp_path / "torn.sqlite"
+    whole = Store(path)
+    whole.add_entries([NewEntry("a", "c", "s", np.ones(2048, np.float32))] * 50)
+    whole.close()
+    data = bytearray(path.read_bytes())
+    data[8192:-8192] = bytes(len(data) - 16384)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"torn\.sqlite"):
+        Store(path)
 
 
 def test_a_failed_batch_leaves_nothing(store: Store) -> None:
@@ -79,7 +111,7 @@ def test_pages_neither_skip_nor_repeat(store: Store) -> None:
     assert token == ""
 
 
-@pytest.mark.parametrize("token", ["%%%", "aGVsbG8", "é", "9" * 40])
+@pytest.mark.parametrize("token", ["%%%", "aGVsbG8", "é", "wrI=", "9" * 40])
 def test_a_foreign_page_token_is_refused(store: Store, token: str) -> None:
     with pytest.raises(InputError, match="page_token"):
         entry_page(store, 5, token)

@@ -30,11 +30,13 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     for name in [m for m in sys.modules if m.startswith("accesspoint")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(AirReidError, match=r"needs faiss: pip install 'airreid\[accesspoint\]'"):
+    with pytest.raises(AirReidError, match=r"needs faiss: .* '\.\[accesspoint\]'"):
         cli.build(["ap", "serve"])
 
 
-@pytest.mark.parametrize("text", ["", "here", ":80", "host:", "host:x", "host:70000", "host:-1"])
+@pytest.mark.parametrize(
+    "text", ["", "here", ":80", "host:", "host:x", "host:70000", "host:-1", "host:²"]
+)
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(InputError, match="write HOST:PORT"):
         parse_address(text)

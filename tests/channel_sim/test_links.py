@@ -92,3 +92,14 @@ def test_nan_stays_nan(sent: np.ndarray) -> None:
 def test_impossible_settings_name_the_field(arguments: tuple[str, float, int], field: str) -> None:
     with pytest.raises(InputError, match=f"link {field}"):
         link_settings(*arguments)
+
+
+def test_a_block_of_another_power_is_reported_with_the_snr_it_had(sent: np.ndarray) -> None:
+    links = Links(LinkSettings(snr_db=5.0))
+    loud, silent = block(sent[0] * 10, 0), block(np.zeros(256), 1)
+    links.transmit(loud)
+    links.transmit(silent)
+    assert loud.channel.snr_db == pytest.approx(25.0, abs=1e-4)
+    assert silent.channel.snr_db == 5.0
+    noise = np.frombuffer(loud.analog.symbols, "<f4") - sent[0] * 10
+    assert 10 * np.log10(100 / np.square(noise).mean()) == pytest.approx(25.0, abs=1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -14,9 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from airreid import wire
+from airreid.bundle import Bundle
 from airreid.errors import InputError, LinkError
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
+from edge.encoder import Encoder
+from edge.send import send_files
 from edge.uplink import Uplink
 
 
@@ -115,10 +119,24 @@ def test_blocks_are_numbered_without_gaps_and_two_lives_differ() -> None:
 def test_symbols_cross_the_wire_exactly_or_are_refused(values: np.ndarray) -> None:
     data = wire.to_bytes(values)
     assert len(data) == 4 * len(values)
-    if np.isfinite(values).all():
+    if (np.abs(values) <= 1e6).all():
         np.testing.assert_array_equal(wire.from_bytes(data, len(values), "x"), values)
     else:
         with pytest.raises(InputError, match="must be finite"):
             wire.from_bytes(data, len(values), "x")
     with pytest.raises(InputError, match="float32 values"):
         wire.from_bytes(data + b"1", len(values), "x")
+
+
+def test_a_broken_stream_keeps_the_answers_so_far_and_names_the_rest(
+    server: tuple[Slow, str], bundle: Bundle, people: Path
+) -> None:
+    slow, address = server
+    slow.release.set()
+    slow.break_at = 2
+    files = sorted(people.rglob("*.png"))[:5]
+    with Uplink(address) as uplink:
+        outcomes = send_files(files, Encoder(bundle, 1), uplink, "jscc-ae-64", "cam", 1)
+    assert [outcome.path for outcome in outcomes] == files
+    assert [outcome.response is not None for outcome in outcomes] == [True, True] + [False] * 3
+    assert all("not answered" in outcome.error for outcome in outcomes[2:])

@@ -104,8 +104,16 @@ def test_the_best_epoch_is_chosen_on_strangers_seen_by_strange_cameras() -> None
     training, held_out = split(labels, cameras)
     assert not set(labels[training]) & set(labels[held_out])
     assert not set(cameras[training]) & set(cameras[held_out])
-    training, held_out = split(labels, cameras % 2)
+    training, held_out = split(labels, cameras % 2)  # two cameras: none can be spared
     assert (training ^ held_out).all()
+    training, held_out = split(labels, cameras % 6)  # one would be held out: no pairs
+    assert (training ^ held_out).all()
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 1, 2, 3, 4, 5]])
+def test_too_few_people_or_pictures_to_choose_an_epoch_on(labels: list[int]) -> None:
+    with pytest.raises(InputError, match="too few people or pictures"):
+        split(np.array(labels), np.zeros(len(labels), int))
 
 
 @pytest.mark.parametrize("scheme", ["jscc-ae", "jscc-ae-0", "jscc-xx-64", "jscc-ae-9999", "64"])

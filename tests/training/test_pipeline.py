@@ -227,3 +227,12 @@ def test_pytorch_equals_onnx_equals_the_answer_over_the_wire(
     for answer, row in zip(answers, scores, strict=True):
         np.testing.assert_allclose(answer.entry_scores, -np.sort(-row), atol=5e-3)
         assert row.max() - row[int(answer.identities[0].subject[1:])] < 5e-3
+
+
+def test_other_images_do_not_continue_a_run(
+    trained: tuple[Path, Path, Recipe], tmp_path: Path
+) -> None:
+    _, out, recipe = trained
+    write_folder(Population(seed=9, identities=10, cameras=2, shots=2), tmp_path)
+    with pytest.raises(InputError, match="holds a run with other images"):
+        run_recipe(recipe, tmp_path, out, Silent())

@@ -11,6 +11,11 @@ from airreid.people import read_folder
 from training.data.samples import ImageSet, Sample
 
 
+def _version(path: Path) -> str:
+    state = path.stat()
+    return f"{state.st_size}-{state.st_mtime_ns}"
+
+
 def folder_set(folder: Path) -> ImageSet:
     """All images of the folder.
 
@@ -21,7 +26,13 @@ def folder_set(folder: Path) -> ImageSet:
     if len({crop.identity for crop in crops}) < 2:
         raise InputError(f"{folder}: one identity only; training needs at least two")
     samples = tuple(
-        Sample(str(crop.path), crop.identity, crop.camera, partial(load, crop.path))
+        Sample(
+            str(crop.path),
+            crop.identity,
+            crop.camera,
+            _version(crop.path),
+            partial(load, crop.path),
+        )
         for crop in crops
     )
     return ImageSet(f"folder {folder.name}", samples)

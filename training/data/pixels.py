@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -26,12 +25,11 @@ def pixels(
 ) -> np.ndarray:
     """uint8 (N, 256, 128, 3): the images in order, memory-mapped from ``cache``.
 
-    The file is named by the images' names, so another set gets another file; it is
+    The file is named by the set's digest, so a changed set gets another file; it is
     written beside and renamed, so a killed run leaves no half-filled one. ``workers``
     0 means one process per core.
     """
-    digest = hashlib.sha256("\n".join(s.name for s in images.samples).encode()).hexdigest()[:16]
-    path = cache / f"pixels-{digest}.npy"
+    path = cache / f"pixels-{images.digest()}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(f".{os.getpid()}.part")

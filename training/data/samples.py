@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ class Sample:
     """Where the image came from, for messages: a path, or ``synthetic-...``."""
     identity: str
     camera: str
+    version: str
+    """Changes whenever the pixels do: a file's size and time, the renderer's number."""
     load: Callable[[], Image.Image]
     """Returns the RGB picture; raises :class:`airreid.errors.InputError` if it cannot."""
 
@@ -35,6 +38,11 @@ class ImageSet:
     def identities(self) -> list[str]:
         """Distinct identities, sorted; the position of one is its class label."""
         return sorted({sample.identity for sample in self.samples})
+
+    def digest(self) -> str:
+        """16 hex digits over names, identities, cameras and versions of all samples."""
+        lines = "\n".join(f"{s.name}|{s.identity}|{s.camera}|{s.version}" for s in self.samples)
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
     def labels(self) -> np.ndarray:
         """int64 (len(self),): position of each sample's identity in ``identities``."""

@@ -47,9 +47,10 @@ def image_set(population: Population) -> ImageSet:
         name=f"synthetic(seed={population.seed}, identities={population.identities})",
         samples=tuple(
             Sample(
-                name=f"synthetic-{RENDERER}:{population.seed}/{i}/{c}/{k}",
+                name=f"synthetic:{population.seed}/{i}/{c}/{k}",
                 identity=f"person-{i:04d}",
                 camera=f"cam-{c}",
+                version=str(RENDERER),
                 load=partial(render, population.seed, i, c, k),
             )
             for i, c, k in population.pictures()
