@@ -90,7 +90,12 @@ def _problem(status: int, title: str, detail: str, code: str) -> JSONResponse:
 
 def build_app(bundle: Bundle, gallery: Gallery, enrolment: Enrolment) -> FastAPI:
     """The application; its handlers run in worker threads and share the gallery."""
-    app = FastAPI(title="AirReID access point", version=__version__)
+    app = FastAPI(
+        title="AirReID access point",
+        version=__version__,
+        docs_url=None,  # these pages fetch scripts from other hosts
+        redoc_url=None,
+    )
     store = gallery.store
 
     @app.exception_handler(InputError)
