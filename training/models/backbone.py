@@ -63,7 +63,13 @@ def load_weights(backbone: Backbone, weights: str) -> str:
         return "random initialisation (no ImageNet)"
     if weights == "imagenet":
         chosen = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
-        state = chosen.get_state_dict(progress=True, check_hash=True)
+        try:
+            state = chosen.get_state_dict(progress=True, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"weights imagenet: torchvision could not fetch them ({error}); fetch "
+                f"{chosen.url} elsewhere and give the file's path"
+            ) from None
         label = f"ImageNet ({chosen})"
     else:
         path = Path(weights)
