@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -58,7 +58,7 @@ def _warn_if_open(*addresses: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _http(app: FastAPI, listener: socket.socket):  # type: ignore[no-untyped-def]
+async def _http(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
     )

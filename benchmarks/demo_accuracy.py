@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.images import load, to_crop
-from airreid.inference import BackboneRunner, SchemeRunner
+from airreid.inference import BackboneRunner
 from simulation.people import People, synthetic
-from training.evaluate import Gallery, noiseless, over_awgn
-from training.pca import fit_pca
+from training.evaluate import Gallery, against_pca, noiseless
 
 SNRS_DB = (-10.0, -8.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
 SEEDS = tuple(range(20))
@@ -70,28 +69,13 @@ def measure(run: Path) -> dict[str, Any]:
         name: noiseless(_gallery(people, {path: of(crop) for path, crop in crops.items()})).top1
         for name, of in COLOUR_BASELINES.items()
     }
-    rows = []
-    for scheme in bundle.manifest.schemes:
-        code = SchemeRunner(bundle, scheme, 2)
-        pca = fit_pca(training_features, scheme.bandwidth)
-        for snr_db in SNRS_DB:
-            ours = over_awgn(code.encode, code.decode, code.gallery, data, snr_db, SEEDS)
-            line = over_awgn(pca.encode, lambda y: y, pca.encode, data, snr_db, SEEDS)
-            rows.append(
-                {
-                    "scheme": scheme.id,
-                    "snr_db": snr_db,
-                    "top1": ours.top1,
-                    "half_width": ours.half_width,
-                    "map": ours.map,
-                    "pca_top1": line.top1,
-                    "pca_half_width": line.half_width,
-                }
-            )
-            print(
-                f"{scheme.id} {snr_db:+g} dB  top-1 {ours.top1:.3f} ± {ours.half_width:.3f}  "
-                f"PCA {line.top1:.3f} ± {line.half_width:.3f}"
-            )
+    rows = against_pca(bundle, data, training_features, SNRS_DB, SEEDS)
+    for row in rows:
+        print(
+            f"{row['scheme']} {row['snr_db']:+g} dB  "
+            f"top-1 {row['top1']:.3f} ± {row['top1_half_width']:.3f}  "
+            f"PCA {row['pca_top1']:.3f} ± {row['pca_half_width']:.3f}"
+        )
     return {
         "people": people.name,
         "gallery_images": len(people.gallery),
@@ -126,7 +110,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         rows = [row for row in result["rows"] if row["scheme"] == scheme]
         x = [row["snr_db"] for row in rows]
         for key, half, label in (
-            ("top1", "half_width", scheme),
+            ("top1", "top1_half_width", scheme),
             ("pca_top1", "pca_half_width", "PCA, sent as it is"),
         ):
             axes.errorbar(

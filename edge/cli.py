@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.console import progress_bars
 from airreid.errors import InputError
 from airreid.images import SUFFIXES
 from edge import service
@@ -47,8 +49,10 @@ def send(
     paths = _expand(images)
     encoder = Encoder(load_bundle(bundle or default_bundle_path()), threads)
     encoder.bundle.scheme(scheme)
-    with Uplink(to) as uplink:
-        outcomes = send_files(paths, encoder, uplink, scheme, edge_id, top_k)
+    with Uplink(to) as uplink, progress_bars() as bars:
+        task = bars.add_task("sending", total=len(paths))
+        tick = partial(bars.advance, task)
+        outcomes = send_files(paths, encoder, uplink, scheme, edge_id, top_k, tick)
     if as_json:
         typer.echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,6 @@ HEAD_TOLERANCE = 5e-3
 """Relative to the output's RMS: the heads' weights are stored as float16."""
 
 
-@dataclass(frozen=True)
-class Head:
-    """A trained codec under its scheme id."""
-
-    scheme_id: str
-    codec: Codec
-
-
 def space_id(state: dict[str, torch.Tensor]) -> str:
     """Name of a backbone's feature space: a digest of its weights."""
     digest = hashlib.sha256()
@@ -50,7 +41,8 @@ def file_ref(path: Path) -> FileRef:
 
 
 def export_head(
-    head: Head,
+    scheme_id: str,
+    codec: Codec,
     folder: Path,
     features: NDArray[np.float32],
     space: str,
@@ -60,8 +52,8 @@ def export_head(
 
     Raises :class:`training.export.ParityError` when a graph differs from PyTorch.
     """
-    codec = head.codec.eval()
-    encoder_path = folder / f"{head.scheme_id}.encoder.onnx"
+    codec.eval()
+    encoder_path = folder / f"{scheme_id}.encoder.onnx"
     export_onnx(codec.encoder, torch.from_numpy(features[:2]), encoder_path)
     halve_weights(encoder_path)
     prove_parity(codec.encoder, encoder_path, features, HEAD_TOLERANCE)
@@ -70,7 +62,7 @@ def export_head(
     if codec.decoder is not None:
         with torch.no_grad():
             symbols = codec.encoder(torch.from_numpy(features)).numpy()
-        decoder_path = folder / f"{head.scheme_id}.decoder.onnx"
+        decoder_path = folder / f"{scheme_id}.decoder.onnx"
         export_onnx(codec.decoder, torch.from_numpy(symbols[:2]), decoder_path)
         halve_weights(decoder_path)
         prove_parity(codec.decoder, decoder_path, symbols, HEAD_TOLERANCE)
@@ -78,7 +70,7 @@ def export_head(
         embedding_dim = features.shape[1]
     kind: SchemeKind = "jscc-ae" if codec.kind == "jscc-ae" else "jscc-fc"
     return SchemeInfo(
-        id=head.scheme_id,
+        id=scheme_id,
         kind=kind,
         space_id=space,
         bandwidth=codec.bandwidth,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.bundle import Bundle
+from airreid.inference import SchemeRunner
 from airreid.metrics import Labels, Retrieval, cosine, evaluate_ranking, rank
 from airreid.noise import NoiseStream
 from airreid.signal import awgn
+from training.pca import fit_pca
 
 Map = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -33,7 +37,6 @@ class Mean:
     half_width: float
     """Of the normal interval over the seeds; NaN for a single seed."""
     map: float
-    seeds: int
 
 
 def noiseless(data: Gallery) -> Retrieval:
@@ -65,7 +68,41 @@ def over_awgn(
     top1 = np.asarray([one.top1 for one in found])
     spread = 1.96 * top1.std(ddof=1) / np.sqrt(len(top1)) if len(top1) > 1 else float("nan")
     mean_ap = float(np.mean([one.mean_ap for one in found]))
-    return Mean(float(top1.mean()), float(spread), mean_ap, len(seeds))
+    return Mean(float(top1.mean()), float(spread), mean_ap)
+
+
+def against_pca(
+    bundle: Bundle,
+    data: Gallery,
+    fitted_on: NDArray[np.float32],
+    snrs_db: Sequence[float],
+    seeds: Sequence[int],
+    tick: Callable[[], object] = lambda: None,
+) -> list[dict[str, Any]]:
+    """Every scheme of a bundle beside the linear baseline: one row a scheme and SNR.
+
+    ``fitted_on``: the features (N, D) that PCA's components are taken from.
+    """
+    rows = []
+    for scheme in bundle.manifest.schemes:
+        runner = SchemeRunner(bundle, scheme, threads=2)
+        pca = fit_pca(fitted_on, scheme.bandwidth)
+        for snr_db in snrs_db:
+            code = over_awgn(runner.encode, runner.decode, runner.gallery, data, snr_db, seeds)
+            line = over_awgn(pca.encode, lambda y: y, pca.encode, data, snr_db, seeds)
+            rows.append(
+                {
+                    "scheme": scheme.id,
+                    "snr_db": snr_db,
+                    "top1": round(code.top1, 4),
+                    "top1_half_width": round(code.half_width, 4),
+                    "map": round(code.map, 4),
+                    "pca_top1": round(line.top1, 4),
+                    "pca_half_width": round(line.half_width, 4),
+                }
+            )
+            tick()
+    return rows
 
 
 def paired_difference(ours: Retrieval, theirs: Retrieval) -> tuple[float, float]:

@@ -16,19 +16,23 @@ from numpy.typing import NDArray
 
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.inference import SchemeRunner
 from training import checkpoint
-from training.bundling import Head, build_bundle, export_head, space_id
+from training.bundling import build_bundle, export_head, space_id
 from training.data.folder import folder_set
 from training.data.pixels import pixels
 from training.data.samples import ImageSet
 from training.data.synthetic import image_set
-from training.evaluate import Gallery, noiseless, over_awgn, paired_difference, split_by_camera
+from training.evaluate import (
+    Gallery,
+    against_pca,
+    noiseless,
+    paired_difference,
+    split_by_camera,
+)
 from training.export import export_onnx, prove_parity
 from training.features import extract
 from training.models.backbone import FEATURE_DIM, Backbone
 from training.models.codec import Codec
-from training.pca import fit_pca
 from training.quantise import quantise
 from training.recipe import Recipe
 from training.train_backbone import Progress, Trained, train_backbone
@@ -111,12 +115,11 @@ def run_recipe(
     codec_crops = _pixels(sets.codec, cache, report)
     tick = report.phase("features for the codecs", len(sets.codec))
     features = extract(int8, codec_crops, out / f"features-{space}.npy", tick)
-    schemes, heads = [], []
+    schemes = []
     snr_range = (recipe.codec.snr_db_min, recipe.codec.snr_db_max)
     for scheme_id in recipe.codec.schemes:
         codec = _codec(scheme_id, recipe, features, sets.codec, out, space, report)
-        heads.append(Head(scheme_id, codec))
-        schemes.append(export_head(heads[-1], folder, features[:64], space, snr_range))
+        schemes.append(export_head(scheme_id, codec, folder, features[:64], space, snr_range))
     provenance = _provenance(recipe, sets, trained, parity)
     bundle = build_bundle(
         folder, recipe.name, [(int8, "int8")], space, FEATURE_DIM, schemes, provenance
@@ -193,26 +196,8 @@ def _card(
     data = split(bundle.file(bundle.backbone.file), "int8")
     ours, full = noiseless(data), noiseless(split(fp32, "fp32"))
     difference, half = paired_difference(ours, full)
-    rows = []
     tick = report.phase("accuracy over the air", len(bundle.manifest.schemes) * len(CARD_SNRS_DB))
-    for scheme in bundle.manifest.schemes:
-        runner = SchemeRunner(bundle, scheme, 2)
-        pca = fit_pca(codec_features, scheme.bandwidth)
-        for snr_db in CARD_SNRS_DB:
-            code = over_awgn(runner.encode, runner.decode, runner.gallery, data, snr_db, CARD_SEEDS)
-            line = over_awgn(pca.encode, lambda y: y, pca.encode, data, snr_db, CARD_SEEDS)
-            rows.append(
-                {
-                    "scheme": scheme.id,
-                    "snr_db": snr_db,
-                    "top1": round(code.top1, 4),
-                    "top1_half_width": round(code.half_width, 4),
-                    "map": round(code.map, 4),
-                    "pca_top1": round(line.top1, 4),
-                    "pca_half_width": round(line.half_width, 4),
-                }
-            )
-            tick()
+    rows = against_pca(bundle, data, codec_features, CARD_SNRS_DB, CARD_SEEDS, tick)
     return {
         "protocol": f"{images.name}: {ours.queries} queries by one camera against "
         f"{len(data.gallery)} images by another; {len(CARD_SEEDS)} noise seeds",

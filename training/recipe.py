@@ -135,7 +135,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def _assign(tree: dict[str, object], key: str, value: object) -> None:
-    """Sets a dotted key; a bare name is looked for in the parts of the recipe."""
+    """Sets a dotted key. Raises :class:`InputError` if the recipe has no such field."""
     *path, last = key.split(".")
     node: object = tree
     for part in path:

@@ -15,8 +15,9 @@ from airreid.bundle import Bundle
 from airreid.client import GalleryClient, ok
 from airreid.errors import LinkError
 from airreid.v1 import gallery_pb2
+from simulation.processes import Role
 
-from .conftest import access_point, target
+from .conftest import ANY, access_point, channel, target
 
 
 def items(space: str, first: int) -> Iterator[gallery_pb2.EnrollItem]:
@@ -52,7 +53,13 @@ def test_kill_loses_no_acknowledged_enrolment(tmp_path: Path, bundle: Bundle) ->
             assert ap.process.wait(10) == -signal.SIGKILL
 
 
-def test_term_ends_every_role_cleanly(tmp_path: Path) -> None:
-    with access_point(tmp_path) as ap:
-        ap.process.terminate()
-        assert ap.process.wait(15) == 0
+@pytest.mark.parametrize("name", ["access point", "channel", "edge"])
+def test_term_ends_every_role_cleanly(tmp_path: Path, name: str) -> None:
+    role = {
+        "access point": lambda: access_point(tmp_path),
+        "channel": lambda: channel("127.0.0.1:1"),
+        "edge": lambda: Role("edge", ["edge", "serve", "--listen", ANY, "--to", "127.0.0.1:1"]),
+    }[name]()
+    with role:
+        role.process.terminate()
+        assert role.process.wait(15) == 0

@@ -53,19 +53,21 @@ class KilledError(Exception):
     pass
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_killed_run_continues_as_if_it_had_not_been(
-    crops: tuple[np.ndarray, np.ndarray], tmp_path: Path
+    crops: tuple[np.ndarray, np.ndarray], tmp_path: Path, optimizer: str
 ) -> None:
     images, labels = crops
-    whole = train_backbone(TINY, images, labels, 0, tmp_path / "whole", lambda p: None).network
+    recipe = TINY.model_copy(update={"optimizer": optimizer, "lr": 1e-4})
+    whole = train_backbone(recipe, images, labels, 0, tmp_path / "whole", lambda p: None).network
 
     def kill(progress: Progress) -> None:
         if progress.epoch == 1:
             raise KilledError
 
     with pytest.raises(KilledError):
-        train_backbone(TINY, images, labels, 0, tmp_path / "parts", kill)
-    parts = train_backbone(TINY, images, labels, 0, tmp_path / "parts", lambda p: None).network
+        train_backbone(recipe, images, labels, 0, tmp_path / "parts", kill)
+    parts = train_backbone(recipe, images, labels, 0, tmp_path / "parts", lambda p: None).network
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
 
