@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from airreid.errors import BundleError
 
 MANIFEST = "manifest.json"
-SchemeKind = Literal["jscc-ae", "jscc-fc"]
-GalleryMap = Literal["decoder(encoder)", "encoder"]
+SchemeId = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*-[0-9]+(-r[0-9]+)?$")]
+Bandwidth = Annotated[int, Field(ge=1, le=65536)]
 
 
 class _Frozen(BaseModel):
@@ -48,32 +48,54 @@ class BackboneInfo(_Frozen):
     feature_dim: Annotated[int, Field(ge=1)] = 2048
 
 
-class SchemeInfo(_Frozen):
-    """One way to send a feature.
+class JsccInfo(_Frozen):
+    """A joint source-channel code: features straight to symbols.
 
     encoder: features (N, feature_dim) -> x (N, bandwidth), each row of mean power 1.
     decoder: y (N, bandwidth) -> embeddings (N, embedding_dim); without one the
     received vector is itself the embedding.
     """
 
-    id: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*-[0-9]+(-r[0-9]+)?$")]
-    kind: SchemeKind
+    id: SchemeId
+    kind: Literal["jscc-ae", "jscc-fc"]
     space_id: str
-    bandwidth: Annotated[int, Field(ge=1, le=65536)]
+    bandwidth: Bandwidth
     """Real channel uses per query."""
     embedding_dim: Annotated[int, Field(ge=1)]
     encoder: FileRef
     decoder: FileRef | None = None
-    gallery: GalleryMap
+    gallery: Literal["decoder(encoder)", "encoder"]
     """How a gallery feature comes to the space of the decoded embeddings."""
     snr_db_train: tuple[float, float]
     """Range of SNR that the scheme was trained with."""
 
     @model_validator(mode="after")
-    def _agrees(self) -> SchemeInfo:
+    def _agrees(self) -> JsccInfo:
         if self.gallery == "decoder(encoder)" and self.decoder is None:
             raise ValueError(f"scheme {self.id}: gallery map needs a decoder and there is none")
         return self
+
+
+class DigitalInfo(_Frozen):
+    """Separate source and channel coding: features to a latent, to bits, to symbols.
+
+    encoder: features (N, feature_dim) -> latent (N, embedding_dim), which is rounded to
+    integers; these are what is sent and what the gallery holds.
+    """
+
+    id: SchemeId
+    kind: Literal["digital"]
+    space_id: str
+    bandwidth: Bandwidth
+    """Real channel uses per query."""
+    embedding_dim: Annotated[int, Field(ge=1)]
+    encoder: FileRef
+    codebook: FileRef
+    """The prior's integer tables and the channel codes: :mod:`airreid.digital.codebook`."""
+    gallery: Literal["rounded"] = "rounded"
+
+
+SchemeInfo = JsccInfo | DigitalInfo
 
 
 class Manifest(_Frozen):
@@ -83,7 +105,9 @@ class Manifest(_Frozen):
     name: str
     backbones: Annotated[tuple[BackboneInfo, ...], Field(min_length=1)]
     """The first one is used where nothing else is asked for."""
-    schemes: Annotated[tuple[SchemeInfo, ...], Field(min_length=1)]
+    schemes: Annotated[
+        tuple[Annotated[SchemeInfo, Field(discriminator="kind")], ...], Field(min_length=1)
+    ]
     provenance: dict[str, Any]
     """The model card: data, recipe, seed, versions, licence, measured accuracy."""
 
@@ -158,7 +182,9 @@ def files_of(manifest: Manifest) -> list[FileRef]:
     refs = [backbone.file for backbone in manifest.backbones]
     for scheme in manifest.schemes:
         refs.append(scheme.encoder)
-        if scheme.decoder is not None:
+        if isinstance(scheme, DigitalInfo):
+            refs.append(scheme.codebook)
+        elif scheme.decoder is not None:
             refs.append(scheme.decoder)
     return refs
 

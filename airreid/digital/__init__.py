@@ -1,0 +1,1 @@
+"""The digital scheme: learned prior, arithmetic coder, CRC, polar code and Gray PAM."""

@@ -1,0 +1,200 @@
+"""Successive-cancellation list decoding of polar codes, in NumPy, many blocks at once.
+
+Tal and Vardy, *List decoding of polar codes*, IEEE Trans. Inf. Theory 61 (2015), with
+log-likelihood ratios and exact check nodes (Balatsoukas-Stimming et al., 2015). Parts
+of the tree whose bits are all frozen, all free, one repeated bit or one parity check
+are decided in one step (Hashemi, Condo, Gross, *Fast and flexible successive-
+cancellation list decoders*, IEEE Trans. Signal Process. 65, 2017): with exact check
+nodes the metric of a whole part is the sum over its bits, so the list is what bit by bit
+decoding keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bits = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Origin = NDArray[np.int64] | None
+"""For each path, which of the paths before it came from; None if nothing moved."""
+
+LIST_SIZES = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A part of the code tree."""
+
+    kind: Literal["branch", "frozen", "free", "repetition", "parity"]
+    size: int
+    left: _Node | None = None
+    right: _Node | None = None
+
+
+def _plan(mask: NDArray[np.bool_]) -> _Node:
+    size = len(mask)
+    if not mask.any():
+        return _Node("frozen", size)
+    if mask.all():
+        return _Node("free", size)
+    if mask[-1] and not mask[:-1].any():
+        return _Node("repetition", size)
+    if not mask[0] and mask[1:].all():
+        return _Node("parity", size)
+    half = size // 2
+    return _Node("branch", size, _plan(mask[:half]), _plan(mask[half:]))
+
+
+class ListDecoder:
+    """Decoder of one polar code; holds no state between calls."""
+
+    def __init__(self, mask: NDArray[np.bool_], list_size: int = 8) -> None:
+        """``mask`` (N,): True where the message is; ``list_size`` one of LIST_SIZES."""
+        if list_size not in LIST_SIZES:
+            raise ValueError(f"list size {list_size}; use one of {LIST_SIZES}")
+        self._root = _plan(mask)
+        self._list_size = list_size
+
+    def decode(self, llrs: Floats) -> tuple[Bits, Floats]:
+        """Codewords and their metrics, best first.
+
+        llrs (b, N): ln P(0) / P(1) of every codeword bit. Returns codewords (b, l, N)
+        and metrics (b, l), -ln of the probability up to a constant; l <= list_size.
+        """
+        search = _Search(len(llrs), self._list_size)
+        codewords, _ = search.visit(self._root, np.ascontiguousarray(llrs, np.float64))
+        metric = search.metric.reshape(len(llrs), -1)
+        order = np.argsort(metric, axis=1, kind="stable")
+        rows = np.arange(len(llrs))[:, None]
+        return codewords.reshape(*metric.shape, -1)[rows, order], metric[rows, order]
+
+
+class _Search:
+    """The paths of one call: l for each of b blocks, block by block in arrays of b l rows."""
+
+    def __init__(self, blocks: int, list_size: int) -> None:
+        self.metric = np.zeros(blocks)
+        """-ln of each path's probability, (b l,)."""
+        self._list_size = list_size
+        self._first = np.arange(blocks)[:, None]
+
+    def visit(self, node: _Node, alpha: Floats) -> tuple[Bits, Origin]:
+        """Decides a part: LLRs (b l, size) -> bits (b l', size) and where paths came from."""
+        if node.left is not None and node.right is not None:
+            return self._branch(node.left, node.right, alpha)
+        if node.kind == "frozen":
+            self.metric = self.metric + _cost_of_zeros(alpha)
+            return np.zeros(alpha.shape, np.uint8), None
+        if node.kind == "repetition":
+            return self._repetition(alpha)
+        return self._free(alpha) if node.kind == "free" else self._parity(alpha)
+
+    def _branch(self, left: _Node, right: _Node, alpha: Floats) -> tuple[Bits, Origin]:
+        a, b = alpha[:, : left.size], alpha[:, left.size :]
+        first, origin = self.visit(left, np.logaddexp(0.0, a + b) - np.logaddexp(a, b))
+        if origin is not None:
+            alpha = alpha[origin]
+            a, b = alpha[:, : left.size], alpha[:, left.size :]
+        second, moved = self.visit(right, b + np.where(first, -a, a))
+        if moved is not None:
+            first = first[moved]
+            origin = moved if origin is None else origin[moved]
+        return np.concatenate([first ^ second, second], axis=1), origin
+
+    def _keep(self, candidates: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The best of the candidates (b l, c): their paths (b l',) and choices (b l',)."""
+        choices = candidates.shape[1]
+        flat = candidates.reshape(len(self._first), -1)
+        if flat.shape[1] > self._list_size:
+            best = flat.argpartition(self._list_size - 1, axis=1)[:, : self._list_size]
+            at = (best + self._first * flat.shape[1]).reshape(-1)
+        else:
+            at = np.arange(flat.size)
+        self.metric = candidates.reshape(-1)[at]
+        return at // choices, at % choices
+
+    def _repetition(self, alpha: Floats) -> tuple[Bits, Origin]:
+        zero = self.metric + _cost_of_zeros(alpha)
+        origin, bit = self._keep(np.stack([zero, zero + alpha.sum(1)], axis=1))
+        return np.repeat(bit.astype(np.uint8)[:, None], alpha.shape[1], axis=1), origin
+
+    def _free(self, alpha: Floats) -> tuple[Bits, Origin]:
+        """Hard decisions with some of the least reliable bits flipped."""
+        table = flip_patterns(self._list_size, alpha.shape[1], None)
+        base, weak, cost = self._hard(alpha, table.shape[1])
+        origin, choice = self._keep(base[:, None] + cost @ table.T)
+        return _flipped(alpha[origin], weak[origin], table[choice]), origin
+
+    def _parity(self, alpha: Floats) -> tuple[Bits, Origin]:
+        """The same, with an even number of ones."""
+        tables = [flip_patterns(self._list_size, alpha.shape[1], odd) for odd in (0, 1)]
+        base, weak, cost = self._hard(alpha, tables[0].shape[1])
+        odd = np.bitwise_xor.reduce(alpha < 0, axis=1)
+        costs = [cost[:, : table.shape[1]] @ table.T for table in tables]
+        origin, choice = self._keep(base[:, None] + np.where(odd[:, None], costs[1], costs[0]))
+        flips = np.where(odd[origin, None], tables[1][choice], tables[0][choice])
+        return _flipped(alpha[origin], weak[origin], flips), origin
+
+    def _hard(self, alpha: Floats, reach: int) -> tuple[Floats, NDArray[np.int64], Floats]:
+        """Metrics (b l,) of hard decisions, the ``reach`` least reliable places and what
+        flipping each of them costs (b l, reach)."""
+        reliability = np.abs(alpha)
+        weak = reliability.argsort(axis=1)[:, :reach]
+        cost = reliability[np.arange(len(alpha))[:, None], weak]
+        return self.metric + _cost_of_zeros(reliability), weak, cost
+
+
+def _cost_of_zeros(alpha: Floats) -> Floats:
+    """-ln of the probability that all bits of each row are 0."""
+    cost: Floats = np.logaddexp(0.0, -alpha).sum(axis=1)
+    return cost
+
+
+def _flipped(alpha: Floats, weak: NDArray[np.int64], flips: Floats) -> Bits:
+    """Hard decisions of each row with the flagged ones of its weak places turned over."""
+    bits = (alpha < 0).view(np.uint8)
+    bits[np.arange(len(bits))[:, None], weak] ^= flips.astype(np.uint8)
+    return bits
+
+
+@lru_cache(maxsize=1024)
+def flip_patterns(list_size: int, size: int, parity: int | None) -> Floats:
+    """Which of the least reliable bits may be flipped in one of the best decisions.
+
+    Rows of 0 and 1 over the positions 1 .. r in order of reliability, least first. A set
+    of flips is among the ``list_size`` cheapest only if fewer others cost at most as
+    much whatever the reliabilities are. ``parity`` keeps the sets of even (0) or odd (1)
+    size alone.
+    """
+    most = min(size, list_size)
+    sets = [
+        chosen
+        for chosen in _subsets(most, list_size - 1)
+        if parity is None or len(chosen) % 2 == parity
+    ]
+    tails = np.asarray([[sum(i >= t for i in chosen) for t in range(most)] for chosen in sets])
+    cheaper = (tails[:, None, :] <= tails[None, :, :]).all(-1).sum(0) - 1
+    kept = [chosen for chosen, count in zip(sets, cheaper, strict=True) if count < list_size]
+    reach = max((i + 1 for chosen in kept for i in chosen), default=1)
+    table = np.zeros((len(kept), reach))
+    for row, chosen in enumerate(kept):
+        table[row, list(chosen)] = 1.0
+    table.flags.writeable = False
+    return table
+
+
+def _subsets(most: int, budget: int, start: int = 0) -> list[tuple[int, ...]]:
+    """Sets of positions start .. most - 1 whose sum is at most ``budget``.
+
+    With positions counted from 0 a set of sum s has s others of its size, or of a size
+    smaller by two, that never cost more.
+    """
+    found: list[tuple[int, ...]] = [()]
+    for first in range(start, min(most, budget + 1)):
+        found += [(first, *rest) for rest in _subsets(most, budget - first, first + 1)]
+    return found
