@@ -14,7 +14,8 @@ from accesspoint.index import EmbeddingIndex
 from accesspoint.store import Entry, NewEntry, Store, check_name
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.inference import SchemeRunner
+from airreid.scheme import Scheme
+from airreid.schemes import open_scheme
 from airreid.wire import check_magnitude
 
 
@@ -50,7 +51,7 @@ class Gallery:
         self._bundle = bundle
         self._threads = threads
         self._lock = threading.RLock()
-        self._runners: dict[str, SchemeRunner] = {}
+        self._schemes: dict[str, Scheme] = {}
         self._indexes: dict[str, EmbeddingIndex] = {}
         self._entries: dict[int, Entry] = {}
         self._entries_of: Counter[str] = Counter()
@@ -73,13 +74,13 @@ class Gallery:
     def store(self) -> Store:
         return self._store
 
-    def runner(self, scheme_id: str) -> SchemeRunner:
-        """Networks of a scheme. Raises :class:`airreid.errors.BundleError` if unknown."""
+    def scheme(self, scheme_id: str) -> Scheme:
+        """A scheme at work. Raises :class:`airreid.errors.BundleError` if unknown."""
         with self._lock:
-            if scheme_id not in self._runners:
+            if scheme_id not in self._schemes:
                 info = self._bundle.scheme(scheme_id)
-                self._runners[scheme_id] = SchemeRunner(self._bundle, info, self._threads)
-            return self._runners[scheme_id]
+                self._schemes[scheme_id] = open_scheme(self._bundle, info, self._threads)
+            return self._schemes[scheme_id]
 
     def check(self, entry: NewEntry) -> None:
         """Raises :class:`InputError` for an entry that cannot be enrolled: a bad name, a
@@ -109,7 +110,7 @@ class Gallery:
             return []
         with self._lock:
             features = np.stack([entry.feature for entry in entries]).astype(np.float32)
-            embeddings = {name: self.runner(name).gallery(features) for name in self._indexes}
+            embeddings = {name: self.scheme(name).gallery(features) for name in self._indexes}
             stored = self._store.add_entries(entries)
             ids = np.asarray([entry.id for entry in stored], dtype=np.int64)
             for name, index in self._indexes.items():
@@ -148,10 +149,10 @@ class Gallery:
 
     def _index(self, scheme_id: str) -> EmbeddingIndex:
         if scheme_id not in self._indexes:
-            runner = self.runner(scheme_id)
-            index = EmbeddingIndex(runner.info.embedding_dim)
+            scheme = self.scheme(scheme_id)
+            index = EmbeddingIndex(scheme.info.embedding_dim)
             for ids, features in self._store.features(self.space_id):
-                index.add(ids, runner.gallery(features))
+                index.add(ids, scheme.gallery(features))
             self._indexes[scheme_id] = index
         return self._indexes[scheme_id]
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accesspoint.gallery import Found, Gallery
-from airreid import log, wire
+from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
+from airreid.payload import Payload, get, link_of
+from airreid.scheme import DIRECT_SNR_DB, check_link
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import common_pb2, uplink_pb2
 
 TOP_K_DEFAULT, TOP_K_MAX = 10, 1000
@@ -21,6 +25,16 @@ _ID_MAX = 128
 
 Request = uplink_pb2.QueryRequest
 Response = uplink_pb2.QueryResponse
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A request that has been understood, and the response that is being made for it."""
+
+    request: Request
+    response: Response
+    payload: Payload
+    snr_db: float
 
 
 class Receiver:
@@ -33,35 +47,21 @@ class Receiver:
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """One response for each request, in order."""
         responses = [
-            Response(id=request.id, link="analog", channel=_report(request)) for request in requests
+            Response(id=request.id, link=link_of(request) or "", channel=_report(request))
+            for request in requests
         ]
-        groups: dict[str, list[tuple[int, NDArray[np.float32]]]] = defaultdict(list)
-        for position, (request, response) in enumerate(zip(requests, responses, strict=True)):
+        groups: dict[str, list[_Block]] = defaultdict(list)
+        for request, response in zip(requests, responses, strict=True):
             status = self._check(request)
             if status is None:
                 try:
-                    symbols = self._symbols(request)
+                    groups[request.scheme_id].append(self._block(request, response))
                 except InputError as error:
                     status = _status(common_pb2.CODE_INVALID, str(error))
-                else:
-                    groups[request.scheme_id].append((position, symbols))
-                    continue
-            response.status.CopyFrom(status)
+            if status is not None:
+                response.status.CopyFrom(status)
         for scheme_id, blocks in groups.items():
-            positions = [position for position, _ in blocks]
-            try:
-                self._answer_group(
-                    scheme_id,
-                    np.stack([symbols for _, symbols in blocks]),
-                    [requests[i] for i in positions],
-                    [responses[i] for i in positions],
-                )
-            except Exception as error:  # one failing scheme must not take the others along
-                log.warning("decode_failed", scheme=scheme_id, error=str(error))
-                for i in positions:
-                    responses[i].status.CopyFrom(
-                        _status(common_pb2.CODE_INTERNAL, f"access point: {type(error).__name__}")
-                    )
+            self._answer_group(scheme_id, blocks)
         return responses
 
     def _check(self, request: Request) -> common_pb2.Status | None:
@@ -85,32 +85,59 @@ class Receiver:
             )
         return None
 
-    def _symbols(self, request: Request) -> NDArray[np.float32]:
-        bandwidth = self._bundle.scheme(request.scheme_id).bandwidth
-        return wire.from_bytes(request.analog.symbols, bandwidth, f"{request.scheme_id} symbols")
+    def _block(self, request: Request, response: Response) -> _Block:
+        info = self._bundle.scheme(request.scheme_id)
+        payload = get(request, info.bandwidth)
+        check_link(info, payload.link)
+        snr_db = request.channel.snr_db if request.HasField("channel") else DIRECT_SNR_DB
+        if math.isnan(snr_db):
+            raise InputError("channel report: the SNR is not a number")
+        return _Block(request, response, payload, min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX))
 
-    def _answer_group(
-        self,
-        scheme_id: str,
-        received: NDArray[np.float32],
-        requests: list[Request],
-        responses: list[Response],
-    ) -> None:
+    def _answer_group(self, scheme_id: str, blocks: list[_Block]) -> None:
+        """Answers blocks of one scheme together; if one cannot be used, each for itself."""
+        try:
+            self._decode_and_search(scheme_id, blocks)
+        except InputError as error:
+            if len(blocks) > 1:
+                for block in blocks:
+                    self._answer_group(scheme_id, [block])
+                return
+            status = _status(common_pb2.CODE_INVALID, str(error))
+            blocks[0].response.status.CopyFrom(status)
+        except Exception as error:  # one failing scheme must not take the others along
+            log.warning("decode_failed", scheme=scheme_id, error=str(error))
+            for block in blocks:
+                block.response.status.CopyFrom(
+                    _status(common_pb2.CODE_INTERNAL, f"access point: {type(error).__name__}")
+                )
+
+    def _decode_and_search(self, scheme_id: str, blocks: list[_Block]) -> None:
         started = time.perf_counter()
-        embeddings = self._gallery.runner(scheme_id).decode(received)
+        received = self._gallery.scheme(scheme_id).unpack(
+            [block.payload for block in blocks], [block.snr_db for block in blocks]
+        )
         decoded = time.perf_counter()
-        found = self._gallery.search(
-            scheme_id,
-            embeddings,
-            max((request.top_k or TOP_K_DEFAULT) for request in requests),
-            max(request.top_entries for request in requests),
+        arrived = np.flatnonzero(~received.lost)
+        found = (
+            self._gallery.search(
+                scheme_id,
+                received.embeddings[arrived],
+                max((block.request.top_k or TOP_K_DEFAULT) for block in blocks),
+                max(block.request.top_entries for block in blocks),
+            )
+            if len(arrived)
+            else []
         )
         searched = time.perf_counter()
-        for request, response, one in zip(requests, responses, found, strict=True):
-            _fill(response, request, one)
-            response.timings.decode_ms = (decoded - started) * 1e3
-            response.timings.search_ms = (searched - decoded) * 1e3
-            response.timings.batch = len(requests)
+        for i, one in zip(arrived.tolist(), found, strict=True):
+            _fill(blocks[i].response, blocks[i].request, one)
+        for block, lost in zip(blocks, received.lost.tolist(), strict=True):
+            if lost:
+                _fill_outage(block)
+            block.response.timings.decode_ms = (decoded - started) * 1e3
+            block.response.timings.search_ms = (searched - decoded) * 1e3
+            block.response.timings.batch = len(blocks)
 
 
 def _fill(response: Response, request: Request, found: Found) -> None:
@@ -121,6 +148,20 @@ def _fill(response: Response, request: Request, found: Found) -> None:
         )
     response.entry_ids.extend(found.entry_ids[: request.top_entries].tolist())
     response.entry_scores.extend(found.scores[: request.top_entries].tolist())
+
+
+def _fill_outage(block: _Block) -> None:
+    """Says that the block's bits are gone, and no more: there is nothing to search for."""
+    why = (
+        "no code word of the list passes its CRC"
+        if block.payload.link == "coded"
+        else "more bits than capacity carries"
+    )
+    at = f" at {block.snr_db:+.3g} dB" if block.request.HasField("channel") else ""
+    block.response.outage = True
+    block.response.status.CopyFrom(
+        _status(common_pb2.CODE_OUTAGE, f"{block.request.scheme_id}: block lost{at}: {why}")
+    )
 
 
 def _report(request: Request) -> uplink_pb2.ChannelReport | None:

@@ -180,13 +180,14 @@ def load_bundle(path: Path) -> Bundle:
 def files_of(manifest: Manifest) -> list[FileRef]:
     """Every file that the manifest names."""
     refs = [backbone.file for backbone in manifest.backbones]
-    for scheme in manifest.schemes:
-        refs.append(scheme.encoder)
-        if isinstance(scheme, DigitalInfo):
-            refs.append(scheme.codebook)
-        elif scheme.decoder is not None:
-            refs.append(scheme.decoder)
-    return refs
+    return refs + [ref for scheme in manifest.schemes for ref in scheme_files(scheme)]
+
+
+def scheme_files(scheme: SchemeInfo) -> list[FileRef]:
+    """The files of one scheme."""
+    if isinstance(scheme, DigitalInfo):
+        return [scheme.encoder, scheme.codebook]
+    return [scheme.encoder] if scheme.decoder is None else [scheme.encoder, scheme.decoder]
 
 
 def write_manifest(path: Path, manifest: Manifest) -> Bundle:

@@ -8,12 +8,24 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.bundle import (
+    Bundle,
+    DigitalInfo,
+    SchemeInfo,
+    default_bundle_path,
+    load_bundle,
+    scheme_files,
+)
+from airreid.digital.codebook import load_codebook
 from airreid.errors import BundleError
-from airreid.inference import BackboneRunner, SchemeRunner
+from airreid.inference import BackboneRunner
+from airreid.payload import Ideal, Link
+from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
+from airreid.schemes import open_scheme
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
 Folder = Annotated[Path | None, typer.Argument(help="Bundle; the demo's if left out.")]
@@ -33,21 +45,29 @@ def show(folder: Folder = None) -> None:
             info.id, info.precision, shape, str(info.feature_dim), info.space_id, f"{size:.1f}"
         )
     console.print(backbones)
-    schemes = Table("scheme", "B", "embedding", "gallery", "SNR_train dB", "MB")
+    schemes = Table("scheme", "B", "links", "embedding", "gallery", "made for", "MB")
     for scheme in bundle.manifest.schemes:
-        refs = [scheme.encoder, *([scheme.decoder] if scheme.decoder else [])]
-        size = sum(bundle.file(ref).stat().st_size for ref in refs) / 1e6
-        low, high = scheme.snr_db_train
+        size = sum(bundle.file(ref).stat().st_size for ref in scheme_files(scheme)) / 1e6
         schemes.add_row(
             scheme.id,
             str(scheme.bandwidth),
+            ", ".join(links_of(scheme)),
             str(scheme.embedding_dim),
             scheme.gallery,
-            f"{low:g} to {high:g}",
+            _made_for(bundle, scheme),
             f"{size:.1f}",
         )
     console.print(schemes)
     console.print_json(json.dumps(bundle.manifest.provenance))
+
+
+def _made_for(bundle: Bundle, scheme: SchemeInfo) -> str:
+    """Training SNR of a JSCC scheme, payload sizes of a digital one."""
+    if isinstance(scheme, DigitalInfo):
+        sizes = [code.payload_bits for code in load_codebook(bundle.file(scheme.codebook)).codes]
+        return f"{', '.join(map(str, sizes))} bits"
+    low, high = scheme.snr_db_train
+    return f"{low:g} to {high:g} dB"
 
 
 @app.command()
@@ -69,13 +89,29 @@ def check_graphs(bundle: Bundle) -> None:
         if scheme.space_id not in spaces:
             raise BundleError(f"scheme {scheme.id}: no backbone of space {scheme.space_id}")
         features = rng.standard_normal((2, spaces[scheme.space_id])).astype(np.float32)
-        runner = SchemeRunner(bundle, scheme, 1)
-        symbols = runner.encode(features)
-        _expect(symbols, scheme.bandwidth, f"{scheme.id} encoder")
-        power = np.square(symbols.astype(np.float64)).mean(axis=1)
-        if np.abs(power - 1.0).max() > 1e-4:
-            raise BundleError(f"{scheme.id} encoder: block power {power.tolist()}, not 1")
-        _expect(runner.gallery(features), scheme.embedding_dim, f"{scheme.id} gallery map")
+        opened = open_scheme(bundle, scheme, 1)
+        _expect(opened.gallery(features), scheme.embedding_dim, f"{scheme.id} gallery map")
+        for link in links_of(scheme):
+            _check_link(opened, link, features)
+
+
+def _check_link(scheme: Scheme, link: Link, features: NDArray[np.float32]) -> None:
+    """Sends two features over a perfect link."""
+    name = f"{scheme.info.id} {link}"
+    payloads = scheme.pack(features, link)
+    for payload in payloads:
+        if isinstance(payload, Ideal):
+            continue
+        count = payload.symbols.size
+        if count != scheme.info.bandwidth:
+            raise BundleError(f"{name}: {count} symbols, not {scheme.info.bandwidth}")
+        power = float(np.square(payload.symbols.astype(np.float64)).mean())
+        if abs(power - 1.0) > 1e-4:
+            raise BundleError(f"{name}: block power {power}, not 1")
+    received = scheme.unpack(payloads, [DIRECT_SNR_DB] * len(payloads))
+    _expect(received.embeddings, scheme.info.embedding_dim, f"{name} receiver")
+    if received.lost.any():
+        raise BundleError(f"{name}: a block is lost without any noise")
 
 
 def _expect(output: np.ndarray, dim: int, what: str) -> None:

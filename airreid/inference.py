@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from airreid.bundle import BackboneInfo, Bundle, SchemeInfo
+from airreid.bundle import BackboneInfo, Bundle
 from airreid.errors import BundleError
 
 Array = NDArray[np.float32]
@@ -45,28 +45,3 @@ class BackboneRunner:
     def features(self, crops: NDArray[np.uint8]) -> Array:
         """uint8 (N, height, width, 3) RGB -> float32 (N, feature_dim)."""
         return self._network(crops)
-
-
-class SchemeRunner:
-    """The encoder, the decoder and the gallery map of one scheme."""
-
-    def __init__(self, bundle: Bundle, info: SchemeInfo, threads: int, decode: bool = True) -> None:
-        """``decode`` False leaves the decoder unloaded: all that an edge needs."""
-        self.info = info
-        self._encoder = Network(bundle.file(info.encoder), threads)
-        self._decoder = (
-            Network(bundle.file(info.decoder), threads) if decode and info.decoder else None
-        )
-
-    def encode(self, features: Array) -> Array:
-        """float32 (N, feature_dim) -> symbols (N, bandwidth), each row of mean power 1."""
-        return self._encoder(features)
-
-    def decode(self, received: Array) -> Array:
-        """float32 (N, bandwidth) -> embeddings (N, embedding_dim)."""
-        return received if self._decoder is None else self._decoder(received)
-
-    def gallery(self, features: Array) -> Array:
-        """What an embedding is compared with: features -> (N, embedding_dim), noiseless."""
-        symbols = self.encode(features)
-        return symbols if self.info.gallery == "encoder" else self.decode(symbols)

@@ -2,40 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.inference import SchemeRunner
+from airreid.digital.limits import ideal_arrives
 from airreid.metrics import cosine, rank
 from airreid.noise import NoiseStream
+from airreid.payload import Ideal, Link, Payload
+from airreid.scheme import Received, Scheme
 from airreid.signal import awgn
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """Of Q queries against N gallery items."""
+
+    order: NDArray[np.int64]
+    """(Q, N): gallery positions, best first; a row of -1 where the block was lost."""
+    scores: NDArray[np.float64]
+    """(Q, N): cosine of each query with each gallery item."""
+    payloads: list[Payload]
+    """As sent."""
+
+
+def transmit(
+    payloads: Sequence[Payload], snr_db: float, stream: NoiseStream, first_block: int
+) -> list[Payload]:
+    """What the AWGN channel makes of payloads (of one link), block ``first_block`` on."""
+    if any(isinstance(payload, Ideal) for payload in payloads):
+        return [
+            payload
+            if not isinstance(payload, Ideal)
+            or ideal_arrives(len(payload.bits), payload.uses, snr_db)
+            else replace(payload, bits=payload.bits[:0], lost=True)
+            for payload in payloads
+        ]
+    sent = [payload.symbols for payload in payloads if not isinstance(payload, Ideal)]
+    noise = stream.blocks(first_block, len(sent), sent[0].shape[-1])
+    received = awgn(np.stack(sent), noise, snr_db)
+    return [
+        replace(payload, symbols=row)
+        for payload, row in zip(payloads, received, strict=True)
+        if not isinstance(payload, Ideal)
+    ]
+
+
+def receive(
+    scheme: Scheme, payloads: Sequence[Payload], snr_db: float, stream: NoiseStream, first: int
+) -> Received:
+    """Sends payloads over the channel and unpacks what arrives."""
+    arrived = transmit(payloads, snr_db, stream, first)
+    return scheme.unpack(arrived, [snr_db] * len(arrived))
+
+
 def replay(
-    runner: SchemeRunner,
+    scheme: Scheme,
+    link: Link,
     gallery: NDArray[np.float32],
     queries: NDArray[np.float32],
     snr_db: float,
     stream: NoiseStream,
     first_block: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rankings (Q, N) and scores (Q, N) of query features against gallery features.
+) -> Replayed:
+    """Rankings of query features (Q, D) against gallery features (N, D).
 
-    Query i is block ``first_block + i`` of the link whose noise ``stream`` is. The
-    symbols are encoded one query at a time, as an edge does.
+    Query i is block ``first_block + i`` of the link whose noise ``stream`` is. Features
+    are packed one query at a time, as an edge does.
     """
-    symbols = np.concatenate([runner.encode(feature[None]) for feature in queries])
-    noise = stream.blocks(first_block, len(symbols), runner.info.bandwidth)
-    embeddings = runner.decode(awgn(symbols, noise, snr_db))
-    scores = cosine(embeddings, runner.gallery(gallery))
-    return rank(scores), scores
+    payloads = [payload for row in queries for payload in scheme.pack(row[None], link)]
+    received = receive(scheme, payloads, snr_db, stream, first_block)
+    scores = cosine(received.embeddings, scheme.gallery(gallery))
+    order = rank(scores)
+    order[received.lost] = -1
+    return Replayed(order, scores, payloads)
 
 
 def same_ranking(
     order: NDArray[np.int64], other: NDArray[np.int64], scores: NDArray[np.float64], tie: float
 ) -> NDArray[np.bool_]:
-    """Per query: do two rankings (Q, N) agree, but for items closer than ``tie`` in score?"""
-    ours = np.take_along_axis(scores, order, 1)
-    theirs = np.take_along_axis(scores, other, 1)
-    agree = (order == other) | (np.abs(ours - theirs) <= tie)
-    return np.asarray(agree.all(axis=1))
+    """Per query: do two rankings (Q, N) agree, but for items closer than ``tie`` in score?
+
+    A lost query, a row of -1, agrees with a lost one alone.
+    """
+    ours = np.take_along_axis(scores, np.maximum(order, 0), 1)
+    theirs = np.take_along_axis(scores, np.maximum(other, 0), 1)
+    close = (np.abs(ours - theirs) <= tie) & (order >= 0) & (other >= 0)
+    return np.asarray(((order == other) | close).all(axis=1))

@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 POWER = 1.0
 """Mean power of a block per real channel use."""
+SNR_DB_MIN, SNR_DB_MAX = -60.0, 100.0
+"""What a link may be set to and a report may say."""
 EPSILON = 1e-12
 """Smallest norm that is divided by; a block of zeros stays zeros."""
 

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from airreid.digital.limits import ideal_arrives
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
-from airreid.signal import POWER
+from airreid.signal import POWER, SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import channel_pb2, uplink_pb2
 from channel_sim.models import awgn_block
 
 POWER_TOLERANCE = 1e-3
-SNR_DB_MIN, SNR_DB_MAX = -60.0, 100.0
 
 
 class LinkSettings(BaseModel):
@@ -68,14 +68,19 @@ class Links:
 
         The noise is that of a block of power 1. The report says the SNR that the block
         really had: an edge that does not keep the power constraint does not hide it.
-        A payload that is not an array of float32 is passed on untouched: the receiver
-        answers it with what is wrong. Values that are not finite stay so.
+        An ideal packet arrives whole or is lost, as capacity says. A payload that is not
+        an array of float32 is passed on untouched: the receiver answers it with what is
+        wrong. Values that are not finite stay so.
         """
         settings = self.settings(request.id.edge_id)
         request.channel.CopyFrom(
             uplink_pb2.ChannelReport(model=settings.model, snr_db=settings.snr_db)
         )
-        data = request.analog.symbols
+        if request.HasField("ideal"):
+            _carry(request.ideal, settings.snr_db)
+            return
+        block = request.coded if request.HasField("coded") else request.analog
+        data = block.symbols
         if not data or len(data) % 4:
             return
         symbols = np.frombuffer(data, dtype="<f4").astype(np.float32)
@@ -84,7 +89,7 @@ class Links:
             request.channel.snr_db = settings.snr_db + 10 * math.log10(power / POWER)
         stream = self._stream(settings.seed, request.id.edge_id)
         received = awgn_block(symbols, stream, request.id.sequence, settings.snr_db)
-        request.analog.symbols = received.astype("<f4").tobytes()
+        block.symbols = received.astype("<f4").tobytes()
 
     def _stream(self, seed: int, link: str) -> NoiseStream:
         key = (seed, link)
@@ -93,3 +98,14 @@ class Links:
                 self._streams.clear()
             self._streams[key] = NoiseStream(seed, link)
         return self._streams[key]
+
+
+def _carry(packet: uplink_pb2.IdealPacket, snr_db: float) -> None:
+    """The ideal link: takes the bits away unless a capacity-achieving code carries them.
+
+    Bits that are there count, whatever number the packet gives.
+    """
+    bits = max(packet.bit_count, 8 * (len(packet.bits) - 1) + 1 if packet.bits else 0)
+    if not ideal_arrives(bits, packet.uses, snr_db):
+        packet.bits = b""
+        packet.lost = True

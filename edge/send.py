@@ -8,6 +8,8 @@ from pathlib import Path
 
 from airreid.errors import InputError, LinkError
 from airreid.images import load
+from airreid.payload import Link
+from airreid.scheme import Account
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
@@ -22,11 +24,20 @@ class Sent:
     response: uplink_pb2.QueryResponse | None
     latency_ms: float
     error: str
-    """Empty when ranked identities came back."""
+    """Empty when ranked identities came back, or the news that the air took the block."""
+    account: Account | None = None
+    """What crossed the air; None if nothing did."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         out: dict[str, object] = {"image": str(self.path), "error": self.error or None}
+        if self.account is not None:
+            out |= {
+                "uses": self.account.uses,
+                "payload_bits": self.account.payload_bits,
+                "crc_bits": self.account.crc_bits,
+                "side_bits": self.account.side_bits,
+            }
         if self.response is not None:
             channel = self.response.channel if self.response.HasField("channel") else None
             out |= {
@@ -56,16 +67,20 @@ def send_files(
     edge_id: str,
     top_k: int,
     tick: Callable[[], object] = lambda: None,
+    link: Link | None = None,
 ) -> list[Sent]:
     """Encodes and sends each file; the outcomes in the order of the files.
 
-    A file that is no image gets its error and does not stop the others. When the
-    stream breaks, the answers so far are kept and the other files get that as theirs.
+    ``link`` None means the scheme's usual one. A file that is no image gets its error and
+    does not stop the others. When the stream breaks, the answers so far are kept and the
+    other files get that as theirs.
     """
-    encoder.bundle.scheme(scheme_id)
+    link = encoder.link(scheme_id, link)
+    scheme = encoder.scheme(scheme_id)
     maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
     outcomes: dict[int, Sent] = {}
     position_of: dict[int, int] = {}
+    accounts: dict[int, Account] = {}
 
     def blocks() -> Iterator[uplink_pb2.QueryRequest]:
         for position, path in enumerate(paths):
@@ -75,8 +90,9 @@ def send_files(
                 outcomes[position] = Sent(path, None, 0.0, str(error))
                 tick()
                 continue
-            symbols = encoder.symbols(encoder.features([image]), scheme_id)[0]
-            block = maker.block(symbols, scheme_id, top_k)
+            [payload] = scheme.pack(encoder.features([image]), link)
+            accounts[position] = scheme.account(payload)
+            block = maker.block(payload, scheme_id, top_k)
             position_of[block.id.sequence] = position
             yield block
 
@@ -87,8 +103,11 @@ def send_files(
             position = position_of.get(response.id.sequence)
             if position is None:
                 continue
-            wrong = "" if response.status.code == common_pb2.CODE_OK else response.status.message
-            outcomes[position] = Sent(paths[position], response, answer.latency_ms, wrong)
+            fine = response.outage or response.status.code == common_pb2.CODE_OK
+            wrong = "" if fine else response.status.message
+            outcomes[position] = Sent(
+                paths[position], response, answer.latency_ms, wrong, accounts[position]
+            )
             tick()
     except LinkError as error:
         broken = str(error)

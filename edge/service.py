@@ -14,6 +14,7 @@ from airreid import log
 from airreid.client import MESSAGE_OPTIONS
 from airreid.errors import InputError
 from airreid.images import decode
+from airreid.payload import Link
 from airreid.serving import serve, told_to_stop
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
@@ -26,12 +27,19 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
     """Encodes crops one at a time in a worker thread and forwards them."""
 
     def __init__(
-        self, encoder: Encoder, uplink: aio.Channel, target: str, scheme_id: str, edge_id: str
+        self,
+        encoder: Encoder,
+        uplink: aio.Channel,
+        target: str,
+        scheme_id: str,
+        link: Link,
+        edge_id: str,
     ) -> None:
         self._encoder = encoder
         self._stub = uplink_pb2_grpc.UplinkServiceStub(uplink)
         self._target = target
         self._scheme_id = scheme_id
+        self._link = link
         self._maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
         self._encoding = asyncio.Lock()
 
@@ -98,8 +106,8 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
     def _block(self, request: edge_pb2.IdentifyRequest) -> uplink_pb2.QueryRequest:
         image = decode(request.image, request.name[:256] or "image")
         features = self._encoder.features([image])
-        symbols = self._encoder.symbols(features, self._scheme_id)[0]
-        return self._maker.block(symbols, self._scheme_id, request.top_k)
+        [payload] = self._encoder.payloads(features, self._scheme_id, self._link)
+        return self._maker.block(payload, self._scheme_id, request.top_k)
 
 
 def _why(pump: asyncio.Task[None]) -> str:
@@ -112,17 +120,22 @@ def _why(pump: asyncio.Task[None]) -> str:
     return "" if error is None else type(error).__name__
 
 
-async def run(encoder: Encoder, listen: str, to: str, scheme_id: str, edge_id: str) -> None:
-    """Serves until told to stop. Raises :class:`InputError` if ``listen`` is taken."""
-    encoder.bundle.scheme(scheme_id)
+async def run(
+    encoder: Encoder, listen: str, to: str, scheme_id: str, link: Link | None, edge_id: str
+) -> None:
+    """Serves until told to stop. ``link`` None means the scheme's usual one.
+
+    Raises :class:`InputError` if ``listen`` is taken and for a link that the scheme lacks.
+    """
+    link = encoder.link(scheme_id, link)
     stop = told_to_stop()
     async with aio.insecure_channel(to, options=MESSAGE_OPTIONS) as channel:
-        servicer = EdgeServicer(encoder, channel, to, scheme_id, edge_id)
+        servicer = EdgeServicer(encoder, channel, to, scheme_id, link, edge_id)
 
         def register(server: aio.Server) -> list[str]:
             edge_pb2_grpc.add_EdgeServiceServicer_to_server(servicer, server)
             return [edge_pb2.DESCRIPTOR.services_by_name["EdgeService"].full_name]
 
         async with serve(listen, register) as port:
-            log.event("ready", grpc_port=port, to=to, scheme=scheme_id, edge_id=edge_id)
+            log.event("ready", grpc_port=port, to=to, scheme=scheme_id, link=link, edge_id=edge_id)
             await stop.wait()

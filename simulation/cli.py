@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import ExitStack
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -12,14 +14,22 @@ import typer
 from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
-from airreid.bundle import default_bundle_path, load_bundle
+from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.console import progress_bars
 from airreid.errors import InputError
 from simulation import report as reports
 from simulation.people import from_folders, pictures, synthetic
-from simulation.run import Outcome, Plan, Point, Progress, run
+from simulation.plan import Outcome, Plan, Point, Progress
+from simulation.run import run
 
 SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
+
+
+class DigitalLink(Enum):
+    """What a digital scheme is sent over."""
+
+    IDEAL = "ideal"
+    CODED = "coded"
 
 
 class _Shown(Progress):
@@ -38,13 +48,22 @@ class _Shown(Progress):
 
     def point(self, point: Point) -> None:
         if self._task is not None:
-            text = f"streaming queries  {point.scheme} {point.snr_db:+g} dB top-1 {point.top1:.3f}"
+            name = point.scheme if point.link == "analog" else f"{point.scheme} {point.link}"
+            text = f"streaming queries  {name} {point.snr_db:+g} dB top-1 {point.top1:.3f}"
             self._bars.update(self._task, description=text)
 
 
 def command(
     scheme: Annotated[
-        list[str] | None, typer.Option(help="Scheme to try; may be repeated. All if left out.")
+        list[str] | None,
+        typer.Option(
+            help="Scheme to try; may be repeated. If left out: all of the bandwidth that most "
+            "schemes of the bundle have. 'all' for every one."
+        ),
+    ] = None,
+    link: Annotated[
+        list[DigitalLink] | None,
+        typer.Option(help="Link of the digital schemes; may be repeated. Both if left out."),
     ] = None,
     snr: Annotated[
         list[float] | None, typer.Option(help="SNR in dB; may be repeated.", show_default=False)
@@ -80,7 +99,8 @@ def command(
         raise InputError("give both --gallery and --queries, or neither")
     loaded = load_bundle(bundle or default_bundle_path())
     plan = Plan(
-        schemes=tuple(dict.fromkeys(scheme or loaded.scheme_ids)),
+        schemes=_chosen(loaded, scheme or []),
+        links=tuple(dict.fromkeys(one.value for one in link or DigitalLink)),
         snrs_db=tuple(dict.fromkeys(snr or SNRS_DB)),
         seed=seed,
         window=window,
@@ -112,6 +132,8 @@ def command(
             f"gallery images; without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
             f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
         )
+        for line in _side_information(outcome):
+            typer.echo(line)
         written = reports.write(report, loaded, people, plan, outcome)
         if as_json is not None:
             text = json.dumps(reports.as_json(loaded, people, plan, outcome), indent=2)
@@ -123,17 +145,43 @@ def command(
 
 def _table(outcome: Outcome) -> list[str]:
     """Aligned lines that survive a pipe; SNR in dB, p50 and p99 in milliseconds."""
-    head = f"{'scheme':<12} {'link':<6} {'B':>4} {'SNR':>5} {'top-1':>6} {'top-5':>6} {'mAP':>6}"
-    lines = [f"{head} {'q/s':>5} {'p50':>6} {'p99':>6} {'outage':>6} {'replay':>9}"]
-    previous = ""
+    width = max(len(point.scheme) for point in outcome.points)
+    head = f"{'scheme':<{width}} {'link':<6} {'B':>4} {'SNR':>5} {'top-1':>6} {'top-5':>6}"
+    head += f" {'mAP':>6} {'bits':>6} {'q/s':>5} {'p50':>6} {'p99':>6} {'outage':>6} {'replay':>9}"
+    lines = [head]
+    previous = ("", "")
     for p in outcome.points:
-        if p.scheme != previous:
+        if (p.scheme, p.link) != previous:
             lines.append("")
-        previous = p.scheme
+        previous = (p.scheme, p.link)
+        bits = f"{p.payload_bits + p.crc_bits:.1f}" if p.payload_bits else "-"
         lines.append(
-            f"{p.scheme:<12} {p.link:<6} {p.bandwidth:>4} {p.snr_db:>+5g} "
-            f"{p.top1:>6.3f} {p.top5:>6.3f} {p.map:>6.3f} {p.queries_per_second:>5.0f} "
+            f"{p.scheme:<{width}} {p.link:<6} {p.bandwidth:>4} {p.snr_db:>+5g} "
+            f"{p.top1:>6.3f} {p.top5:>6.3f} {p.map:>6.3f} {bits:>6} {p.queries_per_second:>5.0f} "
             f"{p.latency_ms_p50:>6.1f} {p.latency_ms_p99:>6.1f} {p.outage_rate:>6.3f} "
             f"{f'{p.replay_identical}/{p.queries}':>9}"
         )
     return lines
+
+
+def _chosen(bundle: Bundle, wanted: list[str]) -> tuple[str, ...]:
+    """The schemes to run: see the option's help."""
+    if "all" in wanted:
+        return tuple(bundle.scheme_ids)
+    if wanted:
+        return tuple(dict.fromkeys(wanted))
+    schemes = bundle.manifest.schemes
+    [(bandwidth, _)] = Counter(info.bandwidth for info in schemes).most_common(1)
+    return tuple(info.id for info in schemes if info.bandwidth == bandwidth)
+
+
+def _side_information(outcome: Outcome) -> list[str]:
+    """What the digital schemes' receivers are told beside the symbols, in one line each."""
+    told = {
+        (p.scheme, p.link): f"{p.scheme} {p.link}: {p.payload_bits:.1f} payload bits on average, "
+        f"{p.crc_bits} check bits, and {p.side_bits} bits of side information that cross "
+        "the air beside the block"
+        for p in outcome.points
+        if p.side_bits
+    }
+    return list(told.values())

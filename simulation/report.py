@@ -16,8 +16,13 @@ from airreid.bundle import Bundle
 from airreid.images import load
 from airreid.people import Crop
 from simulation.people import People
-from simulation.run import EDGE_ID, TIE, Outcome, Plan
+from simulation.plan import EDGE_ID, TIE, Outcome, Plan
 
+_LINES: dict[str, tuple[str, str]] = {
+    "analog": ("-", "o"),
+    "coded": ("-", "s"),
+    "ideal": (":", "^"),
+}
 _GREEN, _RED, _INK, _PAPER = (46, 160, 67), (218, 54, 51), (30, 32, 36), (255, 255, 255)
 
 
@@ -35,6 +40,10 @@ def as_json(bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> dic
             "seed": plan.seed,
             "edge_id": EDGE_ID,
             "channel": "awgn",
+            "links": "analog: JSCC; ideal: k bits arrive iff k <= B C(SNR) (the paper's bound, per "
+            "block); coded: CRC, polar code, list decoding, PAM",
+            "side_information": "side_bits per query tell the receiver the payload size (coded) or "
+            "the message length (ideal); side_uses is what they take at capacity, beside bandwidth",
             "window": plan.window,
             "threads": plan.threads,
             "replay_tie": TIE,
@@ -65,16 +74,27 @@ def write(folder: Path, bundle: Bundle, people: People, plan: Plan, outcome: Out
 
 
 def draw_curve(path: Path, people: People, outcome: Outcome) -> None:
-    """Top-1 against SNR, one line a scheme, the noiseless bound dashed."""
+    """Top-1 against SNR: a colour a scheme, a line style a link, the noiseless bound grey."""
     from matplotlib.figure import Figure  # takes half a second, and only the report needs it
 
     figure = Figure(figsize=(7.2, 4.4), dpi=140, layout="constrained")
     axes = figure.add_subplot()
-    for scheme in dict.fromkeys(point.scheme for point in outcome.points):
+    colours: dict[str, str] = {}
+    for scheme, link in dict.fromkeys((point.scheme, point.link) for point in outcome.points):
         points = sorted(
-            (p for p in outcome.points if p.scheme == scheme), key=lambda point: point.snr_db
+            (p for p in outcome.points if (p.scheme, p.link) == (scheme, link)),
+            key=lambda point: point.snr_db,
         )
-        axes.plot([p.snr_db for p in points], [p.top1 for p in points], marker="o", label=scheme)
+        colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
+        line, marker = _LINES[link]
+        axes.plot(
+            [p.snr_db for p in points],
+            [p.top1 for p in points],
+            line,
+            marker=marker,
+            color=colour,
+            label=scheme if link == "analog" else f"{scheme}, {link}",
+        )
     axes.axhline(outcome.noiseless_top1, color="grey", linestyle="--", label="no channel")
     axes.set(
         xlabel="SNR per real channel use (dB)",
@@ -83,15 +103,17 @@ def draw_curve(path: Path, people: People, outcome: Outcome) -> None:
         title=f"{people.name}: {len(people.queries)} queries, {len(people.gallery)} in the gallery",
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", fontsize="small")
     figure.savefig(path)
 
 
 def draw_answers(path: Path, people: People, outcome: Outcome, rows: int = 6, top: int = 5) -> None:
     """Queries with their best gallery images at the best and the worst SNR of a scheme."""
-    schemes = list(dict.fromkeys(point.scheme for point in outcome.points))
-    scheme = "jscc-ae-256" if "jscc-ae-256" in schemes else schemes[0]
-    snrs = sorted({p.snr_db for p in outcome.points if p.scheme == scheme}, reverse=True)
+    pairs = list(dict.fromkeys((point.scheme, point.link) for point in outcome.points))
+    scheme, link = next((pair for pair in pairs if pair[0] == "jscc-ae-256"), pairs[0])
+    snrs = sorted(
+        {p.snr_db for p in outcome.points if (p.scheme, p.link) == (scheme, link)}, reverse=True
+    )
     shown = snrs[:1] if len(snrs) == 1 else [snrs[0], snrs[-1]]
     width, height, gap, margin = 64, 128, 6, 26
     block = top * (width + gap)
@@ -113,7 +135,7 @@ def draw_answers(path: Path, people: People, outcome: Outcome, rows: int = 6, to
     for column, snr_db in enumerate(shown):
         left = margin + width + 3 * gap + column * (block + 3 * gap)
         draw.text((left, 6), f"{scheme} at {snr_db:+g} dB, best first", fill=_INK, font=font)
-        order = outcome.rankings[scheme, snr_db]
+        order = outcome.rankings[scheme, link, snr_db]
         for line, query_number in enumerate(chosen):
             query, y = people.queries[query_number], margin + line * (height + gap)
             if column == 0:

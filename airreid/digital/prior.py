@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
+from math import log2
 from typing import Annotated
 
 import numpy as np
@@ -61,19 +62,22 @@ class Prior(BaseModel):
         )
         return hashlib.sha256(text.encode("ascii")).digest()
 
-    def code_length(self, latent: Sequence[int] | NDArray[np.integer]) -> float:
-        """Ideal length of a latent (d,) in bits: -log2 of what the tables say of it.
+    def symbol_bits(self, latent: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float64]:
+        """Ideal length of each symbol of a latent (d,) in bits: -log2 of its probability.
 
         A symbol outside its table costs the escape and the bits that follow it.
         """
-        bits = 0.0
-        for value, low, row in zip(latent, self.low, self.counts, strict=True):
-            symbol = int(value) - low
-            inside = 0 <= symbol < len(row) - 1
-            bits += PRECISION - float(np.log2(row[symbol] if inside else row[-1]))
-            if not inside:
-                bits += escape_bits(excess(int(value), low, len(row) - 1))
+        bits = np.empty(self.dimensions)
+        rows = zip(latent, self.low, self.counts, strict=True)
+        for i, (value, low, row) in enumerate(rows):
+            distance = excess(int(value), low, len(row) - 1)
+            count = row[-1] if distance else row[int(value) - low]
+            bits[i] = PRECISION - log2(count) + (escape_bits(distance) if distance else 0)
         return bits
+
+    def code_length(self, latent: Sequence[int] | NDArray[np.integer]) -> float:
+        """Ideal length of a latent (d,) in bits: see :meth:`symbol_bits`."""
+        return float(self.symbol_bits(latent).sum())
 
     def most_likely(self) -> NDArray[np.int64]:
         """The most probable symbol of each dimension (d,)."""

@@ -28,6 +28,8 @@ class QueryRequest(_message.Message):
     BUNDLE_ID_FIELD_NUMBER: _builtins.int
     SCHEME_ID_FIELD_NUMBER: _builtins.int
     ANALOG_FIELD_NUMBER: _builtins.int
+    IDEAL_FIELD_NUMBER: _builtins.int
+    CODED_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
     TOP_ENTRIES_FIELD_NUMBER: _builtins.int
     CAPTURED_AT_FIELD_NUMBER: _builtins.int
@@ -45,6 +47,10 @@ class QueryRequest(_message.Message):
     @_builtins.property
     def analog(self) -> Global___AnalogBlock: ...
     @_builtins.property
+    def ideal(self) -> Global___IdealPacket: ...
+    @_builtins.property
+    def coded(self) -> Global___CodedBlock: ...
+    @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def channel(self) -> Global___ChannelReport:
@@ -57,16 +63,18 @@ class QueryRequest(_message.Message):
         bundle_id: _builtins.str = ...,
         scheme_id: _builtins.str = ...,
         analog: Global___AnalogBlock | None = ...,
+        ideal: Global___IdealPacket | None = ...,
+        coded: Global___CodedBlock | None = ...,
         top_k: _builtins.int = ...,
         top_entries: _builtins.int = ...,
         captured_at: _timestamp_pb2.Timestamp | None = ...,
         channel: Global___ChannelReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "captured_at", b"captured_at", "channel", b"channel", "id", b"id", "payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "id", b"id", "payload", b"payload", "scheme_id", b"scheme_id", "top_entries", b"top_entries", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload", "scheme_id", b"scheme_id", "top_entries", b"top_entries", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["analog"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["analog", "ideal", "coded"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -93,6 +101,69 @@ class AnalogBlock(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalogBlock: _TypeAlias = AnalogBlock  # noqa: Y015
+
+@_typing.final
+class IdealPacket(_message.Message):
+    """Bits over an ideal link: they arrive if and only if bit_count <= uses * C(SNR), which
+    the channel decides.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BITS_FIELD_NUMBER: _builtins.int
+    BIT_COUNT_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    bits: _builtins.bytes
+    """Most significant bit first; the last byte is filled up with zeros."""
+    bit_count: _builtins.int
+    uses: _builtins.int
+    """Real channel uses that the bits claim: the scheme's bandwidth."""
+    lost: _builtins.bool
+    """Set by the channel, which then takes the bits away."""
+    def __init__(
+        self,
+        *,
+        bits: _builtins.bytes = ...,
+        bit_count: _builtins.int = ...,
+        uses: _builtins.int = ...,
+        lost: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bit_count", b"bit_count", "bits", b"bits", "lost", b"lost", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdealPacket: _TypeAlias = IdealPacket  # noqa: Y015
+
+@_typing.final
+class CodedBlock(_message.Message):
+    """B real PAM symbols of mean power 1 as sent, with noise as received."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    SIZE_INDEX_FIELD_NUMBER: _builtins.int
+    symbols: _builtins.bytes
+    """4 * B bytes, little-endian IEEE 754 binary32."""
+    size_index: _builtins.int
+    """Which of the scheme's payload sizes the block has: side information that is counted
+    beside the symbols and is not exposed to noise.
+    """
+    def __init__(
+        self,
+        *,
+        symbols: _builtins.bytes = ...,
+        size_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size_index", b"size_index", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CodedBlock: _TypeAlias = CodedBlock  # noqa: Y015
 
 @_typing.final
 class ChannelReport(_message.Message):

@@ -8,7 +8,7 @@ from accesspoint.index import EmbeddingIndex
 from accesspoint.store import NewEntry, Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.inference import SchemeRunner
+from airreid.jscc import JsccScheme
 from airreid.metrics import cosine
 
 DIM = 2048
@@ -64,14 +64,14 @@ def test_enrolment_and_deletion_reach_every_index(
     gallery.enrol([make(space, f"p{i}", vectors[i]) for i in range(5)])
     schemes = ["jscc-ae-256", "jscc-fc-256"]
     for scheme in schemes:  # the indexes exist from here on
-        runner = gallery.runner(scheme)
+        runner = gallery.scheme(scheme)
         [found] = gallery.search(scheme, runner.gallery(vectors[2:3]), 3, 5)
         assert found.matches[0].subject == "p2"
         assert found.matches[0].score == pytest.approx(1.0, abs=1e-5)
     [number] = gallery.enrol([make(space, "late", vectors[40])])
     gallery.delete_subject("p2")
     for scheme in schemes:
-        runner = gallery.runner(scheme)
+        runner = gallery.scheme(scheme)
         [late] = gallery.search(scheme, runner.gallery(vectors[40:41]), 1, 9)
         assert late.matches[0].subject == "late"
         assert late.entry_ids[0] == number
@@ -90,7 +90,7 @@ def test_index_built_later_equals_index_kept_up_to_date(
     gallery.enrol(entries[10:])
     gallery.delete_entry(4)
     fresh = Gallery(store, bundle, threads=1)  # the same store, its indexes not yet built
-    probe = gallery.runner("jscc-ae-64").gallery(vectors[50:54])
+    probe = gallery.scheme("jscc-ae-64").gallery(vectors[50:54])
     for one, two in zip(
         gallery.search("jscc-ae-64", probe, 5, 30),
         fresh.search("jscc-ae-64", probe, 5, 30),
@@ -107,7 +107,7 @@ def test_as_many_subjects_as_asked_for_even_when_one_has_many_entries(
     crowd = [vectors[0] + rng.normal(0, 1e-3, DIM) for _ in range(60)]
     gallery.enrol([make(gallery.space_id, "crowd", v) for v in crowd])
     gallery.enrol([make(gallery.space_id, f"p{i}", vectors[i]) for i in range(6, 12)])
-    probe = gallery.runner("jscc-fc-256").gallery(vectors[:1])
+    probe = gallery.scheme("jscc-fc-256").gallery(vectors[:1])
     [found] = gallery.search("jscc-fc-256", probe, 5, 0)
     assert len(found.matches) == 5
     assert found.matches[0].subject == "crowd"
@@ -144,6 +144,6 @@ def test_gallery_map_is_the_noiseless_way_through_the_code(
     bundle: Bundle, features: np.ndarray
 ) -> None:
     for info in bundle.manifest.schemes:
-        runner = SchemeRunner(bundle, info, threads=1)
+        runner = JsccScheme(bundle, info, threads=1)
         through = runner.decode(runner.encode(features))
         np.testing.assert_array_equal(runner.gallery(features), through)

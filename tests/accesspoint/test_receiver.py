@@ -24,9 +24,9 @@ def receiver(bundle: Bundle, gallery: Gallery, features: np.ndarray) -> Receiver
 
 
 def request(bundle: Bundle, features: np.ndarray, **changes: object) -> uplink_pb2.QueryRequest:
-    from airreid.inference import SchemeRunner
+    from airreid.jscc import JsccScheme
 
-    runner = SchemeRunner(bundle, bundle.scheme("jscc-ae-256"), 1)
+    runner = JsccScheme(bundle, bundle.scheme("jscc-ae-256"), 1)
     fields: dict[str, object] = {
         "id": common_pb2.BlockId(edge_id="cam", spool_id="s", sequence=1),
         "bundle_id": bundle.bundle_id,
@@ -73,7 +73,7 @@ def symbols(values: np.ndarray) -> uplink_pb2.AnalogBlock:
             common_pb2.CODE_INVALID,
             "at most 1e",
         ),
-        ({"analog": None}, common_pb2.CODE_INVALID, "0 bytes where 1024 are needed"),
+        ({"analog": None}, common_pb2.CODE_INVALID, "the block has no payload"),
         ({"top_k": 100_000}, common_pb2.CODE_INVALID, "top_k is at most"),
         (
             {"id": common_pb2.BlockId(edge_id="x" * 1000)},

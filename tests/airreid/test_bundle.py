@@ -8,7 +8,7 @@ import pytest
 from airreid.bundle import Bundle, FileRef, load_bundle
 from airreid.bundle_cli import check_graphs
 from airreid.errors import BundleError
-from airreid.inference import SchemeRunner
+from airreid.jscc import JsccScheme
 from airreid.signal import normalise_power
 
 
@@ -27,7 +27,7 @@ def test_the_demo_bundle_is_whole_runs_and_fits(bundle: Bundle) -> None:
 
 def test_encoders_send_mean_power_one_per_block(bundle: Bundle, features: np.ndarray) -> None:
     for info in bundle.manifest.schemes:
-        runner = SchemeRunner(bundle, info, threads=1, decode=False)
+        runner = JsccScheme(bundle, info, threads=1, decode=False)
         for scale in (1e-3, 1.0, 1e3):
             x = runner.encode(features * np.float32(scale)).astype(np.float64)
             np.testing.assert_allclose(np.square(x).mean(axis=1), 1.0, atol=1e-5)

@@ -49,7 +49,7 @@ async def identify(bundle: Bundle, people: Path, upstream: Odd) -> list[edge_pb2
     near = aio.server()
     try:
         async with aio.insecure_channel(to) as up:
-            servicer = EdgeServicer(Failing(bundle, 1), up, to, "jscc-ae-64", "cam")
+            servicer = EdgeServicer(Failing(bundle, 1), up, to, "jscc-ae-64", "analog", "cam")
             edge_pb2_grpc.add_EdgeServiceServicer_to_server(servicer, near)
             port = near.add_insecure_port("127.0.0.1:0")
             await near.start()

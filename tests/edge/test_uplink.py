@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 from airreid import wire
 from airreid.bundle import Bundle
 from airreid.errors import InputError, LinkError
+from airreid.payload import Analog
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
@@ -67,7 +68,8 @@ def server() -> Iterator[tuple[Slow, str]]:
 
 
 def blocks(count: int) -> Iterator[uplink_pb2.QueryRequest]:
-    return BlockMaker("cam", "b").blocks(np.ones((count, 8), np.float32), "s")
+    payloads = [Analog(row) for row in np.ones((count, 8), np.float32)]
+    return BlockMaker("cam", "b").blocks(payloads, "s")
 
 
 def test_no_more_blocks_under_way_than_the_window(server: tuple[Slow, str]) -> None:
@@ -109,7 +111,8 @@ def test_nobody_there() -> None:
 
 def test_blocks_are_numbered_without_gaps_and_two_lives_differ() -> None:
     maker = BlockMaker("cam", "bundle")
-    made = [*maker.blocks(np.zeros((3, 4)), "s", 2), maker.block(np.zeros(4), "t")]
+    payload = Analog(np.zeros(4, np.float32))
+    made = [*maker.blocks([payload] * 3, "s", 2), maker.block(payload, "t")]
     assert [block.id.sequence for block in made] == [0, 1, 2, 3]
     assert {block.id.spool_id for block in made} == {maker.spool_id}
     assert BlockMaker("cam", "bundle").spool_id != maker.spool_id

@@ -16,10 +16,11 @@ from airreid.bundle import Bundle
 from airreid.client import ChannelClient, GalleryClient
 from airreid.errors import LinkError
 from airreid.images import load
-from airreid.inference import SchemeRunner
 from airreid.noise import NoiseStream
 from airreid.offline import replay, same_ranking
+from airreid.payload import Analog
 from airreid.people import read_folder
+from airreid.schemes import open_scheme
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
@@ -50,7 +51,7 @@ def test_offline_replay_gives_the_ranking_of_the_wire(
         control.set_link(snr_db, seed=11, link=link)
     maker = BlockMaker(link, encoder.bundle.bundle_id, next_sequence=500)
     blocks = (
-        maker.block(encoder.symbols(feature[None], scheme)[0], scheme, 3, len(at_gallery))
+        maker.block(encoder.payloads(feature[None], scheme)[0], scheme, 3, len(at_gallery))
         for feature in queries
     )
     with Uplink(system.channel_target) as uplink:
@@ -58,12 +59,12 @@ def test_offline_replay_gives_the_ranking_of_the_wire(
     first = min(answers[0].entry_ids)
     over_wire = np.array([[entry - 1 for entry in a.entry_ids] for a in answers])
     assert first >= 1
-    runner = SchemeRunner(encoder.bundle, encoder.bundle.scheme(scheme), 1)
-    expected, scores = replay(
-        runner, features[at_gallery], queries, snr_db, NoiseStream(11, link), 500
+    opened = open_scheme(encoder.bundle, encoder.bundle.scheme(scheme), 1)
+    expected = replay(
+        opened, "analog", features[at_gallery], queries, snr_db, NoiseStream(11, link), 500
     )
-    assert same_ranking(over_wire, expected, scores, tie=1e-5).all()
-    best = np.take_along_axis(scores, expected, 1)
+    assert same_ranking(over_wire, expected.order, expected.scores, tie=1e-5).all()
+    best = np.take_along_axis(expected.scores, expected.order, 1)
     np.testing.assert_allclose([a.entry_scores for a in answers], best, atol=1e-4)
     for answer, crop in zip(answers, (crops[i] for i in at_queries), strict=True):
         assert answer.link == "analog"
@@ -77,7 +78,7 @@ def test_straight_at_the_access_point_is_a_perfect_wire(
     maker = BlockMaker("direct", encoder.bundle.bundle_id)
     rows = [i for i, crop in enumerate(read_folder(people)) if crop.camera == "cam-0"]
     with Uplink(system.ap_target) as uplink:
-        blocks = maker.blocks(encoder.symbols(features[rows], "jscc-ae-512"), "jscc-ae-512", 1)
+        blocks = maker.blocks(encoder.payloads(features[rows], "jscc-ae-512"), "jscc-ae-512", 1)
         answers = [answer.response for answer in uplink.query(blocks)]
     for answer, row in zip(answers, rows, strict=True):
         assert answer.identities[0].subject == f"person-{row // 6:04d}"
@@ -89,12 +90,13 @@ def test_bad_blocks_do_not_end_the_stream(
     system: System, encoder: Encoder, features: np.ndarray
 ) -> None:
     maker = BlockMaker("cam-9", encoder.bundle.bundle_id)
-    good = encoder.symbols(features[:1], "jscc-ae-256")[0]
+    [good] = encoder.payloads(features[:1], "jscc-ae-256")
+    assert isinstance(good, Analog)
 
     def blocks() -> Iterator[uplink_pb2.QueryRequest]:
         yield maker.block(good, "jscc-ae-256")
-        yield maker.block(good[:100], "jscc-ae-256")
-        yield maker.block(good * np.nan, "jscc-ae-256")
+        yield maker.block(Analog(good.symbols[:100]), "jscc-ae-256")
+        yield maker.block(Analog(good.symbols * np.float32(np.nan)), "jscc-ae-256")
         yield maker.block(good, "jscc-ae-7")
         foreign = maker.block(good, "jscc-ae-256")
         foreign.bundle_id = "0123456789abcdef"
@@ -122,7 +124,7 @@ def test_bad_blocks_do_not_end_the_stream(
 def test_several_edges_at_once(system: System, encoder: Encoder, features: np.ndarray) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    symbols = encoder.symbols(features, "jscc-fc-256")
+    symbols = encoder.payloads(features, "jscc-fc-256")
 
     def one(edge: int) -> list[str]:
         maker = BlockMaker(f"edge-{edge}", encoder.bundle.bundle_id)
@@ -152,7 +154,7 @@ def test_health_and_reflection(system: System, role: str) -> None:
 
 def test_channel_whose_access_point_is_down_says_so(encoder: Encoder, features: np.ndarray) -> None:
     maker = BlockMaker("cam", encoder.bundle.bundle_id)
-    blocks = list(maker.blocks(encoder.symbols(features[:2], "jscc-ae-64"), "jscc-ae-64"))
+    blocks = list(maker.blocks(encoder.payloads(features[:2], "jscc-ae-64"), "jscc-ae-64"))
     with (
         channel("127.0.0.1:1") as link,
         Uplink(target(link)) as uplink,

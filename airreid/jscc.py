@@ -1,0 +1,54 @@
+"""A joint source-channel code of a bundle at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.bundle import Bundle, JsccInfo
+from airreid.errors import InputError
+from airreid.inference import Network
+from airreid.payload import Analog, Link, Payload
+from airreid.scheme import Account, Received, check_link
+
+Array = NDArray[np.float32]
+
+
+class JsccScheme:
+    """Joint source-channel coding: the encoder, the decoder and the gallery map."""
+
+    def __init__(self, bundle: Bundle, info: JsccInfo, threads: int, decode: bool = True) -> None:
+        """``decode`` False leaves the decoder unloaded: all that an edge needs."""
+        self.info = info
+        self._encoder = Network(bundle.file(info.encoder), threads)
+        self._decoder = (
+            Network(bundle.file(info.decoder), threads) if decode and info.decoder else None
+        )
+
+    def encode(self, features: Array) -> Array:
+        """float32 (N, feature_dim) -> symbols (N, bandwidth), each row of mean power 1."""
+        return self._encoder(features)
+
+    def decode(self, received: Array) -> Array:
+        """float32 (N, bandwidth) -> embeddings (N, embedding_dim)."""
+        return received if self._decoder is None else self._decoder(received)
+
+    def gallery(self, features: Array) -> Array:
+        symbols = self.encode(features)
+        return symbols if self.info.gallery == "encoder" else self.decode(symbols)
+
+    def pack(self, features: Array, link: Link) -> list[Payload]:
+        check_link(self.info, link)
+        return [Analog(row) for row in self.encode(features)]
+
+    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+        symbols = [payload.symbols for payload in payloads if isinstance(payload, Analog)]
+        if len(symbols) != len(payloads):
+            raise InputError(f"{self.info.id}: a payload that is not analog")
+        embeddings = self.decode(np.stack(symbols))
+        return Received(embeddings, np.zeros(len(payloads), bool))
+
+    def account(self, payload: Payload) -> Account:
+        return Account(self.info.bandwidth, 0, 0, 0)

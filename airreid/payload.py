@@ -1,0 +1,102 @@
+"""What crosses the air for one query: symbols, or bits that claim channel uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid import wire
+from airreid.errors import InputError
+from airreid.v1 import uplink_pb2
+
+Link = Literal["analog", "ideal", "coded"]
+LINKS: tuple[Link, ...] = ("analog", "ideal", "coded")
+_BITS_MAX = 1 << 16
+
+
+@dataclass(frozen=True)
+class Analog:
+    """JSCC: float32 symbols (B,)."""
+
+    symbols: NDArray[np.float32]
+    link: Link = "analog"
+
+
+@dataclass(frozen=True)
+class Ideal:
+    """Bits (k,) that a capacity-achieving code carries in ``uses`` real uses, or not."""
+
+    bits: NDArray[np.uint8]
+    uses: int
+    lost: bool = False
+    link: Link = "ideal"
+
+
+@dataclass(frozen=True)
+class Coded:
+    """float32 PAM symbols (B,) of a block of the scheme's payload size number ``size``."""
+
+    symbols: NDArray[np.float32]
+    size: int
+    link: Link = "coded"
+
+
+Payload = Analog | Ideal | Coded
+
+
+def put(payload: Payload, request: uplink_pb2.QueryRequest) -> None:
+    """Writes a payload into a request."""
+    match payload:
+        case Analog():
+            request.analog.symbols = wire.to_bytes(payload.symbols)
+        case Coded():
+            request.coded.symbols = wire.to_bytes(payload.symbols)
+            request.coded.size_index = payload.size
+        case Ideal():
+            request.ideal.bits = np.packbits(payload.bits).tobytes()
+            request.ideal.bit_count = len(payload.bits)
+            request.ideal.uses = payload.uses
+            request.ideal.lost = payload.lost
+
+
+def link_of(request: uplink_pb2.QueryRequest) -> Link | None:
+    """The link that a request's payload is for; None without a payload."""
+    return request.WhichOneof("payload")
+
+
+def get(request: uplink_pb2.QueryRequest, bandwidth: int) -> Payload:
+    """Reads a request's payload for a scheme of this bandwidth.
+
+    Raises :class:`InputError` for a payload that is missing, of another length, not
+    finite, or that claims other channel uses.
+    """
+    scheme = request.scheme_id
+    match link_of(request):
+        case "analog":
+            return Analog(wire.from_bytes(request.analog.symbols, bandwidth, f"{scheme} symbols"))
+        case "coded":
+            symbols = wire.from_bytes(request.coded.symbols, bandwidth, f"{scheme} symbols")
+            return Coded(symbols, request.coded.size_index)
+        case "ideal":
+            return _ideal(request.ideal, bandwidth, scheme)
+    raise InputError(f"{scheme}: the block has no payload")
+
+
+def _ideal(packet: uplink_pb2.IdealPacket, bandwidth: int, scheme: str) -> Ideal:
+    if packet.uses != bandwidth:
+        raise InputError(
+            f"{scheme}: the packet claims {packet.uses} channel uses; the scheme has {bandwidth}"
+        )
+    if packet.bit_count > _BITS_MAX:
+        raise InputError(f"{scheme}: {packet.bit_count} bits; at most {_BITS_MAX} may be sent")
+    if packet.lost:
+        return Ideal(np.zeros(0, np.uint8), packet.uses, lost=True)
+    if len(packet.bits) != -(-packet.bit_count // 8):
+        raise InputError(f"{scheme}: {len(packet.bits)} bytes for {packet.bit_count} bits")
+    bits = np.unpackbits(np.frombuffer(packet.bits, np.uint8))
+    if bits[packet.bit_count :].any():
+        raise InputError(f"{scheme}: the packet's last byte is not filled up with zeros")
+    return Ideal(bits[: packet.bit_count], packet.uses)

@@ -1,0 +1,72 @@
+"""What every scheme does: features to payloads at one end, embeddings at the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.bundle import DigitalInfo, SchemeInfo
+from airreid.errors import InputError
+from airreid.payload import Link, Payload
+
+Array = NDArray[np.float32]
+DIRECT_SNR_DB = 40.0
+"""What a receiver assumes of a block without a channel report, that is, of a direct link."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """What a receiver made of some blocks."""
+
+    embeddings: Array
+    """float32 (n, embedding_dim); zeros where a block is lost."""
+    lost: NDArray[np.bool_]
+    """(n,): the bits did not survive the channel, and the receiver knows it."""
+
+
+class Scheme(Protocol):
+    """One way to send a feature."""
+
+    @property
+    def info(self) -> SchemeInfo: ...
+
+    def pack(self, features: Array, link: Link) -> list[Payload]:
+        """float32 (N, feature_dim) -> a payload for each row."""
+
+    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+        """Payloads as received, of one link, with the channel's report for each."""
+
+    def gallery(self, features: Array) -> Array:
+        """What an embedding is compared with: features -> (N, embedding_dim), noiseless."""
+
+    def account(self, payload: Payload) -> Account:
+        """What a block costs on the air."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What crosses the air for one query, side information included."""
+
+    uses: int
+    """Real channel uses of the block."""
+    payload_bits: int
+    """Bits that the uses carry, check bits left out; 0 where symbols are not bits."""
+    crc_bits: int
+    side_bits: int
+    """What the receiver must be told beside the symbols, and has no uses of its own here."""
+
+
+def links_of(info: SchemeInfo) -> tuple[Link, ...]:
+    """What blocks of a scheme may be sent over, the usual one first."""
+    return ("coded", "ideal") if isinstance(info, DigitalInfo) else ("analog",)
+
+
+def check_link(info: SchemeInfo, link: Link) -> None:
+    """Raises :class:`InputError` for a link that the scheme has no blocks for."""
+    links = links_of(info)
+    if link not in links:
+        raise InputError(f"scheme {info.id} has no {link} link; it has: {', '.join(links)}")

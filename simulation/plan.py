@@ -1,0 +1,83 @@
+"""What a run is asked for, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.payload import Link
+
+EDGE_ID = "cam-1"
+TIE = 1e-5
+"""Scores closer than this may rank either way: FAISS adds in float32, the replay in float64."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One scheme over one link at one SNR."""
+
+    scheme: str
+    bandwidth: int
+    """Real channel uses of a block."""
+    link: Link
+    snr_db: float
+    queries: int
+    top1: float
+    top5: float
+    map: float
+    outage_rate: float
+    """Queries whose bits were lost, which count as not found."""
+    payload_bits: float
+    """Mean over the queries of the bits that the block carries, without check bits."""
+    crc_bits: int
+    side_bits: int
+    """Per query, what the receiver must be told beside the block's symbols."""
+    side_uses: float
+    """Real channel uses that these take at capacity, on top of ``bandwidth``."""
+    latency_ms_p50: float
+    latency_ms_p99: float
+    queries_per_second: float
+    first_sequence: int
+    replay_identical: int
+    """Queries whose complete ranking the offline replay reproduces."""
+
+
+@dataclass
+class Outcome:
+    """Everything that a run found."""
+
+    points: list[Point]
+    noiseless_top1: float
+    """Top-1 of the features themselves: no code, no channel."""
+    encode_ms_p50: float
+    """Decoding, resizing and running the backbone on one query image."""
+    rankings: dict[tuple[str, Link, float], NDArray[np.int64]]
+    """The gallery's positions for each query, best first; a row of -1 for a lost one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    schemes: tuple[str, ...]
+    links: tuple[Link, ...]
+    """Of the digital schemes; JSCC is sent over its own."""
+    snrs_db: tuple[float, ...]
+    seed: int
+    window: int
+    threads: int
+
+
+class Progress:
+    """What a run reports while it goes on; every method may be overridden."""
+
+    def phase(self, name: str, steps: int) -> None:
+        """A phase of so many steps begins."""
+
+    def step(self) -> None:
+        """One step is done."""
+
+    def point(self, point: Point) -> None:
+        """A row of the table is complete."""
