@@ -1,0 +1,101 @@
+"""The ideal and the coded link, as the channel treats their blocks."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airreid.digital.limits import ideal_arrives
+from airreid.noise import NoiseStream
+from airreid.offline import transmit
+from airreid.payload import Analog, Coded, Ideal, get, put
+from airreid.signal import awgn
+from airreid.v1 import common_pb2, uplink_pb2
+from channel_sim.links import Links, LinkSettings
+
+
+def request(payload: Analog | Coded | Ideal, sequence: int = 4) -> uplink_pb2.QueryRequest:
+    made = uplink_pb2.QueryRequest(
+        id=common_pb2.BlockId(edge_id="cam", sequence=sequence), scheme_id="s"
+    )
+    put(payload, made)
+    return made
+
+
+def packet(bits: int, uses: int = 256) -> Ideal:
+    return Ideal(np.arange(bits, dtype=np.int64).astype(np.uint8) & 1, uses)
+
+
+def test_capacity_decides_and_takes_the_bits_away() -> None:
+    # C(0 dB) = 1/2 bit a use: exactly 128 bits fit into 256 uses, and 129 do not
+    links = Links(LinkSettings(snr_db=0.0))
+    fits, too_many = request(packet(128)), request(packet(129))
+    links.transmit(fits)
+    links.transmit(too_many)
+    assert not fits.ideal.lost
+    assert get(fits, 256).bits.tolist() == packet(128).bits.tolist()
+    assert too_many.ideal.lost
+    assert too_many.ideal.bits == b""
+    assert too_many.channel.snr_db == 0.0
+
+
+@given(
+    bits=st.integers(0, 2000),
+    uses=st.integers(1, 1024),
+    snr_db=st.floats(-30, 40, allow_nan=False),
+)
+def test_the_ideal_link_is_the_formula(bits: int, uses: int, snr_db: float) -> None:
+    capacity = 0.5 * math.log2(1 + 10 ** (snr_db / 10))
+    if abs(bits - uses * capacity) < 1e-9 * uses:
+        return
+    assert ideal_arrives(bits, uses, snr_db) == (bits <= uses * capacity)
+
+
+def test_bits_that_are_not_announced_count() -> None:
+    links = Links(LinkSettings(snr_db=0.0))
+    liar = request(packet(400))
+    liar.ideal.bit_count = 1
+    links.transmit(liar)
+    assert liar.ideal.lost
+
+
+def test_no_bits_always_arrive() -> None:
+    links = Links(LinkSettings(snr_db=-60.0))
+    empty = request(packet(0))
+    links.transmit(empty)
+    assert not empty.ideal.lost
+
+
+def test_coded_symbols_get_the_noise_of_their_block() -> None:
+    links = Links(LinkSettings(snr_db=3.0, seed=8))
+    symbols = np.where(np.arange(256) % 2, 1, -1).astype(np.float32)
+    sent = request(Coded(symbols, 2), sequence=77)
+    links.transmit(sent)
+    noise = NoiseStream(8, "cam").blocks(77, 1, 256)
+    got = get(sent, 256)
+    assert isinstance(got, Coded)
+    assert got.size == 2
+    np.testing.assert_array_equal(got.symbols, awgn(symbols[None], noise, 3.0)[0])
+    assert sent.channel.snr_db == 3.0
+
+
+@pytest.mark.parametrize("kind", ["analog", "coded", "ideal"])
+def test_offline_is_what_the_link_does(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    symbols = np.sign(rng.standard_normal((20, 256))).astype(np.float32)
+    payloads = {
+        "analog": [Analog(row) for row in symbols],
+        "coded": [Coded(row, i % 3) for i, row in enumerate(symbols)],
+        "ideal": [packet(120 + i) for i in range(20)],
+    }[kind]
+    links = Links(LinkSettings(snr_db=0.0, seed=5))
+    offline = transmit(payloads, 0.0, NoiseStream(5, "cam"), 100)
+    for i, (payload, expected) in enumerate(zip(payloads, offline, strict=True)):
+        made = request(payload, sequence=100 + i)
+        links.transmit(made)
+        got = get(made, 256)
+        assert type(got) is type(expected)
+        for name, value in vars(expected).items():
+            np.testing.assert_array_equal(vars(got)[name], value)
