@@ -37,6 +37,7 @@ _ROLES = {
     "people": _Role("simulation.people_cli", "simulate", "Draw synthetic people into folders."),
     "health": _Role("airreid.health_cli", "channel", "Is a service there and serving?"),
     "train": _Role("training.cli", "training", "Train models and export bundles."),
+    "bench": _Role("benchmarks.cli", "simulate", "Parts measured by themselves: the coded link."),
 }
 
 

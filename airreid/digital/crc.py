@@ -1,8 +1,9 @@
 """Cyclic redundancy checks that know which table the message was made with.
 
 Polynomials: CRC11 and CRC24C of 3GPP TS 38.212, section 5.1. The register starts at
-``seed`` instead of 0, and a CRC is linear, so two seeds never give one message the same
-check bits: a message made with a foreign table fails as a flipped bit does.
+the last 11 or 24 bits of ``seed`` instead of 0, and a CRC is linear, so two starts never
+give one message the same check bits: a message made with a foreign table fails as a
+flipped bit does, unless those bits of the tables' digests agree by chance.
 """
 
 from __future__ import annotations

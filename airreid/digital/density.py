@@ -14,7 +14,7 @@ from math import erfc
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.digital.modem import constellation, llrs
+from airreid.digital.modem import constellation, interleaver, llrs
 from airreid.signal import noise_variance
 
 Floats = NDArray[np.float64]
@@ -79,7 +79,9 @@ def plane_means(snr_db: float, bits_per_symbol: int) -> Floats:
     nodes, weights = np.polynomial.hermite_e.hermegauss(96)
     levels = constellation(bits_per_symbol)
     y = levels[:, None] + np.sqrt(variance) * nodes
-    exact = llrs(y.reshape(-1, 1), variance, bits_per_symbol).reshape(*y.shape, bits_per_symbol)
+    soft = llrs(y.reshape(-1, 1), variance, bits_per_symbol)
+    in_order = soft[:, interleaver(bits_per_symbol, bits_per_symbol)]
+    exact = in_order.reshape(*y.shape, bits_per_symbol)
     sign = 1.0 - 2.0 * (
         np.arange(len(levels))[:, None] >> np.arange(bits_per_symbol - 1, -1, -1) & 1
     )

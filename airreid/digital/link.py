@@ -42,7 +42,9 @@ class CodedLink:
 
     def receive(self, received: NDArray[np.floating], variance: ArrayLike) -> Decoded:
         """y (b, B) and sigma^2, a scalar or (b,), -> the payloads and whether they passed."""
-        soft = modem.llrs(received, variance, self.code.bits_per_symbol)
+        plane = self.code.bits_per_symbol
+        gain = modem.block_gain(received, variance, plane)
+        soft = modem.llrs(received / gain[..., None], variance / np.square(gain), plane)
         codewords, metric = self._decoder.decode(polar.unmatch(soft, self.code))
         messages = polar.transform(codewords)[..., self._mask]
         right = self._crc.passes(messages) & np.isfinite(metric)

@@ -5,8 +5,8 @@ log-likelihood ratios and exact check nodes (Balatsoukas-Stimming et al., 2015).
 of the tree whose bits are all frozen, all free, one repeated bit or one parity check
 are decided in one step (Hashemi, Condo, Gross, *Fast and flexible successive-
 cancellation list decoders*, IEEE Trans. Signal Process. 65, 2017): with exact check
-nodes the metric of a whole part is the sum over its bits, so the list is what bit by bit
-decoding keeps.
+nodes the metric of a whole part is the sum over its bits. Of the words of a part the
+best as a whole are kept; bit by bit decoding may drop one of them on the way.
 """
 
 from __future__ import annotations

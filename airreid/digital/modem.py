@@ -11,6 +11,7 @@ from airreid.signal import normalise_power
 
 Bits = NDArray[np.uint8]
 _TINY = 1e-290
+_GAINS = 13
 
 
 @lru_cache(maxsize=8)
@@ -51,7 +52,7 @@ def modulate(bits: Bits, bits_per_symbol: int) -> NDArray[np.float32]:
 
     The interleaved bits fill the first label bit of all symbols, then the second, and so
     on. The power constraint holds per block, so a block whose levels happen to be strong
-    or weak is scaled by some percent, which the receiver does not correct.
+    or weak is scaled by some percent: see :func:`block_gain`.
     """
     uses = bits.shape[-1] // bits_per_symbol
     order = interleaver(bits.shape[-1], bits_per_symbol)
@@ -61,6 +62,31 @@ def modulate(bits: Bits, bits_per_symbol: int) -> NDArray[np.float32]:
         label = label << 1 | planes[..., plane, :]
     levels = constellation(bits_per_symbol)[label]
     return normalise_power(levels).astype(np.float32)
+
+
+def block_gain(
+    received: NDArray[np.floating], variance: ArrayLike, bits_per_symbol: int
+) -> NDArray[np.float64]:
+    """By how much a block's levels were scaled to mean power 1: y (..., B) -> (...).
+
+    Nothing is sent for it: the most probable of some gains, given the received symbols
+    and how widely the mean power of B random levels is spread. Exactly 1 for BPSK.
+    """
+    y = np.asarray(received, np.float64)
+    if bits_per_symbol == 1:
+        return np.ones(y.shape[:-1])
+    sigma2 = np.asarray(variance, np.float64)[..., None]
+    levels = constellation(bits_per_symbol)
+    spread = 0.5 * np.square(levels).std() / np.sqrt(y.shape[-1])
+    steps = np.linspace(-3.0, 3.0, _GAINS)
+    scores = []
+    for step in steps:
+        gain = np.exp(spread * step)
+        metric = -np.square(y[..., None] - gain * levels) / (2.0 * sigma2[..., None])
+        most = metric.max(axis=-1)
+        inside = np.log(np.exp(metric - most[..., None]).sum(axis=-1))
+        scores.append((most + inside).sum(axis=-1) - step**2 / 2.0)
+    return np.asarray(np.exp(spread * steps[np.argmax(scores, axis=0)]))
 
 
 def llrs(

@@ -1,0 +1,119 @@
+"""``airreid bench``: parts of the system measured by themselves."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airreid.console import progress_bars
+from airreid.digital.crc import CrcBits
+from airreid.digital.design import design_code
+from airreid.digital.link import CodedLink
+from airreid.digital.list_decoder import LIST_SIZES
+from airreid.errors import InputError
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from benchmarks.link import CLIFF_BLER, Row, as_text, cliff, measure, settings, write
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class Modulation(Enum):
+    """Levels of a symbol."""
+
+    AUTO = "auto"
+    BPSK = "bpsk"
+    PAM4 = "4pam"
+    PAM8 = "8pam"
+    PAM16 = "16pam"
+
+
+_BITS_PER_SYMBOL = {
+    Modulation.AUTO: None,
+    Modulation.BPSK: 1,
+    Modulation.PAM4: 2,
+    Modulation.PAM8: 3,
+    Modulation.PAM16: 4,
+}
+
+
+@app.callback()
+def _bench() -> None:
+    """Parts of the system measured by themselves."""
+
+
+@app.command("link")
+def command(
+    bits: Annotated[int, typer.Option(min=1, max=8192, help="Payload bits k, without the CRC.")],
+    uses: Annotated[int, typer.Option(min=1, max=8192, help="Real channel uses B.")],
+    modulation: Annotated[
+        Modulation, typer.Option(help="auto: the one that needs the least SNR.")
+    ] = Modulation.AUTO,
+    crc: Annotated[int, typer.Option(help="CRC bits: 11 or 24.")] = 11,
+    list_size: Annotated[int, typer.Option("--list", help="Paths of the list decoder.")] = 8,
+    blocks: Annotated[int, typer.Option(min=1, max=10_000_000, help="Blocks per SNR.")] = 2000,
+    snr: Annotated[
+        list[float] | None,
+        typer.Option(help="SNR in dB; may be repeated. If left out: down the cliff."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of payloads and noise.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for link.json and link.png.")] = Path("report"),
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
+    ] = None,
+) -> None:
+    """Measure the coded link: block error rate against SNR beside what no code can beat."""
+    if crc not in (11, 24):
+        raise InputError(f"--crc {crc}: use 11 or 24")
+    if list_size not in LIST_SIZES:
+        raise InputError(f"--list {list_size}: use one of {', '.join(map(str, LIST_SIZES))}")
+    for value in snr or []:
+        if not SNR_DB_MIN <= value <= SNR_DB_MAX:
+            raise InputError(f"--snr {value:g}: use {SNR_DB_MIN:g} to {SNR_DB_MAX:g} dB")
+    crc_bits: CrcBits = 11 if crc == 11 else 24
+    code = design_code(bits, uses, crc_bits, _BITS_PER_SYMBOL[modulation])
+    out.mkdir(parents=True, exist_ok=True)
+    if as_json is not None:
+        as_json.open("a").close()  # better to learn now that it cannot be written
+    link, rows = CodedLink(code, list_size=list_size), list[Row]()
+    with progress_bars() as bars:
+        for value in sorted(set(snr)) if snr else cliff(code):
+            task = bars.add_task(f"{value:+g} dB", total=blocks)
+            rows.append(measure(link, value, blocks, seed, partial(bars.advance, task)))
+            if not snr and rows[-1].bler < CLIFF_BLER:
+                break
+    about = settings(code, list_size, blocks, seed)
+    typer.echo(
+        f"\nk = {bits} bits in B = {uses} real uses: {about['modulation']}, CRC-{crc}, polar code "
+        f"N = {code.mother_length} ({code.matching}), list {list_size}; "
+        f"Shannon limit {rows[0].shannon_db:.2f} dB\n"
+    )
+    for line in _table(rows):
+        typer.echo(line)
+    typer.echo("\nBLER: lost or wrong. gap: SNR above the best codes of this length at this BLER.")
+    written = write(out, about, rows)
+    if as_json is not None:
+        as_json.write_text(as_text(about, rows), encoding="utf-8")
+        written.append(as_json)
+    for path in written:
+        typer.echo(f"wrote {path}")
+
+
+def _table(rows: list[Row]) -> list[str]:
+    """Aligned lines that survive a pipe."""
+    lines = [
+        f"{'SNR dB':>7} {'blocks':>7} {'BLER':>8} {'95 % interval':>19} {'undetected':>10} "
+        f"{'best dB':>8} {'gap dB':>7} {'encode ms':>9} {'decode ms':>9}"
+    ]
+    for row in rows:
+        best = "-" if row.normal_approx_db is None else f"{row.normal_approx_db:.2f}"
+        gap = "-" if row.gap_db is None else f"{row.gap_db:.2f}"
+        lines.append(
+            f"{row.snr_db:>+7g} {row.blocks:>7} {row.bler:>8.2g} "
+            f"{f'{row.bler_low:.2g} to {row.bler_high:.2g}':>19} {row.undetected:>10} "
+            f"{best:>8} {gap:>7} {row.encode_ms:>9.2f} {row.decode_ms:>9.2f}"
+        )
+    return lines
