@@ -3,7 +3,7 @@
     python -m benchmarks.demo_accuracy --run runs/demo
 
 Needs the run folder of ``airreid train run demo`` for the features that PCA is fitted
-on. Writes docs/results/demo.json and docs/results/demo.png.
+on. Writes docs/results/{demo.json,demo.png,digital.png}.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.images import load, to_crop
 from airreid.inference import BackboneRunner
+from benchmarks.digital_accuracy import digital_rows
+from benchmarks.digital_accuracy import draw as draw_digital
 from simulation.people import People, synthetic
 from training.evaluate import Gallery, against_pca, noiseless
 
 SNRS_DB = (-10.0, -8.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
+DIGITAL_SNRS_DB = tuple(float(snr) for snr in (*range(-10, 13), 15, 20))
 SEEDS = tuple(range(20))
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results"
 
@@ -85,7 +88,15 @@ def measure(run: Path) -> dict[str, Any]:
         "noiseless_top1": noiseless(data).top1,
         "colour_top1": colours,
         "rows": rows,
+        "digital_rows": digital_rows(bundle, data, DIGITAL_SNRS_DB, SEEDS, _say),
     }
+
+
+def _say(row: dict[str, Any]) -> None:
+    print(
+        f"{row['scheme']} {row['link']} {row['snr_db']:+g} dB  top-1 {row['top1']:.3f} ± "
+        f"{row['top1_half_width']:.3f}  outage {row['outage']:.3f}"
+    )
 
 
 def _gallery(people: People, features: dict[Path, NDArray[np.float32]]) -> Gallery:
@@ -138,6 +149,8 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "demo.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     draw(result, OUT / "demo.png")
+    bound = result["noiseless_top1"]
+    draw_digital(result["rows"], result["digital_rows"], 256, bound, OUT / "digital.png")
     print(f"no channel {result['noiseless_top1']:.3f}, colours only {result['colour_top1']}")
 
 

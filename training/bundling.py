@@ -14,9 +14,9 @@ from airreid.bundle import (
     BackboneInfo,
     Bundle,
     FileRef,
+    JsccInfo,
     Manifest,
     SchemeInfo,
-    SchemeKind,
     file_sha256,
     write_manifest,
 )
@@ -47,7 +47,7 @@ def export_head(
     features: NDArray[np.float32],
     space: str,
     snr_db_train: tuple[float, float],
-) -> SchemeInfo:
+) -> JsccInfo:
     """Exports a codec, proves it on ``features`` (n, D) and describes it.
 
     Raises :class:`training.export.ParityError` when a graph differs from PyTorch.
@@ -68,10 +68,9 @@ def export_head(
         prove_parity(codec.decoder, decoder_path, symbols, HEAD_TOLERANCE)
         decoder = file_ref(decoder_path)
         embedding_dim = features.shape[1]
-    kind: SchemeKind = "jscc-ae" if codec.kind == "jscc-ae" else "jscc-fc"
-    return SchemeInfo(
+    return JsccInfo(
         id=scheme_id,
-        kind=kind,
+        kind="jscc-ae" if codec.kind == "jscc-ae" else "jscc-fc",
         space_id=space,
         bandwidth=codec.bandwidth,
         embedding_dim=embedding_dim,

@@ -11,10 +11,12 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from airreid.console import progress_bars
+from training.extend import extend_bundle
 from training.pipeline import run_recipe
 from training.recipe import RECIPES, load_recipe
 from training.train_backbone import Progress
 from training.train_codec import CodecProgress
+from training.train_digital import DigitalProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 
@@ -54,29 +56,53 @@ class _Shown:
             description=f"{scheme_id}  loss {progress.loss:.3f}  held out {progress.top1:.3f}",
         )
 
+    def digital(self, scheme_id: str, progress: DigitalProgress) -> None:
+        self._bars.update(
+            self._task(scheme_id, progress.epochs),
+            completed=progress.epoch + 1,
+            description=f"{scheme_id}  {progress.bits:.1f} bits  held out {progress.top1:.3f}",
+        )
 
-@app.callback()
-def _group() -> None:
-    """Keeps ``run`` a sub-command while it is the only one."""
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of <identity>/<camera>/<image>; synthetic people if left out."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value of the recipe; may be repeated.")
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder for decoded images; OUT/cache if left out.")
+]
+RECIPE_HELP = f"{', '.join(RECIPES)}, or a recipe's JSON file."
 
 
 @app.command("run")
 def run_command(
-    recipe: Annotated[str, typer.Argument(help=f"{', '.join(RECIPES)}, or a recipe's JSON file.")],
+    recipe: Annotated[str, typer.Argument(help=RECIPE_HELP)],
     out: Annotated[Path, typer.Option(help="Folder of the run; a stopped run goes on there.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of <identity>/<camera>/<image>; synthetic people if left out."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of the recipe; may be repeated.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder for decoded images; OUT/cache if left out.")
-    ] = None,
+    data: Data = None,
+    settings: Settings = None,
+    cache: Cache = None,
 ) -> None:
     """Train a recipe and leave a bundle in OUT/bundle."""
     chosen = load_recipe(recipe, settings or [])
     with progress_bars() as bars:
         bundle = run_recipe(chosen, data, out, _Shown(bars), cache)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
+
+
+@app.command("extend")
+def extend_command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle whose backbone is used as it is.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; a stopped run goes on there.")],
+    recipe: Annotated[str, typer.Option(help=RECIPE_HELP)] = "demo",
+    data: Data = None,
+    settings: Settings = None,
+    cache: Cache = None,
+) -> None:
+    """Train the recipe's schemes that BUNDLE has not and leave the whole in OUT/bundle."""
+    chosen = load_recipe(recipe, settings or [])
+    with progress_bars() as bars:
+        made = extend_bundle(bundle, chosen, data, out, _Shown(bars), cache)
+    typer.echo(f"{made.path}: bundle {made.bundle_id} with {', '.join(made.scheme_ids)}")

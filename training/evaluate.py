@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import Bundle
-from airreid.inference import SchemeRunner
+from airreid.bundle import Bundle, JsccInfo
+from airreid.jscc import JsccScheme
 from airreid.metrics import Labels, Retrieval, cosine, evaluate_ranking, rank
 from airreid.noise import NoiseStream
 from airreid.signal import awgn
@@ -78,14 +78,18 @@ def against_pca(
     snrs_db: Sequence[float],
     seeds: Sequence[int],
     tick: Callable[[], object] = lambda: None,
+    leave_out: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Every scheme of a bundle beside the linear baseline: one row a scheme and SNR.
+    """Every JSCC scheme of a bundle beside the linear baseline: one row a scheme and SNR.
 
-    ``fitted_on``: the features (N, D) that PCA's components are taken from.
+    ``fitted_on``: the features (N, D) that PCA's components are taken from. Digital
+    schemes have no row: they send bits, and neither they nor their baseline are analog.
     """
     rows = []
     for scheme in bundle.manifest.schemes:
-        runner = SchemeRunner(bundle, scheme, threads=2)
+        if not isinstance(scheme, JsccInfo) or scheme.id in leave_out:
+            continue
+        runner = JsccScheme(bundle, scheme, threads=2)
         pca = fit_pca(fitted_on, scheme.bandwidth)
         for snr_db in snrs_db:
             code = over_awgn(runner.encode, runner.decode, runner.gallery, data, snr_db, seeds)

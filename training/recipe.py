@@ -82,6 +82,56 @@ class CodecRecipe(_Frozen):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
 
 
+def digital_bandwidth(scheme_id: str) -> int:
+    """B, real channel uses per query: ``digital-256-r1`` -> 256."""
+    return int(scheme_id.split("-")[1])
+
+
+class DigitalSpec(_Frozen):
+    """One digital scheme: its id says the channel uses, the rest says the bits."""
+
+    id: Annotated[str, Field(pattern=r"^digital-[1-9][0-9]{0,3}(-r[1-9][0-9]{0,2})?$")]
+    """``digital-B`` or, where one bandwidth has several rates, ``digital-B-rN``."""
+    dimensions: Annotated[int, Field(ge=1, le=2048)]
+    """d, of the latent."""
+    trade: Positive
+    """The paper's lambda: bits per query that one unit of retrieval loss is worth."""
+
+    @property
+    def bandwidth(self) -> int:
+        """B, real channel uses per query."""
+        return digital_bandwidth(self.id)
+
+
+class DigitalRecipe(_Frozen):
+    """The digital heads and their priors, trained on features of a frozen backbone."""
+
+    schemes: Annotated[tuple[DigitalSpec, ...], Field(max_length=32)] = ()
+    crc_bits: Literal[11, 24] = 11
+    """Of the check that a block carries beside its payload."""
+    payload_sizes: Annotated[int, Field(ge=1, le=16)] = 4
+    """Payload sizes of a scheme, at most: its messages are padded to one of them."""
+    epochs: Annotated[int, Field(ge=0, le=1000)] = 40
+    identities_per_batch: Annotated[int, Field(ge=2, le=4096)] = 128
+    images_per_identity: Annotated[int, Field(ge=2, le=64)] = 4
+    lr: Positive = 3e-3
+    """Of the head, at the start; a cosine takes it to 0."""
+    prior_lr: Positive = 1e-2
+    """Of the prior, likewise."""
+    temperature: Positive = 0.1
+    """Of the softmax over cosine similarities in the retrieval loss."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
+    start_spread: Positive = 4.0
+    """Standard deviation of the first principal component at the start, in integers."""
+
+    @model_validator(mode="after")
+    def _once(self) -> DigitalRecipe:
+        ids = [scheme.id for scheme in self.schemes]
+        if len(set(ids)) != len(ids):
+            raise ValueError("schemes: every id once")
+        return self
+
+
 class SyntheticData(_Frozen):
     """Populations that a recipe draws; no two of them share people or cameras."""
 
@@ -114,6 +164,7 @@ class Recipe(_Frozen):
     """Training images from which the int8 backbone's ranges are taken."""
     backbone: BackboneRecipe
     codec: CodecRecipe
+    digital: DigitalRecipe = DigitalRecipe()
 
 
 RECIPES: dict[str, Recipe] = {
@@ -129,6 +180,15 @@ RECIPES: dict[str, Recipe] = {
         ),
         codec=CodecRecipe(
             schemes=("jscc-ae-64", "jscc-ae-256", "jscc-ae-512", "jscc-fc-256"),
+        ),
+        digital=DigitalRecipe(
+            schemes=(
+                DigitalSpec(id="digital-64", dimensions=64, trade=60.0),
+                DigitalSpec(id="digital-256-r1", dimensions=64, trade=60.0),
+                DigitalSpec(id="digital-256", dimensions=128, trade=500.0),
+                DigitalSpec(id="digital-256-r2", dimensions=128, trade=2000.0),
+                DigitalSpec(id="digital-512", dimensions=128, trade=2000.0),
+            ),
         ),
     ),
 }
@@ -166,6 +226,7 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
             _assign(tree, "backbone.stages", [{**first, "epochs": value}])
             _assign(tree, "codec.epochs", value)
             _assign(tree, "codec.decoder_epochs", value)
+            _assign(tree, "digital.epochs", value)
         else:
             _assign(tree, key, value)
     try:

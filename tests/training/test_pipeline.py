@@ -12,7 +12,8 @@ from torch import nn
 from airreid.bundle_cli import check_graphs
 from airreid.errors import InputError
 from airreid.images import load, to_crop
-from airreid.inference import BackboneRunner, SchemeRunner
+from airreid.inference import BackboneRunner
+from airreid.jscc import JsccScheme
 from airreid.metrics import cosine
 from training import checkpoint
 from training.data.folder import folder_set
@@ -23,6 +24,7 @@ from training.pipeline import run_recipe
 from training.recipe import BackboneRecipe, Recipe, Stage, load_recipe
 from training.train_backbone import Progress, TrainingError, train_backbone
 from training.train_codec import CodecProgress
+from training.train_digital import DigitalProgress
 
 TINY = BackboneRecipe(
     stages=(Stage(height=64, width=32, epochs=2),),
@@ -40,6 +42,9 @@ class Silent:
         pass
 
     def codec(self, scheme_id: str, progress: CodecProgress) -> None:
+        pass
+
+    def digital(self, scheme_id: str, progress: DigitalProgress) -> None:
         pass
 
 
@@ -134,6 +139,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Recip
             *("epochs=1", "calibration_images=8", 'codec.schemes=["jscc-ae-8", "jscc-fc-16"]'),
             *("backbone.identities_per_batch=4", "codec.identities_per_batch=4"),
             *("backbone.images_per_identity=2", "codec.images_per_identity=2"),
+            'digital.schemes=[{"id": "digital-32", "dimensions": 8, "trade": 50}]',
+            *("digital.identities_per_batch=4", "digital.images_per_identity=2"),
         ],
     )
     recipe = recipe.model_copy(update={"backbone": TINY})
@@ -147,7 +154,7 @@ def test_a_users_folder_becomes_a_bundle_that_runs(trained: tuple[Path, Path, Re
 
     bundle = load_bundle(out / "bundle")
     check_graphs(bundle)
-    assert bundle.scheme_ids == ["jscc-ae-8", "jscc-fc-16"]
+    assert bundle.scheme_ids == ["jscc-ae-8", "jscc-fc-16", "digital-32"]
     assert bundle.manifest.provenance["recipe"]["name"] == "demo"
     again = run_recipe(recipe, data, out, Silent())  # nothing is trained twice
     assert again.manifest.backbones == bundle.manifest.backbones
@@ -161,7 +168,7 @@ def test_a_users_folder_becomes_a_bundle_that_runs(trained: tuple[Path, Path, Re
     shipped = BackboneRunner(bundle, bundle.backbone, 1).features(crops)
     similar = np.diag(cosine(exact, shipped))
     assert similar.min() > 0.9
-    symbols = SchemeRunner(bundle, bundle.scheme("jscc-ae-8"), 1).encode(shipped)
+    symbols = JsccScheme(bundle, bundle.scheme("jscc-ae-8"), 1).encode(shipped)
     np.testing.assert_allclose(np.square(symbols).mean(1), 1.0, atol=1e-5)
 
 
@@ -192,6 +199,7 @@ def test_pytorch_equals_onnx_equals_the_answer_over_the_wire(
     from airreid import wire
     from airreid.bundle import load_bundle
     from airreid.client import GalleryClient, ok
+    from airreid.payload import Analog
     from airreid.v1 import gallery_pb2
     from edge.blocks import BlockMaker
     from edge.uplink import Uplink
@@ -223,7 +231,8 @@ def test_pytorch_equals_onnx_equals_the_answer_over_the_wire(
         with GalleryClient(target) as client:
             assert all(ok(result.status) for _, result in client.enrol(items))
         maker = BlockMaker("cam", bundle.bundle_id)
-        blocks = maker.blocks(received.numpy(), "jscc-ae-8", 1, len(items))
+        payloads = [Analog(row) for row in received.numpy()]
+        blocks = maker.blocks(payloads, "jscc-ae-8", 1, len(items))
         with Uplink(target) as uplink:
             answers = [answer.response for answer in uplink.query(blocks)]
     for answer, row in zip(answers, scores, strict=True):

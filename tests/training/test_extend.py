@@ -1,0 +1,177 @@
+"""More schemes for a bundle that there is, stopped on the way and continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from airreid.bundle import Bundle, DigitalInfo, file_sha256, load_bundle
+from airreid.bundle_cli import check_graphs
+from airreid.errors import InputError
+from airreid.schemes import open_scheme
+from training.bundling import build_bundle, export_head
+from training.cli import app
+from training.export import export_onnx
+from training.extend import extend_bundle
+from training.models.codec import Codec
+from training.recipe import Recipe, load_recipe
+from training.train_backbone import Progress
+from training.train_codec import CodecProgress
+from training.train_digital import DigitalProgress
+
+SETTINGS = [
+    *("epochs=1", 'codec.schemes=["jscc-fc-8", "jscc-fc-4"]'),
+    *("codec.identities_per_batch=4", "codec.images_per_identity=2"),
+    'digital.schemes=[{"id": "digital-64-r1", "dimensions": 6, "trade": 50}]',
+    *("digital.identities_per_batch=4", "digital.images_per_identity=2"),
+    "digital.payload_sizes=1",
+    'synthetic.codec={"seed": 12, "identities": 8, "cameras": 2, "shots": 2}',
+    'synthetic.validation={"seed": 13, "identities": 4, "cameras": 2, "shots": 1}',
+]
+
+
+class Colours(nn.Module):
+    """A backbone of a kind: mean colours of 8 x 4 fields."""
+
+    def forward(self, crops: Tensor) -> Tensor:
+        pixels = crops.permute(0, 3, 1, 2).float() / 64
+        return nn.functional.avg_pool2d(pixels, 32).flatten(1)
+
+
+class Silent:
+    def __init__(self) -> None:
+        self.trained: list[str] = []
+
+    def phase(self, name: str, steps: int):  # type: ignore[no-untyped-def]
+        return lambda: None
+
+    def backbone(self, progress: Progress) -> None:
+        raise AssertionError("the backbone stays as it is")
+
+    def codec(self, scheme_id: str, progress: CodecProgress) -> None:
+        self.trained.append(scheme_id)
+
+    def digital(self, scheme_id: str, progress: DigitalProgress) -> None:
+        self.trained.append(scheme_id)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with jscc-fc-8 and a card of its own."""
+    folder = tmp_path_factory.mktemp("source")
+    path = folder / "backbone.fp32.onnx"
+    export_onnx(Colours(), torch.zeros((2, 256, 128, 3), dtype=torch.uint8), path)
+    features = np.random.default_rng(0).standard_normal((8, 96)).astype(np.float32)
+    torch.manual_seed(0)
+    info = export_head("jscc-fc-8", Codec("jscc-fc", 96, 8, 0), folder, features, "c", (0, 10))
+    provenance = {"licence": "x", "accuracy": {"protocol": "p", "over_the_air": [{"old": 1}]}}
+    build_bundle(folder, "colours", [(path, "fp32")], "c", 96, [info], provenance)
+    (folder / "README.md").write_text("no file of the bundle")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("demo", SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def extended(
+    source: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Bundle, Silent]:
+    out, report = tmp_path_factory.mktemp("out") / "run", Silent()
+    return out, extend_bundle(source, recipe, None, out, report), report
+
+
+def test_the_old_stays_and_the_new_is_added(
+    source: Path, extended: tuple[Path, Bundle, Silent]
+) -> None:
+    _, bundle, report = extended
+    before = load_bundle(source)
+    assert bundle.scheme_ids == ["jscc-fc-8", "jscc-fc-4", "digital-64-r1"]
+    assert report.trained == ["jscc-fc-4", "digital-64-r1"]
+    assert bundle.manifest.backbones == before.manifest.backbones
+    assert bundle.manifest.schemes[:1] == before.manifest.schemes
+    assert {info.space_id for info in bundle.manifest.schemes} == {"c"}
+    assert not (bundle.path / "README.md").exists()
+    check_graphs(bundle)
+    features = np.random.default_rng(1).standard_normal((3, 96)).astype(np.float32) + 2
+    for info in bundle.manifest.schemes:
+        if isinstance(info, DigitalInfo):
+            scheme = open_scheme(bundle, info, 1)
+            received = scheme.unpack(scheme.pack(features, "coded"), [40.0] * 3)
+            assert not received.lost.any()
+
+
+def test_provenance_is_kept_and_says_what_was_added(
+    source: Path, extended: tuple[Path, Bundle, Silent]
+) -> None:
+    provenance = extended[1].manifest.provenance
+    assert provenance["licence"] == "x"
+    (added,) = provenance["extended"]
+    assert added["from_bundle"] == load_bundle(source).bundle_id
+    assert added["schemes"] == ["jscc-fc-4", "digital-64-r1"]
+    assert added["recipe"]["digital"]["schemes"][0]["id"] == "digital-64-r1"
+    assert "digest" in added["codec_data"]
+    assert "torch" in added["versions"]
+    card = provenance["accuracy"]
+    assert card["protocol"] == "p"
+    assert card["over_the_air"][0] == {"old": 1}
+    assert {row["scheme"] for row in card["over_the_air"][1:]} == {"jscc-fc-4"}
+    assert [row["scheme"] for row in card["digital"]] == ["digital-64-r1"]
+
+
+def test_a_run_goes_on_and_trains_nothing_twice(
+    source: Path, recipe: Recipe, extended: tuple[Path, Bundle, Silent]
+) -> None:
+    out, bundle, _ = extended
+    report = Silent()
+    again = extend_bundle(source, recipe, None, out, report)
+    assert report.trained == []
+    assert again.manifest.backbones == bundle.manifest.backbones
+    assert [info.id for info in again.manifest.schemes] == bundle.scheme_ids
+
+
+def test_a_folder_of_anything_else_is_refused(
+    source: Path, recipe: Recipe, extended: tuple[Path, Bundle, Silent], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    before = file_sha256(tmp_path / "notes.txt")
+    with pytest.raises(InputError, match="not empty"):
+        extend_bundle(source, recipe, None, tmp_path, Silent())
+    assert file_sha256(tmp_path / "notes.txt") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    out, bundle, _ = extended
+    other = recipe.model_copy(update={"seed": 5})
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        extend_bundle(source, other, None, out, Silent())
+    with pytest.raises(InputError, match="has every scheme of recipe demo already"):
+        extend_bundle(bundle.path, recipe, None, tmp_path / "new", Silent())
+    assert not (tmp_path / "new").exists()
+    more = recipe.codec.model_copy(update={"schemes": ("jscc-fc-2",)})
+    with pytest.raises(InputError, match="holds a run with other bundle to extend"):
+        extend_bundle(bundle.path, recipe.model_copy(update={"codec": more}), None, out, Silent())
+
+
+def test_the_command(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def stub(*arguments: object) -> Bundle:
+        seen.extend(arguments)
+        return load_bundle(source)
+
+    monkeypatch.setattr("training.cli.extend_bundle", stub)
+    arguments = ["extend", str(source), "--out", str(tmp_path / "new")]
+    result = CliRunner().invoke(app, [*arguments, "--set", "seed=3", "--cache", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert seen[0] == source
+    assert isinstance(seen[1], Recipe)
+    assert seen[1].seed == 3
+    assert seen[2:4] == [None, tmp_path / "new"]
+    assert seen[5] == tmp_path
+    assert "jscc-fc-8" in result.output

@@ -1,0 +1,23 @@
+"""What a run says while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from training.train_backbone import Progress
+from training.train_codec import CodecProgress
+from training.train_digital import DigitalProgress
+
+
+class Report(Protocol):
+    """Receives the progress of a run."""
+
+    def phase(self, name: str, steps: int) -> Callable[[], object]:
+        """A phase of so many steps begins; call the result after each."""
+
+    def backbone(self, progress: Progress) -> None: ...
+
+    def codec(self, scheme_id: str, progress: CodecProgress) -> None: ...
+
+    def digital(self, scheme_id: str, progress: DigitalProgress) -> None: ...
