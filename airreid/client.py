@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +31,9 @@ _ENROL_BYTES = 16 * 1024 * 1024
 class Connection:
     """A connected gRPC channel; use as a context manager."""
 
+    option = "--to"
+    """Of the command line: where the target is given."""
+
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
         """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT)."""
         self._target = target
@@ -41,7 +44,7 @@ class Connection:
             self._channel.close()
             raise LinkError(
                 f"{target}: no answer within {connect_seconds:g} s; "
-                "start the service there, or give another --to"
+                f"start the service there, or give another {self.option}"
             ) from None
 
     def __enter__(self) -> Self:
@@ -122,17 +125,59 @@ class GalleryClient(Connection):
 class ChannelClient(Connection):
     """The controls of a channel simulator. Every method raises :class:`LinkError`."""
 
+    option = "--at"
+
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
         super().__init__(target, connect_seconds)
         self._stub = channel_pb2_grpc.ChannelControlServiceStub(self._channel)
 
     def set_link(self, snr_db: float, seed: int, link: str = "", model: str = "awgn") -> None:
         """Sets one link by edge id, or the default."""
-        settings = channel_pb2.LinkSettings(model=model, snr_db=snr_db, seed=seed)
+        self.change(channel_pb2.LinkSettings(model=model, snr_db=snr_db, seed=seed), link)
+
+    def change(
+        self, settings: channel_pb2.LinkSettings, link: str = ""
+    ) -> channel_pb2.LinkSettings:
+        """Changes the fields that are given, of one link or of the default; returns all."""
+        request = channel_pb2.SetLinkRequest(link=link, settings=settings)
         try:
-            self._stub.SetLink(channel_pb2.SetLinkRequest(link=link, settings=settings))
+            return self._stub.SetLink(request).settings
         except grpc.RpcError as error:
             raise self._failure(error) from None
+
+    def reset(self, link: str = "") -> channel_pb2.LinkSettings:
+        """Lets a link follow the default again; returns what it follows now."""
+        try:
+            return self._stub.ResetLink(channel_pb2.ResetLinkRequest(link=link)).settings
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
+
+    def links(self) -> channel_pb2.ListLinksResponse:
+        try:
+            return self._stub.ListLinks(channel_pb2.ListLinksRequest())
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
+
+    def watch(
+        self, link: str = "", interval_seconds: float = 1.0
+    ) -> Generator[channel_pb2.WatchStatsResponse, None, None]:
+        """What was done to a link's blocks, or to all links', now and at every interval."""
+        request = channel_pb2.WatchStatsRequest(link=link, interval_seconds=interval_seconds)
+        call = self._stub.WatchStats(request)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
+        finally:
+            call.cancel()
+
+    def stats(self, link: str = "") -> channel_pb2.WatchStatsResponse:
+        """What was done so far."""
+        watching = self.watch(link)
+        try:
+            return next(watching)
+        finally:
+            watching.close()
 
 
 def ok(status: common_pb2.Status) -> bool:

@@ -1,21 +1,39 @@
-"""Gaussian noise that depends only on (seed, link, block number), never on timing.
+"""Randomness that depends only on (seed, link, block number), never on timing.
 
 Philox 4x64 is a counter-based generator: output number n is a function of the key and
 n alone (Salmon et al., *Parallel Random Numbers: As Easy as 1, 2, 3*, SC 2011). A
 block of B real symbols takes ceil(B/2) words of 64 bits and a Box-Muller transform,
 which consumes a fixed amount, so that block k starts at a known counter and a run of
 consecutive blocks is drawn at once.
+
+The key is made of seed and link. Of the counter's four words the lower two number what
+is drawn, the third says what it is for (:class:`Purpose`), the fourth is the bandwidth:
+a block's noise, its fading gain and its SNR are thus independent of one another.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 _WORDS_PER_COUNTER = 4
 _MASK = (1 << 64) - 1
+_AT_ONCE = 16_384
+"""Symbols transformed together: what their steps leave behind stays in the cache."""
+
+
+class Purpose(IntEnum):
+    """What random words are for; each purpose has a sequence of its own."""
+
+    NOISE = 0
+    SNR = 1
+    GAIN = 2
+    IMPULSE = 3
+    ERASURE = 4
 
 
 def _key(seed: int, link: str) -> NDArray[np.uint64]:
@@ -24,14 +42,17 @@ def _key(seed: int, link: str) -> NDArray[np.uint64]:
 
 
 class NoiseStream:
-    """Unit-variance noise of one link.
+    """Unit-variance noise of one link, and the random words that its radio needs beside.
 
     ``seed`` and ``link`` name the link's noise; blocks of different bandwidths take
-    theirs from separate sequences.
+    theirs from separate sequences. May be shared by threads.
     """
 
     def __init__(self, seed: int, link: str) -> None:
-        self._stream_key = _key(seed, link)
+        self._philox = np.random.Philox(counter=0, key=_key(seed, link))
+        # Setting the state of one generator costs a tenth of making another.
+        self._state = self._philox.state
+        self._lock = threading.Lock()
 
     def blocks(self, first: int, count: int, bandwidth: int) -> NDArray[np.float32]:
         """Noise of blocks ``first .. first + count - 1``: float32 (count, bandwidth).
@@ -42,19 +63,47 @@ class NoiseStream:
         if first < 0 or count < 0 or bandwidth < 1:
             raise ValueError(f"no noise for blocks {first}+{count} of bandwidth {bandwidth}")
         pairs = -(-bandwidth // 2)
-        counters = -(-pairs // _WORDS_PER_COUNTER)
+        out = np.empty((count, 2 * pairs), np.float32)
+        rows = max(1, _AT_ONCE // (2 * pairs))
+        for at in range(0, count, rows):
+            some = out[at : at + rows]
+            _box_muller(self.words(Purpose.NOISE, first + at, len(some), pairs, bandwidth), some)
+        return out[:, :bandwidth]
+
+    def words(
+        self, purpose: Purpose, first: int, count: int, width: int, bandwidth: int = 0
+    ) -> NDArray[np.uint64]:
+        """Uniform random words of blocks ``first .. first + count - 1``: uint64 (count, width).
+
+        One purpose and bandwidth must always ask for the same ``width``: it decides where
+        a block's words begin. Raises ``ValueError`` for negative numbers.
+        """
+        if first < 0 or count < 0:
+            raise ValueError(f"no random words for blocks {first}+{count}")
+        counters = -(-width // _WORDS_PER_COUNTER)
         start = first * counters
-        counter = np.array([start & _MASK, start >> 64, 0, bandwidth], dtype=np.uint64)
-        philox = np.random.Philox(counter=counter, key=self._stream_key)
-        words = philox.random_raw(count * counters * _WORDS_PER_COUNTER)
-        words = words.reshape(count, counters * _WORDS_PER_COUNTER)[:, :pairs]
-        return _box_muller(words)[:, :bandwidth]
+        with self._lock:
+            self._state["state"]["counter"] = np.array(
+                [start & _MASK, start >> 64, purpose, bandwidth], dtype=np.uint64
+            )
+            self._state["buffer_pos"] = _WORDS_PER_COUNTER
+            self._philox.state = self._state
+            words = self._philox.random_raw(count * counters * _WORDS_PER_COUNTER)
+        return words.reshape(count, counters * _WORDS_PER_COUNTER)[:, :width]
 
 
-def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """uint64 (n, p) -> float32 (n, 2p), N(0, 1): upper halves give radii, lower angles."""
+def _box_muller(words: NDArray[np.uint64], out: NDArray[np.float32]) -> None:
+    """uint64 (n, p) -> N(0, 1) in ``out`` (n, 2p): upper halves give radii, lower angles."""
+    pairs = words.shape[1]
     halves = words.astype("<u8", copy=False).view("<u4").reshape(*words.shape, 2)
-    uniform = (halves[..., 1].astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
-    radius = np.sqrt(np.float32(-2.0) * np.log(np.minimum(uniform, np.float32(1.0))))
-    angle = halves[..., 0].astype(np.float32) * np.float32(2.0 * np.pi * 2.0**-32)
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    radius = halves[..., 1].astype(np.float32)
+    radius += np.float32(0.5)
+    radius *= np.float32(2.0**-32)
+    np.minimum(radius, np.float32(1.0), out=radius)
+    np.log(radius, out=radius)
+    radius *= np.float32(-2.0)
+    np.sqrt(radius, out=radius)
+    angle = halves[..., 0].astype(np.float32)
+    angle *= np.float32(2.0 * np.pi * 2.0**-32)
+    np.multiply(radius, np.cos(angle), out=out[:, :pairs])
+    np.multiply(radius, np.sin(angle, out=angle), out=out[:, pairs:])

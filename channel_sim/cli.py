@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.table import Table
 
 from airreid import log
-from channel_sim import service
-from channel_sim.links import link_settings
+from airreid.client import ChannelClient
+from airreid.errors import InputError
+from airreid.v1 import channel_pb2
+from channel_sim import options, service
+from channel_sim.messages import from_fields
+from channel_sim.settings import link_settings
 
 app = typer.Typer(no_args_is_help=True, help="The simulated radio between edge and access point.")
 
-
-@app.callback()
-def _group() -> None:
-    """Keeps ``serve`` a sub-command while it is the only one."""
+At = Annotated[str, typer.Option(help="HOST:PORT of the channel simulator.")]
+Link = Annotated[str, typer.Option(help="An edge id; without it, the default of all links.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_AT = "127.0.0.1:50051"
 
 
 @app.command()
@@ -27,11 +35,197 @@ def serve(
     upstream: Annotated[str, typer.Option(help="HOST:PORT of the access point.")] = (
         "127.0.0.1:50052"
     ),
-    model: Annotated[str, typer.Option(help="Channel model: awgn.")] = "awgn",
-    snr: Annotated[float, typer.Option(help="SNR per real channel use, in dB.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    model: options.Model = None,
+    snr: options.Snr = None,
+    snr_range: options.SnrRange = None,
+    trace: options.TraceFile = None,
+    seed: options.Seed = None,
+    csi: options.Csi = None,
+    doppler: options.Doppler = None,
+    k_factor: options.KFactor = None,
+    impulse_probability: options.ImpulseProbability = None,
+    impulse_ratio: options.ImpulseRatio = None,
+    erasure_probability: options.ErasureProbability = None,
+    erasure_unit: options.ErasureUnit = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="HOST:PORT to answer Prometheus on; off without it.")
+    ] = None,
 ) -> None:
-    """Serve the uplink, adding noise to each block on its way to the access point."""
-    settings = link_settings(model, snr, seed)
+    """Serve the uplink: fade each block and add noise on its way to the access point.
+
+    Without options: AWGN at 10 dB, seed 0. ``airreid channel set`` changes it all while
+    blocks fly.
+    """
+    settings = link_settings(
+        **options.given(
+            trace,
+            model=model,
+            snr_db=snr,
+            snr_range_db=snr_range,
+            seed=seed,
+            csi=csi,
+            doppler=doppler,
+            k_factor_db=k_factor,
+            impulse_probability=impulse_probability,
+            impulse_ratio_db=impulse_ratio,
+            erasure_probability=erasure_probability,
+            erasure_unit=erasure_unit,
+        )
+    )
     log.configure("channel")
-    asyncio.run(service.run(listen, upstream, settings))
+    asyncio.run(service.run(listen, upstream, settings, metrics))
+
+
+@app.command("set")
+def set_link(
+    link: Link = "",
+    model: options.Model = None,
+    snr: options.Snr = None,
+    snr_range: options.SnrRange = None,
+    trace: options.TraceFile = None,
+    seed: options.Seed = None,
+    csi: options.Csi = None,
+    doppler: options.Doppler = None,
+    k_factor: options.KFactor = None,
+    impulse_probability: options.ImpulseProbability = None,
+    impulse_ratio: options.ImpulseRatio = None,
+    erasure_probability: options.ErasureProbability = None,
+    erasure_unit: options.ErasureUnit = None,
+    at: At = _AT,
+    as_json: Json = False,
+) -> None:
+    """Change a link, or the default; what is not given keeps its value.
+
+    A link's first settings of its own start from the default's.
+    """
+    fields = options.given(
+        trace,
+        model=model,
+        snr_db=snr,
+        snr_range_db=snr_range,
+        seed=seed,
+        csi=csi,
+        doppler=doppler,
+        k_factor_db=k_factor,
+        impulse_probability=impulse_probability,
+        impulse_ratio_db=impulse_ratio,
+        erasure_probability=erasure_probability,
+        erasure_unit=erasure_unit,
+    )
+    if not fields:
+        raise InputError("nothing to change: give some option, for example --snr -3")
+    with ChannelClient(at) as client:
+        settings = client.change(from_fields(fields), link)
+    _print_link(link or "default", settings, as_json)
+
+
+@app.command()
+def reset(link: Link = "", at: At = _AT, as_json: Json = False) -> None:
+    """Let a link follow the default again; the default, what the service started with."""
+    with ChannelClient(at) as client:
+        settings = client.reset(link)
+    _print_link(link or "default", settings, as_json)
+
+
+@app.command()
+def show(link: Link = "", at: At = _AT, as_json: Json = False) -> None:
+    """Show what a link is set to, and what was really done to its blocks."""
+    with ChannelClient(at) as client:
+        listed, stats = client.links(), client.stats(link)
+    own = link in listed.links
+    settings = listed.links[link] if own else listed.default_settings
+    if as_json:
+        settings_and_sums = {**_plain(settings), "stats": _plain(stats)["links"]}
+        _print_json({"link": link or "default", "own": own, **settings_and_sums})
+        return
+    follows = " (as the default)" if link and not own else ""
+    _print_link((link or "default") + follows, settings, False)
+    if stats.links:
+        Console().print(_stats_table(stats))
+    else:
+        typer.echo("no blocks yet")
+
+
+@app.command()
+def links(at: At = _AT, as_json: Json = False) -> None:
+    """List the default and the links that have settings of their own."""
+    with ChannelClient(at) as client:
+        listed = client.links()
+    rows = [("default", listed.default_settings), *sorted(listed.links.items())]
+    if as_json:
+        _print_json([{"link": name, **_plain(settings)} for name, settings in rows])
+        return
+    table = Table("link", "settings")
+    for name, settings in rows:
+        table.add_row(name, _line(settings))
+    Console().print(table)
+
+
+@app.command()
+def watch(
+    link: Annotated[str, typer.Option(help="An edge id; without it, all links.")] = "",
+    every: Annotated[float, typer.Option(help="Seconds between lines, 0.1 to 3600.")] = 1.0,
+    at: At = _AT,
+    as_json: Json = False,
+) -> None:
+    """Print what was really done to blocks, again and again, until interrupted."""
+    with ChannelClient(at) as client:
+        for stats in client.watch(link, every):
+            if as_json:
+                _print_json(_plain(stats))
+            else:
+                Console().print(_stats_table(stats))
+
+
+def _stats_table(stats: channel_pb2.WatchStatsResponse) -> Table:
+    names = ("link", "blocks", "lost packets", "unusable", "measured SNR", "mean |h|²", "last SNR")
+    table = Table(*names)
+    for row in stats.links:
+        measured = f"{row.measured_snr_db:.2f} dB" if row.HasField("measured_snr_db") else "–"
+        table.add_row(
+            row.link,
+            str(row.blocks),
+            f"{row.lost} of {row.packets}",
+            str(row.unusable),
+            measured,
+            f"{row.mean_gain:.3f}",
+            f"{row.last_snr_db:.2f} dB",
+        )
+    return table
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """A message as numbers, text, lists and dictionaries; fields that are absent left out."""
+    plain: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        value = getattr(message, field.name)
+        if isinstance(value, Message):
+            plain[field.name] = _plain(value)
+        elif field.is_repeated and field.message_type:
+            plain[field.name] = [_plain(one) for one in value]
+        elif not field.is_repeated:
+            plain[field.name] = value
+    return plain
+
+
+def _line(settings: channel_pb2.LinkSettings) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in _plain(settings).items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_value(one)}" for name, one in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _print_link(name: str, settings: channel_pb2.LinkSettings, as_json: bool) -> None:
+    if as_json:
+        _print_json({"link": name, **_plain(settings)})
+    else:
+        typer.echo(f"{name}: {_line(settings)}")
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,93 +11,99 @@ from grpc import aio
 
 from airreid import log
 from airreid.client import MESSAGE_OPTIONS
-from airreid.errors import InputError
 from airreid.serving import serve, told_to_stop
-from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2, uplink_pb2_grpc
-from channel_sim.links import Links, LinkSettings, link_settings, settings_to_proto
+from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
+from channel_sim.control import ChannelControl
+from channel_sim.links import Links
+from channel_sim.metrics import serve_metrics
+from channel_sim.settings import LinkSettings
 
 Context = aio.ServicerContext[Any, Any]
+UPLINK = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
+CONTROL = channel_pb2.DESCRIPTOR.services_by_name["ChannelControlService"].full_name
 
 
-class UplinkProxy(uplink_pb2_grpc.UplinkServiceServicer):
-    """One upstream stream for each stream of an edge; answers pass as they come."""
+class UplinkProxy:
+    """One upstream stream for each stream of an edge; answers pass as they come.
+
+    A request is read when the one before it has been written upstream, and an answer
+    when the edge has taken the one before it: back-pressure goes through, and nothing
+    is queued here. Between two requests of a stream the others have their turn. Answers
+    are not looked into: they pass as bytes.
+    """
 
     def __init__(self, links: Links, upstream: aio.Channel, target: str) -> None:
         self._links = links
-        self._stub = uplink_pb2_grpc.UplinkServiceStub(upstream)
+        self._query: aio.StreamStreamMultiCallable[uplink_pb2.QueryRequest, bytes]
+        self._query = upstream.stream_stream(
+            f"/{UPLINK}/Query",
+            request_serializer=self._faded,
+            response_deserializer=None,
+        )
         self._target = target
 
-    async def Query(
-        self,
-        request_iterator: AsyncIterator[uplink_pb2.QueryRequest],
-        context: Context,
-    ) -> AsyncIterator[uplink_pb2.QueryResponse]:
-        async def faded() -> AsyncIterator[uplink_pb2.QueryRequest]:
-            async for request in request_iterator:
-                self._links.transmit(request)
-                yield request
+    def register(self, server: aio.Server) -> None:
+        query: grpc.RpcMethodHandler[uplink_pb2.QueryRequest, bytes]
+        query = grpc.stream_stream_rpc_method_handler(
+            self._pass, uplink_pb2.QueryRequest.FromString, response_serializer=None
+        )
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(UPLINK, {"Query": query}),)
+        )
 
-        call = self._stub.Query(faded(), timeout=context.time_remaining())
+    def _faded(self, request: uplink_pb2.QueryRequest) -> bytes:
+        """What is sent on: here, on its way out, the block crosses the radio."""
+        self._links.transmit(request)
+        return request.SerializeToString()
+
+    async def _pass(
+        self, requests: AsyncIterator[uplink_pb2.QueryRequest], context: Context
+    ) -> AsyncIterator[bytes]:
+        stats = self._links.stats
+        call = self._query(requests, timeout=context.time_remaining())
+        stats.streams += 1
         try:
             async for response in call:
                 yield response
         except aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE:
+                stats.upstream_errors += 1
                 log.warning("upstream_unavailable", target=self._target)
                 await context.abort(
                     grpc.StatusCode.UNAVAILABLE,
                     f"channel: access point {self._target} does not answer; start it, "
                     "or give the channel another --upstream",
                 )
+            if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                stats.upstream_errors += 1
             await context.abort(error.code(), error.details() or "")
         finally:
+            stats.streams -= 1
             call.cancel()
 
 
-class ChannelControl(channel_pb2_grpc.ChannelControlServiceServicer):
-    """Changes links while blocks fly."""
+async def run(
+    listen: str, upstream: str, settings: LinkSettings, metrics: str | None = None
+) -> None:
+    """Serves until told to stop.
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
-
-    async def SetLink(
-        self, request: channel_pb2.SetLinkRequest, context: Context
-    ) -> channel_pb2.SetLinkResponse:
-        given = request.settings
-        try:
-            settings = link_settings(given.model or "awgn", given.snr_db, given.seed)
-        except InputError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        self._links.set(request.link, settings)
-        log.event("link_set", link=request.link or "default", **settings.model_dump())
-        return channel_pb2.SetLinkResponse()
-
-    async def ListLinks(
-        self, request: channel_pb2.ListLinksRequest, context: Context
-    ) -> channel_pb2.ListLinksResponse:
-        return channel_pb2.ListLinksResponse(
-            default_settings=settings_to_proto(self._links.default),
-            links={name: settings_to_proto(s) for name, s in self._links.own.items()},
+    Raises :class:`InputError` if ``listen`` or ``metrics`` is taken.
+    """
+    stop, links = told_to_stop(), Links(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(
+            aio.insecure_channel(upstream, options=MESSAGE_OPTIONS)
         )
 
-
-async def run(listen: str, upstream: str, settings: LinkSettings) -> None:
-    """Serves until told to stop. Raises :class:`InputError` if ``listen`` is taken."""
-    stop, links = told_to_stop(), Links(settings)
-    async with aio.insecure_channel(upstream, options=MESSAGE_OPTIONS) as channel:
-
         def register(server: aio.Server) -> list[str]:
-            uplink_pb2_grpc.add_UplinkServiceServicer_to_server(
-                UplinkProxy(links, channel, upstream), server
-            )
+            UplinkProxy(links, channel, upstream).register(server)
             channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
-                ChannelControl(links), server
+                ChannelControl(links, stop), server
             )
-            return [
-                uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
-                channel_pb2.DESCRIPTOR.services_by_name["ChannelControlService"].full_name,
-            ]
+            return [UPLINK, CONTROL]
 
-        async with serve(listen, register) as port:
-            log.event("ready", grpc_port=port, upstream=upstream, **settings.model_dump())
-            await stop.wait()
+        ports = {"grpc_port": await stack.enter_async_context(serve(listen, register))}
+        if metrics is not None:
+            ports["metrics_port"] = stack.enter_context(serve_metrics(metrics, links.stats))
+        log.event("ready", **ports, upstream=upstream, **settings.described())
+        await stop.wait()

@@ -20,31 +20,169 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class LinkSettings(_message.Message):
+    """In a request a field that is absent keeps its value; in an answer the absent fields
+    are those that the model does not have.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     SNR_DB_FIELD_NUMBER: _builtins.int
+    SNR_RANGE_DB_FIELD_NUMBER: _builtins.int
+    SNR_TRACE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    CSI_FIELD_NUMBER: _builtins.int
+    DOPPLER_FIELD_NUMBER: _builtins.int
+    K_FACTOR_DB_FIELD_NUMBER: _builtins.int
+    IMPULSE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    IMPULSE_RATIO_DB_FIELD_NUMBER: _builtins.int
+    ERASURE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    ERASURE_UNIT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """awgn"""
+    """awgn, rayleigh, rician, impulsive or erasure."""
     snr_db: _builtins.float
-    """Per real channel use."""
     seed: _builtins.int
     """Noise is a function of (seed, edge id, block number)."""
+    csi: _builtins.bool
+    """rayleigh, rician: the receiver knows the gain, and gets an equalised block."""
+    doppler: _builtins.float
+    """rayleigh, rician: Doppler frequency times the time between blocks; 0: independent."""
+    k_factor_db: _builtins.float
+    """rician: line of sight over scattered power."""
+    impulse_probability: _builtins.float
+    """impulsive: of a complex channel use."""
+    impulse_ratio_db: _builtins.float
+    """impulsive: noise power of a use that is hit over that of one that is not."""
+    erasure_probability: _builtins.float
+    """erasure: of a channel use."""
+    erasure_unit: _builtins.str
+    """erasure: complex (I and Q together) or real."""
+    @_builtins.property
+    def snr_range_db(self) -> Global___SnrRange: ...
+    @_builtins.property
+    def snr_trace(self) -> Global___SnrTrace: ...
     def __init__(
         self,
         *,
-        model: _builtins.str = ...,
+        model: _builtins.str | None = ...,
         snr_db: _builtins.float = ...,
-        seed: _builtins.int = ...,
+        snr_range_db: Global___SnrRange | None = ...,
+        snr_trace: Global___SnrTrace | None = ...,
+        seed: _builtins.int | None = ...,
+        csi: _builtins.bool | None = ...,
+        doppler: _builtins.float | None = ...,
+        k_factor_db: _builtins.float | None = ...,
+        impulse_probability: _builtins.float | None = ...,
+        impulse_ratio_db: _builtins.float | None = ...,
+        erasure_probability: _builtins.float | None = ...,
+        erasure_unit: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_csi", b"_csi", "_doppler", b"_doppler", "_erasure_probability", b"_erasure_probability", "_erasure_unit", b"_erasure_unit", "_impulse_probability", b"_impulse_probability", "_impulse_ratio_db", b"_impulse_ratio_db", "_k_factor_db", b"_k_factor_db", "_model", b"_model", "_seed", b"_seed", "csi", b"csi", "doppler", b"doppler", "erasure_probability", b"erasure_probability", "erasure_unit", b"erasure_unit", "impulse_probability", b"impulse_probability", "impulse_ratio_db", b"impulse_ratio_db", "k_factor_db", b"k_factor_db", "model", b"model", "seed", b"seed", "snr", b"snr", "snr_db", b"snr_db", "snr_range_db", b"snr_range_db", "snr_trace", b"snr_trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_csi", b"_csi", "_doppler", b"_doppler", "_erasure_probability", b"_erasure_probability", "_erasure_unit", b"_erasure_unit", "_impulse_probability", b"_impulse_probability", "_impulse_ratio_db", b"_impulse_ratio_db", "_k_factor_db", b"_k_factor_db", "_model", b"_model", "_seed", b"_seed", "csi", b"csi", "doppler", b"doppler", "erasure_probability", b"erasure_probability", "erasure_unit", b"erasure_unit", "impulse_probability", b"impulse_probability", "impulse_ratio_db", b"impulse_ratio_db", "k_factor_db", b"k_factor_db", "model", b"model", "seed", b"seed", "snr", b"snr", "snr_db", b"snr_db", "snr_range_db", b"snr_range_db", "snr_trace", b"snr_trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__csi: _TypeAlias = _typing.Literal["csi"]  # noqa: Y015
+    _WhichOneofArgType__csi: _TypeAlias = _typing.Literal["_csi", b"_csi"]  # noqa: Y015
+    _WhichOneofReturnType__doppler: _TypeAlias = _typing.Literal["doppler"]  # noqa: Y015
+    _WhichOneofArgType__doppler: _TypeAlias = _typing.Literal["_doppler", b"_doppler"]  # noqa: Y015
+    _WhichOneofReturnType__erasure_probability: _TypeAlias = _typing.Literal["erasure_probability"]  # noqa: Y015
+    _WhichOneofArgType__erasure_probability: _TypeAlias = _typing.Literal["_erasure_probability", b"_erasure_probability"]  # noqa: Y015
+    _WhichOneofReturnType__erasure_unit: _TypeAlias = _typing.Literal["erasure_unit"]  # noqa: Y015
+    _WhichOneofArgType__erasure_unit: _TypeAlias = _typing.Literal["_erasure_unit", b"_erasure_unit"]  # noqa: Y015
+    _WhichOneofReturnType__impulse_probability: _TypeAlias = _typing.Literal["impulse_probability"]  # noqa: Y015
+    _WhichOneofArgType__impulse_probability: _TypeAlias = _typing.Literal["_impulse_probability", b"_impulse_probability"]  # noqa: Y015
+    _WhichOneofReturnType__impulse_ratio_db: _TypeAlias = _typing.Literal["impulse_ratio_db"]  # noqa: Y015
+    _WhichOneofArgType__impulse_ratio_db: _TypeAlias = _typing.Literal["_impulse_ratio_db", b"_impulse_ratio_db"]  # noqa: Y015
+    _WhichOneofReturnType__k_factor_db: _TypeAlias = _typing.Literal["k_factor_db"]  # noqa: Y015
+    _WhichOneofArgType__k_factor_db: _TypeAlias = _typing.Literal["_k_factor_db", b"_k_factor_db"]  # noqa: Y015
+    _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
+    _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType_snr: _TypeAlias = _typing.Literal["snr_db", "snr_range_db", "snr_trace"]  # noqa: Y015
+    _WhichOneofArgType_snr: _TypeAlias = _typing.Literal["snr", b"snr"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__csi) -> _WhichOneofReturnType__csi | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__doppler) -> _WhichOneofReturnType__doppler | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__erasure_probability) -> _WhichOneofReturnType__erasure_probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__erasure_unit) -> _WhichOneofReturnType__erasure_unit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__impulse_probability) -> _WhichOneofReturnType__impulse_probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__impulse_ratio_db) -> _WhichOneofReturnType__impulse_ratio_db | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__k_factor_db) -> _WhichOneofReturnType__k_factor_db | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_snr) -> _WhichOneofReturnType_snr | None: ...
+
+Global___LinkSettings: _TypeAlias = LinkSettings  # noqa: Y015
+
+@_typing.final
+class SnrRange(_message.Message):
+    """Each block's SNR is uniform in dB between the two."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    low: _builtins.float
+    high: _builtins.float
+    def __init__(
+        self,
+        *,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "seed", b"seed", "snr_db", b"snr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LinkSettings: _TypeAlias = LinkSettings  # noqa: Y015
+Global___SnrRange: _TypeAlias = SnrRange  # noqa: Y015
+
+@_typing.final
+class SnrTrace(_message.Message):
+    """An SNR by block number, which starts again after the last block."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    SNR_DB_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    rows: _builtins.int
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first is 0 and each is greater than the one before; a row holds until the next.
+        Answers leave the rows out and give their number.
+        """
+
+    @_builtins.property
+    def snr_db(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        blocks: _abc.Iterable[_builtins.int] | None = ...,
+        snr_db: _abc.Iterable[_builtins.float] | None = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "name", b"name", "rows", b"rows", "snr_db", b"snr_db"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnrTrace: _TypeAlias = SnrTrace  # noqa: Y015
 
 @_typing.final
 class SetLinkRequest(_message.Message):
@@ -74,16 +212,65 @@ Global___SetLinkRequest: _TypeAlias = SetLinkRequest  # noqa: Y015
 class SetLinkResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> Global___LinkSettings:
+        """All settings of the link, after the change."""
+
     def __init__(
         self,
+        *,
+        settings: Global___LinkSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetLinkResponse: _TypeAlias = SetLinkResponse  # noqa: Y015
+
+@_typing.final
+class ResetLinkRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    link: _builtins.str
+    """An edge id; empty for the default."""
+    def __init__(
+        self,
+        *,
+        link: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetLinkRequest: _TypeAlias = ResetLinkRequest  # noqa: Y015
+
+@_typing.final
+class ResetLinkResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> Global___LinkSettings:
+        """What the link follows now."""
+
+    def __init__(
+        self,
+        *,
+        settings: Global___LinkSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetLinkResponse: _TypeAlias = ResetLinkResponse  # noqa: Y015
 
 @_typing.final
 class ListLinksRequest(_message.Message):
@@ -144,3 +331,121 @@ class ListLinksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLinksResponse: _TypeAlias = ListLinksResponse  # noqa: Y015
+
+@_typing.final
+class WatchStatsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+    link: _builtins.str
+    """An edge id; empty for all links."""
+    interval_seconds: _builtins.float
+    """0.1 to 3600; 0 means 1."""
+    def __init__(
+        self,
+        *,
+        link: _builtins.str = ...,
+        interval_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_seconds", b"interval_seconds", "link", b"link"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStatsRequest: _TypeAlias = WatchStatsRequest  # noqa: Y015
+
+@_typing.final
+class WatchStatsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINKS_FIELD_NUMBER: _builtins.int
+    UPSTREAM_ERRORS_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    upstream_errors: _builtins.int
+    """Streams that broke because the access point could not be reached or failed."""
+    streams: _builtins.int
+    """Streams of edges that are open now."""
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkStats]:
+        """In order of their first block. The last may be "(others)": the number of links that
+        are counted by name is bounded.
+        """
+
+    def __init__(
+        self,
+        *,
+        links: _abc.Iterable[Global___LinkStats] | None = ...,
+        upstream_errors: _builtins.int = ...,
+        streams: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["links", b"links", "streams", b"streams", "upstream_errors", b"upstream_errors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStatsResponse: _TypeAlias = WatchStatsResponse  # noqa: Y015
+
+@_typing.final
+class LinkStats(_message.Message):
+    """Sums over a link's blocks since the service began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    PACKETS_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    UNUSABLE_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    MEASURED_SNR_DB_FIELD_NUMBER: _builtins.int
+    MEAN_GAIN_FIELD_NUMBER: _builtins.int
+    LAST_SNR_DB_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    IMPULSES_FIELD_NUMBER: _builtins.int
+    link: _builtins.str
+    blocks: _builtins.int
+    packets: _builtins.int
+    """Ideal packets among the blocks, and those that the channel lost."""
+    lost: _builtins.int
+    unusable: _builtins.int
+    """Blocks that were passed on as they came: no float32 values, or not finite."""
+    uses: _builtins.int
+    """Real channel uses that were measured."""
+    measured_snr_db: _builtins.float
+    """Signal over noise energy at the antenna, before equalisation; absent before the
+    first block with symbols.
+    """
+    mean_gain: _builtins.float
+    """Mean of |h|^2."""
+    last_snr_db: _builtins.float
+    """What the last block's report says."""
+    erased: _builtins.int
+    """Real channel uses that were erased, or hit by an impulse."""
+    impulses: _builtins.int
+    def __init__(
+        self,
+        *,
+        link: _builtins.str = ...,
+        blocks: _builtins.int = ...,
+        packets: _builtins.int = ...,
+        lost: _builtins.int = ...,
+        unusable: _builtins.int = ...,
+        uses: _builtins.int = ...,
+        measured_snr_db: _builtins.float | None = ...,
+        mean_gain: _builtins.float = ...,
+        last_snr_db: _builtins.float = ...,
+        erased: _builtins.int = ...,
+        impulses: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_measured_snr_db", b"_measured_snr_db", "measured_snr_db", b"measured_snr_db"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_measured_snr_db", b"_measured_snr_db", "blocks", b"blocks", "erased", b"erased", "impulses", b"impulses", "last_snr_db", b"last_snr_db", "link", b"link", "lost", b"lost", "mean_gain", b"mean_gain", "measured_snr_db", b"measured_snr_db", "packets", b"packets", "unusable", b"unusable", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__measured_snr_db: _TypeAlias = _typing.Literal["measured_snr_db"]  # noqa: Y015
+    _WhichOneofArgType__measured_snr_db: _TypeAlias = _typing.Literal["_measured_snr_db", b"_measured_snr_db"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_snr_db) -> _WhichOneofReturnType__measured_snr_db | None: ...
+
+Global___LinkStats: _TypeAlias = LinkStats  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ChannelControlServiceStub:
-    """Settings of the simulated radio, changed while blocks fly.
+    """Settings of the simulated radio, changed while blocks fly, and what it did.
     """
 
     def __init__(self, channel):
@@ -40,20 +40,39 @@ class ChannelControlServiceStub:
                 request_serializer=airreid_dot_v1_dot_channel__pb2.SetLinkRequest.SerializeToString,
                 response_deserializer=airreid_dot_v1_dot_channel__pb2.SetLinkResponse.FromString,
                 _registered_method=True)
+        self.ResetLink = channel.unary_unary(
+                '/airreid.v1.ChannelControlService/ResetLink',
+                request_serializer=airreid_dot_v1_dot_channel__pb2.ResetLinkRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_channel__pb2.ResetLinkResponse.FromString,
+                _registered_method=True)
         self.ListLinks = channel.unary_unary(
                 '/airreid.v1.ChannelControlService/ListLinks',
                 request_serializer=airreid_dot_v1_dot_channel__pb2.ListLinksRequest.SerializeToString,
                 response_deserializer=airreid_dot_v1_dot_channel__pb2.ListLinksResponse.FromString,
                 _registered_method=True)
+        self.WatchStats = channel.unary_stream(
+                '/airreid.v1.ChannelControlService/WatchStats',
+                request_serializer=airreid_dot_v1_dot_channel__pb2.WatchStatsRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_channel__pb2.WatchStatsResponse.FromString,
+                _registered_method=True)
 
 
 class ChannelControlServiceServicer:
-    """Settings of the simulated radio, changed while blocks fly.
+    """Settings of the simulated radio, changed while blocks fly, and what it did.
     """
 
     def SetLink(self, request, context):
-        """Sets one link, or the default that links without settings of their own follow.
+        """Changes the fields that are given of one link, or of the default that links without
+        settings of their own follow. A link's first settings start from the default's.
         A block that has been received gets the settings of that moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetLink(self, request, context):
+        """Takes a link's own settings away: it follows the default again. The default goes
+        back to what the service was started with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +80,13 @@ class ChannelControlServiceServicer:
 
     def ListLinks(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStats(self, request, context):
+        """What was really done to blocks, at once and then at every interval until cancelled.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -73,10 +99,20 @@ def add_ChannelControlServiceServicer_to_server(servicer, server):
                     request_deserializer=airreid_dot_v1_dot_channel__pb2.SetLinkRequest.FromString,
                     response_serializer=airreid_dot_v1_dot_channel__pb2.SetLinkResponse.SerializeToString,
             ),
+            'ResetLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetLink,
+                    request_deserializer=airreid_dot_v1_dot_channel__pb2.ResetLinkRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_channel__pb2.ResetLinkResponse.SerializeToString,
+            ),
             'ListLinks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLinks,
                     request_deserializer=airreid_dot_v1_dot_channel__pb2.ListLinksRequest.FromString,
                     response_serializer=airreid_dot_v1_dot_channel__pb2.ListLinksResponse.SerializeToString,
+            ),
+            'WatchStats': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStats,
+                    request_deserializer=airreid_dot_v1_dot_channel__pb2.WatchStatsRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_channel__pb2.WatchStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,7 +123,7 @@ def add_ChannelControlServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ChannelControlService:
-    """Settings of the simulated radio, changed while blocks fly.
+    """Settings of the simulated radio, changed while blocks fly, and what it did.
     """
 
     @staticmethod
@@ -118,6 +154,33 @@ class ChannelControlService:
             _registered_method=True)
 
     @staticmethod
+    def ResetLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.ChannelControlService/ResetLink',
+            airreid_dot_v1_dot_channel__pb2.ResetLinkRequest.SerializeToString,
+            airreid_dot_v1_dot_channel__pb2.ResetLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListLinks(request,
             target,
             options=(),
@@ -134,6 +197,33 @@ class ChannelControlService:
             '/airreid.v1.ChannelControlService/ListLinks',
             airreid_dot_v1_dot_channel__pb2.ListLinksRequest.SerializeToString,
             airreid_dot_v1_dot_channel__pb2.ListLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/airreid.v1.ChannelControlService/WatchStats',
+            airreid_dot_v1_dot_channel__pb2.WatchStatsRequest.SerializeToString,
+            airreid_dot_v1_dot_channel__pb2.WatchStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,31 +27,45 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ChannelControlServiceStub:
-    """Settings of the simulated radio, changed while blocks fly."""
+    """Settings of the simulated radio, changed while blocks fly, and what it did."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ChannelControlServiceAsyncStub: ...
     SetLink: _grpc.UnaryUnaryMultiCallable[_channel_pb2.SetLinkRequest, _channel_pb2.SetLinkResponse]
-    """Sets one link, or the default that links without settings of their own follow.
+    """Changes the fields that are given of one link, or of the default that links without
+    settings of their own follow. A link's first settings start from the default's.
     A block that has been received gets the settings of that moment.
     """
+    ResetLink: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ResetLinkRequest, _channel_pb2.ResetLinkResponse]
+    """Takes a link's own settings away: it follows the default again. The default goes
+    back to what the service was started with.
+    """
     ListLinks: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ListLinksRequest, _channel_pb2.ListLinksResponse]
+    WatchStats: _grpc.UnaryStreamMultiCallable[_channel_pb2.WatchStatsRequest, _channel_pb2.WatchStatsResponse]
+    """What was really done to blocks, at once and then at every interval until cancelled."""
 
 @_typing.type_check_only
 class ChannelControlServiceAsyncStub(ChannelControlServiceStub):
-    """Settings of the simulated radio, changed while blocks fly."""
+    """Settings of the simulated radio, changed while blocks fly, and what it did."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetLink: _aio.UnaryUnaryMultiCallable[_channel_pb2.SetLinkRequest, _channel_pb2.SetLinkResponse]  # type: ignore[assignment]
-    """Sets one link, or the default that links without settings of their own follow.
+    """Changes the fields that are given of one link, or of the default that links without
+    settings of their own follow. A link's first settings start from the default's.
     A block that has been received gets the settings of that moment.
     """
+    ResetLink: _aio.UnaryUnaryMultiCallable[_channel_pb2.ResetLinkRequest, _channel_pb2.ResetLinkResponse]  # type: ignore[assignment]
+    """Takes a link's own settings away: it follows the default again. The default goes
+    back to what the service was started with.
+    """
     ListLinks: _aio.UnaryUnaryMultiCallable[_channel_pb2.ListLinksRequest, _channel_pb2.ListLinksResponse]  # type: ignore[assignment]
+    WatchStats: _aio.UnaryStreamMultiCallable[_channel_pb2.WatchStatsRequest, _channel_pb2.WatchStatsResponse]  # type: ignore[assignment]
+    """What was really done to blocks, at once and then at every interval until cancelled."""
 
 class ChannelControlServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Settings of the simulated radio, changed while blocks fly."""
+    """Settings of the simulated radio, changed while blocks fly, and what it did."""
 
     @_abc_1.abstractmethod
     def SetLink(
@@ -59,8 +73,19 @@ class ChannelControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _channel_pb2.SetLinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_channel_pb2.SetLinkResponse, _abc.Awaitable[_channel_pb2.SetLinkResponse]]:
-        """Sets one link, or the default that links without settings of their own follow.
+        """Changes the fields that are given of one link, or of the default that links without
+        settings of their own follow. A link's first settings start from the default's.
         A block that has been received gets the settings of that moment.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetLink(
+        self,
+        request: _channel_pb2.ResetLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.ResetLinkResponse, _abc.Awaitable[_channel_pb2.ResetLinkResponse]]:
+        """Takes a link's own settings away: it follows the default again. The default goes
+        back to what the service was started with.
         """
 
     @_abc_1.abstractmethod
@@ -69,5 +94,13 @@ class ChannelControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _channel_pb2.ListLinksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_channel_pb2.ListLinksResponse, _abc.Awaitable[_channel_pb2.ListLinksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchStats(
+        self,
+        request: _channel_pb2.WatchStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_channel_pb2.WatchStatsResponse], _abc.AsyncIterator[_channel_pb2.WatchStatsResponse]]:
+        """What was really done to blocks, at once and then at every interval until cancelled."""
 
 def add_ChannelControlServiceServicer_to_server(servicer: ChannelControlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61irreid/v1/common.proto\x12\nairreid.v1\">\n\x07\x42lockId\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x10\n\x08spool_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"9\n\x06Status\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.airreid.v1.Code\x12\x0f\n\x07message\x18\x02 \x01(\t*\xb9\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43ODE_OK\x10\x01\x12\x10\n\x0c\x43ODE_INVALID\x10\x02\x12\x17\n\x13\x43ODE_UNKNOWN_SCHEME\x10\x03\x12\x15\n\x11\x43ODE_WRONG_BUNDLE\x10\x04\x12\x0f\n\x0b\x43ODE_OUTAGE\x10\x05\x12\x12\n\x0e\x43ODE_NOT_FOUND\x10\x06\x12\x14\n\x10\x43ODE_WRONG_SPACE\x10\x07\x12\x11\n\rCODE_INTERNAL\x10\x0f\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61irreid/v1/common.proto\x12\nairreid.v1\">\n\x07\x42lockId\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x10\n\x08spool_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"9\n\x06Status\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.airreid.v1.Code\x12\x0f\n\x07message\x18\x02 \x01(\t*\xcb\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43ODE_OK\x10\x01\x12\x10\n\x0c\x43ODE_INVALID\x10\x02\x12\x17\n\x13\x43ODE_UNKNOWN_SCHEME\x10\x03\x12\x15\n\x11\x43ODE_WRONG_BUNDLE\x10\x04\x12\x0f\n\x0b\x43ODE_OUTAGE\x10\x05\x12\x12\n\x0e\x43ODE_NOT_FOUND\x10\x06\x12\x14\n\x10\x43ODE_WRONG_SPACE\x10\x07\x12\x10\n\x0c\x43ODE_EXPIRED\x10\x08\x12\x11\n\rCODE_INTERNAL\x10\x0f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'airreid.v1.common_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CODE']._serialized_start=163
-  _globals['_CODE']._serialized_end=348
+  _globals['_CODE']._serialized_end=366
   _globals['_BLOCKID']._serialized_start=39
   _globals['_BLOCKID']._serialized_end=101
   _globals['_STATUS']._serialized_start=103

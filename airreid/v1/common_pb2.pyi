@@ -36,6 +36,8 @@ class _CodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Code.ValueType],
     CODE_NOT_FOUND: _Code.ValueType  # 6
     CODE_WRONG_SPACE: _Code.ValueType  # 7
     """Features of two spaces never meet in a gallery."""
+    CODE_EXPIRED: _Code.ValueType  # 8
+    """The edge gave the block up: it was older than the deadline."""
     CODE_INTERNAL: _Code.ValueType  # 15
 
 class Code(_Code, metaclass=_CodeEnumTypeWrapper):
@@ -54,6 +56,8 @@ CODE_OUTAGE: Code.ValueType  # 5
 CODE_NOT_FOUND: Code.ValueType  # 6
 CODE_WRONG_SPACE: Code.ValueType  # 7
 """Features of two spaces never meet in a gallery."""
+CODE_EXPIRED: Code.ValueType  # 8
+"""The edge gave the block up: it was older than the deadline."""
 CODE_INTERNAL: Code.ValueType  # 15
 Global___Code: _TypeAlias = Code  # noqa: Y015
 

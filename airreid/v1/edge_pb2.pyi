@@ -25,22 +25,32 @@ class IdentifyRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    TRACK_ID_FIELD_NUMBER: _builtins.int
+    ACCEPT_ONLY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Comes back with the answer."""
     image: _builtins.bytes
     """A JPEG, PNG, BMP or WebP file of one person crop."""
     top_k: _builtins.int
-    """Ranked identities to answer with; 0 means 10."""
+    """Ranked identities to answer with; 0 means the edge's setting."""
+    track_id: _builtins.str
+    """The detector's name for this person's track: frames of one track may be fused at the
+    access point. At most 128 characters; empty for none.
+    """
+    accept_only: _builtins.bool
+    """Respond as soon as the crop is accepted, without the answer: it goes to the result log."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         image: _builtins.bytes = ...,
         top_k: _builtins.int = ...,
+        track_id: _builtins.str = ...,
+        accept_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "name", b"name", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_only", b"accept_only", "image", b"image", "name", b"name", "top_k", b"top_k", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -54,13 +64,18 @@ class IdentifyResponse(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     ENCODE_MS_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     encode_ms: _builtins.float
     @_builtins.property
     def status(self) -> _common_pb2.Status: ...
     @_builtins.property
     def answer(self) -> _uplink_pb2.QueryResponse:
-        """Absent when the crop never reached the air."""
+        """Absent when the crop never reached the air, and with accept_only."""
+
+    @_builtins.property
+    def id(self) -> _common_pb2.BlockId:
+        """The crop's block, once it is accepted."""
 
     def __init__(
         self,
@@ -69,11 +84,94 @@ class IdentifyResponse(_message.Message):
         status: _common_pb2.Status | None = ...,
         answer: _uplink_pb2.QueryResponse | None = ...,
         encode_ms: _builtins.float = ...,
+        id: _common_pb2.BlockId | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "id", b"id", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "encode_ms", b"encode_ms", "name", b"name", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "encode_ms", b"encode_ms", "id", b"id", "name", b"name", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IdentifyResponse: _TypeAlias = IdentifyResponse  # noqa: Y015
+
+@_typing.final
+class SetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEME_ID_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    scheme_id: _builtins.str
+    """A scheme of the bundle: jscc-ae-256. Empty leaves it as it is."""
+    link: _builtins.str
+    """analog, coded or ideal. Empty: as it is, or the usual one of another scheme."""
+    def __init__(
+        self,
+        *,
+        scheme_id: _builtins.str = ...,
+        link: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link", b"link", "scheme_id", b"scheme_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRequest: _TypeAlias = SetRequest  # noqa: Y015
+
+@_typing.final
+class GetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRequest: _TypeAlias = GetRequest  # noqa: Y015
+
+@_typing.final
+class EdgeState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    SPOOL_ID_FIELD_NUMBER: _builtins.int
+    BUNDLE_ID_FIELD_NUMBER: _builtins.int
+    SCHEME_ID_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    edge_id: _builtins.str
+    spool_id: _builtins.str
+    bundle_id: _builtins.str
+    scheme_id: _builtins.str
+    link: _builtins.str
+    accepted: _builtins.int
+    """Rows of the result log, those that were cleared away included."""
+    waiting: _builtins.int
+    """Accepted frames that still wait for their answer."""
+    connected: _builtins.bool
+    """Is there a stream to the channel or the access point?"""
+    def __init__(
+        self,
+        *,
+        edge_id: _builtins.str = ...,
+        spool_id: _builtins.str = ...,
+        bundle_id: _builtins.str = ...,
+        scheme_id: _builtins.str = ...,
+        link: _builtins.str = ...,
+        accepted: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        connected: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bundle_id", b"bundle_id", "connected", b"connected", "edge_id", b"edge_id", "link", b"link", "scheme_id", b"scheme_id", "spool_id", b"spool_id", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EdgeState: _TypeAlias = EdgeState  # noqa: Y015

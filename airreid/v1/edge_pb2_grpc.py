@@ -49,7 +49,10 @@ class EdgeServiceServicer:
     """
 
     def Identify(self, request_iterator, context):
-        """Each crop is answered for itself; a bad one does not end the stream.
+        """Each crop is answered for itself; a bad one does not end the stream. A crop that is
+        answered OK or accepted is in the edge's spool and will get its row in the result log,
+        whatever becomes of this stream. RESOURCE_EXHAUSTED when the spool is full or its disk
+        is: the crops that were not answered or accepted by then are to be sent again later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +96,125 @@ class EdgeService:
             '/airreid.v1.EdgeService/Identify',
             airreid_dot_v1_dot_edge__pb2.IdentifyRequest.SerializeToString,
             airreid_dot_v1_dot_edge__pb2.IdentifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class EdgeControlServiceStub:
+    """Settings and state of a running edge.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Set = channel.unary_unary(
+                '/airreid.v1.EdgeControlService/Set',
+                request_serializer=airreid_dot_v1_dot_edge__pb2.SetRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_edge__pb2.EdgeState.FromString,
+                _registered_method=True)
+        self.Get = channel.unary_unary(
+                '/airreid.v1.EdgeControlService/Get',
+                request_serializer=airreid_dot_v1_dot_edge__pb2.GetRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_edge__pb2.EdgeState.FromString,
+                _registered_method=True)
+
+
+class EdgeControlServiceServicer:
+    """Settings and state of a running edge.
+    """
+
+    def Set(self, request, context):
+        """Changes how crops that come from now on are sent; lasts until the edge is restarted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Get(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_EdgeControlServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Set': grpc.unary_unary_rpc_method_handler(
+                    servicer.Set,
+                    request_deserializer=airreid_dot_v1_dot_edge__pb2.SetRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_edge__pb2.EdgeState.SerializeToString,
+            ),
+            'Get': grpc.unary_unary_rpc_method_handler(
+                    servicer.Get,
+                    request_deserializer=airreid_dot_v1_dot_edge__pb2.GetRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_edge__pb2.EdgeState.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'airreid.v1.EdgeControlService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('airreid.v1.EdgeControlService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class EdgeControlService:
+    """Settings and state of a running edge.
+    """
+
+    @staticmethod
+    def Set(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.EdgeControlService/Set',
+            airreid_dot_v1_dot_edge__pb2.SetRequest.SerializeToString,
+            airreid_dot_v1_dot_edge__pb2.EdgeState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Get(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.EdgeControlService/Get',
+            airreid_dot_v1_dot_edge__pb2.GetRequest.SerializeToString,
+            airreid_dot_v1_dot_edge__pb2.EdgeState.FromString,
             options,
             channel_credentials,
             insecure,

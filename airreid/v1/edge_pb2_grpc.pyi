@@ -36,7 +36,11 @@ class EdgeServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EdgeServiceAsyncStub: ...
     Identify: _grpc.StreamStreamMultiCallable[_edge_pb2.IdentifyRequest, _edge_pb2.IdentifyResponse]
-    """Each crop is answered for itself; a bad one does not end the stream."""
+    """Each crop is answered for itself; a bad one does not end the stream. A crop that is
+    answered OK or accepted is in the edge's spool and will get its row in the result log,
+    whatever becomes of this stream. RESOURCE_EXHAUSTED when the spool is full or its disk
+    is: the crops that were not answered or accepted by then are to be sent again later.
+    """
 
 @_typing.type_check_only
 class EdgeServiceAsyncStub(EdgeServiceStub):
@@ -46,7 +50,11 @@ class EdgeServiceAsyncStub(EdgeServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Identify: _aio.StreamStreamMultiCallable[_edge_pb2.IdentifyRequest, _edge_pb2.IdentifyResponse]  # type: ignore[assignment]
-    """Each crop is answered for itself; a bad one does not end the stream."""
+    """Each crop is answered for itself; a bad one does not end the stream. A crop that is
+    answered OK or accepted is in the edge's spool and will get its row in the result log,
+    whatever becomes of this stream. RESOURCE_EXHAUSTED when the spool is full or its disk
+    is: the crops that were not answered or accepted by then are to be sent again later.
+    """
 
 class EdgeServiceServicer(metaclass=_abc_1.ABCMeta):
     """A camera that takes crops from any detector beside it, encodes them and sends them
@@ -59,6 +67,50 @@ class EdgeServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_edge_pb2.IdentifyRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_edge_pb2.IdentifyResponse], _abc.AsyncIterator[_edge_pb2.IdentifyResponse]]:
-        """Each crop is answered for itself; a bad one does not end the stream."""
+        """Each crop is answered for itself; a bad one does not end the stream. A crop that is
+        answered OK or accepted is in the edge's spool and will get its row in the result log,
+        whatever becomes of this stream. RESOURCE_EXHAUSTED when the spool is full or its disk
+        is: the crops that were not answered or accepted by then are to be sent again later.
+        """
 
 def add_EdgeServiceServicer_to_server(servicer: EdgeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class EdgeControlServiceStub:
+    """Settings and state of a running edge."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> EdgeControlServiceAsyncStub: ...
+    Set: _grpc.UnaryUnaryMultiCallable[_edge_pb2.SetRequest, _edge_pb2.EdgeState]
+    """Changes how crops that come from now on are sent; lasts until the edge is restarted."""
+    Get: _grpc.UnaryUnaryMultiCallable[_edge_pb2.GetRequest, _edge_pb2.EdgeState]
+
+@_typing.type_check_only
+class EdgeControlServiceAsyncStub(EdgeControlServiceStub):
+    """Settings and state of a running edge."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Set: _aio.UnaryUnaryMultiCallable[_edge_pb2.SetRequest, _edge_pb2.EdgeState]  # type: ignore[assignment]
+    """Changes how crops that come from now on are sent; lasts until the edge is restarted."""
+    Get: _aio.UnaryUnaryMultiCallable[_edge_pb2.GetRequest, _edge_pb2.EdgeState]  # type: ignore[assignment]
+
+class EdgeControlServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Settings and state of a running edge."""
+
+    @_abc_1.abstractmethod
+    def Set(
+        self,
+        request: _edge_pb2.SetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_edge_pb2.EdgeState, _abc.Awaitable[_edge_pb2.EdgeState]]:
+        """Changes how crops that come from now on are sent; lasts until the edge is restarted."""
+
+    @_abc_1.abstractmethod
+    def Get(
+        self,
+        request: _edge_pb2.GetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_edge_pb2.EdgeState, _abc.Awaitable[_edge_pb2.EdgeState]]: ...
+
+def add_EdgeControlServiceServicer_to_server(servicer: EdgeControlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,6 +34,7 @@ class QueryRequest(_message.Message):
     TOP_ENTRIES_FIELD_NUMBER: _builtins.int
     CAPTURED_AT_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    TRACK_ID_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Bundle with which the block was encoded (Bundle.bundle_id)."""
     scheme_id: _builtins.str
@@ -42,6 +43,8 @@ class QueryRequest(_message.Message):
     """Ranked identities to answer with; 0 means 10."""
     top_entries: _builtins.int
     """Ranked gallery entries to answer with, for measurements; 0 means none."""
+    track_id: _builtins.str
+    """The camera's name for the track that the crop belongs to; empty for none."""
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
     @_builtins.property
@@ -69,10 +72,11 @@ class QueryRequest(_message.Message):
         top_entries: _builtins.int = ...,
         captured_at: _timestamp_pb2.Timestamp | None = ...,
         channel: Global___ChannelReport | None = ...,
+        track_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload", "scheme_id", b"scheme_id", "top_entries", b"top_entries", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload", "scheme_id", b"scheme_id", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["analog", "ideal", "coded"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
@@ -174,9 +178,11 @@ class ChannelReport(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     SNR_DB_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """awgn"""
+    """awgn, rayleigh, rician, impulsive or erasure."""
     snr_db: _builtins.float
-    """Per real channel use, for this block."""
+    """Per real channel use, for this block. Under fading, after the gain; on average where
+    the receiver is not to know the gain, and then the block is not equalised.
+    """
     def __init__(
         self,
         *,

@@ -13,7 +13,8 @@ from airreid.offline import transmit
 from airreid.payload import Analog, Coded, Ideal, get, put
 from airreid.signal import awgn
 from airreid.v1 import common_pb2, uplink_pb2
-from channel_sim.links import Links, LinkSettings
+from channel_sim.links import Links
+from channel_sim.settings import LinkSettings
 
 
 def request(payload: Analog | Coded | Ideal, sequence: int = 4) -> uplink_pb2.QueryRequest:
@@ -99,3 +100,46 @@ def test_offline_is_what_the_link_does(kind: str) -> None:
         assert type(got) is type(expected)
         for name, value in vars(expected).items():
             np.testing.assert_array_equal(vars(got)[name], value)
+
+
+@pytest.mark.parametrize("csi", [True, False])
+@pytest.mark.parametrize(("snr_db", "bits"), [(5.0, 128), (0.0, 60), (10.0, 300)])
+def test_capacity_outage_under_rayleigh_fading(csi: bool, snr_db: float, bits: int) -> None:
+    # lost if and only if k > B/2 log2(1 + g SNR), g exponential of mean 1
+    links = Links(LinkSettings(model="rayleigh", snr_db=snr_db, csi=csi))
+    count, lost = 3000, 0
+    for sequence in range(count):
+        sent = request(packet(bits), sequence)
+        links.transmit(sent)
+        lost += sent.ideal.lost
+        if not csi:
+            assert sent.channel.snr_db == snr_db
+        else:
+            assert sent.ideal.lost != ideal_arrives(bits, 256, sent.channel.snr_db)
+    expected = 1 - math.exp(-(2 ** (2 * bits / 256) - 1) / 10 ** (snr_db / 10))
+    assert lost / count == pytest.approx(expected, abs=4 * math.sqrt(expected / count))
+    [(name, sums)] = links.stats.items()
+    assert (name, sums.packets, sums.lost) == ("cam", count, lost)
+
+
+def test_an_erasure_link_carries_what_its_surviving_uses_can() -> None:
+    settings = LinkSettings(model="erasure", snr_db=0.0, erasure_probability=0.25, seed=3)
+    links = Links(settings)
+    symbols = np.ones(256, np.float32)
+    lost = []
+    for sequence in range(200):
+        ideal, analog = request(packet(96), sequence), request(Analog(symbols), sequence)
+        before = links.stats.of("cam").erased
+        links.transmit(ideal)
+        links.transmit(analog)
+        survive = 256 - (links.stats.of("cam").erased - before)
+        assert ideal.ideal.lost == (survive / 2 < 96)
+        lost.append(ideal.ideal.lost)
+    assert 0.2 < np.mean(lost) < 0.8  # 192 survive on average: just enough
+
+
+@pytest.mark.parametrize("uses", [0, 2**32 - 1])
+def test_packets_that_claim_odd_numbers_of_uses(uses: int) -> None:
+    sent = request(packet(8, uses))
+    Links(LinkSettings(model="erasure")).transmit(sent)
+    assert sent.ideal.lost == (uses == 0)

@@ -6,7 +6,11 @@ from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
 from airreid.v1 import common_pb2, uplink_pb2
-from channel_sim.links import Links, LinkSettings, link_settings
+from channel_sim.ahead import Ahead
+from channel_sim.links import OWN_MAX, Links
+from channel_sim.models import USES_MAX, apply
+from channel_sim.settings import LinkSettings
+from channel_sim.stats import LINKS_MAX, OTHERS, Stats
 
 
 def block(symbols: np.ndarray, sequence: int, edge: str = "cam-1") -> uplink_pb2.QueryRequest:
@@ -80,20 +84,6 @@ def test_nan_stays_nan(sent: np.ndarray) -> None:
     assert np.isnan(np.frombuffer(request.analog.symbols, "<f4")[7])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "field"),
-    [
-        (("rain", 0.0, 0), "model"),
-        (("awgn", float("nan"), 0), "snr_db"),
-        (("awgn", 1e9, 0), "snr_db"),
-        (("awgn", 0.0, -1), "seed"),
-    ],
-)
-def test_impossible_settings_name_the_field(arguments: tuple[str, float, int], field: str) -> None:
-    with pytest.raises(InputError, match=f"link {field}"):
-        link_settings(*arguments)
-
-
 def test_a_block_of_another_power_is_reported_with_the_snr_it_had(sent: np.ndarray) -> None:
     links = Links(LinkSettings(snr_db=5.0))
     loud, silent = block(sent[0] * 10, 0), block(np.zeros(256), 1)
@@ -103,3 +93,144 @@ def test_a_block_of_another_power_is_reported_with_the_snr_it_had(sent: np.ndarr
     assert silent.channel.snr_db == 5.0
     noise = np.frombuffer(loud.analog.symbols, "<f4") - sent[0] * 10
     assert 10 * np.log10(100 / np.square(noise).mean()) == pytest.approx(25.0, abs=1.0)
+
+
+MODELS = {
+    "awgn": LinkSettings(seed=2),
+    "rayleigh": LinkSettings(model="rayleigh", seed=2),
+    "slow, raw": LinkSettings(model="rayleigh", doppler=0.01, csi=False, seed=2),
+    "rician": LinkSettings(model="rician", seed=2, snr_range_db=(0, 10)),
+    "impulsive": LinkSettings(model="impulsive", seed=2),
+    "erasure": LinkSettings(model="erasure", seed=2),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_service_does_what_the_models_do(sent: np.ndarray, name: str) -> None:
+    """In order, where blocks are drawn ahead, and shuffled, where they are not."""
+    some, settings = sent[:150], MODELS[name]
+    expected, radio = apply(settings, some, NoiseStream(2, "a"), np.arange(150, dtype=np.uint64))
+    links = Links(settings)
+    np.testing.assert_array_equal(received(links, some, range(150), "a"), expected)
+    [(_, sums)] = links.stats.items()
+    assert sums.blocks == sums.faded == 150
+    assert sums.uses == some.size
+    assert sums.mean_gain == pytest.approx(np.square(np.abs(radio.gain)).mean())
+    assert sums.erased == radio.erased.sum()
+    assert sums.impulses == radio.impulses.sum()
+    assert sums.last_snr_db == radio.report_db[-1]
+    shuffled = np.random.default_rng(0).permutation(150).tolist()
+    np.testing.assert_array_equal(received(Links(settings), some, shuffled, "a"), expected)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_measured_snr_is_that_at_the_antenna(sent: np.ndarray, name: str) -> None:
+    links = Links(MODELS[name])
+    received(links, sent, range(2000), "a")
+    [(_, sums)] = links.stats.items()
+    assert sums.measured_snr_db is not None
+    radio = apply(MODELS[name], sent, NoiseStream(2, "a"), np.arange(2000, dtype=np.uint64))[1]
+    signal = np.square(np.abs(radio.gain)).mean() * (1 - radio.erased.mean() if sums.erased else 1)
+    noise = (10 ** (-radio.snr_db / 10)).mean()
+    spread = 0.25 if name == "impulsive" else 0.05  # few impulses carry half of the noise
+    assert sums.measured_snr_db == pytest.approx(10 * np.log10(signal / noise), abs=spread)
+
+
+def test_a_change_counts_from_the_next_block_on_even_where_blocks_are_drawn_ahead(
+    sent: np.ndarray,
+) -> None:
+    links = Links(LinkSettings(snr_db=10, seed=1))
+    before = received(links, sent[:20], range(20), "a")
+    links.change("a", {"snr_db": -10.0})
+    after = received(links, sent[:30], range(20, 30), "a")[20:]
+    noise = NoiseStream(1, "a").blocks(0, 30, 256)
+    np.testing.assert_array_equal(before, awgn(sent[:20], noise[:20], 10.0))
+    np.testing.assert_array_equal(after, awgn(sent[20:30], noise[20:], -10.0))
+    links.change("a", {"seed": 9})
+    reseeded = received(links, sent[:31], range(30, 31), "a")[30]
+    np.testing.assert_array_equal(
+        reseeded, awgn(sent[30], NoiseStream(9, "a").blocks(30, 1, 256)[0], -10.0)
+    )
+
+
+def test_bandwidths_may_alternate(sent: np.ndarray) -> None:
+    links = Links(LinkSettings(seed=1))
+    streams = NoiseStream(1, "a")
+    for i in range(60):
+        x = sent[i, : (64, 100, 256, 31)[i % 4]]
+        request = block(x, i, "a")
+        links.transmit(request)
+        expected = awgn(x, streams.blocks(i, 1, len(x))[0], 10.0)
+        np.testing.assert_array_equal(np.frombuffer(request.analog.symbols, "<f4"), expected)
+
+
+def test_windows_stay_small(sent: np.ndarray) -> None:
+    link = Ahead(LinkSettings(), NoiseStream(0, "a"))
+    for i in range(500):
+        for bandwidth in (64, 256, 20_000):
+            link.send(np.zeros(bandwidth, np.float32), i)
+    held = [window.radio.noise.size for window in link._windows.values()]
+    assert len(held) <= 2
+    assert max(held) <= 20_000
+
+
+def test_a_block_longer_than_any_is_not_worked_on() -> None:
+    request = block(np.ones(USES_MAX + 1), 0)
+    links = Links(LinkSettings())
+    links.transmit(request)
+    assert request.analog.symbols == np.ones(USES_MAX + 1, "<f4").tobytes()
+    assert links.stats.of("cam-1").unusable == 1
+
+
+def test_reset_follows_the_default_again() -> None:
+    links = Links(LinkSettings(snr_db=7))
+    links.change("a", {"snr_db": 1.0})
+    links.change("", {"snr_db": 3.0})
+    assert links.reset("a").snr_db == 3
+    assert links.reset("nobody").snr_db == 3
+    assert links.reset("").snr_db == 7
+    assert links.own == {}
+
+
+def test_first_settings_start_from_the_defaults() -> None:
+    links = Links(LinkSettings(model="rician", k_factor_db=2, snr_db=7, seed=5))
+    mine = links.change("a", {"snr_db": -3.0})
+    assert mine == LinkSettings(model="rician", k_factor_db=2, snr_db=-3, seed=5)
+    links.change("", {"seed": 6})
+    assert links.settings("a").seed == 5
+
+
+def test_memory_is_bounded(sent: np.ndarray) -> None:
+    links = Links(LinkSettings())
+    for i in range(LINKS_MAX + 40):
+        links.transmit(block(sent[0, :8], 0, f"edge-{i}"))
+    links.transmit(block(sent[0, :8], 0, "x" * 5000))
+    rows = links.stats.items()
+    assert len(rows) == LINKS_MAX + 1
+    assert rows[-1][0] == OTHERS
+    assert rows[-1][1].blocks == 41
+    assert sum(sums.blocks for _, sums in rows) == LINKS_MAX + 41
+    assert len(links._ahead) <= 256
+    for i in range(OWN_MAX):
+        links.change(f"l-{i}", {"seed": i})
+    with pytest.raises(InputError, match="reset some"):
+        links.change("one-more", {"seed": 1})
+    links.change("l-3", {"seed": 9})
+    with pytest.raises(InputError, match="at most 128 characters"):
+        links.change("x" * 129, {"seed": 1})
+
+
+def test_what_cannot_be_measured_does_not_spoil_the_sums(sent: np.ndarray) -> None:
+    links = Links(LinkSettings())
+    assert Stats().of("x").measured_snr_db is None
+    bad = sent[0].copy()
+    bad[5] = np.nan
+    links.transmit(block(bad, 0))
+    assert links.stats.of("cam-1").measured_snr_db is None
+    links.transmit(block(np.zeros(256), 1))
+    links.transmit(block(np.full(256, 1e30), 2))
+    for i in range(3, 60):
+        links.transmit(block(sent[i], i))
+    sums = links.stats.of("cam-1")
+    assert sums.unusable == 2
+    assert sums.measured_snr_db == pytest.approx(10, abs=0.4)

@@ -1,0 +1,120 @@
+"""Settings of one link: typed, bounded, and changed a field at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from airreid.errors import InputError
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from channel_sim.traces import Trace
+
+Model = Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"]
+OWN_FIELDS: dict[str, tuple[str, ...]] = {
+    "awgn": (),
+    "rayleigh": ("csi", "doppler"),
+    "rician": ("csi", "doppler", "k_factor_db"),
+    "impulsive": ("impulse_probability", "impulse_ratio_db"),
+    "erasure": ("erasure_probability", "erasure_unit"),
+}
+"""What each model has beside the SNR and the seed."""
+SNR_FIELDS = ("snr_db", "snr_range_db", "snr_trace")
+"""Where the SNR comes from: one of them."""
+
+Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class LinkSettings(BaseModel):
+    """How one link behaves. A field of another model than ``model`` is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    model: Model = "awgn"
+    snr_db: Snr = 10.0
+    """Per real channel use, on average over fading. Of every block, unless a range or a
+    trace is set."""
+    snr_range_db: tuple[Snr, Snr] | None = None
+    """Each block has an SNR of its own, uniform in dB between these two."""
+    snr_trace: Trace | None = None
+    """Each block has the SNR of its number."""
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    csi: bool = True
+    """The receiver knows each block's gain: the simulator equalises and reports the
+    block's own SNR. False: the receiver gets the faded block and the average SNR."""
+    doppler: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    """Doppler frequency times the time from one block to the next. 0: not one gain has
+    to do with another (as after ideal interleaving)."""
+    k_factor_db: Annotated[float, Field(ge=-40, le=40, allow_inf_nan=False)] = 6.0
+    """Rician K: power of the line of sight over that of all scattered paths."""
+    impulse_probability: Probability = 0.01
+    """That an impulse hits a complex channel use (I and Q together)."""
+    impulse_ratio_db: Annotated[float, Field(ge=0, le=40, allow_inf_nan=False)] = 20.0
+    """Noise power of a use that is hit over that of one that is not."""
+    erasure_probability: Probability = 0.1
+    """That a channel use is erased."""
+    erasure_unit: Literal["complex", "real"] = "complex"
+    """What is erased at once: I and Q of a complex use, or each real use for itself."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        foreign = self.model_fields_set.intersection(*[_foreign(self.model)])
+        for name in sorted(foreign):
+            owners = " or ".join(model for model, own in OWN_FIELDS.items() if name in own)
+            raise PydanticCustomError(
+                "foreign", f"{name}: model {self.model} has none; it belongs to {owners}"
+            )
+        sources = [name for name in SNR_FIELDS if name in self.model_fields_set]
+        if len([name for name in sources if getattr(self, name) is not None]) > 1:
+            raise PydanticCustomError("snr", f"{sources[0]}: give one of {', '.join(SNR_FIELDS)}")
+        if self.snr_range_db is not None and self.snr_range_db[0] > self.snr_range_db[1]:
+            low, high = self.snr_range_db
+            raise PydanticCustomError(
+                "order", f"snr_range_db: {low:g} is above {high:g}; give the lower SNR first"
+            )
+        return self
+
+    def described(self) -> dict[str, object]:
+        """What matters of these settings, for people and logs: short, in fields' order."""
+        snr = next((name for name in SNR_FIELDS[1:] if getattr(self, name) is not None), "snr_db")
+        names = ("model", snr, "seed", *OWN_FIELDS[self.model])
+        values = {name: getattr(self, name) for name in names}
+        return {
+            name: str(value) if isinstance(value, Trace) else value
+            for name, value in values.items()
+        }
+
+
+def _foreign(model: str) -> set[str]:
+    return {name for own in OWN_FIELDS.values() for name in own} - set(OWN_FIELDS[model])
+
+
+def link_settings(**fields: object) -> LinkSettings:
+    """Checked settings; fields left out have their defaults.
+
+    Raises :class:`InputError` naming the field.
+    """
+    try:
+        return LinkSettings.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{first['loc'][0]}: " if first["loc"] else ""
+        raise InputError(f"link {where}{first['msg']}") from None
+
+
+def changed(settings: LinkSettings, changes: Mapping[str, object]) -> LinkSettings:
+    """Settings with some fields changed; the others keep their values.
+
+    An SNR, a range or a trace takes the place of whichever there was. Another model
+    takes its own defaults. Raises :class:`InputError` naming the field.
+    """
+    kept = {name: getattr(settings, name) for name in settings.model_fields_set}
+    model = changes.get("model", settings.model)
+    if isinstance(model, str) and model in OWN_FIELDS:
+        kept = {name: value for name, value in kept.items() if name not in _foreign(model)}
+    if any(name in changes for name in SNR_FIELDS):
+        kept = {name: value for name, value in kept.items() if name not in SNR_FIELDS}
+    return link_settings(**(kept | dict(changes)))

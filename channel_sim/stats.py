@@ -1,0 +1,99 @@
+"""What was really done to the blocks of each link: sums, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from channel_sim.ahead import Met
+
+LINKS_MAX = 256
+"""Links that are counted by name; blocks of any further link go to ``OTHERS``."""
+NAME_MAX = 128
+"""Edge ids longer than this, which the access point refuses, go to ``OTHERS`` too."""
+OTHERS = "(others)"
+
+
+@dataclass
+class LinkStats:
+    """Sums over the blocks of one link."""
+
+    blocks: int = 0
+    packets: int = 0
+    """Ideal packets among the blocks ..."""
+    lost: int = 0
+    """... and those of them that were lost."""
+    unusable: int = 0
+    """Blocks passed on as they came, or with values that are not finite."""
+    uses: int = 0
+    signal_energy: float = 0.0
+    noise_energy: float = 0.0
+    faded: int = 0
+    """Blocks in ``gain_power``: all but those passed on as they came."""
+    gain_power: float = 0.0
+    last_snr_db: float = 0.0
+    erased: int = 0
+    impulses: int = 0
+
+    @property
+    def measured_snr_db(self) -> float | None:
+        """Signal over noise energy at the antenna; None before the first symbols."""
+        if self.signal_energy <= 0 or self.noise_energy <= 0:
+            return None
+        return 10 * math.log10(self.signal_energy / self.noise_energy)
+
+    @property
+    def mean_gain(self) -> float:
+        """Mean of |h|^2; 0 without blocks."""
+        return self.gain_power / self.faded if self.faded else 0.0
+
+    def count_symbols(self, uses: int, met: Met, report_db: float) -> None:
+        """A block of ``uses`` real uses; its energies count if they are finite."""
+        self.blocks += 1
+        self.faded += 1
+        self.gain_power += met.gain_power
+        self.last_snr_db = report_db
+        if not math.isfinite(met.signal_energy):
+            self.unusable += 1
+            return
+        self.uses += uses
+        self.signal_energy += met.signal_energy
+        self.noise_energy += met.noise_energy
+        self.erased += met.erased
+        self.impulses += met.impulses
+
+    def count_packet(self, gain_power: float, lost: bool, report_db: float) -> None:
+        """An ideal packet."""
+        self.blocks += 1
+        self.packets += 1
+        self.faded += 1
+        self.gain_power += gain_power
+        self.lost += lost
+        self.last_snr_db = report_db
+
+    def count_untouched(self) -> None:
+        """A block that was passed on as it came."""
+        self.blocks += 1
+        self.unusable += 1
+
+
+class Stats:
+    """Of all links, by edge id."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, LinkStats] = {}
+        self.upstream_errors = 0
+        self.streams = 0
+
+    def of(self, link: str) -> LinkStats:
+        """Where a link's blocks are counted."""
+        found = self._links.get(link)
+        if found is None:
+            full = len(self._links) >= LINKS_MAX or len(link) > NAME_MAX
+            found = self._links.setdefault(OTHERS if full else link, LinkStats())
+        return found
+
+    def items(self) -> list[tuple[str, LinkStats]]:
+        """Names and sums in order of their first block; ``OTHERS`` last."""
+        rows = list(self._links.items())
+        return sorted(rows, key=lambda row: row[0] == OTHERS)

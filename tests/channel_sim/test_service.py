@@ -1,0 +1,132 @@
+"""The proxy: streams do not wait for one another; deadlines and back-pressure go through."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from grpc import aio
+
+from airreid.v1 import uplink_pb2, uplink_pb2_grpc
+
+from .conftest import Radio, Request, block
+
+
+async def blocks(link: str, count: int, bandwidth: int = 256) -> AsyncIterator[Request]:
+    for i in range(count):
+        yield block(link, i, bandwidth)
+
+
+async def answers(
+    channel: aio.Channel, link: str, count: int, bandwidth: int = 256
+) -> list[uplink_pb2.QueryResponse]:
+    stub = uplink_pb2_grpc.UplinkServiceStub(channel)
+    return [answer async for answer in stub.Query(blocks(link, count, bandwidth))]
+
+
+async def test_answers_pass_whole(radio: Radio) -> None:
+    async with aio.insecure_channel(radio.target) as channel:
+        got = await answers(channel, "cam", 20)
+    assert [answer.id.sequence for answer in got] == list(range(20))
+    assert all(answer.channel.snr_db == 5 for answer in got)
+    assert radio.links.stats.of("cam").blocks == 20
+    assert radio.links.stats.streams == 0
+
+
+async def test_an_edge_whose_answers_are_held_up_does_not_hold_up_others(radio: Radio) -> None:
+    radio.ap.hold["slow"] = asyncio.Event()
+    async with aio.insecure_channel(radio.target) as channel:
+        slow = asyncio.create_task(answers(channel, "slow", 800, 1024))
+        while not radio.ap.read.get("slow"):
+            await asyncio.sleep(0.01)
+        assert radio.links.stats.streams == 1
+        async with asyncio.timeout(10):
+            assert len(await answers(channel, "quick", 50)) == 50
+        assert not slow.done()
+        radio.ap.hold["slow"].set()
+        assert len(await slow) == 800
+
+
+async def test_back_pressure_goes_through(radio: Radio) -> None:
+    """The access point reads one block and stops: the channel does not swallow the rest."""
+    radio.ap.hold["cam"] = asyncio.Event()
+    sent, size = 0, 16_384
+
+    async def endless() -> AsyncIterator[Request]:
+        nonlocal sent
+        for sent in range(100_000):
+            yield block("cam", sent, size)
+
+    async with aio.insecure_channel(radio.target) as channel:
+        stub = uplink_pb2_grpc.UplinkServiceStub(channel)
+        call = stub.Query(endless())
+        reader = asyncio.create_task(call.read())
+        before = -1
+        while sent != before:
+            before = sent
+            await asyncio.sleep(0.5)
+        passed = radio.links.stats.of("cam").blocks
+        # What gRPC's windows hold at both hops, some hundred KB to a few MB, not the stream
+        assert passed * 4 * size < 16e6
+        assert sent - passed < 16e6 / (4 * size)
+        call.cancel()
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
+async def test_a_burst_of_one_edge_leaves_the_others_their_turn(radio: Radio) -> None:
+    async with aio.insecure_channel(radio.target) as channel:
+        burst = asyncio.create_task(answers(channel, "burst", 600, 4096))
+        await asyncio.sleep(0.05)
+        waits = []
+        while not burst.done():
+            started = time.perf_counter()
+            await answers(channel, "single", 1)
+            waits.append(time.perf_counter() - started)
+        assert len(await burst) == 600
+    assert len(waits) > 3  # single blocks came through while the burst lasted
+    assert radio.links.stats.of("single").blocks == len(waits)
+
+
+async def test_the_edges_deadline_is_the_access_points(radio: Radio) -> None:
+    radio.ap.hold["cam"] = asyncio.Event()
+    async with aio.insecure_channel(radio.target) as channel:
+        stub = uplink_pb2_grpc.UplinkServiceStub(channel)
+        call = stub.Query(blocks("cam", 1), timeout=1.0)
+        with pytest.raises(aio.AioRpcError) as error:
+            await call.read()
+    assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    [seconds] = radio.ap.seconds
+    assert seconds is not None
+    assert 0 < seconds < 1.2
+    assert radio.links.stats.upstream_errors == 0
+
+
+async def test_an_edge_that_hangs_up_leaves_nothing_behind(radio: Radio) -> None:
+    radio.ap.hold["cam"] = asyncio.Event()
+    async with aio.insecure_channel(radio.target) as channel:
+        stub = uplink_pb2_grpc.UplinkServiceStub(channel)
+        call = stub.Query(blocks("cam", 5))
+        while not radio.ap.read:
+            await asyncio.sleep(0.01)
+        call.cancel()
+    async with asyncio.timeout(5):
+        while radio.links.stats.streams:
+            await asyncio.sleep(0.01)
+    assert radio.links.stats.upstream_errors == 0
+
+
+async def test_a_failing_access_point_is_named_and_counted(radio: Radio) -> None:
+    radio.ap.fail["cam"] = grpc.StatusCode.RESOURCE_EXHAUSTED
+    radio.ap.fail["gone"] = grpc.StatusCode.UNAVAILABLE
+    async with aio.insecure_channel(radio.target) as channel:
+        with pytest.raises(aio.AioRpcError) as error:
+            await answers(channel, "cam", 1)
+        assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert error.value.details() == "as the test wants"
+        with pytest.raises(aio.AioRpcError, match="access point upstream does not answer"):
+            await answers(channel, "gone", 1)
+    assert radio.links.stats.upstream_errors == 2
