@@ -26,7 +26,25 @@ from simulation.people import People, synthetic
 from training.evaluate import Gallery, against_pca, noiseless
 
 SNRS_DB = (-10.0, -8.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
-DIGITAL_SNRS_DB = tuple(float(snr) for snr in (*range(-10, 13), 15, 20))
+DIGITAL_SNRS_DB = (
+    -10.0,
+    -8.0,
+    -6.0,
+    -5.0,
+    -4.0,
+    -3.0,
+    -2.0,
+    -1.0,
+    0.0,
+    1.0,
+    2.0,
+    3.0,
+    5.0,
+    7.0,
+    10.0,
+    20.0,
+)
+DIGITAL_SEEDS = tuple(range(5))
 SEEDS = tuple(range(20))
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results"
 
@@ -88,7 +106,7 @@ def measure(run: Path) -> dict[str, Any]:
         "noiseless_top1": noiseless(data).top1,
         "colour_top1": colours,
         "rows": rows,
-        "digital_rows": digital_rows(bundle, data, DIGITAL_SNRS_DB, SEEDS, _say),
+        "digital_rows": digital_rows(bundle, data, DIGITAL_SNRS_DB, DIGITAL_SEEDS, _say),
     }
 
 
