@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airreid.errors import InputError, LinkError
-from airreid.images import load
+from airreid.images import SUFFIXES, load
 from airreid.payload import Link
 from airreid.scheme import Account
 from airreid.v1 import common_pb2, uplink_pb2
-from edge.blocks import BlockMaker
+from edge import accounts
+from edge.accounts import Radio
+from edge.blocks import BlockMaker, check_sendable
 from edge.encoder import Encoder
+from edge.frames import track_of
+from edge.results import identities
 from edge.uplink import Uplink
 
 
@@ -27,17 +32,15 @@ class Sent:
     """Empty when ranked identities came back, or the news that the air took the block."""
     account: Account | None = None
     """What crossed the air; None if nothing did."""
+    encode_ms: float = 0.0
+    """From the file to the payload."""
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
+    def as_dict(self, radio: Radio | None = None) -> dict[str, object]:
+        """Plain values for JSON; air time and energy as the radio has them."""
         out: dict[str, object] = {"image": str(self.path), "error": self.error or None}
         if self.account is not None:
-            out |= {
-                "uses": self.account.uses,
-                "payload_bits": self.account.payload_bits,
-                "crc_bits": self.account.crc_bits,
-                "side_bits": self.account.side_bits,
-            }
+            out |= accounts.as_dict(self.account, radio or Radio())
+            out["encode_ms"] = round(self.encode_ms, 3)
         if self.response is not None:
             channel = self.response.channel if self.response.HasField("channel") else None
             out |= {
@@ -46,15 +49,7 @@ class Sent:
                 "snr_db": channel.snr_db if channel else None,
                 "outage": self.response.outage,
                 "latency_ms": round(self.latency_ms, 3),
-                "identities": [
-                    {
-                        "identity": match.subject,
-                        "score": round(match.score, 6),
-                        "entry": match.entry_id,
-                        "camera": match.camera,
-                    }
-                    for match in self.response.identities
-                ],
+                "identities": identities(self.response),
             }
         return out
 
@@ -80,19 +75,22 @@ def send_files(
     maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
     outcomes: dict[int, Sent] = {}
     position_of: dict[int, int] = {}
-    accounts: dict[int, Account] = {}
+    costs: dict[int, tuple[Account, float]] = {}
 
     def blocks() -> Iterator[uplink_pb2.QueryRequest]:
         for position, path in enumerate(paths):
+            started = time.perf_counter()
             try:
-                image = load(path)
+                track = track_of(path.name)
+                [payload] = scheme.pack(encoder.features([load(path)]), link)
+                check_sendable(payload, str(path))
             except InputError as error:
                 outcomes[position] = Sent(path, None, 0.0, str(error))
                 tick()
                 continue
-            [payload] = scheme.pack(encoder.features([image]), link)
-            accounts[position] = scheme.account(payload)
+            costs[position] = scheme.account(payload), (time.perf_counter() - started) * 1e3
             block = maker.block(payload, scheme_id, top_k)
+            block.track_id = track
             position_of[block.id.sequence] = position
             yield block
 
@@ -106,7 +104,7 @@ def send_files(
             fine = response.outage or response.status.code == common_pb2.CODE_OK
             wrong = "" if fine else response.status.message
             outcomes[position] = Sent(
-                paths[position], response, answer.latency_ms, wrong, accounts[position]
+                paths[position], response, answer.latency_ms, wrong, *costs[position]
             )
             tick()
     except LinkError as error:
@@ -115,3 +113,17 @@ def send_files(
         outcomes.get(position) or Sent(path, None, 0.0, f"{path}: not answered: {broken}")
         for position, path in enumerate(paths)
     ]
+
+
+def expand(images: Sequence[Path]) -> list[Path]:
+    """The files, and those inside the folders. Raises :class:`InputError` for an empty one."""
+    paths: list[Path] = []
+    for path in images:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise InputError(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
+            paths += inside
+        else:
+            paths.append(path)
+    return paths

@@ -1,141 +1,161 @@
-"""The edge as a service: crops in over gRPC, answers out, one uplink stream per caller."""
+"""Crops in over gRPC from any detector, answers out."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from airreid import log
-from airreid.client import MESSAGE_OPTIONS
-from airreid.errors import InputError
-from airreid.images import decode
-from airreid.payload import Link
-from airreid.serving import serve, told_to_stop
-from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2, uplink_pb2_grpc
-from edge.blocks import BlockMaker
-from edge.encoder import Encoder
+from airreid.errors import AirReidError, InputError
+from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc
+from edge.frames import (
+    NAME_MAX,
+    ClosedError,
+    EncodeError,
+    Frame,
+    SpoolDiskError,
+    SpoolFullError,
+    check_track,
+)
+from edge.metrics import Metrics
+from edge.pipeline import Pipeline
+from edge.spool import Spool
 
 Context = aio.ServicerContext[Any, Any]
+_UNDER_WAY = 64
+"""Crops of one stream that are read ahead of their answers; more waits in the transport."""
+_TOP_K_MAX = 1000
+
+
+class _Crop:
+    """One request on its way, and the response that is being made for it."""
+
+    def __init__(self, request: edge_pb2.IdentifyRequest, service: EdgeServicer) -> None:
+        self.response = edge_pb2.IdentifyResponse(name=request.name[:NAME_MAX])
+        self.accepting = asyncio.create_task(service.accept(request, self.response))
+        self.task = asyncio.create_task(self._answer(service, request.accept_only))
+
+    async def _answer(self, service: EdgeServicer, accept_only: bool) -> None:
+        outcome = await self.accepting
+        if outcome is not None and not accept_only:
+            await service.answer(outcome, self.response)
+
+    def cancel(self) -> None:
+        self.accepting.cancel()
+        self.task.cancel()
 
 
 class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
-    """Encodes crops one at a time in a worker thread and forwards them."""
+    """Each crop is accepted, then answered; streams share one pipeline and one spool."""
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        uplink: aio.Channel,
-        target: str,
-        scheme_id: str,
-        link: Link,
-        edge_id: str,
-    ) -> None:
-        self._encoder = encoder
-        self._stub = uplink_pb2_grpc.UplinkServiceStub(uplink)
-        self._target = target
-        self._scheme_id = scheme_id
-        self._link = link
-        self._maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
-        self._encoding = asyncio.Lock()
+    def __init__(self, pipeline: Pipeline, spool: Spool, metrics: Metrics) -> None:
+        self._pipeline = pipeline
+        self._spool = spool
+        self._metrics = metrics
 
     async def Identify(
         self,
         request_iterator: AsyncIterator[edge_pb2.IdentifyRequest],
         context: Context,
     ) -> AsyncIterator[edge_pb2.IdentifyResponse]:
-        done: asyncio.Queue[edge_pb2.IdentifyResponse] = asyncio.Queue(64)
-        waiting: dict[int, edge_pb2.IdentifyResponse] = {}
-        pump = asyncio.create_task(self._pump(request_iterator, waiting, done))
+        done: asyncio.Queue[_Crop | None] = asyncio.Queue()
+        room = asyncio.Semaphore(_UNDER_WAY)
+        crops: set[_Crop] = set()
+
+        async def read() -> None:
+            async for request in request_iterator:
+                await room.acquire()
+                crop = _Crop(request, self)
+                crops.add(crop)
+                crop.task.add_done_callback(partial(_put, done, crop))
+
+        reader = asyncio.create_task(read())
+        reader.add_done_callback(lambda _: done.put_nowait(None))
         try:
-            while not (pump.done() and done.empty()):
-                getter = asyncio.create_task(done.get())
-                await asyncio.wait({getter, pump}, return_when=asyncio.FIRST_COMPLETED)
-                if getter.done():
-                    yield getter.result()
-                else:
-                    getter.cancel()
-            reason = _why(pump) or (waiting and f"{len(waiting)} crops were not answered")
-            if reason:
-                log.warning("uplink_broke", target=self._target, reason=reason)
-                await context.abort(grpc.StatusCode.UNAVAILABLE, f"uplink {self._target}: {reason}")
+            while crops or not reader.done():
+                crop = await done.get()
+                if crop is None:
+                    reader.result()
+                    continue
+                error = crop.task.exception()
+                if error is not None:
+                    reader.cancel()
+                    async for accepted in _accepted(crops):
+                        yield accepted
+                    await context.abort(_code(error), str(error))
+                crops.discard(crop)
+                room.release()
+                yield crop.response
         finally:
-            pump.cancel()
+            reader.cancel()
+            for crop in crops:
+                crop.cancel()
 
-    async def _pump(
-        self,
-        requests: AsyncIterator[edge_pb2.IdentifyRequest],
-        waiting: dict[int, edge_pb2.IdentifyResponse],
-        done: asyncio.Queue[edge_pb2.IdentifyResponse],
+    async def accept(
+        self, request: edge_pb2.IdentifyRequest, response: edge_pb2.IdentifyResponse
+    ) -> asyncio.Future[Any] | None:
+        """What the answer will come from; None for a crop that cannot be used.
+
+        Raises :class:`AirReidError` for one that may be offered again.
+        """
+        status = response.status
+        try:
+            frame = _frame(request)
+            future = self._pipeline.submit(frame, wants_outcome=not request.accept_only)
+            accepted = await asyncio.wrap_future(future)
+        except InputError as error:
+            status.code, status.message = common_pb2.CODE_INVALID, str(error)
+        except EncodeError as error:
+            status.code, status.message = common_pb2.CODE_INTERNAL, str(error)
+        else:
+            status.code = common_pb2.CODE_OK
+            response.id.CopyFrom(self._spool.block_id(accepted.sequence))
+            response.encode_ms = accepted.encode_ms
+            return asyncio.wrap_future(accepted.outcome)
+        self._metrics.rejected.labels("grpc").inc()
+        return None
+
+    async def answer(
+        self, outcome: asyncio.Future[Any], response: edge_pb2.IdentifyResponse
     ) -> None:
-        """Sends every crop up the link and puts every outcome into ``done``."""
-
-        async def blocks() -> AsyncIterator[uplink_pb2.QueryRequest]:
-            async for request in requests:
-                response = edge_pb2.IdentifyResponse(name=request.name[:256])
-                started = time.perf_counter()
-                try:
-                    async with self._encoding:
-                        block = await asyncio.to_thread(self._block, request)
-                except InputError as error:
-                    response.status.code = common_pb2.CODE_INVALID
-                    response.status.message = str(error)
-                    await done.put(response)
-                    continue
-                except Exception as error:  # one crop must not end the stream
-                    log.warning("encode_failed", error=str(error))
-                    response.status.code = common_pb2.CODE_INTERNAL
-                    response.status.message = f"{response.name}: edge: {type(error).__name__}"
-                    await done.put(response)
-                    continue
-                response.encode_ms = (time.perf_counter() - started) * 1e3
-                waiting[block.id.sequence] = response
-                yield block
-
-        async for answer in self._stub.Query(blocks()):
-            response = waiting.pop(answer.id.sequence, None)
-            if response is not None:
-                response.status.CopyFrom(answer.status)
-                response.answer.CopyFrom(answer)
-                await done.put(response)
-
-    def _block(self, request: edge_pb2.IdentifyRequest) -> uplink_pb2.QueryRequest:
-        image = decode(request.image, request.name[:256] or "image")
-        features = self._encoder.features([image])
-        [payload] = self._encoder.payloads(features, self._scheme_id, self._link)
-        return self._maker.block(payload, self._scheme_id, request.top_k)
+        """Waits for the recorded answer and fills it in."""
+        found = await outcome
+        if found is None:
+            response.status.code = common_pb2.CODE_EXPIRED
+            response.status.message = f"{response.name}: given up, older than the deadline"
+        else:
+            response.status.CopyFrom(found.response.status)
+            response.answer.CopyFrom(found.response)
 
 
-def _why(pump: asyncio.Task[None]) -> str:
-    """Why a finished pump did not end well; empty if it did."""
-    if pump.cancelled():
-        return "the stream was cancelled"
-    error = pump.exception()
-    if isinstance(error, aio.AioRpcError):
-        return error.details() or error.code().name
-    return "" if error is None else type(error).__name__
+def _put(done: asyncio.Queue[_Crop | None], crop: _Crop, _: asyncio.Task[None]) -> None:
+    done.put_nowait(crop)
 
 
-async def run(
-    encoder: Encoder, listen: str, to: str, scheme_id: str, link: Link | None, edge_id: str
-) -> None:
-    """Serves until told to stop. ``link`` None means the scheme's usual one.
+def _frame(request: edge_pb2.IdentifyRequest) -> Frame:
+    name = request.name[:NAME_MAX]
+    if request.top_k > _TOP_K_MAX:
+        raise InputError(f"{name}: top_k is {request.top_k}; at most {_TOP_K_MAX}")
+    track = check_track(request.track_id, name or "image")
+    return Frame("grpc", name, request.image, track, request.top_k)
 
-    Raises :class:`InputError` if ``listen`` is taken and for a link that the scheme lacks.
-    """
-    link = encoder.link(scheme_id, link)
-    stop = told_to_stop()
-    async with aio.insecure_channel(to, options=MESSAGE_OPTIONS) as channel:
-        servicer = EdgeServicer(encoder, channel, to, scheme_id, link, edge_id)
 
-        def register(server: aio.Server) -> list[str]:
-            edge_pb2_grpc.add_EdgeServiceServicer_to_server(servicer, server)
-            return [edge_pb2.DESCRIPTOR.services_by_name["EdgeService"].full_name]
+async def _accepted(crops: set[_Crop]) -> AsyncIterator[edge_pb2.IdentifyResponse]:
+    """A response for every crop of a stream that has to end: what is in the spool stays there."""
+    await asyncio.wait([crop.accepting for crop in crops])
+    for crop in crops:
+        failed = crop.accepting.cancelled() or crop.accepting.exception()
+        if not failed and not (crop.task.done() and crop.task.exception()):
+            yield crop.response
 
-        async with serve(listen, register) as port:
-            log.event("ready", grpc_port=port, to=to, scheme=scheme_id, link=link, edge_id=edge_id)
-            await stop.wait()
+
+def _code(error: BaseException) -> grpc.StatusCode:
+    if isinstance(error, (SpoolFullError, SpoolDiskError)):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+    if isinstance(error, (ClosedError, AirReidError)):
+        return grpc.StatusCode.UNAVAILABLE
+    return grpc.StatusCode.INTERNAL

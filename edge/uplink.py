@@ -32,11 +32,21 @@ class Uplink(Connection):
         super().__init__(target, connect_seconds)
         self._stub = uplink_pb2_grpc.UplinkServiceStub(self._channel)
 
-    def query(self, blocks: Iterable[uplink_pb2.QueryRequest], window: int = 4) -> Iterator[Answer]:
+    def close(self) -> None:
+        """Breaks the stream off, from any thread."""
+        self._channel.close()
+
+    def query(
+        self,
+        blocks: Iterable[uplink_pb2.QueryRequest],
+        window: int = 4,
+        answer_seconds: float | None = None,
+    ) -> Iterator[Answer]:
         """Streams blocks and yields their answers as they come.
 
         At most ``window`` blocks are unanswered at any time. Raises :class:`LinkError`
-        when the stream breaks.
+        when the stream breaks, and when a block has no answer after ``answer_seconds``
+        (None: waits for ever).
         """
         free = threading.Semaphore(window)
         sent: dict[int, float] = {}
@@ -54,15 +64,35 @@ class Uplink(Connection):
             except BaseException as error:  # gRPC would swallow it
                 failed.put(error)
 
+        def watch() -> None:
+            """Ends a stream on which an answer does not come: the other end may be gone."""
+            assert answer_seconds is not None
+            while not stop.wait(min(1.0, answer_seconds / 4)):
+                oldest = min(list(sent.values()), default=None)
+                if oldest is not None and time.perf_counter() - oldest > answer_seconds:
+                    silent.set()
+                    call.cancel()
+                    return
+
+        silent = threading.Event()
         call = self._stub.Query(outgoing())
+        if answer_seconds is not None:
+            threading.Thread(target=watch, name="uplink-watch", daemon=True).start()
         try:
             for response in call:
-                free.release()
-                started = sent.pop(response.id.sequence, time.perf_counter())
+                started = sent.pop(response.id.sequence, None)
+                if started is None:  # nobody asked, or it was answered before: no credit
+                    started = time.perf_counter()
+                else:
+                    free.release()
                 yield Answer(response, (time.perf_counter() - started) * 1e3)
             if not failed.empty():
                 raise failed.get()
         except grpc.RpcError as error:
+            if silent.is_set():
+                raise LinkError(
+                    f"{self._target}: a block had no answer within {answer_seconds:g} s"
+                ) from None
             details = error.details() if isinstance(error, grpc.Call) else str(error)
             raise LinkError(f"{self._target}: the stream broke: {details}") from None
         finally:

@@ -1,0 +1,48 @@
+"""What a query costs: channel uses, bits, air time, energy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from airreid.scheme import Account
+
+PerSecond = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+Milliwatt = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+
+
+class Radio(BaseModel):
+    """The transmitter that the air time and the energy are counted for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol_rate: PerSecond | None = None
+    """Real channel uses per second; None leaves air time and energy out."""
+    tx_power_mw: Milliwatt | None = None
+    """Mean transmit power in milliwatts; None leaves the energy out."""
+
+    def air_ms(self, account: Account) -> float | None:
+        """Milliseconds that one transmission of the block takes."""
+        if self.symbol_rate is None:
+            return None
+        return account.uses / self.symbol_rate * 1e3
+
+    def energy_uj(self, account: Account) -> float | None:
+        """Microjoules radiated by one transmission: milliwatts times milliseconds."""
+        air_ms = self.air_ms(account)
+        if air_ms is None or self.tx_power_mw is None:
+            return None
+        return air_ms * self.tx_power_mw
+
+
+def as_dict(account: Account, radio: Radio) -> dict[str, int | float | None]:
+    """Plain values for JSON."""
+    return {
+        "uses": account.uses,
+        "payload_bits": account.payload_bits,
+        "crc_bits": account.crc_bits,
+        "side_bits": account.side_bits,
+        "air_ms": radio.air_ms(account),
+        "energy_uj": radio.energy_uj(account),
+    }

@@ -1,0 +1,121 @@
+"""The files of a watched folder, and where they go: ``done/`` and ``rejected/``."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from airreid.errors import InputError
+from edge.frames import NAME_MAX
+
+DONE, REJECTED = "done", "rejected"
+_NAME_BYTES = 200
+"""Names are cut to this where something is added to them; file systems take 255."""
+
+
+def shown(name: str) -> str:
+    """A file's name as text that can be stored and printed, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "replace")[:NAME_MAX]
+
+
+class WatchedFolder:
+    """Holds a lock on the folder itself: two edges would take every file twice."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises :class:`InputError` for a folder that is missing, not ours, or watched."""
+        self.path = path
+        self._held = -1
+        try:
+            self.reopen()
+        except BlockingIOError:
+            raise InputError(
+                f"{path}: watched by another edge; stop it or watch another folder"
+            ) from None
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such folder; make it, or mend --watch") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be watched ({error.strerror})") from None
+
+    def reopen(self) -> None:
+        """Takes hold of the folder, anew if it is another one than it was.
+
+        Raises :class:`OSError` while it is missing, cannot be written to, or is held by
+        another edge.
+        """
+        if self._held >= 0 and os.path.samestat(os.fstat(self._held), self.path.stat()):
+            return
+        self.close()
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for inside in (DONE, REJECTED):
+                (self.path / inside).mkdir(exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(13, "no permission to move files", str(self.path))
+        except OSError:
+            os.close(fd)
+            raise
+        self._held = fd
+
+    def close(self) -> None:
+        if self._held >= 0:
+            os.close(self._held)
+        self._held = -1
+
+    def files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Plain files, without links and folders. Raises :class:`OSError`."""
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.is_file(follow_symlinks=False):
+                        yield entry.name, entry.stat(follow_symlinks=False)
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / name).unlink()
+
+    def move(self, name: str, inside: str, mark: str) -> Path:
+        """Renames a file into ``inside``; ``mark`` makes its name another one if it is taken.
+
+        A file that is gone is no error. Raises :class:`OSError`.
+        """
+        target = self._free(inside, name, mark)
+        target.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / name).rename(target)
+        return target
+
+    def reject(self, name: str, reason: str) -> Path:
+        """Moves a file into ``rejected/`` with its reason beside it, which comes first."""
+        number = 0
+        while (target := self._free(REJECTED, name, f"~{number}" if number else "")).exists():
+            number += 1
+        target.parent.mkdir(exist_ok=True)
+        target.with_name(target.name + ".reason").write_text(reason + "\n", encoding="utf-8")
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / name).rename(target)
+        return target
+
+    def sync(self) -> None:
+        """Returns once the moves are on the disk."""
+        os.fsync(self._held)
+        done = self.path / DONE
+        if done.is_dir():
+            fd = os.open(done, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _free(self, inside: str, name: str, mark: str) -> Path:
+        folder = self.path / inside
+        if len(os.fsencode(name)) > _NAME_BYTES:
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122
+            name = os.fsdecode(os.fsencode(stem)[:_NAME_BYTES]) + suffix
+        target = folder / name
+        if mark and target.exists():
+            target = target.with_name(f"{target.stem}{mark}{target.suffix}")
+        return target

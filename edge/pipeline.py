@@ -1,0 +1,229 @@
+"""From frames to accepted blocks: decode, encode in micro-batches, write to the spool."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from airreid import log
+from airreid.errors import InputError
+from airreid.images import decode
+from airreid.payload import Link, Payload
+from edge.accounts import Radio
+from edge.blocks import check_sendable, unnumbered
+from edge.encoder import Encoder
+from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError
+from edge.metrics import Metrics
+from edge.results import Outcome
+from edge.settings import Sending
+from edge.spool import Entry, Spool
+from edge.worker import Worker
+
+MAX_BATCH = 8
+_FULL = "the spool is full; offer the frame again later"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A frame that is in the spool."""
+
+    sequence: int
+    encode_ms: float
+    outcome: Future[Outcome | None]
+    """The answer once it is recorded; None for a frame that was dropped as stale."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    frame: Frame
+    wants_outcome: bool
+    future: Future[Accepted] = field(default_factory=Future)
+
+
+class Pipeline:
+    """Takes frames from any thread; one worker encodes what has queued, at most 8 at a time."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        spool: Spool,
+        sending: Sending,
+        radio: Radio,
+        metrics: Metrics,
+        notify: Callable[[], None],
+    ) -> None:
+        """``notify`` is called when there is something new in the spool.
+
+        Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks.
+        """
+        self._encoder = encoder
+        self._spool = spool
+        self._radio = radio
+        self._metrics = metrics
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._outcomes: dict[int, Future[Outcome | None]] = {}
+        self._closed = False
+        self.sending = sending
+        self.switch(sending.scheme_id, sending.link)
+        self._worker = Worker("encoder", self._process, MAX_BATCH)
+
+    def switch(self, scheme_id: str, link: Link | None) -> Sending:
+        """How frames are sent from now on. ``link`` None: the scheme's usual one.
+
+        Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks; then
+        everything stays as it was.
+        """
+        chosen = self._encoder.link(scheme_id, link)
+        self._encoder.scheme(scheme_id)
+        self.sending = Sending(scheme_id=scheme_id, link=chosen, top_k=self.sending.top_k)
+        return self.sending
+
+    def submit(self, frame: Frame, wants_outcome: bool = False) -> Future[Accepted]:
+        """Queues a frame. The future fails with
+
+        :class:`InputError` if the frame is not usable, :class:`EncodeError` if a network broke
+        on it, and :class:`SpoolFullError`, :class:`SpoolDiskError` or :class:`ClosedError` if
+        it was not accepted and may be offered again.
+        """
+        job = _Job(frame, wants_outcome)
+        if self._closed:
+            job.future.set_exception(ClosedError("the edge is ending"))
+        else:
+            self._worker.put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Ends the worker once what has queued is accepted or refused."""
+        self._closed = True
+        self._worker.close(30.0)
+
+    def publish(self, outcomes: list[Outcome]) -> None:
+        """Tells those who wait for these answers."""
+        for outcome in outcomes:
+            self._tell(outcome.sequence, outcome)
+
+    def dropped(self, sequences: list[int]) -> None:
+        """Tells those who wait for these frames that they are given up."""
+        for sequence in sequences:
+            self._tell(sequence, None)
+
+    def _tell(self, sequence: int, outcome: Outcome | None) -> None:
+        with self._lock:
+            future = self._outcomes.pop(sequence, None)
+        if future is not None and future.set_running_or_notify_cancel():
+            future.set_result(outcome)
+
+    def _process(self, jobs: list[_Job]) -> None:
+        jobs = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+        try:
+            self._accept_all(jobs)
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            for job in jobs:
+                if not job.future.done():
+                    self._fail(job, error)
+
+    def _accept_all(self, jobs: list[_Job]) -> None:
+        room = self._spool.room
+        for job in jobs[room:]:
+            self._fail(job, SpoolFullError(_FULL))
+        started, ready = time.perf_counter(), []
+        for job in jobs[:room]:
+            try:
+                ready.append((job, decode(job.frame.image, job.frame.name or "image")))
+            except InputError as error:
+                self._fail(job, error)
+        if not ready:
+            return
+        sending = self.sending
+        features = self._features(ready)
+        packed = [
+            (job, payload)
+            for job, row in features
+            if (payload := self._pack(job, row, sending)) is not None
+        ]
+        if not packed:
+            return
+        encode_ms = (time.perf_counter() - started) * 1e3 / len(ready)
+        entries = [self._entry(job.frame, payload, sending, encode_ms) for job, payload in packed]
+        with self._lock:  # an answer must not come before it is known who waits for it
+            try:
+                sequences = self._spool.accept(entries)
+            except (SpoolFullError, SpoolDiskError) as error:
+                for job, _ in packed:
+                    self._fail(job, error)
+                return
+            accepted = [Accepted(sequence, encode_ms, Future()) for sequence in sequences]
+            for (job, _), one in zip(packed, accepted, strict=True):
+                if job.wants_outcome:
+                    self._outcomes[one.sequence] = one.outcome
+        self._notify()
+        for (job, _), one in zip(packed, accepted, strict=True):
+            self._metrics.accepted.labels(job.frame.source).inc()
+            self._metrics.encode.observe(encode_ms / 1e3)
+            job.future.set_result(one)
+
+    def _features(
+        self, ready: list[tuple[_Job, Image.Image]]
+    ) -> list[tuple[_Job, NDArray[np.float32]]]:
+        """float32 (1, feature_dim) for each; one on which the network breaks fails alone."""
+        try:
+            rows = self._encoder.features([image for _, image in ready])
+        except Exception as error:
+            if len(ready) > 1:
+                return [one for pair in ready for one in self._features([pair])]
+            self._fail(ready[0][0], _broken(ready[0][0].frame, error))
+            return []
+        return [(job, row[None]) for (job, _), row in zip(ready, rows, strict=True)]
+
+    def _pack(self, job: _Job, row: NDArray[np.float32], sending: Sending) -> Payload | None:
+        try:
+            [payload] = self._encoder.payloads(row, sending.scheme_id, sending.link)
+            check_sendable(payload, job.frame.name or "image")
+        except InputError as error:
+            self._fail(job, error)
+        except Exception as error:
+            self._fail(job, _broken(job.frame, error))
+        else:
+            return payload
+        return None
+
+    def _entry(self, frame: Frame, payload: Payload, sending: Sending, encode_ms: float) -> Entry:
+        account = self._encoder.scheme(sending.scheme_id).account(payload)
+        block = unnumbered(
+            payload,
+            self._encoder.bundle.bundle_id,
+            sending.scheme_id,
+            frame.top_k or sending.top_k,
+            track_id=frame.track_id,
+        )
+        return Entry(
+            source=frame.source,
+            name=frame.name,
+            block=block,
+            account=account,
+            encode_ms=encode_ms,
+            air_ms=self._radio.air_ms(account),
+            energy_uj=self._radio.energy_uj(account),
+            file_key=frame.file_key,
+        )
+
+    def _fail(self, job: _Job, error: Exception) -> None:
+        if isinstance(error, SpoolFullError):
+            self._metrics.refused.labels("full").inc()
+        elif isinstance(error, SpoolDiskError):
+            self._metrics.refused.labels("disk").inc()
+        elif not isinstance(error, InputError):
+            log.warning("encode_failed", source=job.frame.source, error=repr(error))
+        job.future.set_exception(error)
+
+
+def _broken(frame: Frame, error: Exception) -> EncodeError:
+    return EncodeError(f"{frame.name or 'image'}: edge: {type(error).__name__}: {error}")

@@ -1,0 +1,117 @@
+"""The spool's file: its tables, its checks, its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from pathlib import Path
+from typing import TextIO
+
+from airreid.errors import InputError
+from edge.blocks import new_spool_id
+
+FILE = "spool.sqlite"
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE spool (spool_id TEXT NOT NULL, edge_id TEXT NOT NULL) STRICT;
+CREATE TABLE frames (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'answered', 'dropped')),
+    source TEXT NOT NULL,
+    name TEXT NOT NULL,
+    track_id TEXT NOT NULL,
+    file_key TEXT,
+    accepted_at REAL NOT NULL,
+    boot_id TEXT NOT NULL,
+    uptime REAL NOT NULL,
+    scheme_id TEXT NOT NULL,
+    link TEXT NOT NULL,
+    uses INTEGER NOT NULL,
+    payload_bits INTEGER NOT NULL,
+    crc_bits INTEGER NOT NULL,
+    side_bits INTEGER NOT NULL,
+    air_ms REAL,
+    energy_uj REAL,
+    encode_ms REAL NOT NULL,
+    block BLOB,
+    settled_at REAL,
+    total_ms REAL,
+    link_ms REAL,
+    sends INTEGER,
+    code TEXT,
+    message TEXT,
+    outage INTEGER,
+    snr_db REAL,
+    identities TEXT
+) STRICT;
+CREATE INDEX waiting ON frames (sequence) WHERE state = 'waiting';
+CREATE UNIQUE INDEX handing_over ON frames (file_key) WHERE file_key IS NOT NULL;
+"""
+
+
+def open_database(folder: Path | None, edge_id: str) -> tuple[sqlite3.Connection, str]:
+    """The database, made if it is missing, and its spool id. ``folder`` None: in memory.
+
+    Raises :class:`InputError` for a file that is damaged, of another format or another
+    edge's.
+    """
+    path = ":memory:" if folder is None else str(folder / FILE)
+    db = None
+    try:
+        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        return db, _prepare(db, path, edge_id)
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        raise InputError(
+            f"{path}: cannot be used as a spool ({error}); make room or mend the disk, or "
+            "move the file away: what waits in it will then not be sent"
+        ) from None
+    except InputError:
+        if db is not None:
+            db.close()
+        raise
+
+
+def _prepare(db: sqlite3.Connection, path: str, edge_id: str) -> str:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";\n"):
+            db.execute(statement)
+        db.execute("INSERT INTO spool VALUES (?, ?)", (new_spool_id(), edge_id))
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    elif version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: spool of format {version}; this version reads format {SCHEMA_VERSION}"
+        )
+    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"damaged: {verdict}")
+    spool_id, owner = db.execute("SELECT spool_id, edge_id FROM spool").fetchone()
+    if owner != edge_id:
+        raise InputError(
+            f"{path}: the spool of edge {owner!r}, not {edge_id!r}; "
+            "give each edge a --spool of its own"
+        )
+    return str(spool_id)
+
+
+def hold(folder: Path) -> TextIO:
+    """The lock of the spool, held."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / FILE).with_suffix(".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be used as a spool ({error})") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise InputError(
+            f"{folder}: in use by another edge; stop it or use another --spool"
+        ) from None
+    return held
