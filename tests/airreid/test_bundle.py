@@ -8,7 +8,9 @@ import pytest
 from airreid.bundle import Bundle, FileRef, load_bundle
 from airreid.bundle_cli import check_graphs
 from airreid.errors import BundleError
-from airreid.jscc import JsccScheme
+from airreid.payload import Ideal
+from airreid.scheme import links_of
+from airreid.schemes import open_scheme
 from airreid.signal import normalise_power
 
 
@@ -27,9 +29,11 @@ def test_the_demo_bundle_is_whole_runs_and_fits(bundle: Bundle) -> None:
 
 def test_encoders_send_mean_power_one_per_block(bundle: Bundle, features: np.ndarray) -> None:
     for info in bundle.manifest.schemes:
-        runner = JsccScheme(bundle, info, threads=1, decode=False)
+        scheme = open_scheme(bundle, info, threads=1, decode=False)
         for scale in (1e-3, 1.0, 1e3):
-            x = runner.encode(features * np.float32(scale)).astype(np.float64)
+            sent = scheme.pack(features * np.float32(scale), links_of(info)[0])
+            x = np.stack([one.symbols for one in sent if not isinstance(one, Ideal)])
+            x = x.astype(np.float64)
             np.testing.assert_allclose(np.square(x).mean(axis=1), 1.0, atol=1e-5)
             np.testing.assert_allclose(x, normalise_power(x), atol=1e-4)
 
