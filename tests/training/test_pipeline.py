@@ -31,6 +31,7 @@ TINY = BackboneRecipe(
     identities_per_batch=2,
     images_per_identity=2,
     lr=0.001,
+    bf16=False,
 )
 
 
@@ -63,7 +64,8 @@ def test_a_killed_run_continues_as_if_it_had_not_been(
     crops: tuple[np.ndarray, np.ndarray], tmp_path: Path, optimizer: str
 ) -> None:
     images, labels = crops
-    recipe = TINY.model_copy(update={"optimizer": optimizer, "lr": 1e-4})
+    bf16 = optimizer == "sgd"
+    recipe = TINY.model_copy(update={"optimizer": optimizer, "lr": 1e-4, "bf16": bf16})
     whole = train_backbone(recipe, images, labels, 0, tmp_path / "whole", lambda p: None).network
 
     def kill(progress: Progress) -> None:
