@@ -13,8 +13,6 @@ from airreid.errors import BundleError
 
 Array = NDArray[np.float32]
 
-ort.disable_telemetry_events()  # a camera tells nobody but its access point
-
 
 class Network:
     """One ONNX graph with one input and one output, batch first."""

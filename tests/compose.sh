@@ -50,5 +50,5 @@ for edge in edge-2 edge-3; do
 done
 links=$(docker-compose exec -T channel airreid channel links --at 127.0.0.1:50051)
 echo "$links"
-echo "$links" | grep -q edge-2 || fail "edge-2 has no link of its own"
+echo "$links" | grep edge-2 >/dev/null || fail "edge-2 has no link of its own"
 say "passed"
