@@ -1,14 +1,13 @@
-"""One worker thread that takes whatever is waiting: batches grow with the load alone."""
+"""Blocks of many streams, decoded and searched together where they wait together."""
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from airreid.v1 import uplink_pb2
+from airreid.worker import Worker
 
 Request = uplink_pb2.QueryRequest
 Response = uplink_pb2.QueryResponse
@@ -22,36 +21,16 @@ class MicroBatcher:
         self, answer: Callable[[Sequence[Request]], list[Response]], max_batch: int = 64
     ) -> None:
         self._answer = answer
-        self._max_batch = max_batch
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
-        self._thread.start()
+        self._worker = Worker("receiver", self._process, max_batch)
 
     def submit(self, request: Request) -> Future[Response]:
         future: Future[Response] = Future()
-        self._queue.put((request, time.perf_counter(), future))
+        self._worker.put((request, time.perf_counter(), future))
         return future
 
     def close(self) -> None:
         """Answers what is waiting, then ends the thread."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, ended = [first], False
-            while len(batch) < self._max_batch:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    ended = True
-                    break
-                batch.append(item)
-            self._process(batch)
-            if ended:
-                return
+        self._worker.close()
 
     def _process(self, batch: list[_Item]) -> None:
         started = time.perf_counter()

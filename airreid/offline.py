@@ -24,8 +24,6 @@ class Replayed:
     """(Q, N): gallery positions, best first; a row of -1 where the block was lost."""
     scores: NDArray[np.float64]
     """(Q, N): cosine of each query with each gallery item."""
-    payloads: list[Payload]
-    """As sent."""
 
 
 def transmit(
@@ -69,15 +67,34 @@ def replay(
 ) -> Replayed:
     """Rankings of query features (Q, D) against gallery features (N, D).
 
-    Query i is block ``first_block + i`` of the link whose noise ``stream`` is. Features
-    are packed one query at a time, as an edge does.
+    Query i is block ``first_block + i`` of the link whose noise ``stream`` is.
     """
-    payloads = [payload for row in queries for payload in scheme.pack(row[None], link)]
+    payloads = pack_each(scheme, link, queries)
+    return replay_payloads(scheme, payloads, scheme.gallery(gallery), snr_db, stream, first_block)
+
+
+def pack_each(scheme: Scheme, link: Link, queries: NDArray[np.float32]) -> list[Payload]:
+    """Payloads of query features (Q, D), packed one query at a time, as an edge does."""
+    return [payload for row in queries for payload in scheme.pack(row[None], link)]
+
+
+def replay_payloads(
+    scheme: Scheme,
+    payloads: Sequence[Payload],
+    gallery: NDArray[np.float32],
+    snr_db: float,
+    stream: NoiseStream,
+    first_block: int,
+) -> Replayed:
+    """:func:`replay` of payloads that are packed, against gallery embeddings (N, E).
+
+    Neither depends on the SNR, so a sweep makes them once.
+    """
     received = receive(scheme, payloads, snr_db, stream, first_block)
-    scores = cosine(received.embeddings, scheme.gallery(gallery))
+    scores = cosine(received.embeddings, gallery)
     order = rank(scores)
     order[received.lost] = -1
-    return Replayed(order, scores, payloads)
+    return Replayed(order, scores)
 
 
 def same_ranking(

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from airreid.bundle import Bundle, DigitalInfo
 from airreid.digital.limits import shannon_snr_db
 from airreid.digital.scheme import DigitalScheme
-from airreid.metrics import cosine, evaluate_ranking, rank
+from airreid.metrics import evaluate_ranking
 from airreid.noise import NoiseStream
-from airreid.offline import receive
+from airreid.offline import replay_payloads
 from airreid.payload import Link
 from training.evaluate import Gallery
 
@@ -47,9 +46,10 @@ def digital_rows(
                 top1, lost = [], []
                 for seed in drawn:
                     stream = NoiseStream(seed, "offline")
-                    received = receive(scheme, payloads, snr_db, stream, 0)
-                    top1.append(_top1(received.embeddings, received.lost, gallery, data))
-                    lost.append(received.lost.mean())
+                    order = replay_payloads(scheme, payloads, gallery, snr_db, stream, 0).order
+                    found = evaluate_ranking(order, data.query_labels, data.gallery_labels)
+                    top1.append(found.top1)
+                    lost.append((order[:, 0] < 0).mean())
                 half = 1.96 * np.std(top1, ddof=1) / np.sqrt(len(top1)) if len(top1) > 1 else 0.0
                 row = {
                     "scheme": info.id,
@@ -66,17 +66,6 @@ def digital_rows(
                 rows.append(row)
                 tick(row)
     return rows
-
-
-def _top1(
-    embeddings: NDArray[np.float32],
-    lost: NDArray[np.bool_],
-    gallery: NDArray[np.float32],
-    data: Gallery,
-) -> float:
-    order = rank(cosine(embeddings, gallery))
-    order[lost] = -1
-    return evaluate_ranking(order, data.query_labels, data.gallery_labels).top1
 
 
 def draw(jscc: list[Row], digital: list[Row], bandwidth: int, bound: float, path: Path) -> None:

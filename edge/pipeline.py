@@ -16,6 +16,7 @@ from airreid import log
 from airreid.errors import InputError
 from airreid.images import decode
 from airreid.payload import Link, Payload
+from airreid.worker import Worker
 from edge.accounts import Radio
 from edge.blocks import check_sendable, unnumbered
 from edge.encoder import Encoder
@@ -24,7 +25,6 @@ from edge.metrics import Metrics
 from edge.results import Outcome
 from edge.settings import Sending
 from edge.spool import Entry, Spool
-from edge.worker import Worker
 
 MAX_BATCH = 8
 _FULL = "the spool is full; offer the frame again later"

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from airreid import log
 from airreid.errors import LinkError
 from airreid.v1 import uplink_pb2
+from airreid.worker import Worker
 from edge import backoff
 from edge.metrics import Metrics
 from edge.results import Outcome
 from edge.settings import UplinkSettings
 from edge.spool import Spool
 from edge.uplink import Uplink
-from edge.worker import Worker
 
 _AT_ONCE = 64
 """Blocks read from the spool, and answers recorded, at a time."""
@@ -60,7 +60,6 @@ class Sender:
         self._metrics = metrics
         self._rng = rng
         self._changed = threading.Condition()
-        self._draining = False
         self._stop = threading.Event()
         self._sends: Counter[int] = Counter()
         self._uplink: Uplink | None = None
@@ -84,9 +83,7 @@ class Sender:
     def stop(self, drain_seconds: float) -> None:
         """Ends both threads; before that, what waits has ``drain_seconds`` to be answered."""
         until = time.monotonic() + drain_seconds
-        with self._changed:
-            self._draining = True
-            self._changed.notify_all()
+        self.notify()
         while self.connected and self._spool.waiting and time.monotonic() < until:
             time.sleep(0.02)
         self._stop.set()

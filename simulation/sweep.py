@@ -13,7 +13,7 @@ from airreid.client import ChannelClient
 from airreid.errors import LinkError
 from airreid.metrics import evaluate_ranking
 from airreid.noise import NoiseStream
-from airreid.offline import Replayed, replay, same_ranking
+from airreid.offline import Replayed, pack_each, replay_payloads, same_ranking
 from airreid.payload import Link
 from airreid.scheme import Account, Scheme, links_of
 from airreid.schemes import open_scheme
@@ -62,12 +62,14 @@ def sweep(bench: Bench, gallery: Features, queries: Features, outcome: Outcome) 
     stream = NoiseStream(plan.seed, EDGE_ID)
     for scheme_id, link in todo:
         scheme = open_scheme(bundle, bundle.scheme(scheme_id), plan.threads)
+        payloads, embeddings = pack_each(scheme, link, queries), scheme.gallery(gallery)
+        accounts = [scheme.account(payload) for payload in payloads]
         for snr_db in plan.snrs_db:
             bench.control.set_link(snr_db, plan.seed)
             first = maker.next_sequence
             flight = _fly(bench, maker, scheme_id, link, queries)
-            expected = replay(scheme, link, gallery, queries, snr_db, stream, first)
-            point = _point(bench.people, scheme, link, snr_db, first, flight, expected)
+            expected = replay_payloads(scheme, payloads, embeddings, snr_db, stream, first)
+            point = _point(bench.people, scheme, link, snr_db, first, flight, expected, accounts)
             outcome.points.append(point)
             outcome.rankings[scheme_id, link, snr_db] = flight.order
             bench.progress.point(point)
@@ -89,12 +91,12 @@ def _point(
     first: int,
     flight: _Flight,
     expected: Replayed,
+    accounts: list[Account],
 ) -> Point:
     gallery_labels, query_labels = people.labels()
     found = evaluate_ranking(flight.order, query_labels, gallery_labels)
     agree = same_ranking(flight.order, expected.order, expected.scores, TIE)
     counted = ~np.isnan(found.first_hit)
-    accounts = [scheme.account(payload) for payload in expected.payloads]
     return Point(
         scheme=scheme.info.id,
         bandwidth=scheme.info.bandwidth,
