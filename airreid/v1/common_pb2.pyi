@@ -38,6 +38,16 @@ class _CodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Code.ValueType],
     """Features of two spaces never meet in a gallery."""
     CODE_EXPIRED: _Code.ValueType  # 8
     """The edge gave the block up: it was older than the deadline."""
+    CODE_DROPPED: _Code.ValueType  # 9
+    """The access point was behind and its operator prefers new blocks to old ones."""
+    CODE_NOT_READY: _Code.ValueType  # 10
+    """The access point is starting, or its gallery waits for a reindex: send again later."""
+    CODE_CONFLICT: _Code.ValueType  # 11
+    """The request contradicts what there is: a name in use, a job that runs."""
+    CODE_QUALITY: _Code.ValueType  # 12
+    """The quality gate refused the image; the message says why."""
+    CODE_FORBIDDEN: _Code.ValueType  # 13
+    """The token or certificate does not cover this: another edge's name, another scope."""
     CODE_INTERNAL: _Code.ValueType  # 15
 
 class Code(_Code, metaclass=_CodeEnumTypeWrapper):
@@ -58,8 +68,44 @@ CODE_WRONG_SPACE: Code.ValueType  # 7
 """Features of two spaces never meet in a gallery."""
 CODE_EXPIRED: Code.ValueType  # 8
 """The edge gave the block up: it was older than the deadline."""
+CODE_DROPPED: Code.ValueType  # 9
+"""The access point was behind and its operator prefers new blocks to old ones."""
+CODE_NOT_READY: Code.ValueType  # 10
+"""The access point is starting, or its gallery waits for a reindex: send again later."""
+CODE_CONFLICT: Code.ValueType  # 11
+"""The request contradicts what there is: a name in use, a job that runs."""
+CODE_QUALITY: Code.ValueType  # 12
+"""The quality gate refused the image; the message says why."""
+CODE_FORBIDDEN: Code.ValueType  # 13
+"""The token or certificate does not cover this: another edge's name, another scope."""
 CODE_INTERNAL: Code.ValueType  # 15
 Global___Code: _TypeAlias = Code  # noqa: Y015
+
+class _DecisionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecisionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecisionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECISION_UNSPECIFIED: _DecisionKind.ValueType  # 0
+    """Nobody has said when a match is a match: the gallery is not calibrated for this."""
+    DECISION_MATCH: _DecisionKind.ValueType  # 1
+    DECISION_UNKNOWN: _DecisionKind.ValueType  # 2
+    """Nobody of the gallery."""
+    DECISION_AMBIGUOUS: _DecisionKind.ValueType  # 3
+    """Between known and unknown, or two subjects are too close to tell."""
+
+class DecisionKind(_DecisionKind, metaclass=_DecisionKindEnumTypeWrapper):
+    """What a search says in the end."""
+
+DECISION_UNSPECIFIED: DecisionKind.ValueType  # 0
+"""Nobody has said when a match is a match: the gallery is not calibrated for this."""
+DECISION_MATCH: DecisionKind.ValueType  # 1
+DECISION_UNKNOWN: DecisionKind.ValueType  # 2
+"""Nobody of the gallery."""
+DECISION_AMBIGUOUS: DecisionKind.ValueType  # 3
+"""Between known and unknown, or two subjects are too close to tell."""
+Global___DecisionKind: _TypeAlias = DecisionKind  # noqa: Y015
 
 @_typing.final
 class BlockId(_message.Message):
@@ -115,3 +161,38 @@ class Status(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    FALSE_MATCH_RATE_FIELD_NUMBER: _builtins.int
+    kind: Global___DecisionKind.ValueType
+    subject: _builtins.str
+    """Whom it matches; with AMBIGUOUS the best of those in question; else empty."""
+    threshold: _builtins.float
+    """Cosine score that a match needs, at this block's SNR and scheme."""
+    margin: _builtins.float
+    """Of the best subject above the second."""
+    false_match_rate: _builtins.float
+    """Share of queries by strangers that would match somebody, as calibrated."""
+    def __init__(
+        self,
+        *,
+        kind: Global___DecisionKind.ValueType = ...,
+        subject: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+        margin: _builtins.float = ...,
+        false_match_rate: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["false_match_rate", b"false_match_rate", "kind", b"kind", "margin", b"margin", "subject", b"subject", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015

@@ -26,7 +26,12 @@ if _version_not_supported:
 
 
 class GalleryServiceStub:
-    """The people an access point knows.
+    """The people an access point knows. The REST interface under /v1 means the same.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
+    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
+    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
     """
 
     def __init__(self, channel):
@@ -40,58 +45,140 @@ class GalleryServiceStub:
                 request_serializer=airreid_dot_v1_dot_gallery__pb2.DescribeRequest.SerializeToString,
                 response_deserializer=airreid_dot_v1_dot_gallery__pb2.DescribeResponse.FromString,
                 _registered_method=True)
-        self.Enroll = channel.unary_unary(
-                '/airreid.v1.GalleryService/Enroll',
-                request_serializer=airreid_dot_v1_dot_gallery__pb2.EnrollRequest.SerializeToString,
-                response_deserializer=airreid_dot_v1_dot_gallery__pb2.EnrollResponse.FromString,
+        self.PutSubject = channel.unary_unary(
+                '/airreid.v1.GalleryService/PutSubject',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.PutSubjectRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
+                _registered_method=True)
+        self.GetSubject = channel.unary_unary(
+                '/airreid.v1.GalleryService/GetSubject',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.GetSubjectRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
+                _registered_method=True)
+        self.PatchSubject = channel.unary_unary(
+                '/airreid.v1.GalleryService/PatchSubject',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.PatchSubjectRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
                 _registered_method=True)
         self.ListSubjects = channel.unary_unary(
                 '/airreid.v1.GalleryService/ListSubjects',
                 request_serializer=airreid_dot_v1_dot_gallery__pb2.ListSubjectsRequest.SerializeToString,
                 response_deserializer=airreid_dot_v1_dot_gallery__pb2.ListSubjectsResponse.FromString,
                 _registered_method=True)
-        self.ListEntries = channel.unary_unary(
-                '/airreid.v1.GalleryService/ListEntries',
-                request_serializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesRequest.SerializeToString,
-                response_deserializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesResponse.FromString,
-                _registered_method=True)
         self.DeleteSubject = channel.unary_unary(
                 '/airreid.v1.GalleryService/DeleteSubject',
                 request_serializer=airreid_dot_v1_dot_gallery__pb2.DeleteSubjectRequest.SerializeToString,
                 response_deserializer=airreid_dot_v1_dot_gallery__pb2.DeleteSubjectResponse.FromString,
+                _registered_method=True)
+        self.MergeSubjects = channel.unary_unary(
+                '/airreid.v1.GalleryService/MergeSubjects',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.MergeSubjectsRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
+                _registered_method=True)
+        self.Enroll = channel.unary_unary(
+                '/airreid.v1.GalleryService/Enroll',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.EnrollRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.EnrollResponse.FromString,
+                _registered_method=True)
+        self.GetEntry = channel.unary_unary(
+                '/airreid.v1.GalleryService/GetEntry',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.GetEntryRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Entry.FromString,
+                _registered_method=True)
+        self.ListEntries = channel.unary_unary(
+                '/airreid.v1.GalleryService/ListEntries',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
         self.DeleteEntry = channel.unary_unary(
                 '/airreid.v1.GalleryService/DeleteEntry',
                 request_serializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntryRequest.SerializeToString,
                 response_deserializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntryResponse.FromString,
                 _registered_method=True)
+        self.DeleteEntries = channel.unary_unary(
+                '/airreid.v1.GalleryService/DeleteEntries',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntriesRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntriesResponse.FromString,
+                _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/airreid.v1.GalleryService/Search',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.SearchRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.SearchResponse.FromString,
+                _registered_method=True)
+        self.Verify = channel.unary_unary(
+                '/airreid.v1.GalleryService/Verify',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.VerifyRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.VerifyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/airreid.v1.GalleryService/GetPolicy',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Policy.FromString,
+                _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/airreid.v1.GalleryService/SetPolicy',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.Policy.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Policy.FromString,
+                _registered_method=True)
+        self.StartJob = channel.unary_unary(
+                '/airreid.v1.GalleryService/StartJob',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.StartJobRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Job.FromString,
+                _registered_method=True)
+        self.GetJob = channel.unary_unary(
+                '/airreid.v1.GalleryService/GetJob',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.GetJobRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Job.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/airreid.v1.GalleryService/ListJobs',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/airreid.v1.GalleryService/CancelJob',
+                request_serializer=airreid_dot_v1_dot_gallery__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_gallery__pb2.Job.FromString,
+                _registered_method=True)
 
 
 class GalleryServiceServicer:
-    """The people an access point knows.
+    """The people an access point knows. The REST interface under /v1 means the same.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
+    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
+    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
     """
 
     def Describe(self, request, context):
-        """What is served: bundle, schemes, feature space, counts.
+        """What is served: bundle, schemes, feature space, counts, readiness.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Enroll(self, request, context):
-        """Adds entries. Each item is answered for itself; an item answered OK is on disk.
+    def PutSubject(self, request, context):
+        """Makes a subject or sets its fields. A subject may exist without entries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSubject(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PatchSubject(self, request, context):
+        """Changes the fields that are given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSubjects(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListEntries(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +191,93 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeSubjects(self, request, context):
+        """Moves all entries of one subject to another and deletes the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Enroll(self, request, context):
+        """Adds entries, or replaces those with the same key. Each item is answered for itself;
+        an item answered OK is on disk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEntry(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEntries(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteEntry(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteEntries(self, request, context):
+        """Each is answered for itself, NOT_FOUND where there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Search(self, request, context):
+        """Who is this? From an image or a feature, without a radio in between.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Verify(self, request, context):
+        """Is this the subject?
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """When a match is a match, and which images are good enough.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartJob(self, request, context):
+        """Long work: reindex, export, import, calibrate, backup, prove_deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJob(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJob(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,30 +291,100 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     request_deserializer=airreid_dot_v1_dot_gallery__pb2.DescribeRequest.FromString,
                     response_serializer=airreid_dot_v1_dot_gallery__pb2.DescribeResponse.SerializeToString,
             ),
-            'Enroll': grpc.unary_unary_rpc_method_handler(
-                    servicer.Enroll,
-                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.EnrollRequest.FromString,
-                    response_serializer=airreid_dot_v1_dot_gallery__pb2.EnrollResponse.SerializeToString,
+            'PutSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutSubject,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.PutSubjectRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Subject.SerializeToString,
+            ),
+            'GetSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSubject,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.GetSubjectRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Subject.SerializeToString,
+            ),
+            'PatchSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.PatchSubject,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.PatchSubjectRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Subject.SerializeToString,
             ),
             'ListSubjects': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSubjects,
                     request_deserializer=airreid_dot_v1_dot_gallery__pb2.ListSubjectsRequest.FromString,
                     response_serializer=airreid_dot_v1_dot_gallery__pb2.ListSubjectsResponse.SerializeToString,
             ),
-            'ListEntries': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListEntries,
-                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesRequest.FromString,
-                    response_serializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesResponse.SerializeToString,
-            ),
             'DeleteSubject': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSubject,
                     request_deserializer=airreid_dot_v1_dot_gallery__pb2.DeleteSubjectRequest.FromString,
                     response_serializer=airreid_dot_v1_dot_gallery__pb2.DeleteSubjectResponse.SerializeToString,
             ),
+            'MergeSubjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeSubjects,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.MergeSubjectsRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Subject.SerializeToString,
+            ),
+            'Enroll': grpc.unary_unary_rpc_method_handler(
+                    servicer.Enroll,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.EnrollRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.EnrollResponse.SerializeToString,
+            ),
+            'GetEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEntry,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.GetEntryRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Entry.SerializeToString,
+            ),
+            'ListEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEntries,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.ListEntriesResponse.SerializeToString,
+            ),
             'DeleteEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteEntry,
                     request_deserializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntryRequest.FromString,
                     response_serializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntryResponse.SerializeToString,
+            ),
+            'DeleteEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEntries,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntriesRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.DeleteEntriesResponse.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.SearchRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.SearchResponse.SerializeToString,
+            ),
+            'Verify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Verify,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.VerifyRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.VerifyResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.GetPolicyRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Policy.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.Policy.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Policy.SerializeToString,
+            ),
+            'StartJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartJob,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.StartJobRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Job.SerializeToString,
+            ),
+            'GetJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJob,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.GetJobRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Job.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.ListJobsRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=airreid_dot_v1_dot_gallery__pb2.CancelJobRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_gallery__pb2.Job.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -152,7 +395,12 @@ def add_GalleryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GalleryService:
-    """The people an access point knows.
+    """The people an access point knows. The REST interface under /v1 means the same.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
+    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
+    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
     """
 
     @staticmethod
@@ -183,7 +431,7 @@ class GalleryService:
             _registered_method=True)
 
     @staticmethod
-    def Enroll(request,
+    def PutSubject(request,
             target,
             options=(),
             channel_credentials=None,
@@ -196,9 +444,63 @@ class GalleryService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/airreid.v1.GalleryService/Enroll',
-            airreid_dot_v1_dot_gallery__pb2.EnrollRequest.SerializeToString,
-            airreid_dot_v1_dot_gallery__pb2.EnrollResponse.FromString,
+            '/airreid.v1.GalleryService/PutSubject',
+            airreid_dot_v1_dot_gallery__pb2.PutSubjectRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/GetSubject',
+            airreid_dot_v1_dot_gallery__pb2.GetSubjectRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PatchSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/PatchSubject',
+            airreid_dot_v1_dot_gallery__pb2.PatchSubjectRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
             options,
             channel_credentials,
             insecure,
@@ -237,33 +539,6 @@ class GalleryService:
             _registered_method=True)
 
     @staticmethod
-    def ListEntries(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/airreid.v1.GalleryService/ListEntries',
-            airreid_dot_v1_dot_gallery__pb2.ListEntriesRequest.SerializeToString,
-            airreid_dot_v1_dot_gallery__pb2.ListEntriesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
     def DeleteSubject(request,
             target,
             options=(),
@@ -291,6 +566,114 @@ class GalleryService:
             _registered_method=True)
 
     @staticmethod
+    def MergeSubjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/MergeSubjects',
+            airreid_dot_v1_dot_gallery__pb2.MergeSubjectsRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Subject.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Enroll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/Enroll',
+            airreid_dot_v1_dot_gallery__pb2.EnrollRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.EnrollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/GetEntry',
+            airreid_dot_v1_dot_gallery__pb2.GetEntryRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Entry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/ListEntries',
+            airreid_dot_v1_dot_gallery__pb2.ListEntriesRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteEntry(request,
             target,
             options=(),
@@ -307,6 +690,249 @@ class GalleryService:
             '/airreid.v1.GalleryService/DeleteEntry',
             airreid_dot_v1_dot_gallery__pb2.DeleteEntryRequest.SerializeToString,
             airreid_dot_v1_dot_gallery__pb2.DeleteEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/DeleteEntries',
+            airreid_dot_v1_dot_gallery__pb2.DeleteEntriesRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.DeleteEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/Search',
+            airreid_dot_v1_dot_gallery__pb2.SearchRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Verify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/Verify',
+            airreid_dot_v1_dot_gallery__pb2.VerifyRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.VerifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/GetPolicy',
+            airreid_dot_v1_dot_gallery__pb2.GetPolicyRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/SetPolicy',
+            airreid_dot_v1_dot_gallery__pb2.Policy.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/StartJob',
+            airreid_dot_v1_dot_gallery__pb2.StartJobRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/GetJob',
+            airreid_dot_v1_dot_gallery__pb2.GetJobRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/ListJobs',
+            airreid_dot_v1_dot_gallery__pb2.ListJobsRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.GalleryService/CancelJob',
+            airreid_dot_v1_dot_gallery__pb2.CancelJobRequest.SerializeToString,
+            airreid_dot_v1_dot_gallery__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,

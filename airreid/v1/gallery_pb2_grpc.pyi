@@ -27,39 +27,105 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GalleryServiceStub:
-    """The people an access point knows."""
+    """The people an access point knows. The REST interface under /v1 means the same.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
+    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
+    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GalleryServiceAsyncStub: ...
     Describe: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DescribeRequest, _gallery_pb2.DescribeResponse]
-    """What is served: bundle, schemes, feature space, counts."""
-    Enroll: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EnrollRequest, _gallery_pb2.EnrollResponse]
-    """Adds entries. Each item is answered for itself; an item answered OK is on disk."""
+    """What is served: bundle, schemes, feature space, counts, readiness."""
+    PutSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.PutSubjectRequest, _gallery_pb2.Subject]
+    """Makes a subject or sets its fields. A subject may exist without entries."""
+    GetSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetSubjectRequest, _gallery_pb2.Subject]
+    PatchSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.PatchSubjectRequest, _gallery_pb2.Subject]
+    """Changes the fields that are given."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]
-    ListEntries: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListEntriesRequest, _gallery_pb2.ListEntriesResponse]
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]
     """Deletes a subject and all its entries."""
+    MergeSubjects: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.MergeSubjectsRequest, _gallery_pb2.Subject]
+    """Moves all entries of one subject to another and deletes the first."""
+    Enroll: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EnrollRequest, _gallery_pb2.EnrollResponse]
+    """Adds entries, or replaces those with the same key. Each item is answered for itself;
+    an item answered OK is on disk.
+    """
+    GetEntry: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetEntryRequest, _gallery_pb2.Entry]
+    ListEntries: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListEntriesRequest, _gallery_pb2.ListEntriesResponse]
     DeleteEntry: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteEntryRequest, _gallery_pb2.DeleteEntryResponse]
+    DeleteEntries: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteEntriesRequest, _gallery_pb2.DeleteEntriesResponse]
+    """Each is answered for itself, NOT_FOUND where there is none."""
+    Search: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.SearchRequest, _gallery_pb2.SearchResponse]
+    """Who is this? From an image or a feature, without a radio in between."""
+    Verify: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.VerifyRequest, _gallery_pb2.VerifyResponse]
+    """Is this the subject?"""
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetPolicyRequest, _gallery_pb2.Policy]
+    """When a match is a match, and which images are good enough."""
+    SetPolicy: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.Policy, _gallery_pb2.Policy]
+    StartJob: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.StartJobRequest, _gallery_pb2.Job]
+    """Long work: reindex, export, import, calibrate, backup, prove_deleted."""
+    GetJob: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetJobRequest, _gallery_pb2.Job]
+    ListJobs: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListJobsRequest, _gallery_pb2.ListJobsResponse]
+    CancelJob: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.CancelJobRequest, _gallery_pb2.Job]
 
 @_typing.type_check_only
 class GalleryServiceAsyncStub(GalleryServiceStub):
-    """The people an access point knows."""
+    """The people an access point knows. The REST interface under /v1 means the same.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
+    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
+    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Describe: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DescribeRequest, _gallery_pb2.DescribeResponse]  # type: ignore[assignment]
-    """What is served: bundle, schemes, feature space, counts."""
-    Enroll: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EnrollRequest, _gallery_pb2.EnrollResponse]  # type: ignore[assignment]
-    """Adds entries. Each item is answered for itself; an item answered OK is on disk."""
+    """What is served: bundle, schemes, feature space, counts, readiness."""
+    PutSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.PutSubjectRequest, _gallery_pb2.Subject]  # type: ignore[assignment]
+    """Makes a subject or sets its fields. A subject may exist without entries."""
+    GetSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetSubjectRequest, _gallery_pb2.Subject]  # type: ignore[assignment]
+    PatchSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.PatchSubjectRequest, _gallery_pb2.Subject]  # type: ignore[assignment]
+    """Changes the fields that are given."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]  # type: ignore[assignment]
-    ListEntries: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListEntriesRequest, _gallery_pb2.ListEntriesResponse]  # type: ignore[assignment]
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
     """Deletes a subject and all its entries."""
+    MergeSubjects: _aio.UnaryUnaryMultiCallable[_gallery_pb2.MergeSubjectsRequest, _gallery_pb2.Subject]  # type: ignore[assignment]
+    """Moves all entries of one subject to another and deletes the first."""
+    Enroll: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EnrollRequest, _gallery_pb2.EnrollResponse]  # type: ignore[assignment]
+    """Adds entries, or replaces those with the same key. Each item is answered for itself;
+    an item answered OK is on disk.
+    """
+    GetEntry: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetEntryRequest, _gallery_pb2.Entry]  # type: ignore[assignment]
+    ListEntries: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListEntriesRequest, _gallery_pb2.ListEntriesResponse]  # type: ignore[assignment]
     DeleteEntry: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteEntryRequest, _gallery_pb2.DeleteEntryResponse]  # type: ignore[assignment]
+    DeleteEntries: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteEntriesRequest, _gallery_pb2.DeleteEntriesResponse]  # type: ignore[assignment]
+    """Each is answered for itself, NOT_FOUND where there is none."""
+    Search: _aio.UnaryUnaryMultiCallable[_gallery_pb2.SearchRequest, _gallery_pb2.SearchResponse]  # type: ignore[assignment]
+    """Who is this? From an image or a feature, without a radio in between."""
+    Verify: _aio.UnaryUnaryMultiCallable[_gallery_pb2.VerifyRequest, _gallery_pb2.VerifyResponse]  # type: ignore[assignment]
+    """Is this the subject?"""
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetPolicyRequest, _gallery_pb2.Policy]  # type: ignore[assignment]
+    """When a match is a match, and which images are good enough."""
+    SetPolicy: _aio.UnaryUnaryMultiCallable[_gallery_pb2.Policy, _gallery_pb2.Policy]  # type: ignore[assignment]
+    StartJob: _aio.UnaryUnaryMultiCallable[_gallery_pb2.StartJobRequest, _gallery_pb2.Job]  # type: ignore[assignment]
+    """Long work: reindex, export, import, calibrate, backup, prove_deleted."""
+    GetJob: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetJobRequest, _gallery_pb2.Job]  # type: ignore[assignment]
+    ListJobs: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListJobsRequest, _gallery_pb2.ListJobsResponse]  # type: ignore[assignment]
+    CancelJob: _aio.UnaryUnaryMultiCallable[_gallery_pb2.CancelJobRequest, _gallery_pb2.Job]  # type: ignore[assignment]
 
 class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The people an access point knows."""
+    """The people an access point knows. The REST interface under /v1 means the same.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
+    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
+    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
+    """
 
     @_abc_1.abstractmethod
     def Describe(
@@ -67,15 +133,30 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.DescribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.DescribeResponse, _abc.Awaitable[_gallery_pb2.DescribeResponse]]:
-        """What is served: bundle, schemes, feature space, counts."""
+        """What is served: bundle, schemes, feature space, counts, readiness."""
 
     @_abc_1.abstractmethod
-    def Enroll(
+    def PutSubject(
         self,
-        request: _gallery_pb2.EnrollRequest,
+        request: _gallery_pb2.PutSubjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gallery_pb2.EnrollResponse, _abc.Awaitable[_gallery_pb2.EnrollResponse]]:
-        """Adds entries. Each item is answered for itself; an item answered OK is on disk."""
+    ) -> _typing.Union[_gallery_pb2.Subject, _abc.Awaitable[_gallery_pb2.Subject]]:
+        """Makes a subject or sets its fields. A subject may exist without entries."""
+
+    @_abc_1.abstractmethod
+    def GetSubject(
+        self,
+        request: _gallery_pb2.GetSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Subject, _abc.Awaitable[_gallery_pb2.Subject]]: ...
+
+    @_abc_1.abstractmethod
+    def PatchSubject(
+        self,
+        request: _gallery_pb2.PatchSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Subject, _abc.Awaitable[_gallery_pb2.Subject]]:
+        """Changes the fields that are given."""
 
     @_abc_1.abstractmethod
     def ListSubjects(
@@ -83,13 +164,6 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.ListSubjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.ListSubjectsResponse, _abc.Awaitable[_gallery_pb2.ListSubjectsResponse]]: ...
-
-    @_abc_1.abstractmethod
-    def ListEntries(
-        self,
-        request: _gallery_pb2.ListEntriesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_gallery_pb2.ListEntriesResponse, _abc.Awaitable[_gallery_pb2.ListEntriesResponse]]: ...
 
     @_abc_1.abstractmethod
     def DeleteSubject(
@@ -100,10 +174,110 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a subject and all its entries."""
 
     @_abc_1.abstractmethod
+    def MergeSubjects(
+        self,
+        request: _gallery_pb2.MergeSubjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Subject, _abc.Awaitable[_gallery_pb2.Subject]]:
+        """Moves all entries of one subject to another and deletes the first."""
+
+    @_abc_1.abstractmethod
+    def Enroll(
+        self,
+        request: _gallery_pb2.EnrollRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.EnrollResponse, _abc.Awaitable[_gallery_pb2.EnrollResponse]]:
+        """Adds entries, or replaces those with the same key. Each item is answered for itself;
+        an item answered OK is on disk.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEntry(
+        self,
+        request: _gallery_pb2.GetEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Entry, _abc.Awaitable[_gallery_pb2.Entry]]: ...
+
+    @_abc_1.abstractmethod
+    def ListEntries(
+        self,
+        request: _gallery_pb2.ListEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.ListEntriesResponse, _abc.Awaitable[_gallery_pb2.ListEntriesResponse]]: ...
+
+    @_abc_1.abstractmethod
     def DeleteEntry(
         self,
         request: _gallery_pb2.DeleteEntryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.DeleteEntryResponse, _abc.Awaitable[_gallery_pb2.DeleteEntryResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteEntries(
+        self,
+        request: _gallery_pb2.DeleteEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.DeleteEntriesResponse, _abc.Awaitable[_gallery_pb2.DeleteEntriesResponse]]:
+        """Each is answered for itself, NOT_FOUND where there is none."""
+
+    @_abc_1.abstractmethod
+    def Search(
+        self,
+        request: _gallery_pb2.SearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.SearchResponse, _abc.Awaitable[_gallery_pb2.SearchResponse]]:
+        """Who is this? From an image or a feature, without a radio in between."""
+
+    @_abc_1.abstractmethod
+    def Verify(
+        self,
+        request: _gallery_pb2.VerifyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.VerifyResponse, _abc.Awaitable[_gallery_pb2.VerifyResponse]]:
+        """Is this the subject?"""
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _gallery_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Policy, _abc.Awaitable[_gallery_pb2.Policy]]:
+        """When a match is a match, and which images are good enough."""
+
+    @_abc_1.abstractmethod
+    def SetPolicy(
+        self,
+        request: _gallery_pb2.Policy,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Policy, _abc.Awaitable[_gallery_pb2.Policy]]: ...
+
+    @_abc_1.abstractmethod
+    def StartJob(
+        self,
+        request: _gallery_pb2.StartJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Job, _abc.Awaitable[_gallery_pb2.Job]]:
+        """Long work: reindex, export, import, calibrate, backup, prove_deleted."""
+
+    @_abc_1.abstractmethod
+    def GetJob(
+        self,
+        request: _gallery_pb2.GetJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Job, _abc.Awaitable[_gallery_pb2.Job]]: ...
+
+    @_abc_1.abstractmethod
+    def ListJobs(
+        self,
+        request: _gallery_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.ListJobsResponse, _abc.Awaitable[_gallery_pb2.ListJobsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CancelJob(
+        self,
+        request: _gallery_pb2.CancelJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.Job, _abc.Awaitable[_gallery_pb2.Job]]: ...
 
 def add_GalleryServiceServicer_to_server(servicer: GalleryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -35,6 +35,9 @@ class QueryRequest(_message.Message):
     CAPTURED_AT_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     TRACK_ID_FIELD_NUMBER: _builtins.int
+    SETTLED_BELOW_FIELD_NUMBER: _builtins.int
+    SETTLED_ONLY_FIELD_NUMBER: _builtins.int
+    TRUTH_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Bundle with which the block was encoded (Bundle.bundle_id)."""
     scheme_id: _builtins.str
@@ -45,6 +48,16 @@ class QueryRequest(_message.Message):
     """Ranked gallery entries to answer with, for measurements; 0 means none."""
     track_id: _builtins.str
     """The camera's name for the track that the crop belongs to; empty for none."""
+    settled_below: _builtins.int
+    """All blocks of this spool with lower numbers are settled at the edge: the access point
+    may forget their answers. Until then a block that comes again gets the answer it had.
+    """
+    settled_only: _builtins.bool
+    """True for a message that only says settled_below. It has no payload and no answer."""
+    truth: _builtins.str
+    """For measurements: whom the crop really shows, where somebody knows. No answer depends
+    on it.
+    """
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
     @_builtins.property
@@ -73,10 +86,13 @@ class QueryRequest(_message.Message):
         captured_at: _timestamp_pb2.Timestamp | None = ...,
         channel: Global___ChannelReport | None = ...,
         track_id: _builtins.str = ...,
+        settled_below: _builtins.int = ...,
+        settled_only: _builtins.bool = ...,
+        truth: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload", "scheme_id", b"scheme_id", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload", "scheme_id", b"scheme_id", "settled_below", b"settled_below", "settled_only", b"settled_only", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id", "truth", b"truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["analog", "ideal", "coded"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
@@ -210,10 +226,22 @@ class QueryResponse(_message.Message):
     OUTAGE_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    REPEATED_ANSWER_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    FUSED_FRAMES_FIELD_NUMBER: _builtins.int
     link: _builtins.str
     """analog, ideal or coded."""
     outage: _builtins.bool
     """True when the block's bits were lost: status is CODE_OUTAGE."""
+    window: _builtins.int
+    """Blocks of this stream that may be unanswered at once from now on; 0: no word about it.
+    An edge that sends more waits in the transport, where it sees no reason.
+    """
+    repeated_answer: _builtins.bool
+    """True when the block had been answered before and this is that answer."""
+    fused_frames: _builtins.int
+    """Frames of the track that this answer rests on; 0 and 1: this block alone."""
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
     @_builtins.property
@@ -232,6 +260,8 @@ class QueryResponse(_message.Message):
     def channel(self) -> Global___ChannelReport: ...
     @_builtins.property
     def timings(self) -> Global___Timings: ...
+    @_builtins.property
+    def decision(self) -> _common_pb2.Decision: ...
     def __init__(
         self,
         *,
@@ -244,10 +274,14 @@ class QueryResponse(_message.Message):
         outage: _builtins.bool = ...,
         channel: Global___ChannelReport | None = ...,
         timings: Global___Timings | None = ...,
+        window: _builtins.int = ...,
+        repeated_answer: _builtins.bool = ...,
+        decision: _common_pb2.Decision | None = ...,
+        fused_frames: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "id", b"id", "status", b"status", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "id", b"id", "status", b"status", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "entry_ids", b"entry_ids", "entry_scores", b"entry_scores", "id", b"id", "identities", b"identities", "link", b"link", "outage", b"outage", "status", b"status", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "entry_ids", b"entry_ids", "entry_scores", b"entry_scores", "fused_frames", b"fused_frames", "id", b"id", "identities", b"identities", "link", b"link", "outage", b"outage", "repeated_answer", b"repeated_answer", "status", b"status", "timings", b"timings", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -292,11 +326,16 @@ class Timings(_message.Message):
     DECODE_MS_FIELD_NUMBER: _builtins.int
     SEARCH_MS_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
     queue_ms: _builtins.float
     decode_ms: _builtins.float
     """Shared by the blocks that were decoded and searched together."""
     search_ms: _builtins.float
     batch: _builtins.int
+    age_ms: _builtins.float
+    """From captured_at until the block was read here, by the two machines' clocks; 0 where
+    the block says no capture time.
+    """
     def __init__(
         self,
         *,
@@ -304,10 +343,11 @@ class Timings(_message.Message):
         decode_ms: _builtins.float = ...,
         search_ms: _builtins.float = ...,
         batch: _builtins.int = ...,
+        age_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "decode_ms", b"decode_ms", "queue_ms", b"queue_ms", "search_ms", b"search_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "batch", b"batch", "decode_ms", b"decode_ms", "queue_ms", b"queue_ms", "search_ms", b"search_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
