@@ -13,10 +13,10 @@ demo: $(VENV)/.demo  ## Queries over a noisy channel, end to end, on synthetic p
 	$(BIN)/airreid simulate
 
 test: $(VENV)/.dev  ## Everything installed and the tests run (slow ones: make test-all)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-all: $(VENV)/.dev  ## The slow tests too
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest -n auto --dist loadfile -m ""
 
 check: $(VENV)/.dev  ## Lint, format and strict types
 	$(BIN)/ruff check .
