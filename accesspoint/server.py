@@ -81,9 +81,8 @@ async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threa
 
     def register(server: aio.Server) -> list[str]:
         uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(batcher), server)
-        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
-            GalleryService(bundle, gallery, enrolment), server
-        )
+        service = GalleryService(bundle, gallery, enrolment)  # type: ignore[abstract]
+        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(service, server)
         return [
             uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
             gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
