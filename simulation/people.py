@@ -10,9 +10,13 @@ import numpy as np
 
 from airreid.metrics import Labels
 from airreid.people import Crop, read_folder
-from training.data.synthetic import DEMO_SEED, Population, write_folder
-
-GALLERY_SHOTS, QUERY_SHOTS = 2, 3
+from training.data.synthetic import (
+    DEMO_SEED,
+    GALLERY_SHOTS,
+    QUERY_SHOTS,
+    Population,
+    write_folder,
+)
 
 
 @dataclass(frozen=True)

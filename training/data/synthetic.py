@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -10,6 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from airreid.errors import InputError
+from training.data.dataset import DataSet
 from training.data.samples import ImageSet, Sample
 from training.synthetic.cameras import RENDERER, render
 
@@ -70,3 +73,44 @@ def write_folder(
         count += 1
         tick()
     return count
+
+
+TRAIN = Population(seed=1, identities=2000, cameras=8, shots=1)
+CODEC = Population(seed=2, identities=600, cameras=40, shots=1)
+GALLERY_SHOTS, QUERY_SHOTS = 2, 3
+DEMO_IDENTITIES = 100
+_DEMO = re.compile(r"^demo(?:-([1-9][0-9]{0,5}))?$")
+
+
+def open_synthetic(protocol: str | None = None) -> DataSet:
+    """The demo's people, as ``airreid simulate`` draws them: nobody trains on them.
+
+    Protocol ``demo``: 100 people, two gallery pictures of each by one camera, three
+    queries by another; ``demo-N``: N people. ``train`` and ``codec`` are the people
+    that the demo bundle was trained on. Raises :class:`InputError` for another protocol.
+    """
+    matched = _DEMO.match(protocol or "demo")
+    if matched is None:
+        raise InputError(f"synthetic: no protocol {protocol!r}; there are: demo, demo-N")
+    count = int(matched[1] or DEMO_IDENTITIES)
+    shots = max(GALLERY_SHOTS, QUERY_SHOTS)
+    people = image_set(Population(seed=DEMO_SEED, identities=count, cameras=2, shots=shots))
+    gallery: list[Sample] = []
+    query: list[Sample] = []
+    for sample in people.samples:
+        shot = int(sample.name.rpartition("/")[2])
+        first = sample.camera == "cam-0"
+        if shot < (GALLERY_SHOTS if first else QUERY_SHOTS):
+            (gallery if first else query).append(sample)
+    return DataSet(
+        name="synthetic people",
+        form="drawn by AirReID",
+        protocol=matched[0],
+        protocols=("demo", "demo-N"),
+        subsets={
+            "train": image_set(TRAIN),
+            "codec": image_set(CODEC),
+            "query": ImageSet(f"{people.name} query", tuple(query)),
+            "gallery": ImageSet(f"{people.name} gallery", tuple(gallery)),
+        },
+    )
