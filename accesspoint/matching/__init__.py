@@ -1,0 +1,1 @@
+"""When a match is a match: decisions, their calibration, enrolment quality, tracks."""

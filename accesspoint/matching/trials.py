@@ -1,0 +1,204 @@
+"""What queries by known people and by strangers would score, from the enrolled entries.
+
+Each chosen entry is sent as a query through its scheme and the channel, against the
+gallery without noise. With its own subject left out it is a stranger's query (leave one
+subject out); its own subject's entries of other cameras make it a known person's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.errors import InputError
+from airreid.noise import NoiseStream
+from airreid.offline import receive
+from airreid.payload import Link
+from airreid.scheme import Received, Scheme
+from airreid.signal import unit_rows
+
+Array = NDArray[np.float32]
+Ints = NDArray[np.int64]
+_ROWS = 2048
+"""Gallery entries compared at once; more only where one subject has more."""
+_SENT_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """The entries to learn from: whose, by which camera, and their raw features."""
+
+    features: Array
+    """float32 (n, D); may be memory-mapped."""
+    subjects: Sequence[str]
+    cameras: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if not len(self.features) == len(self.subjects) == len(self.cameras):
+            raise InputError("features, subjects and cameras must be as many")
+
+
+class Sender(Protocol):
+    """A way from a feature to an embedding, and what that is compared with."""
+
+    def gallery(self, features: Array) -> Array: ...
+
+    def receive(self, features: Array, snr_db: float, first: int) -> Received:
+        """Features (n, D) as they arrive; ``first`` numbers the first block's noise."""
+
+
+class Direct:
+    """Raw features, no radio: search from an image, verification."""
+
+    def gallery(self, features: Array) -> Array:
+        return features
+
+    def receive(self, features: Array, snr_db: float, first: int) -> Received:
+        return Received(features, np.zeros(len(features), bool))
+
+
+class OverTheAir:
+    """A scheme over one of its links with white noise."""
+
+    def __init__(self, scheme: Scheme, link: Link, seed: int) -> None:
+        self._scheme = scheme
+        self._link: Link = link
+        self._stream = NoiseStream(seed, f"calibrate {scheme.info.id} {link}")
+
+    def gallery(self, features: Array) -> Array:
+        return self._scheme.gallery(features)
+
+    def receive(self, features: Array, snr_db: float, first: int) -> Received:
+        payloads = self._scheme.pack(features, self._link)
+        return receive(self._scheme, payloads, snr_db, self._stream, first)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Scores of Q queries at each of S SNRs; NaN where a block was lost."""
+
+    snrs_db: tuple[float, ...]
+    people: Ints
+    """(Q,): whose query, as numbers from 0."""
+    stranger: Array
+    """(S, Q): best score over all other subjects."""
+    second: Array
+    """(S, Q): best score of yet another subject than that; -inf if there is none."""
+    genuine: Array
+    """(S, Q): best score of the own subject by another camera; -inf if there is none."""
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(S, Q): blocks that did not arrive."""
+        return np.isnan(self.stranger)
+
+
+def run_trials(
+    enrolled: Enrolled,
+    sender: Sender,
+    snrs_db: Sequence[float],
+    max_queries: int,
+    seed: int,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Trials:
+    """Sends up to ``max_queries`` entries at each SNR and scores them.
+
+    Takes as many entries of each subject as fit, and a random choice of subjects where
+    there are more of them than ``max_queries``. Memory: S x Q embeddings and a chunk of
+    the gallery's. ``tick`` gets the number of gallery entries done. Deterministic in
+    ``seed`` for entries in the same order.
+    """
+    subject, camera = numbered(enrolled.subjects), numbered(enrolled.cameras)
+    rows = choose(subject, max_queries, np.random.default_rng(seed))
+    people = subject[rows]
+    received = [_send(enrolled, rows, sender, snr_db, i) for i, snr_db in enumerate(snrs_db)]
+    tops = [_Tops(len(rows)) for _ in snrs_db]
+    done = 0
+    for chunk in _by_subject(subject):
+        items = unit_rows(sender.gallery(np.asarray(enrolled.features[chunk], np.float32)))
+        starts = np.flatnonzero(np.diff(subject[chunk], prepend=-1))
+        same = people[:, None] == subject[chunk][None]
+        cross = same & (camera[rows][:, None] != camera[chunk][None])
+        for got, top in zip(received, tops, strict=True):
+            top.update(got.embeddings @ items.T, same, cross, starts)
+        done += len(chunk)
+        tick(done)
+    lost = np.stack([got.lost for got in received])
+    stacked = [np.stack(parts) for parts in zip(*(top.values() for top in tops), strict=True)]
+    for values in stacked:
+        values[lost] = np.nan
+    return Trials(tuple(snrs_db), people, *stacked)
+
+
+def numbered(names: Sequence[str]) -> Ints:
+    """Numbers from 0 in the names' alphabetical order: (n,)."""
+    return np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+
+
+def choose(subject: Ints, most: int, rng: np.random.Generator) -> Ints:
+    """Rows of up to ``most`` entries, as evenly over the subjects as can be: subject (n,)."""
+    shuffled = rng.permutation(len(subject))
+    by_subject = shuffled[np.argsort(subject[shuffled], kind="stable")]
+    owner = subject[by_subject]
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    turn = np.arange(len(owner)) - np.repeat(starts, np.diff(np.append(starts, len(owner))))
+    lot = rng.permutation(int(subject.max()) + 1 if len(subject) else 0)[owner]
+    return np.asarray(np.sort(by_subject[np.lexsort((lot, turn))[:most]]), dtype=np.int64)
+
+
+def _send(enrolled: Enrolled, rows: Ints, sender: Sender, snr_db: float, nth: int) -> Received:
+    """Queries as they arrive, embeddings of length 1; no two share their noise."""
+    embeddings, lost = [], []
+    for at in range(0, len(rows), _SENT_AT_ONCE):
+        some = np.asarray(enrolled.features[rows[at : at + _SENT_AT_ONCE]], np.float32)
+        got = sender.receive(some, snr_db, nth * len(rows) + at)
+        embeddings.append(unit_rows(got.embeddings))
+        lost.append(got.lost)
+    return Received(np.concatenate(embeddings), np.concatenate(lost))
+
+
+def _by_subject(subject: Ints) -> Iterator[Ints]:
+    """Rows subject by subject, some whole subjects at a time."""
+    order = np.argsort(subject, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(subject[order])) + 1, len(order))
+    start = 0
+    for i, end in enumerate(ends):
+        if end - start >= _ROWS or i == len(ends) - 1:
+            yield order[start:end]
+            start = int(end)
+
+
+class _Tops:
+    """The best two other subjects and the own one's best, over the chunks so far."""
+
+    def __init__(self, queries: int) -> None:
+        self._others = np.full((queries, 2), -np.inf, np.float32)
+        self._own = np.full(queries, -np.inf, np.float32)
+
+    def update(
+        self,
+        scores: Array,
+        same: NDArray[np.bool_],
+        cross: NDArray[np.bool_],
+        starts: NDArray[np.intp],
+    ) -> None:
+        """scores, same, cross (Q, n): n entries, of another subject from each of ``starts``."""
+        own = np.max(scores, axis=1, where=cross, initial=-np.inf)
+        self._own = np.maximum(self._own, own)
+        scores[same] = -np.inf
+        best = np.maximum.reduceat(scores, starts, axis=1)
+        both = np.concatenate([self._others, best], axis=1)
+        self._others = _best_two(both)
+
+    def values(self) -> tuple[Array, Array, Array]:
+        """stranger, second, genuine: (Q,) each."""
+        return self._others[:, 0].copy(), self._others[:, 1].copy(), self._own
+
+
+def _best_two(values: Array) -> Array:
+    top = np.partition(values, values.shape[1] - 2, axis=1)[:, -2:]
+    return np.asarray(np.sort(top, axis=1)[:, ::-1], dtype=np.float32)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from accesspoint.matching.calibrate import Calibration, CalibrationSettings, calibrate, senders
+from accesspoint.matching.decision import decide
+from accesspoint.matching.policy import FEATURES, load_policy
+from accesspoint.matching.trials import Direct, Enrolled, Sender
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from airreid.metrics import cosine
+from airreid.schemes import open_scheme
+
+People = Callable[..., Enrolled]
+Code = Callable[..., Sender]
+SNRS = (-10.0, -5.0, 0.0, 10.0)
+SETTINGS = CalibrationSettings(
+    false_match_rate=0.05, review_rate=0.2, margin=0.0, snrs_db=SNRS, max_queries=2000
+)
+
+
+def _calibrate(people: Enrolled, code: Sender, **changes: object) -> Calibration:
+    settings = SETTINGS.model_copy(update=changes)
+    return calibrate(people, {FEATURES: ("", Direct()), "line": ("analog", code)}, settings)
+
+
+def _ranked(scores: np.ndarray, subjects: list[str]) -> list[tuple[str, float]]:
+    return [(subjects[i], float(scores[i])) for i in np.argsort(-scores)]
+
+
+@pytest.mark.parametrize("snr_db", [-10.0, -7.0, 0.0, 6.0, 10.0, 30.0])
+def test_fresh_strangers_match_no_more_often_than_stated(
+    snr_db: float, make_people: People, make_code: Code
+) -> None:
+    people = make_people(200)
+    policy = _calibrate(people, make_code(24)).policy
+    strangers = make_people(600, cameras=1, seed=5)
+    fresh = make_code(24, seed=1234)
+    got = fresh.receive(strangers.features, snr_db, 0).embeddings
+    scores = cosine(got, fresh.gallery(people.features))
+    subjects = list(people.subjects)
+    kinds = [decide(_ranked(row, subjects), "line", snr_db, policy).kind for row in scores]
+    # 600 strangers: 3 standard deviations of a 5 % rate are 2.7 %, of a 20 % rate 4.9 %.
+    assert kinds.count("match") / 600 <= 0.05 + 0.027
+    assert (600 - kinds.count("unknown")) / 600 <= 0.2 + 0.049
+    assert kinds.count("unknown") < 600  # not by calling everybody unknown
+
+
+def test_thresholds_rise_with_the_snr_and_the_rate(make_people: People, make_code: Code) -> None:
+    people = make_people(200)
+    strict = _calibrate(people, make_code(24), false_match_rate=0.02).policy
+    loose = _calibrate(people, make_code(24), false_match_rate=0.1).policy
+    for policy in (strict, loose):
+        points = policy.schemes["line"].points
+        assert [point.snr_db for point in points] == list(SNRS)
+        assert all(b.threshold >= a.threshold for a, b in pairwise(points))
+    for a, b in zip(strict.schemes["line"].points, loose.schemes["line"].points, strict=True):
+        assert a.threshold > b.threshold
+        assert a.lower == b.lower
+    # The point of it all: a threshold for a clear channel refuses everybody in noise.
+    assert loose.schemes["line"].points[0].threshold < loose.schemes["line"].points[-1].threshold
+
+
+def test_report_says_what_the_policy_does(make_people: People, make_code: Code) -> None:
+    people = make_people(150)
+    result = _calibrate(people, make_code(24), margin=0.03)
+    assert result.policy.subjects == result.report.subjects == 150
+    assert result.report.entries == 300
+    raw, line = result.report.schemes
+    assert (raw.scheme_id, raw.link, len(raw.points)) == (FEATURES, "", 1)
+    for point in line.points:
+        assert point.threshold == result.policy.schemes["line"].at(point.snr_db).threshold
+        assert point.false_match_low <= point.false_match_rate <= point.false_match_high <= 0.05
+        assert point.true_match_low <= point.true_match_rate <= point.true_match_high
+        assert (point.strangers, point.known, point.lost) == (150, 150, 0.0)
+    assert line.points[0].true_match_rate < line.points[-1].true_match_rate
+    # Raw features, by brute force: leave the own subject out, count each person once.
+    scores = cosine(people.features, people.features)
+    owner = np.array(people.subjects)
+    camera = np.array(people.cameras)
+    same = owner[:, None] == owner[None]
+    stranger = np.where(same, -1, scores).max(1)
+    genuine = np.where(same & (camera[:, None] != camera[None]), scores, -1).max(1)
+    threshold = raw.points[0].threshold
+    assert raw.points[0].false_match_rate == pytest.approx((stranger >= threshold).mean())
+    right = (genuine >= threshold) & (genuine - stranger >= 0.03)
+    assert raw.points[0].true_match_rate == pytest.approx(right.mean())
+    assert result.policy.near_duplicate == threshold
+
+
+def test_an_snr_where_nothing_arrives_is_left_out_and_treated_strictly(
+    make_people: People, make_code: Code
+) -> None:
+    result = _calibrate(make_people(150), make_code(24, cliff_db=-1.0))
+    assert [p.snr_db for p in result.policy.schemes["line"].points] == [0.0, 10.0]
+    lost, arrived = result.report.schemes[1].points[0], result.report.schemes[1].points[2]
+    assert (lost.lost, lost.threshold, lost.strangers) == (1.0, None, 0)
+    assert (arrived.lost, arrived.strangers) == (0.0, 150)
+    assert result.policy.schemes["line"].at(-5.0).threshold == max(
+        point.threshold for point in result.policy.schemes["line"].points
+    )
+    nothing = _calibrate(make_people(150), make_code(24, cliff_db=50.0))
+    assert list(nothing.policy.schemes) == [FEATURES]
+
+
+def test_a_rate_that_so_few_cannot_vouch_for_is_refused(
+    make_people: People, make_code: Code
+) -> None:
+    with pytest.raises(InputError, match=r"58 subjects .* can vouch for 0\.05 at 95%.* enrol 59"):
+        _calibrate(make_people(58), make_code(24))
+    _calibrate(make_people(59), make_code(24))
+    with pytest.raises(InputError, match="9 subjects enrolled; calibration needs 10"):
+        _calibrate(make_people(9), make_code(24), false_match_rate=0.5, review_rate=0.6)
+    with pytest.raises(InputError, match="review_rate"):
+        _calibrate(make_people(59), make_code(24), review_rate=0.01)
+
+
+def test_one_camera_alone_has_thresholds_but_no_true_match_rate(
+    make_people: People, make_code: Code
+) -> None:
+    result = _calibrate(make_people(80, cameras=1, shots=2), make_code(24))
+    point = result.report.schemes[1].points[-1]
+    assert (point.known, point.true_match_rate) == (0, None)
+    assert point.threshold is not None
+
+
+def test_deterministic_and_cancelled_by_its_tick(make_people: People, make_code: Code) -> None:
+    people = make_people(80)
+    first, again = (_calibrate(people, make_code(24)) for _ in range(2))
+    assert first == again
+    assert load_policy(first.policy.model_dump_json()) == first.policy
+
+    class CancelledError(Exception):
+        pass
+
+    def tick(done: int, total: int) -> None:
+        assert done <= total == 160
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        calibrate(people, {"line": ("analog", make_code(24))}, SETTINGS, tick)
+
+
+def test_schemes_of_a_bundle_over_their_own_links(bundle: Bundle) -> None:
+    rng = np.random.default_rng(0)
+    centres = np.abs(rng.standard_normal((20, 1, 2048)))
+    features = np.abs(centres + 0.3 * rng.standard_normal((20, 2, 2048))).reshape(40, 2048)
+    people = Enrolled(
+        features.astype(np.float32), [f"p{i // 2}" for i in range(40)], ["a", "b"] * 20
+    )
+    ids = ("jscc-fc-256", "digital-64")
+    schemes = [open_scheme(bundle, bundle.scheme(one), 1) for one in ids]
+    settings = CalibrationSettings(false_match_rate=0.15, review_rate=0.3, snrs_db=(-30.0, 20.0))
+    result = calibrate(people, senders(schemes, 0), settings)
+    assert [(s.scheme_id, s.link) for s in result.report.schemes] == [
+        (FEATURES, ""),
+        ("jscc-fc-256", "analog"),
+        ("digital-64", "coded"),
+    ]
+    analog, coded = result.report.schemes[1:]
+    assert [point.lost for point in analog.points] == [0.0, 0.0]
+    assert coded.points[0].lost > 0.9
+    assert coded.points[1].lost == 0.0
+    assert result.policy.schemes["jscc-fc-256"].at(20.0).threshold > 0
