@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.gallery import Gallery
-from accesspoint.store import NewEntry
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.images import decode, to_crop

@@ -12,8 +12,8 @@ from grpc import aio
 
 from accesspoint.batcher import MicroBatcher
 from accesspoint.enrolment import Candidate, Enrolment
-from accesspoint.gallery import Gallery
-from accesspoint.paging import entry_page, subject_page
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.paging import entry_page, subject_page
 from airreid import wire
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -69,7 +69,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def Describe(
         self, request: gallery_pb2.DescribeRequest, context: Context
     ) -> gallery_pb2.DescribeResponse:
-        subjects, entries = await asyncio.to_thread(self._gallery.store.counts)
+        subjects, entries = await asyncio.to_thread(self._gallery.counts)
         return gallery_pb2.DescribeResponse(
             bundle_id=self._bundle.bundle_id,
             bundle_name=self._bundle.manifest.name,
@@ -103,12 +103,12 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> gallery_pb2.ListSubjectsResponse:
         try:
             page, token = await asyncio.to_thread(
-                subject_page, self._gallery.store, request.page_size, request.page_token
+                subject_page, self._gallery, request.page_size, request.page_token
             )
         except InputError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return gallery_pb2.ListSubjectsResponse(
-            subjects=[gallery_pb2.Subject(id=name, entries=count) for name, count in page],
+            subjects=[gallery_pb2.Subject(id=one.id, entries=one.entries) for one in page],
             next_page_token=token,
         )
 
@@ -118,7 +118,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         try:
             page, token = await asyncio.to_thread(
                 entry_page,
-                self._gallery.store,
+                self._gallery,
                 request.page_size,
                 request.page_token,
                 request.subject,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accesspoint.gallery import Found, Gallery
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import Found
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError

@@ -11,9 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from accesspoint.enrolment import Candidate, Enrolment
-from accesspoint.gallery import Gallery
-from accesspoint.paging import PAGE_MAX, entry_page, subject_page
-from accesspoint.store import check_name
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.paging import PAGE_MAX, entry_page, subject_page
 from airreid import __version__
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -96,7 +95,6 @@ def build_app(bundle: Bundle, gallery: Gallery, enrolment: Enrolment) -> FastAPI
         docs_url=None,  # these pages fetch scripts from other hosts
         redoc_url=None,
     )
-    store = gallery.store
 
     @app.exception_handler(InputError)
     def _input_error(_: Request, error: InputError) -> JSONResponse:
@@ -117,12 +115,13 @@ def build_app(bundle: Bundle, gallery: Gallery, enrolment: Enrolment) -> FastAPI
         return {"live": True}
 
     @app.get("/v2/health/ready")
-    def ready() -> dict[str, bool]:
-        return {"ready": True}
+    def ready() -> JSONResponse:
+        there = gallery.ready
+        return JSONResponse({"ready": there}, status_code=200 if there else 503)
 
     @app.get("/v1/state")
     def state() -> StateView:
-        subjects, entries = store.counts()
+        subjects, entries = gallery.counts()
         return StateView(
             bundle_id=bundle.bundle_id,
             bundle_name=bundle.manifest.name,
@@ -134,21 +133,21 @@ def build_app(bundle: Bundle, gallery: Gallery, enrolment: Enrolment) -> FastAPI
 
     @app.get("/v1/subjects")
     def list_subjects(page_size: PageSize = 0, page_token: str = "") -> SubjectPage:
-        page, token = subject_page(store, page_size, page_token)
+        page, token = subject_page(gallery, page_size, page_token)
         return SubjectPage(
-            subjects=[SubjectView(id=name, entries=count) for name, count in page],
+            subjects=[SubjectView(id=one.id, entries=one.entries) for one in page],
             next_page_token=token,
         )
 
     def _subject(subject: str) -> SubjectView:
-        found = store.subject(subject)
+        found = gallery.subject(subject)
         if found is None:
             raise NotFoundError(f"no subject {subject!r}")
-        return SubjectView(id=found[0], entries=found[1])
+        return SubjectView(id=found.id, entries=found.entries)
 
     @app.put("/v1/subjects/{subject}")
     def put_subject(subject: str) -> SubjectView:
-        store.add_subject(check_name(subject, "subject"))
+        gallery.put_subject(subject)
         return _subject(subject)
 
     @app.get("/v1/subjects/{subject}")
@@ -164,9 +163,9 @@ def build_app(bundle: Bundle, gallery: Gallery, enrolment: Enrolment) -> FastAPI
 
     @app.get("/v1/entries")
     def list_entries(subject: str = "", page_size: PageSize = 0, page_token: str = "") -> EntryPage:
-        page, token = entry_page(store, page_size, page_token, subject)
+        page, token = entry_page(gallery, page_size, page_token, subject)
         return EntryPage(
-            entries=[EntryView(**vars(entry)) for entry in page], next_page_token=token
+            entries=[EntryView.model_validate(vars(entry)) for entry in page], next_page_token=token
         )
 
     def _enrol(candidate: Candidate) -> EnrolledView:

@@ -14,11 +14,11 @@ from grpc import aio
 
 from accesspoint.batcher import MicroBatcher
 from accesspoint.enrolment import Enrolment
-from accesspoint.gallery import Gallery
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.store import Store
 from accesspoint.grpc_service import GalleryService, Uplink
 from accesspoint.receiver import Receiver
 from accesspoint.rest import build_app
-from accesspoint.store import Store
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -94,7 +94,8 @@ async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threa
             app = build_app(bundle, gallery, enrolment)
             _warn_if_open(grpc_listen, http)
             async with _http(app, listener), serve(grpc_listen, register) as grpc_port:
-                subjects, entries = store.counts()
+                await asyncio.to_thread(gallery.wait_ready)
+                subjects, entries = gallery.counts()
                 log.event(
                     "ready",
                     grpc_port=grpc_port,
@@ -106,4 +107,5 @@ async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threa
                 await stop.wait()
     finally:
         batcher.close()
+        gallery.close()
         store.close()

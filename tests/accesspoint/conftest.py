@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from accesspoint.gallery import Gallery
-from accesspoint.store import Store
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.store import Store
 from airreid.bundle import Bundle
 
 

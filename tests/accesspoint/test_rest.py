@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from accesspoint.enrolment import Enrolment
-from accesspoint.gallery import Gallery
+from accesspoint.gallery.gallery import Gallery
 from accesspoint.rest import build_app
 from airreid.bundle import Bundle
 
@@ -45,7 +45,7 @@ def test_image_and_feature_enrol_the_same(
     body = {"space_id": gallery.space_id, "values": features[0].tolist()}
     answer = client.post("/v1/entries/feature", params={"subject": "b", "camera": "c"}, json=body)
     assert answer.status_code == 201
-    _, stored = next(gallery.store.features(gallery.space_id))
+    stored = next(gallery.store.all_features(gallery.space_id)).features
     np.testing.assert_array_equal(stored[0], stored[1])
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accesspoint.paging import entry_page, subject_page
-from accesspoint.store import NewEntry, Store, check_name
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.paging import entry_page, subject_page
+from accesspoint.gallery.records import NewEntry, check_name
+from accesspoint.gallery.store import Store
 from airreid.errors import InputError
 
 
@@ -14,26 +16,26 @@ def entry(subject: str, value: float = 1.0, space: str = "s") -> NewEntry:
 
 
 def test_what_was_added_is_there_after_opening_again(store: Store, tmp_path: Path) -> None:
-    first, second = store.add_entries([entry("alice", 0.25), entry("bob", 0.5)])
+    (first, second), _ = store.add_entries([entry("alice", 0.25), entry("bob", 0.5)])
     store.close()
     again = Store(tmp_path / "gallery.sqlite")
     assert again.counts() == (2, 2)
-    ids, features = next(again.features("s"))
-    assert ids.tolist() == [first.id, second.id]
-    np.testing.assert_array_equal(features, [[0.25] * 8, [0.5] * 8])
+    kept = next(again.all_features("s"))
+    assert kept.ids.tolist() == [first.id, second.id]
+    np.testing.assert_array_equal(kept.features, [[0.25] * 8, [0.5] * 8])
     again.close()
 
 
 def test_numbers_are_never_used_twice(store: Store) -> None:
-    [first] = store.add_entries([entry("alice")])
-    assert store.delete_entry(first.id)
-    [second] = store.add_entries([entry("alice")])
+    [first], _ = store.add_entries([entry("alice")])
+    assert store.delete_entries([first.id]) == [True]
+    [second], _ = store.add_entries([entry("alice")])
     assert second.id > first.id
-    assert not store.delete_entry(first.id)
+    assert store.delete_entries([first.id, second.id]) == [False, True]
 
 
 def test_deleting_a_subject_takes_its_entries(store: Store) -> None:
-    added = store.add_entries([entry("alice"), entry("alice"), entry("bob")])
+    added, _ = store.add_entries([entry("alice"), entry("alice"), entry("bob")])
     assert store.delete_subject("alice") == [added[0].id, added[1].id]
     assert store.delete_subject("alice") is None
     assert store.counts() == (1, 1)
@@ -45,13 +47,13 @@ def test_deleted_features_are_gone_from_every_file(
 ) -> None:
     rng = np.random.default_rng(0)
     secret = NewEntry("alice", "c", "s", rng.standard_normal(2048).astype(np.float32))
-    [added] = store.add_entries([secret])
+    [added], _ = store.add_entries([secret])
     needle = secret.feature.tobytes()[:64]
     assert any(needle in file.read_bytes() for file in tmp_path.iterdir())
     if whole:
         store.delete_subject("alice")
     else:
-        store.delete_entry(added.id)
+        store.delete_entries([added.id])
     for file in tmp_path.iterdir():  # while the store is still open
         assert needle not in file.read_bytes(), file
 
@@ -96,25 +98,25 @@ def test_bad_names_are_refused(name: str) -> None:
         check_name(name, "subject")
 
 
-def test_pages_neither_skip_nor_repeat(store: Store) -> None:
+def test_pages_neither_skip_nor_repeat(store: Store, gallery: Gallery) -> None:
     store.add_entries([entry(f"p{i:02d}") for i in range(25)])
     seen, token = [], ""
     while True:
-        page, token = subject_page(store, 10, token)
-        seen += [name for name, _ in page]
+        page, token = subject_page(gallery, 10, token)
+        seen += [one.id for one in page]
         store.add_entries([entry("p00")])  # a change in between
         if not token:
             break
     assert seen == [f"p{i:02d}" for i in range(25)]
-    page, token = entry_page(store, 5, "", "p00")
-    assert len(page) == 4
+    entries, token = entry_page(gallery, 5, "", "p00")
+    assert len(entries) == 4
     assert token == ""
 
 
 @pytest.mark.parametrize("token", ["%%%", "aGVsbG8", "é", "wrI=", "9" * 40])
-def test_a_foreign_page_token_is_refused(store: Store, token: str) -> None:
+def test_a_foreign_page_token_is_refused(gallery: Gallery, token: str) -> None:
     with pytest.raises(InputError, match="page_token"):
-        entry_page(store, 5, token)
+        entry_page(gallery, 5, token)
 
 
 def test_another_file_is_not_a_gallery(tmp_path: Path) -> None:

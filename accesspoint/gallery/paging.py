@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 
-from accesspoint.store import Entry, Store
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import Entry, Subject
 from airreid.errors import InputError
 
 PAGE_DEFAULT, PAGE_MAX = 100, 1000
@@ -28,22 +29,24 @@ def _key(token: str) -> str:
         raise InputError("page_token: not one that this service gave out") from None
 
 
-def subject_page(store: Store, page_size: int, token: str) -> tuple[list[tuple[str, int]], str]:
-    """(id, number of entries) of a page of subjects, and the token of the next page."""
+def subject_page(
+    gallery: Gallery, page_size: int, token: str, prefix: str = ""
+) -> tuple[list[Subject], str]:
+    """A page of subjects, and the token of the next page."""
     limit = _limit(page_size)
-    page = store.subjects(_key(token) if token else "", limit + 1)
+    page = gallery.subjects(_key(token) if token else "", limit + 1, prefix)
     more = len(page) > limit
-    return page[:limit], _token(page[limit - 1][0]) if more else ""
+    return page[:limit], _token(page[limit - 1].id) if more else ""
 
 
 def entry_page(
-    store: Store, page_size: int, token: str, subject: str = ""
+    gallery: Gallery, page_size: int, token: str, subject: str = "", camera: str = ""
 ) -> tuple[list[Entry], str]:
-    """A page of entries, of one subject or of all, and the token of the next page."""
+    """A page of entries, of one subject or camera or of all, and the token of the next."""
     limit = _limit(page_size)
     key = _key(token) if token else "0"
     if not (key.isascii() and key.isdigit()) or len(key) > 18:
         raise InputError("page_token: not one that this service gave out")
-    page = store.entries(int(key), limit + 1, subject)
+    page = gallery.entries(int(key), limit + 1, subject, camera)
     more = len(page) > limit
     return page[:limit], _token(str(page[limit - 1].id)) if more else ""

@@ -1,11 +1,11 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from accesspoint.gallery import Gallery
-from accesspoint.index import EmbeddingIndex
-from accesspoint.store import NewEntry, Store
+from accesspoint.errors import NotReadyError
+from accesspoint.gallery.flat import FlatIndex
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.metrics import cosine
@@ -17,15 +17,15 @@ DIM = 2048
 
 def test_index_agrees_with_exact_search_under_changes() -> None:
     rng = np.random.default_rng(0)
-    index = EmbeddingIndex(16)
+    index = FlatIndex(16)
     kept: dict[int, np.ndarray] = {}
     for step in range(60):
         ids = np.arange(step * 10, step * 10 + 10)
         vectors = rng.standard_normal((10, 16)).astype(np.float32)
-        index.add(ids, vectors)
+        index.add(ids, ids, vectors)
         kept |= dict(zip(ids.tolist(), vectors, strict=True))
         gone = rng.choice(list(kept), size=4, replace=False).tolist()
-        index.remove([*gone, 10_000_000])
+        index.remove(np.array([*gone, 10_000_000]))
         for number in gone:
             del kept[number]
         queries = rng.standard_normal((3, 16)).astype(np.float32)
@@ -39,13 +39,15 @@ def test_index_agrees_with_exact_search_under_changes() -> None:
 
 
 def test_ties_are_in_the_order_of_ids() -> None:
-    index = EmbeddingIndex(2)
-    index.add(np.array([5, 3, 9]), np.array([[2, 0], [1, 0], [4, 0]], np.float32))
+    index = FlatIndex(2)
+    index.add(
+        np.array([3, 5, 9]), np.array([3, 5, 9]), np.array([[2, 0], [1, 0], [4, 0]], np.float32)
+    )
     assert index.search(np.array([[1, 0]], np.float32), 3)[1].tolist() == [[3, 5, 9]]
 
 
 def test_an_empty_index_finds_nobody() -> None:
-    scores, ids = EmbeddingIndex(4).search(np.ones((2, 4), np.float32), 5)
+    scores, ids = FlatIndex(4).search(np.ones((2, 4), np.float32), 5)
     assert scores.shape == ids.shape == (2, 0)
 
 
@@ -133,12 +135,17 @@ def test_unusable_features_are_refused(
     assert gallery.store.counts() == (0, 0)
 
 
-def test_a_gallery_of_another_space_is_not_served(tmp_path: Path, bundle: Bundle) -> None:
-    store = Store(tmp_path / "other.sqlite")
+def test_a_gallery_of_another_space_starts_and_answers_no_search(
+    store: Store, bundle: Bundle
+) -> None:
     store.add_entries([make("elsewhere", "x", np.ones(DIM))])
-    with pytest.raises(InputError, match="1 entries of another feature space"):
-        Gallery(store, bundle, threads=1)
-    store.close()
+    store.set_setting("active_space", "elsewhere")
+    gallery = Gallery(store, bundle, threads=1)
+    assert not gallery.wait_ready()
+    assert gallery.needs_reindex
+    with pytest.raises(NotReadyError, match="feature space elsewhere"):
+        gallery.search("features", np.ones((1, DIM), np.float32), 1, 0)
+    assert [entry.subject for entry in gallery.entries(0, 9)] == ["x"]
 
 
 def test_gallery_map_is_the_noiseless_way_through_the_code(

@@ -1,0 +1,1 @@
+"""The gallery: who is known, what of them is stored, and how they are searched for."""

@@ -1,0 +1,352 @@
+"""The gallery: what everybody else knows of the store and the indexes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accesspoint.errors import NotFoundError, NotReadyError, WrongSpaceError
+from accesspoint.gallery import records
+from accesspoint.gallery.catalog import Catalog
+from accesspoint.gallery.flat import FlatIndex
+from accesspoint.gallery.index import OpenIndex
+from accesspoint.gallery.indexes import Indexes
+from accesspoint.gallery.records import UNSET, Entry, Found, NewEntry, Subject, Unset
+from accesspoint.gallery.settings import GallerySettings
+from accesspoint.gallery.store import Store
+from airreid import log
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from airreid.scheme import Scheme
+from airreid.wire import check_magnitude
+
+ACTIVE_SPACE = "active_space"
+_PAGE = 10_000
+
+
+class Gallery:
+    """Enrols, deletes and searches; safe in any thread.
+
+    The store is written first and the indexes follow, so that whatever has been
+    acknowledged is on disk, and a search that begins after an acknowledgement sees the
+    change. An index is made when its scheme is first used, from the raw features that
+    the store keeps. A search waits for no writer.
+
+    It is loaded in the background: :attr:`ready` is False until then, and for as long as
+    the entries are of another feature space than the bundle's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bundle: Bundle,
+        threads: int,
+        settings: GallerySettings | None = None,
+        open_index: OpenIndex | None = None,
+    ) -> None:
+        self._store = store
+        self._bundle = bundle
+        self._settings = settings or GallerySettings()
+        self._lock = threading.RLock()
+        folder = store.path.parent / "index" if self._settings.snapshots else None
+        self._indexes = Indexes(
+            store,
+            bundle,
+            threads,
+            self._lock,
+            open_index or (lambda spec: FlatIndex(spec.dim)),
+            folder,
+        )
+        self._catalog = Catalog()
+        self._failure: Exception | None = None
+        self._loaded = threading.Event()
+        self._choose_space()
+        self._loader = threading.Thread(target=self._load, name="gallery-loader", daemon=True)
+        self._loader.start()
+
+    def _choose_space(self) -> None:
+        """An empty gallery takes the bundle's space; one with entries keeps its own."""
+        spaces = self._store.spaces()
+        active = self._store.setting(ACTIVE_SPACE)
+        if active != self.space_id and active not in spaces:
+            self._store.set_setting(ACTIVE_SPACE, self.space_id)
+
+    def _load(self) -> None:
+        try:
+            with self._lock:
+                after = 0
+                while rows := self._store.owners(self.space_id, after, _PAGE):
+                    for number, subject, camera, _ in rows:
+                        self._catalog.put(number, subject, camera)
+                    after = rows[-1][0]
+        except Exception as error:
+            log.warning("gallery_not_loaded", error=str(error))
+            self._failure = error
+        self._loaded.set()
+
+    @property
+    def active_space(self) -> str:
+        """The feature space whose entries are served."""
+        return self._store.setting(ACTIVE_SPACE) or self.space_id
+
+    @property
+    def needs_reindex(self) -> bool:
+        """The entries are of another space than the bundle's: see :meth:`reindex`."""
+        return self.active_space != self.space_id
+
+    @property
+    def ready(self) -> bool:
+        """Loaded, and of the bundle's space."""
+        return self._loaded.is_set() and self._failure is None and not self.needs_reindex
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Waits until loaded; whether the gallery is then ready."""
+        self._loaded.wait(timeout_s)
+        return self.ready
+
+    def _check_loaded(self) -> None:
+        if not self._loaded.wait(self._settings.ready_wait_s):
+            raise NotReadyError("the gallery is being loaded; try again in a moment")
+        if self._failure is not None:
+            raise NotReadyError(f"the gallery could not be loaded ({self._failure})")
+
+    def _check_ready(self) -> None:
+        self._check_loaded()
+        if self.needs_reindex:
+            raise NotReadyError(
+                f"the gallery's entries are of the feature space {self.active_space}, the bundle "
+                f"is of {self.space_id}: run a reindex, enrol anew, or serve the bundle they "
+                "were made with"
+            )
+
+    @property
+    def space_id(self) -> str:
+        """The feature space of the bundle that is served."""
+        return self._bundle.backbone.space_id
+
+    @property
+    def store(self) -> Store:
+        return self._store
+
+    def scheme(self, scheme_id: str) -> Scheme:
+        """A scheme at work. Raises :class:`airreid.errors.BundleError` if unknown."""
+        return self._indexes.scheme(scheme_id)
+
+    # Subjects
+
+    def put_subject(
+        self,
+        subject: str,
+        display_name: str | None = None,
+        note: str | None = None,
+        expires_at: float | None = None,
+    ) -> tuple[Subject, bool]:
+        """Makes a subject, or sets what is given of one that is there.
+
+        Returns it and whether it is new. Raises :class:`InputError` for a bad field.
+        """
+        records.check_name(subject, "subject")
+        _check_fields(display_name or "", note or "", expires_at)
+        with self._lock:
+            created = self._store.put_subject(subject, display_name, note, expires_at)
+            return self._existing(subject), created
+
+    def patch_subject(
+        self,
+        subject: str,
+        *,
+        display_name: str | Unset = UNSET,
+        note: str | Unset = UNSET,
+        expires_at: float | Unset | None = UNSET,
+    ) -> Subject:
+        """Sets the fields given; None takes an expiry away.
+
+        Raises :class:`NotFoundError`, and :class:`InputError` for a bad field.
+        """
+        _check_fields(
+            "" if isinstance(display_name, Unset) else display_name,
+            "" if isinstance(note, Unset) else note,
+            None if isinstance(expires_at, Unset) else expires_at,
+        )
+        with self._lock:
+            self._store.patch_subject(subject, display_name, note, expires_at)
+            return self._existing(subject)
+
+    def _existing(self, subject: str) -> Subject:
+        found = self._store.subject(subject)
+        if found is None:
+            raise NotFoundError(f"no subject {subject[:128]!r}")
+        return found
+
+    def subject(self, subject: str) -> Subject | None:
+        return self._store.subject(subject)
+
+    def subjects(self, after: str, limit: int, prefix: str = "") -> list[Subject]:
+        """Up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``."""
+        return self._store.subjects(after, limit, prefix)
+
+    def delete_subject(self, subject: str) -> int | None:
+        """Number of entries deleted with the subject, or None if there is none."""
+        self._check_loaded()
+        with self._lock:
+            ids = self._store.delete_subject(subject)
+            self._forget(ids or [])
+        return None if ids is None else len(ids)
+
+    def merge_subjects(self, source: str, into: str) -> Subject:
+        """Gives ``source``'s entries to ``into``, deletes ``source``, returns ``into``.
+
+        Raises :class:`NotFoundError` if one is missing, :class:`InputError` if they are one.
+        """
+        if source == into:
+            raise InputError(f"subject {source[:128]!r} cannot be merged into itself")
+        self._check_loaded()
+        with self._lock:
+            self._catalog.move(self._store.merge_subjects(source, into), into)
+            return self._existing(into)
+
+    # Entries
+
+    def check(self, entry: NewEntry) -> None:
+        """Raises :class:`InputError` for an entry that cannot be enrolled: a bad name, a
+        feature of another space (:class:`WrongSpaceError`) or length, one that is not
+        finite or is all zeros."""
+        dim = self._bundle.backbone.feature_dim
+        records.check_about(entry)
+        if entry.space_id != self.space_id:
+            raise WrongSpaceError(
+                f"feature of space {entry.space_id[:64]!r}; this gallery holds "
+                f"{self.space_id!r}: encode it with the bundle that is served"
+            )
+        if entry.feature.shape != (dim,):
+            raise InputError(f"feature of {entry.subject}: needs {dim} values")
+        check_magnitude(entry.feature, f"feature of {entry.subject}")
+        if not entry.feature.any():
+            raise InputError(f"feature of {entry.subject}: all zeros, it names nobody")
+
+    def enrol(self, entries: Sequence[NewEntry]) -> list[int]:
+        """Stores entries in one transaction, all or none, and returns their numbers.
+
+        An entry with a client key takes the place of the subject's earlier one with it.
+        Raises as :meth:`check` does.
+        """
+        return self._enrol(entries, ())
+
+    def _enrol(self, entries: Sequence[NewEntry], origins: Sequence[int]) -> list[int]:
+        for entry in entries:
+            self.check(entry)
+        if not entries:
+            return []
+        self._check_loaded()
+        features = np.stack([entry.feature for entry in entries]).astype(np.float32)
+        embeddings = self._indexes.embed_for_all(features)
+        with self._lock:
+            embeddings = self._indexes.embed_for_all(features, embeddings)
+            stored, replaced = self._store.add_entries(entries, origins)
+            self._forget(replaced)
+            gone = set(replaced)  # by a later one of this very batch
+            kept = [i for i, entry in enumerate(stored) if entry.id not in gone]
+            for i in kept:
+                self._catalog.put(stored[i].id, stored[i].subject, stored[i].camera)
+            self._indexes.add(
+                np.asarray([stored[i].id for i in kept], dtype=np.int64),
+                np.asarray([_digest(entries[i]) for i in kept], dtype=np.int64),
+                {name: rows[kept] for name, rows in embeddings.items()},
+            )
+        return [entry.id for entry in stored]
+
+    def entry(self, entry_id: int) -> Entry | None:
+        return self._store.entry(entry_id) if 0 < entry_id < 2**63 else None
+
+    def entries(self, after: int, limit: int, subject: str = "", camera: str = "") -> list[Entry]:
+        """Up to ``limit`` entries with numbers above ``after``; an empty filter takes all."""
+        return self._store.entries(after, limit, subject, camera)
+
+    def thumbnail(self, entry_id: int) -> bytes | None:
+        return self._store.thumbnail(entry_id) if 0 < entry_id < 2**63 else None
+
+    def delete_entries(self, ids: Sequence[int]) -> list[bool]:
+        """Deletes entries in one transaction; for each whether it was there."""
+        self._check_loaded()
+        inside = [number if 0 < number < 2**63 else 0 for number in ids]
+        with self._lock:
+            gone = self._store.delete_entries(inside)
+            self._forget([n for n, was_there in zip(inside, gone, strict=True) if was_there])
+        return gone
+
+    def delete_entry(self, entry_id: int) -> bool:
+        return self.delete_entries([entry_id])[0]
+
+    def expire_due(self, now: float) -> int:
+        """Deletes entries and subjects that expired at or before ``now``; how many."""
+        self._check_loaded()
+        with self._lock:
+            entries, subjects = self._store.delete_expired(now)
+            self._forget(entries)
+        return len(entries) + len(subjects)
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        if ids:
+            self._indexes.remove(np.asarray(ids, dtype=np.int64))
+            self._catalog.drop(ids)
+
+    # Searching
+
+    def search(
+        self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
+    ) -> list[Found]:
+        """For each embedding (n, dim): the best subjects and the best entries.
+
+        ``scheme_id`` ``features`` searches among the raw features, by cosine. Raises
+        :class:`NotReadyError`, and :class:`airreid.errors.BundleError` for a scheme that
+        is not there.
+        """
+        self._check_ready()
+        index = self._indexes.get(scheme_id)
+        wanted = min(top_k, self._catalog.subjects)
+        depth = max(top_entries, 4 * top_k)
+        while True:
+            scores, ids = index.search(embeddings, depth)
+            found = [
+                self._catalog.found(row_scores, row_ids, top_k, top_entries)
+                for row_scores, row_ids in zip(scores, ids, strict=True)
+            ]
+            if depth >= len(index) or all(len(f.matches) >= wanted for f in found):
+                return found
+            depth *= 4
+
+    # The rest
+
+    def counts(self) -> tuple[int, int]:
+        """(subjects, entries)"""
+        return self._store.counts()
+
+    @property
+    def log_position(self) -> int:
+        """Number of the last change that was applied."""
+        return self._store.log_position
+
+    def setting(self, key: str) -> str | None:
+        """A small JSON document kept with the gallery, or None."""
+        return self._store.setting(key)
+
+    def set_setting(self, key: str, text: str) -> None:
+        self._store.set_setting(key, text)
+
+    def close(self) -> None:
+        """Writes snapshots; the store stays open. No call may follow."""
+        self._loaded.wait()
+        self._indexes.close()
+
+
+def _check_fields(display_name: str, note: str, expires_at: float | None) -> None:
+    records.check_text(display_name, "display_name")
+    records.check_text(note, "note")
+    records.check_time(expires_at, "expires_at")
+
+
+def _digest(entry: NewEntry) -> int:
+    return records.digest(entry.feature.astype("<f4").tobytes())

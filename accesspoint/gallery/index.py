@@ -1,0 +1,73 @@
+"""What a search index is to the gallery: a Protocol, so that it may live elsewhere.
+
+The store is the truth, and an index can be made from it. The gallery calls ``add`` and
+``remove`` one at a time, under its lock, after the store has committed; ``search`` comes
+from any thread, at any time, and must not wait for them. When an index is opened, the
+gallery compares what it ``held`` (numbers and digests) with the store, removes what is
+foreign or gone, and adds what is missing: so an index may come back from a snapshot or
+from another machine, older than the store or of another store, and is right all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class IndexSpec:
+    """What an index is of. Two indexes with equal specs hold interchangeable vectors."""
+
+    scheme_id: str
+    """A scheme of the bundle, or ``features``: the raw features."""
+    space_id: str
+    scheme_digest: str
+    """Hex SHA-256 over what maps features to embeddings; empty for ``features``."""
+    dim: int
+    """Length of an embedding."""
+    store_id: str
+    folder: Path | None
+    """Where files may be kept, one folder for each index; None: nowhere."""
+
+
+class Index(Protocol):
+    """Cosine search over embeddings known by entry number."""
+
+    def __len__(self) -> int: ...
+
+    def add(self, ids: Ids, digests: Ids, embeddings: Array) -> None:
+        """ids (n,), ascending, none of them in the index; digests (n,), to be given back
+        by :meth:`held`; embeddings float32 (n, dim) of any length."""
+
+    def remove(self, ids: Ids) -> None:
+        """Ids (n,); those that are not there are passed over."""
+
+    def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
+        """Cosine scores float32 and ids, each (n, min(k, len(self))), best first, ties by
+        id. Sees every ``add`` and ``remove`` that had returned before."""
+
+    def held(self) -> tuple[Ids, Ids]:
+        """(ids, digests) of everything in the index, in any order."""
+
+    def maintain(self, position: int) -> bool:
+        """Called from a background thread after changes: merge, compact, write a snapshot
+        if due. ``position``: the log of changes up to which the index is known to be
+        complete. True if what is on disk is now complete up to it."""
+
+    def purge(self, ids: Ids) -> None:
+        """Makes sure that nothing of these removed entries is in memory or on disk."""
+
+    def close(self) -> None:
+        """Writes what a quick start needs. The index is not used any more."""
+
+
+OpenIndex = Callable[[IndexSpec], Index]
+"""Opens an index with whatever was kept of it; empty if there is nothing."""

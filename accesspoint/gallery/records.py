@@ -1,0 +1,165 @@
+"""What the gallery stores, as values: subjects, entries, and what is asked of them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.errors import InputError
+
+NAME_MAX, TEXT_MAX, THUMBNAIL_MAX = 128, 2000, 256 * 1024
+"""Longest id, longest display name or note (characters), largest thumbnail (bytes)."""
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@+-]{{0,{NAME_MAX - 1}}}")
+_DIGEST = re.compile(r"[0-9a-f]{0,64}")
+
+
+@dataclass(frozen=True)
+class NewEntry:
+    """An entry to be stored; ``feature`` is float32 (feature_dim,). Times are seconds
+    since 1970, UTC."""
+
+    subject: str
+    camera: str
+    space_id: str
+    feature: NDArray[np.float32]
+    captured_at: float | None = None
+    quality: float | None = None
+    """From 0, useless, to 1; None where nobody looked."""
+    thumbnail: bytes | None = field(default=None, repr=False)
+    """An encoded image; what a change of model re-encodes from."""
+    expires_at: float | None = None
+    model_digest: str = ""
+    """Hex SHA-256 of the backbone's file; empty where the feature came from outside."""
+    key: str = ""
+    """The client's own name for the entry: a second one of the same subject with it
+    takes the place of the first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored entry, without its feature."""
+
+    id: int
+    """Given once, never to another entry."""
+    subject: str
+    camera: str
+    space_id: str
+    created_at: float
+    captured_at: float | None = None
+    quality: float | None = None
+    expires_at: float | None = None
+    has_thumbnail: bool = False
+    model_digest: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Somebody who is known, with or without entries."""
+
+    id: str
+    display_name: str
+    note: str
+    created_at: float
+    updated_at: float
+    entries: int
+    expires_at: float | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the log of changes."""
+
+    seq: int
+    kind: Literal["add", "delete", "move"]
+    """``move``: the entry belongs to another subject from here on."""
+    entry: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """A subject that was found, by its best entry."""
+
+    subject: str
+    score: float
+    entry_id: int
+    camera: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to one embedding."""
+
+    matches: list[Match]
+    """Best first, each subject once."""
+    entry_ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    """Cosine, for each of ``entry_ids``."""
+
+
+@dataclass(frozen=True)
+class Unset:
+    """Stands for a field that a patch leaves as it is."""
+
+
+UNSET = Unset()
+
+
+def check_name(name: str, what: str) -> str:
+    """A subject's or camera's id. Raises :class:`InputError` naming ``what``."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{what} {name[:40]!r}: use 1 to {NAME_MAX} letters, digits and . _ : @ + -, "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def check_text(text: str, what: str) -> str:
+    """A display name or note. Raises :class:`InputError` naming ``what``."""
+    if len(text) > TEXT_MAX or any(c < " " and c not in "\n\t" for c in text) or "\x7f" in text:
+        raise InputError(f"{what}: use at most {TEXT_MAX} characters, no control characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{what}: not valid Unicode text") from None
+    return text
+
+
+def check_time(value: float | None, what: str) -> float | None:
+    """Seconds since 1970, to the year 9999. Raises :class:`InputError` naming ``what``."""
+    if value is not None and not (math.isfinite(value) and 0 <= value < 253402300800):
+        raise InputError(f"{what} {value}: use seconds since 1970")
+    return value
+
+
+def check_about(entry: NewEntry) -> None:
+    """Everything about an entry except its feature. Raises :class:`InputError`."""
+    check_name(entry.subject, "subject")
+    check_name(entry.camera, "camera")
+    if entry.key:
+        check_name(entry.key, "key")
+    check_time(entry.captured_at, "captured_at")
+    check_time(entry.expires_at, "expires_at")
+    if entry.quality is not None and not 0 <= entry.quality <= 1:
+        raise InputError(f"quality {entry.quality}: use 0 to 1")
+    if not _DIGEST.fullmatch(entry.model_digest):
+        raise InputError("model_digest: use hexadecimal digits of a SHA-256, or none")
+    if entry.thumbnail is not None and not 0 < len(entry.thumbnail) <= THUMBNAIL_MAX:
+        raise InputError(
+            f"thumbnail of {entry.subject}: {len(entry.thumbnail)} bytes; use 1 to {THUMBNAIL_MAX}"
+        )
+
+
+def digest(feature: bytes) -> int:
+    """64 bits of BLAKE2b over a stored feature, as SQLite and NumPy hold them: signed.
+
+    An index keeps it beside the entry's number, and so proves to be of this very store.
+    """
+    return int.from_bytes(hashlib.blake2b(feature, digest_size=8).digest(), "little", signed=True)

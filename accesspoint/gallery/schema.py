@@ -1,0 +1,124 @@
+"""The tables of a gallery file, and how a file of an older format becomes one of this."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from accesspoint.gallery.records import digest
+from airreid.errors import InputError
+
+VERSION = 2
+_TABLES = """
+CREATE TABLE subjects (
+    id TEXT PRIMARY KEY,
+    display_name TEXT NOT NULL DEFAULT '',
+    note TEXT NOT NULL DEFAULT '',
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    expires_at REAL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject TEXT NOT NULL REFERENCES subjects (id) ON DELETE CASCADE,
+    camera TEXT NOT NULL,
+    space_id TEXT NOT NULL,
+    model_digest TEXT NOT NULL DEFAULT '',
+    key TEXT NOT NULL DEFAULT '',
+    created_at REAL NOT NULL,
+    captured_at REAL,
+    quality REAL,
+    expires_at REAL,
+    digest INTEGER NOT NULL,
+    origin INTEGER
+) STRICT;
+CREATE TABLE features (
+    entry INTEGER PRIMARY KEY REFERENCES entries (id) ON DELETE CASCADE,
+    data BLOB NOT NULL
+) STRICT;
+CREATE TABLE thumbnails (
+    entry INTEGER PRIMARY KEY REFERENCES entries (id) ON DELETE CASCADE,
+    data BLOB NOT NULL
+) STRICT;
+CREATE TABLE settings (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    entry INTEGER NOT NULL
+) STRICT;
+CREATE TABLE consumers (
+    name TEXT PRIMARY KEY,
+    position INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO settings VALUES ('store_id', lower(hex(randomblob(16))));
+"""
+_REST = """
+CREATE INDEX entries_by_subject ON entries (subject, id);
+CREATE INDEX entries_by_space ON entries (space_id, id);
+CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX subjects_by_expiry ON subjects (expires_at) WHERE expires_at IS NOT NULL;
+CREATE UNIQUE INDEX entries_by_key ON entries (subject, key, space_id) WHERE key != '';
+CREATE UNIQUE INDEX entries_by_origin ON entries (origin, space_id) WHERE origin IS NOT NULL;
+CREATE TRIGGER entry_added AFTER INSERT ON entries
+    BEGIN INSERT INTO changes (kind, entry) VALUES ('add', new.id); END;
+CREATE TRIGGER entry_deleted AFTER DELETE ON entries
+    BEGIN INSERT INTO changes (kind, entry) VALUES ('delete', old.id); END;
+CREATE TRIGGER entry_moved AFTER UPDATE OF subject ON entries
+    BEGIN INSERT INTO changes (kind, entry) VALUES ('move', new.id); END;
+"""
+_FROM_1 = """
+ALTER TABLE subjects RENAME TO subjects_1;
+ALTER TABLE entries RENAME TO entries_1;
+DROP INDEX entries_by_subject;
+{tables}
+INSERT INTO subjects (id, created_at, updated_at)
+    SELECT id, created_at, created_at FROM subjects_1;
+INSERT INTO entries (id, subject, camera, space_id, created_at, digest)
+    SELECT id, subject, camera, space_id, created_at, digest(feature) FROM entries_1 ORDER BY id;
+INSERT INTO features SELECT id, feature FROM entries_1 ORDER BY id;
+INSERT OR IGNORE INTO settings
+    SELECT 'active_space', space_id FROM entries_1 ORDER BY id DESC LIMIT 1;
+DELETE FROM sqlite_sequence WHERE name = 'entries';
+INSERT INTO sqlite_sequence SELECT 'entries', seq FROM sqlite_sequence WHERE name = 'entries_1';
+DROP TABLE entries_1;
+DROP TABLE subjects_1;
+{rest}
+INSERT INTO changes (kind, entry) SELECT 'add', id FROM entries ORDER BY id;
+"""
+
+
+def prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Makes the tables in a new file, or brings an older file to this format.
+
+    Each in one transaction, so that a kill leaves the file as it was. Raises
+    :class:`InputError` for a format that this version does not know.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == VERSION:
+        return
+    stamp = f"PRAGMA user_version = {VERSION};"
+    if version == 0:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        _all_or_nothing(db, f"{_TABLES} {_REST} {stamp}")
+    elif version == 1:
+        db.create_function("digest", 1, digest, deterministic=True)
+        db.execute("PRAGMA foreign_keys = OFF")
+        _all_or_nothing(db, _FROM_1.format(tables=_TABLES, rest=_REST) + stamp)
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("VACUUM")  # what makes the line above count; the old tables' pages go
+        db.execute("PRAGMA foreign_keys = ON")
+    else:
+        raise InputError(
+            f"{path}: gallery of format {version}; this version reads formats 1 to {VERSION}"
+        )
+
+
+def _all_or_nothing(db: sqlite3.Connection, script: str) -> None:
+    try:
+        db.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
