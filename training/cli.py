@@ -11,6 +11,7 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from airreid.console import progress_bars
+from training.data_cli import check_data_command
 from training.extend import extend_bundle
 from training.pipeline import run_recipe
 from training.recipe import RECIPES, load_recipe
@@ -19,6 +20,7 @@ from training.train_codec import CodecProgress
 from training.train_digital import DigitalProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
+app.command("check-data")(check_data_command)
 
 
 class _Shown:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from airreid.errors import InputError
+from training.data.bounding_boxes import has_boxes, is_market, open_market, open_np
+from training.data.camera_pair import has_pair, open_pair
+from training.data.cuhk03 import Boxes, extracted, has_extracted, open_pictures
+from training.data.cuhk03_config import find_config
+from training.data.cuhk03_mat import FILE, read_mat
 from training.data.dataset import DataSet
 from training.data.folder import has_parts, open_folder, open_parts
+from training.data.msmt17 import has_lists, open_msmt17
 from training.data.synthetic import open_synthetic
 
 SYNTHETIC = "synthetic"
-Boxes = Literal["labeled", "detected"]
-"""How CUHK03's people were cut out: by hand or by a detector. Never mixed."""
+KINDS: tuple[Boxes, ...] = ("labeled", "detected")
 
 
 def open_data(
@@ -21,15 +25,63 @@ def open_data(
     """The data set at ``source``, its form recognised, under ``protocol``.
 
     ``source``: a folder, CUHK03's ``.mat`` file, or ``synthetic``. ``protocol`` None
-    means the data set's first one, ``boxes`` None the only ones that there are.
+    means the data set's first one; ``boxes`` None the only ones that there are, and
+    ``labeled`` for the ``.mat`` file, which has both.
     Images are not read. Raises :class:`InputError` for a form that is not known and
     for a protocol or boxes that the source has not.
     """
     if str(source) == SYNTHETIC:
         return open_synthetic(protocol)
     path = Path(source)
-    if not path.exists():
-        raise InputError(f"{path}: no such folder or file")
+    mat = _mat_file(path)
+    if mat is not None:
+        kind = boxes or KINDS[0]
+        return open_pictures(read_mat(mat, kind, find_config(mat.parent, kind)), protocol)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder, nor CUHK03's {FILE}")
+    path, named = _boxes(path, boxes)
+    if has_boxes(path):
+        if is_market(path):
+            return open_market(path, protocol)
+        return open_np(path, _known(named, path), protocol)
+    if has_lists(path):
+        return open_msmt17(path, protocol)
+    if has_extracted(path):
+        kind = _known(named, path)
+        return open_pictures(extracted(path, kind, find_config(path, kind)), protocol)
+    if has_pair(path):
+        return open_pair(path, protocol)
     if has_parts(path):
         return open_parts(path, protocol)
     return open_folder(path, protocol)
+
+
+def _mat_file(path: Path) -> Path | None:
+    if path.is_file():
+        if path.suffix != ".mat":
+            raise InputError(f"{path}: give a folder, or CUHK03's {FILE}")
+        return path
+    places = (path / FILE, path / "cuhk03_release" / FILE)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _boxes(path: Path, boxes: Boxes | None) -> tuple[Path, Boxes | None]:
+    """The folder of one kind of boxes, and which kind its name says it is."""
+    below = {
+        kind: next((path / n for n in (kind, f"images_{kind}") if (path / n).is_dir()), None)
+        for kind in KINDS
+    }
+    if all(below.values()):
+        if boxes is None:
+            raise InputError(f"{path}: holds labeled and detected; choose one with --boxes")
+        return below[boxes] or path, boxes
+    named = next((kind for kind in KINDS if kind in path.resolve().name.lower()), None)
+    if boxes is not None and named is not None and named != boxes:
+        raise InputError(f"{path}: called {named}, but --boxes says {boxes}")
+    return path, boxes or named
+
+
+def _known(boxes: Boxes | None, path: Path) -> Boxes:
+    if boxes is None:
+        raise InputError(f"{path}: CUHK03; say with --boxes whether it is labeled or detected")
+    return boxes
