@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from accesspoint import server
+from accesspoint.receiver.settings import receiver_settings
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
 
 app = typer.Typer(no_args_is_help=True, help="The access point: receiver and gallery.")
+
+
+class Drop(Enum):
+    """What becomes of old blocks when the access point is behind."""
+
+    NEVER = "never"
+    OLDEST = "oldest"
 
 
 @app.callback()
@@ -33,8 +42,31 @@ def serve(
         None
     ),
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads per network.")] = 1,
+    window: Annotated[
+        int, typer.Option(min=1, max=1024, help="Unanswered blocks of one stream, at most.")
+    ] = 64,
+    max_in_flight: Annotated[
+        int, typer.Option(min=1, max=65536, help="Unanswered blocks of all streams, at most.")
+    ] = 512,
+    max_streams: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Streams at once; more are refused.")
+    ] = 1000,
+    drop: Annotated[
+        Drop, typer.Option(help="oldest: answer old blocks CODE_DROPPED when behind.")
+    ] = Drop.NEVER,
+    drop_after_ms: Annotated[
+        float | None,
+        typer.Option(help="With --drop oldest: blocks older than this.", show_default="no age"),
+    ] = None,
 ) -> None:
     """Serve the uplink and the gallery until told to stop."""
     log.configure("accesspoint")
+    uplink = receiver_settings(
+        window=window,
+        max_in_flight=max_in_flight,
+        max_streams=max_streams,
+        drop=drop.value,
+        drop_after_ms=drop_after_ms,
+    )
     loaded = load_bundle(bundle or default_bundle_path())
-    asyncio.run(server.run(loaded, data_dir, grpc, http, threads))
+    asyncio.run(server.run(loaded, data_dir, grpc, http, threads, uplink))

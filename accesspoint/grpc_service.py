@@ -1,61 +1,23 @@
-"""gRPC shells over the receiver and the gallery."""
+"""The gRPC shell over the gallery."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from accesspoint.batcher import MicroBatcher
 from accesspoint.enrolment import Candidate, Enrolment
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.paging import entry_page, subject_page
 from airreid import wire
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, uplink_pb2, uplink_pb2_grpc
-
-_IN_FLIGHT = 64
-"""Blocks of one stream that are read ahead of their answers; more waits in the transport."""
+from airreid.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc
 
 Context = aio.ServicerContext[Any, Any]
-
-
-class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
-    """Blocks in, answers out, in order."""
-
-    def __init__(self, batcher: MicroBatcher) -> None:
-        self._batcher = batcher
-
-    async def Query(
-        self,
-        request_iterator: AsyncIterator[uplink_pb2.QueryRequest],
-        context: Context,
-    ) -> AsyncIterator[uplink_pb2.QueryResponse]:
-        pending: asyncio.Queue[asyncio.Future[uplink_pb2.QueryResponse] | None] = asyncio.Queue(
-            _IN_FLIGHT
-        )
-
-        async def read() -> None:
-            try:
-                async for request in request_iterator:
-                    await pending.put(asyncio.wrap_future(self._batcher.submit(request)))
-            except Exception:
-                await pending.put(None)  # the error itself comes out of ``await reader``
-                raise
-            await pending.put(None)
-
-        reader = asyncio.create_task(read())
-        try:
-            while (future := await pending.get()) is not None:
-                yield await future
-            await reader
-        finally:
-            reader.cancel()
 
 
 class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):

@@ -11,19 +11,23 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from grpc import aio
+from prometheus_client import CollectorRegistry
 
-from accesspoint.batcher import MicroBatcher
 from accesspoint.enrolment import Enrolment
+from accesspoint.events import Feed
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.store import Store
-from accesspoint.grpc_service import GalleryService, Uplink
-from accesspoint.receiver import Receiver
+from accesspoint.grpc_service import GalleryService
+from accesspoint.receiver.blocks import Receiver
+from accesspoint.receiver.metrics import ReceiverMetrics
+from accesspoint.receiver.settings import ReceiverSettings
+from accesspoint.receiver.stream import Uplink
 from accesspoint.rest import build_app
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.serving import parse_address, serve, told_to_stop
-from airreid.v1 import gallery_pb2, gallery_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from airreid.v1 import gallery_pb2, gallery_pb2_grpc
 
 
 class _Http(uvicorn.Server):
@@ -71,20 +75,27 @@ async def _http(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
         await task
 
 
-async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threads: int) -> None:
+async def run(
+    bundle: Bundle,
+    data_dir: Path,
+    grpc_listen: str,
+    http: str,
+    threads: int,
+    uplink_settings: ReceiverSettings,
+) -> None:
     """Serves until told to stop. Raises :class:`InputError` for a port or folder in use."""
     stop = told_to_stop()
     store = Store(data_dir / "gallery.sqlite")
     gallery = Gallery(store, bundle, threads)
     enrolment = Enrolment(bundle, gallery, threads)
-    batcher = MicroBatcher(Receiver(bundle, gallery).answer)
+    metrics = ReceiverMetrics(CollectorRegistry())
+    uplink = Uplink(Receiver(bundle, gallery), uplink_settings, metrics, Feed())
 
     def register(server: aio.Server) -> list[str]:
-        uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(batcher), server)
         service = GalleryService(bundle, gallery, enrolment)  # type: ignore[abstract]
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(service, server)
         return [
-            uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
+            uplink.register(server),
             gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
         ]
 
@@ -106,6 +117,6 @@ async def run(bundle: Bundle, data_dir: Path, grpc_listen: str, http: str, threa
                 )
                 await stop.wait()
     finally:
-        batcher.close()
+        uplink.close()
         gallery.close()
         store.close()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accesspoint.errors import NotReadyError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import Found
 from airreid import log
@@ -22,20 +23,37 @@ from airreid.v1 import common_pb2, uplink_pb2
 
 TOP_K_DEFAULT, TOP_K_MAX = 10, 1000
 TOP_ENTRIES_MAX = 100_000
-_ID_MAX = 128
+ID_MAX = 128
 
 Request = uplink_pb2.QueryRequest
 Response = uplink_pb2.QueryResponse
 
 
-@dataclass(frozen=True)
-class _Block:
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
     """A request that has been understood, and the response that is being made for it."""
 
     request: Request
     response: Response
     payload: Payload
     snr_db: float
+    """The channel's report, or what is assumed of a direct link."""
+
+
+def response_to(request: Request) -> Response:
+    """A response that so far says only to which block it belongs and how that came."""
+    return Response(
+        id=request.id,
+        link=link_of(request) or "",
+        channel=request.channel if request.HasField("channel") else None,
+    )
+
+
+def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) -> Response:
+    """Says what became of a block that is not searched for."""
+    response.status.code = code
+    response.status.message = message
+    return response
 
 
 class Receiver:
@@ -47,28 +65,31 @@ class Receiver:
 
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """One response for each request, in order."""
-        responses = [
-            Response(id=request.id, link=link_of(request) or "", channel=_report(request))
-            for request in requests
-        ]
-        groups: dict[str, list[_Block]] = defaultdict(list)
-        for request, response in zip(requests, responses, strict=True):
-            status = self._check(request)
-            if status is None:
-                try:
-                    groups[request.scheme_id].append(self._block(request, response))
-                except InputError as error:
-                    status = _status(common_pb2.CODE_INVALID, str(error))
-            if status is not None:
-                response.status.CopyFrom(status)
+        read = [self.read(request) for request in requests]
+        groups: dict[str, list[Block]] = defaultdict(list)
+        for one in read:
+            if isinstance(one, Block):
+                groups[one.request.scheme_id].append(one)
         for scheme_id, blocks in groups.items():
-            self._answer_group(scheme_id, blocks)
-        return responses
+            self.process(scheme_id, blocks)
+        return [one.response if isinstance(one, Block) else one for one in read]
+
+    def read(self, request: Request) -> Block | Response:
+        """The block of a request, or the response that says what is wrong with it."""
+        response = response_to(request)
+        status = self._check(request)
+        if status is not None:
+            response.status.CopyFrom(status)
+            return response
+        try:
+            return self._block(request, response)
+        except InputError as error:
+            return refuse(response, common_pb2.CODE_INVALID, str(error))
 
     def _check(self, request: Request) -> common_pb2.Status | None:
-        for what, name in (("edge_id", request.id.edge_id), ("spool_id", request.id.spool_id)):
-            if len(name) > _ID_MAX:
-                return _status(common_pb2.CODE_INVALID, f"{what}: longer than {_ID_MAX} characters")
+        wrong = wrong_id(request)
+        if wrong:
+            return _status(common_pb2.CODE_INVALID, wrong)
         if request.bundle_id != self._bundle.bundle_id:
             return _status(
                 common_pb2.CODE_WRONG_BUNDLE,
@@ -86,34 +107,38 @@ class Receiver:
             )
         return None
 
-    def _block(self, request: Request, response: Response) -> _Block:
+    def _block(self, request: Request, response: Response) -> Block:
         info = self._bundle.scheme(request.scheme_id)
         payload = get(request, info.bandwidth)
         check_link(info, payload.link)
         snr_db = request.channel.snr_db if request.HasField("channel") else DIRECT_SNR_DB
         if math.isnan(snr_db):
             raise InputError("channel report: the SNR is not a number")
-        return _Block(request, response, payload, min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX))
+        return Block(request, response, payload, min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX))
 
-    def _answer_group(self, scheme_id: str, blocks: list[_Block]) -> None:
+    def process(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         """Answers blocks of one scheme together; if one cannot be used, each for itself."""
         try:
             self._decode_and_search(scheme_id, blocks)
         except InputError as error:
             if len(blocks) > 1:
                 for block in blocks:
-                    self._answer_group(scheme_id, [block])
+                    self.process(scheme_id, [block])
                 return
-            status = _status(common_pb2.CODE_INVALID, str(error))
-            blocks[0].response.status.CopyFrom(status)
+            refuse(blocks[0].response, common_pb2.CODE_INVALID, str(error))
+        except NotReadyError as error:
+            for block in blocks:
+                refuse(block.response, common_pb2.CODE_NOT_READY, str(error))
         except Exception as error:  # one failing scheme must not take the others along
             log.warning("decode_failed", scheme=scheme_id, error=str(error))
             for block in blocks:
-                block.response.status.CopyFrom(
-                    _status(common_pb2.CODE_INTERNAL, f"access point: {type(error).__name__}")
+                refuse(
+                    block.response,
+                    common_pb2.CODE_INTERNAL,
+                    f"access point: {type(error).__name__}",
                 )
 
-    def _decode_and_search(self, scheme_id: str, blocks: list[_Block]) -> None:
+    def _decode_and_search(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         started = time.perf_counter()
         received = self._gallery.scheme(scheme_id).unpack(
             [block.payload for block in blocks], [block.snr_db for block in blocks]
@@ -141,6 +166,14 @@ class Receiver:
             block.response.timings.batch = len(blocks)
 
 
+def wrong_id(request: Request) -> str:
+    """What is wrong with a block's name; empty if nothing."""
+    for what, name in (("edge_id", request.id.edge_id), ("spool_id", request.id.spool_id)):
+        if len(name) > ID_MAX:
+            return f"{what}: longer than {ID_MAX} characters"
+    return ""
+
+
 def _fill(response: Response, request: Request, found: Found) -> None:
     response.status.code = common_pb2.CODE_OK
     for match in found.matches[: request.top_k or TOP_K_DEFAULT]:
@@ -151,7 +184,7 @@ def _fill(response: Response, request: Request, found: Found) -> None:
     response.entry_scores.extend(found.scores[: request.top_entries].tolist())
 
 
-def _fill_outage(block: _Block) -> None:
+def _fill_outage(block: Block) -> None:
     """Says that the block's bits are gone, and no more: there is nothing to search for."""
     why = (
         "no code word of the list passes its CRC"
@@ -160,13 +193,11 @@ def _fill_outage(block: _Block) -> None:
     )
     at = f" at {block.snr_db:+.3g} dB" if block.request.HasField("channel") else ""
     block.response.outage = True
-    block.response.status.CopyFrom(
-        _status(common_pb2.CODE_OUTAGE, f"{block.request.scheme_id}: block lost{at}: {why}")
+    refuse(
+        block.response,
+        common_pb2.CODE_OUTAGE,
+        f"{block.request.scheme_id}: block lost{at}: {why}",
     )
-
-
-def _report(request: Request) -> uplink_pb2.ChannelReport | None:
-    return request.channel if request.HasField("channel") else None
 
 
 def _status(code: common_pb2.Code.ValueType, message: str) -> common_pb2.Status:

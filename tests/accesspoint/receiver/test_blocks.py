@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
-from accesspoint.receiver import Receiver
+from accesspoint.receiver.blocks import Receiver
 from airreid import wire
 from airreid.bundle import Bundle
 from airreid.v1 import common_pb2, uplink_pb2

@@ -1,0 +1,107 @@
+"""What happens at the access point, as it happens, for whoever looks on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Any, Self
+
+Event = dict[str, Any]
+
+
+class Subscription:
+    """One reader's events; a context manager and an async iterator, in one event loop.
+
+    A reader that is too slow loses the oldest of those that wait for it.
+    """
+
+    def __init__(self, feed: Feed, waiting: deque[Event]) -> None:
+        self._feed = feed
+        self._waiting = waiting
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        if waiting:
+            self._news.set()
+        self._closed = False
+        self.lost = 0
+        """Events that this reader was too slow for."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the iteration."""
+        self._feed.forget(self)
+        self._closed = True
+        self._news.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            self._news.clear()
+            if not self._waiting:
+                await self._news.wait()
+        return self._waiting.popleft()
+
+    def offer(self, event: Event) -> None:
+        """Called by the feed, under its lock, in any thread."""
+        if len(self._waiting) == self._waiting.maxlen:
+            self.lost += 1
+        self._waiting.append(event)
+        if not self._news.is_set():  # the reader clears it, then looks once more
+            with contextlib.suppress(RuntimeError):  # its loop has ended
+                self._loop.call_soon_threadsafe(self._news.set)
+
+
+class Feed:
+    """Passes events on to subscribers and remembers the last ones; safe in any thread."""
+
+    def __init__(self, remembered: int = 200, waiting: int = 256) -> None:
+        """``remembered``: events that a new subscriber may ask for; ``waiting``: events that
+        wait for a slow one."""
+        self._lock = threading.Lock()
+        self._recent: deque[Event] = deque(maxlen=remembered)
+        self._most = waiting
+        self._subscribers: list[Subscription] = []
+        self.published = 0
+
+    def publish(self, event: Event) -> None:
+        """Gives an event to everybody. It must not be changed afterwards."""
+        with self._lock:
+            self.published += 1
+            self._recent.append(event)
+            for subscriber in self._subscribers:
+                subscriber.offer(event)
+
+    def recent(self) -> list[Event]:
+        """The last events, the oldest first."""
+        with self._lock:
+            return list(self._recent)
+
+    def subscribe(self, replay: int = 0) -> Subscription:
+        """Events from now on, after up to ``replay`` of the last ones."""
+        with self._lock:
+            last = list(self._recent)[-replay:] if replay > 0 else []
+            subscription = Subscription(self, deque(last, maxlen=self._most))
+            self._subscribers.append(subscription)
+            return subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        with self._lock:
+            if subscription in self._subscribers:
+                self._subscribers.remove(subscription)

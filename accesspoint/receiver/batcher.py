@@ -1,0 +1,64 @@
+"""One thread for each scheme: what waits together is decoded and searched together."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from airreid import log
+
+T = TypeVar("T")
+
+
+class Lane(Generic[T]):
+    """Never waits for a batch to fill: a lone item is processed at once.
+
+    Items are told apart by identity. One that waits can be taken back.
+    """
+
+    def __init__(self, name: str, process: Callable[[list[T]], None], max_batch: int) -> None:
+        """``process`` handles its own errors; one that comes out of it is logged."""
+        self._process = process
+        self._max_batch = max_batch
+        self._waiting: OrderedDict[int, T] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        """Items that wait."""
+        return len(self._waiting)
+
+    def put(self, item: T) -> None:
+        with self._changed:
+            self._waiting[id(item)] = item
+            self._changed.notify()
+
+    def take_back(self, item: T) -> bool:
+        """True if the item waited; it will not be processed then."""
+        with self._changed:
+            return self._waiting.pop(id(item), None) is not None
+
+    def close(self, seconds: float | None = None) -> None:
+        """Processes what is waiting, then ends the thread; waits for that ``seconds`` at most."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    def _next(self) -> list[T]:
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            count = min(self._max_batch, len(self._waiting))
+            return [self._waiting.popitem(last=False)[1] for _ in range(count)]
+
+    def _run(self) -> None:
+        while batch := self._next():
+            try:
+                self._process(batch)
+            except Exception as error:
+                log.warning("lane_failed", thread=self._thread.name, error=repr(error))

@@ -1,0 +1,86 @@
+"""How many blocks each stream may have unanswered: shares of a bound over all streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+ACTIVE_SECONDS = 1.0
+"""A stream counts among those that share for so long after its last block."""
+_RECOUNT_SECONDS = 0.1
+
+
+class Share:
+    """One stream's part in :class:`Credits`."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        """Blocks admitted and not answered."""
+        self.waiting = False
+        """A block has been read and there is no room for it yet."""
+        self.last_block = float("-inf")
+
+
+class Credits:
+    """Equal shares of ``max_in_flight`` for the streams that send, each at most ``window``.
+
+    A stream alone has its whole window. With n streams that send, each has
+    ``max_in_flight // n``, at least 1. Streams that only stand open take nothing. Shares
+    are counted anew ten times a second; in between, :meth:`admit` holds the bound: it lets
+    waiting streams in one block at a time, in the order in which they came. Owned by one
+    event loop.
+    """
+
+    def __init__(self, window: int, max_in_flight: int, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds that only grow."""
+        self._most = window
+        self._max_in_flight = max_in_flight
+        self._clock = clock
+        self._room = asyncio.Semaphore(max_in_flight)
+        self._shares: set[Share] = set()
+        self._counted_at = float("-inf")
+        self._active = 0
+        self.in_flight = 0
+        """Blocks admitted and not answered, of streams that have ended too."""
+
+    @property
+    def streams(self) -> int:
+        return len(self._shares)
+
+    def join(self) -> Share:
+        """A stream that opens."""
+        share = Share()
+        self._shares.add(share)
+        return share
+
+    def leave(self, share: Share) -> None:
+        """It has ended; what it has in flight still counts until it is answered."""
+        self._shares.discard(share)
+
+    def window(self) -> int:
+        """Blocks that a stream may have unanswered now."""
+        now = self._clock()
+        if now - self._counted_at >= _RECOUNT_SECONDS:
+            self._counted_at = now
+            self._active = sum(
+                share.in_flight > 0 or share.waiting or now - share.last_block < ACTIVE_SECONDS
+                for share in self._shares
+            )
+        return max(1, min(self._most, self._max_in_flight // max(1, self._active)))
+
+    async def admit(self, share: Share) -> None:
+        """Waits until there is room for one more block, then counts it."""
+        share.waiting = True
+        try:
+            await self._room.acquire()
+        finally:
+            share.waiting = False
+        self.in_flight += 1
+        share.in_flight += 1
+        share.last_block = self._clock()
+
+    def answered(self, share: Share) -> None:
+        """A block that was admitted has its answer."""
+        share.in_flight -= 1
+        self.in_flight -= 1
+        self._room.release()

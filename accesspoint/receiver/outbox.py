@@ -1,0 +1,79 @@
+"""One stream's answers on their way out, and its word on when to read the next block."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from accesspoint.receiver.credits import Share
+from airreid.v1 import uplink_pb2
+
+T = TypeVar("T")
+_BYTES_MAX = 4 << 20
+"""No block is read while so many bytes of answers wait for the transport."""
+
+
+class _Answer(NamedTuple):
+    data: bytes
+    repeated: bool
+    age_ms: float
+
+
+class Outbox(Generic[T]):
+    """Answers leave in the order in which they are ready. Owned by one event loop."""
+
+    def __init__(self, share: Share, window: Callable[[], int], beyond: int) -> None:
+        """``beyond``: times the window that may be unanswered before reading pauses."""
+        self.share = share
+        self.queued: OrderedDict[int, T] = OrderedDict()
+        """What of this stream waits to be computed, the oldest first, by identity."""
+        self.unwritten = 0
+        """Blocks read whose answers the transport has not taken."""
+        self._window = window
+        self._beyond = beyond
+        self._ready: deque[_Answer] = deque()
+        self._bytes = 0
+        self._reading = True
+        self._failed = False
+        self._changed = asyncio.Event()
+        self._written = asyncio.Event()
+
+    def send(self, data: bytes, repeated: bool, age_ms: float) -> None:
+        """Queues a serialised response."""
+        self._ready.append(_Answer(data, repeated, age_ms))
+        self._bytes += len(data)
+        self._changed.set()
+
+    def no_more(self, failed: bool = False) -> None:
+        """Nothing will be read any more. ``failed``: what is not answered yet need not be."""
+        self._reading = False
+        self._failed = failed
+        self._changed.set()
+
+    async def next(self) -> bytes | None:
+        """The next answer as it goes out; None once all are out and nothing more is read."""
+        while not self._ready:
+            if self._failed or not (self._reading or self.unwritten):
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        answer = self._ready.popleft()
+        self._bytes -= len(answer.data)
+        more = uplink_pb2.QueryResponse(window=self._window(), repeated_answer=answer.repeated)
+        if answer.age_ms:
+            more.timings.age_ms = answer.age_ms
+        # Two serialised messages one after the other are the two merged.
+        return answer.data + more.SerializeToString()
+
+    def written(self) -> None:
+        """The transport has taken what :meth:`next` gave last."""
+        self.unwritten -= 1
+        self._written.set()
+
+    async def room(self) -> None:
+        """Waits until another block may be read."""
+        while self.unwritten >= self._beyond * self._window() or self._bytes > _BYTES_MAX:
+            self._written.clear()
+            await self._written.wait()

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
+from airreid.bundle import Bundle
+
+from .support import Blocks, Gated, people
+
+PEOPLE = 20
+
+
+@pytest.fixture
+def full(gallery: Gallery) -> Gallery:
+    """People p0, p1, ... of random features."""
+    features = people(PEOPLE)
+    gallery.enrol([NewEntry(f"p{i}", "c", gallery.space_id, f) for i, f in enumerate(features)])
+    return gallery
+
+
+@pytest.fixture
+def receiver(bundle: Bundle, full: Gallery) -> Gated:
+    return Gated(bundle, full)
+
+
+@pytest.fixture(scope="session")
+def blocks(bundle: Bundle) -> Blocks:
+    return Blocks(bundle, people(PEOPLE))
