@@ -67,6 +67,7 @@ def replay(index: Index, store: Store, space_id: str, after: int, embed: Embed) 
         added = [c.entry for c in changes if c.kind == "add" and c.entry not in held]
         held.update(added)
         _add(index, store.features(added, space_id), embed)
+        index.moved(np.asarray([c.entry for c in changes if c.kind == "move"], dtype=np.int64))
 
 
 def stored(store: Store, space_id: str) -> tuple[Ids, Ids]:

@@ -34,6 +34,9 @@ class FlatIndex:
             for number in ids.tolist():
                 self._digests.pop(number, None)
 
+    def moved(self, ids: Ids) -> None:
+        pass
+
     def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
         with self._lock:
             k = min(k, len(self))

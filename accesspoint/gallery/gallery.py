@@ -205,7 +205,9 @@ class Gallery:
             raise InputError(f"subject {source[:128]!r} cannot be merged into itself")
         self._check_loaded()
         with self._lock:
-            self._catalog.move(self._store.merge_subjects(source, into), into)
+            ids = self._store.merge_subjects(source, into)
+            self._catalog.move(ids, into)
+            self._indexes.moved(np.asarray(ids, dtype=np.int64))
             return self._existing(into)
 
     # Entries

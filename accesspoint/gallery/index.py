@@ -50,6 +50,10 @@ class Index(Protocol):
     def remove(self, ids: Ids) -> None:
         """Ids (n,); those that are not there are passed over."""
 
+    def moved(self, ids: Ids) -> None:
+        """Entries that belong to another subject from now on, for an index that keeps
+        whose they are; those that are not there are passed over."""
+
     def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
         """Cosine scores float32 and ids, each (n, min(k, len(self))), best first, ties by
         id. Sees every ``add`` and ``remove`` that had returned before."""

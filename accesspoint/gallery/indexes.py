@@ -88,6 +88,10 @@ class Indexes:
         for name, index in self.live.items():
             self._or_drop(name, partial(index.remove, ids))
 
+    def moved(self, ids: Ids) -> None:
+        for name, index in self.live.items():
+            self._or_drop(name, partial(index.moved, ids))
+
     def _or_drop(self, name: str, change: Callable[[], None]) -> None:
         try:
             change()

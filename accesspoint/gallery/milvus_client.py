@@ -1,0 +1,165 @@
+"""The way to a Milvus server: settings, the client, and its failures as this project's.
+
+``pymilvus`` is imported when a server is first used: it takes a second, and an access
+point with its own index needs none of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import grpc
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from accesspoint.errors import NotReadyError
+from airreid.errors import AirReidError, InputError
+
+NOT_LOADED = 101
+"""Milvus' code for a collection that is on the server's disk only."""
+_REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
+
+class MilvusSettings(BaseModel):
+    """How to reach a Milvus server, and how it holds the gallery."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str = Field(max_length=1024)
+    """``http://HOST:PORT``, ``https://HOST:PORT``, or a path that ends in ``.db``: Milvus
+    Lite inside this process, for one access point and small galleries."""
+    token: SecretStr | None = None
+    """``USER:PASSWORD`` or an API key."""
+    prefix: str = Field(default="airreid", pattern=r"^[a-z][a-z0-9]{0,31}$")
+    """First part of the collections' names; galleries that share a server differ in it."""
+    index: Literal["FLAT", "HNSW", "IVF_SQ8"] = "FLAT"
+    """``FLAT`` is exact; the others trade recall for speed or memory."""
+    hnsw_m: int = Field(default=16, ge=4, le=64)
+    hnsw_ef_construction: int = Field(default=200, ge=16, le=2048)
+    hnsw_ef: int = Field(default=128, ge=16, le=16_384)
+    ivf_lists: int = Field(default=1024, ge=1, le=65_536)
+    ivf_probes: int = Field(default=64, ge=1, le=65_536)
+    shards: int = Field(default=1, ge=1, le=16)
+    """Parts that take writes side by side; of collections that are made from now on."""
+    replicas: int = Field(default=1, ge=1, le=16)
+    """Copies in the memory of query nodes; more of them answer more queries."""
+    timeout_s: float = Field(default=10.0, gt=0, le=600)
+
+    @field_validator("uri")
+    @classmethod
+    def _reachable(cls, uri: str) -> str:
+        if uri.endswith(".db") and "://" not in uri:
+            return uri
+        parts = urlsplit(uri)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("use http://HOST:PORT, https://HOST:PORT or a path ending in .db")
+        if parts.username or parts.password:
+            raise ValueError("leave the password out of it; put USER:PASSWORD in a token file")
+        return uri
+
+
+def read_token(path: Path) -> SecretStr:
+    """The token in a file's first line. Raises :class:`InputError` naming the file."""
+    try:
+        token = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a token file ({error})") from None
+    if not re.fullmatch(r"[!-~]{1,512}", token):
+        raise InputError(f"{path}: needs one line, USER:PASSWORD or an API key")
+    return SecretStr(token)
+
+
+class MilvusServer:
+    """One server, usable from any thread. Every call has a time limit."""
+
+    def __init__(self, settings: MilvusSettings) -> None:
+        """Raises :class:`NotReadyError` if the server does not answer, and
+        :class:`InputError` if it refuses the token or the client is not installed."""
+        self.settings = settings
+        try:
+            self._pymilvus: Any = importlib.import_module("pymilvus")
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"--index milvus needs a package that is missing ({error.name}): "
+                "pip install 'airreid[milvus]'"
+            ) from None
+        # The library prints every failure with a trace; callers here say it once, in their words.
+        for name in ("pymilvus", "milvus_lite"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        token = settings.token.get_secret_value() if settings.token else ""
+        with self.asking("connect"):
+            self._client = self._pymilvus.MilvusClient(
+                uri=settings.uri, token=token, timeout=settings.timeout_s, dedicated=True
+            )
+
+    def close(self) -> None:
+        self._client.close()
+
+    @property
+    def types(self) -> Any:
+        """``pymilvus.DataType``"""
+        return self._pymilvus.DataType
+
+    def schema(self) -> Any:
+        return self._pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+
+    def vector_index(self, field: str, kind: str, params: dict[str, int]) -> Any:
+        """Inner product over one field."""
+        wanted = self._client.prepare_index_params()
+        wanted.add_index(field, index_type=kind, metric_type="IP", params=params)
+        return wanted
+
+    def call(self, method: str, *args: Any, **options: Any) -> Any:
+        """A method of ``MilvusClient``, with this server's time limit.
+
+        A collection that the server has unloaded (Milvus Lite does at each start) is
+        loaded and asked again, once. Raises as :meth:`asking` does.
+        """
+        with self.asking(method):
+            bound = getattr(self._client, method)
+            options.setdefault("timeout", self.settings.timeout_s)
+            try:
+                return bound(*args, **options)
+            except self._pymilvus.MilvusException as error:
+                if error.code != NOT_LOADED or not args:
+                    raise
+                self.load(args[0])
+                return bound(*args, **options)
+
+    def load(self, collection: str) -> None:
+        options = {"replica_number": self.settings.replicas} if self.settings.replicas > 1 else {}
+        timeout = max(60.0, self.settings.timeout_s)
+        self._client.load_collection(collection, timeout=timeout, **options)
+
+    @contextlib.contextmanager
+    def asking(self, what: str) -> Iterator[None]:
+        """Turns the library's failures into :class:`NotReadyError` (the server is away or
+        cannot now) and :class:`InputError` (it refuses the token)."""
+        try:
+            yield
+        except AirReidError:
+            raise
+        except self._pymilvus.MilvusException as error:
+            raise self._failure(what, str(error.message), str(error.code)) from None
+        except grpc.RpcError as error:
+            code = error.code() if isinstance(error, grpc.Call) else None
+            if code in _REFUSED:
+                raise self._refused() from None
+            raise self._failure(what, "", str(code)) from None
+
+    def _failure(self, what: str, message: str, code: str) -> AirReidError:
+        if "auth" in message.lower() or "permission" in message.lower():
+            return self._refused()
+        reason = " ".join(message.split())[:200] or code
+        return NotReadyError(f"Milvus at {self.settings.uri} ({what}): {reason}")
+
+    def _refused(self) -> InputError:
+        return InputError(
+            f"Milvus at {self.settings.uri} refuses the token; see --milvus-token-file"
+        )
