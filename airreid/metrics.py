@@ -1,17 +1,26 @@
-"""Retrieval metrics from complete rankings, by the rules of the field.
+"""Retrieval metrics by the rules of the field, from rankings or from scores.
 
-A gallery item of the query's identity *and* camera is dropped from its ranking. A
-query without any remaining item of its identity has no answer and is not counted.
+A gallery item of the query's identity *and* camera is dropped from its ranking, and so
+is junk, an item of an identity below 0. A query without any remaining item of its
+identity has no answer and is not counted. Distractors need no rule: they are items of an
+identity that no query has. Among equal scores the item earlier in the gallery comes first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airreid.signal import EPSILON
+
+_SORT_ABOVE = 48
+"""With more right items than this in the gallery, sorting is faster than counting."""
+
+Ranks = NDArray[np.int64]
+"""Ranks of a query's right items among what is kept for it, from 0, rising."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,13 @@ class Labels:
 
     identity: NDArray[np.int64]
     camera: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.identity)
+
+    def take(self, at: NDArray[np.integer] | NDArray[np.bool_]) -> Labels:
+        """Those at some positions, or where a mask is true."""
+        return Labels(self.identity[at], self.camera[at])
 
 
 @dataclass(frozen=True)
@@ -32,44 +48,120 @@ class Retrieval:
     top5: float
     top10: float
     mean_ap: float
+    mean_inp: float
+    """Mean of right items / rank of the last of them (Ye et al., TPAMI 2021, eq. 8)."""
     first_hit: NDArray[np.float64]
     """Rank of the first right item, counted from 0; infinity for a lost query."""
+
+
+class GalleryRanks:
+    """Where the right items of a query stand among a gallery's scores, without sorting them."""
+
+    def __init__(self, gallery: Labels) -> None:
+        order = np.argsort(gallery.identity, kind="stable")
+        identities, starts = np.unique(gallery.identity[order], return_index=True)
+        self._at = dict(zip(identities.tolist(), np.split(order, starts[1:]), strict=True))
+        self._junk = np.flatnonzero(gallery.identity < 0)
+        self._camera = gallery.camera
+
+    def of(self, scores: NDArray[np.float64], identity: int, camera: int) -> Ranks | None:
+        """Of one query, from its scores (N,), which are used up; None if it does not count.
+
+        Takes one pass over the scores for each right item.
+        """
+        items = self._right(identity)
+        same_camera = self._camera[items] == camera
+        right = items[~same_camera]
+        if not len(right):
+            return None
+        scores[items[same_camera]] = -np.inf
+        scores[self._junk] = -np.inf
+        if len(right) > _SORT_ABOVE:
+            place = np.empty(len(scores), np.int64)
+            place[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+            return np.sort(place[right])
+        ranks = np.empty(len(right), np.int64)
+        for i, item in enumerate(right):
+            score = scores[item]
+            ranks[i] = np.count_nonzero(scores > score)
+            if np.count_nonzero(scores >= score) > ranks[i] + 1:
+                ranks[i] += np.count_nonzero(scores[:item] == score)
+        ranks.sort()
+        return ranks
+
+    def answers(self, identity: int, camera: int) -> int:
+        """How many right items a query has."""
+        return int(np.count_nonzero(self._camera[self._right(identity)] != camera))
+
+    def _right(self, identity: int) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = self._at.get(identity, np.empty(0, np.int64))
+        return found if identity >= 0 else found[:0]
+
+
+def summarise(ranks: Sequence[Ranks | None], lost: Sequence[bool] | None = None) -> Retrieval:
+    """Metrics from each query's ranks of right items; None for one that does not count.
+
+    ``lost``: queries that did not arrive, a miss at every rank; their ranks are not used.
+    Average precision is the mean of the precision at each right item's rank (the
+    non-interpolated form that Market-1501 and CUHK03 results use).
+    """
+    first = np.full(len(ranks), np.nan)
+    precision = np.full(len(ranks), np.nan)
+    penalty = np.full(len(ranks), np.nan)
+    for row, hits in enumerate(ranks):
+        if hits is None:
+            continue
+        if lost is not None and lost[row]:
+            first[row], precision[row], penalty[row] = np.inf, 0.0, 0.0
+            continue
+        first[row] = hits[0]
+        precision[row] = np.mean(np.arange(1, len(hits) + 1) / (hits + 1))
+        penalty[row] = len(hits) / (hits[-1] + 1)
+    valid = ~np.isnan(first)
+    if not valid.any():
+        return Retrieval(0, np.nan, np.nan, np.nan, np.nan, np.nan, first)
+    found = first[valid]
+    return Retrieval(
+        queries=int(valid.sum()),
+        top1=float((found < 1).mean()),
+        top5=float((found < 5).mean()),
+        top10=float((found < 10).mean()),
+        mean_ap=float(precision[valid].mean()),
+        mean_inp=float(penalty[valid].mean()),
+        first_hit=first,
+    )
 
 
 def evaluate_ranking(order: NDArray[np.int64], queries: Labels, gallery: Labels) -> Retrieval:
     """Metrics of complete rankings: order (Q, N), each row the gallery's positions, best first.
 
     A row of -1 is a query that was lost on the way: a miss at every rank.
-
-    Average precision is the mean of the precision at each right item's rank (the
-    non-interpolated form that Market-1501 and CUHK03 results use).
     """
-    count = len(order)
-    first = np.full(count, np.nan)
-    precision = np.full(count, np.nan)
-    for row in range(count):
-        other_camera = gallery.camera != queries.camera[row]
-        if not (other_camera & (gallery.identity == queries.identity[row])).any():
-            continue
-        if order[row, 0] < 0:
-            first[row], precision[row] = np.inf, 0.0
-            continue
-        same = gallery.identity[order[row]] == queries.identity[row]
-        hits = np.flatnonzero(same[other_camera[order[row]] | ~same])
-        first[row] = hits[0]
-        precision[row] = np.mean(np.arange(1, len(hits) + 1) / (hits + 1))
-    valid = ~np.isnan(first)
-    if not valid.any():
-        return Retrieval(0, np.nan, np.nan, np.nan, np.nan, first)
-    ranks = first[valid]
-    return Retrieval(
-        queries=int(valid.sum()),
-        top1=float((ranks < 1).mean()),
-        top5=float((ranks < 5).mean()),
-        top10=float((ranks < 10).mean()),
-        mean_ap=float(precision[valid].mean()),
-        first_hit=first,
-    )
+    ranks: list[Ranks | None] = []
+    lost = [bool(row[0] < 0) for row in order]
+    for row, identity, camera in zip(order, queries.identity, queries.camera, strict=True):
+        same = gallery.identity[row] == identity
+        other = gallery.camera[row] != camera
+        kept = (other | ~same) & (gallery.identity[row] >= 0)
+        hits = np.flatnonzero(same[kept])
+        if row[0] < 0:  # not ranked: does it have an answer at all?
+            right = (gallery.identity == identity) & (gallery.camera != camera)
+            hits = np.flatnonzero(right & (gallery.identity >= 0))
+        ranks.append(hits if len(hits) else None)
+    return summarise(ranks, lost)
+
+
+def evaluate_scores(
+    scores: NDArray[np.floating],
+    queries: Labels,
+    gallery: Labels,
+    lost: NDArray[np.bool_] | None = None,
+) -> Retrieval:
+    """Metrics from scores (Q, N), higher is better: those of the ranking :func:`rank` makes."""
+    of = GalleryRanks(gallery)
+    rows = zip(scores, queries.identity, queries.camera, strict=True)
+    ranks = [of.of(np.array(row, np.float64), int(i), int(c)) for row, i, c in rows]
+    return summarise(ranks, None if lost is None else lost.tolist())
 
 
 def rank(scores: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -79,7 +171,10 @@ def rank(scores: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def cosine(queries: NDArray[np.floating], gallery: NDArray[np.floating]) -> NDArray[np.float64]:
     """Cosine similarities in float64: (Q, D), (N, D) -> (Q, N); 0 for a row of zeros."""
-    q, g = (np.asarray(v, dtype=np.float64) for v in (queries, gallery))
-    q = q / np.maximum(np.linalg.norm(q, axis=1, keepdims=True), EPSILON)
-    g = g / np.maximum(np.linalg.norm(g, axis=1, keepdims=True), EPSILON)
-    return np.asarray(q @ g.T)
+    return np.asarray(unit(queries) @ unit(gallery).T)
+
+
+def unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rows (n, D) scaled to length 1 in float64; a row of zeros stays one."""
+    values = np.asarray(rows, dtype=np.float64)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), EPSILON))
