@@ -1,0 +1,135 @@
+"""Several frames of one person fused into one answer.
+
+A camera that follows somebody sends several blocks with one track id. Their embeddings,
+each of length 1, are averaged with weights ``sqrt(s / (1 + s))``, s the linear SNR: the
+share of a received vector's length that is signal. Of the rules compared in
+docs/matching.md this one is best or near it both at equal and at mixed SNRs.
+
+An average is less noisy than its frames, so strangers' scores rise as well, and a
+threshold made for one frame's SNR would let them in. The fused embedding therefore comes
+with the SNR that it is worth, the sum of its frames' (maximal-ratio combining, which no
+weighting exceeds), and a decision must look its threshold up there.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from accesspoint.matching.policy import Frozen
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN, unit_rows
+
+
+class TrackSettings(Frozen):
+    """How much of a track is remembered. Memory: max_tracks x max_frames embeddings."""
+
+    max_frames: Annotated[int, Field(ge=1, le=64)] = 8
+    """Newest frames of a track that make an answer."""
+    max_age_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
+    """Frames older than this, against the newest of their track, are dropped."""
+    max_tracks: Annotated[int, Field(ge=1, le=100_000)] = 512
+    """The track that was heard of least recently is forgotten for a new one."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a track's frames say together."""
+
+    embedding: NDArray[np.float32]
+    """(D,), length 1, or zeros where the frames cancel out."""
+    frames: int
+    """Frames in it."""
+    snr_db: float
+    """SNR to look the threshold up at."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    time: float
+    unit: NDArray[np.float32]
+    snr: float
+    """Linear."""
+
+
+@dataclass
+class _Track:
+    scheme_id: str
+    frames: list[_Frame] = field(default_factory=list)
+    """By rising time."""
+
+
+class TrackFusion:
+    """Remembers the latest frames of the latest tracks. Safe in any thread."""
+
+    def __init__(self, settings: TrackSettings) -> None:
+        self._settings = settings
+        self._tracks: OrderedDict[tuple[str, str], _Track] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Tracks that are remembered."""
+        return len(self._tracks)
+
+    def add(
+        self,
+        edge_id: str,
+        track_id: str,
+        scheme_id: str,
+        time: float,
+        embedding: NDArray[np.float32],
+        snr_db: float,
+    ) -> Fused:
+        """Adds a frame and returns what its track says now.
+
+        time: seconds on any clock, the same for all frames of a track; frames may come
+        out of order, and one that is too old for its track is answered alone and not
+        kept. embedding: float32 (D,) as decoded; lost blocks have none and must not be
+        added. A track that changes its scheme, or D, begins anew. Raises ``ValueError``
+        for a time that is not finite and for anything but one vector.
+        """
+        if not math.isfinite(time) or embedding.ndim != 1:
+            raise ValueError("a frame needs a finite time and one embedding")
+        clamped = min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX) if snr_db == snr_db else SNR_DB_MIN
+        frame = _Frame(time, unit_rows(embedding[None])[0], 10.0 ** (clamped / 10.0))
+        with self._lock:
+            frames = self._keep(edge_id, track_id, scheme_id, frame)
+        return fuse([one.unit for one in frames], [one.snr for one in frames])
+
+    def _keep(self, edge_id: str, track_id: str, scheme_id: str, frame: _Frame) -> list[_Frame]:
+        """Frames to fuse: the track's, with the new one in its place, as far as it is kept."""
+        key = (edge_id, track_id)
+        track = self._tracks.get(key)
+        if track is None or track.scheme_id != scheme_id or _other_length(track, frame):
+            track = self._tracks[key] = _Track(scheme_id)
+        self._tracks.move_to_end(key)
+        while len(self._tracks) > self._settings.max_tracks:
+            self._tracks.popitem(last=False)
+        merged = sorted([*track.frames, frame], key=lambda one: one.time)
+        since = merged[-1].time - self._settings.max_age_s
+        track.frames = [one for one in merged if one.time >= since][-self._settings.max_frames :]
+        return track.frames if any(one is frame for one in track.frames) else [frame]
+
+    def forget(self) -> None:
+        """Drops all tracks: what was decoded before no longer fits the gallery."""
+        with self._lock:
+            self._tracks.clear()
+
+
+def _other_length(track: _Track, frame: _Frame) -> bool:
+    return bool(track.frames) and track.frames[0].unit.shape != frame.unit.shape
+
+
+def fuse(units: list[NDArray[np.float32]], snrs: list[float]) -> Fused:
+    """One embedding of frames of length 1, (D,) each, and of their linear SNRs."""
+    snr = np.asarray(snrs, dtype=np.float64)
+    weights = np.sqrt(snr / (1.0 + snr)).astype(np.float32)
+    embedding = unit_rows((weights @ np.stack(units))[None])[0]
+    snr_db = min(10.0 * math.log10(float(snr.sum())), SNR_DB_MAX)
+    return Fused(embedding, len(units), snr_db)

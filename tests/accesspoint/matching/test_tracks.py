@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accesspoint.matching.calibrate import CalibrationSettings, calibrate
+from accesspoint.matching.tracks import TrackFusion, TrackSettings
+from accesspoint.matching.trials import Enrolled, Sender
+from airreid.metrics import cosine
+
+RNG = np.random.default_rng(0)
+VECTORS = RNG.standard_normal((12, 8)).astype(np.float32)
+
+
+def _fusion(**settings: float) -> TrackFusion:
+    return TrackFusion(TrackSettings.model_validate(settings))
+
+
+def _weighted_mean(vectors: np.ndarray, snrs_db: list[float]) -> np.ndarray:
+    total = np.zeros(vectors.shape[1])
+    for vector, snr_db in zip(vectors.astype(float), snrs_db, strict=True):
+        snr = 10 ** (snr_db / 10)
+        total += np.sqrt(snr / (1 + snr)) * vector / np.linalg.norm(vector)
+    return np.asarray(total / np.linalg.norm(total))
+
+
+def test_one_frame_is_itself() -> None:
+    got = _fusion().add("e", "t", "s", 0.0, 7 * VECTORS[0], -3.0)
+    np.testing.assert_allclose(got.embedding, VECTORS[0] / np.linalg.norm(VECTORS[0]), atol=1e-6)
+    assert got.frames == 1
+    assert got.snr_db == pytest.approx(-3.0)
+
+
+def test_frames_are_averaged_by_their_signal_share() -> None:
+    fusion, snrs = _fusion(), [-10.0, 0.0, 5.0]
+    for i, snr_db in enumerate(snrs):
+        got = fusion.add("e", "t", "s", i, VECTORS[i], snr_db)
+    np.testing.assert_allclose(got.embedding, _weighted_mean(VECTORS[:3], snrs), atol=1e-6)
+    assert got.frames == 3
+    assert got.snr_db == pytest.approx(10 * np.log10(0.1 + 1 + 10**0.5))
+
+
+@given(st.permutations(range(6)))
+def test_order_of_arrival_does_not_matter(order: list[int]) -> None:
+    fusion = _fusion(max_frames=6, max_age_s=100)
+    for i in order:
+        got = fusion.add("e", "t", "s", i, VECTORS[i], i - 3.0)
+    np.testing.assert_allclose(
+        got.embedding, _weighted_mean(VECTORS[:6], [i - 3.0 for i in range(6)]), atol=1e-5
+    )
+
+
+def test_window_by_count_and_age() -> None:
+    fusion = _fusion(max_frames=3, max_age_s=2)
+    counts = [fusion.add("e", "t", "s", i / 10, VECTORS[i], 0.0).frames for i in range(5)]
+    assert counts == [1, 2, 3, 3, 3]
+    got = fusion.add("e", "t", "s", 2.35, VECTORS[5], 0.0)  # 0.4 alone is 2 s old or less
+    assert got.frames == 2
+    np.testing.assert_allclose(got.embedding, _weighted_mean(VECTORS[4:6], [0.0] * 2), atol=1e-6)
+    late = fusion.add("e", "t", "s", 0.3, VECTORS[6], 0.0)
+    assert late.frames == 1
+    np.testing.assert_allclose(late.embedding, _weighted_mean(VECTORS[6:7], [0.0]), atol=1e-6)
+    assert fusion.add("e", "t", "s", 2.36, VECTORS[7], 0.0).frames == 3
+
+
+def test_tracks_edges_and_schemes_are_kept_apart() -> None:
+    fusion = _fusion()
+    fusion.add("e", "t", "s", 0.0, VECTORS[0], 0.0)
+    assert fusion.add("e", "u", "s", 0.0, VECTORS[1], 0.0).frames == 1
+    assert fusion.add("f", "t", "s", 0.0, VECTORS[2], 0.0).frames == 1
+    assert fusion.add("e", "t", "s", 0.1, VECTORS[3], 0.0).frames == 2
+    assert fusion.add("e", "t", "other", 0.2, VECTORS[4], 0.0).frames == 1
+    assert fusion.add("e", "t", "other", 0.3, VECTORS[5, :4], 0.0).frames == 1
+    fusion.forget()
+    assert len(fusion) == 0
+    assert fusion.add("e", "u", "s", 0.4, VECTORS[1], 0.0).frames == 1
+
+
+def test_the_track_unheard_of_longest_is_forgotten() -> None:
+    fusion = _fusion(max_tracks=2)
+    for track in ("a", "b", "a", "c"):
+        fusion.add("e", track, "s", 0.0, VECTORS[0], 0.0)
+    assert len(fusion) == 2
+    assert fusion.add("e", "a", "s", 0.0, VECTORS[0], 0.0).frames == 3
+    assert fusion.add("e", "b", "s", 0.0, VECTORS[0], 0.0).frames == 1
+
+
+def test_ten_thousand_tracks_take_no_more_than_the_bound() -> None:
+    fusion = _fusion(max_tracks=100, max_frames=2)
+    for i in range(10_000):
+        fusion.add("e", str(i), "s", float(i), VECTORS[0], 0.0)
+    assert len(fusion) == 100
+
+
+@pytest.mark.parametrize("snr_db", [np.nan, np.inf, -np.inf, 1e9])
+def test_any_snr_and_an_embedding_of_zeros(snr_db: float) -> None:
+    fusion = _fusion()
+    first = fusion.add("e", "t", "s", 0.0, np.zeros(8, np.float32), snr_db)
+    assert not first.embedding.any()
+    second = fusion.add("e", "t", "s", 0.0, VECTORS[0], snr_db)
+    assert np.linalg.norm(second.embedding) == pytest.approx(1.0)
+    assert np.isfinite(second.snr_db)
+
+
+def test_what_is_no_frame() -> None:
+    with pytest.raises(ValueError, match="finite time"):
+        _fusion().add("e", "t", "s", float("nan"), VECTORS[0], 0.0)
+    with pytest.raises(ValueError, match="one embedding"):
+        _fusion().add("e", "t", "s", 0.0, VECTORS, 0.0)
+
+
+def test_threads_lose_no_frame() -> None:
+    fusion = _fusion(max_frames=64, max_age_s=3600)
+
+    def work(offset: int) -> None:
+        for i in range(16):
+            fusion.add("e", "t", "s", offset + i, VECTORS[i % 12], 0.0)
+
+    threads = [threading.Thread(target=work, args=(16 * n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fusion.add("e", "t", "s", 48.0, VECTORS[0], 0.0).frames == 49
+
+
+def test_fusing_finds_more_people_and_keeps_the_rate_at_the_summed_snr(
+    make_people: Callable[..., Enrolled], make_code: Callable[..., Sender]
+) -> None:
+    people, frames, snr_db = make_people(150), 6, -14.0
+    settings = CalibrationSettings(
+        false_match_rate=0.05, review_rate=0.2, max_queries=2000, snrs_db=(-14, -10, -6, -2, 2)
+    )
+    policy = calibrate(people, {"line": ("analog", make_code(24))}, settings).policy
+    code = make_code(24, seed=77)
+    gallery = code.gallery(people.features)
+
+    def best(shots: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Scores of single frames and of fused ones against the gallery: (people, entries)."""
+        got = code.receive(shots.reshape(-1, 24), snr_db, first).embeddings
+        got = got.reshape(*shots.shape[:2], -1)
+        fusion = _fusion(max_age_s=100)
+        fused = []
+        for i, track in enumerate(got):
+            for k, embedding in enumerate(track):
+                one = fusion.add("e", str(i), "line", k, embedding, snr_db)
+            fused.append(one.embedding)
+        return cosine(got[:, 0], gallery), cosine(np.stack(fused), gallery), one.snr_db
+
+    known = people.features[::2, None] + 0.35 * np.random.default_rng(8).standard_normal(
+        (150, frames, 24)
+    ).astype(np.float32)
+    single, fused, fused_db = best(known, 0)
+    owner = np.arange(300) // 2
+    right_single = (owner[single.argmax(1)] == np.arange(150)).mean()
+    right_fused = (owner[fused.argmax(1)] == np.arange(150)).mean()
+    assert fused_db == pytest.approx(snr_db + 10 * np.log10(frames))
+    assert right_fused > right_single + 0.1
+
+    strangers = make_people(400, cameras=1, shots=frames, seed=9).features.reshape(400, frames, 24)
+    _, fused, fused_db = best(strangers, 10_000)
+    table = policy.schemes["line"]
+    # 400 strangers: 3 standard deviations of a 5 % rate are 3.3 %.
+    assert (fused.max(1) >= table.at(fused_db).threshold).mean() <= 0.05 + 0.033
+    # The threshold of one frame would let strangers in.
+    assert (fused.max(1) >= table.at(snr_db).threshold).mean() > 0.15
