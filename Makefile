@@ -46,5 +46,5 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,training,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,milvus,training,dev]'
 	touch $@ $(VENV)/.demo

@@ -320,6 +320,12 @@ class Gallery:
                 return found
             depth *= 4
 
+    def open_index(self, scheme_id: str) -> None:
+        """Makes the index of a scheme if there is none: when it is first searched otherwise,
+        or again after a failure. Raises as :meth:`search` does."""
+        self._check_ready()
+        self._indexes.get(scheme_id)
+
     # The rest
 
     def counts(self) -> tuple[int, int]:

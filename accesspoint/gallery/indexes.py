@@ -97,7 +97,12 @@ class Indexes:
             change()
         except Exception as error:
             log.warning("index_dropped", scheme=name, error=type(error).__name__)
-            del self._live[name]
+            self.drop(name)
+
+    def drop(self, name: str) -> None:
+        """Forgets an index, to be made anew; nothing if there is none."""
+        with self._lock:
+            self._live.pop(name, None)
 
     def spec(self, scheme_id: str) -> IndexSpec:
         backbone = self._bundle.backbone

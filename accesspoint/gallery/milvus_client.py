@@ -38,6 +38,9 @@ class MilvusSettings(BaseModel):
     """``USER:PASSWORD`` or an API key."""
     prefix: str = Field(default="airreid", pattern=r"^[a-z][a-z0-9]{0,31}$")
     """First part of the collections' names; galleries that share a server differ in it."""
+    schemes: tuple[str, ...] = ()
+    """Schemes whose collections the writing access point keeps, ``features`` for the raw
+    ones; all of the bundle if empty."""
     index: Literal["FLAT", "HNSW", "IVF_SQ8"] = "FLAT"
     """``FLAT`` is exact; the others trade recall for speed or memory."""
     hnsw_m: int = Field(default=16, ge=4, le=64)

@@ -58,6 +58,9 @@ class Applied(BaseModel):
     dim: int
     position: int
     """The last change of the store's log that is in it; 0: none is known to be."""
+    subjects: int = 0
+    entries: int = 0
+    """How many there were in the gallery then."""
     writer: str
     """Drawn anew by each process that writes."""
 

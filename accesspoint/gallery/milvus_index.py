@@ -177,9 +177,13 @@ class MilvusIndex:
                 self._closed = True
                 self._table.write(name, self._about.model_copy(update={"position": 0}))
                 raise NotReadyError(f"{name} has {count} rows and should have {len(self)}")
-            if position != self._about.position:
-                self._about = self._about.model_copy(update={"position": position})
-                self._table.write(name, self._about)
+            subjects, entries = self._store.counts()
+            about = self._about.model_copy(
+                update={"position": position, "subjects": subjects, "entries": entries}
+            )
+            if about != self._about:
+                self._table.write(name, about)
+                self._about = about
         return True
 
     def purge(self, ids: Ids) -> None:
@@ -188,6 +192,11 @@ class MilvusIndex:
         self.remove(ids)
         self._collection.flush()
         self._collection.compact()
+
+    @property
+    def closed(self) -> bool:
+        """By :meth:`close`, or because it was found to be wrong."""
+        return self._closed
 
     def close(self) -> None:
         self._closed = True

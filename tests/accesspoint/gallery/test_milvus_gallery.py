@@ -29,41 +29,15 @@ from accesspoint.gallery.milvus_collection import AppliedTable, Collection
 from accesspoint.gallery.milvus_writer import MilvusIndexes
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store import Store
-from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest
 from airreid.errors import InputError
 
 from .milvus_lite_server import MilvusLite, free_port
-
-DIM = 4
-_prefixes = (f"g{i}" for i in itertools.count())
-# Corners of a cube: scores are multiples of 1/4, exact in any order of sums, so that ties
-# are ties for everybody.
-CORNERS = np.asarray(list(itertools.product([-0.5, 0.5], repeat=DIM)), dtype=np.float32)
-
-
-def tiny_bundle(space: str = "tiny") -> Bundle:
-    """Features of four values; its schemes have no files and are not used."""
-    ref = FileRef(path="none.onnx", sha256="0" * 64)
-    backbone = BackboneInfo(
-        id="tiny", file=ref, precision="fp32", space_id=space, height=16, width=16, feature_dim=DIM
-    )
-    scheme = JsccInfo(
-        id="jscc-fc-4",
-        kind="jscc-fc",
-        space_id=space,
-        bandwidth=4,
-        embedding_dim=4,
-        encoder=ref,
-        gallery="encoder",
-        snr_db_train=(0, 0),
-    )
-    manifest = Manifest(name="tiny", backbones=(backbone,), schemes=(scheme,), provenance={})
-    return Bundle(Path("none"), manifest, "0" * 16)
+from .tiny import CORNERS, DIM, prefixes, tiny_bundle
 
 
 @pytest.fixture
 def milvus(lite: MilvusLite) -> MilvusSettings:
-    return MilvusSettings(uri=lite.uri, prefix=next(_prefixes), timeout_s=5)
+    return MilvusSettings(uri=lite.uri, prefix=next(prefixes), timeout_s=5)
 
 
 class AccessPoint:
@@ -132,7 +106,7 @@ class Congruence(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = next(type(self).folders)
-        self.settings = self.milvus.model_copy(update={"prefix": next(_prefixes)})
+        self.settings = self.milvus.model_copy(update={"prefix": next(prefixes)})
         self.point = AccessPoint(self.folder / "milvus", self.settings)
         self.exact_store = Store(self.folder / "exact" / "gallery.sqlite")
         self.exact = Gallery(self.exact_store, tiny_bundle(), 1)
