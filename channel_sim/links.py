@@ -79,8 +79,11 @@ class Links:
         An ideal packet arrives whole or is lost, as capacity says. A payload that is not
         an array of float32, or longer than any block, is passed on untouched: the
         receiver answers it with what is wrong. Values that are not finite stay so. A
-        block of zeros has no SNR; the report says that of a block of power 1.
+        block of zeros has no SNR; the report says that of a block of power 1. A message
+        that only says which blocks are settled meets no radio.
         """
+        if request.settled_only:
+            return
         link = request.id.edge_id
         settings, stats = self.settings(link), self.stats.of(link)
         report = request.channel

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 
 from airreid import log
@@ -34,7 +35,7 @@ class UplinkProxy:
 
     def __init__(self, links: Links, upstream: aio.Channel, target: str) -> None:
         self._links = links
-        self._query: aio.StreamStreamMultiCallable[uplink_pb2.QueryRequest, bytes]
+        self._query: aio.StreamStreamMultiCallable[uplink_pb2.QueryRequest | bytes, bytes]
         self._query = upstream.stream_stream(
             f"/{UPLINK}/Query",
             request_serializer=self._faded,
@@ -43,21 +44,21 @@ class UplinkProxy:
         self._target = target
 
     def register(self, server: aio.Server) -> None:
-        query: grpc.RpcMethodHandler[uplink_pb2.QueryRequest, bytes]
-        query = grpc.stream_stream_rpc_method_handler(
-            self._pass, uplink_pb2.QueryRequest.FromString, response_serializer=None
-        )
+        query: grpc.RpcMethodHandler[uplink_pb2.QueryRequest | bytes, bytes]
+        query = grpc.stream_stream_rpc_method_handler(self._pass, _parse, response_serializer=None)
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(UPLINK, {"Query": query}),)
         )
 
-    def _faded(self, request: uplink_pb2.QueryRequest) -> bytes:
+    def _faded(self, request: uplink_pb2.QueryRequest | bytes) -> bytes:
         """What is sent on: here, on its way out, the block crosses the radio."""
+        if isinstance(request, bytes):
+            return request
         self._links.transmit(request)
         return request.SerializeToString()
 
     async def _pass(
-        self, requests: AsyncIterator[uplink_pb2.QueryRequest], context: Context
+        self, requests: AsyncIterator[uplink_pb2.QueryRequest | bytes], context: Context
     ) -> AsyncIterator[bytes]:
         stats = self._links.stats
         call = self._query(requests, timeout=context.time_remaining())
@@ -80,6 +81,14 @@ class UplinkProxy:
         finally:
             stats.streams -= 1
             call.cancel()
+
+
+def _parse(data: bytes) -> uplink_pb2.QueryRequest | bytes:
+    """A request; what is none passes on as it is, for the access point to answer."""
+    try:
+        return uplink_pb2.QueryRequest.FromString(data)
+    except DecodeError:
+        return data
 
 
 async def run(

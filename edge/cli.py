@@ -74,6 +74,13 @@ def send(
     bundle: BundlePath = None,
     edge_id: EdgeId = "cam-1",
     threads: Threads = 1,
+    truth: Annotated[
+        bool,
+        typer.Option(
+            "--truth",
+            help="Say whom each crop shows, from <identity>/<camera>/<image>: for measurements.",
+        ),
+    ] = False,
     symbol_rate: SymbolRate = None,
     tx_power_mw: TxPower = None,
     image_out: Annotated[
@@ -96,7 +103,7 @@ def send(
     with Uplink(to) as uplink, progress_bars() as bars:
         task = bars.add_task("sending", total=len(paths))
         tick = partial(bars.advance, task)
-        outcomes = send_files(paths, encoder, uplink, scheme, edge_id, top_k, tick, link)
+        outcomes = send_files(paths, encoder, uplink, scheme, edge_id, top_k, tick, link, truth)
     if as_json:
         typer.echo(json.dumps([outcome.as_dict(radio) for outcome in outcomes], indent=2))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +14,16 @@ from airreid.images import SUFFIXES, load
 from airreid.payload import Link
 from airreid.scheme import Account
 from airreid.v1 import common_pb2, uplink_pb2
-from edge import accounts
+from edge import accounts, backoff
 from edge.accounts import Radio
 from edge.blocks import BlockMaker, check_sendable
 from edge.encoder import Encoder
 from edge.frames import track_of
 from edge.results import identities
-from edge.uplink import Uplink
+from edge.uplink import Answer, Uplink
+
+_NOT_READY_SECONDS, _PAUSE_SECONDS = 60.0, 5.0
+"""How long blocks are sent again while the access point is not ready, and the longest pause."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,25 @@ def send_files(
     top_k: int,
     tick: Callable[[], object] = lambda: None,
     link: Link | None = None,
+    truth: bool = False,
 ) -> list[Sent]:
     """Encodes and sends each file; the outcomes in the order of the files.
 
-    ``link`` None means the scheme's usual one. A file that is no image gets its error and
-    does not stop the others. When the stream breaks, the answers so far are kept and the
-    other files get that as theirs.
+    ``link`` None means the scheme's usual one. ``truth`` says with each block whom its
+    file's folder names. A file that is no image gets its error and does not stop the
+    others. Blocks for which the access point is not ready are sent again for a minute.
+    When the stream breaks, the answers so far are kept and the other files get that as
+    theirs.
     """
     link = encoder.link(scheme_id, link)
     scheme = encoder.scheme(scheme_id)
     maker = BlockMaker(edge_id, encoder.bundle.bundle_id)
+    names = [truth_of(path) for path in paths] if truth else [""] * len(paths)
     outcomes: dict[int, Sent] = {}
     position_of: dict[int, int] = {}
     costs: dict[int, tuple[Account, float]] = {}
+    under_way: dict[int, uplink_pb2.QueryRequest] = {}
+    again: list[uplink_pb2.QueryRequest] = []
 
     def blocks() -> Iterator[uplink_pb2.QueryRequest]:
         for position, path in enumerate(paths):
@@ -91,28 +102,57 @@ def send_files(
             costs[position] = scheme.account(payload), (time.perf_counter() - started) * 1e3
             block = maker.block(payload, scheme_id, top_k)
             block.track_id = track
+            block.truth = names[position]
             position_of[block.id.sequence] = position
+            under_way[block.id.sequence] = block
             yield block
 
-    broken = "the stream ended early"
+    def take(answer: Answer) -> None:
+        response = answer.response
+        position = position_of.get(response.id.sequence)
+        if position is None or response.id.spool_id != maker.spool_id:
+            return
+        fine = response.outage or response.status.code == common_pb2.CODE_OK
+        wrong = "" if fine else response.status.message
+        outcomes[position] = Sent(
+            paths[position], response, answer.latency_ms, wrong, *costs[position]
+        )
+        block = under_way.pop(response.id.sequence, None)
+        if response.status.code != common_pb2.CODE_NOT_READY:
+            tick()
+        elif block is not None:
+            again.append(block)
+
+    broken, rng = "the stream ended early", random.Random()
     try:
         for answer in uplink.query(blocks()):
-            response = answer.response
-            position = position_of.get(response.id.sequence)
-            if position is None:
-                continue
-            fine = response.outage or response.status.code == common_pb2.CODE_OK
-            wrong = "" if fine else response.status.message
-            outcomes[position] = Sent(
-                paths[position], response, answer.latency_ms, wrong, *costs[position]
-            )
-            tick()
+            take(answer)
+        until = time.monotonic() + _NOT_READY_SECONDS
+        for attempt in itertools.count():
+            if not again or time.monotonic() > until:
+                break
+            time.sleep(0.1 + backoff.delay(attempt, _PAUSE_SECONDS, rng))
+            under_way = {block.id.sequence: block for block in again}
+            again.clear()
+            for answer in uplink.query(list(under_way.values())):
+                take(answer)
     except LinkError as error:
         broken = str(error)
     return [
         outcomes.get(position) or Sent(path, None, 0.0, f"{path}: not answered: {broken}")
         for position, path in enumerate(paths)
     ]
+
+
+def truth_of(path: Path) -> str:
+    """Whom a crop shows, by its folders: ``<identity>/<camera>/<image>``.
+
+    Raises :class:`InputError` for a file that lies in no such folders.
+    """
+    name = path.absolute().parent.parent.name
+    if not name:
+        raise InputError(f"{path}: --truth reads <identity>/<camera>/<image>; leave it out here")
+    return name
 
 
 def expand(images: Sequence[Path]) -> list[Path]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 import sqlite3
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airreid import log
 from airreid.errors import LinkError
-from airreid.v1 import uplink_pb2
+from airreid.v1 import common_pb2, uplink_pb2
 from airreid.worker import Worker
 from edge import backoff
 from edge.metrics import Metrics
@@ -28,19 +29,34 @@ _STEADY_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 
 
+_IDLE_SECONDS = 1.0
+"""After so long without a block the other end is told which answers it may forget."""
+_NOT_READY_SECONDS = 0.1
+"""Shortest pause when the other end is not ready."""
+
+
 @dataclass
 class _Stream:
     """One stream's place in the spool; ``ended`` tells its generator that it is over."""
 
     after: int = 0
     ended: bool = False
+    buffer: deque[uplink_pb2.QueryRequest] = field(default_factory=deque)
+    again: list[int] = field(default_factory=list)
+    """Heap of numbers for which the access point was not ready."""
+    refusals: int = 0
+    """Pauses in a row."""
+    pause_until: float = 0.0
+    told: int = 0
+    """All blocks with lower numbers are known to be settled at the other end."""
 
 
 class Sender:
     """Two threads: one has the stream and opens it anew when it breaks, one records answers.
 
     Blocks go out in the order of their numbers; on a new stream everything unanswered goes
-    out again under its old number. The first answer that is recorded wins.
+    out again under its old number. A block for which the access point is not ready goes out
+    again after a pause, which grows while that lasts. The first answer that is recorded wins.
     """
 
     def __init__(
@@ -132,6 +148,10 @@ class Sender:
                     if response.id.spool_id != self._spool.spool_id:
                         continue  # nobody here sent that
                     sequence = response.id.sequence
+                    if response.status.code == common_pb2.CODE_NOT_READY:
+                        self._postpone(stream, sequence, response.status.message)
+                        continue
+                    stream.refusals = 0
                     sends = self._sends[sequence]
                     self._recorder.put(Outcome(sequence, response, answer.latency_ms, sends))
             finally:
@@ -143,22 +163,62 @@ class Sender:
 
     def _blocks(self, stream: _Stream) -> Iterator[uplink_pb2.QueryRequest]:
         """What waits, then what comes, until the stream has ended."""
-        while True:
-            with self._changed:
-                while not (blocks := self._read(stream.after)):
-                    if stream.ended or self._stop.is_set():
-                        return
-                    self._changed.wait(1.0)
-            for block in blocks:
-                if stream.ended or self._stop.is_set():
-                    return
-                stream.after = block.id.sequence
-                self._sends[stream.after] += 1
-                yield block
+        while (block := self._next(stream)) is not None:
+            if not block.settled_only:
+                sequence = block.id.sequence
+                stream.after = max(stream.after, sequence)
+                self._sends[sequence] += 1
+            stream.told = block.settled_below = self._settled_below(stream)
+            yield block
 
-    def _read(self, after: int) -> list[uplink_pb2.QueryRequest]:
+    def _next(self, stream: _Stream) -> uplink_pb2.QueryRequest | None:
+        """Waits for the next block to send, or for something to say; None: it is over."""
+        with self._changed:
+            while not (stream.ended or self._stop.is_set()):
+                pause = stream.pause_until - time.monotonic()
+                if pause > 0:
+                    self._changed.wait(min(pause, _IDLE_SECONDS))
+                    continue
+                block = self._oldest(stream)
+                if block is not None:
+                    return block
+                news = self._changed.wait(_IDLE_SECONDS)
+                if not news and self._settled_below(stream) > stream.told:
+                    return uplink_pb2.QueryRequest(id=self._spool.block_id(0), settled_only=True)
+        return None
+
+    def _oldest(self, stream: _Stream) -> uplink_pb2.QueryRequest | None:
+        while stream.again:
+            sequence = heapq.heappop(stream.again)
+            for block in self._read(sequence - 1, 1):
+                if block.id.sequence == sequence:  # it has not been given up meanwhile
+                    return block
+        if not stream.buffer:
+            stream.buffer.extend(self._read(stream.after, _AT_ONCE))
+        return stream.buffer.popleft() if stream.buffer else None
+
+    def _postpone(self, stream: _Stream, sequence: int, why: str) -> None:
+        """The access point is not ready: this block goes again, and all wait a little."""
+        with self._changed:
+            heapq.heappush(stream.again, sequence)
+            now = time.monotonic()
+            if now < stream.pause_until:  # of the same windowful
+                return
+            if not stream.refusals:
+                log.warning("access_point_not_ready", to=self._target, reason=why)
+            wait = backoff.delay(stream.refusals, self._settings.backoff_seconds, self._rng)
+            stream.pause_until = now + max(_NOT_READY_SECONDS, wait)
+            stream.refusals += 1
+
+    def _settled_below(self, stream: _Stream) -> int:
         try:
-            return self._spool.blocks(after, _AT_ONCE)
+            return self._spool.settled_below()
+        except sqlite3.Error:
+            return stream.told
+
+    def _read(self, after: int, limit: int) -> list[uplink_pb2.QueryRequest]:
+        try:
+            return self._spool.blocks(after, limit)
         except sqlite3.Error as error:
             if not self._stop.is_set():
                 log.warning("spool_read_failed", error=str(error))

@@ -183,6 +183,14 @@ class Spool:
             blocks.append(block)
         return blocks
 
+    def settled_below(self) -> int:
+        """Every row with a lower number has its result, or was cleared away."""
+        with self._lock:
+            [oldest] = self._db.execute(
+                "SELECT min(sequence) FROM frames WHERE state = 'waiting'"
+            ).fetchone()
+        return self.accepted + 1 if oldest is None else int(oldest)
+
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Records answers in one transaction; returns those that were the first for their row.
 

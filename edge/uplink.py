@@ -24,6 +24,36 @@ class Answer:
     """From handing the block to the stream until its answer was read."""
 
 
+class _Credits:
+    """Blocks that may still be sent unanswered."""
+
+    def __init__(self, window: int) -> None:
+        self._own = self._window = window
+        self._unanswered = 0
+        self._changed = threading.Condition()
+
+    def take(self, seconds: float) -> bool:
+        """Waits for leave to send a block; False if there was none within ``seconds``."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._unanswered < self._window, seconds):
+                return False
+            self._unanswered += 1
+            return True
+
+    def give_back(self) -> None:
+        """A block has been answered."""
+        with self._changed:
+            self._unanswered -= 1
+            self._changed.notify()
+
+    def heard(self, window: int) -> None:
+        """The other end takes ``window`` from now on; 0 says nothing."""
+        if window and window != self._window:
+            with self._changed:
+                self._window = min(self._own, window)
+                self._changed.notify()
+
+
 class Uplink(Connection):
     """A connection to a service that speaks UplinkService; use as a context manager."""
 
@@ -44,11 +74,12 @@ class Uplink(Connection):
     ) -> Iterator[Answer]:
         """Streams blocks and yields their answers as they come.
 
-        At most ``window`` blocks are unanswered at any time. Raises :class:`LinkError`
-        when the stream breaks, and when a block has no answer after ``answer_seconds``
-        (None: waits for ever).
+        At most ``window`` blocks are unanswered at any time, and no more than the other end
+        last said it takes. A message that only settles blocks counts for nothing. Raises
+        :class:`LinkError` when the stream breaks, and when a block has no answer after
+        ``answer_seconds`` (None: waits for ever).
         """
-        free = threading.Semaphore(window)
+        free = _Credits(window)
         sent: dict[int, float] = {}
         stop = threading.Event()
         failed: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
@@ -56,10 +87,11 @@ class Uplink(Connection):
         def outgoing() -> Iterator[uplink_pb2.QueryRequest]:
             try:
                 for block in blocks:
-                    while not free.acquire(timeout=0.5):
-                        if stop.is_set():
-                            return
-                    sent[block.id.sequence] = time.perf_counter()
+                    if not block.settled_only:
+                        while not free.take(0.5):
+                            if stop.is_set():
+                                return
+                        sent[block.id.sequence] = time.perf_counter()
                     yield block
             except BaseException as error:  # gRPC would swallow it
                 failed.put(error)
@@ -80,11 +112,12 @@ class Uplink(Connection):
             threading.Thread(target=watch, name="uplink-watch", daemon=True).start()
         try:
             for response in call:
+                free.heard(response.window)
                 started = sent.pop(response.id.sequence, None)
                 if started is None:  # nobody asked, or it was answered before: no credit
                     started = time.perf_counter()
                 else:
-                    free.release()
+                    free.give_back()
                 yield Answer(response, (time.perf_counter() - started) * 1e3)
             if not failed.empty():
                 raise failed.get()

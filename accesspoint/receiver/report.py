@@ -9,6 +9,7 @@ from airreid.v1 import common_pb2, uplink_pb2
 
 _SHOWN = 10
 """Ranked identities in an event, at most."""
+_TEXT_MAX = 128
 _DECISIONS = {
     common_pb2.DECISION_MATCH: "match",
     common_pb2.DECISION_UNKNOWN: "unknown",
@@ -32,13 +33,13 @@ def query_event(
         "type": "query",
         "time": now,
         "edge_id": request.id.edge_id,
-        "track_id": request.track_id,
+        "track_id": request.track_id[:_TEXT_MAX],
         "sequence": request.id.sequence,
         "scheme": request.scheme_id,
         "link": response.link,
         "code": code_name(response.status.code),
         "snr_db": channel.snr_db if channel else None,
-        "model": channel.model if channel else None,
+        "model": channel.model[:_TEXT_MAX] if channel else None,
         "outage": response.outage,
         "decision": _DECISIONS.get(decision.kind, "unspecified"),
         "subject": decision.subject,
@@ -56,5 +57,5 @@ def query_event(
         "queue_ms": round(response.timings.queue_ms, 3),
         "decode_ms": round(response.timings.decode_ms, 3),
         "search_ms": round(response.timings.search_ms, 3),
-        "truth": request.truth or None,
+        "truth": request.truth[:_TEXT_MAX] or None,
     }

@@ -88,6 +88,11 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
         self.tracks: list[str] = []
+        self.truths: list[str] = []
+        self.settled: list[int] = []
+        """What was said of settled blocks, apart from blocks."""
+        self.not_ready = 0
+        """Blocks that are answered CODE_NOT_READY, the first ones."""
         self.twice = False
         self.strangers = False
         self.forget: set[int] = set()
@@ -102,8 +107,12 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
             request = next(request_iterator, None)
             if request is None:
                 return
+            if request.settled_only:
+                self.settled.append(request.settled_below)
+                continue
             self.seen.append((request.id.spool_id, request.id.sequence))
             self.tracks.append(request.track_id)
+            self.truths.append(request.truth)
             while not self.gate.wait(0.05):
                 if not context.is_active():
                     return
@@ -111,6 +120,13 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
                 yield uplink_pb2.QueryResponse(id=common_pb2.BlockId(sequence=999))
             if request.id.sequence in self.forget:
                 self.forget.remove(request.id.sequence)
+                continue
+            if self.not_ready:
+                self.not_ready -= 1
+                response = uplink_pb2.QueryResponse(id=request.id)
+                response.status.code = common_pb2.CODE_NOT_READY
+                response.status.message = "the gallery is being loaded"
+                yield response
                 continue
             for name in ["first", "second"][: 1 + self.twice]:
                 response = uplink_pb2.QueryResponse(id=request.id)

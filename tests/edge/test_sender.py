@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from airreid.v1 import common_pb2
 from edge import backoff
 from edge.metrics import Metrics
 from edge.results import Outcome
@@ -15,7 +16,7 @@ from edge.sender import Sender
 from edge.settings import UplinkSettings
 from edge.spool import Spool
 
-from .support import AccessPoint, entry, served, until
+from .support import AccessPoint, answer, entry, served, until
 
 
 @contextmanager
@@ -111,6 +112,44 @@ def test_stray_and_doubled_answers_do_not_widen_the_window() -> None:
         until(lambda: len(far.seen) > 10)
         far.gate.wait(0.3)
         assert len(far.seen) <= 12
+    spool.close()
+
+
+def test_a_block_goes_again_until_the_access_point_is_ready() -> None:
+    spool, published, far = Spool(None, "cam"), [], AccessPoint()
+    far.not_ready = 11
+    fill(spool, 6)
+    with served(far) as to, sending(spool, to, published, window=4, answer_seconds=60) as metrics:
+        until(lambda: spool.waiting == 0)
+        assert value(metrics, "airreid_edge_reconnects_total") == 0
+    assert len(far.seen) == 17
+    assert len(published) == 6
+    assert {one.code for one in published} == {"ok"}
+    assert sum(one.sends for one in published) == 17
+    spool.close()
+
+
+def test_dropped_is_an_answer_that_stays() -> None:
+    spool = Spool(None, "cam")
+    fill(spool, 1)
+    [first] = spool.settle([answer(spool, 1, code=common_pb2.CODE_DROPPED)])
+    assert first.code == "dropped"
+    assert spool.waiting == 0
+    spool.close()
+
+
+def test_the_other_end_is_told_what_is_settled_even_when_nothing_more_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.sender._IDLE_SECONDS", 0.05)
+    spool, published, far = Spool(None, "cam"), [], AccessPoint()
+    fill(spool, 5)
+    with served(far) as to, sending(spool, to, published):
+        until(lambda: far.settled and far.settled[-1] == 6)
+        assert spool.waiting == 0
+        said = len(far.settled)
+        far.gate.wait(0.3)
+        assert len(far.settled) == said  # once is enough
     spool.close()
 
 

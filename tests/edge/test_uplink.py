@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +24,10 @@ from airreid.payload import Analog
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
-from edge.send import send_files
+from edge.send import send_files, truth_of
 from edge.uplink import Uplink
+
+from .support import AccessPoint, served, until
 
 
 class Slow(uplink_pb2_grpc.UplinkServiceServicer):
@@ -84,6 +89,62 @@ def test_no_more_blocks_under_way_than_the_window(server: tuple[Slow, str]) -> N
         assert [answer.response.id.sequence for answer in stream] == list(range(1, 20))
 
 
+class Narrow(uplink_pb2_grpc.UplinkServiceServicer):
+    """Answers a block for each permit and says how many may be unanswered."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.permits = threading.Semaphore(0)
+        self.window = 2
+
+    def Query(self, request_iterator, context):  # type: ignore[no-untyped-def]
+        taken: queue.SimpleQueue[uplink_pb2.QueryRequest] = queue.SimpleQueue()
+
+        def take() -> None:
+            with contextlib.suppress(grpc.RpcError):
+                for request in request_iterator:
+                    if not request.settled_only:
+                        self.seen.append(request.id.sequence)
+                        taken.put(request)
+
+        threading.Thread(target=take, daemon=True).start()
+        until(lambda: len(self.seen) == 4)
+        while self.permits.acquire(timeout=10):
+            yield uplink_pb2.QueryResponse(id=taken.get(timeout=10).id, window=self.window)
+
+
+def test_the_other_end_may_narrow_the_window_and_widen_it_again() -> None:
+    narrow = Narrow()
+    server = grpc.server(ThreadPoolExecutor(4))
+    uplink_pb2_grpc.add_UplinkServiceServicer_to_server(narrow, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    settled = uplink_pb2.QueryRequest(settled_only=True)
+
+    def source() -> Iterator[uplink_pb2.QueryRequest]:
+        yield settled  # takes no credit
+        yield from blocks(30)
+
+    with Uplink(f"127.0.0.1:{port}") as uplink:
+        stream = uplink.query(source(), window=4)
+
+        def sent_after_one_more_answer(expected: int) -> int:
+            narrow.permits.release()
+            next(stream)
+            until(lambda: len(narrow.seen) >= expected)
+            time.sleep(0.1)
+            return len(narrow.seen)
+
+        assert sent_after_one_more_answer(4) == 4  # three are unanswered
+        assert sent_after_one_more_answer(4) == 4  # two
+        assert sent_after_one_more_answer(5) == 5
+        narrow.window = 99
+        assert sent_after_one_more_answer(8) == 8
+        assert sent_after_one_more_answer(9) == 9
+        stream.close()
+    server.stop(None).wait()
+
+
 def test_a_broken_stream_is_one_error_with_its_reason(server: tuple[Slow, str]) -> None:
     slow, address = server
     slow.release.set()
@@ -143,3 +204,33 @@ def test_a_broken_stream_keeps_the_answers_so_far_and_names_the_rest(
     assert [outcome.path for outcome in outcomes] == files
     assert [outcome.response is not None for outcome in outcomes] == [True, True] + [False] * 3
     assert all("not answered" in outcome.error for outcome in outcomes[2:])
+
+
+def test_sending_waits_for_an_access_point_that_is_not_ready_and_says_the_truth(
+    bundle: Bundle, people: Path
+) -> None:
+    far = AccessPoint()
+    far.not_ready = 6
+    files = sorted(people.rglob("*.png"))[:4]
+    ticks: list[int] = []
+    with served(far) as to, Uplink(to) as uplink:
+        outcomes = send_files(
+            files,
+            Encoder(bundle, 1),
+            uplink,
+            "jscc-ae-64",
+            "cam",
+            1,
+            lambda: ticks.append(1),
+            truth=True,
+        )
+    assert [outcome.error for outcome in outcomes] == [""] * 4
+    assert len(ticks) == 4
+    assert len(far.seen) == 10
+    assert set(far.truths) == {path.parts[-3] for path in files}
+
+
+def test_truth_needs_folders() -> None:
+    with pytest.raises(InputError, match=r"/a\.png: --truth reads <identity>/<camera>/<image>"):
+        truth_of(Path("/a.png"))
+    assert truth_of(Path("/x/bob/cam-2/a.png")) == "bob"
