@@ -13,6 +13,7 @@ from accesspoint import server
 from accesspoint.receiver.settings import receiver_settings
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.serving import parse_address
 
 app = typer.Typer(no_args_is_help=True, help="The access point: receiver and gallery.")
 
@@ -37,7 +38,9 @@ def serve(
     grpc: Annotated[str, typer.Option(help="HOST:PORT for gRPC; port 0 picks a free one.")] = (
         "127.0.0.1:50052"
     ),
-    http: Annotated[str, typer.Option(help="HOST:PORT for REST.")] = "127.0.0.1:8080",
+    http: Annotated[
+        str, typer.Option(help="HOST:PORT for REST and the dashboard.")
+    ] = "127.0.0.1:8080",
     bundle: Annotated[Path | None, typer.Option(help="Model bundle; the demo's if left out.")] = (
         None
     ),
@@ -58,8 +61,12 @@ def serve(
         float | None,
         typer.Option(help="With --drop oldest: blocks older than this.", show_default="no age"),
     ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a channel simulator that the dashboard may turn."),
+    ] = None,
 ) -> None:
-    """Serve the uplink and the gallery until told to stop."""
+    """Serve the uplink, the gallery and the dashboard until told to stop."""
     log.configure("accesspoint")
     uplink = receiver_settings(
         window=window,
@@ -68,5 +75,7 @@ def serve(
         drop=drop.value,
         drop_after_ms=drop_after_ms,
     )
+    if channel is not None:
+        parse_address(channel)
     loaded = load_bundle(bundle or default_bundle_path())
-    asyncio.run(server.run(loaded, data_dir, grpc, http, threads, uplink))
+    asyncio.run(server.run(loaded, data_dir, grpc, http, threads, uplink, channel))

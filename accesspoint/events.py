@@ -101,6 +101,13 @@ class Feed:
             self._subscribers.append(subscription)
             return subscription
 
+    def close(self) -> None:
+        """Ends all subscriptions; call it in their event loop."""
+        with self._lock:
+            subscribers = list(self._subscribers)
+        for subscriber in subscribers:
+            subscriber.close()
+
     def forget(self, subscription: Subscription) -> None:
         with self._lock:
             if subscription in self._subscribers:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
+from accesspoint.dashboard.mount import add_dashboard
 from accesspoint.enrolment import Enrolment
 from accesspoint.events import Feed
 from accesspoint.gallery.gallery import Gallery
@@ -82,14 +83,19 @@ async def run(
     http: str,
     threads: int,
     uplink_settings: ReceiverSettings,
+    channel: str | None = None,
 ) -> None:
-    """Serves until told to stop. Raises :class:`InputError` for a port or folder in use."""
+    """Serves until told to stop. Raises :class:`InputError` for a port or folder in use.
+
+    ``channel`` is HOST:PORT of a channel simulator whose knobs the dashboard shows.
+    """
     stop = told_to_stop()
     store = Store(data_dir / "gallery.sqlite")
     gallery = Gallery(store, bundle, threads)
     enrolment = Enrolment(bundle, gallery, threads)
     metrics = ReceiverMetrics(CollectorRegistry())
-    uplink = Uplink(Receiver(bundle, gallery), uplink_settings, metrics, Feed())
+    feed = Feed()
+    uplink = Uplink(Receiver(bundle, gallery), uplink_settings, metrics, feed)
 
     def register(server: aio.Server) -> list[str]:
         service = GalleryService(bundle, gallery, enrolment)  # type: ignore[abstract]
@@ -103,6 +109,7 @@ async def run(
         with _listening_socket(http) as listener:
             http_port = listener.getsockname()[1]
             app = build_app(bundle, gallery, enrolment)
+            add_dashboard(app, feed, channel)
             _warn_if_open(grpc_listen, http)
             async with _http(app, listener), serve(grpc_listen, register) as grpc_port:
                 await asyncio.to_thread(gallery.wait_ready)
@@ -116,6 +123,7 @@ async def run(
                     entries=entries,
                 )
                 await stop.wait()
+                feed.close()
     finally:
         uplink.close()
         gallery.close()

@@ -1,0 +1,1 @@
+"""The page at ``/``: static files, the feed of queries, and the channel's knobs."""

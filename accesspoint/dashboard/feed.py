@@ -1,0 +1,76 @@
+"""Queries as they are answered, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from accesspoint.errors import RateLimitedError
+from accesspoint.events import Event, Feed
+
+READERS_MAX = 32
+"""Readers at once; each holds a connection for as long as it looks on."""
+REPLAY_MAX = 200
+BEAT_SECONDS = 10.0
+"""Without an event for so long a comment is sent, so that a dead connection is noticed."""
+
+
+def _plain(value: object) -> object:
+    """Floats that JSON has no word for become null: a camera may send what it likes."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def frame(event: Event) -> str:
+    """One event as text/event-stream has it; JSON has no line break of its own."""
+    data = json.dumps(_plain(event), allow_nan=False)
+    return f"event: {event.get('type', 'message')}\ndata: {data}\n\n"
+
+
+def feed_router(feed: Feed) -> APIRouter:
+    """``GET /v1/events``."""
+    router = APIRouter(tags=["dashboard"])
+    readers: set[object] = set()
+
+    async def stream(replay: int) -> AsyncIterator[str]:
+        reader = object()
+        readers.add(reader)
+        try:
+            with feed.subscribe(replay) as events:
+                yield "retry: 2000\n\n"
+                while True:
+                    try:
+                        async with asyncio.timeout(BEAT_SECONDS):
+                            event = await anext(events)
+                    except TimeoutError:
+                        yield ": still here\n\n"
+                        continue
+                    except StopAsyncIteration:
+                        return
+                    yield frame(event)
+        finally:
+            readers.discard(reader)
+
+    @router.get("/v1/events", include_in_schema=False)  # OpenAPI has no word for an endless answer
+    async def events(
+        replay: Annotated[int, Query(ge=0, le=REPLAY_MAX, description="Past events first.")] = 100,
+    ) -> StreamingResponse:
+        """Answered queries: outcome, ranked subjects, SNR and times. Never a feature or image."""
+        if len(readers) >= READERS_MAX:
+            raise RateLimitedError(f"{READERS_MAX} readers look on already; close one")
+        return StreamingResponse(
+            stream(replay),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    return router

@@ -1,0 +1,158 @@
+"""``/v1/links``: the channel simulator's settings, for a browser, which speaks no gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from accesspoint.errors import ConflictError, NotReadyError
+from airreid.client import ChannelClient
+from airreid.errors import InputError, LinkError
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from airreid.v1 import channel_pb2
+
+CONNECT_SECONDS = 3.0
+Answer = TypeVar("Answer")
+LinkName = Annotated[
+    str, Query(max_length=128, description="An edge id; empty for the default of all links.")
+]
+Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class LinkChange(BaseModel):
+    """Fields to change; the channel checks that they fit its model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"] | None = None
+    snr_db: Snr | None = None
+    snr_range_db: tuple[Snr, Snr] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**64)] | None = None
+    csi: bool | None = None
+    doppler: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] | None = None
+    k_factor_db: Number | None = None
+    impulse_probability: Share | None = None
+    impulse_ratio_db: Number | None = None
+    erasure_probability: Share | None = None
+    erasure_unit: Literal["complex", "real"] | None = None
+
+
+class LinkView(BaseModel):
+    """Settings of a link; what its model does not have is null."""
+
+    model: str
+    snr_db: float | None = None
+    snr_range_db: tuple[float, float] | None = None
+    snr_trace: str | None = None
+    seed: int | None = None
+    csi: bool | None = None
+    doppler: float | None = None
+    k_factor_db: float | None = None
+    impulse_probability: float | None = None
+    impulse_ratio_db: float | None = None
+    erasure_probability: float | None = None
+    erasure_unit: str | None = None
+
+
+class LinkSums(BaseModel):
+    """What was done to a link's blocks since the channel began."""
+
+    link: str
+    blocks: int
+    packets: int
+    lost: int
+    measured_snr_db: float | None
+    last_snr_db: float
+
+
+class LinksView(BaseModel):
+    channel: str | None
+    """HOST:PORT of the simulator; null where none was given, and then there are no links."""
+    default: LinkView | None = None
+    links: dict[str, LinkView] = {}
+    stats: list[LinkSums] = []
+
+
+def _view(settings: channel_pb2.LinkSettings) -> LinkView:
+    fields: dict[str, Any] = {
+        field.name: value
+        for field, value in settings.ListFields()
+        if field.name not in ("snr_range_db", "snr_trace")
+    }
+    if settings.HasField("snr_range_db"):
+        fields["snr_range_db"] = (settings.snr_range_db.low, settings.snr_range_db.high)
+    if settings.HasField("snr_trace"):
+        fields["snr_trace"] = f"{settings.snr_trace.name} ({settings.snr_trace.rows} rows)"
+    return LinkView(**fields)
+
+
+def _message(change: LinkChange) -> channel_pb2.LinkSettings:
+    given = change.model_dump(exclude_none=True)
+    span = given.pop("snr_range_db", None)
+    message = channel_pb2.LinkSettings(**given)
+    if span is not None:
+        if "snr_db" in given:
+            raise InputError("snr_db and snr_range_db: give one of them")
+        message.snr_range_db.low, message.snr_range_db.high = span
+    return message
+
+
+def _sums(sums: channel_pb2.LinkStats) -> LinkSums:
+    return LinkSums(
+        link=sums.link,
+        blocks=sums.blocks,
+        packets=sums.packets,
+        lost=sums.lost,
+        measured_snr_db=sums.measured_snr_db if sums.HasField("measured_snr_db") else None,
+        last_snr_db=sums.last_snr_db,
+    )
+
+
+def links_router(channel: str | None) -> APIRouter:
+    """``GET``, ``PATCH`` and ``DELETE /v1/links``; ``channel`` is HOST:PORT or None."""
+    router = APIRouter(tags=["dashboard"])
+
+    def at_channel(action: Callable[[ChannelClient], Answer]) -> Answer:
+        """Raises :class:`InputError` for what the channel refuses, :class:`NotReadyError`
+        where it does not answer, :class:`ConflictError` where there is none."""
+        if channel is None:
+            raise ConflictError("no channel simulator is given: start with --channel HOST:PORT")
+        try:
+            with ChannelClient(channel, CONNECT_SECONDS) as client:
+                return action(client)
+        except LinkError as error:
+            refused = f"{channel}: invalid_argument: "
+            if str(error).startswith(refused):
+                raise InputError(str(error).removeprefix(refused)) from None
+            raise NotReadyError(f"channel simulator {error}") from None
+
+    @router.get("/v1/links")
+    def get_links() -> LinksView:
+        """Settings of all links of the channel simulator, and what it did."""
+        if channel is None:
+            return LinksView(channel=None)
+        found, stats = at_channel(lambda client: (client.links(), client.stats()))
+        return LinksView(
+            channel=channel,
+            default=_view(found.default_settings),
+            links={name: _view(settings) for name, settings in found.links.items()},
+            stats=[_sums(sums) for sums in stats.links],
+        )
+
+    @router.patch("/v1/links")
+    def patch_link(change: LinkChange, link: LinkName = "") -> LinkView:
+        """Changes the fields that are given; they hold from the next block on."""
+        message = _message(change)
+        return _view(at_channel(lambda client: client.change(message, link)))
+
+    @router.delete("/v1/links")
+    def reset_link(link: LinkName = "") -> LinkView:
+        """Lets a link follow the default again; the default goes back to its beginning."""
+        return _view(at_channel(lambda client: client.reset(link)))
+
+    return router

@@ -1,0 +1,239 @@
+"""The dashboard in a browser, on an access point and a channel that really run."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from airreid.client import ChannelClient, GalleryClient
+
+from . import audit
+from .conftest import PEOPLE, Complaints, System
+
+
+def percent(part: int, whole: int) -> str:
+    """Rounded half up, in whole numbers alone."""
+    return f"{(200 * part + whole) // (2 * whole)} %"
+
+
+def test_queries_appear_with_ranking_and_snr(page: Page, system: System) -> None:
+    page.goto(system.url)
+    expect(page.locator("#status-text")).to_have_text(re.compile("Ready"))
+    system.set_snr(9.5)
+    answer = system.send([3], edge="north-gate")[0]
+    row = page.locator(".queries > li").first
+    expect(row).to_contain_text("north-gate · analog")
+    expect(row).to_contain_text("+9.5 dB")
+    expect(row.locator(".who")).to_have_text(answer.identities[0].subject)
+    row.locator("summary").click()
+    ranked = row.locator(".ranking li .name").all_text_contents()
+    assert ranked == [one.subject for one in answer.identities]
+    scores = row.locator(".ranking li .value").all_text_contents()
+    assert [float(text.replace("−", "-")) for text in scores] == pytest.approx(
+        [one.score for one in answer.identities], abs=6e-4
+    )
+    expect(page.locator(".latest .latest-who")).to_have_text(answer.identities[0].subject)
+    expect(page.locator(".cameras")).to_contain_text("north-gate")
+
+
+def test_accuracy_is_that_of_the_answers(page: Page, system: System) -> None:
+    page.goto(system.url)
+    expect(page.locator("#status-text")).to_have_text(re.compile("Ready"))
+    page.get_by_role("button", name="Start afresh").click()
+    right = {}
+    everybody = list(range(PEOPLE))
+    for snr in (-9.0, 11.0):
+        system.set_snr(snr)
+        answers = system.send(everybody, edge="measured")
+        right[snr] = sum(
+            answer.identities[0].subject == f"p{i:02d}"
+            for i, answer in zip(everybody, answers, strict=True)
+        )
+    tiles = page.locator(".tile", has_text="Queries").locator("dd")
+    expect(tiles).to_have_text(str(2 * PEOPLE))
+    expect(page.locator(".tile", has_text="Rank-1 right").locator("dd")).to_have_text(
+        percent(sum(right.values()), 2 * PEOPLE)
+    )
+    chart = page.locator(".chart").first
+    words = chart.get_attribute("aria-label") or ""
+    assert f"−10 to −8 dB: {percent(right[-9.0], PEOPLE)} of {PEOPLE}" in words
+    assert f"10 to 12 dB: {percent(right[11.0], PEOPLE)} of {PEOPLE}" in words
+    system.send([0], edge="silent", known=False)  # who nobody knows is no mistake
+    expect(tiles).to_have_text(str(2 * PEOPLE + 1))
+    assert words == chart.get_attribute("aria-label")
+
+
+def test_pause_holds_the_list_and_then_goes_on(page: Page, system: System) -> None:
+    page.goto(system.url)
+    expect(page.locator("#status-text")).to_have_text(re.compile("Ready"))
+    page.get_by_role("button", name="Start afresh").click()
+    page.get_by_role("button", name="Pause").click()
+    system.send([1, 2, 4])
+    expect(page.get_by_text("3 queries waiting")).to_be_visible()
+    expect(page.locator(".queries > li")).to_have_count(0)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".queries > li")).to_have_count(3)
+
+
+def test_the_slider_turns_the_channel(page: Page, system: System) -> None:
+    system.set_snr(4.0)
+    page.goto(f"{system.url}/#link")
+    slider = page.get_by_role("slider", name="SNR of all links, dB")
+    expect(slider).to_have_value("4")
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")  # 0.5 dB each
+    expect(page.locator(".snr-said")).to_have_text("+6.0 dB")
+    with ChannelClient(system.channel) as control:
+        page.wait_for_timeout(700)
+        assert control.links().default_settings.snr_db == 6.0
+        assert system.send([5])[0].channel.snr_db == 6.0
+        page.get_by_label("Edge id").fill("yard")
+        page.get_by_role("button", name="Add").click()
+        own = page.get_by_role("region", name="yard")
+        own.get_by_label("Model").select_option("rician")
+        own.get_by_label("K factor").fill("9")
+        own.get_by_label("K factor").press("Enter")
+        page.wait_for_timeout(700)
+        assert control.links().links["yard"].k_factor_db == 9.0
+        own.get_by_role("button", name="Follow the default again").click()
+        expect(own).to_have_count(0)
+        assert "yard" not in control.links().links
+
+
+def test_browse_enrol_and_delete(page: Page, system: System, images: list[Path]) -> None:
+    page.goto(f"{system.url}/#gallery")
+    subjects = page.locator(".subjects button")
+    expect(subjects).to_have_count(PEOPLE)
+    page.get_by_role("button", name="p11").click()
+    expect(page.get_by_role("region", name="Subject p11")).to_contain_text("hall")
+    form = page.get_by_role("form", name="Enrol")
+    form.get_by_label("Subject id").fill("p1-new")
+    form.get_by_label("Camera").fill("desk")
+    form.get_by_label("Images of one person").set_input_files(images)
+    form.get_by_role("button", name="Enrol").click()
+    expect(form).to_contain_text("2 of 2 images enrolled")
+    card = page.get_by_role("region", name="Subject p1-new")
+    expect(card.locator(".entries li")).to_have_count(2)
+    card.get_by_role("button", name=re.compile("Delete entry")).first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(card.locator(".entries li")).to_have_count(1)
+    card.get_by_role("button", name="Delete subject").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(card).to_be_visible()
+    card.get_by_role("button", name="Delete subject").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(card).to_have_count(0)
+    with GalleryClient(system.ap) as client:
+        assert "p1-new" not in [subject.id for subject in client.subjects()]
+
+
+def test_what_a_camera_says_is_text(page: Page, system: System) -> None:
+    evil = '<img src=x onerror="document.title=1">'
+    page.goto(system.url)
+    expect(page.locator("#status-text")).to_have_text(re.compile("Ready"))
+    system.send([1], edge=evil, to=system.ap, track_id=evil)
+    row = page.locator(".queries > li").first
+    expect(row).to_contain_text(evil)
+    row.locator("summary").click()
+    expect(row.locator(".facts")).to_contain_text(evil)
+    expect(page.locator(".cameras")).to_contain_text(evil)
+    assert page.locator("main img").count() == 0
+    assert page.title() != "1"
+
+
+def test_by_keyboard_alone(page: Page, system: System) -> None:
+    system.send([2])
+    page.goto(system.url)
+    expect(page.locator(".queries > li").first).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    names = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.textContent"))
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid", "the focus can be seen"
+    assert names == ["Token", "Dark", "Live", "Link", "Gallery", "Health"]
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Health")).to_be_focused()
+    expect(page.get_by_text("Feature space")).to_be_visible()
+    page.goto(f"{system.url}/#live")
+    page.locator(".query summary").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".query .ranking").first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_contrast_names_and_width(
+    browser: Browser, system: System, complaints: Complaints, scheme: str, width: int
+) -> None:
+    system.send([0, 1, 2])
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    complaints.watch(page)
+    page.goto(system.url)
+    page.locator(".query summary").first.click()
+    audit.check(page)
+    page.goto(f"{system.url}/#gallery")
+    page.locator(".subjects button").first.click()
+    page.locator(".entries li").first.wait_for()
+    audit.check(page)
+    page.get_by_role("button", name="Delete subject").click()
+    audit.check(page)
+    page.keyboard.press("Escape")
+    for view, sign in (("link", ".snr-line"), ("health", "#view-health .pairs dt")):
+        page.goto(f"{system.url}/#{view}")
+        page.locator(sign).first.wait_for()
+        audit.check(page)
+    context.close()
+    assert [one for one in complaints if "404" not in one] == []
+
+
+def test_the_audit_finds_what_it_is_for(page: Page, system: System) -> None:
+    page.goto(system.url)
+    page.locator(".tile").first.wait_for()
+    for spoil in (
+        "document.querySelector('h1').style.color = '#999'",
+        "document.querySelector('main').append(document.createElement('button'))",
+        "document.querySelector('main').style.minWidth = '2000px'",
+        "document.querySelector('h1').id = 'main'",
+    ):
+        page.reload()
+        page.locator(".tile").first.wait_for()
+        audit.check(page)
+        page.evaluate(spoil)
+        with pytest.raises(AssertionError):
+            audit.check(page)
+
+
+def test_the_theme_is_kept(page: Page, system: System) -> None:
+    page.goto(system.url)
+    page.get_by_role("button", name="Dark").click()
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
+
+
+def test_only_own_scripts_and_styles(page: Page, system: System) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(system.url)
+    page.locator(".tile").first.wait_for()
+    assert all(url.startswith(system.url) for url in asked)
+    with urllib.request.urlopen(system.url) as response:
+        policy = response.headers["content-security-policy"]
+        text = response.read().decode()
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", text)
