@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -17,6 +18,7 @@ from airreid.client import MESSAGE_OPTIONS
 from airreid.errors import InputError
 
 GRACE_SECONDS = 5.0
+_READY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,16 @@ def parse_address(text: str) -> Address:
 async def serve(
     listen: str,
     register: Callable[[aio.Server], list[str]],
+    credentials: grpc.ServerCredentials | None = None,
+    ready: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[int]:
     """Serves gRPC on ``listen`` and yields the bound port.
 
     ``register`` adds the services and returns their full names, which health and
-    reflection then cover. On leaving, health says NOT_SERVING, calls get
-    ``GRACE_SECONDS`` to finish, and the port is freed. Raises :class:`InputError`
-    when the address cannot be bound.
+    reflection then cover; health says SERVING while ``ready`` does. Plain text without
+    ``credentials``. On leaving, health says NOT_SERVING, calls get ``GRACE_SECONDS`` to
+    finish, and the port is freed. Raises :class:`InputError` when the address cannot be
+    bound, or the credentials cannot be used.
     """
     address = parse_address(listen)
     server = aio.server(options=[*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0)])
@@ -60,21 +65,39 @@ async def serve(
         [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
     )
     try:
-        port = server.add_insecure_port(str(address))
+        if credentials is None:
+            port = server.add_insecure_port(str(address))
+        else:
+            port = server.add_secure_port(str(address), credentials)
     except RuntimeError:
         port = 0
     if port == 0:
+        also = "" if credentials is None else ", or the certificate and key do not fit"
         raise InputError(
-            f"cannot listen on {address}: the port is in use or not yours; choose another"
+            f"cannot listen on {address}: the port is in use or not yours{also}; choose another"
         )
     await server.start()
-    for name in ["", *names]:
-        await checker.set(name, health_pb2.HealthCheckResponse.SERVING)
+    watcher = asyncio.create_task(_follow(checker, ["", *names], ready))
     try:
         yield port
     finally:
+        watcher.cancel()
         await checker.enter_graceful_shutdown()
         await server.stop(GRACE_SECONDS)
+
+
+async def _follow(
+    checker: health.aio.HealthServicer, names: list[str], ready: Callable[[], bool]
+) -> None:
+    """Says over and over whether the services serve."""
+    said: bool | None = None
+    while True:
+        if (now := ready()) != said:
+            status = health_pb2.HealthCheckResponse
+            for name in names:
+                await checker.set(name, status.SERVING if now else status.NOT_SERVING)
+            said = now
+        await asyncio.sleep(_READY_SECONDS)
 
 
 def told_to_stop() -> asyncio.Event:

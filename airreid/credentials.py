@@ -1,0 +1,177 @@
+"""Who one is on a gRPC connection: TLS and tokens, at both ends.
+
+A token goes along as ``authorization: Bearer TOKEN``, the same header as over HTTP. Over
+plain text it is sent to loopback addresses only, unless the user says that the network
+is closed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import grpc
+from grpc import aio
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from airreid.errors import InputError
+
+
+class ClientCredentials(BaseModel):
+    """What a client shows. The default shows nothing, in plain text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: str | None = None
+    tls_ca: Path | None = None
+    """Certificates (PEM) of who vouches for the server; turns TLS on."""
+    tls_cert: Path | None = None
+    """The client's own certificate chain (PEM), for a server that asks for one."""
+    tls_key: Path | None = None
+    insecure_plaintext: bool = False
+    """Send the token in plain text beyond this machine too."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise InputError("a client certificate needs both --tls-cert and --tls-key")
+        if self.tls_cert is not None and self.tls_ca is None:
+            raise InputError("--tls-cert needs --tls-ca: who vouches for the server")
+        return self
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes along with every call."""
+        return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+
+    def check(self, target: str) -> None:
+        """Raises :class:`InputError` if the token would cross a network in plain text."""
+        if self.token is None or self.tls_ca is not None or self.insecure_plaintext:
+            return
+        if not is_loopback(target.rpartition(":")[0]):
+            raise InputError(
+                f"{target}: the token would go there in plain text; give --tls-ca, "
+                "or --insecure-plaintext on a closed network"
+            )
+
+    def _tls(self) -> grpc.ChannelCredentials | None:
+        if self.tls_ca is None:
+            return None
+        return grpc.ssl_channel_credentials(
+            read_pem(self.tls_ca),
+            None if self.tls_key is None else read_pem(self.tls_key),
+            None if self.tls_cert is None else read_pem(self.tls_cert),
+        )
+
+    def channel(self, target: str, options: Sequence[tuple[str, Any]]) -> grpc.Channel:
+        """A channel on which every call shows the token. Raises :class:`InputError`."""
+        self.check(target)
+        tls = self._tls()
+        channel = (
+            grpc.insecure_channel(target, options=options)
+            if tls is None
+            else grpc.secure_channel(target, tls, options=options)
+        )
+        if self.token is None:
+            return channel
+        return grpc.intercept_channel(channel, _Bearer(self.metadata))
+
+    def aio_channel(self, target: str, options: Sequence[tuple[str, Any]]) -> aio.Channel:
+        """An asyncio channel; calls show :attr:`metadata` where they are given it.
+
+        Raises :class:`InputError`.
+        """
+        self.check(target)
+        tls = self._tls()
+        if tls is None:
+            return aio.insecure_channel(target, options=options)
+        return aio.secure_channel(target, tls, options=options)
+
+
+NOBODY = ClientCredentials()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as HOST:PORT says it, is this machine and nothing else."""
+    host = host.strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_pem(path: Path) -> bytes:
+    """A PEM file. Raises :class:`InputError` for one that is missing or something else."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if b"-----BEGIN " not in data:
+        raise InputError(f"{path}: not a PEM file; give certificates and keys as PEM")
+    return data
+
+
+def server_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
+    """TLS for a server; with ``client_ca`` every client must show a certificate of it.
+
+    Raises :class:`InputError`.
+    """
+    return grpc.ssl_server_credentials(
+        [(read_pem(key), read_pem(cert))],
+        root_certificates=None if client_ca is None else read_pem(client_ca),
+        require_client_auth=client_ca is not None,
+    )
+
+
+def certificate_names(auth_context: Any) -> frozenset[str]:
+    """Names of the peer's certificate in a gRPC ``auth_context()``: its alternative names,
+    or its common name where it has none."""
+    for key in ("x509_subject_alternative_name", "x509_common_name"):
+        names = frozenset(name.decode(errors="replace") for name in auth_context.get(key, ()))
+        if names:
+            return names
+    return frozenset()
+
+
+class _Details(NamedTuple):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
+
+
+class _Bearer(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Adds metadata to every call."""
+
+    def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._metadata = metadata
+
+    def _intercept(self, go_on: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        metadata = [*(details.metadata or ()), *self._metadata]
+        return go_on(
+            _Details(
+                details.method,
+                details.timeout,
+                metadata,
+                details.credentials,
+                details.wait_for_ready,
+                details.compression,
+            ),
+            request,
+        )
+
+    intercept_unary_unary: Any = _intercept
+    intercept_unary_stream: Any = _intercept
+    intercept_stream_unary: Any = _intercept
+    intercept_stream_stream: Any = _intercept
