@@ -52,6 +52,7 @@ USER airreid
 VOLUME /data
 EXPOSE 50052 8080
 ENTRYPOINT ["airreid"]
+# Needs a token in /data or TLS, or --insecure-no-auth: docs/security.md.
 CMD ["ap", "serve", "--data-dir", "/data", "--grpc", "0.0.0.0:50052", "--http", "0.0.0.0:8080"]
 
 FROM base AS training

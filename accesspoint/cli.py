@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
 
 from accesspoint import server
+from accesspoint.api.audit import Audit
+from accesspoint.api.auth import LOCAL
+from accesspoint.api.tokens import Scope, TokenFile
 from accesspoint.receiver.settings import receiver_settings
+from accesspoint.settings import ServeSettings
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.errors import InputError
 from airreid.serving import parse_address
 
 app = typer.Typer(no_args_is_help=True, help="The access point: receiver and gallery.")
+token = typer.Typer(no_args_is_help=True, help="Who may use the access point.")
+app.add_typer(token, name="token")
+
+DataDir = Annotated[Path, typer.Option(help="Folder of the gallery; made if missing.")]
+_DATA = Path("airreid-data")
 
 
 class Drop(Enum):
@@ -25,16 +40,9 @@ class Drop(Enum):
     OLDEST = "oldest"
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps ``serve`` a sub-command while it is the only one."""
-
-
 @app.command()
 def serve(
-    data_dir: Annotated[Path, typer.Option(help="Folder of the gallery; made if missing.")] = Path(
-        "airreid-data"
-    ),
+    data_dir: DataDir = _DATA,
     grpc: Annotated[str, typer.Option(help="HOST:PORT for gRPC; port 0 picks a free one.")] = (
         "127.0.0.1:50052"
     ),
@@ -63,19 +71,139 @@ def serve(
     ] = None,
     channel: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of a channel simulator that the dashboard may turn."),
+        typer.Option(
+            help="HOST:PORT of a channel simulator that the dashboard may turn.",
+            show_default=False,
+        ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate chain (PEM): serve TLS.", show_default=False)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key.", show_default=False)] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="Who vouches for cameras (PEM): gRPC clients must show a certificate, and a "
+            "camera speaks for the edge that it names.",
+            show_default=False,
+        ),
+    ] = None,
+    require_token: Annotated[
+        bool, typer.Option("--require-token", help="Ask for a token on loopback too.")
+    ] = False,
+    insecure_no_auth: Annotated[
+        bool, typer.Option("--insecure-no-auth", help="Ask nobody for a token: closed networks.")
+    ] = False,
+    insecure_plaintext: Annotated[
+        bool, typer.Option("--insecure-plaintext", help="Take tokens without TLS from anywhere.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name that browsers may use where no token is asked for."),
+    ] = None,
+    keep_thumbnails: Annotated[
+        bool, typer.Option("--keep-thumbnails", help="Keep a picture of each enrolled crop.")
+    ] = False,
 ) -> None:
-    """Serve the uplink, the gallery and the dashboard until told to stop."""
+    """Serve the uplink, the gallery and the dashboard until told to stop.
+
+    On loopback addresses nobody is asked for a token; elsewhere everybody is, over TLS.
+    """
     log.configure("accesspoint")
-    uplink = receiver_settings(
-        window=window,
-        max_in_flight=max_in_flight,
-        max_streams=max_streams,
-        drop=drop.value,
-        drop_after_ms=drop_after_ms,
+    settings = _settings(
+        data_dir=data_dir,
+        grpc=grpc,
+        http=http,
+        threads=threads,
+        uplink=receiver_settings(
+            window=window,
+            max_in_flight=max_in_flight,
+            max_streams=max_streams,
+            drop=drop.value,
+            drop_after_ms=drop_after_ms,
+        ),
+        channel=channel,
+        tls=_tls(tls_cert, tls_key, tls_client_ca),
+        require_token=require_token,
+        insecure_no_auth=insecure_no_auth,
+        insecure_plaintext=insecure_plaintext,
+        allow_hosts=tuple(allow_host or ()),
+        keep_thumbnails=keep_thumbnails,
     )
     if channel is not None:
         parse_address(channel)
+    if channel is not None:
+        parse_address(channel)
     loaded = load_bundle(bundle or default_bundle_path())
-    asyncio.run(server.run(loaded, data_dir, grpc, http, threads, uplink, channel))
+    asyncio.run(server.run(loaded, settings))
+
+
+def _tls(
+    cert: Path | None, key: Path | None, client_ca: Path | None
+) -> dict[str, Path | None] | None:
+    if (cert is None) != (key is None):
+        raise InputError("TLS needs both --tls-cert and --tls-key")
+    if cert is None:
+        if client_ca is not None:
+            raise InputError("--tls-client-ca needs --tls-cert and --tls-key")
+        return None
+    return {"cert": cert, "key": key, "client_ca": client_ca}
+
+
+def _settings(**fields: object) -> ServeSettings:
+    try:
+        return ServeSettings.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where}: {first['msg']}") from None
+
+
+@token.command("add")
+def add_token(
+    name: Annotated[str, typer.Option(help="Whose it is; comes into the audit log.")],
+    scope: Annotated[
+        list[Scope],
+        typer.Option(help="read, enrol (and read), admin (all but stream) or stream; repeatable."),
+    ],
+    data_dir: DataDir = _DATA,
+    edge: Annotated[
+        str | None, typer.Option(help="The only edge its streams speak for.", show_default=False)
+    ] = None,
+    days: Annotated[
+        float | None, typer.Option(help="Ends after so many days.", show_default="never")
+    ] = None,
+) -> None:
+    """Make a token and print it, this once; a running access point knows it at once."""
+    made = TokenFile(data_dir).add(name, scope, edge, days)
+    scopes = [str(one) for one in scope]
+    Audit(data_dir).record(LOCAL, "add_token", name=name, scopes=scopes, edge=edge)
+    typer.echo(made)
+
+
+@token.command("list")
+def list_tokens(data_dir: DataDir = _DATA) -> None:
+    """List the tokens; what they are is not kept."""
+    table = Table("id", "name", "scopes", "edge", "made", "ends")
+    for grant in TokenFile(data_dir).grants():
+        ends = "never" if grant.expires_at is None else _day(grant.expires_at)
+        if not grant.valid(time.time()):
+            ends = "has ended"
+        scopes = ", ".join(grant.scopes)
+        table.add_row(grant.id, grant.name, scopes, grant.edge, _day(grant.created_at), ends)
+    Console().print(table)
+
+
+@token.command("revoke")
+def revoke_token(
+    which: Annotated[str, typer.Argument(help="A name (all its tokens), or one token's id.")],
+    data_dir: DataDir = _DATA,
+) -> None:
+    """Take a token away; a running access point takes it no more."""
+    for grant in TokenFile(data_dir).revoke(which):
+        Audit(data_dir).record(LOCAL, "revoke_token", name=grant.name, id=grant.id)
+        typer.echo(f"revoked {grant.name} ({grant.id})")
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
 from grpc import aio
-from prometheus_client import CollectorRegistry
 
+from accesspoint.api.grpc_gallery import GalleryService
+from accesspoint.api.guard import Guard, Limits
+from accesspoint.api.rest import build_app
+from accesspoint.api.streams import stream_access
+from accesspoint.api.tokens import TokenFile
 from accesspoint.dashboard.mount import add_dashboard
-from accesspoint.enrolment import Enrolment
-from accesspoint.events import Feed
-from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.store import Store
-from accesspoint.grpc_service import GalleryService
+from accesspoint.parts import AccessPoint, access_point
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
-from accesspoint.receiver.settings import ReceiverSettings
 from accesspoint.receiver.stream import Uplink
-from accesspoint.rest import build_app
+from accesspoint.settings import ServeSettings, Tls, check_exposure
 from airreid import log
 from airreid.bundle import Bundle
+from airreid.credentials import is_loopback, server_credentials
 from airreid.errors import InputError
 from airreid.serving import parse_address, serve, told_to_stop
 from airreid.v1 import gallery_pb2, gallery_pb2_grpc
@@ -54,19 +53,29 @@ def _listening_socket(listen: str) -> socket.socket:
     return listener
 
 
-def _warn_if_open(*addresses: str) -> None:
-    """Says so when the gallery can be reached from other machines: it asks for no token."""
-    for address in addresses:
-        host = parse_address(address).host
-        if host not in ("localhost", "::1") and not host.startswith("127."):
+def _warn_if_open(settings: ServeSettings) -> None:
+    """Says so when others can reach the gallery without a token."""
+    for address in (settings.grpc, settings.http):
+        if settings.insecure_no_auth and not is_loopback(parse_address(address).host):
             log.warning("listening_beyond_loopback_without_tokens", address=address)
 
 
 @contextlib.asynccontextmanager
-async def _http(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+async def _http(app: Guard, listener: socket.socket, tls: Tls | None) -> AsyncIterator[None]:
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+        server_header=False,
+        ssl_certfile=None if tls is None else tls.cert,
+        ssl_keyfile=None if tls is None else tls.key,
     )
+    try:
+        config.load()
+    except (ssl.SSLError, OSError) as error:
+        raise InputError(f"--tls-cert and --tls-key cannot be used together ({error})") from None
     server = _Http(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -76,55 +85,76 @@ async def _http(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
         await task
 
 
-async def run(
-    bundle: Bundle,
-    data_dir: Path,
-    grpc_listen: str,
-    http: str,
-    threads: int,
-    uplink_settings: ReceiverSettings,
-    channel: str | None = None,
-) -> None:
-    """Serves until told to stop. Raises :class:`InputError` for a port or folder in use.
+async def run(bundle: Bundle, settings: ServeSettings) -> None:
+    """Serves until told to stop.
 
-    ``channel`` is HOST:PORT of a channel simulator whose knobs the dashboard shows.
+    Raises :class:`InputError` for a port or folder in use, and for settings that would
+    open the gallery to others (:func:`check_exposure`).
     """
+    check_exposure(settings, bool(TokenFile(settings.data_dir).grants()))
     stop = told_to_stop()
-    store = Store(data_dir / "gallery.sqlite")
-    gallery = Gallery(store, bundle, threads)
-    enrolment = Enrolment(bundle, gallery, threads)
-    metrics = ReceiverMetrics(CollectorRegistry())
-    feed = Feed()
-    uplink = Uplink(Receiver(bundle, gallery), uplink_settings, metrics, feed)
+    with _listening_socket(settings.http) as listener, access_point(bundle, settings) as parts:
+        _warn_if_open(settings)
+        await _serve(bundle, settings, parts, listener, stop)
+
+
+async def _serve(
+    bundle: Bundle,
+    settings: ServeSettings,
+    parts: AccessPoint,
+    listener: socket.socket,
+    stop: asyncio.Event,
+) -> None:
+    rest, gallery = parts.rest, parts.gallery
+    uplink = Uplink(
+        Receiver(bundle, gallery),
+        settings.uplink,
+        ReceiverMetrics(rest.metrics.registry),
+        parts.feed,
+        stream_access(parts.grpc_access),
+    )
 
     def register(server: aio.Server) -> list[str]:
-        service = GalleryService(bundle, gallery, enrolment)  # type: ignore[abstract]
-        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(service, server)
+        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
+            GalleryService(rest.service, rest.finder, rest.jobs, parts.grpc_access, rest.metrics),
+            server,
+        )
         return [
             uplink.register(server),
             gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
         ]
 
+    app = build_app(rest)
+    add_dashboard(app, parts.feed, settings.channel)
+    guard = Guard(
+        app,
+        parts.http_access,
+        rest.metrics,
+        frozenset(settings.allow_hosts),
+        Limits(settings.body_bytes, settings.requests),
+    )
+    tls = settings.tls
+    credentials = None if tls is None else server_credentials(tls.cert, tls.key, tls.client_ca)
     try:
-        with _listening_socket(http) as listener:
-            http_port = listener.getsockname()[1]
-            app = build_app(bundle, gallery, enrolment)
-            add_dashboard(app, feed, channel)
-            _warn_if_open(grpc_listen, http)
-            async with _http(app, listener), serve(grpc_listen, register) as grpc_port:
-                await asyncio.to_thread(gallery.wait_ready)
+        async with (
+            _http(guard, listener, tls),
+            serve(settings.grpc, register, credentials, rest.ready) as grpc_port,
+        ):
+            ports = {"grpc_port": grpc_port, "http_port": listener.getsockname()[1]}
+            log.event("listening", **ports)
+            waiting = asyncio.create_task(stop.wait())
+            loading = asyncio.create_task(asyncio.to_thread(gallery.wait_ready))
+            await asyncio.wait({waiting, loading}, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
                 subjects, entries = gallery.counts()
                 log.event(
-                    "ready",
-                    grpc_port=grpc_port,
-                    http_port=http_port,
+                    "ready" if gallery.ready else "waits_for_reindex",
+                    **ports,
                     bundle=bundle.bundle_id,
                     subjects=subjects,
                     entries=entries,
                 )
-                await stop.wait()
-                feed.close()
+            await waiting
+            parts.feed.close()
     finally:
         uplink.close()
-        gallery.close()
-        store.close()

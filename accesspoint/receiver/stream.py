@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +39,9 @@ _KEPT = (common_pb2.CODE_OK, common_pb2.CODE_OUTAGE, common_pb2.CODE_DROPPED)
 """Answers that a block which comes again gets once more; anything else is made anew."""
 
 Context = aio.ServicerContext[Any, Any]
-Access = Callable[[Context], Callable[[str], bool]]
-"""From a stream's credentials: for which edge ids it may speak."""
+Access = Callable[[Context], Awaitable[Callable[[str], bool]]]
+"""From a stream's credentials: for which edge ids it may speak. Ends the stream of a caller
+who may not send at all."""
 
 
 @dataclass(eq=False, slots=True)
@@ -65,7 +66,7 @@ class _Copy:
 _Outbox = Outbox[_Ticket]
 
 
-def anybody(context: Context) -> Callable[[str], bool]:
+async def anybody(context: Context) -> Callable[[str], bool]:
     """Every stream may speak for every edge."""
     return lambda edge_id: True
 
@@ -125,6 +126,7 @@ class Uplink:
     async def _query(
         self, requests: AsyncIterator[Request | str], context: Context
     ) -> AsyncIterator[bytes]:
+        allowed = await self._access(context)
         if self._credits.streams >= self._settings.max_streams:
             self._metrics.refused_streams.inc()
             await context.abort(
@@ -133,7 +135,6 @@ class Uplink:
             )
         beyond = 1 if self._settings.drop == "never" else 2
         outbox = _Outbox(self._credits.join(), self._credits.window, beyond)
-        allowed = self._access(context)
 
         async def read() -> None:
             try:

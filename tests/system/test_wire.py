@@ -211,5 +211,5 @@ def test_features_enrol_as_images_do(system: System, features: np.ndarray, bundl
         with pytest.raises(LinkError, match="not_found: no subject"):
             client.delete_subject("by-feature")
     codes = [result.status.code for result in results]
-    assert codes == [common_pb2.CODE_INVALID, common_pb2.CODE_OK, common_pb2.CODE_INVALID]
+    assert codes == [common_pb2.CODE_WRONG_SPACE, common_pb2.CODE_OK, common_pb2.CODE_INVALID]
     assert "space 'nowhere'" in results[0].status.message

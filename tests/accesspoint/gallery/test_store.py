@@ -4,8 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.paging import entry_page, subject_page
 from accesspoint.gallery.records import NewEntry, check_name
 from accesspoint.gallery.store import Store
 from airreid.errors import InputError
@@ -96,27 +94,6 @@ def test_a_failed_batch_leaves_nothing(store: Store) -> None:
 def test_bad_names_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="subject"):
         check_name(name, "subject")
-
-
-def test_pages_neither_skip_nor_repeat(store: Store, gallery: Gallery) -> None:
-    store.add_entries([entry(f"p{i:02d}") for i in range(25)])
-    seen, token = [], ""
-    while True:
-        page, token = subject_page(gallery, 10, token)
-        seen += [one.id for one in page]
-        store.add_entries([entry("p00")])  # a change in between
-        if not token:
-            break
-    assert seen == [f"p{i:02d}" for i in range(25)]
-    entries, token = entry_page(gallery, 5, "", "p00")
-    assert len(entries) == 4
-    assert token == ""
-
-
-@pytest.mark.parametrize("token", ["%%%", "aGVsbG8", "é", "wrI=", "9" * 40])
-def test_a_foreign_page_token_is_refused(gallery: Gallery, token: str) -> None:
-    with pytest.raises(InputError, match="page_token"):
-        entry_page(gallery, 5, token)
 
 
 def test_another_file_is_not_a_gallery(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ async def test_garbled_and_oversized_messages_do_not_end_the_stream(
 
 
 async def test_a_stream_speaks_only_for_its_edges(receiver: Gated, blocks: Blocks) -> None:
-    def access(context: Context):  # type: ignore[no-untyped-def]
+    async def access(context: Context):  # type: ignore[no-untyped-def]
         return lambda edge_id: edge_id == "cam-1"
 
     async with served(receiver, access) as ap:

@@ -1,0 +1,119 @@
+"""Who is this, is this the one, and when is it a match: search, verify, policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from accesspoint.api.audit import Audit
+from accesspoint.api.auth import Principal
+from accesspoint.api.enrolment import Checked, Encoder, Gate, Source, Twins, feature_of
+from accesspoint.errors import NotFoundError
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import Entry, Found
+from accesspoint.matching import policy as policies
+from accesspoint.matching.decision import Decision, decide
+from accesspoint.matching.policy import FEATURES, MatchPolicy
+from airreid.errors import InputError
+from airreid.metrics import cosine
+from airreid.scheme import DIRECT_SNR_DB
+
+TOP_DEFAULT, TOP_MAX = 10, 1000
+_ENTRIES_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found."""
+
+    found: Found
+    entries: list[Entry]
+    """Of the best entries, in their order."""
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How much somebody is like a subject."""
+
+    score: float
+    """Cosine similarity of the subject's best entry."""
+    entry_id: int
+    decision: Decision
+
+
+class Finder:
+    """Searches without a radio in between; safe in any thread."""
+
+    def __init__(self, gallery: Gallery, encoder: Encoder, audit: Audit) -> None:
+        self._gallery = gallery
+        self._encoder = encoder
+        self._audit = audit
+
+    def search(self, source: Source, top_k: int, top_entries: int) -> Answer:
+        """The best subjects (0 asks for 10 of them) and, if asked for, entries."""
+        for what, asked in (("top_k", top_k), ("top_entries", top_entries)):
+            if not 0 <= asked <= TOP_MAX:
+                raise InputError(f"{what} {asked}: use 1 to {TOP_MAX}")
+        feature = feature_of(source, self._encoder, self._gallery)
+        most = top_k or TOP_DEFAULT
+        # two at least: a decision looks at the second subject too
+        [found] = self._gallery.search(FEATURES, feature[None], max(most, 2), top_entries)
+        ranked = [(match.subject, match.score) for match in found.matches]
+        decision = decide(ranked, FEATURES, DIRECT_SNR_DB, self.match_policy())
+        entries = [self._gallery.entry(int(number)) for number in found.entry_ids]
+        kept = [i for i, entry in enumerate(entries) if entry is not None]
+        return Answer(
+            Found(found.matches[:most], found.entry_ids[kept], found.scores[kept]),
+            [entry for entry in entries if entry is not None],
+            decision,
+        )
+
+    def verify(self, subject: str, source: Source) -> Verification:
+        """Whether somebody is the subject: its best entry, exactly compared."""
+        if self._gallery.subject(subject[:200]) is None:
+            raise NotFoundError(f"no subject {subject[:128]!r}")
+        feature = feature_of(source, self._encoder, self._gallery)
+        best, best_id, after = -np.inf, 0, 0
+        while page := self._gallery.entries(after, _ENTRIES_AT_ONCE, subject):
+            after = page[-1].id
+            stored = self._gallery.store.features(
+                [entry.id for entry in page], self._gallery.space_id
+            )
+            if not len(stored.ids):
+                continue
+            scores = cosine(feature[None], stored.features)[0]
+            top = int(scores.argmax())
+            if scores[top] > best:
+                best, best_id = float(scores[top]), int(stored.ids[top])
+        if not best_id:
+            raise NotFoundError(f"subject {subject!r} has no entries to compare with")
+        # one subject alone: the margin rule has nobody else to look at
+        decision = decide([(subject, best)], FEATURES, DIRECT_SNR_DB, self.match_policy())
+        return Verification(best, best_id, decision)
+
+    # Policy
+
+    def match_policy(self) -> MatchPolicy:
+        """The policy in force."""
+        return policies.load_policy(self._gallery.setting(policies.SETTING))
+
+    def policy(self) -> tuple[str, str]:
+        """The documents in force, as JSON: when a match is one, and what images must be."""
+        return self.match_policy().model_dump_json(), "{}"
+
+    def set_policy(self, who: Principal, match_policy: str, quality_gate: str) -> None:
+        """Sets the documents that are given; an empty text leaves one as it is."""
+        if match_policy:
+            checked = policies.load_policy(match_policy).model_dump_json()
+            self._gallery.set_setting(policies.SETTING, checked)
+            self._audit.record(who, "set_match_policy", document=checked)
+
+    def gate(self) -> Gate:
+        """Looks at images as the operator's settings say now."""
+        return lambda image: Checked()
+
+    def twins(self) -> Twins:
+        """Looks for somebody else who is much like a new entry."""
+        return lambda entry: ()

@@ -1,0 +1,198 @@
+"""What every HTTP request passes: its name, the caller's, limits, and headers for browsers."""
+
+from __future__ import annotations
+
+import contextvars
+import ipaddress
+import json
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+
+from accesspoint.api import problems
+from accesspoint.api.auth import Access, scope_of_path
+from accesspoint.api.metrics import Metrics
+from accesspoint.errors import ForbiddenError, RateLimitedError, TooLargeError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; object-src 'none'; base-uri 'none'; "
+        b"form-action 'self'; frame-ancestors 'none'",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one HTTP listener."""
+
+    body_bytes: int = 40 * 1024 * 1024
+    in_flight: int = 256
+
+
+class Guard:
+    """Wraps the application. Its own refusals are problem documents like all others."""
+
+    def __init__(
+        self,
+        app: App,
+        access: Access,
+        metrics: Metrics,
+        hosts: frozenset[str] = frozenset(),
+        limits: Limits = Limits(),
+    ) -> None:
+        """``hosts``: names in a Host header that are taken where no token is asked for,
+        besides localhost and addresses."""
+        self._app = app
+        self._access = access
+        self._metrics = metrics
+        self._hosts = hosts | {"localhost"}
+        self._limits = limits
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = _Request(scope, receive, send, self._limits.body_bytes)
+        token = request_id.set(request.id)
+        self._in_flight += 1
+        started = time.perf_counter()
+        try:
+            self._admit(request)
+            await self._app(request.scope, request.receive, request.send)
+        except Exception as error:  # whatever it is, the caller gets a document
+            await request.refuse(error)
+        finally:
+            self._in_flight -= 1
+            request_id.reset(token)
+            route = request.scope.get("route")
+            self._metrics.requests.labels(
+                "http", getattr(route, "path", "other"), str(request.status)
+            ).observe(time.perf_counter() - started)
+
+    def _admit(self, request: _Request) -> None:
+        """Raises what forbids the request."""
+        method, path = request.scope["method"], request.scope["path"]
+        if self._in_flight > self._limits.in_flight and not path.startswith("/v2/"):
+            raise RateLimitedError(f"more than {self._limits.in_flight} requests at once")
+        host = request.header(b"host")
+        if not self._access.required and not self._known_host(host):
+            raise ForbiddenError(
+                f"Host {host[:80]!r} is not a name of this access point; use its address, "
+                "or start it with --allow-host NAME"
+            )
+        origin = request.header(b"origin")
+        if method in _UNSAFE and origin and urlsplit(origin).netloc != host:
+            raise ForbiddenError("a page of another site may not change anything here")
+        needed = scope_of_path(method, path)
+        if needed is not None:
+            principal = self._access.principal(request.header(b"authorization") or None)
+            principal.demand(needed)
+            request.scope["state"]["principal"] = principal
+        length = request.header(b"content-length")
+        if length.isdigit() and int(length) > self._limits.body_bytes:
+            raise _too_large(self._limits.body_bytes)
+
+    def _known_host(self, host: str) -> bool:
+        """A name that somebody else's DNS made point here is not known (DNS rebinding)."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._hosts:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"the body is larger than {limit} bytes")
+
+
+class _Request:
+    """One request on its way through."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+        self._receive, self._send, self._most = receive, send, most
+        self._headers = {name.lower(): value for name, value in scope["headers"]}
+        given = self._headers.get(b"x-request-id", b"")
+        self.id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self._head = scope["method"] == "HEAD"
+        state = {**scope.get("state", {}), "request_id": self.id}
+        self.scope: Scope = {**scope, "state": state}
+        if self._head:
+            self.scope["method"] = "GET"
+        self._read = 0
+        self.status = 0
+
+    def header(self, name: bytes) -> str:
+        """A header's text; empty without it."""
+        value: bytes = self._headers.get(name, b"")
+        return value.decode("latin-1")
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._read += len(message.get("body", b""))
+            if self._read > self._most:  # one that FastAPI passes on while it reads a body
+                raise HTTPException(413, str(_too_large(self._most)))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", []))
+            there = {name.lower() for name, _ in headers}
+            headers += [(name, value) for name, value in _HEADERS if name not in there]
+            if b"cache-control" not in there:
+                headers.append((b"cache-control", b"no-store"))
+            headers.append((b"x-request-id", self.id.encode()))
+            message = {**message, "headers": headers}
+        elif self._head:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def refuse(self, error: Exception) -> None:
+        """Answers with a problem document, unless the answer has begun."""
+        kind = problems.kind_of(error)
+        detail = problems.detail_of(error, self.id)
+        if self.status:
+            return
+        body = json.dumps(problems.document(kind, detail, self.id)).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        if kind.http == 401:
+            headers.append((b"www-authenticate", b'Bearer realm="airreid"'))
+        if kind.http in (429, 503):
+            headers.append((b"retry-after", b"1"))
+        if kind.http in (401, 403, 413):
+            headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": kind.http, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})

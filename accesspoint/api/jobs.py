@@ -1,0 +1,222 @@
+"""Long work, one job at a time, in a thread of its own.
+
+What is known of a job is kept in ``jobs.json`` of the data folder, so that a restart can
+say of one that was under way: failed, interrupted. None goes on by itself after a
+restart; a reindex that is started again continues where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from accesspoint.api.audit import Audit
+from accesspoint.api.auth import Principal
+from accesspoint.errors import ConflictError, NotFoundError, RateLimitedError
+from airreid import log
+from airreid.errors import AirReidError, InputError
+
+FILE_NAME = "jobs.json"
+KEPT = 100
+"""Finished jobs that are remembered, the newest."""
+WAITING_MAX = 16
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Tick = Callable[[int, int], None]
+"""tick(done, total): says how far it is; raises when the job is cancelled."""
+Runner = Callable[[Mapping[str, str], Tick], dict[str, object]]
+"""Does the work and returns its result; raises :class:`AirReidError` for what went wrong."""
+
+
+class Job(BaseModel):
+    """What is known of a job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    kind: str
+    parameters: dict[str, str]
+    state: State
+    done: int = 0
+    total: int = 0
+    result: str = ""
+    """A JSON document; of a failed job, what went wrong."""
+    created_at: float
+    finished_at: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+
+class _File(BaseModel):
+    jobs: list[Job] = []
+
+
+class _CancelledError(Exception):
+    """The job has been told to stop."""
+
+
+class JobKind(BaseModel):
+    """A sort of work: its parameters' names and how it is done."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    run: Runner
+    parameters: frozenset[str] = frozenset()
+
+
+class Jobs:
+    """Starts, follows and stops jobs; safe in any thread."""
+
+    def __init__(self, data_dir: Path, kinds: Mapping[str, JobKind], audit: Audit) -> None:
+        self.path = data_dir / FILE_NAME
+        self._kinds = kinds
+        self._audit = audit
+        self._lock = threading.Lock()
+        self._jobs = {job.id: job for job in self._read()}
+        self._stop: set[str] = set()
+        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> list[Job]:
+        """Jobs of earlier; what was under way has been interrupted."""
+        try:
+            jobs = _File.model_validate_json(self.path.read_bytes()).jobs
+        except FileNotFoundError:
+            return []
+        except ValidationError:
+            log.warning("jobs_unreadable", path=str(self.path))
+            return []
+        ended = {"state": "failed", "result": "interrupted", "finished_at": time.time()}
+        return [job if job.over else job.model_copy(update=ended) for job in jobs]
+
+    def start(self, who: Principal, kind: str, parameters: Mapping[str, str]) -> Job:
+        """Puts a job into the queue. Raises :class:`InputError` for an unknown kind or
+        parameter, :class:`ConflictError` if one of this kind waits or runs."""
+        if kind not in self._kinds:
+            raise InputError(f"job kind {kind[:40]!r}: use one of {', '.join(sorted(self._kinds))}")
+        strange = sorted(set(parameters) - self._kinds[kind].parameters)
+        if strange:
+            known = ", ".join(sorted(self._kinds[kind].parameters)) or "none"
+            raise InputError(f"job {kind}: no parameter {strange[0][:40]!r}; it takes {known}")
+        job = Job(
+            id="job-" + secrets.token_hex(8),
+            kind=kind,
+            parameters=dict(parameters),
+            state="waiting",
+            created_at=time.time(),
+        )
+        with self._lock:
+            open_jobs = [other for other in self._jobs.values() if not other.over]
+            if any(other.kind == kind for other in open_jobs):
+                raise ConflictError(f"a job {kind} waits or runs already; cancel it or let it end")
+            if len(open_jobs) >= WAITING_MAX:
+                raise RateLimitedError(f"{len(open_jobs)} jobs wait already")
+            self._jobs[job.id] = job
+            self._write()
+        self._audit.record(who, "start_job", job=job.id, kind=kind, parameters=job.parameters)
+        self._queue.put(job.id)
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """Raises :class:`NotFoundError`."""
+        with self._lock:
+            if job_id not in self._jobs:
+                raise NotFoundError(f"no job {job_id[:40]!r}")
+            return self._jobs[job_id]
+
+    def list(self) -> list[Job]:
+        """The newest first."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: -job.created_at)
+
+    def cancel(self, who: Principal, job_id: str) -> Job:
+        """Tells a job to stop; a running one does so at its next step.
+
+        Raises :class:`NotFoundError`, and :class:`ConflictError` for one that is over.
+        """
+        job = self.get(job_id)
+        with self._lock:
+            job = self._jobs[job.id]
+            if job.over:
+                raise ConflictError(f"job {job_id} is over: {job.state}")
+            self._stop.add(job_id)
+            if job.state == "waiting":
+                self._set(job_id, state="cancelled", finished_at=time.time())
+                self._write()
+            cancelled = self._jobs[job_id]
+        self._audit.record(who, "cancel_job", job=job_id)
+        return cancelled
+
+    def close(self) -> None:
+        """Stops the running job at its next step and ends the thread."""
+        with self._lock:
+            self._stop.update(job.id for job in self._jobs.values() if not job.over)
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job_id := self._queue.get()) is not None:
+            with self._lock:
+                job = self._jobs.get(job_id)
+                if job is None or job.state != "waiting" or job_id in self._stop:
+                    continue
+                self._set(job_id, state="running")
+                self._write()
+            self._finish(job_id, **self._outcome(job))
+
+    def _outcome(self, job: Job) -> dict[str, object]:
+        def tick(done: int, total: int) -> None:
+            with self._lock:
+                if job.id in self._stop:
+                    raise _CancelledError
+                self._set(job.id, done=done, total=total)
+
+        try:
+            result = self._kinds[job.kind].run(job.parameters, tick)
+            return {"state": "done", "result": json.dumps(result)}
+        except _CancelledError:
+            return {"state": "cancelled"}
+        except (AirReidError, OSError) as error:
+            return {"state": "failed", "result": str(error)}
+        except Exception as error:  # the thread must outlive one bad job
+            log.warning("job_failed", job=job.id, kind=job.kind, error=repr(error))
+            return {"state": "failed", "result": f"{type(error).__name__}; see the log"}
+
+    def _finish(self, job_id: str, **changes: object) -> None:
+        with self._lock:
+            self._set(job_id, finished_at=time.time(), **changes)
+            self._stop.discard(job_id)
+            over = sorted((job for job in self._jobs.values() if job.over), key=_age)
+            for job in over[KEPT:]:
+                del self._jobs[job.id]
+            self._write()
+
+    def _set(self, job_id: str, **changes: object) -> None:
+        self._jobs[job_id] = self._jobs[job_id].model_copy(update=changes)
+
+    def _write(self) -> None:
+        """Keeps what is known; a disk that cannot take it does not stop the work."""
+        temporary = self.path.with_suffix(".new")
+        try:
+            with temporary.open("w") as file:
+                file.write(_File(jobs=list(self._jobs.values())).model_dump_json())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            log.warning("jobs_write_failed", error=str(error))
+
+
+def _age(job: Job) -> float:
+    return -(job.finished_at or 0.0)

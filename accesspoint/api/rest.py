@@ -1,0 +1,130 @@
+"""REST under /v1: the gallery for people with curl; it means the same as gRPC.
+
+Handlers are plain functions that run in worker threads; they translate, call one method
+and translate back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from accesspoint.api import openapi, problems, rest_finding, rest_gallery, rest_models
+from accesspoint.api.finding import Finder
+from accesspoint.api.jobs import Jobs
+from accesspoint.api.metrics import CONTENT_TYPE, Metrics
+from accesspoint.api.service import Service
+from accesspoint.errors import NotFoundError, NotReadyError, TooLargeError
+from airreid import __version__
+from airreid.errors import AirReidError, InputError
+
+_KINDS = {
+    404: problems.TABLE[NotFoundError],
+    405: problems.METHOD,
+    413: problems.TABLE[TooLargeError],
+    415: problems.MEDIA,
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the handlers call."""
+
+    service: Service
+    finder: Finder
+    jobs: Jobs
+    metrics: Metrics
+    ready: Callable[[], bool]
+
+
+def build_app(parts: Parts) -> FastAPI:
+    """The application, without its guard (:class:`accesspoint.api.guard.Guard`)."""
+    app = FastAPI(
+        title="AirReID access point",
+        version=__version__,
+        description="The people an access point knows: enrol, search, verify, delete.",
+        docs_url=None,  # these pages fetch scripts from other hosts
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    _add_refusals(app)
+    _add_health(app, parts)
+    app.include_router(rest_gallery.router(parts.service))
+    app.include_router(rest_finding.router(parts.finder, parts.jobs))
+    document: dict[str, Any] = {}
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def description() -> JSONResponse:
+        if not document:
+            document.update(openapi.describe(app))
+        return JSONResponse(document)
+
+    return app
+
+
+def _add_health(app: FastAPI, parts: Parts) -> None:
+    @app.get("/v2/health/live", tags=["health"])
+    def live() -> rest_models.HealthView:
+        """The process answers."""
+        return rest_models.HealthView(live=True, ready=parts.ready())
+
+    @app.get("/v2/health/ready", tags=["health"])
+    def ready() -> rest_models.HealthView:
+        """Queries are answered; 503 until then."""
+        if not parts.ready():
+            raise NotReadyError("the gallery is being loaded, or waits for a reindex")
+        return rest_models.HealthView(live=True, ready=True)
+
+    @app.get(
+        "/metrics",
+        tags=["health"],
+        response_class=Response,
+        responses={200: {"content": {CONTENT_TYPE.split(";")[0]: {"schema": {"type": "string"}}}}},
+    )
+    def metrics() -> Response:
+        """For Prometheus."""
+        return Response(parts.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _problem(request: Request, kind: problems.Kind, detail: str, **headers: str) -> JSONResponse:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return JSONResponse(
+        problems.document(kind, detail, request_id),
+        status_code=kind.http,
+        media_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(AirReidError)
+    def _refused(request: Request, error: AirReidError) -> JSONResponse:
+        kind = problems.kind_of(error)
+        headers = {"Retry-After": "1"} if kind.http in (429, 503) else {}
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        return _problem(request, kind, problems.detail_of(error, request_id), **headers)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:64] for part in first["loc"])
+        kind = problems.TABLE[InputError]._replace(http=422)
+        return _problem(request, kind, f"{where}: {first['msg'][:500]}")
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        kind = _KINDS.get(error.status_code, problems.TABLE[InputError])
+        detail = str(error.detail)
+        if error.status_code == 404:
+            detail = f"there is no {request.url.path[:200]}; /openapi.json lists what there is"
+        if error.status_code == 405:
+            allowed = openapi.allowed_methods(app, request.scope)
+            return _problem(request, kind, f"this path takes {allowed}", Allow=allowed)
+        return _problem(request, kind, detail)

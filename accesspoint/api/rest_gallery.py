@@ -1,0 +1,191 @@
+"""REST: state, subjects and entries."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, File, Query, Request, Response, UploadFile
+
+from accesspoint.api import rest_models as m
+from accesspoint.api.auth import LOCAL, Principal
+from accesspoint.api.enrolment import Candidate, Enrolled, Source
+from accesspoint.api.paging import PAGE_MAX
+from accesspoint.api.service import Service
+from accesspoint.gallery.records import UNSET
+from airreid.errors import AirReidError
+from airreid.images import MAX_BYTES
+
+PageSize = Annotated[int, Query(ge=0, le=PAGE_MAX, description="0 means 100.")]
+PageToken = Annotated[str, Query(max_length=1000)]
+Filter = Annotated[str, Query(max_length=128)]
+Moment = Annotated[
+    float | None, Query(ge=0, lt=253_402_300_800, description="Seconds since 1970, UTC.")
+]
+Image = Annotated[UploadFile, File(description="A JPEG, PNG, BMP or WebP file of one crop")]
+
+
+def caller(request: Request) -> Principal:
+    """Whom the guard let in."""
+    who: Principal = request.scope.get("state", {}).get("principal", LOCAL)
+    return who
+
+
+Who = Annotated[Principal, Depends(caller)]
+
+
+def image_of(upload: UploadFile) -> bytes:
+    """An uploaded file's bytes, one more than is taken at most."""
+    return upload.file.read(MAX_BYTES + 1)
+
+
+def router(service: Service) -> APIRouter:
+    routes = APIRouter(prefix="/v1")
+    _add_subjects(routes, service)
+    _add_entries(routes, service)
+    _add_batches(routes, service)
+    return routes
+
+
+def _add_subjects(routes: APIRouter, service: Service) -> None:
+    @routes.get("/state", tags=["state"])
+    def state() -> m.StateView:
+        """What is served: bundle, feature space, counts, readiness."""
+        return m.StateView.model_validate(service.state())
+
+    @routes.get("/subjects", tags=["subjects"])
+    def list_subjects(
+        page_size: PageSize = 0, page_token: PageToken = "", prefix: Filter = ""
+    ) -> m.SubjectPage:
+        """Subjects by id, page by page."""
+        page, token = service.subjects(prefix, page_size, page_token)
+        return m.SubjectPage(
+            subjects=[m.SubjectView.model_validate(one) for one in page], next_page_token=token
+        )
+
+    @routes.put("/subjects/{subject}", tags=["subjects"], responses={201: {"model": m.SubjectView}})
+    def put_subject(
+        subject: str,
+        who: Who,
+        response: Response,
+        fields: Annotated[m.PutSubjectBody | None, Body()] = None,
+    ) -> m.SubjectView:
+        """Makes a subject (201) or sets its fields."""
+        given = fields or m.PutSubjectBody()
+        made, created = service.put_subject(
+            who, subject, given.display_name, given.note, given.expires_at
+        )
+        response.status_code = 201 if created else 200
+        return m.SubjectView.model_validate(made)
+
+    @routes.get("/subjects/{subject}", tags=["subjects"])
+    def get_subject(subject: str) -> m.SubjectView:
+        return m.SubjectView.model_validate(service.subject(subject))
+
+    @routes.patch("/subjects/{subject}", tags=["subjects"])
+    def patch_subject(subject: str, who: Who, fields: m.PatchSubjectBody) -> m.SubjectView:
+        """Sets the fields that are given."""
+        given = fields.model_fields_set
+        changed = service.patch_subject(
+            who,
+            subject,
+            fields.display_name if "display_name" in given else UNSET,
+            fields.note if "note" in given else UNSET,
+            fields.expires_at if "expires_at" in given else UNSET,
+        )
+        return m.SubjectView.model_validate(changed)
+
+    @routes.delete("/subjects/{subject}", tags=["subjects"])
+    def delete_subject(subject: str, who: Who) -> m.DeletedView:
+        """Deletes a subject and all its entries."""
+        return m.DeletedView(entries=service.delete_subject(who, subject))
+
+    @routes.post("/merge", tags=["subjects"])
+    def merge(body: m.MergeBody, who: Who) -> m.SubjectView:
+        """Moves all entries of one subject to another and deletes the first."""
+        return m.SubjectView.model_validate(service.merge_subjects(who, body.source, body.into))
+
+
+def _add_entries(routes: APIRouter, service: Service) -> None:
+    @routes.get("/entries", tags=["entries"])
+    def list_entries(
+        subject: Filter = "",
+        camera: Filter = "",
+        page_size: PageSize = 0,
+        page_token: PageToken = "",
+    ) -> m.EntryPage:
+        """Entries by number, page by page, of one subject or camera or of all."""
+        page, token = service.entries(subject, camera, page_size, page_token)
+        return m.EntryPage(
+            entries=[m.EntryView.model_validate(one) for one in page], next_page_token=token
+        )
+
+    def enrol(who: Principal, candidate: Candidate | AirReidError) -> m.EnrolledView:
+        [verdict] = service.enrol(who, [candidate])
+        if not isinstance(verdict, Enrolled):
+            raise verdict
+        return m.EnrolledView.of(verdict)
+
+    @routes.post("/entries", status_code=201, tags=["entries"])
+    def post_entry(
+        subject: Filter,
+        camera: Filter,
+        image: Image,
+        who: Who,
+        key: Filter = "",
+        captured_at: Moment = None,
+        expires_at: Moment = None,
+    ) -> m.EnrolledView:
+        """Enrols an image file of one person crop."""
+        source = Source(image=image_of(image))
+        return enrol(who, Candidate(subject, camera, source, key, captured_at, expires_at))
+
+    @routes.post("/entries/feature", status_code=201, tags=["entries"])
+    def post_feature(
+        subject: Filter,
+        camera: Filter,
+        feature: m.FeatureBody,
+        who: Who,
+        key: Filter = "",
+        captured_at: Moment = None,
+        expires_at: Moment = None,
+    ) -> m.EnrolledView:
+        """Enrols a feature of the backbone that is served."""
+        source = feature.source(f"{subject!r}")
+        return enrol(who, Candidate(subject, camera, source, key, captured_at, expires_at))
+
+    @routes.get("/entries/{entry_id}", tags=["entries"])
+    def get_entry(entry_id: int) -> m.EntryView:
+        return m.EntryView.model_validate(service.entry(entry_id))
+
+    @routes.get(
+        "/entries/{entry_id}/thumbnail",
+        tags=["entries"],
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}},
+    )
+    def thumbnail(entry_id: int) -> Response:
+        """The crop that was enrolled, where the operator keeps them."""
+        return Response(service.thumbnail(entry_id), media_type="image/jpeg")
+
+    @routes.delete("/entries/{entry_id}", status_code=204, tags=["entries"])
+    def delete_entry(entry_id: int, who: Who) -> None:
+        service.delete_entry(who, entry_id)
+
+
+def _add_batches(routes: APIRouter, service: Service) -> None:
+    @routes.post("/entries/batch", tags=["entries"])
+    def post_batch(body: m.BatchBody, who: Who) -> m.BatchView:
+        """Enrols many; each item is answered for itself, and one answered ok is on disk."""
+        verdicts = service.enrol(who, [item.candidate() for item in body.items])
+        return m.BatchView(results=[m.ItemView.of(verdict) for verdict in verdicts])
+
+    @routes.post("/entries/batch-delete", tags=["entries"])
+    def delete_batch(body: m.BatchDeleteBody, who: Who) -> m.BatchDeletedView:
+        """Deletes many; each is answered for itself."""
+        outcomes = service.delete_entries(who, body.ids)
+        return m.BatchDeletedView(
+            results=[
+                m.DeletedItemView(id=number, status=m.StatusView.of(outcome))
+                for number, outcome in zip(body.ids, outcomes, strict=True)
+            ]
+        )

@@ -1,0 +1,221 @@
+"""What the gallery's interfaces mean; knows neither HTTP nor gRPC.
+
+Every method that changes something takes who asks for it, and writes the audit log.
+Errors are those of :mod:`accesspoint.errors` and :class:`airreid.errors.InputError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accesspoint.api.audit import Audit
+from accesspoint.api.auth import Principal
+from accesspoint.api.enrolment import ITEMS_MAX, Candidate, Enrolled, Enrolment, Verdict
+from accesspoint.api.finding import Finder
+from accesspoint.api.metrics import Metrics
+from accesspoint.api.paging import Pager, limit
+from accesspoint.api.problems import kind_of
+from accesspoint.errors import NotFoundError, TooLargeError
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import UNSET, Entry, Subject, Unset, check_text
+from airreid.bundle import Bundle
+from airreid.errors import AirReidError, InputError
+
+_NUMBERS = 2**63
+
+
+@dataclass(frozen=True)
+class State:
+    """What is served."""
+
+    bundle_id: str
+    bundle_name: str
+    space_id: str
+    schemes: tuple[str, ...]
+    subjects: int
+    entries: int
+    ready: bool
+    other_space_entries: int
+
+
+class Service:
+    """Subjects and entries; safe in any thread."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        gallery: Gallery,
+        enrolment: Enrolment,
+        finder: Finder,
+        pager: Pager,
+        audit: Audit,
+        metrics: Metrics,
+    ) -> None:
+        self._bundle = bundle
+        self._gallery = gallery
+        self._enrolment = enrolment
+        self._finder = finder
+        self._pager = pager
+        self._audit = audit
+        self._metrics = metrics
+
+    def state(self) -> State:
+        """What is served, now."""
+        subjects, entries = self._gallery.counts()
+        spaces = self._gallery.store.spaces()
+        return State(
+            bundle_id=self._bundle.bundle_id,
+            bundle_name=self._bundle.manifest.name,
+            space_id=self._gallery.space_id,
+            schemes=tuple(self._bundle.scheme_ids),
+            subjects=subjects,
+            entries=entries,
+            ready=self._gallery.ready,
+            other_space_entries=entries - spaces.get(self._gallery.space_id, 0),
+        )
+
+    # Subjects
+
+    def put_subject(
+        self,
+        who: Principal,
+        subject: str,
+        display_name: str | None,
+        note: str | None,
+        expires_at: float | None,
+    ) -> tuple[Subject, bool]:
+        """The subject, and whether it is new. Fields that are None stay as they are."""
+        made, created = self._gallery.put_subject(subject, display_name, note, expires_at)
+        self._audit.record(who, "put_subject", subject=subject, created=created)
+        return made, created
+
+    def patch_subject(
+        self,
+        who: Principal,
+        subject: str,
+        display_name: str | Unset = UNSET,
+        note: str | Unset = UNSET,
+        expires_at: float | Unset | None = UNSET,
+    ) -> Subject:
+        """Sets the fields that are given; an expiry of None takes it away."""
+        self.subject(subject)
+        changed = self._gallery.patch_subject(
+            subject, display_name=display_name, note=note, expires_at=expires_at
+        )
+        self._audit.record(who, "patch_subject", subject=subject)
+        return changed
+
+    def subject(self, subject: str) -> Subject:
+        found = self._gallery.subject(_text(subject, "subject"))
+        if found is None:
+            raise NotFoundError(f"no subject {subject[:128]!r}")
+        return found
+
+    def subjects(self, prefix: str, page_size: int, token: str) -> tuple[list[Subject], str]:
+        """A page of subjects by id, and the token of the next page."""
+        most = limit(page_size)
+        listed = ("subjects", _text(prefix, "prefix"))
+        page = self._gallery.subjects(self._pager.last(token, *listed), most + 1, prefix)
+        more = len(page) > most
+        return page[:most], self._pager.token(page[most - 1].id, *listed) if more else ""
+
+    def delete_subject(self, who: Principal, subject: str) -> int:
+        """Number of entries deleted with it."""
+        count = self._gallery.delete_subject(_text(subject, "subject"))
+        if count is None:
+            raise NotFoundError(f"no subject {subject[:128]!r}")
+        self._audit.record(who, "delete_subject", subject=subject, entries=count)
+        self._metrics.deleted.inc(count)
+        return count
+
+    def merge_subjects(self, who: Principal, source: str, into: str) -> Subject:
+        """Moves all entries of ``source`` to ``into``, which must both be there."""
+        for name in (source, into):
+            self.subject(name)
+        merged = self._gallery.merge_subjects(source, into)
+        self._audit.record(who, "merge_subjects", source=source, into=into)
+        return merged
+
+    # Entries
+
+    def enrol(
+        self, who: Principal, candidates: Sequence[Candidate | AirReidError]
+    ) -> list[Verdict]:
+        """What became of each; those that are errors already stay what they are."""
+        if len(candidates) > ITEMS_MAX:
+            raise TooLargeError(f"{len(candidates)} items; send at most {ITEMS_MAX} at once")
+        verdicts = self._enrolment.enrol(candidates, self._finder.gate(), self._finder.twins())
+        items = []
+        for candidate, verdict in zip(candidates, verdicts, strict=True):
+            code = "ok" if isinstance(verdict, Enrolled) else kind_of(verdict).code
+            self._metrics.enrolled.labels(code).inc()
+            if isinstance(verdict, Enrolled) and isinstance(candidate, Candidate):
+                items.append(
+                    {
+                        "entry": verdict.entry_id,
+                        "subject": candidate.subject,
+                        "camera": candidate.camera,
+                        "from": "image" if candidate.source.feature is None else "feature",
+                    }
+                )
+        if items:
+            self._audit.record(who, "enrol", items=items)
+        return verdicts
+
+    def entry(self, number: int) -> Entry:
+        found = self._gallery.entry(number) if 0 < number < _NUMBERS else None
+        if found is None:
+            raise NotFoundError(f"no entry {_shown(number)}")
+        return found
+
+    def thumbnail(self, number: int) -> bytes:
+        """A JPEG file."""
+        self.entry(number)
+        found = self._gallery.thumbnail(number)
+        if found is None:
+            raise NotFoundError(f"entry {number} has no thumbnail; see --keep-thumbnails")
+        return found
+
+    def entries(
+        self, subject: str, camera: str, page_size: int, token: str
+    ) -> tuple[list[Entry], str]:
+        """A page of entries by number, and the token of the next page; an empty filter
+        takes all."""
+        most = limit(page_size)
+        listed = ("entries", _text(subject, "subject"), _text(camera, "camera"))
+        after = int(self._pager.last(token, *listed) or 0)
+        page = self._gallery.entries(after, most + 1, subject, camera)
+        more = len(page) > most
+        return page[:most], self._pager.token(str(page[most - 1].id), *listed) if more else ""
+
+    def delete_entries(self, who: Principal, numbers: Sequence[int]) -> list[NotFoundError | None]:
+        """For each entry None, or that there was none."""
+        if len(numbers) > ITEMS_MAX:
+            raise TooLargeError(f"{len(numbers)} ids; send at most {ITEMS_MAX} at once")
+        inside = [number if 0 < number < _NUMBERS else 0 for number in numbers]
+        gone = self._gallery.delete_entries(inside)
+        deleted = [number for number, there in zip(numbers, gone, strict=True) if there]
+        if deleted:
+            self._audit.record(who, "delete_entries", entries=deleted)
+            self._metrics.deleted.inc(len(deleted))
+        return [
+            None if there else NotFoundError(f"no entry {_shown(number)}")
+            for number, there in zip(numbers, gone, strict=True)
+        ]
+
+    def delete_entry(self, who: Principal, number: int) -> None:
+        [error] = self.delete_entries(who, [number])
+        if error is not None:
+            raise error
+
+
+def _text(value: str, what: str) -> str:
+    """A name that is looked for, which need not be one that could be given."""
+    if len(value) > 128:
+        raise InputError(f"{what}: at most 128 characters")
+    return check_text(value, what)
+
+
+def _shown(number: int) -> str:
+    return str(number) if abs(number) < 10**20 else "of that number"

@@ -1,0 +1,176 @@
+"""Tokens on disk: who may do what. The file holds their hashes, never the tokens.
+
+A token is 256 random bits, so its plain SHA-256 is enough: there is no dictionary to try
+and nothing to slow down, unlike with passwords. Comparison takes the same time whatever
+it finds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accesspoint.errors import NotFoundError
+from airreid.errors import InputError
+
+FILE_NAME = "tokens.json"
+PREFIX = "airreid_"
+"""Makes a token that lies about recognisable."""
+
+
+class Scope(StrEnum):
+    """What a credential is good for; see docs/security.md for every call's scope."""
+
+    READ = "read"
+    ENROL = "enrol"
+    ADMIN = "admin"
+    STREAM = "stream"
+
+
+IMPLIED = {
+    Scope.READ: frozenset({Scope.READ}),
+    Scope.ENROL: frozenset({Scope.READ, Scope.ENROL}),
+    Scope.ADMIN: frozenset({Scope.READ, Scope.ENROL, Scope.ADMIN}),
+    Scope.STREAM: frozenset({Scope.STREAM}),
+}
+"""A camera's token sends blocks and reads nothing; nobody else's sends blocks."""
+
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$")]
+
+
+class Grant(BaseModel):
+    """One token, without the token."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: _Name
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
+    edge: _Name | None = None
+    """The only edge id that its streams may speak for; None: any."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    created_at: float
+    expires_at: float | None = None
+    """Seconds since 1970, UTC; None: never."""
+
+    @property
+    def id(self) -> str:
+        """Short name of this one token: a name may have several while it is rotated."""
+        return self.sha256[:12]
+
+    def valid(self, now: float) -> bool:
+        return self.expires_at is None or now < self.expires_at
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    tokens: tuple[Grant, ...] = ()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class TokenFile:
+    """The tokens of one data folder. The access point reads changes without a restart."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.path = data_dir / FILE_NAME
+        self._seen: tuple[int, int, int] | None = None
+        self._grants: tuple[Grant, ...] = ()
+
+    def grants(self) -> tuple[Grant, ...]:
+        """All tokens, expired ones too. Raises :class:`InputError` for a damaged file."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            self._seen, self._grants = None, ()
+            return ()
+        seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if seen != self._seen:
+            try:
+                self._grants = _File.model_validate_json(self.path.read_bytes()).tokens
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise InputError(
+                    f"{self.path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
+                    "mend it, or delete it and add the tokens again"
+                ) from None
+            self._seen = seen
+        return self._grants
+
+    def find(self, token: str, now: float) -> Grant | None:
+        """The grant of a presented token, unless it is unknown or has expired."""
+        wanted, found = _digest(token), None
+        for grant in self.grants():
+            if hmac.compare_digest(grant.sha256, wanted):
+                found = grant
+        return found if found is not None and found.valid(now) else None
+
+    def add(
+        self, name: str, scopes: Sequence[Scope], edge: str | None = None, days: float | None = None
+    ) -> str:
+        """Makes a token and returns it; it is shown this once. Raises :class:`InputError`."""
+        if edge is not None and Scope.STREAM not in scopes:
+            raise InputError("an edge id limits streams: give --edge with --scope stream")
+        if days is not None and not 0 < days <= 36_500:
+            raise InputError(f"days {days:g}: use more than 0 and at most 36500")
+        token, now = PREFIX + secrets.token_urlsafe(32), time.time()
+        try:
+            grant = Grant(
+                name=name,
+                scopes=tuple(dict.fromkeys(scopes)),
+                edge=edge,
+                sha256=_digest(token),
+                created_at=now,
+                expires_at=None if days is None else now + days * 86_400,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}"
+            ) from None
+        with self._exclusive():
+            self._write((*self.grants(), grant))
+        return token
+
+    def revoke(self, which: str) -> list[Grant]:
+        """Takes away all tokens of a name, or the one with an id; they work no more at once.
+
+        Raises :class:`NotFoundError` if there is none.
+        """
+        with self._exclusive():
+            gone = [grant for grant in self.grants() if which in (grant.name, grant.id)]
+            if not gone:
+                raise NotFoundError(f"no token {which!r}; 'airreid ap token list' shows them")
+            self._write(tuple(grant for grant in self.grants() if grant not in gone))
+        return gone
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _write(self, grants: tuple[Grant, ...]) -> None:
+        temporary = self.path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(_File(tokens=grants).model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+        self._seen = None

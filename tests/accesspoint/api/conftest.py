@@ -1,0 +1,164 @@
+"""A tiny bundle, so that images cost nothing, and the whole interface over it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from accesspoint.api.guard import Guard
+from accesspoint.api.rest import build_app
+from accesspoint.parts import AccessPoint, access_point
+from accesspoint.settings import ServeSettings
+from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest, write_manifest
+
+DIM, BANDWIDTH = 32, 16
+
+
+def _save(folder: Path, name: str, nodes: list[onnx.NodeProto], constants: dict, **ends) -> FileRef:
+    (in_name, in_type, in_shape), (out_name, out_shape) = ends["source"], ends["sink"]
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info(in_name, in_type, in_shape)],
+        [helper.make_tensor_value_info(out_name, TensorProto.FLOAT, out_shape)],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    path = folder / f"{name}.onnx"
+    path.write_bytes(model.SerializeToString())
+    return FileRef(path=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def make_bundle(folder: Path) -> Bundle:
+    """Mean colours of 8 x 4 tiles, mixed to 32 values; a linear code of 16 symbols."""
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    backbone = _save(
+        folder,
+        "backbone",
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Reshape", ["float", "tiles"], ["tiled"]),
+            helper.make_node("ReduceMean", ["tiled", "inside"], ["means"], keepdims=0),
+            helper.make_node("Reshape", ["means", "flat"], ["row"]),
+            helper.make_node("Sub", ["row", "grey"], ["centred"]),
+            helper.make_node("MatMul", ["centred", "mix"], ["feature"]),
+        ],
+        {
+            "tiles": np.array([-1, 8, 32, 4, 32, 3], np.int64),
+            "inside": np.array([2, 4], np.int64),
+            "flat": np.array([-1, 96], np.int64),
+            "grey": np.array([100.5], np.float32),
+            "mix": (rng.standard_normal((96, DIM)) / 500).astype(np.float32),
+        },
+        source=("image", TensorProto.UINT8, ["n", 256, 128, 3]),
+        sink=("feature", ["n", DIM]),
+    )
+    encoder = _save(
+        folder,
+        "encoder",
+        [
+            helper.make_node("MatMul", ["feature", "mix"], ["u"]),
+            helper.make_node("ReduceL2", ["u", "last"], ["norm"], keepdims=1),
+            helper.make_node("Max", ["norm", "tiny"], ["safe"]),
+            helper.make_node("Div", ["u", "safe"], ["unit"]),
+            helper.make_node("Mul", ["unit", "root"], ["x"]),
+        ],
+        {
+            "mix": rng.standard_normal((DIM, BANDWIDTH)).astype(np.float32),
+            "last": np.array([1], np.int64),
+            "tiny": np.array([1e-9], np.float32),
+            "root": np.array([BANDWIDTH**0.5], np.float32),
+        },
+        source=("feature", TensorProto.FLOAT, ["n", DIM]),
+        sink=("x", ["n", BANDWIDTH]),
+    )
+    manifest = Manifest(
+        name="tiny",
+        backbones=(
+            BackboneInfo(
+                id="tiny", file=backbone, precision="fp32", space_id="tiny-space", feature_dim=DIM
+            ),
+        ),
+        schemes=(
+            JsccInfo(
+                id=f"jscc-fc-{BANDWIDTH}",
+                kind="jscc-fc",
+                space_id="tiny-space",
+                bandwidth=BANDWIDTH,
+                embedding_dim=BANDWIDTH,
+                encoder=encoder,
+                gallery="encoder",
+                snr_db_train=(0.0, 0.0),
+            ),
+        ),
+        provenance={"made": "by a test"},
+    )
+    return write_manifest(folder, manifest)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("tiny") / "bundle")
+
+
+def png(seed: int = 0) -> bytes:
+    """A picture of coloured stripes, another for each seed."""
+    rng = np.random.default_rng(seed)
+    tiles = rng.integers(0, 255, (8, 4, 3)).astype(np.uint8)
+    noise = rng.integers(0, 40, (128, 64, 3)).astype(np.uint8)
+    pixels = np.maximum(np.kron(tiles, np.ones((16, 16, 1), np.uint8)), noise)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@dataclass
+class Rest:
+    """The HTTP interface, guard included."""
+
+    parts: AccessPoint
+    app: FastAPI
+    guard: Guard
+    client: TestClient
+
+
+def rest_over(parts: AccessPoint) -> Rest:
+    app = build_app(parts.rest)
+    guard = Guard(app, parts.http_access, parts.rest.metrics)
+    # the guard lets nothing through that the client would have to raise
+    return Rest(parts, app, guard, TestClient(guard, base_url="http://127.0.0.1:8080"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ServeSettings:
+    return ServeSettings(data_dir=tmp_path / "data", keep_thumbnails=True)
+
+
+@pytest.fixture
+def parts(tiny: Bundle, settings: ServeSettings) -> Iterator[AccessPoint]:
+    with access_point(tiny, settings) as made:
+        assert made.gallery.wait_ready(30)
+        yield made
+
+
+@pytest.fixture
+def rest(parts: AccessPoint) -> Rest:
+    return rest_over(parts)
+
+
+@pytest.fixture
+def client(rest: Rest) -> TestClient:
+    return rest.client

@@ -1,0 +1,265 @@
+"""REST by itself: what curl sees."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from accesspoint.parts import AccessPoint
+from accesspoint.settings import ServeSettings
+
+DIM, SPACE = 32, "tiny-space"
+
+
+@pytest.fixture
+def image() -> bytes:
+    from PIL import Image
+
+    rng = np.random.default_rng(1)
+    import io
+
+    out = io.BytesIO()
+    tiles = rng.integers(0, 255, (8, 4, 3)).astype(np.uint8)
+    Image.fromarray(np.kron(tiles, np.ones((16, 16, 1), np.uint8))).save(out, "PNG")
+    return out.getvalue()
+
+
+def feature(seed: int) -> dict[str, Any]:
+    values = np.random.default_rng(seed).standard_normal(DIM).astype(np.float32)
+    return {"space_id": SPACE, "values": values.tolist()}
+
+
+def enrol(client: TestClient, subject: str, seed: int, camera: str = "c1", **query: object) -> int:
+    answer = client.post(
+        "/v1/entries/feature",
+        params={"subject": subject, "camera": camera, **query},
+        json=feature(seed),
+    )
+    assert answer.status_code == 201, answer.text
+    number: int = answer.json()["id"]
+    return number
+
+
+def test_the_life_of_a_subject(client: TestClient, image: bytes) -> None:
+    made = client.put("/v1/subjects/alice")
+    assert (made.status_code, made.json()["entries"]) == (201, 0)
+    assert client.put("/v1/subjects/alice", json={"note": "staff"}).status_code == 200
+    answer = client.post(
+        "/v1/entries", params={"subject": "alice", "camera": "c1"}, files={"image": image}
+    )
+    assert answer.status_code == 201
+    number = answer.json()["id"]
+    alice = client.get("/v1/subjects/alice").json()
+    assert (alice["id"], alice["entries"], alice["note"]) == ("alice", 1, "staff")
+    patched = client.patch("/v1/subjects/alice", json={"display_name": "Alice A."}).json()
+    assert (patched["display_name"], patched["note"]) == ("Alice A.", "staff")
+    [entry] = client.get("/v1/entries", params={"subject": "alice"}).json()["entries"]
+    assert entry == client.get(f"/v1/entries/{number}").json()
+    assert (entry["camera"], entry["space_id"], entry["has_thumbnail"]) == ("c1", SPACE, True)
+    assert client.get(f"/v1/entries/{number}/thumbnail").content[:2] == b"\xff\xd8"
+    assert client.delete(f"/v1/entries/{number}").status_code == 204
+    assert client.delete(f"/v1/entries/{number}").status_code == 404
+    assert client.delete("/v1/subjects/alice").json() == {"entries": 0}
+    assert client.get("/v1/subjects/alice").status_code == 404
+
+
+def test_image_and_feature_enrol_and_find_the_same(
+    client: TestClient, image: bytes, parts: AccessPoint
+) -> None:
+    client.post("/v1/entries", params={"subject": "a", "camera": "c"}, files={"image": image})
+    [stored] = parts.gallery.store.all_features(SPACE)
+    packed = base64.b64encode(stored.features[0].astype("<f4").tobytes()).decode()
+    for body in (
+        {"space_id": SPACE, "values": stored.features[0].tolist()},
+        {"space_id": SPACE, "values_base64": packed},
+    ):
+        answer = client.post(
+            "/v1/entries/feature", params={"subject": "b", "camera": "c"}, json=body
+        )
+        assert answer.status_code == 201
+        found = client.post("/v1/search/feature", json={**body, "top_k": 5, "top_entries": 5})
+        by_image = client.post("/v1/search?top_k=5&top_entries=5", files={"image": image})
+        assert found.json() == by_image.json()
+    [first] = parts.gallery.store.all_features(SPACE)
+    for row in first.features[1:]:
+        np.testing.assert_array_equal(row, first.features[0])
+    assert [hit["subject"] for hit in found.json()["subjects"]] == ["a", "b"]
+    assert len(found.json()["entries"]) == 3
+    assert found.json()["decision"]["kind"] == "unspecified"
+
+
+def test_verify_takes_the_best_entry_of_the_subject_alone(client: TestClient) -> None:
+    for seed in (1, 2, 3):
+        enrol(client, "p", seed)
+    other = enrol(client, "q", 9)
+    vectors = [np.array(feature(seed)["values"]) for seed in (1, 2, 3)]
+    probe = np.array(feature(9)["values"])
+    best = max(v @ probe / np.linalg.norm(v) / np.linalg.norm(probe) for v in vectors)
+    answer = client.post("/v1/verify/feature?subject=p", json=feature(9)).json()
+    assert answer["score"] == pytest.approx(best, abs=1e-5)
+    own = client.post("/v1/verify/feature?subject=q", json=feature(9)).json()
+    assert own["score"] == pytest.approx(1.0, abs=1e-5)
+    assert own["entry_id"] == other
+    client.put("/v1/subjects/empty")
+    for name in ("empty", "nobody"):
+        answer = client.post(f"/v1/verify/feature?subject={name}", json=feature(9))
+        assert answer.status_code == 404
+
+
+def test_a_second_entry_with_the_same_key_replaces_the_first(client: TestClient) -> None:
+    first = enrol(client, "p", 1, key="front")
+    second = enrol(client, "p", 2, key="front")
+    assert first != second
+    entries = client.get("/v1/entries").json()["entries"]
+    assert [(one["id"], one["key"]) for one in entries] == [(second, "front")]
+
+
+def test_batches_answer_each_item_for_itself(client: TestClient, image: bytes) -> None:
+    picture = base64.b64encode(image).decode()
+    items: list[dict[str, Any]] = [
+        {"subject": "a", "camera": "c", "image_base64": picture},
+        {"subject": "a b", "camera": "c", "image_base64": picture},
+        {"subject": "b", "camera": "c", "feature": feature(1)},
+        {"subject": "b", "camera": "c", "feature": {**feature(1), "space_id": "elsewhere"}},
+        {"subject": "b", "camera": "c"},
+        {"subject": "b", "camera": "c", "image_base64": "///"},
+        {"subject": "b", "camera": "c", "image_base64": base64.b64encode(b"no").decode()},
+        {"subject": "b", "camera": "c", "feature": {"space_id": SPACE, "values": [1.0]}},
+    ]
+    results = client.post("/v1/entries/batch", json={"items": items}).json()["results"]
+    codes = [result["status"]["code"] for result in results]
+    assert codes == ["ok", "invalid", "ok", "wrong_space", *["invalid"] * 4]
+    numbers = [results[0]["entry"]["id"], 10**30, results[2]["entry"]["id"], -1]
+    gone = client.post("/v1/entries/batch-delete", json={"ids": numbers}).json()["results"]
+    assert [one["status"]["code"] for one in gone] == ["ok", "not_found", "ok", "not_found"]
+    assert client.get("/v1/state").json()["entries"] == 0
+
+
+def test_merge_moves_entries(client: TestClient) -> None:
+    enrol(client, "a", 1)
+    enrol(client, "b", 2)
+    assert client.post("/v1/merge", json={"source": "a", "into": "b"}).json()["entries"] == 2
+    assert client.get("/v1/subjects/a").status_code == 404
+    assert client.post("/v1/merge", json={"source": "a", "into": "b"}).status_code == 404
+    assert client.post("/v1/merge", json={"source": "b", "into": "b"}).status_code == 400
+
+
+def test_pages_neither_skip_nor_repeat_and_tokens_are_sealed(client: TestClient) -> None:
+    for i in range(7):
+        enrol(client, f"p{i}", i)
+    seen: list[str] = []
+    token = ""
+    while True:
+        query = {"page_size": 3, "page_token": token, "prefix": "p"}
+        page = client.get("/v1/subjects", params=query).json()
+        seen += [one["id"] for one in page["subjects"]]
+        client.put("/v1/subjects/p00")  # a change in between
+        token = page["next_page_token"]
+        if not token:
+            break
+        kept = token
+    assert seen == [f"p{i}" for i in range(7)]
+    for query in (
+        {"page_token": kept, "prefix": "q"},  # another list
+        {"page_token": kept},
+        {"page_token": kept[:-4] + "AAA=", "prefix": "p"},
+        {"page_token": "%%", "prefix": "p"},
+    ):
+        answer = client.get("/v1/subjects", params=query)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert client.get("/v1/entries", params={"page_token": kept}).status_code == 400
+    first = client.get("/v1/entries", params={"page_size": 4}).json()
+    rest = client.get(
+        "/v1/entries", params={"page_size": 4, "page_token": first["next_page_token"]}
+    ).json()
+    ids = [one["id"] for one in first["entries"] + rest["entries"]]
+    assert ids == sorted(ids)
+    assert len(ids) == 7
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "extra", "status", "words"),
+    [
+        ("put", "/v1/subjects/a%20b", {}, 400, "letters, digits"),
+        ("post", "/v1/entries?subject=a&camera=c", {"files": {"image": b"no"}}, 400, "image of a"),
+        ("post", "/v1/entries?subject=a", {"files": {"image": b"x"}}, 422, "query.camera"),
+        ("post", "/v1/merge", {"content": b"{"}, 422, "body"),
+        ("post", "/v1/merge", {"json": {"source": "a"}}, 422, "body.into"),
+        ("post", "/v1/merge", {"json": {"source": "a", "into": "b", "x": 1}}, 422, "body.x"),
+        ("post", "/v1/search/feature", {"json": {"space_id": SPACE, "values": []}}, 422, "values"),
+        ("post", "/v1/search/feature", {"json": {"space_id": SPACE}}, 400, "give values"),
+        ("get", "/v1/subjects?page_size=5000", {}, 422, "page_size"),
+        ("delete", "/v1/entries/99999999999999999999999", {}, 404, "no entry"),
+        ("delete", "/v1/subjects/nobody", {}, 404, "no subject"),
+        ("patch", "/v1/subjects/nobody", {"json": {}}, 404, "no subject"),
+        ("get", "/v1/entries/1/thumbnail", {}, 404, "no entry"),
+        ("get", "/v1/jobs/none", {}, 404, "no job"),
+        ("post", "/v1/jobs", {"json": {"kind": "dance"}}, 400, "job kind"),
+        ("get", "/v1/subjects/", {}, 404, "there is no /v1/subjects/"),
+        ("get", "/nowhere", {}, 404, "there is no /nowhere"),
+    ],
+)
+def test_problems_are_documents_that_say_what_is_wrong(
+    client: TestClient, method: str, url: str, extra: dict[str, Any], status: int, words: str
+) -> None:
+    answer = client.request(method, url, headers={"X-Request-Id": "me-1"}, **extra)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert words in document["detail"]
+    assert document["status"] == status
+    assert document["request_id"] == answer.headers["x-request-id"] == "me-1"
+
+
+def test_another_method_is_told_which_ones_there_are(client: TestClient) -> None:
+    answer = client.request("POST", "/v1/subjects/a")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT"
+    assert answer.json()["code"] == "method_not_allowed"
+
+
+def test_head_is_get_without_a_body(client: TestClient) -> None:
+    whole, head = client.get("/v1/state"), client.head("/v1/state")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
+    assert client.head("/nowhere").status_code == 404
+
+
+def test_an_expired_entry_goes_by_itself(client: TestClient, parts: AccessPoint) -> None:
+    enrol(client, "p", 1, expires_at=5.0)
+    kept = enrol(client, "p", 2)
+    assert parts.gallery.expire_due(6.0) == 1
+    assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [kept]
+
+
+def test_state_health_and_metrics(client: TestClient) -> None:
+    enrol(client, "secret-name", 1)
+    state = client.get("/v1/state").json()
+    assert (state["subjects"], state["entries"], state["ready"]) == (1, 1, True)
+    assert state["schemes"] == ["jscc-fc-16"]
+    assert client.get("/v2/health/live").json()["live"]
+    assert client.get("/v2/health/ready").status_code == 200
+    text = client.get("/metrics").text
+    assert 'airreid_ap_enrolments_total{code="ok"} 1.0' in text
+    assert "airreid_ap_entries 1.0" in text
+    assert "secret-name" not in text
+
+
+def test_every_change_is_in_the_audit_log_and_no_feature(
+    client: TestClient, settings: ServeSettings
+) -> None:
+    number = enrol(client, "p", 1)
+    client.put("/v1/subjects/q")
+    client.delete(f"/v1/entries/{number}")
+    client.delete("/v1/subjects/p")
+    path: Path = settings.data_dir / "audit.jsonl"
+    text = path.read_text()
+    actions = [line.split('"action": "')[1].split('"')[0] for line in text.splitlines()]
+    assert actions == ["enrol", "put_subject", "delete_entries", "delete_subject"]
+    assert str(feature(1)["values"][0]) not in text
+    assert path.stat().st_mode & 0o077 == 0
