@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from accesspoint.errors import NotFoundError, NotReadyError, WrongSpaceError
 from accesspoint.gallery import records
 from accesspoint.gallery.catalog import Catalog
-from accesspoint.gallery.flat import FlatIndex
 from accesspoint.gallery.index import OpenIndex
 from accesspoint.gallery.indexes import Indexes
+from accesspoint.gallery.keeper import Keeper
 from accesspoint.gallery.records import UNSET, Entry, Found, NewEntry, Subject, Unset
+from accesspoint.gallery.segmented import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store import Store
 from airreid import log
@@ -57,10 +58,11 @@ class Gallery:
             bundle,
             threads,
             self._lock,
-            open_index or (lambda spec: FlatIndex(spec.dim)),
+            open_index or (lambda spec: SegmentedIndex(spec, self._settings)),
             folder,
         )
         self._catalog = Catalog()
+        self._keeper = Keeper(store, self._indexes, self._lock)
         self._failure: Exception | None = None
         self._loaded = threading.Event()
         self._choose_space()
@@ -258,6 +260,7 @@ class Gallery:
                 np.asarray([_digest(entries[i]) for i in kept], dtype=np.int64),
                 {name: rows[kept] for name, rows in embeddings.items()},
             )
+        self._keeper.changed(deleted=bool(replaced))
         return [entry.id for entry in stored]
 
     def entry(self, entry_id: int) -> Entry | None:
@@ -294,6 +297,7 @@ class Gallery:
         if ids:
             self._indexes.remove(np.asarray(ids, dtype=np.int64))
             self._catalog.drop(ids)
+            self._keeper.changed(deleted=True)
 
     # Searching
 
@@ -347,6 +351,7 @@ class Gallery:
     def close(self) -> None:
         """Writes snapshots; the store stays open. No call may follow."""
         self._loaded.wait()
+        self._keeper.close()
         self._indexes.close()
 
 

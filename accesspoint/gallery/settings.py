@@ -16,11 +16,14 @@ class GallerySettings(BaseModel):
     """``flat``: exact inner products over float32. ``sq8``: 8 bits a value make a short
     list, which is ranked exactly. ``auto``: flat up to ``flat_max`` entries."""
     flat_max: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
-    segment_rows: Annotated[int, Field(ge=16, le=1_000_000)] = 32_768
+    segment_rows: Annotated[int, Field(ge=16, le=1_000_000)] = 16_384
     """Most entries of one 8-bit segment: what a compaction rewrites at once."""
     snapshots: bool = True
     """Keep the indexes on disk, beside the gallery's file, for a quick start."""
     snapshot_changes: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
     """Changes after which an index is written again; it is on a close as well."""
+    purge_after_s: Annotated[float, Field(ge=0, le=31_536_000)] = 300.0
+    """How long the embedding of a deleted entry may stay in an index's memory and files,
+    where no search finds it. The store forgets at once."""
     ready_wait_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     """How long a request waits for a gallery that is being loaded."""

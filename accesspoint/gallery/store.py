@@ -321,6 +321,13 @@ class Store(Database):
             db.execute("INSERT OR REPLACE INTO consumers VALUES (?, ?)", (name, position))
             db.execute("DELETE FROM changes WHERE seq <= (SELECT min(position) FROM consumers)")
 
+    def shorten_log(self, rows: int) -> None:
+        """Cuts the log to its last ``rows`` changes, whoever has yet to read it."""
+        with self.writing() as db:
+            db.execute(
+                "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", (rows,)
+            )
+
     def consumer(self, name: str) -> int | None:
         """How far a reader of the log had come, or None for one that was never seen."""
         row = self.row("SELECT position FROM consumers WHERE name = ?", (name,))

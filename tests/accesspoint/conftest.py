@@ -18,5 +18,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def gallery(store: Store, bundle: Bundle) -> Gallery:
-    return Gallery(store, bundle, threads=1)
+def gallery(store: Store, bundle: Bundle) -> Iterator[Gallery]:
+    gallery = Gallery(store, bundle, threads=1)
+    yield gallery
+    gallery.close()

@@ -2,53 +2,15 @@ import numpy as np
 import pytest
 
 from accesspoint.errors import NotReadyError
-from accesspoint.gallery.flat import FlatIndex
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.metrics import cosine
 from airreid.scheme import DIRECT_SNR_DB, links_of
 from airreid.schemes import open_scheme
 
 DIM = 2048
-
-
-def test_index_agrees_with_exact_search_under_changes() -> None:
-    rng = np.random.default_rng(0)
-    index = FlatIndex(16)
-    kept: dict[int, np.ndarray] = {}
-    for step in range(60):
-        ids = np.arange(step * 10, step * 10 + 10)
-        vectors = rng.standard_normal((10, 16)).astype(np.float32)
-        index.add(ids, ids, vectors)
-        kept |= dict(zip(ids.tolist(), vectors, strict=True))
-        gone = rng.choice(list(kept), size=4, replace=False).tolist()
-        index.remove(np.array([*gone, 10_000_000]))
-        for number in gone:
-            del kept[number]
-        queries = rng.standard_normal((3, 16)).astype(np.float32)
-        scores, found = index.search(queries, 20)
-        numbers = np.array(list(kept))
-        exact = cosine(queries, np.stack(list(kept.values())))
-        for row in range(3):
-            best = numbers[np.argsort(-exact[row])][:20]
-            assert found[row].tolist() == best.tolist()
-            np.testing.assert_allclose(scores[row], -np.sort(-exact[row])[:20], atol=1e-5)
-
-
-def test_ties_are_in_the_order_of_ids() -> None:
-    index = FlatIndex(2)
-    index.add(
-        np.array([3, 5, 9]), np.array([3, 5, 9]), np.array([[2, 0], [1, 0], [4, 0]], np.float32)
-    )
-    assert index.search(np.array([[1, 0]], np.float32), 3)[1].tolist() == [[3, 5, 9]]
-
-
-def test_an_empty_index_finds_nobody() -> None:
-    scores, ids = FlatIndex(4).search(np.ones((2, 4), np.float32), 5)
-    assert scores.shape == ids.shape == (2, 0)
 
 
 def make(space: str, subject: str, feature: np.ndarray) -> NewEntry:
