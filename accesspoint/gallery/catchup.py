@@ -46,6 +46,8 @@ def reconcile(index: Index, store: Store, space_id: str, embed: Embed) -> None:
     if not same.all():
         index.remove(held_ids[~same])
     missing = np.setdiff1d(ids, held_ids[same], assume_unique=True)
+    if np.isin(held_ids[~same], missing).any():  # numbers that come again, for others
+        index.purge(held_ids[~same])
     if len(missing) == len(ids):
         for features in store.all_features(space_id, _CHUNK):
             _add(index, features, embed)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.errors import NotFoundError, NotReadyError, WrongSpaceError
-from accesspoint.gallery import records
+from accesspoint.errors import NotFoundError, WrongSpaceError
+from accesspoint.gallery import deletion, records
 from accesspoint.gallery.catalog import Catalog
-from accesspoint.gallery.index import OpenIndex
+from accesspoint.gallery.index import Index, OpenIndex
 from accesspoint.gallery.indexes import Indexes
 from accesspoint.gallery.keeper import Keeper
+from accesspoint.gallery.loading import Loading
 from accesspoint.gallery.records import UNSET, Entry, Found, NewEntry, Subject, Unset
 from accesspoint.gallery.segmented import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store import Store
-from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.scheme import Scheme
 from airreid.wire import check_magnitude
 
-ACTIVE_SPACE = "active_space"
 _PAGE = 10_000
 
 
@@ -52,77 +51,48 @@ class Gallery:
         self._bundle = bundle
         self._settings = settings or GallerySettings()
         self._lock = threading.RLock()
-        folder = store.path.parent / "index" if self._settings.snapshots else None
         self._indexes = Indexes(
             store,
             bundle,
             threads,
             self._lock,
             open_index or (lambda spec: SegmentedIndex(spec, self._settings)),
-            folder,
+            keep=self._settings.snapshots,
         )
         self._catalog = Catalog()
         self._keeper = Keeper(store, self._indexes, self._lock)
-        self._failure: Exception | None = None
-        self._loaded = threading.Event()
-        self._choose_space()
-        self._loader = threading.Thread(target=self._load, name="gallery-loader", daemon=True)
-        self._loader.start()
+        self._loading = Loading(store, self.space_id, self._settings, self._load)
 
-    def _choose_space(self) -> None:
-        """An empty gallery takes the bundle's space; one with entries keeps its own."""
-        spaces = self._store.spaces()
-        active = self._store.setting(ACTIVE_SPACE)
-        if active != self.space_id and active not in spaces:
-            self._store.set_setting(ACTIVE_SPACE, self.space_id)
-
-    def _load(self) -> None:
-        try:
-            with self._lock:
-                after = 0
-                while rows := self._store.owners(self.space_id, after, _PAGE):
-                    for number, subject, camera, _ in rows:
-                        self._catalog.put(number, subject, camera)
-                    after = rows[-1][0]
-        except Exception as error:
-            log.warning("gallery_not_loaded", error=str(error))
-            self._failure = error
-        self._loaded.set()
+    def _load(self, known: Callable[[], None]) -> None:
+        """In the background: whose each entry is, then the indexes that there were."""
+        with self._lock:
+            after = 0
+            while rows := self._store.owners(self.space_id, after, _PAGE):
+                for number, subject, camera, _ in rows:
+                    self._catalog.put(number, subject, camera)
+                after = rows[-1][0]
+        known()
+        self._indexes.bring_up_kept()
+        self._keeper.changed()
 
     @property
     def active_space(self) -> str:
         """The feature space whose entries are served."""
-        return self._store.setting(ACTIVE_SPACE) or self.space_id
+        return self._loading.active_space
 
     @property
     def needs_reindex(self) -> bool:
         """The entries are of another space than the bundle's: see :meth:`reindex`."""
-        return self.active_space != self.space_id
+        return self._loading.needs_reindex
 
     @property
     def ready(self) -> bool:
         """Loaded, and of the bundle's space."""
-        return self._loaded.is_set() and self._failure is None and not self.needs_reindex
+        return self._loading.ready
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Waits until loaded; whether the gallery is then ready."""
-        self._loaded.wait(timeout_s)
-        return self.ready
-
-    def _check_loaded(self) -> None:
-        if not self._loaded.wait(self._settings.ready_wait_s):
-            raise NotReadyError("the gallery is being loaded; try again in a moment")
-        if self._failure is not None:
-            raise NotReadyError(f"the gallery could not be loaded ({self._failure})")
-
-    def _check_ready(self) -> None:
-        self._check_loaded()
-        if self.needs_reindex:
-            raise NotReadyError(
-                f"the gallery's entries are of the feature space {self.active_space}, the bundle "
-                f"is of {self.space_id}: run a reindex, enrol anew, or serve the bundle they "
-                "were made with"
-            )
+        return self._loading.wait(timeout_s)
 
     @property
     def space_id(self) -> str:
@@ -192,7 +162,7 @@ class Gallery:
 
     def delete_subject(self, subject: str) -> int | None:
         """Number of entries deleted with the subject, or None if there is none."""
-        self._check_loaded()
+        self._loading.check_known()
         with self._lock:
             ids = self._store.delete_subject(subject)
             self._forget(ids or [])
@@ -205,7 +175,7 @@ class Gallery:
         """
         if source == into:
             raise InputError(f"subject {source[:128]!r} cannot be merged into itself")
-        self._check_loaded()
+        self._loading.check_known()
         with self._lock:
             ids = self._store.merge_subjects(source, into)
             self._catalog.move(ids, into)
@@ -244,7 +214,7 @@ class Gallery:
             self.check(entry)
         if not entries:
             return []
-        self._check_loaded()
+        self._loading.check_known()
         features = np.stack([entry.feature for entry in entries]).astype(np.float32)
         embeddings = self._indexes.embed_for_all(features)
         with self._lock:
@@ -275,7 +245,7 @@ class Gallery:
 
     def delete_entries(self, ids: Sequence[int]) -> list[bool]:
         """Deletes entries in one transaction; for each whether it was there."""
-        self._check_loaded()
+        self._loading.check_known()
         inside = [number if 0 < number < 2**63 else 0 for number in ids]
         with self._lock:
             gone = self._store.delete_entries(inside)
@@ -287,7 +257,7 @@ class Gallery:
 
     def expire_due(self, now: float) -> int:
         """Deletes entries and subjects that expired at or before ``now``; how many."""
-        self._check_loaded()
+        self._loading.check_known()
         with self._lock:
             entries, subjects = self._store.delete_expired(now)
             self._forget(entries)
@@ -310,7 +280,7 @@ class Gallery:
         :class:`NotReadyError`, and :class:`airreid.errors.BundleError` for a scheme that
         is not there.
         """
-        self._check_ready()
+        self._loading.check_ready()
         index = self._indexes.get(scheme_id)
         wanted = min(top_k, self._catalog.subjects)
         depth = max(top_entries, 4 * top_k)
@@ -327,8 +297,46 @@ class Gallery:
     def open_index(self, scheme_id: str) -> None:
         """Makes the index of a scheme if there is none: when it is first searched otherwise,
         or again after a failure. Raises as :meth:`search` does."""
-        self._check_ready()
-        self._indexes.get(scheme_id)
+        self.index(scheme_id)
+
+    def index(self, scheme_id: str) -> Index:
+        """The index that :meth:`search` uses, for those who measure it."""
+        self._loading.check_ready()
+        return self._indexes.get(scheme_id)
+
+    def tidy(self) -> None:
+        """What the background does after changes, now: merges, and snapshots that are due."""
+        self._loading.wait()
+        self._keeper.tidy()
+
+    def prove_deleted(
+        self, ids: Sequence[int], pieces: Sequence[bytes] = ()
+    ) -> deletion.DeletionReport:
+        """Takes deleted entries out of indexes and snapshots now rather than soon, gives
+        the file's free pages back, and looks for the entries, and for these pieces of
+        bytes, everywhere."""
+        self._loading.wait()
+        for index in self._indexes.live.values():
+            index.purge(np.asarray(ids, dtype=np.int64))
+        self._store.give_back_free_pages()
+        return deletion.search(self._store, self._indexes.live, ids, pieces)
+
+    def delete_provably(self, ids: Sequence[int]) -> deletion.DeletionReport:
+        """Deletes entries and then searches every file for pieces of their bytes.
+
+        Raises :class:`NotFoundError` for an entry that is not there: of one that is gone
+        nobody knows the bytes any more.
+        """
+        self._loading.wait()
+        thumbnails = [data for n in ids if (data := self._store.thumbnail(n)) is not None]
+        features = self._store.features(ids)
+        missing = set(ids) - set(features.ids.tolist())
+        if missing:
+            raise NotFoundError(f"no entry {min(missing)}")
+        embeddings = self._indexes.embed_for_all(features.features).values()
+        pieces = deletion.needles(features.features, embeddings, thumbnails)
+        self.delete_entries(ids)
+        return self.prove_deleted(ids, pieces)
 
     # The rest
 
@@ -350,7 +358,7 @@ class Gallery:
 
     def close(self) -> None:
         """Writes snapshots; the store stays open. No call may follow."""
-        self._loaded.wait()
+        self._loading.wait()
         self._keeper.close()
         self._indexes.close()
 

@@ -44,7 +44,8 @@ class Index(Protocol):
     def __len__(self) -> int: ...
 
     def add(self, ids: Ids, digests: Ids, embeddings: Array) -> None:
-        """ids (n,), ascending, none of them in the index; digests (n,), to be given back
+        """ids (n,), ascending, none of them in the index, nor removed from it without a
+        :meth:`purge` since; digests (n,), to be given back
         by :meth:`held`; embeddings float32 (n, dim) of any length."""
 
     def remove(self, ids: Ids) -> None:

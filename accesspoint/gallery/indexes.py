@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from accesspoint.gallery.catchup import FEATURES, reconcile, replay, scheme_digest
 from accesspoint.gallery.index import Array, Ids, Index, IndexSpec, OpenIndex
@@ -31,10 +31,12 @@ class Indexes:
         threads: int,
         lock: threading.RLock,
         open_index: OpenIndex,
-        folder: Path | None,
+        keep: bool,
     ) -> None:
         self._store, self._bundle, self._threads = store, bundle, threads
-        self._lock, self._open_index, self._folder = lock, open_index, folder
+        self._lock, self._open_index = lock, open_index
+        self._files = store.path.parent / "index"
+        self._folder = self._files if keep else None
         self._opening = threading.RLock()
         self._schemes: dict[str, Scheme] = {}
         self._live: dict[str, Index] = {}
@@ -60,6 +62,16 @@ class Indexes:
             if scheme_id not in self._live:
                 self._bring_up(scheme_id)
             return self._live[scheme_id]
+
+    def bring_up_kept(self) -> None:
+        """Opens the indexes that are on disk; removes those that nobody can use."""
+        usable = {FEATURES, *self._bundle.scheme_ids} if self._folder else set()
+        for folder in sorted(self._files.iterdir()) if self._files.is_dir() else []:
+            if folder.name in usable:
+                self.get(folder.name)
+            else:
+                shutil.rmtree(folder)
+                self._store.drop_consumer(f"snapshot:{folder.name}")
 
     @property
     def live(self) -> dict[str, Index]:

@@ -12,17 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.errors import NotFoundError
-from accesspoint.gallery.database import Database
+from accesspoint.gallery.changes import LoggedDatabase
 from accesspoint.gallery.records import (
     UNSET,
-    Change,
     Entry,
     NewEntry,
     Subject,
     Unset,
     digest,
 )
-from airreid.errors import InputError
 
 _SUBJECT = (
     "SELECT s.id, s.display_name, s.note, s.created_at, s.updated_at, "
@@ -45,7 +43,7 @@ class Features:
     """(n, feature_dim)"""
 
 
-class Store(Database):
+class Store(LoggedDatabase):
     """Subjects, entries, settings and the log of changes, in one SQLite file.
 
     Every method is safe in any thread and every write one transaction. Names and
@@ -286,57 +284,6 @@ class Store(Database):
     def spaces(self) -> dict[str, int]:
         """Number of entries of each feature space."""
         return dict(self.rows("SELECT space_id, count(*) FROM entries GROUP BY space_id"))
-
-    def setting(self, key: str) -> str | None:
-        row = self.row("SELECT value FROM settings WHERE key = ?", (key,))
-        return row[0] if row else None
-
-    def set_setting(self, key: str, text: str) -> None:
-        with self.writing() as db:
-            db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, text))
-
-    @property
-    def log_position(self) -> int:
-        """Number of the last change; it grows for ever, whatever is cut off the log."""
-        row = self.row("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
-        return row[0] if row else 0
-
-    def changes(self, after: int, limit: int) -> list[Change]:
-        """Up to ``limit`` changes after a position, in order.
-
-        Raises :class:`InputError` if the log was cut beyond it: begin with all entries.
-        """
-        position = self.log_position
-        rows = self.rows(
-            "SELECT seq, kind, entry FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, limit),
-        )
-        if rows[0][0] != after + 1 if rows else position != after:
-            raise InputError(f"the log of changes no longer reaches back to {after}")
-        return [Change(*row) for row in rows]
-
-    def consumed(self, name: str, position: int) -> None:
-        """Notes how far a reader of the log has come, and cuts what all readers have."""
-        with self.writing() as db:
-            db.execute("INSERT OR REPLACE INTO consumers VALUES (?, ?)", (name, position))
-            db.execute("DELETE FROM changes WHERE seq <= (SELECT min(position) FROM consumers)")
-
-    def shorten_log(self, rows: int) -> None:
-        """Cuts the log to its last ``rows`` changes, whoever has yet to read it."""
-        with self.writing() as db:
-            db.execute(
-                "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", (rows,)
-            )
-
-    def consumer(self, name: str) -> int | None:
-        """How far a reader of the log had come, or None for one that was never seen."""
-        row = self.row("SELECT position FROM consumers WHERE name = ?", (name,))
-        return row[0] if row else None
-
-    def drop_consumer(self, name: str) -> None:
-        """Forgets a reader of the log, which then no longer holds it back."""
-        with self.writing() as db:
-            db.execute("DELETE FROM consumers WHERE name = ?", (name,))
 
 
 def _make_subject(db: sqlite3.Connection, subject: str, now: float) -> bool:

@@ -1,0 +1,80 @@
+"""When a gallery may be used: loaded, and of the feature space of the bundle."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from accesspoint.errors import NotReadyError
+from accesspoint.gallery.settings import GallerySettings
+from accesspoint.gallery.store import Store
+from airreid import log
+
+ACTIVE_SPACE = "active_space"
+"""The setting that names the feature space whose entries are served."""
+
+
+class Loading:
+    """Runs ``load`` in a thread. It is given a function to call once it is known whose
+    each entry is, so that enrolment need not wait for the indexes."""
+
+    def __init__(
+        self,
+        store: Store,
+        space_id: str,
+        settings: GallerySettings,
+        load: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._space_id = space_id
+        self._wait_s = settings.ready_wait_s
+        self._load_all = load
+        self._known, self._loaded = threading.Event(), threading.Event()
+        self._failure: Exception | None = None
+        active = store.setting(ACTIVE_SPACE)
+        if active is None or (active != space_id and active not in store.spaces()):
+            active = space_id  # nothing of it is left, or ever was
+            store.set_setting(ACTIVE_SPACE, active)
+        self.active_space = active
+        threading.Thread(target=self._load, name="gallery-loader", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self._load_all(self._known.set)
+        except Exception as error:
+            log.warning("gallery_not_loaded", error=f"{type(error).__name__}: {error}")
+            self._failure = error
+        self._known.set()
+        self._loaded.set()
+
+    @property
+    def needs_reindex(self) -> bool:
+        return self.active_space != self._space_id
+
+    @property
+    def ready(self) -> bool:
+        return self._loaded.is_set() and self._failure is None and not self.needs_reindex
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Waits until loaded; whether the gallery is then ready."""
+        self._loaded.wait(timeout_s)
+        return self.ready
+
+    def check_known(self) -> None:
+        """Raises :class:`NotReadyError` for a gallery that cannot be changed yet."""
+        self._check(self._known)
+
+    def check_ready(self) -> None:
+        """Raises :class:`NotReadyError` for a gallery that cannot be searched."""
+        self._check(self._loaded)
+        if self.needs_reindex:
+            raise NotReadyError(
+                f"the gallery's entries are of the feature space {self.active_space}, the bundle "
+                f"is of {self._space_id}: run a reindex, enrol anew, or serve the bundle they "
+                "were made with"
+            )
+
+    def _check(self, event: threading.Event) -> None:
+        if not event.wait(self._wait_s):
+            raise NotReadyError("the gallery is being loaded; try again in a moment")
+        if self._failure is not None:
+            raise NotReadyError(f"the gallery could not be loaded ({self._failure})")

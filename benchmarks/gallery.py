@@ -1,0 +1,210 @@
+"""The gallery by itself: search times and recall beside plain FAISS, memory, start.
+
+Entries are made up: normalised Gaussian clusters, one for each person, and queries that
+are further members of them. Everything goes through :class:`Gallery`, the store included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.segment import Kind
+from accesspoint.gallery.segmented import SegmentedIndex
+from accesspoint.gallery.settings import GallerySettings
+from accesspoint.gallery.store import Store
+from airreid import __version__
+from airreid.bundle import Bundle
+
+PER_PERSON = 8
+SPREAD = 0.8
+"""Standard deviation within a cluster, of centres with standard deviation 1."""
+TOP_K = 10
+_BATCH, _WARM_UP = 500, 20
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was measured at one size. Times of single queries, one after the other."""
+
+    entries: int
+    dim: int
+    p50_ms: float
+    p99_ms: float
+    plain_p50_ms: float
+    """FAISS IndexFlatIP over the same vectors, in the same run on the same core."""
+    plain_p99_ms: float
+    p50_ratio: float
+    """Gallery to plain FAISS."""
+    recall_at_1: float
+    """Share of queries whose best entry is the exact search's best."""
+    segments: list[tuple[Kind, int]]
+    """Kind and entries of each."""
+    enrol_per_s: float
+    """Entries a second, in batches, acknowledged after a commit that is on disk."""
+    start_s: float
+    """From opening the store to the first answer, from a snapshot."""
+    start_without_snapshot_s: float
+    store_mb: float
+    snapshot_mb: float
+    memory_mb: float
+    """Resident memory that the gallery adds to the process once started from a snapshot."""
+
+
+def people(entries: int, dim: int, seed: int) -> Iterator[tuple[NDArray[np.int64], Array]]:
+    """(person of each row (n,), unit rows float32 (n, dim)) in batches."""
+    for start in range(0, entries, _BATCH):
+        rows = np.arange(start, min(entries, start + _BATCH))
+        person = rows // PER_PERSON
+        yield person, members(person, dim, seed, salt=start + 1)
+
+
+def members(person: NDArray[np.int64], dim: int, seed: int, salt: int) -> Array:
+    """One new member of each person's cluster: float32 (len(person), dim)."""
+    centres = {
+        one: np.random.default_rng((seed, one)).standard_normal(dim, dtype=np.float32)
+        for one in np.unique(person).tolist()
+    }
+    rng = np.random.default_rng((seed, salt, 2**31))
+    rows = np.stack([centres[one] for one in person.tolist()])
+    rows += SPREAD * rng.standard_normal(rows.shape, dtype=np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def measure(
+    bundle: Bundle,
+    folder: Path,
+    entries: int,
+    queries: int,
+    seed: int,
+    settings: GallerySettings,
+    advance: Callable[[int], object],
+) -> Outcome:
+    """Fills a gallery in ``folder`` and measures it; ``advance`` hears of entries enrolled."""
+    dim = bundle.backbone.feature_dim
+    path = folder / "gallery.sqlite"
+    plain = faiss.IndexFlatIP(dim)
+    store = Store(path)
+    gallery = Gallery(store, bundle, 1, settings)
+    spent = 0.0
+    for person, vectors in people(entries, dim, seed):
+        plain.add(vectors)
+        new = [
+            NewEntry(f"p{one}", "c0", gallery.space_id, row)
+            for one, row in zip(person.tolist(), vectors, strict=True)
+        ]
+        started = time.perf_counter()
+        gallery.enrol(new)
+        spent += time.perf_counter() - started
+        advance(len(new))
+    rng = np.random.default_rng(seed)
+    asked = members(rng.integers(0, -(-entries // PER_PERSON), queries), dim, seed, salt=0)
+    gallery.close()
+    store.close()
+    cold, store, gallery = _start(path, bundle, settings, asked[:1])
+    gallery.tidy()
+    gallery.close()
+    store.close()
+    del gallery
+    before = _resident_mb()
+    warm, store, gallery = _start(path, bundle, settings, asked[:1])
+    memory = _resident_mb() - before
+    with _OneCore():
+        ours = _times(asked, lambda row: gallery.search("features", row, TOP_K, 0))
+        theirs = _times(asked, lambda row: plain.search(row, TOP_K))
+    _, exact = plain.search(asked, 1)
+    found = [gallery.search("features", row[None], 1, 1)[0].entry_ids[0] for row in asked]
+    index = gallery.index("features")
+    kinds = index.kinds() if isinstance(index, SegmentedIndex) else []
+    gallery.close()
+    store.close()
+    return Outcome(
+        entries=entries,
+        dim=dim,
+        p50_ms=float(np.percentile(ours, 50)),
+        p99_ms=float(np.percentile(ours, 99)),
+        plain_p50_ms=float(np.percentile(theirs, 50)),
+        plain_p99_ms=float(np.percentile(theirs, 99)),
+        p50_ratio=float(np.percentile(ours, 50) / np.percentile(theirs, 50)),
+        recall_at_1=float(np.mean(np.asarray(found) - 1 == exact[:, 0])),
+        segments=kinds,
+        enrol_per_s=entries / spent,
+        start_s=warm,
+        start_without_snapshot_s=cold,
+        store_mb=path.stat().st_size / 1e6,
+        snapshot_mb=sum(f.stat().st_size for f in (folder / "index").rglob("*.*")) / 1e6,
+        memory_mb=memory,
+    )
+
+
+def _start(
+    path: Path, bundle: Bundle, settings: GallerySettings, query: Array
+) -> tuple[float, Store, Gallery]:
+    """Seconds from nothing to the first answer, and what was started."""
+    started = time.perf_counter()
+    store = Store(path)
+    gallery = Gallery(store, bundle, 1, settings)
+    gallery.wait_ready()
+    gallery.search("features", query, 1, 0)
+    return time.perf_counter() - started, store, gallery
+
+
+def _times(queries: Array, search: Callable[[Array], object]) -> NDArray[np.float64]:
+    """Milliseconds of each query by itself."""
+    taken = []
+    for row in [*queries[:_WARM_UP], *queries]:
+        started = time.perf_counter()
+        search(row[None])
+        taken.append(1e3 * (time.perf_counter() - started))
+    return np.asarray(taken[_WARM_UP:])
+
+
+class _OneCore:
+    """This process on one core."""
+
+    def __enter__(self) -> None:
+        self._cores = os.sched_getaffinity(0)
+        faiss.omp_set_num_threads(1)
+        os.sched_setaffinity(0, {min(self._cores)})
+
+    def __exit__(self, *_: object) -> None:
+        os.sched_setaffinity(0, self._cores)
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def as_text(outcome: Outcome, queries: int, seed: int) -> str:
+    """JSON: what reproduces the run, and what came out."""
+    about: dict[str, Any] = {
+        "entries": outcome.entries,
+        "queries": queries,
+        "seed": seed,
+        "top_k": TOP_K,
+        "data": f"unit rows of Gaussian clusters, {PER_PERSON} entries a person, spread {SPREAD}",
+        "times": "single queries on one core, the first ones not counted",
+        "versions": {
+            "airreid": __version__,
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+            "faiss": version("faiss-cpu"),
+        },
+        "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
+    }
+    return json.dumps({"settings": about, "results": asdict(outcome)}, indent=2) + "\n"
