@@ -108,5 +108,6 @@ class Database:
     def give_back_free_pages(self) -> None:
         """Cuts free pages, overwritten with zeros before, off the end of the file."""
         with self._write_lock, self._read_lock:
-            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+            # A script, since a statement by itself would be stepped once, for one page.
+            self._writer.executescript("PRAGMA incremental_vacuum")
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -119,6 +119,9 @@ class SegmentedIndex:
                 self._dead_since = time.monotonic()
             self._view = replace(view, dead=dead)
 
+    def moved(self, ids: Ids) -> None:
+        """Whose an entry is is not kept here."""
+
     def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
         view = self._view
         queries = np.ascontiguousarray(unit_rows(embeddings))
