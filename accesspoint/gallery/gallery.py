@@ -57,7 +57,7 @@ class Gallery:
             threads,
             self._lock,
             open_index or (lambda spec: SegmentedIndex(spec, self._settings)),
-            keep=self._settings.snapshots,
+            keep=self._settings.snapshots and open_index is None,
         )
         self._catalog = Catalog()
         self._keeper = Keeper(store, self._indexes, self._lock)

@@ -103,7 +103,7 @@ class WritingGallery(Gallery):
 
     def _keep(self) -> None:
         """Readers search what this process does not: every kept scheme stays open."""
-        self._check_ready()
+        self._loading.check_ready()
         self._milvus.claim()
         for scheme_id, index in self._indexes.live.items():
             if isinstance(index, MilvusIndex) and index.closed:
