@@ -69,6 +69,9 @@ def serve(
         float | None,
         typer.Option(help="With --drop oldest: blocks older than this.", show_default="no age"),
     ] = None,
+    fuse_tracks: Annotated[
+        bool, typer.Option("--fuse-tracks", help="Answer from all recent frames of a track.")
+    ] = False,
     channel: Annotated[
         str | None,
         typer.Option(
@@ -121,6 +124,7 @@ def serve(
             max_streams=max_streams,
             drop=drop.value,
             drop_after_ms=drop_after_ms,
+            fuse_tracks=fuse_tracks,
         ),
         channel=channel,
         tls=_tls(tls_cert, tls_key, tls_client_ca),

@@ -17,6 +17,7 @@ from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
 from accesspoint.api.tokens import TokenFile
 from accesspoint.dashboard.mount import add_dashboard
+from accesspoint.matching.tracks import TrackFusion
 from accesspoint.parts import AccessPoint, access_point
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
@@ -106,8 +107,9 @@ async def _serve(
     stop: asyncio.Event,
 ) -> None:
     rest, gallery = parts.rest, parts.gallery
+    tracks = TrackFusion(settings.uplink.tracks) if settings.uplink.fuse_tracks else None
     uplink = Uplink(
-        Receiver(bundle, gallery),
+        Receiver(bundle, gallery, tracks),
         settings.uplink,
         ReceiverMetrics(rest.metrics.registry),
         parts.feed,

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import Found
+from accesspoint.matching.tracks import TrackFusion
+from accesspoint.receiver.deciding import Policies, fill, fuse
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
@@ -59,9 +62,12 @@ def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) ->
 class Receiver:
     """Answers batches of blocks; a bad block gets its status, the others their answers."""
 
-    def __init__(self, bundle: Bundle, gallery: Gallery) -> None:
+    def __init__(self, bundle: Bundle, gallery: Gallery, tracks: TrackFusion | None = None) -> None:
+        """``tracks`` None answers every block by itself, whatever track it names."""
         self._bundle = bundle
         self._gallery = gallery
+        self._tracks = tracks
+        self._policies = Policies(gallery)
 
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """One response for each request, in order."""
@@ -127,6 +133,8 @@ class Receiver:
                 return
             refuse(blocks[0].response, common_pb2.CODE_INVALID, str(error))
         except NotReadyError as error:
+            if self._tracks is not None:  # these blocks will come again
+                self._tracks.forget()
             for block in blocks:
                 refuse(block.response, common_pb2.CODE_NOT_READY, str(error))
         except Exception as error:  # one failing scheme must not take the others along
@@ -144,26 +152,35 @@ class Receiver:
             [block.payload for block in blocks], [block.snr_db for block in blocks]
         )
         decoded = time.perf_counter()
-        arrived = np.flatnonzero(~received.lost)
-        found = (
-            self._gallery.search(
-                scheme_id,
-                received.embeddings[arrived],
-                max((block.request.top_k or TOP_K_DEFAULT) for block in blocks),
-                max(block.request.top_entries for block in blocks),
-            )
-            if len(arrived)
-            else []
-        )
+        arrived = np.flatnonzero(~received.lost).tolist()
+        live = [blocks[i] for i in arrived]
+        if live:
+            self._search(scheme_id, live, received.embeddings[arrived])
         searched = time.perf_counter()
-        for i, one in zip(arrived.tolist(), found, strict=True):
-            _fill(blocks[i].response, blocks[i].request, one)
         for block, lost in zip(blocks, received.lost.tolist(), strict=True):
             if lost:
                 _fill_outage(block)
             block.response.timings.decode_ms = (decoded - started) * 1e3
             block.response.timings.search_ms = (searched - decoded) * 1e3
             block.response.timings.batch = len(blocks)
+
+    def _search(
+        self, scheme_id: str, blocks: Sequence[Block], embeddings: NDArray[np.float32]
+    ) -> None:
+        requests = [block.request for block in blocks]
+        fused = fuse(self._tracks, requests, embeddings, [block.snr_db for block in blocks])
+        found = self._gallery.search(
+            scheme_id,
+            fused.embeddings,
+            max(2, *((request.top_k or TOP_K_DEFAULT) for request in requests)),
+            max(request.top_entries for request in requests),
+        )
+        policy = self._policies.now()
+        for row, (block, one) in enumerate(zip(blocks, found, strict=True)):
+            _fill(block.response, block.request, one)
+            fill(block.response, one, scheme_id, fused.snrs_db[row], policy)
+            if fused.frames[row] > 1:
+                block.response.fused_frames = fused.frames[row]
 
 
 def wrong_id(request: Request) -> str:

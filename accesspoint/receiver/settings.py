@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from accesspoint.matching.tracks import TrackSettings
 from airreid.errors import InputError
 
 _MIB = 1 << 20
@@ -33,6 +34,8 @@ class ReceiverSettings(BaseModel):
     ``captured_at``; of a block that has none, from when it was read."""
     fuse_tracks: bool = False
     """Answer a block that names a track from all recent frames of that track."""
+    tracks: TrackSettings = TrackSettings()
+    """How many frames and tracks are remembered for that."""
     kept_per_edge: Annotated[int, Field(ge=0, le=1_000_000)] = 4096
     """Answers of one edge that are kept for blocks that come again."""
     kept_bytes_per_edge: Annotated[int, Field(ge=0, le=1 << 34)] = 4 * _MIB
