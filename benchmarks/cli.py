@@ -102,6 +102,39 @@ def command(
         typer.echo(f"wrote {path}")
 
 
+@app.command("uplink")
+def uplink(
+    streams: Annotated[int, typer.Option(min=1, max=2000, help="Cameras at once.")] = 200,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they send.")] = 60.0,
+    entries: Annotated[int, typer.Option(min=256, help="Entries of the gallery.")] = 10_000,
+    scheme: Annotated[str, typer.Option(help="A JSCC scheme of the demo bundle.")] = "jscc-ae-64",
+    window: Annotated[int, typer.Option(min=1, max=256, help="Unanswered blocks each.")] = 4,
+    peer: Annotated[
+        bool, typer.Option("--peer", help="A synchronous server under the same load as well.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Measure an access point under many cameras: answers, waits, shares, memory."""
+    import json
+
+    from benchmarks.uplink import Load, as_dict, measure
+
+    load = Load(streams=streams, seconds=seconds, entries=entries, scheme=scheme, window=window)
+    with progress_bars() as bars:
+        task = bars.add_task("streaming", total=int(seconds) * (1 + peer))
+        reports = measure(load, peer, partial(bars.advance, task))
+    if as_json:
+        typer.echo(json.dumps(as_dict(load, reports), indent=2))
+        return
+    for one in reports:
+        typer.echo(
+            f"{one.server}: {one.items_per_second:g} answers/s, p50 {one.p50_ms:g} ms, "
+            f"p99 {one.p99_ms:g} ms; {one.wrong} wrong, {one.lost} lost, {one.broken} broken; "
+            f"slowest stream {one.slowest_over_median:.2f} of the median; "
+            f"memory {one.rss_mib[-1] if one.rss_mib else 0:g} MiB, {one.rss_growth:+.1%}"
+        )
+
+
 def _table(rows: list[Row]) -> list[str]:
     """Aligned lines that survive a pipe."""
     lines = [

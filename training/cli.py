@@ -12,7 +12,6 @@ from rich.progress import TaskID
 
 from airreid.console import progress_bars
 from training.data_cli import check_data_command
-from training.evaluate_cli import evaluate_command, sweep_command
 from training.extend import extend_bundle
 from training.pipeline import run_recipe
 from training.recipe import RECIPES, load_recipe
@@ -22,8 +21,6 @@ from training.train_digital import DigitalProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 app.command("check-data")(check_data_command)
-app.command("evaluate")(evaluate_command)
-app.command("sweep")(sweep_command)
 
 
 class _Shown:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from accesspoint.gallery.gallery import Gallery
@@ -27,3 +28,9 @@ def receiver(bundle: Bundle, full: Gallery) -> Gated:
 @pytest.fixture(scope="session")
 def blocks(bundle: Bundle) -> Blocks:
     return Blocks(bundle, people(PEOPLE))
+
+
+@pytest.fixture(scope="session")
+def features() -> np.ndarray:
+    """float32 (72, 2048), random: no backbone is needed here."""
+    return people(72)

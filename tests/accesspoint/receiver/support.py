@@ -19,8 +19,8 @@ from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.settings import ReceiverSettings
 from accesspoint.receiver.stream import SERVICE, Access, Uplink, anybody
 from airreid.bundle import Bundle
-from airreid.jscc import JsccScheme
-from airreid.payload import put
+from airreid.payload import Link, put
+from airreid.schemes import open_scheme
 from airreid.v1 import uplink_pb2
 
 SCHEME = "jscc-ae-64"
@@ -34,10 +34,16 @@ def people(count: int, dim: int = 2048) -> np.ndarray:
 class Blocks:
     """Makes requests whose right answer is known: person n's block finds ``p{n}``."""
 
-    def __init__(self, bundle: Bundle, features: np.ndarray, scheme_id: str = SCHEME) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        features: np.ndarray,
+        scheme_id: str = SCHEME,
+        link: Link = "analog",
+    ) -> None:
         self.bundle_id, self.scheme_id = bundle.bundle_id, scheme_id
-        scheme = JsccScheme(bundle, bundle.scheme(scheme_id), 1)  # type: ignore[arg-type]
-        self.payloads = scheme.pack(features, "analog")
+        scheme = open_scheme(bundle, bundle.scheme(scheme_id), 1)
+        self.payloads = scheme.pack(features, link)
 
     def __call__(
         self, sequence: int, edge: str = "cam", spool: str = "s", **fields: object

@@ -1,0 +1,325 @@
+"""Many cameras at one access point: what each gets, how long it waits, what memory does.
+
+The streams send symbols that were encoded beforehand, each as fast as its window lets it, so
+that the access point alone is the bottleneck. The gallery is made of random features; a
+block's right answer is known and is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import grpc
+import numpy as np
+from grpc import aio
+from pydantic import BaseModel, ConfigDict, Field
+
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.store import Store
+from airreid import __version__
+from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.errors import LinkError
+from airreid.payload import put
+from airreid.schemes import open_scheme
+from airreid.v1 import common_pb2, uplink_pb2
+from simulation.processes import Role
+
+SENT = 256
+"""Different blocks that are sent, over and over."""
+_QUERY = "/airreid.v1.UplinkService/Query"
+_STATUS = Path("/proc")
+
+
+class Load(BaseModel):
+    """What is asked of the access point."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    streams: Annotated[int, Field(ge=1, le=2000)] = 200
+    seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    entries: Annotated[int, Field(ge=SENT, le=1_000_000)] = 10_000
+    scheme: str = "jscc-ae-64"
+    window: Annotated[int, Field(ge=1, le=256)] = 4
+    """Of each stream; the access point may say less."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass
+class Counted:
+    """What the streams saw."""
+
+    counts: list[int]
+    """Answers of each stream within the time."""
+    latencies_ms: list[float] = field(default_factory=list)
+    wrong: int = 0
+    """Answers that were not OK, or named another person."""
+    lost: int = 0
+    """Blocks without an answer."""
+    broken: int = 0
+    """Streams that ended with an error."""
+    repeated: int = 0
+    smallest_window: int = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One server under one load."""
+
+    server: str
+    items: int
+    items_per_second: float
+    p50_ms: float
+    p99_ms: float
+    slowest_over_median: float
+    """Answers of the stream that got the fewest, over the median stream's."""
+    fewest: int
+    median: float
+    most: int
+    wrong: int
+    lost: int
+    broken: int
+    smallest_window: int
+    """The least that the access point let a stream have."""
+    rss_mib: list[float]
+    """Of the server, once a second."""
+    rss_growth: float
+    """Median of the last quarter over that of the second quarter, minus 1."""
+    cpu_seconds: float
+    """That the server took."""
+
+
+def make_gallery(folder: Path, bundle: Bundle, load: Load) -> list[uplink_pb2.QueryRequest]:
+    """Fills a gallery with subjects ``p0``, ``p1``, ...; blocks of the first, whose ``truth``
+    says whom they show."""
+    rng = np.random.default_rng(load.seed)
+    store = Store(folder / "gallery.sqlite")
+    gallery = Gallery(store, bundle, 1)
+    first = np.zeros((0, 0), np.float32)
+    for start in range(0, load.entries, 1000):
+        size = min(1000, load.entries - start)
+        features = rng.standard_normal((size, bundle.backbone.feature_dim)).astype(np.float32)
+        first = features[:SENT] if start == 0 else first
+        gallery.enrol(
+            [
+                NewEntry(f"p{start + i}", "c", gallery.space_id, row)
+                for i, row in enumerate(features)
+            ]
+        )
+    gallery.close()
+    store.close()
+    scheme = open_scheme(bundle, bundle.scheme(load.scheme), 1)
+    blocks = []
+    for person, payload in enumerate(scheme.pack(first, "analog")):
+        block = uplink_pb2.QueryRequest(
+            bundle_id=bundle.bundle_id, scheme_id=load.scheme, top_k=5, truth=f"p{person}"
+        )
+        put(payload, block)
+        blocks.append(block)
+    return blocks
+
+
+async def send(
+    target: str, blocks: list[uplink_pb2.QueryRequest], load: Load, tick: Callable[[], object]
+) -> Counted:
+    """All streams at once for as long as the load says; ``tick`` is called once a second."""
+    counted = Counted([0] * load.streams)
+    bodies = [block.SerializeToString() for block in blocks]
+    truths = [block.truth for block in blocks]
+    start = asyncio.Event()
+    streams = [
+        asyncio.create_task(_stream(number, target, bodies, truths, load, counted, start))
+        for number in range(load.streams)
+    ]
+    await asyncio.sleep(0.5)  # the connections
+    start.set()
+    for _ in range(int(load.seconds)):
+        await asyncio.sleep(1.0)
+        tick()
+    for outcome in await asyncio.gather(*streams, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            counted.broken += 1
+    return counted
+
+
+async def _stream(
+    number: int,
+    target: str,
+    bodies: list[bytes],
+    truths: list[str],
+    load: Load,
+    counted: Counted,
+    start: asyncio.Event,
+) -> None:
+    name = common_pb2.BlockId(edge_id=f"edge-{number}", spool_id=f"{load.seed}")
+    under_way: dict[int, float] = {}
+    window, room = load.window, asyncio.Event()
+    options = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
+    async with aio.insecure_channel(target, options=options) as channel:
+        await channel.channel_ready()
+        query: aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(_QUERY)
+        call = query()
+        await start.wait()
+        until = time.perf_counter() + load.seconds
+
+        async def read() -> None:
+            nonlocal window
+            async for data in call:
+                now = time.perf_counter()
+                answer = uplink_pb2.QueryResponse.FromString(data)
+                began = under_way.pop(answer.id.sequence)
+                if now <= until:
+                    counted.counts[number] += 1
+                    counted.latencies_ms.append((now - began) * 1e3)
+                truth = truths[(answer.id.sequence + number) % len(truths)]
+                right = answer.identities and answer.identities[0].subject == truth
+                counted.wrong += not right
+                counted.repeated += answer.repeated_answer
+                window = min(load.window, answer.window or load.window)
+                counted.smallest_window = min(counted.smallest_window, window)
+                room.set()
+
+        reader = asyncio.create_task(read())
+        reader.add_done_callback(lambda _: room.set())
+        sequence = 0
+        try:
+            while time.perf_counter() < until and not reader.done():
+                if len(under_way) >= window:
+                    room.clear()
+                    await room.wait()
+                    continue
+                sequence += 1
+                name.sequence = sequence
+                head = uplink_pb2.QueryRequest(id=name, settled_below=min(under_way, default=0))
+                under_way[sequence] = time.perf_counter()
+                # Two serialised messages one after the other are the two merged.
+                body = bodies[(sequence + number) % len(bodies)]
+                await call.write(head.SerializeToString() + body)
+            await call.done_writing()
+            await asyncio.wait_for(reader, 30.0)
+            if await call.code() is not grpc.StatusCode.OK:
+                raise LinkError(f"edge-{number}: {await call.details()}")
+        finally:
+            counted.lost += len(under_way)
+            reader.cancel()
+
+
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process in MiB."""
+    for line in (_STATUS / str(pid) / "status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has taken."""
+    fields = (_STATUS / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def peer(folder: Path) -> Iterator[tuple[str, int]]:
+    """The synchronous server as a process: where it listens, and its process id."""
+    arguments = [sys.executable, "-m", "benchmarks.uplink_peer", str(folder)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        try:
+            if not port:
+                raise LinkError("the synchronous server did not start")
+            yield f"127.0.0.1:{port}", process.pid
+        finally:
+            process.terminate()
+            process.stdout.close()
+
+
+@contextmanager
+def access_point(folder: Path) -> Iterator[tuple[str, int]]:
+    """The access point as a process: where it listens, and its process id."""
+    any_port = "127.0.0.1:0"
+    arguments = ["ap", "serve", "--data-dir", str(folder), "--grpc", any_port, "--http", any_port]
+    with Role("access point", arguments, 300.0) as role:
+        yield f"127.0.0.1:{role.ready['grpc_port']}", role.process.pid
+
+
+def measure(load: Load, with_peer: bool, tick: Callable[[], object]) -> list[Report]:
+    """The access point, and the synchronous server if wanted, one after the other."""
+    bundle = load_bundle(default_bundle_path())
+    with TemporaryDirectory() as folder:
+        blocks = make_gallery(Path(folder), bundle, load)
+        servers = {"access point": access_point} | ({"synchronous": peer} if with_peer else {})
+        return [
+            _measure_one(name, server(Path(folder)), blocks, load, tick)
+            for name, server in servers.items()
+        ]
+
+
+def _measure_one(
+    name: str, server: Any, blocks: list[uplink_pb2.QueryRequest], load: Load, tick: Any
+) -> Report:
+    with server as (target, pid):
+        warm = Load(streams=1, seconds=1.0, entries=load.entries, scheme=load.scheme, seed=99)
+        asyncio.run(send(target, blocks, warm, lambda: None))  # makes the index
+        rss: list[float] = []
+
+        def each_second() -> None:
+            rss.append(rss_mib(pid))
+            tick()
+
+        before = cpu_seconds(pid)
+        counted = asyncio.run(send(target, blocks, load, each_second))
+        return report(name, counted, rss, cpu_seconds(pid) - before, load)
+
+
+def report(server: str, counted: Counted, rss: list[float], cpu: float, load: Load) -> Report:
+    """Sums up what the streams saw."""
+    counts, quarter = sorted(counted.counts), max(1, len(rss) // 4)
+    median = float(np.median(counts))
+    growth = 0.0
+    if len(rss) >= 4:
+        early, late = np.median(rss[quarter : 2 * quarter]), np.median(rss[-quarter:])
+        growth = float(late / early - 1)
+    p50, p99 = np.percentile(counted.latencies_ms or [0.0], [50, 99])
+    return Report(
+        server=server,
+        items=sum(counts),
+        items_per_second=round(sum(counts) / load.seconds, 1),
+        p50_ms=round(float(p50), 2),
+        p99_ms=round(float(p99), 2),
+        slowest_over_median=round(counts[0] / median, 3) if median else 0.0,
+        fewest=counts[0],
+        median=median,
+        most=counts[-1],
+        wrong=counted.wrong,
+        lost=counted.lost,
+        broken=counted.broken,
+        smallest_window=counted.smallest_window,
+        rss_mib=[round(value, 1) for value in rss],
+        rss_growth=round(growth, 4),
+        cpu_seconds=round(cpu, 2),
+    )
+
+
+def as_dict(load: Load, reports: list[Report]) -> dict[str, Any]:
+    """What reproduces the figures, and the figures."""
+    return {
+        "settings": load.model_dump()
+        | {
+            "versions": {"airreid": __version__, "python": platform.python_version()},
+            "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
+            "load_average": os.getloadavg()[0],
+        },
+        "reports": [asdict(one) for one in reports],
+    }
