@@ -16,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import grpc
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from accesspoint.errors import NotReadyError
 from airreid.errors import AirReidError, InputError
@@ -38,6 +38,8 @@ class MilvusSettings(BaseModel):
     """``USER:PASSWORD`` or an API key."""
     prefix: str = Field(default="airreid", pattern=r"^[a-z][a-z0-9]{0,31}$")
     """First part of the collections' names; galleries that share a server differ in it."""
+    role: Literal["writer", "reader"] = "writer"
+    """The writer has the store; readers only search."""
     schemes: tuple[str, ...] = ()
     """Schemes whose collections the writing access point keeps, ``features`` for the raw
     ones; all of the bundle if empty."""
@@ -65,6 +67,21 @@ class MilvusSettings(BaseModel):
         if parts.username or parts.password:
             raise ValueError("leave the password out of it; put USER:PASSWORD in a token file")
         return uri
+
+
+def milvus_settings(
+    *, uri: str | None, token_file: Path | None = None, **fields: object
+) -> MilvusSettings:
+    """From the command line. Raises :class:`InputError` naming the option."""
+    if uri is None:
+        raise InputError("--index milvus needs --milvus-uri, such as http://127.0.0.1:19530")
+    token = None if token_file is None else read_token(token_file)
+    try:
+        return MilvusSettings.model_validate({"uri": uri, "token": token, **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "-".join(str(part) for part in first["loc"][:1])
+        raise InputError(f"--milvus-{option}: {first['msg'].lower()}") from None
 
 
 def read_token(path: Path) -> SecretStr:

@@ -241,7 +241,7 @@ class ReadingGallery(Gallery):
     def merge_subjects(self, source: str, into: str) -> Subject:
         _elsewhere()
 
-    def enrol(self, entries: Sequence[NewEntry]) -> list[int]:
+    def _enrol(self, entries: Sequence[NewEntry], origins: Sequence[int]) -> list[int]:
         _elsewhere()
 
     def entries(self, after: int, limit: int, subject: str = "", camera: str = "") -> list[Entry]:
@@ -252,6 +252,20 @@ class ReadingGallery(Gallery):
 
     def delete_entries(self, ids: Sequence[int]) -> list[bool]:
         _elsewhere()
+
+
+def open_gallery(
+    store: Store,
+    bundle: Bundle,
+    threads: int,
+    settings: GallerySettings,
+    milvus: MilvusSettings | None,
+) -> Gallery:
+    """The gallery with its own index, or on Milvus in the role that the settings say."""
+    if milvus is None:
+        return Gallery(store, bundle, threads, settings)
+    kind = WritingGallery if milvus.role == "writer" else ReadingGallery
+    return kind(store, bundle, threads, settings, milvus)
 
 
 def _elsewhere() -> NoReturn:

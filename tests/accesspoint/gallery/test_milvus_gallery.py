@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from accesspoint.errors import NotReadyError
-from accesspoint.gallery.catchup import FEATURES
+from accesspoint.gallery.catchup import FEATURES, replay
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.milvus_client import MilvusServer, MilvusSettings
 from accesspoint.gallery.milvus_collection import AppliedTable, Collection
@@ -331,3 +331,16 @@ def test_collections_that_nothing_keeps_up_are_dropped(
     assert new != old
     assert not Collection(server, old, DIM).exists()
     server.close()
+
+
+def test_a_merge_while_the_index_is_brought_up_reaches_its_rows(
+    serve: Serve, milvus: MilvusSettings
+) -> None:
+    point = serve("ap")
+    point.enrol(("ada", CORNERS[1]), ("ben", CORNERS[2]))
+    point.ranked(CORNERS[1])
+    before = point.store.log_position
+    point.store.merge_subjects("ben", "ada")
+    [index] = point.gallery._indexes.live.values()
+    replay(index, point.store, "tiny", before, lambda features: features)
+    assert rows_of(milvus) == {1: "ada", 2: "ada"}

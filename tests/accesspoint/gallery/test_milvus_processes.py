@@ -1,0 +1,88 @@
+"""Two access points in processes of their own share a gallery on a Milvus Lite server."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airreid import wire
+from airreid.bundle import Bundle
+from airreid.client import GalleryClient, ok
+from airreid.errors import LinkError
+from airreid.schemes import open_scheme
+from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
+from edge.blocks import BlockMaker
+from edge.uplink import Uplink
+from simulation.processes import Role
+
+from .milvus_lite_server import MilvusLite
+
+SCHEME = "jscc-fc-256"
+PEOPLE = 12
+ANY = "127.0.0.1:0"
+
+
+def sharing(folder: Path, lite: MilvusLite, role: str) -> Role:
+    serve = ["ap", "serve", "--data-dir", str(folder), "--grpc", ANY, "--http", ANY]
+    milvus = ["--index", "milvus", "--milvus-uri", lite.uri, "--milvus-role", role]
+    return Role("access point", [*serve, *milvus, "--milvus-scheme", SCHEME])
+
+
+def target(role: Role) -> str:
+    return f"127.0.0.1:{role.ready['grpc_port']}"
+
+
+def item(bundle: Bundle, number: int, feature: np.ndarray) -> gallery_pb2.EnrollItem:
+    values = gallery_pb2.Feature(
+        space_id=bundle.backbone.space_id, values=wire.to_bytes(feature.astype(np.float32))
+    )
+    return gallery_pb2.EnrollItem(subject=f"p{number}", camera="c", feature=values)
+
+
+def asked(ap: Role, bundle: Bundle, features: np.ndarray) -> list[uplink_pb2.QueryResponse]:
+    """The answers to a perfect link's blocks, once the access point is ready."""
+    scheme = open_scheme(bundle, bundle.scheme(SCHEME), 1)
+    for attempt in range(60):
+        maker = BlockMaker(f"edge-{attempt}", bundle.bundle_id)
+        blocks = [maker.block(one, SCHEME, 3, 5) for one in scheme.encode(features)]
+        with Uplink(target(ap)) as uplink:
+            answers = [answer.response for answer in uplink.query(iter(blocks))]
+        if all(a.status.code != common_pb2.CODE_NOT_READY for a in answers):
+            return sorted(answers, key=lambda answer: answer.id.sequence)
+    raise AssertionError(answers[0].status)
+
+
+def test_what_one_enrols_the_other_finds_at_once(
+    tmp_path: Path, bundle: Bundle, lite: MilvusLite
+) -> None:
+    features = np.random.default_rng(3).random((PEOPLE, 2048))
+    with sharing(tmp_path / "writer", lite, "writer") as writer:
+        with GalleryClient(target(writer)) as client:
+            first = [item(bundle, i, features[i]) for i in range(PEOPLE // 2)]
+            assert all(ok(result.status) for _, result in client.enrol(first))
+        with sharing(tmp_path / "reader", lite, "reader") as reader:
+            asked(reader, bundle, features[:1])
+            for number in range(PEOPLE // 2, PEOPLE):
+                with GalleryClient(target(writer)) as client:
+                    [(_, result)] = client.enrol([item(bundle, number, features[number])])
+                    assert ok(result.status)
+                    client.delete_subject(f"p{number - PEOPLE // 2}")
+                [answer] = asked(reader, bundle, features[[number]])
+                assert answer.identities[0].subject == f"p{number}"
+            ours, theirs = (asked(ap, bundle, features) for ap in (reader, writer))
+            for one, other in zip(ours, theirs, strict=True):
+                assert one.status == other.status
+                assert one.identities == other.identities
+                assert one.entry_ids == other.entry_ids
+                assert one.entry_scores == other.entry_scores
+            with GalleryClient(target(reader)) as client, pytest.raises(LinkError, match="reads"):
+                client.delete_subject("p11")
+            writer.process.send_signal(signal.SIGKILL)
+            writer.process.wait(10)
+            assert asked(reader, bundle, features[[PEOPLE - 1]])[0].identities[0].subject == "p11"
+    with sharing(tmp_path / "writer", lite, "writer") as writer:
+        again = asked(writer, bundle, features)
+        assert [a.identities for a in again] == [a.identities for a in theirs]
