@@ -18,6 +18,8 @@ from accesspoint import server
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import LOCAL
 from accesspoint.api.tokens import Scope, TokenFile
+from accesspoint.gallery.milvus_client import milvus_settings
+from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import receiver_settings
 from accesspoint.settings import ServeSettings
 from airreid import log
@@ -38,6 +40,30 @@ class Drop(Enum):
 
     NEVER = "never"
     OLDEST = "oldest"
+
+
+class IndexKind(Enum):
+    """How entries are searched."""
+
+    AUTO = "auto"
+    FLAT = "flat"
+    SQ8 = "sq8"
+    MILVUS = "milvus"
+
+
+class MilvusRole(Enum):
+    """Who changes a shared gallery."""
+
+    WRITER = "writer"
+    READER = "reader"
+
+
+class MilvusKind(Enum):
+    """How Milvus searches."""
+
+    FLAT = "FLAT"
+    HNSW = "HNSW"
+    IVF_SQ8 = "IVF_SQ8"
 
 
 @app.command()
@@ -107,12 +133,39 @@ def serve(
     keep_thumbnails: Annotated[
         bool, typer.Option("--keep-thumbnails", help="Keep a picture of each enrolled crop.")
     ] = False,
+    index: Annotated[
+        IndexKind, typer.Option(help="How entries are searched; auto: by their number.")
+    ] = IndexKind.AUTO,
+    milvus_uri: Annotated[
+        str | None,
+        typer.Option(help="With --index milvus: http://HOST:PORT, or FILE.db.", show_default=False),
+    ] = None,
+    milvus_token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with USER:PASSWORD or an API key.", show_default=False),
+    ] = None,
+    milvus_role: Annotated[
+        MilvusRole, typer.Option(help="One access point writes a shared gallery, others read it.")
+    ] = MilvusRole.WRITER,
+    milvus_scheme: Annotated[
+        list[str] | None,
+        typer.Option(help="A scheme to keep on Milvus; all if left out.", show_default=False),
+    ] = None,
+    milvus_prefix: Annotated[
+        str, typer.Option(help="Of the collections' names; one for each gallery.")
+    ] = "airreid",
+    milvus_index: Annotated[
+        MilvusKind, typer.Option(help="FLAT is exact; of collections made from now on.")
+    ] = MilvusKind.FLAT,
 ) -> None:
     """Serve the uplink, the gallery and the dashboard until told to stop.
 
     On loopback addresses nobody is asked for a token; elsewhere everybody is, over TLS.
     """
     log.configure("accesspoint")
+    on_milvus = index is IndexKind.MILVUS
+    if milvus_uri is not None and not on_milvus:
+        raise InputError("--milvus-uri needs --index milvus")
     settings = _settings(
         data_dir=data_dir,
         grpc=grpc,
@@ -133,9 +186,18 @@ def serve(
         insecure_plaintext=insecure_plaintext,
         allow_hosts=tuple(allow_host or ()),
         keep_thumbnails=keep_thumbnails,
+        gallery=GallerySettings(index="auto" if on_milvus else index.value),
+        milvus=milvus_settings(
+            uri=milvus_uri,
+            token_file=milvus_token_file,
+            role=milvus_role.value,
+            schemes=tuple(milvus_scheme or ()),
+            prefix=milvus_prefix,
+            index=milvus_index.value,
+        )
+        if on_milvus
+        else None,
     )
-    if channel is not None:
-        parse_address(channel)
     if channel is not None:
         parse_address(channel)
     loaded = load_bundle(bundle or default_bundle_path())

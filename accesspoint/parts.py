@@ -22,6 +22,7 @@ from accesspoint.api.service import Service
 from accesspoint.api.tokens import TokenFile
 from accesspoint.events import Feed
 from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.milvus_gallery import open_gallery
 from accesspoint.gallery.store import Store
 from accesspoint.settings import ServeSettings, asks_for_token
 from airreid import log
@@ -51,7 +52,7 @@ def access_point(bundle: Bundle, settings: ServeSettings) -> Iterator[AccessPoin
     with contextlib.ExitStack() as stack:
         store = Store(settings.data_dir / "gallery.sqlite")
         stack.callback(store.close)
-        gallery = Gallery(store, bundle, settings.threads)
+        gallery = open_gallery(store, bundle, settings.threads, settings.gallery, settings.milvus)
         stack.callback(gallery.close)
         metrics, audit = Metrics(), Audit(settings.data_dir)
         encoder = Encoder(bundle, settings.threads)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accesspoint.gallery.milvus_client import MilvusSettings
+from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid.credentials import is_loopback
 from airreid.errors import InputError
@@ -52,6 +54,9 @@ class ServeSettings(BaseModel):
     allow_hosts: tuple[Name, ...] = ()
     """Names, besides localhost and addresses, by which browsers may ask where no token is
     demanded."""
+    gallery: GallerySettings = GallerySettings()
+    milvus: MilvusSettings | None = None
+    """Where the embeddings are, if not in an index of this process."""
     keep_thumbnails: bool = False
     """Keep a picture of each enrolled crop: a change of model can then re-encode it."""
     expire_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 30.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -42,6 +43,14 @@ class Rounds:
         self._stop = threading.Event()
         self.failure: str = "not asked yet"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def wait(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Waits until something is so, or closed; whether it is so."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while not ready() and (end is None or time.monotonic() < end):
+            if self._stop.wait(0.1):
+                break
+        return ready()
 
     def start(self) -> None:
         self._thread.start()
@@ -120,6 +129,22 @@ class WritingGallery(Gallery):
             and all(scheme_id in live for scheme_id in self._kept)
         )
 
+    def prove_deleted(self, ids: Sequence[int], pieces: Sequence[bytes] = ()) -> NoReturn:
+        """Raises :class:`ConflictError`: nobody can look into a server's files from here."""
+        raise ConflictError(
+            "what Milvus keeps on its disks cannot be searched, so nothing can be proved: "
+            "entries that are deleted in the usual way are out of every answer at once"
+        )
+
+    def delete_provably(self, ids: Sequence[int]) -> NoReturn:
+        """Deletes nothing; raises as :meth:`prove_deleted` does."""
+        self.prove_deleted(ids)
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Waits until Milvus holds what it should as well."""
+        super().wait_ready(timeout_s)
+        return not self.needs_reindex and self._upkeep.wait(lambda: self.ready, timeout_s)
+
     def close(self) -> None:
         self._upkeep.close()
         super().close()
@@ -168,6 +193,11 @@ class ReadingGallery(Gallery):
     @property
     def ready(self) -> bool:
         return super().ready and not self._rounds.failure
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Waits until there is a collection to read as well."""
+        super().wait_ready(timeout_s)
+        return self._rounds.wait(lambda: self.ready, timeout_s)
 
     def counts(self) -> tuple[int, int]:
         """As the writing access point last said."""
@@ -251,6 +281,9 @@ class ReadingGallery(Gallery):
         _elsewhere()
 
     def delete_entries(self, ids: Sequence[int]) -> list[bool]:
+        _elsewhere()
+
+    def delete_provably(self, ids: Sequence[int]) -> NoReturn:
         _elsewhere()
 
 

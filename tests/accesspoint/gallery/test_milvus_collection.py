@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from accesspoint.errors import NotReadyError
-from accesspoint.gallery.milvus_client import MilvusServer, MilvusSettings, read_token
+from accesspoint.gallery.milvus_client import (
+    MilvusServer,
+    MilvusSettings,
+    milvus_settings,
+    read_token,
+)
 from accesspoint.gallery.milvus_collection import (
     Applied,
     AppliedTable,
@@ -224,3 +229,17 @@ def test_tokens_come_from_files_and_are_not_shown(tmp_path: Path) -> None:
         read_token(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_token(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"uri": None}, "needs --milvus-uri"),
+        ({"uri": "nowhere"}, "--milvus-uri: .*http://HOST:PORT"),
+        ({"uri": "http://h:1", "prefix": "A-b"}, "--milvus-prefix"),
+        ({"uri": "http://h:1", "role": "owner"}, "--milvus-role"),
+    ],
+)
+def test_a_wrong_option_is_named(fields: dict[str, str | None], says: str) -> None:
+    with pytest.raises(InputError, match=f"(?i){says}"):
+        milvus_settings(**fields)

@@ -170,7 +170,7 @@ def test_the_same_calls_give_the_same_answers(milvus: MilvusSettings, tmp_path: 
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Congruence,
         settings=settings(
-            max_examples=8,
+            max_examples=5,
             stateful_step_count=12,
             deadline=None,
             derandomize=True,

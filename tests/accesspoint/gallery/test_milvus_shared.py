@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,11 +58,7 @@ def open_gallery(milvus: MilvusSettings, tmp_path: Path) -> Iterator[Open]:
 
 
 def until_ready(gallery: Gallery) -> None:
-    for _ in range(300):
-        if gallery.ready:
-            return
-        time.sleep(0.1)
-    raise AssertionError("not ready")
+    assert gallery.wait_ready(60), "not ready"
 
 
 def entry(who: str, corner: int) -> NewEntry:
@@ -126,16 +121,26 @@ def test_a_reader_changes_nothing_and_says_who_does(open_gallery: Open) -> None:
         lambda: reader.thumbnail(1),
         lambda: reader.delete_entries([1]),
         lambda: reader.delete_entry(1),
+        lambda: reader.delete_provably([1]),
     ):
         with pytest.raises(ConflictError, match="at the one that writes it"):
             refused()
+
+
+def test_nothing_is_called_proved_that_cannot_be(open_gallery: Open) -> None:
+    writer = open_gallery(WritingGallery, "writer")
+    until_ready(writer)
+    ids = writer.enrol([entry("ada", 1)])
+    with pytest.raises(ConflictError, match="nothing can be proved"):
+        writer.delete_provably(ids)
+    assert writer.counts() == (1, 1)
 
 
 def test_a_reader_waits_for_a_writer_with_the_same_bundle(open_gallery: Open) -> None:
     reader = open_gallery(ReadingGallery, "reader")
     with pytest.raises(NotReadyError, match="is the writing access point up"):
         answers(reader, 1, 1)
-    assert not reader.ready
+    assert not reader.wait_ready(0.2)
     other = open_gallery(WritingGallery, "writer", bundle=tiny_bundle("other"))
     until_ready(other)
     with pytest.raises(NotReadyError, match="feature space tiny"):
