@@ -40,7 +40,7 @@ def _chromium() -> str | None:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no coroutine can be tested in this thread
 def browser() -> Iterator[Browser]:
     path = _chromium()
     if path is None:
@@ -150,7 +150,7 @@ def images(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.rglob("*.png"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def system(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Everybody's first camera is enrolled; the channel starts at 12 dB."""
     data, channel = tmp_path_factory.mktemp("ap"), f"127.0.0.1:{free_port()}"

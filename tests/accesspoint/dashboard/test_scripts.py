@@ -1,0 +1,126 @@
+"""The page's own sums and its reading of the feed, against other people's formulas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from playwright.sync_api import Page
+from scipy.stats import binomtest
+
+from accesspoint.dashboard.feed import frame
+from accesspoint.dashboard.mount import STATIC, add_dashboard
+from accesspoint.events import Feed
+
+from .support import query, served
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    app = FastAPI()
+    add_dashboard(app, Feed())
+    with served(app) as address:
+        yield address
+
+
+@pytest.fixture
+def blank(page: Page, address: str) -> Page:
+    """A page of the same origin that runs nothing by itself."""
+    page.goto(f"{address}/assets/icon.svg")
+    return page
+
+
+def run(page: Page, module: str, code: str, value: object = None) -> Any:
+    """Runs ``code`` with ``m``, a module of the page, and ``x``, a value."""
+    script = f"async (x) => {{ const m = await import('/assets/js/{module}.js'); {code} }}"
+    return page.evaluate(script, value)
+
+
+@pytest.mark.parametrize(("good", "every"), [(0, 1), (1, 1), (7, 12), (500, 1000), (0, 40)])
+def test_intervals_are_wilsons(blank: Page, good: int, every: int) -> None:
+    expected = binomtest(good, every).proportion_ci(0.95, method="wilson")
+    found = run(blank, "tally", "return m.wilson(...x);", [good, every])
+    assert found == pytest.approx([expected.low, expected.high], abs=2e-4)
+
+
+def test_sums(blank: Page) -> None:
+    events = [
+        query(1, truth="p1", snr_db=-0.5),
+        query(2, truth="p2", snr_db=1.9),  # wrong: p1 stands first
+        query(3, truth="p1", snr_db=0.0, decision="ambiguous", subject=""),
+        query(4, truth="p1", snr_db=0.0, outage=True, identities=[], code="outage"),
+        query(5, snr_db=None, decision="unspecified"),
+        query(6, truth="p1", code="wrong_bundle", identities=[]),
+    ]
+    found = run(
+        blank,
+        "tally",
+        "const t = new m.Tally(); x.forEach((q) => t.add(q)); "
+        "return {...t, buckets: t.bySnr(), latest: t.latest.length};",
+        events,
+    )
+    assert (found["queries"], found["known"], found["right"]) == (6, 4, 2)
+    assert found["outcomes"] == {
+        "match": 2,
+        "ambiguous": 1,
+        "unknown": 0,
+        "unspecified": 1,
+        "outage": 1,
+        "refused": 1,
+    }
+    assert found["buckets"] == [
+        {"low": -2, "all": 1, "right": 1},
+        {"low": 0, "all": 3, "right": 1},
+    ]
+
+
+def test_the_feed_is_read_in_pieces_of_any_size(blank: Page) -> None:
+    events = [query(i, edge_id=f"ünï {i}\n") for i in range(3)]
+    text = "retry: 2000\n\n" + "".join(frame(one) + ": still here\n\n" for one in events)
+    for size in (1, 7, 100_000):
+        pieces = [text[i : i + size] for i in range(0, len(text), size)]
+        code = "const out = []; const t = m.parser((e) => out.push(e)); x.forEach(t); return out;"
+        found = run(blank, "events", code, pieces)
+        assert [json.loads(one["data"]) for one in found] == events
+        assert {one["event"] for one in found} == {"query"}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("m.decibel(-0.04)", "+0.0 dB"),
+        ("m.decibel(-2.55)", "−2.5 dB"),
+        ("m.decibel(null)", "–"),
+        ("m.score(-0.1239)", "−0.124"),
+        ("m.percent(1, 3)", "33 %"),
+        ("m.percent(0, 0)", "–"),
+        ("m.ago(3)", "3 s ago"),
+        ("m.ago(7200)", "2 h ago"),
+        ("m.count(1234567)", "1\u2009234\u2009567"),
+    ],
+)
+def test_numbers_as_people_read_them(blank: Page, call: str, words: str) -> None:
+    assert run(blank, "format", f"return {call};") == words
+
+
+def test_files_have_their_types_and_stay_inside(blank: Page, address: str) -> None:
+    kinds = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    for path in STATIC.rglob("*.*"):
+        if path.suffix not in kinds:
+            continue
+        answer = blank.request.get(f"{address}/assets/{path.relative_to(STATIC)}")
+        assert kinds[path.suffix] in answer.headers["content-type"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-cache"
+    assert blank.request.get(f"{address}/assets/../mount.py").status == 404
+    assert blank.request.get(f"{address}/assets/%2e%2e/mount.py").status == 404
+
+
+def test_no_script_makes_html_of_text() -> None:
+    words = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(")
+    for path in STATIC.rglob("*.js"):
+        found = [word for word in words if word in path.read_text()]
+        assert found == [], path.name
