@@ -9,6 +9,8 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
+from accesspoint.tally import Tally
+
 Event = dict[str, Any]
 
 
@@ -78,6 +80,7 @@ class Feed:
         self._recent: deque[Event] = deque(maxlen=remembered)
         self._most = waiting
         self._subscribers: list[Subscription] = []
+        self._tally = Tally()
         self.published = 0
 
     def publish(self, event: Event) -> None:
@@ -85,6 +88,8 @@ class Feed:
         with self._lock:
             self.published += 1
             self._recent.append(event)
+            if event.get("type") == "query":
+                self._tally.add(event)
             for subscriber in self._subscribers:
                 subscriber.offer(event)
 
@@ -93,10 +98,13 @@ class Feed:
         with self._lock:
             return list(self._recent)
 
-    def subscribe(self, replay: int = 0) -> Subscription:
-        """Events from now on, after up to ``replay`` of the last ones."""
+    def subscribe(self, replay: int = 0, tally: bool = False) -> Subscription:
+        """Events from now on, after up to ``replay`` of the last ones and, if asked for, the
+        sums of all that were published before (:meth:`accesspoint.tally.Tally.event`)."""
         with self._lock:
             last = list(self._recent)[-replay:] if replay > 0 else []
+            if tally:
+                last.append(self._tally.event())
             subscription = Subscription(self, deque(last, maxlen=self._most))
             self._subscribers.append(subscription)
             return subscription

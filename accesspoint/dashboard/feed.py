@@ -45,7 +45,7 @@ def feed_router(feed: Feed) -> APIRouter:
         reader = object()
         readers.add(reader)
         try:
-            with feed.subscribe(replay) as events:
+            with feed.subscribe(replay, tally=True) as events:
                 yield "retry: 2000\n\n"
                 while True:
                     try:
@@ -64,7 +64,10 @@ def feed_router(feed: Feed) -> APIRouter:
     async def events(
         replay: Annotated[int, Query(ge=0, le=REPLAY_MAX, description="Past events first.")] = 100,
     ) -> StreamingResponse:
-        """Answered queries: outcome, ranked subjects, SNR and times. Never a feature or image."""
+        """Answered queries: outcome, ranked subjects, SNR and times. Never a feature or image.
+
+        First past ones, then one event ``tally`` with the sums of all before, then new ones.
+        """
         if len(readers) >= READERS_MAX:
             raise RateLimitedError(f"{READERS_MAX} readers look on already; close one")
         return StreamingResponse(

@@ -16,6 +16,12 @@ from airreid.v1 import channel_pb2
 
 CONNECT_SECONDS = 3.0
 Answer = TypeVar("Answer")
+_NO_CHANNEL: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "No channel simulator is given.",
+        "content": {"application/problem+json": {}},
+    }
+}
 LinkName = Annotated[
     str, Query(max_length=128, description="An edge id; empty for the default of all links.")
 ]
@@ -144,13 +150,13 @@ def links_router(channel: str | None) -> APIRouter:
             stats=[_sums(sums) for sums in stats.links],
         )
 
-    @router.patch("/v1/links")
+    @router.patch("/v1/links", responses=_NO_CHANNEL)
     def patch_link(change: LinkChange, link: LinkName = "") -> LinkView:
         """Changes the fields that are given; they hold from the next block on."""
         message = _message(change)
         return _view(at_channel(lambda client: client.change(message, link)))
 
-    @router.delete("/v1/links")
+    @router.delete("/v1/links", responses=_NO_CHANNEL)
     def reset_link(link: LinkName = "") -> LinkView:
         """Lets a link follow the default again; the default goes back to its beginning."""
         return _view(at_channel(lambda client: client.reset(link)))

@@ -46,6 +46,10 @@ def add_dashboard(app: FastAPI, feed: Feed, channel: str | None = None) -> None:
     def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers=_HEADERS)
 
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> FileResponse:
+        return FileResponse(STATIC / "icon.svg", headers=_HEADERS)
+
     app.mount("/assets", _Assets(directory=STATIC), name="assets")
     app.include_router(feed_router(feed))
     app.include_router(links_router(channel))

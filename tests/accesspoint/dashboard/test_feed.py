@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import math
+import random
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,8 +44,8 @@ class Reader:
         assert next(self._lines) == b"retry: 2000\n"  # it is subscribed from here on
         assert next(self._lines) == b"\n"
 
-    def next(self) -> dict[str, Any]:
-        assert next(self._lines) == b"event: query\n"
+    def next(self, kind: str = "query") -> dict[str, Any]:
+        assert next(self._lines) == f"event: {kind}\n".encode()
         data = next(self._lines)
         assert next(self._lines) == b"\n"
         found = json.loads(data.removeprefix(b"data: "))
@@ -58,26 +60,59 @@ class Reader:
 def test_past_events_first_then_those_that_come(feed: Feed, address: str) -> None:
     for number in range(5):
         feed.publish(query(number))
-    reader = Reader(address, replay=2)
-    assert reader.response.headers["content-type"].startswith("text/event-stream")
-    assert reader.response.headers["cache-control"] == "no-store"
-    assert [reader.next()["sequence"] for _ in range(2)] == [3, 4]
-    late = query(9, edge_id="line\nbreak", subject="é")
-    feed.publish(late)
-    assert reader.next() == late
-    reader.close()
+    with closing(Reader(address, replay=2)) as reader:
+        assert reader.response.headers["content-type"].startswith("text/event-stream")
+        assert reader.response.headers["cache-control"] == "no-store"
+        assert [reader.next()["sequence"] for _ in range(2)] == [3, 4]
+        assert reader.next("tally")["queries"] == 5
+        late = query(9, edge_id="line\nbreak", subject="é")
+        feed.publish(late)
+        assert reader.next() == late
+
+
+def test_the_sums_are_of_all_queries_not_of_those_remembered(feed: Feed, address: str) -> None:
+    draw = random.Random(3)
+    sent = []
+    for number in range(500):
+        truth = draw.choice([None, "p1", "p2"])
+        outage = draw.random() < 0.2
+        snr_db = draw.choice([None, draw.uniform(-5, 5)])
+        code = "outage" if outage else draw.choice(["ok", "ok", "dropped"])
+        edge = f"cam-{draw.randrange(60)}"
+        sent.append(
+            query(number, truth=truth, outage=outage, snr_db=snr_db, code=code, edge_id=edge)
+        )
+        feed.publish(sent[-1])
+    with closing(Reader(address, replay=0)) as reader:
+        sums = reader.next("tally")
+    judged = [one for one in sent if one["truth"] and one["code"] != "dropped"]
+    right = [one for one in judged if one["truth"] == "p1" and not one["outage"]]
+    assert (sums["queries"], sums["known"], sums["right"]) == (500, len(judged), len(right))
+    assert sums["outcomes"]["refused"] == sum(one["code"] == "dropped" for one in sent)
+    for bucket in sums["buckets"]:
+        low = bucket["low"]
+        inside = [one for one in judged if one["snr_db"] is not None]
+        inside = [one for one in inside if low <= one["snr_db"] < low + 2]
+        assert bucket["all"] == len(inside)
+        assert bucket["right"] == sum(one in right for one in inside)
+    assert len(sums["buckets"]) == 6  # -6 to 6 dB
+    last = list(dict.fromkeys(one["edge_id"] for one in reversed(sent)))[:50]
+    assert [camera["name"] for camera in sums["cameras"]] == last[::-1]
 
 
 def test_readers_are_bounded(feed: Feed, address: str) -> None:
-    readers = [Reader(address, replay=0) for _ in range(READERS_MAX)]
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
-    connection.request("GET", "/v1/events")
-    assert connection.getresponse().status >= 400
-    connection.close()
-    feed.publish(query(1))
-    assert all(reader.next()["sequence"] == 1 for reader in readers)
-    for reader in readers:
-        reader.close()
+    with ExitStack() as stack:
+        readers = [
+            stack.enter_context(closing(Reader(address, replay=0))) for _ in range(READERS_MAX)
+        ]
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
+        stack.callback(connection.close)
+        connection.request("GET", "/v1/events")
+        assert connection.getresponse().status >= 400
+        feed.publish(query(1))
+        for reader in readers:
+            reader.next("tally")
+            assert reader.next()["sequence"] == 1
 
 
 @pytest.mark.parametrize("replay", ["-1", "201", "x"])

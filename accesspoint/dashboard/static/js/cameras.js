@@ -13,15 +13,20 @@ export class Cameras {
   }
 
   add(query) {
-    const name = query.edge_id || "(no id)";
+    const name = query.edge_id;
     const one = this.all.get(name) ?? { name, queries: 0, lost: 0 };
     one.queries += 1;
     one.lost += Number(outcome(query) === "outage");
     one.time = query.time;
-    one.snr = query.snr_db;
+    one.snr_db = query.snr_db;
     this.all.delete(name);
     this.all.set(name, one);
     if (this.all.size > MOST) this.all.delete(this.all.keys().next().value);
+  }
+
+  /** Takes what the access point knows of cameras since its start. */
+  take(cameras) {
+    this.all = new Map(cameras.map((one) => [one.name, { ...one }]));
   }
 
   /** Draws the table; those heard longest ago stand first: they may be in trouble. */
@@ -35,9 +40,9 @@ export class Cameras {
     replace(box, h("table", { class: "cameras" },
       h("thead", {}, h("tr", {}, heads.map((name, i) => h("th", { scope: "col", class: i > 1 ? "number" : "" }, name)))),
       h("tbody", {}, [...this.all.values()].map((one) => h("tr", {},
-        h("th", { scope: "row" }, one.name),
+        h("th", { scope: "row" }, one.name || "(no id)"),
         h("td", { class: now - one.time > SILENT_SECONDS ? "silent" : "" }, ago(now - one.time)),
-        h("td", { class: "number" }, Number.isFinite(one.snr) ? decibel(one.snr) : "direct"),
+        h("td", { class: "number" }, Number.isFinite(one.snr_db) ? decibel(one.snr_db) : "direct"),
         h("td", { class: "number" }, count(one.queries)),
         h("td", { class: "number" }, percent(one.lost, one.queries)))))));
   }

@@ -6,7 +6,7 @@ import { BUCKET_DB, outcome, wilson } from "./tally.js";
 
 const HEIGHT = 190;
 const LEFT = 46;
-const RIGHT = 8;
+const RIGHT = 14;
 const TOP = 10;
 const BOTTOM = 34;
 
@@ -39,8 +39,9 @@ export function accuracyChart(box, buckets) {
   const f = frame(box, `Right at first rank by SNR. ${words}`);
   const y = (share) => TOP + (1 - share) * (f.bottom - TOP);
   levels(f, [[0, "0 %"], [0.5, "50 %"], [1, "100 %"]], y, "SNR at the receiver, dB");
-  const low = buckets[0].low;
-  const slots = Math.max(4, (buckets.at(-1).low - low) / BUCKET_DB + 1);
+  const high = buckets.at(-1).low + BUCKET_DB;
+  const low = Math.min(buckets[0].low, high - 4 * BUCKET_DB);
+  const slots = (high - low) / BUCKET_DB;
   const step = f.inner / slots;
   const bar = Math.min(34, step * 0.72);
   const every = Math.ceil(34 / step);
@@ -56,9 +57,9 @@ export function accuracyChart(box, buckets) {
         svg("line", { class: "whisker", x1: x, x2: x, y1: y(from), y2: y(to) }),
       ),
     );
-    if (slot % every === 0) {
-      f.root.append(svg("text", { x, y: f.bottom + 15, "text-anchor": "middle" }, minus(b.low)));
-    }
+  }
+  for (let slot = 0; slot <= slots; slot += every) {
+    f.root.append(svg("text", { x: LEFT + step * slot, y: f.bottom + 15, "text-anchor": "middle" }, minus(low + slot * BUCKET_DB)));
   }
   replace(box, f.root);
 }

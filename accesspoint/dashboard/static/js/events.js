@@ -34,7 +34,7 @@ export async function follow({ event, state }) {
   for (;;) {
     try {
       const more = { Accept: "text/event-stream" };
-      const response = await send("/v1/events", { quiet: true, more });
+      const response = await send("/v1/events?replay=200", { quiet: true, more });
       state("live", "");
       wait = WAIT_FIRST;
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

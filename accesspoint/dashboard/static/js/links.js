@@ -2,26 +2,12 @@
 
 import { call } from "./api.js";
 import { field, h, replace } from "./dom.js";
+import { effectCard } from "./effect.js";
 import { count, decibel, percent } from "./format.js";
+import { linkCard } from "./linkcard.js";
 import { attempt, notice } from "./notice.js";
 
-const MODELS = {
-  awgn: "AWGN: white noise",
-  rayleigh: "Rayleigh: fading, no line of sight",
-  rician: "Rician: fading, line of sight",
-  impulsive: "Impulsive: bursts of noise",
-  erasure: "Erasure: lost channel uses",
-};
-const OWN = {
-  csi: { label: "Receiver knows the gain", type: "checkbox" },
-  doppler: { label: "Doppler × block time", min: 0, max: 10, step: 0.001 },
-  k_factor_db: { label: "K factor, dB", min: -40, max: 40, step: 0.5 },
-  impulse_probability: { label: "Probability of an impulse", min: 0, max: 1, step: 0.001 },
-  impulse_ratio_db: { label: "Impulse over noise, dB", min: 0, max: 40, step: 0.5 },
-  erasure_probability: { label: "Probability of an erasure", min: 0, max: 1, step: 0.01 },
-};
 const EVERY = 2000;
-const SLIDER = { min: -20, max: 30, step: 0.5 };
 
 function absent() {
   return h("div", { class: "card" },
@@ -31,116 +17,14 @@ function absent() {
     h("p", { class: "muted" }, "A real radio has no such knob: the SNR that each query was received at is on the Live page."));
 }
 
-/** One link's controls; `change(fields)` sends them. Keeps what is being typed. */
-function linkCard(name, change, reset) {
-  const range = h("input", { type: "range", ...SLIDER });
-  const exact = h("input", { type: "number", min: -40, max: 60, step: 0.1, inputmode: "decimal" });
-  const model = h("select", {}, Object.entries(MODELS).map(([id, words]) => h("option", { value: id }, words)));
-  const said = h("output", { class: "snr-said" });
-  const stats = h("p", { class: "muted small" });
-  const own = h("div", { class: "own" });
-  const what = name ? `link ${name}` : "all links";
-  range.setAttribute("aria-label", `SNR of ${what}, dB`);
-  let asked = 0;
-  let timer = 0;
-  let ownFor = "";
-  const controls = new Map();
-
-  function send(fields) {
-    asked = Date.now();
-    clearTimeout(timer);
-    timer = setTimeout(() => change(fields), 150);
-  }
-
-  const speak = (value) => {
-    said.textContent = decibel(Number(value));
-    range.setAttribute("aria-valuetext", decibel(Number(value)));
-  };
-  range.addEventListener("input", () => {
-    exact.value = range.value;
-    speak(range.value);
-    send({ snr_db: Number(range.value) });
-  });
-  exact.addEventListener("change", () => {
-    if (exact.value === "" || !exact.checkValidity()) {
-      exact.reportValidity();
-      return;
-    }
-    range.value = exact.value;
-    speak(exact.value);
-    send({ snr_db: Number(exact.value) });
-  });
-  model.addEventListener("change", () => send({ model: model.value }));
-
-  function ownControl(key) {
-    const { label, type = "number", ...bounds } = OWN[key];
-    const input = h("input", { type, ...bounds });
-    input.addEventListener("change", () => {
-      if (!input.reportValidity() || (type === "number" && input.value === "")) return;
-      send({ [key]: type === "checkbox" ? input.checked : Number(input.value) });
-    });
-    controls.set(key, input);
-    return type === "checkbox"
-      ? h("label", { class: "check" }, input, " ", label)
-      : field(label, input);
-  }
-
-  function show(settings, sums) {
-    const busy = Date.now() - asked < 1200;
-    const keys = Object.keys(OWN).filter((key) => settings[key] != null);
-    if (ownFor !== settings.model) {
-      ownFor = settings.model;
-      controls.clear();
-      replace(own, keys.map(ownControl));
-    }
-    if (!busy) {
-      const editing = document.activeElement;
-      model.value = settings.model;
-      if (settings.snr_db != null && editing !== exact) {
-        range.value = settings.snr_db;
-        exact.value = Math.round(settings.snr_db * 100) / 100;
-        speak(settings.snr_db);
-      } else if (settings.snr_range_db) {
-        said.textContent = `${decibel(settings.snr_range_db[0])} to ${decibel(settings.snr_range_db[1])}`;
-      } else if (settings.snr_trace) {
-        said.textContent = `trace ${settings.snr_trace}`;
-      }
-      for (const key of keys) {
-        const input = controls.get(key);
-        if (input === editing) continue;
-        if (input.type === "checkbox") input.checked = settings[key];
-        else input.value = Math.round(settings[key] * 1e6) / 1e6;
-      }
-    }
-    stats.textContent = sums
-      ? `${count(sums.blocks)} blocks, last at ${decibel(sums.last_snr_db)}, measured ${decibel(sums.measured_snr_db)}` +
-        (sums.packets ? `, ${percent(sums.lost, sums.packets)} of ${count(sums.packets)} packets lost` : "")
-      : "";
-  }
-
-  const back = h("button", { type: "button", class: "quiet small" }, name ? "Follow the default again" : "As it was started");
-  back.addEventListener("click", () => {
-    asked = 0;
-    clearTimeout(timer);
-    reset();
-  });
-  const element = h("section", { class: "card link-card", "aria-label": name || "Default link" },
-    h("div", { class: "card-head" }, h("h2", {}, name || "All links without settings of their own"), back),
-    h("div", { class: "snr-line" }, range, said),
-    h("div", { class: "scale", "aria-hidden": "true" }, ["−20", "−10", "0", "10", "20", "30"].map((text) => h("span", {}, text))),
-    h("div", { class: "row" },
-      h("div", { class: "grow" }, field("SNR, dB per channel use", exact)),
-      h("div", { class: "grow" }, field("Model", model))),
-    own, stats);
-  return { element, show };
-}
-
 export function startLinks(section) {
   const body = h("div", {});
   section.append(body);
   const cards = new Map();
+  const effect = effectCard();
+  const heard = h("div", {});
   let list = null;
-  let edges = new Set();
+  let latest = null;
   let mode = "";
 
   function turn(next, ...content) {
@@ -164,20 +48,47 @@ export function startLinks(section) {
     await refresh();
   }
 
+  function own(link) {
+    return set(link, { model: latest.default.model });
+  }
+
+  function frame(answer) {
+    list = h("div", { class: "links" });
+    const name = h("input", { type: "text", maxlength: 128, autocomplete: "off", spellcheck: "false" });
+    const add = h("form", {}, h("div", { class: "row low" },
+      h("div", { class: "grow" }, field("Edge id", name)), h("button", { type: "submit", class: "quiet" }, "Give it its own settings")));
+    add.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (name.value.trim()) own(name.value.trim()).then(() => { name.value = ""; });
+    });
+    turn("links",
+      h("p", { class: "muted" }, `Channel simulator at ${answer.channel}. A change holds from the next block on.`),
+      list, effect.element,
+      h("section", { class: "card", "aria-label": "Links" }, h("h2", {}, "Links that were heard"), heard, add));
+  }
+
+  function table(answer) {
+    const rows = answer.stats.map((one) => {
+      const button = answer.links[one.link] || one.link.startsWith("(") ? null
+        : h("button", { type: "button", class: "quiet small", data: { link: one.link }, "aria-label": `Own settings for ${one.link}` }, "Own settings");
+      button?.addEventListener("click", () => own(one.link));
+      return h("tr", {}, h("th", { scope: "row" }, one.link || "(no id)"),
+        [count(one.blocks), decibel(one.last_snr_db), one.packets ? percent(one.lost, one.packets) : "–"].map((text) => h("td", { class: "number" }, text)),
+        h("td", { class: "number" }, button));
+    });
+    const heads = ["Edge", "Blocks", "Last SNR", "Lost packets", ""];
+    const focused = heard.contains(document.activeElement) ? document.activeElement.dataset.link : undefined;
+    replace(heard, rows.length
+      ? h("div", { class: "scroll" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, heads.map((head, i) => head ? h("th", { scope: "col", class: i ? "number" : "" }, head) : h("td", {})))), h("tbody", {}, rows)))
+      : h("p", { class: "muted small" }, "No camera has sent over this channel yet."));
+    if (focused !== undefined) [...heard.querySelectorAll("button")].find((one) => one.dataset.link === focused)?.focus();
+  }
+
   function present(answer) {
-    if (mode !== "links") {
-      list = h("div", { class: "links" });
-      const name = h("input", { type: "text", maxlength: 128, autocomplete: "off", list: "edges" });
-      const known = h("datalist", { id: "edges" });
-      const add = h("form", { class: "card" }, h("h2", {}, "Give a camera settings of its own"),
-        h("div", { class: "row low" }, h("div", { class: "grow" }, field("Edge id", name)), h("button", { type: "submit" }, "Add")), known);
-      add.addEventListener("submit", (event) => {
-        event.preventDefault();
-        const link = name.value.trim();
-        if (link) set(link, { model: answer.default.model }).then(() => { name.value = ""; });
-      });
-      turn("links", h("p", { class: "muted" }, `Channel simulator at ${answer.channel}. A change holds from the next block on.`), list, add);
-    }
+    latest = answer;
+    if (mode !== "links") frame(answer);
+    effect.draw();
+    table(answer);
     const wanted = ["", ...Object.keys(answer.links).sort()];
     for (const [link, card] of cards) {
       if (wanted.includes(link)) continue;
@@ -193,8 +104,6 @@ export function startLinks(section) {
       const sums = answer.stats.find((one) => one.link === link);
       cards.get(link).show(link ? answer.links[link] : answer.default, sums);
     }
-    replace(document.getElementById("edges"),
-      [...new Set([...answer.stats.map((one) => one.link), ...edges])].filter((edge) => edge && !answer.links[edge]).map((edge) => h("option", { value: edge })));
   }
 
   async function refresh() {
@@ -210,5 +119,11 @@ export function startLinks(section) {
   setInterval(() => {
     if (!section.hidden && !document.hidden) refresh();
   }, EVERY);
-  return { shown: refresh, seen: (query) => edges.size < 100 && edges.add(query.edge_id) };
+  return {
+    shown: refresh,
+    seen: (query) => {
+      effect.add(query);
+      if (!section.hidden) effect.draw();
+    },
+  };
 }

@@ -25,7 +25,7 @@ function layout(section) {
     h("option", { value: "" }, "All outcomes"),
     Object.entries(WORDS).map(([kind, word]) => h("option", { value: kind }, word)));
   const tiles = {
-    queries: tile("Queries", "Answered since this page was opened, and the last ones before"),
+    queries: tile("Queries", "Answered since the access point started, or since Start afresh"),
     matched: tile("Matched", "Decided as a match, of all queries"),
     accuracy: tile("Rank-1 right", "Of the queries that say whom they show; a lost block is not right"),
     lost: tile("Lost", "Blocks that the radio lost"),
@@ -72,13 +72,16 @@ export function startLive(section, { state, seen }) {
   let fresh = []; // not on the page yet
   let shown = []; // on the page, before the filter
   let paused = false;
+  let afresh = false; // sums of this page, not of the access point
   let due = false;
   let spokenAt = 0;
   let unspoken = 0;
 
   function sums() {
     tiles.queries.value.textContent = count(tally.queries);
-    tiles.matched.value.textContent = percent(tally.outcomes.match, tally.queries);
+    const { match, ambiguous, unknown } = tally.outcomes;
+    const decided = match + ambiguous + unknown > 0;
+    tiles.matched.value.textContent = decided || !tally.queries ? percent(match, tally.queries) : "not set";
     tiles.accuracy.value.textContent = tally.known ? percent(tally.right, tally.known) : "not known";
     tiles.lost.value.textContent = percent(tally.outcomes.outage, tally.queries);
     tiles.snr.value.textContent = decibel(tally.medianSnr());
@@ -130,6 +133,11 @@ export function startLive(section, { state, seen }) {
   }
 
   function take(query) {
+    if (query.type === "tally" && !afresh) {
+      tally.take(query);
+      cameras.take(query.cameras);
+      later();
+    }
     if (query.type !== "query") return;
     const key = `${query.time}|${query.edge_id}|${query.sequence}`;
     if (known.has(key)) return;
@@ -153,6 +161,7 @@ export function startLive(section, { state, seen }) {
     later();
   });
   clear.addEventListener("click", () => {
+    afresh = true;
     tally = new Tally();
     cameras = new Cameras();
     fresh = [];

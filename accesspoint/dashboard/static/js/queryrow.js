@@ -102,7 +102,7 @@ export function row(query) {
       h("span", { class: "who" }, who(query)),
       h("span", { class: "value" }, best(query) === undefined ? "" : score(best(query))),
       h("span", { class: "snr" }, Number.isFinite(query.snr_db) ? decibel(query.snr_db) : "direct"),
-      h("span", { class: "where muted" }, `${query.edge_id || "edge"} · ${query.link || "–"}`),
+      h("span", { class: "where muted" }, `${query.edge_id || "edge"} · ${query.link || "–"} · ${query.scheme}`),
       h("span", { class: "took muted" }, milliseconds(spent(query))),
       h("span", { class: "when muted" }, clock(query.time)),
       truth(query),

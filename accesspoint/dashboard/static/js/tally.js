@@ -4,6 +4,7 @@ import { median } from "./format.js";
 
 export const BUCKET_DB = 2;
 const LATEST = 200;
+const NONE = { match: 0, ambiguous: 0, unknown: 0, unspecified: 0, outage: 0, refused: 0 };
 
 /** How an answered query is called on this page. */
 export function outcome(query) {
@@ -37,7 +38,7 @@ export function wilson(good, all) {
 export class Tally {
   constructor() {
     this.queries = 0;
-    this.outcomes = { match: 0, ambiguous: 0, unknown: 0, unspecified: 0, outage: 0, refused: 0 };
+    this.outcomes = { ...NONE };
     this.known = 0;
     this.right = 0;
     this.buckets = new Map();
@@ -59,6 +60,15 @@ export class Tally {
     bucket.all += 1;
     bucket.right += Number(correct);
     this.buckets.set(low, bucket);
+  }
+
+  /** Takes the access point's own sums since its start in place of those made here. */
+  take(sums) {
+    this.queries = sums.queries;
+    this.outcomes = { ...NONE, ...sums.outcomes };
+    this.known = sums.known;
+    this.right = sums.right;
+    this.buckets = new Map(sums.buckets.map((bucket) => [bucket.low, { ...bucket }]));
   }
 
   /** By SNR, lowest first: {low, all, right}. */
