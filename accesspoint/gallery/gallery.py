@@ -2,307 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accesspoint.errors import NotFoundError, WrongSpaceError
-from accesspoint.gallery import deletion, records
-from accesspoint.gallery.catalog import Catalog
-from accesspoint.gallery.index import Index, OpenIndex
-from accesspoint.gallery.indexes import Indexes
-from accesspoint.gallery.keeper import Keeper
-from accesspoint.gallery.loading import Loading
-from accesspoint.gallery.records import UNSET, Entry, Found, NewEntry, Subject, Unset
-from accesspoint.gallery.segmented import SegmentedIndex
-from accesspoint.gallery.settings import GallerySettings
-from accesspoint.gallery.store import Store
-from airreid.bundle import Bundle
-from airreid.errors import InputError
-from airreid.scheme import Scheme
-from airreid.wire import check_magnitude
-
-_PAGE = 10_000
+from accesspoint.errors import ConflictError, NotFoundError
+from accesspoint.gallery import backup, deletion, spaces
+from accesspoint.gallery.archive import Counts, OnConflict, write_archive
+from accesspoint.gallery.archive_reader import read_archive
+from accesspoint.gallery.core import CoreGallery
+from accesspoint.gallery.reindex import Encode, ReindexReport, Tick, encode_all
 
 
-class Gallery:
-    """Enrols, deletes and searches; safe in any thread.
-
-    The store is written first and the indexes follow, so that whatever has been
-    acknowledged is on disk, and a search that begins after an acknowledgement sees the
-    change. An index is made when its scheme is first used, from the raw features that
-    the store keeps. A search waits for no writer.
-
-    It is loaded in the background: :attr:`ready` is False until then, and for as long as
-    the entries are of another feature space than the bundle's.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        bundle: Bundle,
-        threads: int,
-        settings: GallerySettings | None = None,
-        open_index: OpenIndex | None = None,
-    ) -> None:
-        self._store = store
-        self._bundle = bundle
-        self._settings = settings or GallerySettings()
-        self._lock = threading.RLock()
-        self._indexes = Indexes(
-            store,
-            bundle,
-            threads,
-            self._lock,
-            open_index or (lambda spec: SegmentedIndex(spec, self._settings)),
-            keep=self._settings.snapshots and open_index is None,
-        )
-        self._catalog = Catalog()
-        self._keeper = Keeper(store, self._indexes, self._lock)
-        self._loading = Loading(store, self.space_id, self._settings, self._load)
-
-    def _load(self, known: Callable[[], None]) -> None:
-        """In the background: whose each entry is, then the indexes that there were."""
-        with self._lock:
-            after = 0
-            while rows := self._store.owners(self.space_id, after, _PAGE):
-                for number, subject, camera, _ in rows:
-                    self._catalog.put(number, subject, camera)
-                after = rows[-1][0]
-        known()
-        self._indexes.bring_up_kept()
-        self._keeper.changed()
-
-    @property
-    def active_space(self) -> str:
-        """The feature space whose entries are served."""
-        return self._loading.active_space
-
-    @property
-    def needs_reindex(self) -> bool:
-        """The entries are of another space than the bundle's: see :meth:`reindex`."""
-        return self._loading.needs_reindex
-
-    @property
-    def ready(self) -> bool:
-        """Loaded, and of the bundle's space."""
-        return self._loading.ready
-
-    def wait_ready(self, timeout_s: float | None = None) -> bool:
-        """Waits until loaded; whether the gallery is then ready."""
-        return self._loading.wait(timeout_s)
-
-    @property
-    def space_id(self) -> str:
-        """The feature space of the bundle that is served."""
-        return self._bundle.backbone.space_id
-
-    @property
-    def store(self) -> Store:
-        return self._store
-
-    def scheme(self, scheme_id: str) -> Scheme:
-        """A scheme at work. Raises :class:`airreid.errors.BundleError` if unknown."""
-        return self._indexes.scheme(scheme_id)
-
-    # Subjects
-
-    def put_subject(
-        self,
-        subject: str,
-        display_name: str | None = None,
-        note: str | None = None,
-        expires_at: float | None = None,
-    ) -> tuple[Subject, bool]:
-        """Makes a subject, or sets what is given of one that is there.
-
-        Returns it and whether it is new. Raises :class:`InputError` for a bad field.
-        """
-        records.check_name(subject, "subject")
-        _check_fields(display_name or "", note or "", expires_at)
-        with self._lock:
-            created = self._store.put_subject(subject, display_name, note, expires_at)
-            return self._existing(subject), created
-
-    def patch_subject(
-        self,
-        subject: str,
-        *,
-        display_name: str | Unset = UNSET,
-        note: str | Unset = UNSET,
-        expires_at: float | Unset | None = UNSET,
-    ) -> Subject:
-        """Sets the fields given; None takes an expiry away.
-
-        Raises :class:`NotFoundError`, and :class:`InputError` for a bad field.
-        """
-        _check_fields(
-            "" if isinstance(display_name, Unset) else display_name,
-            "" if isinstance(note, Unset) else note,
-            None if isinstance(expires_at, Unset) else expires_at,
-        )
-        with self._lock:
-            self._store.patch_subject(subject, display_name, note, expires_at)
-            return self._existing(subject)
-
-    def _existing(self, subject: str) -> Subject:
-        found = self._store.subject(subject)
-        if found is None:
-            raise NotFoundError(f"no subject {subject[:128]!r}")
-        return found
-
-    def subject(self, subject: str) -> Subject | None:
-        return self._store.subject(subject)
-
-    def subjects(self, after: str, limit: int, prefix: str = "") -> list[Subject]:
-        """Up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``."""
-        return self._store.subjects(after, limit, prefix)
-
-    def delete_subject(self, subject: str) -> int | None:
-        """Number of entries deleted with the subject, or None if there is none."""
-        self._loading.check_known()
-        with self._lock:
-            ids = self._store.delete_subject(subject)
-            self._forget(ids or [])
-        return None if ids is None else len(ids)
-
-    def merge_subjects(self, source: str, into: str) -> Subject:
-        """Gives ``source``'s entries to ``into``, deletes ``source``, returns ``into``.
-
-        Raises :class:`NotFoundError` if one is missing, :class:`InputError` if they are one.
-        """
-        if source == into:
-            raise InputError(f"subject {source[:128]!r} cannot be merged into itself")
-        self._loading.check_known()
-        with self._lock:
-            ids = self._store.merge_subjects(source, into)
-            self._catalog.move(ids, into)
-            self._indexes.moved(np.asarray(ids, dtype=np.int64))
-            return self._existing(into)
-
-    # Entries
-
-    def check(self, entry: NewEntry) -> None:
-        """Raises :class:`InputError` for an entry that cannot be enrolled: a bad name, a
-        feature of another space (:class:`WrongSpaceError`) or length, one that is not
-        finite or is all zeros."""
-        dim = self._bundle.backbone.feature_dim
-        records.check_about(entry)
-        if entry.space_id != self.space_id:
-            raise WrongSpaceError(
-                f"feature of space {entry.space_id[:64]!r}; this gallery holds "
-                f"{self.space_id!r}: encode it with the bundle that is served"
-            )
-        if entry.feature.shape != (dim,):
-            raise InputError(f"feature of {entry.subject}: needs {dim} values")
-        check_magnitude(entry.feature, f"feature of {entry.subject}")
-        if not entry.feature.any():
-            raise InputError(f"feature of {entry.subject}: all zeros, it names nobody")
-
-    def enrol(self, entries: Sequence[NewEntry]) -> list[int]:
-        """Stores entries in one transaction, all or none, and returns their numbers.
-
-        An entry with a client key takes the place of the subject's earlier one with it.
-        Raises as :meth:`check` does.
-        """
-        return self._enrol(entries, ())
-
-    def _enrol(self, entries: Sequence[NewEntry], origins: Sequence[int]) -> list[int]:
-        for entry in entries:
-            self.check(entry)
-        if not entries:
-            return []
-        self._loading.check_known()
-        features = np.stack([entry.feature for entry in entries]).astype(np.float32)
-        embeddings = self._indexes.embed_for_all(features)
-        with self._lock:
-            embeddings = self._indexes.embed_for_all(features, embeddings)
-            stored, replaced = self._store.add_entries(entries, origins)
-            self._forget(replaced)
-            gone = set(replaced)  # by a later one of this very batch
-            kept = [i for i, entry in enumerate(stored) if entry.id not in gone]
-            for i in kept:
-                self._catalog.put(stored[i].id, stored[i].subject, stored[i].camera)
-            self._indexes.add(
-                np.asarray([stored[i].id for i in kept], dtype=np.int64),
-                np.asarray([_digest(entries[i]) for i in kept], dtype=np.int64),
-                {name: rows[kept] for name, rows in embeddings.items()},
-            )
-        self._keeper.changed(deleted=bool(replaced))
-        return [entry.id for entry in stored]
-
-    def entry(self, entry_id: int) -> Entry | None:
-        return self._store.entry(entry_id) if 0 < entry_id < 2**63 else None
-
-    def entries(self, after: int, limit: int, subject: str = "", camera: str = "") -> list[Entry]:
-        """Up to ``limit`` entries with numbers above ``after``; an empty filter takes all."""
-        return self._store.entries(after, limit, subject, camera)
-
-    def thumbnail(self, entry_id: int) -> bytes | None:
-        return self._store.thumbnail(entry_id) if 0 < entry_id < 2**63 else None
-
-    def delete_entries(self, ids: Sequence[int]) -> list[bool]:
-        """Deletes entries in one transaction; for each whether it was there."""
-        self._loading.check_known()
-        inside = [number if 0 < number < 2**63 else 0 for number in ids]
-        with self._lock:
-            gone = self._store.delete_entries(inside)
-            self._forget([n for n, was_there in zip(inside, gone, strict=True) if was_there])
-        return gone
-
-    def delete_entry(self, entry_id: int) -> bool:
-        return self.delete_entries([entry_id])[0]
-
-    def expire_due(self, now: float) -> int:
-        """Deletes entries and subjects that expired at or before ``now``; how many."""
-        self._loading.check_known()
-        with self._lock:
-            entries, subjects = self._store.delete_expired(now)
-            self._forget(entries)
-        return len(entries) + len(subjects)
-
-    def _forget(self, ids: Sequence[int]) -> None:
-        if ids:
-            self._indexes.remove(np.asarray(ids, dtype=np.int64))
-            self._catalog.drop(ids)
-            self._keeper.changed(deleted=True)
-
-    # Searching
-
-    def search(
-        self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
-    ) -> list[Found]:
-        """For each embedding (n, dim): the best subjects and the best entries.
-
-        ``scheme_id`` ``features`` searches among the raw features, by cosine. Raises
-        :class:`NotReadyError`, and :class:`airreid.errors.BundleError` for a scheme that
-        is not there.
-        """
-        self._loading.check_ready()
-        index = self._indexes.get(scheme_id)
-        wanted = min(top_k, self._catalog.subjects)
-        depth = max(top_entries, 4 * top_k)
-        while True:
-            scores, ids = index.search(embeddings, depth)
-            found = [
-                self._catalog.found(row_scores, row_ids, top_k, top_entries)
-                for row_scores, row_ids in zip(scores, ids, strict=True)
-            ]
-            if depth >= len(index) or all(len(f.matches) >= wanted for f in found):
-                return found
-            depth *= 4
-
-    def open_index(self, scheme_id: str) -> None:
-        """Makes the index of a scheme if there is none: when it is first searched otherwise,
-        or again after a failure. Raises as :meth:`search` does."""
-        self.index(scheme_id)
-
-    def index(self, scheme_id: str) -> Index:
-        """The index that :meth:`search` uses, for those who measure it."""
-        self._loading.check_ready()
-        return self._indexes.get(scheme_id)
+class Gallery(CoreGallery):
+    """The gallery with what an operator does to it as a whole."""
 
     def tidy(self) -> None:
         """What the background does after changes, now: merges, and snapshots that are due."""
@@ -338,36 +52,72 @@ class Gallery:
         self.delete_entries(ids)
         return self.prove_deleted(ids, pieces)
 
-    # The rest
+    def reindex(
+        self,
+        encode: Encode,
+        tick: Tick = lambda done, total: None,
+        model_digest: str = "",
+        allow_unserved: bool = False,
+    ) -> ReindexReport:
+        """Brings the gallery to the bundle's feature space: encodes the thumbnails there
+        are, then serves the new space and deletes the old entries, in one transaction.
 
-    def counts(self) -> tuple[int, int]:
-        """(subjects, entries)"""
-        return self._store.counts()
-
-    @property
-    def log_position(self) -> int:
-        """Number of the last change that was applied."""
-        return self._store.log_position
-
-    def setting(self, key: str) -> str | None:
-        """A small JSON document kept with the gallery, or None."""
-        return self._store.setting(key)
-
-    def set_setting(self, key: str, text: str) -> None:
-        self._store.set_setting(key, text)
-
-    def close(self) -> None:
-        """Writes snapshots; the store stays open. No call may follow."""
+        If that would leave subjects without any entry that is served, it changes nothing
+        unless ``allow_unserved``; enrol them anew, or delete them, and run it again: it
+        goes on where it was, after a kill as well. Raises :class:`ConflictError` if the
+        gallery is of the bundle's space already.
+        """
         self._loading.wait()
-        self._keeper.close()
-        self._indexes.close()
+        if not self.needs_reindex:
+            raise ConflictError(f"the gallery is of the space {self.space_id}: nothing to reindex")
+        old, new = self.active_space, self.space_id
+        made, failed = encode_all(self._store, old, new, encode, self._enrol, tick, model_digest)
+        with self._lock:
+            count = spaces.unserved_count(self._store, new)
+            first = spaces.unserved(self._store, new, "", 100)
+            switched = allow_unserved or not count
+            if switched:
+                spaces.switch(self._store, new)
+                self._loading.active_space = new
+        self._keeper.changed(deleted=switched)
+        return ReindexReport(made, tuple(failed), tuple(first), count, switched)
 
+    def unserved(self, after: str, limit: int) -> list[str]:
+        """Subjects, by id, all of whose entries are of a space that is not served."""
+        return spaces.unserved(self._store, self.space_id, after, limit)
 
-def _check_fields(display_name: str, note: str, expires_at: float | None) -> None:
-    records.check_text(display_name, "display_name")
-    records.check_text(note, "note")
-    records.check_time(expires_at, "expires_at")
+    def drop_unserved(self) -> int:
+        """Deletes the entries of all other spaces than the bundle's; how many.
 
+        Raises :class:`NotReadyError` while one of these is the one served."""
+        self._loading.check_ready()
+        with self._lock:
+            return spaces.drop_others(self._store, self.space_id)
 
-def _digest(entry: NewEntry) -> int:
-    return records.digest(entry.feature.astype("<f4").tobytes())
+    def backup(self, path: Path) -> None:
+        """A copy of the gallery as of now in a file of its own, checked.
+
+        Raises :class:`InputError` if it is there already or cannot be written.
+        """
+        backup.backup(self._store.path, path)
+
+    def export_archive(self, path: Path, tick: Tick = lambda done, total: None) -> Counts:
+        """Everything that is served, for another gallery of this space: see
+        :mod:`accesspoint.gallery.archive`."""
+        return write_archive(
+            path, self._store, self.active_space, self._bundle.backbone.feature_dim, tick
+        )
+
+    def import_archive(
+        self,
+        path: Path,
+        on_conflict: OnConflict = "skip",
+        tick: Tick = lambda done, total: None,
+    ) -> Counts:
+        """Enrols what an archive holds: see :mod:`accesspoint.gallery.archive`.
+
+        Raises :class:`WrongSpaceError`, :class:`ConflictError` with ``fail``, and
+        :class:`InputError` for a file that is no archive, or damaged; batches before the
+        damage are in then, and an import with ``skip`` goes on after them.
+        """
+        return read_archive(path, self, self.space_id, on_conflict, tick)

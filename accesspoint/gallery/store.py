@@ -95,11 +95,14 @@ class Store(LoggedDatabase):
 
         Returns the stored entries, and the numbers of those that had the same client
         key and were deleted for them. ``origins`` names, for each entry, the one of
-        another space that it was made from.
+        another space that it was made from; raises :class:`NotFoundError`, and stores
+        nothing, if that was deleted meanwhile.
         """
         stored, replaced, now = list[Entry](), list[int](), time.time()
         with self.writing() as db:
             for i, entry in enumerate(entries):
+                if origins and not _has_entry(db, origins[i]):
+                    raise NotFoundError(f"no entry {origins[i]}")
                 _make_subject(db, entry.subject, now)
                 if entry.key:
                     gone = db.execute(
@@ -284,6 +287,10 @@ class Store(LoggedDatabase):
     def spaces(self) -> dict[str, int]:
         """Number of entries of each feature space."""
         return dict(self.rows("SELECT space_id, count(*) FROM entries GROUP BY space_id"))
+
+
+def _has_entry(db: sqlite3.Connection, entry_id: int) -> bool:
+    return db.execute("SELECT 1 FROM entries WHERE id = ?", (entry_id,)).fetchone() is not None
 
 
 def _make_subject(db: sqlite3.Connection, subject: str, now: float) -> bool:
