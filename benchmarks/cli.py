@@ -16,6 +16,7 @@ from airreid.digital.link import CodedLink
 from airreid.digital.list_decoder import LIST_SIZES
 from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from benchmarks.evaluation import evaluation_command
 from benchmarks.link import CLIFF_BLER, Row, as_text, cliff, measure, settings, write
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,6 +39,9 @@ _BITS_PER_SYMBOL = {
     Modulation.PAM8: 3,
     Modulation.PAM16: 4,
 }
+
+
+app.command("evaluation")(evaluation_command)
 
 
 @app.callback()

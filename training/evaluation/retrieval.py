@@ -13,7 +13,7 @@ from airreid.metrics import GalleryRanks, Labels, Ranks, Retrieval, summarise, u
 
 _BLOCK = 16 << 20
 """Scores held at a time, 8 bytes each."""
-_GALLERY_ROWS = 4096
+_GALLERY_ROWS = 1024
 REPEATS = 100
 """Random galleries of the single-shot protocol."""
 

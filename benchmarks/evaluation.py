@@ -1,0 +1,191 @@
+"""The exact evaluator at the size of published galleries, beside plain Python, in one run."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from airreid.console import progress_bars
+from airreid.metrics import Labels, Retrieval, cosine
+from training.evaluation.retrieval import retrieve
+
+DIMENSIONS = 2048
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a test set."""
+
+    name: str
+    queries: int
+    gallery: int
+    identities: int
+    cameras: int
+    distractors: int = 0
+
+
+SIZES = (
+    Size("CUHK03-NP labeled", 1400, 5328, 700, 2),
+    Size("Market-1501", 3368, 15913, 750, 6, distractors=2798),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured, one run each: wall clock, and processor time over all threads."""
+
+    size: str
+    queries: int
+    gallery: int
+    seconds: float
+    cpu_seconds: float
+    ms_per_query: float
+    peak_mib: float
+    """Most memory that the evaluator held at a time, features not counted."""
+    peer_queries: int
+    """Queries that the peer was given: it is slow."""
+    peer_ms_per_query: float
+    ratio: float
+    """Wall clock of the peer over ours, per query."""
+    cpu_ratio: float
+    """The same of processor time, which other work on the machine disturbs less."""
+    same: bool
+    """Rank-1, mAP and mINP of the peer's queries are equal to 12 digits."""
+    top1: float
+    map: float
+
+
+@dataclass(frozen=True)
+class Made:
+    queries: NDArray[np.float32]
+    query_labels: Labels
+    gallery: NDArray[np.float32]
+    gallery_labels: Labels
+
+
+def make(size: Size, seed: int = 0) -> Made:
+    """Features with classes that overlap, so that right items stand at many ranks."""
+    rng = np.random.default_rng(seed)
+    people = rng.standard_normal((size.identities + 1, DIMENSIONS)).astype(np.float32)
+
+    def seen(identity: NDArray[np.int64]) -> NDArray[np.float32]:
+        noise = rng.standard_normal((len(identity), DIMENSIONS)).astype(np.float32)
+        return people[identity] + 6.0 * noise
+
+    def labels(count: int) -> Labels:
+        identity = np.arange(count) % size.identities + 1
+        return Labels(identity, rng.integers(0, size.cameras, count))
+
+    queries, gallery = labels(size.queries), labels(size.gallery)
+    gallery.identity[: size.distractors] = 0
+    return Made(seen(queries.identity), queries, seen(gallery.identity), gallery)
+
+
+def plain_python(
+    scores: Sequence[Sequence[float]], queries: Labels, gallery: Labels
+) -> tuple[float, float, float]:
+    """Rank-1, mAP and mINP by the definition: sort, drop, count, one query at a time."""
+    whose, by = gallery.identity.tolist(), gallery.camera.tolist()
+    top1, precision, penalty = [], [], []
+    pairs = zip(scores, queries.identity.tolist(), queries.camera.tolist(), strict=True)
+    for row, identity, camera in pairs:
+        order = sorted(range(len(row)), key=lambda g, row=row: -row[g])  # type: ignore[misc]
+        right = [
+            whose[g] == identity
+            for g in order
+            if whose[g] >= 0 and not (whose[g] == identity and by[g] == camera)
+        ]
+        if not any(right):
+            continue
+        top1.append(float(right[0]))
+        at = [position for position, hit in enumerate(right, 1) if hit]
+        precision.append(sum(i / position for i, position in enumerate(at, 1)) / len(at))
+        penalty.append(len(at) / at[-1])
+    return tuple(sum(one) / len(one) for one in (top1, precision, penalty))  # type: ignore[return-value]
+
+
+def measure(size: Size, peer_queries: int) -> Row:
+    """Ours on everything; the peer, scores by NumPy included, on the first queries."""
+    made = make(size)
+
+    def ours(count: int) -> Retrieval:
+        labels = made.query_labels.take(np.arange(count))
+        return retrieve(made.queries[:count], labels, made.gallery, made.gallery_labels)
+
+    started, cpu = time.perf_counter(), time.process_time()
+    found = ours(size.queries)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    few = min(peer_queries, size.queries)
+    started, cpu = time.perf_counter(), time.process_time()
+    scores = cosine(made.queries[:few], made.gallery).tolist()
+    theirs = plain_python(scores, made.query_labels.take(np.arange(few)), made.gallery_labels)
+    peer = 1e3 * (time.perf_counter() - started) / few
+    peer_cpu = 1e3 * (time.process_time() - cpu) / few
+    part = ours(few)
+    same = np.allclose(theirs, (part.top1, part.mean_ap, part.mean_inp), rtol=1e-12, atol=0)
+    tracemalloc.start()
+    try:
+        ours(size.queries)
+        peak = tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+    mine = 1e3 * seconds / size.queries
+    return Row(
+        size=size.name,
+        queries=size.queries,
+        gallery=size.gallery,
+        seconds=round(seconds, 2),
+        cpu_seconds=round(cpu_seconds, 2),
+        ms_per_query=round(mine, 3),
+        peak_mib=round(peak),
+        peer_queries=few,
+        peer_ms_per_query=round(peer, 2),
+        ratio=round(peer / mine, 1),
+        cpu_ratio=round(peer_cpu / (1e3 * cpu_seconds / size.queries), 1),
+        same=bool(same),
+        top1=round(found.top1, 4),
+        map=round(found.mean_ap, 4),
+    )
+
+
+def evaluation_command(
+    peer_queries: Annotated[
+        int, typer.Option(min=1, help="Queries that plain Python is given.")
+    ] = 200,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
+    ] = None,
+) -> None:
+    """Exact retrieval metrics at the size of CUHK03-NP and Market-1501, beside plain Python."""
+    rows = []
+    with progress_bars() as bars:
+        task = bars.add_task("evaluating", total=len(SIZES))
+        for size in SIZES:
+            rows.append(measure(size, peer_queries))
+            bars.advance(task)
+    typer.echo(
+        f"{'size':<20} {'queries':>8} {'gallery':>8} {'seconds':>8} {'CPU s':>6} {'peak MiB':>9} "
+        f"{'ms/query':>9} {'plain Python':>13} {'ratio':>7} {'of CPU':>8}  same metrics"
+    )
+    for row in rows:
+        typer.echo(
+            f"{row.size:<20} {row.queries:>8} {row.gallery:>8} "
+            f"{row.seconds:>8.2f} {row.cpu_seconds:>6.1f} "
+            f"{row.peak_mib:>9.0f} {row.ms_per_query:>9.3f} {row.peer_ms_per_query:>13.2f} "
+            f"{row.ratio:>6.1f}x {row.cpu_ratio:>7.1f}x  {'yes' if row.same else 'NO'}"
+        )
+    if as_json is not None:
+        content = {"dimensions": DIMENSIONS, "rows": [asdict(row) for row in rows]}
+        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        typer.echo(f"wrote {as_json}")
+    if not all(row.same for row in rows):
+        raise typer.Exit(1)
