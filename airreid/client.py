@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import grpc
 
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
 from airreid.v1 import (
     channel_pb2,
@@ -23,9 +24,12 @@ MESSAGE_OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 ]
 """Both ends of every connection take messages of this size."""
+_DELETE_AT_ONCE = 1000
 _ENROL_AT_ONCE = 16
 _ENROL_BYTES = 16 * 1024 * 1024
 """A request is sent when it holds so many items or so many bytes."""
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 
 
 class Connection:
@@ -34,17 +38,23 @@ class Connection:
     option = "--to"
     """Of the command line: where the target is given."""
 
-    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
-        """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT)."""
+    def __init__(
+        self,
+        target: str,
+        connect_seconds: float = 10.0,
+        credentials: ClientCredentials = NOBODY,
+    ) -> None:
+        """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT), and
+        :class:`airreid.errors.InputError` for credentials that cannot be used."""
         self._target = target
-        self._channel = grpc.insecure_channel(target, options=MESSAGE_OPTIONS)
+        self._channel = credentials.channel(target, MESSAGE_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
         except grpc.FutureTimeoutError:
             self._channel.close()
             raise LinkError(
                 f"{target}: no answer within {connect_seconds:g} s; "
-                f"start the service there, or give another {self.option}"
+                f"start the service there, or give another {self.option}{credentials.hint}"
             ) from None
 
     def __enter__(self) -> Self:
@@ -67,15 +77,25 @@ class Connection:
 class GalleryClient(Connection):
     """The gallery of an access point. Every method raises :class:`LinkError`."""
 
-    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
-        super().__init__(target, connect_seconds)
+    def __init__(
+        self,
+        target: str,
+        connect_seconds: float = 10.0,
+        credentials: ClientCredentials = NOBODY,
+    ) -> None:
+        super().__init__(target, connect_seconds, credentials)
         self._stub = gallery_pb2_grpc.GalleryServiceStub(self._channel)
 
-    def describe(self) -> gallery_pb2.DescribeResponse:
+    def _ask(self, call: Callable[[Request], Answer], request: Request) -> Answer:
         try:
-            return self._stub.Describe(gallery_pb2.DescribeRequest())
+            return call(request)
         except grpc.RpcError as error:
             raise self._failure(error) from None
+
+    def describe(self) -> gallery_pb2.DescribeResponse:
+        return self._ask(self._stub.Describe, gallery_pb2.DescribeRequest())
+
+    # Entries
 
     def enrol(
         self, items: Iterable[gallery_pb2.EnrollItem]
@@ -95,20 +115,43 @@ class GalleryClient(Connection):
     def _enrol(
         self, batch: list[gallery_pb2.EnrollItem]
     ) -> Iterator[tuple[gallery_pb2.EnrollItem, gallery_pb2.EnrollResult]]:
-        try:
-            response = self._stub.Enroll(gallery_pb2.EnrollRequest(items=batch))
-        except grpc.RpcError as error:
-            raise self._failure(error) from None
+        response = self._ask(self._stub.Enroll, gallery_pb2.EnrollRequest(items=batch))
         return iter(zip(batch, response.results, strict=True))
 
-    def subjects(self) -> Iterator[gallery_pb2.Subject]:
+    def entries(self, subject: str = "", camera: str = "") -> Iterator[gallery_pb2.Entry]:
+        """By number; an empty filter takes all."""
         token = ""
         while True:
-            request = gallery_pb2.ListSubjectsRequest(page_size=1000, page_token=token)
-            try:
-                page = self._stub.ListSubjects(request)
-            except grpc.RpcError as error:
-                raise self._failure(error) from None
+            request = gallery_pb2.ListEntriesRequest(
+                subject=subject, camera=camera, page_size=1000, page_token=token
+            )
+            page = self._ask(self._stub.ListEntries, request)
+            yield from page.entries
+            token = page.next_page_token
+            if not token:
+                return
+
+    def delete_entries(self, numbers: Sequence[int]) -> Iterator[tuple[int, common_pb2.Status]]:
+        """Each number with what became of it."""
+        for start in range(0, len(numbers), _DELETE_AT_ONCE):
+            part = numbers[start : start + _DELETE_AT_ONCE]
+            request = gallery_pb2.DeleteEntriesRequest(ids=part)
+            statuses = self._ask(self._stub.DeleteEntries, request).statuses
+            yield from zip(part, statuses, strict=True)
+
+    # Subjects
+
+    def put_subject(self, request: gallery_pb2.PutSubjectRequest) -> gallery_pb2.Subject:
+        return self._ask(self._stub.PutSubject, request)
+
+    def subjects(self, prefix: str = "") -> Iterator[gallery_pb2.Subject]:
+        """By id."""
+        token = ""
+        while True:
+            request = gallery_pb2.ListSubjectsRequest(
+                page_size=1000, page_token=token, prefix=prefix
+            )
+            page = self._ask(self._stub.ListSubjects, request)
             yield from page.subjects
             token = page.next_page_token
             if not token:
@@ -116,10 +159,44 @@ class GalleryClient(Connection):
 
     def delete_subject(self, subject: str) -> int:
         """Number of entries deleted with it."""
-        try:
-            return self._stub.DeleteSubject(gallery_pb2.DeleteSubjectRequest(id=subject)).entries
-        except grpc.RpcError as error:
-            raise self._failure(error) from None
+        request = gallery_pb2.DeleteSubjectRequest(id=subject)
+        return self._ask(self._stub.DeleteSubject, request).entries
+
+    def merge(self, source: str, into: str) -> gallery_pb2.Subject:
+        """The subject that has all entries of both."""
+        request = gallery_pb2.MergeSubjectsRequest(source=source, into=into)
+        return self._ask(self._stub.MergeSubjects, request)
+
+    # Search and policy
+
+    def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+        return self._ask(self._stub.Search, request)
+
+    def verify(self, request: gallery_pb2.VerifyRequest) -> gallery_pb2.VerifyResponse:
+        return self._ask(self._stub.Verify, request)
+
+    def policy(self) -> gallery_pb2.Policy:
+        return self._ask(self._stub.GetPolicy, gallery_pb2.GetPolicyRequest())
+
+    def set_policy(self, policy: gallery_pb2.Policy) -> gallery_pb2.Policy:
+        """Sets the documents that are given; returns those in force."""
+        return self._ask(self._stub.SetPolicy, policy)
+
+    # Jobs
+
+    def start_job(self, kind: str, parameters: Mapping[str, str]) -> gallery_pb2.Job:
+        request = gallery_pb2.StartJobRequest(kind=kind, parameters=parameters)
+        return self._ask(self._stub.StartJob, request)
+
+    def job(self, job_id: str) -> gallery_pb2.Job:
+        return self._ask(self._stub.GetJob, gallery_pb2.GetJobRequest(id=job_id))
+
+    def jobs(self) -> list[gallery_pb2.Job]:
+        """The newest first."""
+        return list(self._ask(self._stub.ListJobs, gallery_pb2.ListJobsRequest()).jobs)
+
+    def cancel_job(self, job_id: str) -> gallery_pb2.Job:
+        return self._ask(self._stub.CancelJob, gallery_pb2.CancelJobRequest(id=job_id))
 
 
 class ChannelClient(Connection):

@@ -46,6 +46,13 @@ class ClientCredentials(BaseModel):
         """What goes along with every call."""
         return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
 
+    @property
+    def hint(self) -> str:
+        """What else may be wrong when nothing answers."""
+        if self.tls_ca is None:
+            return "; if it serves TLS, give --tls-ca"
+        return "; with --tls-ca it must serve TLS and its certificate must name this host"
+
     def check(self, target: str) -> None:
         """Raises :class:`InputError` if the token would cross a network in plain text."""
         if self.token is None or self.tls_ca is not None or self.insecure_plaintext:
@@ -55,6 +62,11 @@ class ClientCredentials(BaseModel):
                 f"{target}: the token would go there in plain text; give --tls-ca, "
                 "or --insecure-plaintext on a closed network"
             )
+
+    def verify(self, target: str) -> None:
+        """Raises :class:`InputError` now for what :meth:`channel` would raise later."""
+        self.check(target)
+        self._tls()
 
     def _tls(self) -> grpc.ChannelCredentials | None:
         if self.tls_ca is None:

@@ -1,25 +1,33 @@
-"""``airreid gallery``: enrol, list and delete people over gRPC."""
+"""``airreid gallery``: the people an access point knows, over gRPC."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
+from airreid import gallery_jobs_cli
 from airreid.client import GalleryClient, ok
 from airreid.console import progress_bars
+from airreid.credential_options import with_credentials
+from airreid.credentials import NOBODY, ClientCredentials
+from airreid.gallery_jobs_cli import DEFAULT, To
 from airreid.images import read
 from airreid.people import Crop, read_folder
-from airreid.v1 import gallery_pb2
+from airreid.v1 import common_pb2, gallery_pb2
 
 app = typer.Typer(no_args_is_help=True, help="The people an access point knows.")
+gallery_jobs_cli.add_commands(app)
 
-To = Annotated[str, typer.Option(help="HOST:PORT of the access point's gRPC.")]
-_DEFAULT = "127.0.0.1:50052"
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Image = Annotated[Path, typer.Argument(help="Image file of one person crop.")]
 
 
 def _items(crops: list[Crop]) -> Iterator[gallery_pb2.EnrollItem]:
@@ -31,17 +39,19 @@ def _items(crops: list[Crop]) -> Iterator[gallery_pb2.EnrollItem]:
 
 
 @app.command()
+@with_credentials
 def enroll(
     folder: Annotated[Path, typer.Argument(help="Folder of <identity>/<camera>/<image>.")],
-    to: To = _DEFAULT,
+    to: To = DEFAULT,
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete these subjects' earlier entries first.")
     ] = False,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Enrol every image of a folder. Exits with 1 if any was refused."""
     crops = read_folder(folder)
-    refused = 0
-    with GalleryClient(to) as client:
+    refused = doubtful = 0
+    with GalleryClient(to, credentials=credentials) as client:
         if replace:
             known = {subject.id for subject in client.subjects()}
             for subject in sorted(known & {crop.identity for crop in crops}):
@@ -50,9 +60,13 @@ def enroll(
             if not ok(result.status):
                 refused += 1
                 typer.echo(f"error: {crop.path}: {result.status.message}", err=True)
+            elif result.warnings:
+                doubtful += 1
+                typer.echo(f"warning: {crop.path}: {'; '.join(result.warnings)}", err=True)
         state = client.describe()
+    warned = f", {doubtful} with a warning" if doubtful else ""
     typer.echo(
-        f"enrolled {len(crops) - refused} of {len(crops)} images; "
+        f"enrolled {len(crops) - refused} of {len(crops)} images{warned}; "
         f"the gallery holds {state.subjects} subjects, {state.entries} entries"
     )
     if refused:
@@ -60,22 +74,156 @@ def enroll(
 
 
 @app.command("list")
-def list_subjects(to: To = _DEFAULT) -> None:
+@with_credentials
+def list_subjects(
+    to: To = DEFAULT,
+    prefix: Annotated[str, typer.Option(help="Only ids that begin with it.")] = "",
+    as_json: Json = False,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
     """List the subjects and how many entries each has."""
-    with GalleryClient(to) as client:
-        table = Table("subject", "entries")
-        for subject in client.subjects():
-            table.add_row(subject.id, str(subject.entries))
+    with GalleryClient(to, credentials=credentials) as client:
+        subjects = list(client.subjects(prefix))
+    if as_json:
+        _print_json([_plain(subject) for subject in subjects])
+        return
+    table = Table("subject", "entries", "name")
+    for subject in subjects:
+        table.add_row(subject.id, str(subject.entries), subject.display_name)
     Console().print(table)
 
 
 @app.command()
-def delete(
-    subjects: Annotated[list[str], typer.Argument(help="Subjects to delete with all entries.")],
-    to: To = _DEFAULT,
+@with_credentials
+def entries(
+    to: To = DEFAULT,
+    subject: Annotated[str, typer.Option(help="Only this subject's.")] = "",
+    camera: Annotated[str, typer.Option(help="Only this camera's.")] = "",
+    as_json: Json = False,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
-    """Delete subjects."""
-    with GalleryClient(to) as client:
-        for subject in subjects:
+    """List entries."""
+    with GalleryClient(to, credentials=credentials) as client:
+        found = list(client.entries(subject, camera))
+    if as_json:
+        _print_json([_plain(entry) for entry in found])
+        return
+    table = Table("entry", "subject", "camera", "enrolled", "quality", "key")
+    for entry in found:
+        enrolled = entry.created_at.ToDatetime().isoformat(" ", "seconds")
+        quality = f"{entry.quality:.2f}" if entry.quality else ""
+        table.add_row(str(entry.id), entry.subject, entry.camera, enrolled, quality, entry.key)
+    Console().print(table)
+
+
+@app.command()
+@with_credentials
+def delete(
+    subjects: Annotated[
+        list[str] | None, typer.Argument(help="Subjects to delete with all entries.")
+    ] = None,
+    entry: Annotated[
+        list[int] | None, typer.Option(help="An entry's number; repeatable.", show_default=False)
+    ] = None,
+    to: To = DEFAULT,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Delete subjects, or single entries."""
+    if not subjects and not entry:
+        raise typer.BadParameter("name subjects, or give --entry")
+    missing = False
+    with GalleryClient(to, credentials=credentials) as client:
+        for subject in subjects or ():
             count = client.delete_subject(subject)
             typer.echo(f"deleted {subject} and {count} entries")
+        for number, status in client.delete_entries(entry or []):
+            if ok(status):
+                typer.echo(f"deleted entry {number}")
+            else:
+                missing = True
+                typer.echo(f"error: {status.message}", err=True)
+    if missing:
+        raise typer.Exit(1)
+
+
+@app.command()
+@with_credentials
+def merge(
+    source: Annotated[str, typer.Argument(help="Is gone afterwards.")],
+    into: Annotated[str, typer.Argument(help="Gets all its entries.")],
+    to: To = DEFAULT,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Say that two subjects are one person."""
+    with GalleryClient(to, credentials=credentials) as client:
+        merged = client.merge(source, into)
+    typer.echo(f"{merged.id} has {merged.entries} entries")
+
+
+@app.command()
+@with_credentials
+def search(
+    image: Image,
+    to: To = DEFAULT,
+    top_k: Annotated[int, typer.Option(min=1, max=1000, help="Subjects to print.")] = 5,
+    as_json: Json = False,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Who is this? Without a radio in between."""
+    request = gallery_pb2.SearchRequest(image=read(image), top_k=top_k)
+    with GalleryClient(to, credentials=credentials) as client:
+        answer = client.search(request)
+    if as_json:
+        _print_json(_plain(answer))
+        return
+    table = Table("subject", "score", "entry", "camera")
+    for hit in answer.subjects:
+        table.add_row(hit.subject, f"{hit.score:.3f}", str(hit.entry_id), hit.camera)
+    Console().print(table)
+    threshold = answer.decision.threshold
+    typer.echo(f"decision: {_kind(answer.decision.kind)}" + _from(threshold))
+
+
+@app.command()
+@with_credentials
+def verify(
+    subject: Annotated[str, typer.Argument(help="Whom it should be.")],
+    image: Image,
+    to: To = DEFAULT,
+    as_json: Json = False,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Is this the subject? Exits with 1 if the policy says that it is not a match."""
+    request = gallery_pb2.VerifyRequest(subject=subject, image=read(image))
+    with GalleryClient(to, credentials=credentials) as client:
+        answer = client.verify(request)
+    if as_json:
+        _print_json(_plain(answer))
+    else:
+        typer.echo(
+            f"{subject}: score {answer.score:.3f} by entry {answer.entry_id}, "
+            f"{_kind(answer.kind)}{_from(answer.threshold)}"
+        )
+    if answer.kind in (common_pb2.DECISION_UNKNOWN, common_pb2.DECISION_AMBIGUOUS):
+        raise typer.Exit(1)
+
+
+def _kind(kind: common_pb2.DecisionKind.ValueType) -> str:
+    if kind == common_pb2.DECISION_UNSPECIFIED:
+        return "none: nothing is calibrated ('airreid gallery calibrate')"
+    return common_pb2.DecisionKind.Name(kind).removeprefix("DECISION_").lower()
+
+
+def _from(threshold: float) -> str:
+    return f" (a match from {threshold:.3f} on)" if threshold else ""
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    plain: dict[str, Any] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return plain
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2))

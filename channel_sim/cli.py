@@ -13,6 +13,8 @@ from rich.table import Table
 
 from airreid import log
 from airreid.client import ChannelClient
+from airreid.credential_options import with_credentials
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
 from airreid.v1 import channel_pb2
 from channel_sim import options, service
@@ -28,6 +30,7 @@ _AT = "127.0.0.1:50051"
 
 
 @app.command()
+@with_credentials
 def serve(
     listen: Annotated[str, typer.Option(help="HOST:PORT to serve on; port 0 picks a free one.")] = (
         "127.0.0.1:50051"
@@ -50,11 +53,13 @@ def serve(
     metrics: Annotated[
         str | None, typer.Option(help="HOST:PORT to answer Prometheus on; off without it.")
     ] = None,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Serve the uplink: fade each block and add noise on its way to the access point.
 
     Without options: AWGN at 10 dB, seed 0. ``airreid channel set`` changes it all while
-    blocks fly.
+    blocks fly. An edge's token passes through to the access point; --token and the like are
+    for edges that show none.
     """
     settings = link_settings(
         **options.given(
@@ -73,7 +78,8 @@ def serve(
         )
     )
     log.configure("channel")
-    asyncio.run(service.run(listen, upstream, settings, metrics))
+    credentials.verify(upstream)
+    asyncio.run(service.run(listen, upstream, settings, metrics, credentials))
 
 
 @app.command("set")

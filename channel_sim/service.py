@@ -12,6 +12,7 @@ from grpc import aio
 
 from airreid import log
 from airreid.client import MESSAGE_OPTIONS
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.serving import serve, told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
 from channel_sim.control import ChannelControl
@@ -21,6 +22,7 @@ from channel_sim.settings import LinkSettings
 
 Context = aio.ServicerContext[Any, Any]
 UPLINK = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
+_TOKEN = "authorization"
 CONTROL = channel_pb2.DESCRIPTOR.services_by_name["ChannelControlService"].full_name
 
 
@@ -33,8 +35,16 @@ class UplinkProxy:
     are not looked into: they pass as bytes.
     """
 
-    def __init__(self, links: Links, upstream: aio.Channel, target: str) -> None:
+    def __init__(
+        self,
+        links: Links,
+        upstream: aio.Channel,
+        target: str,
+        credentials: ClientCredentials = NOBODY,
+    ) -> None:
+        """The token of an edge passes through; a stream without one shows ``credentials``'."""
         self._links = links
+        self._credentials = credentials
         self._query: aio.StreamStreamMultiCallable[uplink_pb2.QueryRequest | bytes, bytes]
         self._query = upstream.stream_stream(
             f"/{UPLINK}/Query",
@@ -61,7 +71,12 @@ class UplinkProxy:
         self, requests: AsyncIterator[uplink_pb2.QueryRequest | bytes], context: Context
     ) -> AsyncIterator[bytes]:
         stats = self._links.stats
-        call = self._query(requests, timeout=context.time_remaining())
+        shown = [pair for pair in context.invocation_metadata() or () if pair[0] == _TOKEN]
+        call = self._query(
+            requests,
+            timeout=context.time_remaining(),
+            metadata=aio.Metadata(*(shown or self._credentials.metadata)),
+        )
         stats.streams += 1
         try:
             async for response in call:
@@ -92,20 +107,24 @@ def _parse(data: bytes) -> uplink_pb2.QueryRequest | bytes:
 
 
 async def run(
-    listen: str, upstream: str, settings: LinkSettings, metrics: str | None = None
+    listen: str,
+    upstream: str,
+    settings: LinkSettings,
+    metrics: str | None = None,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
-    """Serves until told to stop.
+    """Serves until told to stop; ``credentials`` are shown to the access point.
 
     Raises :class:`InputError` if ``listen`` or ``metrics`` is taken.
     """
     stop, links = told_to_stop(), Links(settings)
     async with contextlib.AsyncExitStack() as stack:
         channel = await stack.enter_async_context(
-            aio.insecure_channel(upstream, options=MESSAGE_OPTIONS)
+            credentials.aio_channel(upstream, MESSAGE_OPTIONS)
         )
 
         def register(server: aio.Server) -> list[str]:
-            UplinkProxy(links, channel, upstream).register(server)
+            UplinkProxy(links, channel, upstream, credentials).register(server)
             channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
                 ChannelControl(links, stop), server
             )

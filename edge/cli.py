@@ -14,6 +14,8 @@ import typer
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.console import progress_bars
+from airreid.credential_options import with_credentials
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
 from airreid.payload import Link
 from edge import printing, results, settings
@@ -65,6 +67,7 @@ class State(Enum):
 
 
 @app.command()
+@with_credentials
 def send(
     images: Annotated[list[Path], typer.Argument(help="Person crops, or folders of them.")],
     to: To = "127.0.0.1:50051",
@@ -88,6 +91,7 @@ def send(
         typer.Option(help="Also draw crops and answers into this picture.", show_default=False),
     ] = None,
     as_json: AsJson = False,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Send images and print who they were taken for.
 
@@ -100,7 +104,7 @@ def send(
         printing.check_picture(image_out)
     encoder = Encoder(load_bundle(bundle or default_bundle_path()), threads)
     encoder.link(scheme, link)
-    with Uplink(to) as uplink, progress_bars() as bars:
+    with Uplink(to, credentials=credentials) as uplink, progress_bars() as bars:
         task = bars.add_task("sending", total=len(paths))
         tick = partial(bars.advance, task)
         outcomes = send_files(paths, encoder, uplink, scheme, edge_id, top_k, tick, link, truth)
@@ -120,6 +124,7 @@ def send(
 
 
 @app.command()
+@with_credentials
 def serve(
     listen: Annotated[str, typer.Option(help="HOST:PORT to take crops on.")] = "127.0.0.1:50050",
     to: To = "127.0.0.1:50051",
@@ -165,6 +170,7 @@ def serve(
     metrics: Annotated[
         str | None, typer.Option(help="HOST:PORT for Prometheus.", show_default="off")
     ] = None,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Take crops from a folder, standard input or gRPC, and answer who they are.
 
@@ -174,6 +180,7 @@ def serve(
     from edge import serve as service  # grpc servers and prometheus: only where they are used
 
     log.configure("edge")
+    credentials.verify(to)
     chosen = settings.checked(
         edge_id=edge_id,
         listen=listen,
@@ -192,7 +199,12 @@ def serve(
         stdin=stdin,
         metrics=metrics,
         radio={"symbol_rate": symbol_rate, "tx_power_mw": tx_power_mw},
-        uplink={"window": window, "answer_seconds": answer_timeout, "backoff_seconds": backoff},
+        uplink={
+            "window": window,
+            "answer_seconds": answer_timeout,
+            "backoff_seconds": backoff,
+            "credentials": credentials,
+        },
     )
     encoder = Encoder(load_bundle(bundle or default_bundle_path()), threads)
     sending = settings.Sending(scheme_id=scheme, link=encoder.link(scheme, link), top_k=top_k)

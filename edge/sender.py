@@ -134,7 +134,9 @@ class Sender:
         """One stream from its opening to its end; the number of answers that came."""
         self._answered = 0
         stream = _Stream()
-        with Uplink(self._target, self._settings.connect_seconds) as uplink:
+        with Uplink(
+            self._target, self._settings.connect_seconds, self._settings.credentials
+        ) as uplink:
             self._uplink = uplink
             self._up()
             try:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
 from airreid.payload import Link
 from edge.accounts import Radio
@@ -37,6 +38,7 @@ class UplinkSettings(_Frozen):
     """A block without an answer for so long breaks the stream, and is sent again."""
     backoff_seconds: Seconds = 30.0
     """The longest wait before another attempt."""
+    credentials: ClientCredentials = NOBODY
 
 
 class WatchSettings(_Frozen):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import grpc
 
 from airreid.client import Connection
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 
@@ -57,9 +58,14 @@ class _Credits:
 class Uplink(Connection):
     """A connection to a service that speaks UplinkService; use as a context manager."""
 
-    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        target: str,
+        connect_seconds: float = 10.0,
+        credentials: ClientCredentials = NOBODY,
+    ) -> None:
         """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT)."""
-        super().__init__(target, connect_seconds)
+        super().__init__(target, connect_seconds, credentials)
         self._stub = uplink_pb2_grpc.UplinkServiceStub(self._channel)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from airreid import log
 from airreid.errors import InputError
 
 _READING_POSTS = ("/v1/search", "/v1/verify")
-_ADMIN_PATHS = ("/v1/policy", "/v1/jobs", "/v1/merge")
+_ADMIN_PATHS = ("/v1/policy", "/v1/jobs", "/v1/merge", "/v1/links")
 _RPC_SCOPES = {
     "Describe": Scope.READ,
     "GetSubject": Scope.READ,
@@ -111,11 +111,13 @@ def scope_of_path(method: str, path: str) -> Scope | None:
     and reading needs read."""
     if path != "/v1" and not path.startswith("/v1/"):
         return Scope.READ if path in ("/metrics", "/openapi.json") else None
-    if method in ("GET", "HEAD") or (method == "POST" and path in _READING_POSTS):
+    if method in ("GET", "HEAD") or (method == "POST" and _below(path, _READING_POSTS)):
         return Scope.READ
-    if any(path == start or path.startswith(start + "/") for start in _ADMIN_PATHS):
-        return Scope.ADMIN
-    return Scope.ADMIN if path.startswith("/v1/links") else Scope.ENROL
+    return Scope.ADMIN if _below(path, _ADMIN_PATHS) else Scope.ENROL
+
+
+def _below(path: str, starts: tuple[str, ...]) -> bool:
+    return any(path == start or path.startswith(start + "/") for start in starts)
 
 
 def scope_of_rpc(name: str) -> Scope:

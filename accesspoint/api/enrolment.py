@@ -68,10 +68,10 @@ class Checked:
     warnings: tuple[str, ...] = ()
 
 
-Gate = Callable[[Image.Image], Checked]
-"""Looks at an original image; raises :class:`accesspoint.errors.QualityError`."""
-Twins = Callable[[NewEntry], tuple[str, ...]]
-"""Warnings about an entry that is much like somebody else's; raises the same."""
+Gate = Callable[[Image.Image, str], Checked]
+"""Looks at an original image and its name; raises :class:`accesspoint.errors.QualityError`."""
+Twins = Callable[[Sequence[NewEntry]], list[tuple[str, ...] | AirReidError]]
+"""For each new entry warnings, where it looks like somebody else, or a refusal."""
 
 
 class Encoder:
@@ -134,17 +134,24 @@ class Enrolment:
             one if isinstance(one, AirReidError) else None for one in chunk
         ]
         waiting: list[tuple[int, NewEntry, tuple[str, ...]]] = []
+        usable: list[tuple[int, NewEntry, tuple[str, ...]]] = []
         for i, entry, warnings in self._entries(chunk, gate, verdicts):
             try:
                 self._gallery.check(entry)
-                waiting.append((i, entry, warnings + twins(entry)))
+                usable.append((i, entry, warnings))
             except AirReidError as error:
                 verdicts[i] = error
         try:
+            likenesses = twins([entry for _, entry, _ in usable])
+            for (i, entry, warnings), more in zip(usable, likenesses, strict=True):
+                if isinstance(more, AirReidError):
+                    verdicts[i] = more
+                else:
+                    waiting.append((i, entry, warnings + more))
             numbers = self._gallery.enrol([entry for _, entry, _ in waiting])
         except AirReidError as error:  # the gallery is not ready: nobody is enrolled
-            for i, _, _ in waiting:
-                verdicts[i] = error
+            for i, _, _ in usable:
+                verdicts[i] = verdicts[i] or error
         else:
             for (i, entry, warnings), number in zip(waiting, numbers, strict=True):
                 verdicts[i] = Enrolled(number, entry.quality, warnings)
@@ -166,8 +173,9 @@ class Enrolment:
                 entries.append((i, self._entry(one, one.source.feature, one.source.space_id), ()))
                 continue
             try:
-                image = decode(one.source.image or b"", f"image of {one.subject[:128]}")
-                looked_at.append((i, one, gate(image)))
+                name = f"image of {one.subject[:128]}"
+                image = decode(one.source.image or b"", name)
+                looked_at.append((i, one, gate(image, name)))
                 crops.append(to_crop(image))
             except AirReidError as error:
                 verdicts[i] = error

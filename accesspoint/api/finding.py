@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
 from accesspoint.api.enrolment import Checked, Encoder, Gate, Source, Twins, feature_of
-from accesspoint.errors import NotFoundError
+from accesspoint.errors import NotFoundError, QualityError
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.records import Entry, Found
+from accesspoint.gallery.records import Entry, Found, NewEntry
 from accesspoint.matching import policy as policies
+from accesspoint.matching import quality
 from accesspoint.matching.decision import Decision, decide
+from accesspoint.matching.duplicates import resemblances
 from accesspoint.matching.policy import FEATURES, MatchPolicy
-from airreid.errors import InputError
+from accesspoint.matching.quality import QualityGate
+from airreid.errors import AirReidError, InputError
 from airreid.metrics import cosine
 from airreid.scheme import DIRECT_SNR_DB
 
@@ -99,21 +104,56 @@ class Finder:
         """The policy in force."""
         return policies.load_policy(self._gallery.setting(policies.SETTING))
 
+    def quality_gate(self) -> QualityGate:
+        """What images have to be."""
+        return quality.load_gate(self._gallery.setting(quality.SETTING))
+
     def policy(self) -> tuple[str, str]:
         """The documents in force, as JSON: when a match is one, and what images must be."""
-        return self.match_policy().model_dump_json(), "{}"
+        return self.match_policy().model_dump_json(), self.quality_gate().model_dump_json()
 
     def set_policy(self, who: Principal, match_policy: str, quality_gate: str) -> None:
-        """Sets the documents that are given; an empty text leaves one as it is."""
+        """Sets the documents that are given, both or none; an empty text leaves one as it is."""
+        checked: dict[str, str] = {}
         if match_policy:
-            checked = policies.load_policy(match_policy).model_dump_json()
-            self._gallery.set_setting(policies.SETTING, checked)
-            self._audit.record(who, "set_match_policy", document=checked)
+            checked[policies.SETTING] = policies.load_policy(match_policy).model_dump_json()
+        if quality_gate:
+            checked[quality.SETTING] = quality.load_gate(quality_gate).model_dump_json()
+        for name, document in checked.items():
+            self._gallery.set_setting(name, document)
+            self._audit.record(who, f"set_{name}", document=document)
+
+    # What enrolment asks
 
     def gate(self) -> Gate:
         """Looks at images as the operator's settings say now."""
-        return lambda image: Checked()
+        gate = self.quality_gate()
+
+        def look(image: Image.Image, name: str) -> Checked:
+            if gate.mode == "off":
+                return Checked()
+            found = quality.assess(image, gate)
+            return Checked(found.score, quality.pass_gate(found.reasons, gate, name))
+
+        return look
 
     def twins(self) -> Twins:
-        """Looks for somebody else who is much like a new entry."""
-        return lambda entry: ()
+        """Looks for somebody else, or the same entry, that is much like new entries."""
+        gate, policy = self.quality_gate(), self.match_policy()
+
+        def look(entries: Sequence[NewEntry]) -> list[tuple[str, ...] | AirReidError]:
+            if gate.mode == "off" or not entries:
+                return [()] * len(entries)
+            features = np.stack([entry.feature for entry in entries]).astype(np.float32)
+            names = [entry.subject for entry in entries]
+            verdicts: list[tuple[str, ...] | AirReidError] = []
+            for entry, reasons in zip(
+                entries, resemblances(features, names, self._gallery, gate, policy), strict=True
+            ):
+                try:
+                    verdicts.append(quality.pass_gate(reasons, gate, f"entry of {entry.subject}"))
+                except QualityError as error:
+                    verdicts.append(error)
+            return verdicts
+
+        return look

@@ -179,10 +179,10 @@ class _Request:
 
     async def refuse(self, error: Exception) -> None:
         """Answers with a problem document, unless the answer has begun."""
-        kind = problems.kind_of(error)
-        detail = problems.detail_of(error, self.id)
         if self.status:
             return
+        kind = problems.kind_of(error)
+        detail = problems.detail_of(error, self.id)
         body = json.dumps(problems.document(kind, detail, self.id)).encode()
         headers = [
             (b"content-type", b"application/problem+json"),

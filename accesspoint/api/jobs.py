@@ -32,8 +32,9 @@ WAITING_MAX = 16
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Tick = Callable[[int, int], None]
 """tick(done, total): says how far it is; raises when the job is cancelled."""
-Runner = Callable[[Mapping[str, str], Tick], dict[str, object]]
-"""Does the work and returns its result; raises :class:`AirReidError` for what went wrong."""
+Runner = Callable[[Principal, Mapping[str, str], Tick], Mapping[str, object]]
+"""Does the work for whoever started it and returns its result; raises
+:class:`AirReidError` for what went wrong."""
 
 
 class Job(BaseModel):
@@ -84,6 +85,7 @@ class Jobs:
         self._lock = threading.Lock()
         self._jobs = {job.id: job for job in self._read()}
         self._stop: set[str] = set()
+        self._starters: dict[str, Principal] = {}
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
@@ -123,6 +125,7 @@ class Jobs:
             if len(open_jobs) >= WAITING_MAX:
                 raise RateLimitedError(f"{len(open_jobs)} jobs wait already")
             self._jobs[job.id] = job
+            self._starters[job.id] = who
             self._write()
         self._audit.record(who, "start_job", job=job.id, kind=kind, parameters=job.parameters)
         self._queue.put(job.id)
@@ -183,7 +186,8 @@ class Jobs:
                 self._set(job.id, done=done, total=total)
 
         try:
-            result = self._kinds[job.kind].run(job.parameters, tick)
+            who = self._starters.pop(job.id)
+            result = self._kinds[job.kind].run(who, job.parameters, tick)
             return {"state": "done", "result": json.dumps(result)}
         except _CancelledError:
             return {"state": "cancelled"}

@@ -104,8 +104,9 @@ def _problem(request: Request, kind: problems.Kind, detail: str, **headers: str)
 
 
 def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(Exception)  # Starlette raises it again; the guard ends that
     @app.exception_handler(AirReidError)
-    def _refused(request: Request, error: AirReidError) -> JSONResponse:
+    def _refused(request: Request, error: Exception) -> JSONResponse:
         kind = problems.kind_of(error)
         headers = {"Retry-After": "1"} if kind.http in (429, 503) else {}
         request_id = request.scope.get("state", {}).get("request_id", "")

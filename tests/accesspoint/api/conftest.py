@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import numpy as np
 import onnx
 import pytest
@@ -16,11 +20,19 @@ from fastapi.testclient import TestClient
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from accesspoint.api.grpc_gallery import GalleryService
 from accesspoint.api.guard import Guard
 from accesspoint.api.rest import build_app
+from accesspoint.api.streams import stream_access
 from accesspoint.parts import AccessPoint, access_point
+from accesspoint.receiver.blocks import Receiver
+from accesspoint.receiver.metrics import ReceiverMetrics
+from accesspoint.receiver.settings import ReceiverSettings
+from accesspoint.receiver.stream import Uplink
 from accesspoint.settings import ServeSettings
 from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest, write_manifest
+from airreid.serving import serve
+from airreid.v1 import gallery_pb2_grpc
 
 DIM, BANDWIDTH = 32, 16
 
@@ -140,6 +152,48 @@ def rest_over(parts: AccessPoint) -> Rest:
     guard = Guard(app, parts.http_access, parts.rest.metrics)
     # the guard lets nothing through that the client would have to raise
     return Rest(parts, app, guard, TestClient(guard, base_url="http://127.0.0.1:8080"))
+
+
+@contextlib.contextmanager
+def grpc_over(
+    parts: AccessPoint, bundle: Bundle, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
+    """The gRPC interface in a thread with a loop of its own; yields HOST:PORT."""
+    ready, stop, ports = threading.Event(), asyncio.Event(), []
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        rest = parts.rest
+        uplink = Uplink(
+            Receiver(bundle, parts.gallery),
+            ReceiverSettings(),
+            ReceiverMetrics(rest.metrics.registry),
+            parts.feed,
+            stream_access(parts.grpc_access),
+        )
+
+        def register(server: grpc.aio.Server) -> list[str]:
+            service = GalleryService(
+                rest.service, rest.finder, rest.jobs, parts.grpc_access, rest.metrics
+            )
+            gallery_pb2_grpc.add_GalleryServiceServicer_to_server(service, server)
+            return [uplink.register(server)]
+
+        async with serve("127.0.0.1:0", register, credentials, rest.ready) as port:
+            ports.append(port)
+            ready.set()
+            await stop.wait()
+        uplink.close()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield f"127.0.0.1:{ports[0]}"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
 
 
 @pytest.fixture

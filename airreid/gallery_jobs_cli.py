@@ -1,0 +1,216 @@
+"""``airreid gallery``: policy and long work of an access point."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from airreid.client import GalleryClient
+from airreid.console import progress_bars
+from airreid.credential_options import with_credentials
+from airreid.credentials import NOBODY, ClientCredentials
+from airreid.errors import InputError, LinkError
+from airreid.v1 import gallery_pb2
+
+DEFAULT = "127.0.0.1:50052"
+To = Annotated[str, typer.Option(help="HOST:PORT of the access point's gRPC.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it is done.")]
+_OVER = ("done", "failed", "cancelled")
+_ASK_SECONDS = 0.25
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the commands of this module to ``airreid gallery``."""
+    for command in (policy, jobs, cancel, calibrate, backup, export, reindex):
+        app.command(command.__name__)(with_credentials(command))
+    app.command("import")(with_credentials(import_))
+    app.command("prove-deleted")(with_credentials(prove_deleted))
+
+
+def run(
+    client: GalleryClient, kind: str, parameters: dict[str, str], wait: bool
+) -> dict[str, object] | None:
+    """Starts a job and follows it; its result, or None where nobody waits.
+
+    Raises :class:`LinkError` if it fails. An interrupt leaves the job running.
+    """
+    job = client.start_job(kind, {k: v for k, v in parameters.items() if v != ""})
+    if not wait:
+        typer.echo(f"{job.id} started; 'airreid gallery jobs' shows how far it is")
+        return None
+    with progress_bars() as bars:
+        task = bars.add_task(kind.replace("_", " "), total=None)
+        while job.state not in _OVER:
+            time.sleep(_ASK_SECONDS)
+            job = client.job(job.id)
+            bars.update(task, completed=job.done, total=job.total or None)
+    if job.state != "done":
+        raise LinkError(f"{kind} {job.state}: {job.result or 'no reason given'}")
+    result: dict[str, object] = json.loads(job.result)
+    return result
+
+
+def policy(
+    to: To = DEFAULT,
+    match_policy: Annotated[
+        Path | None, typer.Option(help="JSON file to put in force.", show_default=False)
+    ] = None,
+    quality_gate: Annotated[
+        Path | None, typer.Option(help="JSON file to put in force.", show_default=False)
+    ] = None,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Print when a match is a match and which images are good enough, or set it."""
+    texts = [_read(path) for path in (match_policy, quality_gate)]
+    with GalleryClient(to, credentials=credentials) as client:
+        if any(texts):
+            now = client.set_policy(
+                gallery_pb2.Policy(match_policy=texts[0], quality_gate=texts[1])
+            )
+        else:
+            now = client.policy()
+    documents = {
+        "match_policy": json.loads(now.match_policy),
+        "quality_gate": json.loads(now.quality_gate),
+    }
+    typer.echo(json.dumps(documents, indent=2))
+
+
+def _read(path: Path | None) -> str:
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def jobs(to: To = DEFAULT, credentials: ClientCredentials = NOBODY) -> None:
+    """List long work, the newest first."""
+    with GalleryClient(to, credentials=credentials) as client:
+        found = client.jobs()
+    table = Table("job", "kind", "state", "done", "started", "result")
+    for job in found:
+        done = f"{job.done} of {job.total}" if job.total else ""
+        started = job.created_at.ToDatetime().isoformat(" ", "seconds")
+        table.add_row(job.id, job.kind, job.state, done, started, job.result[:60])
+    Console().print(table)
+
+
+def cancel(
+    job: Annotated[str, typer.Argument(help="As 'jobs' shows it.")],
+    to: To = DEFAULT,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Tell a job to stop."""
+    with GalleryClient(to, credentials=credentials) as client:
+        typer.echo(f"{job}: {client.cancel_job(job).state}")
+
+
+def calibrate(
+    to: To = DEFAULT,
+    false_match_rate: Annotated[
+        float, typer.Option(help="Share of strangers' queries that may match somebody.")
+    ] = 0.01,
+    schemes: Annotated[
+        str, typer.Option(help="Schemes, with commas.", show_default="all of the bundle")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    apply: Annotated[
+        bool, typer.Option("--apply/--dry-run", help="Put the thresholds in force.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report.")] = False,
+    wait: Wait = True,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Find the thresholds that keep a false-match rate, from the enrolled entries."""
+    parameters = {
+        "false_match_rate": str(false_match_rate),
+        "schemes": schemes,
+        "seed": str(seed),
+        "apply": str(apply).lower(),
+    }
+    with GalleryClient(to, credentials=credentials) as client:
+        result = run(client, "calibrate", parameters, wait)
+    if result is None:
+        return
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+        return
+    table = Table("scheme", "SNR dB", "match from", "unknown below", "strangers", "true matches")
+    for scheme in result["report"]["schemes"]:  # type: ignore[index]
+        for point in scheme["points"]:
+            table.add_row(
+                scheme["scheme_id"],
+                f"{point['snr_db']:g}",
+                _figure(point["threshold"]),
+                _figure(point["lower"]),
+                str(point["strangers"]),
+                _figure(point["true_match_rate"]),
+            )
+    Console().print(table)
+    typer.echo("in force" if apply else "not put in force")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+Name = Annotated[str, typer.Option(help="Name of the file in the access point's data folder.")]
+
+
+def backup(
+    to: To = DEFAULT, name: Name = "", wait: Wait = True, credentials: ClientCredentials = NOBODY
+) -> None:
+    """Copy the gallery's database into the data folder's backups, while it is served."""
+    with GalleryClient(to, credentials=credentials) as client:
+        _print(run(client, "backup", {"name": name}, wait))
+
+
+def export(
+    to: To = DEFAULT, name: Name = "", wait: Wait = True, credentials: ClientCredentials = NOBODY
+) -> None:
+    """Write everybody into an archive in the data folder's archives."""
+    with GalleryClient(to, credentials=credentials) as client:
+        _print(run(client, "export", {"name": name}, wait))
+
+
+def import_(
+    name: Annotated[str, typer.Argument(help="An archive in the data folder's archives.")],
+    to: To = DEFAULT,
+    on_conflict: Annotated[
+        str, typer.Option(help="skip, replace or fail, where a subject is there already.")
+    ] = "skip",
+    wait: Wait = True,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Read people from an archive."""
+    with GalleryClient(to, credentials=credentials) as client:
+        _print(run(client, "import", {"name": name, "on_conflict": on_conflict}, wait))
+
+
+def reindex(to: To = DEFAULT, wait: Wait = True, credentials: ClientCredentials = NOBODY) -> None:
+    """Encode all entries anew after a change of the model."""
+    with GalleryClient(to, credentials=credentials) as client:
+        _print(run(client, "reindex", {}, wait))
+
+
+def prove_deleted(
+    entry: Annotated[list[int], typer.Argument(help="Numbers of deleted entries.")],
+    to: To = DEFAULT,
+    wait: Wait = True,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Search every file for what has been deleted."""
+    with GalleryClient(to, credentials=credentials) as client:
+        numbers = ",".join(str(number) for number in entry)
+        _print(run(client, "prove_deleted", {"entries": numbers}, wait))
+
+
+def _print(result: dict[str, object] | None) -> None:
+    if result is not None:
+        typer.echo(json.dumps(result, indent=2))
