@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -25,7 +24,15 @@ from accesspoint.matching.rates import (
     threshold_for,
     upper_bound,
 )
-from accesspoint.matching.trials import Direct, Enrolled, OverTheAir, Sender, Trials, run_trials
+from accesspoint.matching.trials import (
+    Direct,
+    Enrolled,
+    OverTheAir,
+    Sender,
+    Trials,
+    count_steps,
+    run_trials,
+)
 from airreid.errors import InputError
 from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
@@ -116,7 +123,7 @@ def calibrate(
 
     Each threshold keeps the false-match rate with the stated confidence at its SNR; then
     none is allowed below that of a lower SNR, which only raises thresholds. Deterministic
-    in the seed. ``tick`` gets gallery entries done and in total, and may raise to cancel.
+    in the seed. ``tick`` gets steps done and in total, and may raise to cancel.
 
     Raises :class:`InputError` for a gallery that is too small for the stated rates, with
     the smallest rate that it can vouch for, and for rates out of order.
@@ -125,15 +132,15 @@ def calibrate(
     _check(subjects, settings)
     tables: dict[str, Table] = {}
     reports = []
-    total = len(enrolled.features) * len(ways)
-    for nth, (scheme_id, (link, sender)) in enumerate(ways.items()):
+    snrs_db = tuple(sorted(set(settings.snrs_db)))
+    grids = {one: snrs_db if link else (DIRECT_SNR_DB,) for one, (link, _) in ways.items()}
+    entries, most = len(enrolled.features), settings.max_queries
+    progress = _Progress(
+        tick, sum(count_steps(entries, len(grid), most) for grid in grids.values())
+    )
+    for scheme_id, (link, sender) in ways.items():
         trials = run_trials(
-            enrolled,
-            sender,
-            tuple(sorted(set(settings.snrs_db))) if link else (DIRECT_SNR_DB,),
-            settings.max_queries,
-            settings.seed,
-            partial(_advance, tick, nth * len(enrolled.features), total),
+            enrolled, sender, grids[scheme_id], most, settings.seed, progress.advance
         )
         points = _thresholds(trials, settings)
         if points:
@@ -159,8 +166,13 @@ def calibrate(
     return Calibration(policy, report)
 
 
-def _advance(tick: Callable[[int, int], None], before: int, total: int, done: int) -> None:
-    tick(before + done, total)
+class _Progress:
+    def __init__(self, tick: Callable[[int, int], None], total: int) -> None:
+        self._tick, self._done, self._total = tick, 0, total
+
+    def advance(self, steps: int) -> None:
+        self._done += steps
+        self._tick(self._done, self._total)
 
 
 _SHARED = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")

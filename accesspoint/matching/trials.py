@@ -109,15 +109,14 @@ def run_trials(
 
     Takes as many entries of each subject as fit, and a random choice of subjects where
     there are more of them than ``max_queries``. Memory: S x Q embeddings and a chunk of
-    the gallery's. ``tick`` gets the number of gallery entries done. Deterministic in
-    ``seed`` for entries in the same order.
+    the gallery's. ``tick`` gets how many steps of :func:`count_steps` were done since
+    the last call. Deterministic in ``seed`` for entries in the same order.
     """
     subject, camera = numbered(enrolled.subjects), numbered(enrolled.cameras)
     rows = choose(subject, max_queries, np.random.default_rng(seed))
     people = subject[rows]
-    received = [_send(enrolled, rows, sender, snr_db, i) for i, snr_db in enumerate(snrs_db)]
+    received = [_send(enrolled, rows, sender, snr_db, i, tick) for i, snr_db in enumerate(snrs_db)]
     tops = [_Tops(len(rows)) for _ in snrs_db]
-    done = 0
     for chunk in _by_subject(subject):
         items = unit_rows(sender.gallery(np.asarray(enrolled.features[chunk], np.float32)))
         starts = np.flatnonzero(np.diff(subject[chunk], prepend=-1))
@@ -125,8 +124,7 @@ def run_trials(
         cross = same & (camera[rows][:, None] != camera[chunk][None])
         for got, top in zip(received, tops, strict=True):
             top.update(got.embeddings @ items.T, same, cross, starts)
-        done += len(chunk)
-        tick(done)
+        tick(len(chunk))
     lost = np.stack([got.lost for got in received])
     stacked = [np.stack(parts) for parts in zip(*(top.values() for top in tops), strict=True)]
     for values in stacked:
@@ -150,7 +148,19 @@ def choose(subject: Ints, most: int, rng: np.random.Generator) -> Ints:
     return np.asarray(np.sort(by_subject[np.lexsort((lot, turn))[:most]]), dtype=np.int64)
 
 
-def _send(enrolled: Enrolled, rows: Ints, sender: Sender, snr_db: float, nth: int) -> Received:
+def count_steps(entries: int, snrs: int, max_queries: int) -> int:
+    """Steps of :func:`run_trials`: queries sent and gallery entries compared."""
+    return entries + snrs * min(entries, max_queries)
+
+
+def _send(
+    enrolled: Enrolled,
+    rows: Ints,
+    sender: Sender,
+    snr_db: float,
+    nth: int,
+    tick: Callable[[int], None],
+) -> Received:
     """Queries as they arrive, embeddings of length 1; no two share their noise."""
     embeddings, lost = [], []
     for at in range(0, len(rows), _SENT_AT_ONCE):
@@ -158,6 +168,7 @@ def _send(enrolled: Enrolled, rows: Ints, sender: Sender, snr_db: float, nth: in
         got = sender.receive(some, snr_db, nth * len(rows) + at)
         embeddings.append(unit_rows(got.embeddings))
         lost.append(got.lost)
+        tick(len(some))
     return Received(np.concatenate(embeddings), np.concatenate(lost))
 
 

@@ -84,7 +84,7 @@ def test_each_person_counts_once() -> None:
 def test_the_stated_rate_holds_for_fresh_strangers_as_often_as_stated() -> None:
     """Galleries of Gaussian people, each calibrated on itself, then met by new people."""
     rng = np.random.default_rng(2)
-    rate, confidence, galleries, kept = 0.05, 0.9, 150, 0
+    rate, confidence, galleries, kept = 0.05, 0.9, 80, 0
     rates = []
     for _ in range(galleries):
         people = rng.standard_normal((120, 1, 16))
@@ -98,8 +98,8 @@ def test_the_stated_rate_holds_for_fresh_strangers_as_often_as_stated() -> None:
         true_rate = float(((fresh @ entries.T).max(1) >= threshold).mean())
         rates.append(true_rate)
         kept += true_rate <= rate
-    # 90 % of 150 is 135, standard deviation 3.7; look-alikes come in pairs, which costs a little.
-    assert kept >= 120
+    # 90 % of 80 is 72, standard deviation 2.7; look-alikes come in pairs, which costs a little.
+    assert kept >= 63
     # and it is not kept by refusing everybody
     assert np.mean(rates) > rate / 4
 
