@@ -223,7 +223,7 @@ def _reports(
         people = trials.people[arrived]
         fixed = {
             "snr_db": snr_db,
-            "lost": float(1.0 - arrived.mean()),
+            "lost": float((~arrived).mean()),
             "strangers": len(np.unique(people)),
         }
         point = by_snr.get(snr_db)
@@ -231,7 +231,8 @@ def _reports(
             reports.append(PointReport(**fixed, threshold=None))
             continue
         stranger, second, genuine = (
-            values[i][arrived] for values in (trials.stranger, trials.second, trials.genuine)
+            values[i][arrived].astype(np.float64)  # as the thresholds are
+            for values in (trials.stranger, trials.second, trials.genuine)
         )
         known = np.isfinite(genuine)
         others = np.maximum(second, genuine)

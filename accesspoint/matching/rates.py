@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
-STEP = 1e-6
-"""Thresholds are rounded up to multiples of this, so that they read well in JSON."""
+STEPS = 1_000_000
+"""Thresholds are rounded up to multiples of 1 / STEPS, so that they read well in JSON."""
 Floats = NDArray[np.float64]
 
 
@@ -70,10 +70,10 @@ def threshold_for(
     if allowed == len(scores):
         return -1.0
     excluded = float(scores[order[allowed]])
-    steps = math.floor(excluded / STEP)
-    while steps * STEP <= excluded:
+    steps = math.floor(excluded * STEPS)
+    while steps / STEPS <= excluded:
         steps += 1
-    return steps * STEP
+    return steps / STEPS
 
 
 def mean_share(hits: NDArray[np.bool_], people: NDArray[np.int64]) -> tuple[float, int]:

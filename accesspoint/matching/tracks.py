@@ -90,9 +90,10 @@ class TrackFusion:
 
         time: seconds on any clock, the same for all frames of a track; frames may come
         out of order, and one that is too old for its track is answered alone and not
-        kept. embedding: float32 (D,) as decoded; lost blocks have none and must not be
-        added. A track that changes its scheme, or D, begins anew. Raises ``ValueError``
-        for a time that is not finite and for anything but one vector.
+        kept. The same frame again, with the same time and embedding, counts once.
+        embedding: float32 (D,) as decoded; lost blocks have none and must not be added.
+        A track that changes its scheme, or D, begins anew. Raises ``ValueError`` for a
+        time that is not finite and for anything but one vector.
         """
         if not math.isfinite(time) or embedding.ndim != 1:
             raise ValueError("a frame needs a finite time and one embedding")
@@ -111,7 +112,9 @@ class TrackFusion:
         self._tracks.move_to_end(key)
         while len(self._tracks) > self._settings.max_tracks:
             self._tracks.popitem(last=False)
-        merged = sorted([*track.frames, frame], key=lambda one: one.time)
+        again = [one for one in track.frames if _same(one, frame)]
+        frame = again[0] if again else frame
+        merged = sorted([*track.frames, *([] if again else [frame])], key=lambda one: one.time)
         since = merged[-1].time - self._settings.max_age_s
         track.frames = [one for one in merged if one.time >= since][-self._settings.max_frames :]
         return track.frames if any(one is frame for one in track.frames) else [frame]
@@ -120,6 +123,10 @@ class TrackFusion:
         """Drops all tracks: what was decoded before no longer fits the gallery."""
         with self._lock:
             self._tracks.clear()
+
+
+def _same(one: _Frame, other: _Frame) -> bool:
+    return one.time == other.time and np.array_equal(one.unit, other.unit)
 
 
 def _other_length(track: _Track, frame: _Frame) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accesspoint.matching.decision import decide
@@ -68,6 +68,7 @@ def test_the_same_score_is_a_match_in_noise_and_unknown_without() -> None:
     assert decide([("a", 0.5)], "s", -10.1, POLICY).kind == "unknown"
 
 
+@settings(deadline=None)
 @given(RANKED, st.sampled_from(["s", "features", ""]), ANY_FLOAT)
 def test_total(ranked: list[tuple[str, float]], scheme_id: str, snr_db: float) -> None:
     decision = decide(ranked, scheme_id, snr_db, POLICY)
@@ -82,6 +83,7 @@ def test_total(ranked: list[tuple[str, float]], scheme_id: str, snr_db: float) -
         assert decision.subject == ""
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-1, 1), min_size=1, max_size=4),
     st.floats(0, 0.5),
@@ -96,6 +98,7 @@ def test_a_higher_best_score_never_weakens_the_verdict(
     assert RANK[after.kind] >= RANK[before.kind]
 
 
+@settings(deadline=None)
 @given(RANKED, st.floats(-20, 20), st.floats(0, 0.2), st.floats(0, 0.2))
 def test_a_stricter_policy_never_strengthens_the_verdict(
     ranked: list[tuple[str, float]], snr_db: float, more: float, wider: float

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accesspoint.matching.policy import MatchPolicy, Point, Table, load_policy
@@ -32,6 +32,7 @@ def test_below_what_was_measured_the_strictest_holds(snr_db: float) -> None:
     assert (TABLE.at(snr_db).threshold, TABLE.at(snr_db).lower) == (0.9, 0.5)
 
 
+@settings(deadline=None)
 @given(st.floats())
 def test_any_snr_has_thresholds_in_order_and_within_the_table(snr_db: float) -> None:
     point = TABLE.at(snr_db)

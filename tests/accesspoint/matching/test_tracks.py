@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accesspoint.matching.calibrate import CalibrationSettings, calibrate
@@ -45,6 +45,7 @@ def test_frames_are_averaged_by_their_signal_share() -> None:
     assert got.snr_db == pytest.approx(10 * np.log10(0.1 + 1 + 10**0.5))
 
 
+@settings(deadline=None)
 @given(st.permutations(range(6)))
 def test_order_of_arrival_does_not_matter(order: list[int]) -> None:
     fusion = _fusion(max_frames=6, max_age_s=100)
@@ -68,6 +69,16 @@ def test_window_by_count_and_age() -> None:
     assert fusion.add("e", "t", "s", 2.36, VECTORS[7], 0.0).frames == 3
 
 
+def test_a_frame_that_comes_twice_counts_once() -> None:
+    fusion = _fusion()
+    fusion.add("e", "t", "s", 0.0, VECTORS[0], 0.0)
+    first = fusion.add("e", "t", "s", 0.1, VECTORS[1], 0.0)
+    again = fusion.add("e", "t", "s", 0.0, VECTORS[0], 0.0)
+    assert (again.frames, again.snr_db) == (first.frames, first.snr_db) == (2, first.snr_db)
+    np.testing.assert_array_equal(again.embedding, first.embedding)
+    assert fusion.add("e", "t", "s", 0.1, VECTORS[2], 0.0).frames == 3
+
+
 def test_tracks_edges_and_schemes_are_kept_apart() -> None:
     fusion = _fusion()
     fusion.add("e", "t", "s", 0.0, VECTORS[0], 0.0)
@@ -83,11 +94,11 @@ def test_tracks_edges_and_schemes_are_kept_apart() -> None:
 
 def test_the_track_unheard_of_longest_is_forgotten() -> None:
     fusion = _fusion(max_tracks=2)
-    for track in ("a", "b", "a", "c"):
-        fusion.add("e", track, "s", 0.0, VECTORS[0], 0.0)
+    for i, track in enumerate(("a", "b", "a", "c")):
+        fusion.add("e", track, "s", i / 10, VECTORS[i], 0.0)
     assert len(fusion) == 2
-    assert fusion.add("e", "a", "s", 0.0, VECTORS[0], 0.0).frames == 3
-    assert fusion.add("e", "b", "s", 0.0, VECTORS[0], 0.0).frames == 1
+    assert fusion.add("e", "a", "s", 0.5, VECTORS[5], 0.0).frames == 3
+    assert fusion.add("e", "b", "s", 0.6, VECTORS[6], 0.0).frames == 1
 
 
 def test_thousands_of_tracks_take_no_more_than_the_bound() -> None:
