@@ -95,16 +95,23 @@ def build_bundle(
     ``backbones``: path and precision (``fp32``, ``int8``), the default one first.
     """
     infos = [
-        BackboneInfo(
-            id=f"resnet50-{precision}",
-            file=file_ref(path),
-            precision="int8" if precision == "int8" else "fp32",
-            space_id=space,
-            feature_dim=feature_dim,
-        )
+        backbone_info(path, f"resnet50-{precision}", precision, space, feature_dim)
         for path, precision in backbones
     ]
     manifest = Manifest(
         name=name, backbones=tuple(infos), schemes=tuple(schemes), provenance=provenance
     )
     return write_manifest(folder, manifest)
+
+
+def backbone_info(
+    path: Path, backbone_id: str, precision: str, space: str, feature_dim: int
+) -> BackboneInfo:
+    """Describes a graph that lies in the bundle's folder."""
+    return BackboneInfo(
+        id=backbone_id,
+        file=file_ref(path),
+        precision="int8" if precision == "int8" else "fp32",
+        space_id=space,
+        feature_dim=feature_dim,
+    )

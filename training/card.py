@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import Bundle, JsccInfo
+from airreid.bundle import BackboneInfo, Bundle, JsccInfo
 from training.data.samples import ImageSet
 from training.digital_card import digital_rows
 from training.evaluate import (
@@ -36,17 +36,33 @@ def protocol(images: ImageSet, data: Gallery) -> str:
     )
 
 
-def validation(bundle: Bundle, images: ImageSet, cache: Path, report: Report) -> Gallery:
-    """Features of the validation images by the bundle's first backbone."""
-    precision = bundle.backbone.precision
-    return _by_camera(bundle.file(bundle.backbone.file), images, cache, precision, report)
+def measurable(images: ImageSet) -> bool:
+    """Whether some person was seen by the first camera and by another one."""
+    labels, cameras = images.labels(), images.cameras()
+    first = set(labels[cameras == cameras.min()].tolist())
+    return bool(first & set(labels[cameras != cameras.min()].tolist()))
+
+
+def validation(
+    bundle: Bundle,
+    images: ImageSet,
+    cache: Path,
+    report: Report,
+    backbone: BackboneInfo | None = None,
+) -> Gallery:
+    """Features of the validation images by a backbone of the bundle, the first for None."""
+    info = backbone or bundle.backbone
+    return _by_camera(bundle.file(info.file), images, cache, info.precision, report)
 
 
 def noiseless_rows(
-    data: Gallery, images: ImageSet, fp32: Path, cache: Path, report: Report
+    data: Gallery, images: ImageSet, precision: str, fp32: Path, cache: Path, report: Report
 ) -> dict[str, Any]:
-    """The int8 backbone's features ``data`` against those of its fp32 original."""
+    """The shipped backbone's features ``data``, against its fp32 original if it is int8."""
     ours = noiseless(data)
+    if precision == "fp32":
+        rows = {"noiseless_fp32_top1": round(ours.top1, 4)}
+        return {"protocol": protocol(images, data), **rows}
     full = noiseless(_by_camera(fp32, images, cache, "fp32", report))
     difference, half = paired_difference(ours, full)
     return {

@@ -12,7 +12,11 @@ from airreid.errors import InputError
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Writes ``state`` beside ``path``, syncs it to disk and renames it into place."""
+    """Writes ``state`` beside ``path``, syncs it to disk and renames it into place.
+
+    Raises :class:`InputError` when it cannot be written; then what was there before is
+    as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     try:
@@ -21,15 +25,22 @@ def save(path: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot write the checkpoint ({error.strerror})") from None
+        said = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: cannot write the checkpoint ({said}); make room and run the same command "
+            "again, it goes on from the checkpoint before"
+        ) from None
 
 
 def load(path: Path) -> dict[str, Any]:
     """Reads a checkpoint. Raises :class:`InputError` if it is not one."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path}: not a checkpoint ({error})") from None
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a checkpoint ({said})") from None
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: not a checkpoint (holds a {type(state).__name__})")
     return state

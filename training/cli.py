@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,13 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from airreid.console import progress_bars
-from training.data_cli import check_data_command
+from training.data import DataSet, open_data
+from training.data_cli import BoxesChoice, BoxesOption, boxes_of, check_data_command
+from training.engine.progress import Progress
+from training.export_runs import export_runs
 from training.extend import extend_bundle
 from training.pipeline import run_recipe
-from training.recipe import RECIPES, load_recipe
-from training.train_backbone import Progress
+from training.recipes.load import RECIPES, load_recipe
 from training.train_codec import CodecProgress
 from training.train_digital import DigitalProgress
 
@@ -40,16 +43,21 @@ class _Shown:
         task = self._task(name, steps)
         return lambda: self._bars.advance(task)
 
-    def backbone(self, progress: Progress) -> None:
-        name = f"backbone, epoch {progress.epoch + 1}/{progress.epochs}"
-        keep = 0.95 if progress.step else 0.0
+    def network(self, name: str, progress: Progress) -> None:
+        """One bar a network, so that the time left is that of all its epochs."""
+        known = name in self._tasks
+        keep = 0.95 if known and progress.step else 0.0
         self._loss = keep * self._loss + (1 - keep) * progress.loss
         self._accuracy = keep * self._accuracy + (1 - keep) * progress.accuracy
-        self._bars.update(
-            self._task(name, progress.steps),
-            completed=progress.step + 1,
-            description=f"{name}  loss {self._loss:.3f}  batch top-1 {self._accuracy:.3f}",
-        )
+        done = progress.epoch * progress.steps + progress.step + 1
+        task = self._task(name, progress.epochs * progress.steps)
+        text = f"{name}, epoch {progress.epoch + 1}/{progress.epochs}  loss {self._loss:.3f}"
+        text += f"  batch top-1 {self._accuracy:.3f}"
+        if progress.validation is not None:
+            text += f"  held out {progress.validation:.3f}"
+        if not known:  # a run that goes on: what was done before has no part in the speed
+            self._bars.reset(task, completed=done - 1, total=progress.epochs * progress.steps)
+        self._bars.update(task, completed=done, description=text)
 
     def codec(self, scheme_id: str, progress: CodecProgress) -> None:
         self._bars.update(
@@ -66,12 +74,27 @@ class _Shown:
         )
 
 
+class Precisions(Enum):
+    """Of the backbones in a bundle."""
+
+    INT8 = "int8"
+    FP32 = "fp32"
+    BOTH = "both"
+
+
 Data = Annotated[
-    Path | None,
-    typer.Option(help="Folder of <identity>/<camera>/<image>; synthetic people if left out."),
+    str | None,
+    typer.Option(
+        help="Data set: see 'airreid train check-data'. A folder of "
+        "<identity>/<camera>/<image>, say. The recipe's synthetic people if left out."
+    ),
+]
+Protocol = Annotated[
+    str | None, typer.Option(help="Protocol of the data set; its first one if left out.")
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value of the recipe; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", help="key=value of the recipe, such as backbone.learning.lr=0.01."),
 ]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder for decoded images; OUT/cache if left out.")
@@ -79,19 +102,63 @@ Cache = Annotated[
 RECIPE_HELP = f"{', '.join(RECIPES)}, or a recipe's JSON file."
 
 
+def _open(data: str | None, protocol: str | None, boxes: BoxesChoice | None) -> DataSet | None:
+    if data is None or data == "synthetic":
+        return None
+    return open_data(data, protocol, boxes_of(boxes))
+
+
 @app.command("run")
 def run_command(
     recipe: Annotated[str, typer.Argument(help=RECIPE_HELP)],
     out: Annotated[Path, typer.Option(help="Folder of the run; a stopped run goes on there.")],
     data: Data = None,
+    protocol: Protocol = None,
+    boxes: BoxesOption = None,
     settings: Settings = None,
     cache: Cache = None,
 ) -> None:
-    """Train a recipe and leave a bundle in OUT/bundle."""
+    """Train a recipe and leave a bundle in OUT/bundle.
+
+    Several processes: torchrun --nproc-per-node 2 -m airreid.cli train run ...
+    """
     chosen = load_recipe(recipe, settings or [])
+    opened = _open(data, protocol, boxes)
     with progress_bars() as bars:
-        bundle = run_recipe(chosen, data, out, _Shown(bars), cache)
+        bundle = run_recipe(chosen, opened, out, _Shown(bars), cache)
+    if bundle is not None:
+        typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
+    else:
+        typer.echo(f"{out}: done")
+
+
+@app.command("export")
+def export_command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Scheme to take; may be repeated; all if left out.")
+    ] = None,
+    precision: Annotated[Precisions, typer.Option(help="Of the backbones.")] = Precisions.BOTH,
+    name: Annotated[str | None, typer.Option(help="Of the bundle; the recipe's if left out.")] = (
+        None
+    ),
+    licence: Annotated[str | None, typer.Option(help="What the model card says of it.")] = None,
+) -> None:
+    """Put schemes of one run or several into one bundle, with proof that it works."""
+    both = precision is Precisions.BOTH
+    precisions = ("int8", "fp32") if both else (precision.value,)
+    with progress_bars() as bars:
+        bundle = export_runs(runs, out, precisions, _Shown(bars), scheme or [], name, licence)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
+
+
+@app.command("recipe")
+def recipe_command(
+    recipe: Annotated[str, typer.Argument(help=RECIPE_HELP)], settings: Settings = None
+) -> None:
+    """Print a recipe as JSON, to read, or to change and give to 'run' as a file."""
+    typer.echo(load_recipe(recipe, settings or []).model_dump_json(indent=2))
 
 
 @app.command("extend")
@@ -100,11 +167,14 @@ def extend_command(
     out: Annotated[Path, typer.Option(help="Folder of the run; a stopped run goes on there.")],
     recipe: Annotated[str, typer.Option(help=RECIPE_HELP)] = "demo",
     data: Data = None,
+    protocol: Protocol = None,
+    boxes: BoxesOption = None,
     settings: Settings = None,
     cache: Cache = None,
 ) -> None:
     """Train the recipe's schemes that BUNDLE has not and leave the whole in OUT/bundle."""
     chosen = load_recipe(recipe, settings or [])
+    opened = _open(data, protocol, boxes)
     with progress_bars() as bars:
-        made = extend_bundle(bundle, chosen, data, out, _Shown(bars), cache)
+        made = extend_bundle(bundle, chosen, opened, out, _Shown(bars), cache)
     typer.echo(f"{made.path}: bundle {made.bundle_id} with {', '.join(made.scheme_ids)}")

@@ -20,8 +20,8 @@ from airreid.digital.prior import Prior
 from airreid.inference import Network
 from training.bundling import file_ref
 from training.export import ParityError, export_onnx, halve_weights, prove_parity
+from training.ids import bandwidth_of
 from training.models.digital import DigitalHead, FactorisedPrior
-from training.recipe import digital_bandwidth
 from training.tables import code_lengths, integer_prior, payload_sizes
 
 LATENT_TOLERANCE = 1e-4
@@ -59,7 +59,7 @@ def export_digital(
     latents = rounded(path, features)
     tables = integer_prior(prior, latents)
     lengths = _prove_coding(scheme_id, tables, latents)
-    uses = digital_bandwidth(scheme_id)
+    uses = bandwidth_of(scheme_id)
     book = CodeBook(
         prior=tables,
         codes=tuple(design_code(k, uses, crc_bits) for k in payload_sizes(lengths, sizes)),

@@ -7,36 +7,43 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from airreid.bundle import Bundle, Manifest, files_of, load_bundle, write_manifest
+import numpy as np
+
+from airreid.bundle import Bundle, Manifest, SchemeInfo, files_of, load_bundle, write_manifest
 from airreid.errors import InputError
-from training.card import protocol, scheme_rows, validation
-from training.export_digital import prove_distinct
-from training.recipe import Recipe
+from training.bundling import export_head
+from training.card import measurable, protocol, scheme_rows, validation
+from training.data import DataSet
+from training.export_digital import export_digital, prove_distinct
+from training.recipes.recipe import Recipe
+from training.recipes.steps import CodecStep, DigitalStep, schemes_of
 from training.report import Report
 from training.run_folder import claim, image_sets, kept_features, made_with
-from training.schemes import People, make_schemes, scheme_ids
+from training.steps.bench import People
+from training.steps.heads import codec_heads, digital_heads
 
 
 def extend_bundle(
     source: Path,
     recipe: Recipe,
-    data: Path | None,
+    data: DataSet | None,
     out: Path,
     report: Report,
     cache: Path | None = None,
 ) -> Bundle:
     """Trains those schemes of the recipe that ``source`` has not; a bundle in ``out/bundle``.
 
-    Schemes are trained on features by the first backbone of the bundle, of the recipe's
-    codec population or of the images in ``data``. Old files are copied as they are and
-    the provenance is kept; ``extended`` in it says what was added, with which recipe,
-    data and versions. A run that was stopped goes on where its last checkpoint is.
-    Raises :class:`InputError` when nothing is missing and when ``out`` holds anything
-    but this run.
+    Only steps that train heads on a frozen backbone are done, on features by the first
+    backbone of the bundle, of the recipe's codec population or of the images in ``data``.
+    Old files are copied as they are and the provenance is kept; ``extended`` in it says
+    what was added, with which recipe, data and versions. A run that was stopped goes on
+    where its last checkpoint is. Raises :class:`InputError` when nothing is missing and
+    when ``out`` holds anything but this run.
     """
     bundle = load_bundle(source)
-    old = bundle.scheme_ids
-    new = [scheme_id for scheme_id in scheme_ids(recipe) if scheme_id not in old]
+    old = tuple(bundle.scheme_ids)
+    steps = [step for step in recipe.steps if isinstance(step, CodecStep | DigitalStep)]
+    new = [one for step in steps for one in schemes_of(step) if one not in old]
     if not new:
         raise InputError(f"{source}: has every scheme of recipe {recipe.name} already")
     cache = cache or out / "cache"
@@ -48,17 +55,36 @@ def extend_bundle(
         shutil.copyfile(bundle.file(ref), folder / ref.path)
 
     backbone = bundle.backbone
-    space = backbone.space_id
-    features = kept_features(bundle.file(backbone.file), sets.codec, out, space, cache, report)
-    schemes = make_schemes(recipe, People(features, sets.codec, space), out, folder, report, old)
-    infos = (*bundle.manifest.schemes, *schemes.infos)
+    space, graph, images = backbone.space_id, bundle.file(backbone.file), sets.codec
+    made: list[SchemeInfo] = []
+    networks = {}
+    plain = kept_features(graph, images, out, space, cache, report)
+    for step in steps:
+        features = kept_features(graph, images, out, space, cache, report, step.views)
+        labels, cameras = images.labels(), images.cameras()
+        people = People(features, np.tile(labels, step.views), np.tile(cameras, step.views))
+        if isinstance(step, CodecStep):
+            for one in codec_heads(step, people, space, out, recipe.seed, report, old):
+                snrs = one.snr_db_train
+                made.append(export_head(one.id, one.codec(), folder, plain[:64], space, snrs))
+            continue
+        for one in digital_heads(step, people, space, out, recipe.seed, report, old):
+            model = networks[one.id] = one.digital()
+            heads = (model.head, model.prior)
+            sizes = step.payload_sizes
+            made.append(export_digital(one.id, *heads, folder, plain, space, step.crc_bits, sizes))
+    infos = (*bundle.manifest.schemes, *made)
     prove_distinct(folder, infos)
     added: dict[str, Any] = {
         "schemes": new,
         "from_bundle": bundle.bundle_id,
         "backbone": backbone.id,
-        "recipe": json.loads(recipe.model_dump_json(include={"name", "seed", "codec", "digital"})),
-        "codec_data": f"{sets.codec.name}, digest {sets.codec.digest()}",
+        "recipe": {
+            "name": recipe.name,
+            "seed": recipe.seed,
+            "steps": [json.loads(step.model_dump_json()) for step in steps],
+        },
+        "codec_data": f"{images.name}, digest {images.digest()}",
         **made_with(),
     }
     provenance = dict(bundle.manifest.provenance)
@@ -74,11 +100,11 @@ def extend_bundle(
         return write_manifest(folder, manifest)
 
     extended = build()
-    if sets.validation is not None:
-        people = validation(extended, sets.validation, cache, report)
-        added["accuracy_protocol"] = protocol(sets.validation, people)
+    if sets.validation is not None and measurable(sets.validation):
+        gallery = validation(extended, sets.validation, cache, report)
+        added["accuracy_protocol"] = protocol(sets.validation, gallery)
         accuracy = dict(provenance.get("accuracy", {}))
-        rows = scheme_rows(extended, people, features, schemes.digital, report, leave_out=old)
+        rows = scheme_rows(extended, gallery, plain, networks, report, leave_out=old)
         for part, more in rows.items():
             accuracy[part] = [*accuracy.get(part, []), *more]
         provenance["accuracy"] = accuracy

@@ -14,7 +14,7 @@ def retrieval_loss(queries: Tensor, gallery: Tensor, labels: Tensor, temperature
     is left out; all other rows of its identity share the target probability. Scalar.
     """
     scores = F.normalize(queries, dim=1) @ F.normalize(gallery, dim=1).T / temperature
-    own = torch.eye(len(labels), dtype=torch.bool)
+    own = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     scores = scores.masked_fill(own, float("-inf"))
     log_probability = scores.log_softmax(1).masked_fill(own, 0.0)
     positive = (labels[:, None] == labels[None, :]) & ~own
@@ -27,3 +27,21 @@ def nearest_hit_rate(features: Tensor, labels: Tensor) -> float:
     unit = F.normalize(features, dim=1)
     scores = (unit @ unit.T).fill_diagonal_(float("-inf"))
     return float((labels[scores.argmax(1)] == labels).float().mean())
+
+
+@torch.no_grad()
+def match_rate(queries: Tensor, gallery: Tensor, labels: Tensor, cameras: Tensor) -> float:
+    """Top-1 of queries (N, D) in a gallery (N, D) of the same images, by cosine.
+
+    A query's own row and rows of its person by its camera are left out, and so are
+    queries whose person no other camera saw. Where no person was seen by two cameras,
+    cameras are not looked at. NaN without any pair.
+    """
+    same = labels[:, None] == labels[None, :]
+    junk = same & (cameras[:, None] == cameras[None, :])
+    if not bool((same & ~junk).any()):
+        junk = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    scores = F.normalize(queries.float(), dim=1) @ F.normalize(gallery.float(), dim=1).T
+    counted = (same & ~junk).any(1)
+    hits = labels[scores.masked_fill(junk, float("-inf")).argmax(1)] == labels
+    return float(hits[counted].float().mean())

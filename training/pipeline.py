@@ -1,103 +1,160 @@
-"""A recipe from images to a bundle, in steps that are kept and not done twice."""
+"""A recipe from images to a bundle: one step after another, none done twice."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from airreid.bundle import Bundle
-from training.bundling import build_bundle, space_id
-from training.card import noiseless_rows, scheme_rows, validation
-from training.export import export_onnx, prove_parity
-from training.export_digital import prove_distinct
-from training.models.backbone import FEATURE_DIM, Backbone
-from training.quantise import quantise
-from training.recipe import Recipe
+from airreid.bundle import Bundle, load_bundle, write_manifest
+from airreid.errors import BundleError
+from training.bundling import space_id
+from training.card import measurable, noiseless_rows, scheme_rows, validation
+from training.data import DataSet
+from training.engine.world import open_world
+from training.export_runs import ABOUT, export_runs
+from training.model_card import write_card
+from training.models.digital import Digital
+from training.recipes.recipe import Recipe, scheme_ids
 from training.report import Report
-from training.run_folder import (
-    ImageSets,
-    cached_pixels,
-    claim,
-    image_sets,
-    kept_features,
-    made_with,
-)
-from training.schemes import People, make_schemes, scheme_ids
-from training.train_backbone import Trained, train_backbone
+from training.run_folder import claim, image_sets, made_with
+from training.saved import SavedBackbone
+from training.steps.backbone import run_backbone
+from training.steps.bench import Bench, Quiet
+from training.steps.heads import run_autoencoder, run_codec, run_digital
+from training.steps.joint import run_joint
 
-BACKBONE_TOLERANCE = 1e-3
+STEPS: dict[str, Callable[[Any, Bench], None]] = {
+    "backbone": run_backbone,
+    "autoencoder": run_autoencoder,
+    "codec": run_codec,
+    "digital": run_digital,
+    "joint": run_joint,
+}
 
 
 def run_recipe(
-    recipe: Recipe, data: Path | None, out: Path, report: Report, cache: Path | None = None
-) -> Bundle:
+    recipe: Recipe,
+    data: DataSet | None,
+    out: Path,
+    report: Report,
+    cache: Path | None = None,
+) -> Bundle | None:
     """Trains everything that the recipe asks for and leaves a bundle in ``out/bundle``.
 
     ``data`` None means the recipe's synthetic people. A run that was stopped goes on
     where its last checkpoint is. ``cache`` holds decoded images; ``out/cache`` if
-    left out.
+    left out. Started by torchrun, all processes train and the first one writes. Returns
+    None for a recipe without schemes, and in the other processes.
     """
-    scheme_ids(recipe)
-    cache = cache or out / "cache"
     sets = image_sets(recipe, data)
-    claim(out, recipe, {"train": sets.train.digest(), "codec": sets.codec.digest()})
-    crops = cached_pixels(sets.train, cache, report)
-    trained = train_backbone(
-        recipe.backbone, crops, sets.train.labels(), recipe.seed, out, report.backbone
-    )
-    network = trained.network
-    folder = out / "bundle"
-    folder.mkdir(exist_ok=True)
-    fp32, int8 = out / "backbone.fp32.onnx", folder / "backbone.int8.onnx"
-    spread = np.linspace(0, len(crops) - 1, min(len(crops), recipe.calibration_images)).astype(int)
-    sample = np.ascontiguousarray(crops[spread])
-    parity = _export_backbone(network, fp32, int8, sample, report)
-    space = space_id(network.state_dict())
+    with open_world(recipe.engine.device) as world:
+        digests = {"train": sets.train.digest(), "codec": sets.codec.digest()}
+        if world.first:
+            claim(out, recipe, digests)
+        shown = report if world.first else Quiet()
+        bench = Bench(recipe, sets, out, cache or out / "cache", shown, world)
+        for step in recipe.steps:
+            STEPS[step.kind](step, bench)
+            world.wait()
+        return _finish(bench) if world.first else None
 
-    features = kept_features(int8, sets.codec, out, space, cache, report)
-    schemes = make_schemes(recipe, People(features, sets.codec, space), out, folder, report)
-    prove_distinct(folder, schemes.infos)
-    provenance = _provenance(recipe, sets, trained, parity)
 
-    def build() -> Bundle:
-        return build_bundle(
-            folder, recipe.name, [(int8, "int8")], space, FEATURE_DIM, schemes.infos, provenance
-        )
-
-    bundle = build()
-    if sets.validation is not None:
-        people = validation(bundle, sets.validation, cache, report)
-        provenance["accuracy"] = {
-            **noiseless_rows(people, sets.validation, fp32, cache, report),
-            **scheme_rows(bundle, people, features, schemes.digital, report),
-        }
-        bundle = build()
+def _finish(bench: Bench) -> Bundle | None:
+    """The bundle and its card."""
+    used = {scheme.backbone for scheme in bench.schemes}
+    fitted = {stem: bench.people(bench.backbones[stem]).features for stem in sorted(used)}
+    about: dict[str, Any] = {
+        "name": bench.recipe.name,
+        "schemes": scheme_ids(bench.recipe),
+        "codec_images": len(bench.sets.codec),
+        "weights": {one.id: space_id(one.weights) for one in bench.schemes},
+        "provenance": _provenance(bench),
+    }
+    path = bench.out / ABOUT
+    made = _made(path, about)
+    if made is not None:
+        return made
+    path.write_text(json.dumps(about, indent=2), encoding="utf-8")
+    if not bench.schemes:
+        return None
+    ship = (bench.recipe.ship,)
+    bundle = export_runs([bench.out], bench.out / "bundle", ship, bench.report)
+    images = bench.sets.validation
+    if images is not None and measurable(images):
+        about["provenance"]["accuracy"] = _accuracy(bench, bundle, fitted)
+        manifest = bundle.manifest.model_copy(update={"provenance": about["provenance"]})
+        write_card(bundle.path, manifest)
+        bundle = write_manifest(bundle.path, manifest)
+    path.write_text(json.dumps({**about, "bundle": bundle.bundle_id}, indent=2), encoding="utf-8")
     return bundle
 
 
-def _export_backbone(
-    network: Backbone, fp32: Path, int8: Path, sample: NDArray[np.uint8], report: Report
-) -> float:
-    example = torch.zeros((2, *sample.shape[1:]), dtype=torch.uint8)
-    export_onnx(network, example, fp32)
-    parity = prove_parity(network, fp32, sample[:8], BACKBONE_TOLERANCE)
-    quantise(fp32, int8, sample, report.phase("quantising to int8", -(-len(sample) // 8) + 1))
-    return parity
+def _made(path: Path, about: dict[str, Any]) -> Bundle | None:
+    """The bundle that an earlier call has made of the same weights, if it is still whole."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        bundle = load_bundle(path.parent / "bundle")
+    except (OSError, ValueError, BundleError):
+        return None
+    same = kept.get("weights") == about["weights"] and kept.get("bundle") == bundle.bundle_id
+    return bundle if same else None
 
 
-def _provenance(recipe: Recipe, sets: ImageSets, trained: Trained, parity: float) -> dict[str, Any]:
+def _accuracy(bench: Bench, bundle: Bundle, fitted: dict[str, Any]) -> dict[str, Any]:
+    """Every scheme on held-out people, with its own backbone."""
+    images = bench.sets.validation
+    assert images is not None
+    found: dict[str, Any] = {}
+    spaces = {bench.backbones[stem].space: stem for stem in fitted}
+    for info in bundle.manifest.backbones:
+        stem = spaces[info.space_id]
+        mine = [one for one in bench.schemes if one.backbone == stem]
+        others = [one.id for one in bench.schemes if one.backbone != stem]
+        digital: dict[str, Digital] = {one.id: one.digital() for one in mine if one.is_digital}
+        people = validation(bundle, images, bench.cache, bench.report, info)
+        fp32 = bench.graphs(bench.backbones[stem]).fp32
+        head = noiseless_rows(people, images, info.precision, fp32, bench.cache, bench.report)
+        rows = scheme_rows(bundle, people, fitted[stem], digital, bench.report, leave_out=others)
+        found = {**head, **found}
+        if len(spaces) > 1:
+            found[f"noiseless_{stem}"] = head
+        for part, more in rows.items():
+            found[part] = [*found.get(part, []), *more]
+    return found
+
+
+def _provenance(bench: Bench) -> dict[str, Any]:
+    sets = bench.sets
+    synthetic = sets.train.name.startswith("synthetic")
+    first = next(iter(bench.backbones.values()))
     return {
-        "licence": "Apache-2.0",
+        "licence": "Apache-2.0" if synthetic else "not stated: trained on the user's own images",
         "data": f"{sets.train.name}, digest {sets.train.digest()}",
         "codec_data": f"{sets.codec.name}, digest {sets.codec.digest()}",
-        "initial_weights": trained.origin,
-        "backbone_training_minutes": round(trained.seconds / 60, 1),
-        "recipe": json.loads(recipe.model_dump_json()),
-        "parity_backbone": float(f"{parity:.2e}"),
+        "initial_weights": first.origin,
+        "backbone_training_minutes": round(first.seconds / 60, 1),
+        "recipe": json.loads(bench.recipe.model_dump_json()),
+        "parity_backbone": _rounded(bench.graphs(first).parity),
+        "backbones": [_about(bench, saved) for saved in bench.backbones.values()],
         **made_with(),
     }
+
+
+def _about(bench: Bench, saved: SavedBackbone) -> dict[str, Any]:
+    graphs = bench.graphs(saved)
+    return {
+        "name": saved.stem,
+        **saved.settings,
+        "space": saved.space,
+        "trained_at": list(saved.size),
+        "initial_weights": saved.origin,
+        "minutes": round(saved.seconds / 60, 1),
+        "parity": _rounded(graphs.parity),
+        "int8_cosine": None if graphs.int8_cosine is None else round(graphs.int8_cosine, 4),
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2e}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from training.train_backbone import Progress
+from training.engine.progress import Progress
 from training.train_codec import CodecProgress
 from training.train_digital import DigitalProgress
 
@@ -16,7 +16,8 @@ class Report(Protocol):
     def phase(self, name: str, steps: int) -> Callable[[], object]:
         """A phase of so many steps begins; call the result after each."""
 
-    def backbone(self, progress: Progress) -> None: ...
+    def network(self, name: str, progress: Progress) -> None:
+        """A step of the optimiser is done, of what the recipe calls ``name``."""
 
     def codec(self, scheme_id: str, progress: CodecProgress) -> None: ...
 

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from airreid.errors import InputError
-from training.data.folder import folder_set
+from training.data import DataSet
 from training.data.pixels import pixels
 from training.data.samples import ImageSet
 from training.data.synthetic import image_set
 from training.features import extract
-from training.recipe import Recipe
+from training.recipes.recipe import Recipe
 from training.report import Report
 
 
@@ -30,15 +30,44 @@ class ImageSets:
     train: ImageSet
     codec: ImageSet
     validation: ImageSet | None
+    """People who are not trained on: the best epoch is chosen, and the card made, on them."""
 
 
-def image_sets(recipe: Recipe, data: Path | None) -> ImageSets:
-    """A user's folder for everything, or the recipe's synthetic people for None."""
-    if data is not None:
-        own = folder_set(data)
+def image_sets(recipe: Recipe, data: DataSet | None) -> ImageSets:
+    """The training images of a data set, or the recipe's synthetic people for None.
+
+    Of a data set, ``validation_share`` of the training identities are held out; its test
+    images are not touched.
+    """
+    if data is None:
+        parts = recipe.synthetic
+        return ImageSets(
+            image_set(parts.train), image_set(parts.codec), image_set(parts.validation)
+        )
+    whole = data["train"]
+    held = _held_out(whole, recipe.validation_share, recipe.seed)
+    if not held:
+        own = ImageSet(data.label, whole.samples)
         return ImageSets(own, own, None)
-    parts = recipe.synthetic
-    return ImageSets(image_set(parts.train), image_set(parts.codec), image_set(parts.validation))
+    train, validation = (
+        tuple(s for s in whole.samples if (s.identity in held) == inside)
+        for inside in (False, True)
+    )
+    own = ImageSet(f"{data.label}, {len(held)} identities held out", train)
+    return ImageSets(own, own, ImageSet(f"{data.label}, held-out identities", validation))
+
+
+def _held_out(images: ImageSet, share: float, seed: int) -> set[str]:
+    """Identities for validation, seen by two cameras or more; none where that leaves few."""
+    cameras: dict[str, set[str]] = {}
+    for sample in images.samples:
+        cameras.setdefault(sample.identity, set()).add(sample.camera)
+    across = sorted(identity for identity, seen in cameras.items() if len(seen) > 1)
+    count = min(int(share * len(cameras)), len(across))
+    if count < 2 or len(cameras) - count < 2:
+        return set()
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x4E1D])))
+    return {across[i] for i in rng.permutation(len(across))[:count]}
 
 
 def claim(out: Path, recipe: Recipe, data: dict[str, str], extends: str | None = None) -> None:
@@ -75,12 +104,34 @@ def cached_pixels(images: ImageSet, cache: Path, report: Report) -> NDArray[np.u
 
 
 def kept_features(
-    graph: Path, images: ImageSet, out: Path, space: str, cache: Path, report: Report
+    graph: Path,
+    images: ImageSet,
+    out: Path,
+    space: str,
+    cache: Path,
+    report: Report,
+    views: int = 1,
 ) -> NDArray[np.float32]:
-    """Features (N, D) of the people whom codecs are trained on, kept in ``out``."""
+    """Features (views N, D) of the people whom codecs are trained on, kept in ``out``."""
+    there = stored_features(out, space, views * len(images))
+    if there is not None:
+        return there
     crops = cached_pixels(images, cache, report)
-    tick = report.phase("features for the codecs", len(images))
-    return extract(graph, crops, out / f"features-{space}.npy", tick)
+    what = f"features for the codecs, {views} views" if views > 1 else "features for the codecs"
+    tick = report.phase(what, views * len(images))
+    name = f"features-{space}.npy" if views == 1 else f"features-{space}-{views}.npy"
+    return extract(graph, crops, out / name, tick, views=views)
+
+
+def stored_features(out: Path, space: str, count: int) -> NDArray[np.float32] | None:
+    """The first ``count`` features (N, D) of a space that a run keeps; None if it has fewer."""
+    for path in sorted(out.glob(f"features-{space}*.npy")):
+        if path.name.endswith(".part.npy"):
+            continue
+        kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
+        if len(kept) >= count:
+            return np.array(kept[:count])
+    return None
 
 
 def made_with() -> dict[str, Any]:

@@ -28,3 +28,13 @@ def identity_batches(
     return [
         np.concatenate(chosen[start : start + identities]) for start in range(0, full, identities)
     ]
+
+
+def shuffled_batches(count: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """One epoch of ``count`` images, each once, in batches of ``size``.
+
+    A last, incomplete batch is dropped unless it is the only one.
+    """
+    order = rng.permutation(count)
+    full = count // size * size or count
+    return [order[start : min(start + size, count)] for start in range(0, full, size)]

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from airreid.errors import InputError
+from training.engine.progress import TrainingError
+from training.ids import parse_scheme
 from training.losses import retrieval_loss
 from training.models.codec import Codec, awgn
 from training.pca import fit_pca
-from training.recipe import CodecRecipe
+from training.recipes.steps import CodecStep
 from training.sampling import identity_batches
 
 HELD_OUT = 6
@@ -35,19 +37,9 @@ class CodecProgress:
     """On held-out identities, averaged over SNRs of the training range."""
 
 
-def parse_scheme(scheme_id: str) -> tuple[str, int]:
-    """``jscc-ae-256`` -> (``jscc-ae``, 256). Raises :class:`InputError`."""
-    kind, _, number = scheme_id.rpartition("-")
-    if kind not in ("jscc-ae", "jscc-fc") or not number.isdigit() or not 1 <= int(number) <= 2048:
-        raise InputError(
-            f"scheme {scheme_id!r}: write jscc-ae-B or jscc-fc-B with a bandwidth B of 1 to 2048"
-        )
-    return kind, int(number)
-
-
 def train_codec(
     scheme_id: str,
-    recipe: CodecRecipe,
+    recipe: CodecStep,
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     cameras: NDArray[np.int64],
@@ -99,6 +91,11 @@ def train_codec(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 losses.append(float(loss.detach()))
+                if not math.isfinite(losses[-1]):
+                    raise TrainingError(
+                        f"{scheme_id}: loss is {losses[-1]} in epoch {first + epoch + 1}: lower "
+                        f"{recipe.name}.lr or {recipe.name}.decoder_lr"
+                    )
             top1 = _held_out_top1(codec, recipe, val_x, val_y, seed)
             report(CodecProgress(first + epoch, total, float(np.mean(losses)), top1))
             if top1 > best:
@@ -145,7 +142,7 @@ def split(
 
 def _loss(
     codec: Codec,
-    recipe: CodecRecipe,
+    recipe: CodecStep,
     features: Tensor,
     labels: NDArray[np.int64],
     mean: Tensor,
@@ -166,7 +163,7 @@ def _loss(
 
 @torch.no_grad()
 def _held_out_top1(
-    codec: Codec, recipe: CodecRecipe, features: Tensor, labels: NDArray[np.int64], seed: int
+    codec: Codec, recipe: CodecStep, features: Tensor, labels: NDArray[np.int64], seed: int
 ) -> float:
     """Leave-one-out top-1 of held-out features, averaged over four SNRs, fixed noise."""
     codec.eval()

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from airreid.errors import InputError
+from training.engine.progress import TrainingError
 from training.losses import nearest_hit_rate, retrieval_loss
 from training.models.digital import Digital
 from training.pca import fit_pca
-from training.recipe import DigitalRecipe, DigitalSpec
+from training.recipes.steps import DigitalSpec, DigitalStep
 from training.sampling import identity_batches
-from training.train_backbone import TrainingError
 from training.train_codec import split
 
 TRAILING = 0.25
@@ -39,7 +39,7 @@ class DigitalProgress:
 
 def train_digital(
     scheme: DigitalSpec,
-    recipe: DigitalRecipe,
+    recipe: DigitalStep,
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     cameras: NDArray[np.int64],
@@ -70,7 +70,7 @@ def train_digital(
     training, held_out = split(labels, cameras)
     train_x, train_y = torch.from_numpy(features[training]), labels[training]
     val_x, val_y = torch.from_numpy(features[held_out]), torch.from_numpy(labels[held_out])
-    model = _start(scheme.dimensions, recipe.start_spread, features[training])
+    model = start_from_pca(scheme.dimensions, recipe.start_spread, features[training])
     optimizer = torch.optim.AdamW(
         [
             {"params": model.head.parameters(), "peak": recipe.lr},
@@ -99,7 +99,8 @@ def train_digital(
             losses.append(float(loss.detach()))
             if not math.isfinite(losses[-1]):
                 raise TrainingError(
-                    f"{scheme.id}: loss is {losses[-1]} in epoch {epoch + 1}: lower digital.lr"
+                    f"{scheme.id}: loss is {losses[-1]} in epoch {epoch + 1}: "
+                    f"lower {recipe.name}.lr"
                 )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -112,7 +113,7 @@ def train_digital(
     return model.eval()
 
 
-def _start(dimensions: int, spread: float, features: NDArray[np.float32]) -> Digital:
+def start_from_pca(dimensions: int, spread: float, features: NDArray[np.float32]) -> Digital:
     """PCA of the features (N, D), scaled, and a prior as wide as its latents."""
     pca = fit_pca(features, dimensions)
     centred = features - pca.mean
@@ -131,7 +132,7 @@ def _copy(model: nn.Module) -> dict[str, Any]:
 
 @torch.no_grad()
 def _held_out(
-    model: Digital, scheme: DigitalSpec, recipe: DigitalRecipe, features: Tensor, labels: Tensor
+    model: Digital, scheme: DigitalSpec, recipe: DigitalStep, features: Tensor, labels: Tensor
 ) -> tuple[float, float, float]:
     """Loss, mean bits per query and leave-one-out top-1 with rounded latents."""
     model.eval()

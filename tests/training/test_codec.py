@@ -7,11 +7,12 @@ import torch
 from airreid.errors import InputError
 from airreid.metrics import cosine
 from airreid.signal import normalise_power
+from training.ids import parse_scheme
 from training.models.codec import Codec, awgn
 from training.models.codec import normalise_power as torch_normalise_power
 from training.pca import fit_pca
-from training.recipe import CodecRecipe
-from training.train_codec import parse_scheme, split, train_codec
+from training.recipes.steps import CodecStep
+from training.train_codec import split, train_codec
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 3.0, 20.0])
@@ -67,7 +68,7 @@ def test_training_beats_its_start_where_noise_hides_the_identity() -> None:
     mixing = np.linalg.qr(rng.standard_normal((32, 32)))[0]
     features = (np.hstack([identity, nuisance]) @ mixing).astype(np.float32)
     labels, cameras = np.repeat(np.arange(120), 6), np.tile(np.arange(2), 360)
-    recipe = CodecRecipe(
+    recipe = CodecStep(
         schemes=("jscc-fc-8",), epochs=40, lr=0.01, identities_per_batch=32, snr_db_min=10.0
     )
     seen: list[float] = []

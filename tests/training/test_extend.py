@@ -16,11 +16,12 @@ from airreid.errors import InputError
 from airreid.schemes import open_scheme
 from training.bundling import build_bundle, export_head
 from training.cli import app
+from training.engine.progress import Progress
 from training.export import export_onnx
 from training.extend import extend_bundle
 from training.models.codec import Codec
-from training.recipe import Recipe, load_recipe
-from training.train_backbone import Progress
+from training.recipes.load import load_recipe, with_settings
+from training.recipes.recipe import Recipe
 from training.train_codec import CodecProgress
 from training.train_digital import DigitalProgress
 
@@ -50,7 +51,7 @@ class Silent:
     def phase(self, name: str, steps: int):  # type: ignore[no-untyped-def]
         return lambda: None
 
-    def backbone(self, progress: Progress) -> None:
+    def network(self, name: str, progress: Progress) -> None:
         raise AssertionError("the backbone stays as it is")
 
     def codec(self, scheme_id: str, progress: CodecProgress) -> None:
@@ -116,7 +117,7 @@ def test_provenance_is_kept_and_says_what_was_added(
     (added,) = provenance["extended"]
     assert added["from_bundle"] == load_bundle(source).bundle_id
     assert added["schemes"] == ["jscc-fc-4", "digital-64-r1"]
-    assert added["recipe"]["digital"]["schemes"][0]["id"] == "digital-64-r1"
+    assert added["recipe"]["steps"][1]["schemes"][0]["id"] == "digital-64-r1"
     assert "digest" in added["codec_data"]
     assert "torch" in added["versions"]
     card = provenance["accuracy"]
@@ -153,9 +154,9 @@ def test_a_folder_of_anything_else_is_refused(
     with pytest.raises(InputError, match="has every scheme of recipe demo already"):
         extend_bundle(bundle.path, recipe, None, tmp_path / "new", Silent())
     assert not (tmp_path / "new").exists()
-    more = recipe.codec.model_copy(update={"schemes": ("jscc-fc-2",)})
+    more = with_settings(recipe, ['codec.schemes=["jscc-fc-2"]'])
     with pytest.raises(InputError, match="holds a run with other bundle to extend"):
-        extend_bundle(bundle.path, recipe.model_copy(update={"codec": more}), None, out, Silent())
+        extend_bundle(bundle.path, more, None, out, Silent())
 
 
 def test_the_command(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,30 +16,26 @@ from airreid.inference import BackboneRunner
 from airreid.jscc import JsccScheme
 from airreid.metrics import cosine
 from training import checkpoint
+from training.data import open_data
 from training.data.folder import folder_set
 from training.data.synthetic import Population, write_folder
+from training.engine.progress import Progress
 from training.export import ParityError, export_onnx, halve_weights, prove_parity
-from training.models.backbone import Backbone, load_weights
+from training.models.backbone import Backbone
+from training.models.weights import load_weights
 from training.pipeline import run_recipe
-from training.recipe import BackboneRecipe, Recipe, Stage, load_recipe
-from training.train_backbone import Progress, TrainingError, train_backbone
+from training.recipes.load import load_recipe
+from training.recipes.recipe import Recipe
+from training.saved import backbone_path, load_backbone, load_scheme, scheme_path
 from training.train_codec import CodecProgress
 from training.train_digital import DigitalProgress
-
-TINY = BackboneRecipe(
-    stages=(Stage(height=64, width=32, epochs=2),),
-    identities_per_batch=2,
-    images_per_identity=2,
-    lr=0.001,
-    bf16=False,
-)
 
 
 class Silent:
     def phase(self, name: str, steps: int):  # type: ignore[no-untyped-def]
         return lambda: None
 
-    def backbone(self, progress: Progress) -> None:
+    def network(self, name: str, progress: Progress) -> None:
         pass
 
     def codec(self, scheme_id: str, progress: CodecProgress) -> None:
@@ -47,46 +43,6 @@ class Silent:
 
     def digital(self, scheme_id: str, progress: DigitalProgress) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def crops() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (12, 256, 128, 3), dtype=np.uint8), np.repeat(np.arange(4), 3)
-
-
-class KilledError(Exception):
-    pass
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_killed_run_continues_as_if_it_had_not_been(
-    crops: tuple[np.ndarray, np.ndarray], tmp_path: Path, optimizer: str
-) -> None:
-    images, labels = crops
-    bf16 = optimizer == "sgd"
-    recipe = TINY.model_copy(update={"optimizer": optimizer, "lr": 1e-4, "bf16": bf16})
-    whole = train_backbone(recipe, images, labels, 0, tmp_path / "whole", lambda p: None).network
-
-    def kill(progress: Progress) -> None:
-        if progress.epoch == 1:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        train_backbone(recipe, images, labels, 0, tmp_path / "parts", kill)
-    parts = train_backbone(recipe, images, labels, 0, tmp_path / "parts", lambda p: None).network
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, parts.state_dict()[name]), name
-
-
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
-    crops: tuple[np.ndarray, np.ndarray], tmp_path: Path
-) -> None:
-    images, labels = crops
-    wild = TINY.model_copy(update={"lr": 1e30, "warmup_epochs": 0.0})
-    with pytest.raises(TrainingError, match=r"loss is .* lower backbone\.lr"):
-        train_backbone(wild, images, labels, 0, tmp_path, lambda p: None)
-    assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_torn_checkpoint_is_named(tmp_path: Path) -> None:
@@ -107,7 +63,7 @@ def test_weights_come_from_a_file(tmp_path: Path) -> None:
     assert "resnet50.pth" in load_weights(backbone, str(path))
     assert torch.equal(backbone.trunk.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
-    with pytest.raises(InputError, match="not a ResNet-50"):
+    with pytest.raises(InputError, match="not a resnet50"):
         load_weights(backbone, str(path))
     path.write_text("text")
     with pytest.raises(InputError, match="not a PyTorch state_dict"):
@@ -139,14 +95,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Recip
         "demo",
         [
             *("epochs=1", "calibration_images=8", 'codec.schemes=["jscc-ae-8", "jscc-fc-16"]'),
-            *("backbone.identities_per_batch=4", "codec.identities_per_batch=4"),
-            *("backbone.images_per_identity=2", "codec.images_per_identity=2"),
-            'digital.schemes=[{"id": "digital-32", "dimensions": 8, "trade": 50}]',
+            *("backbone.backbone=resnet18", "backbone.learning.lr=0.001"),
+            *("backbone.batches.identities=4", "codec.identities_per_batch=4"),
+            *("backbone.batches.images=2", "codec.images_per_identity=2"),
+            'digital.schemes=[{"id": "digital-64", "dimensions": 8, "trade": 50}]',
             *("digital.identities_per_batch=4", "digital.images_per_identity=2"),
         ],
     )
-    recipe = recipe.model_copy(update={"backbone": TINY})
-    run_recipe(recipe, data, out, Silent())
+    run_recipe(recipe, open_data(data), out, Silent())
     return data, out, recipe
 
 
@@ -156,17 +112,17 @@ def test_a_users_folder_becomes_a_bundle_that_runs(trained: tuple[Path, Path, Re
 
     bundle = load_bundle(out / "bundle")
     check_graphs(bundle)
-    assert bundle.scheme_ids == ["jscc-ae-8", "jscc-fc-16", "digital-32"]
+    assert bundle.scheme_ids == ["jscc-ae-8", "jscc-fc-16", "digital-64"]
     assert bundle.manifest.provenance["recipe"]["name"] == "demo"
-    again = run_recipe(recipe, data, out, Silent())  # nothing is trained twice
+    again = run_recipe(recipe, open_data(data), out, Silent())  # nothing is trained twice
+    assert again is not None
     assert again.manifest.backbones == bundle.manifest.backbones
+    assert again.backbone.feature_dim == 512
     # PyTorch and the shipped int8 graph see the same neighbours.
-    state = checkpoint.load(out / "backbone.pt")["network"]
-    network = Backbone(TINY.bn_neck)
-    network.load_state_dict(state)
+    shipped_network = load_backbone(backbone_path(out, "backbone")).shipped()
     crops = np.stack([to_crop(sample.load()) for sample in folder_set(data).samples])
     with torch.no_grad():
-        exact = network.eval()(torch.from_numpy(crops)).numpy()
+        exact = shipped_network(torch.from_numpy(crops)).numpy()
     shipped = BackboneRunner(bundle, bundle.backbone, 1).features(crops)
     similar = np.diag(cosine(exact, shipped))
     assert similar.min() > 0.9
@@ -177,7 +133,7 @@ def test_a_users_folder_becomes_a_bundle_that_runs(trained: tuple[Path, Path, Re
 def test_another_recipe_does_not_overwrite_a_run(trained: tuple[Path, Path, Recipe]) -> None:
     data, out, recipe = trained
     with pytest.raises(InputError, match="holds a run with other settings"):
-        run_recipe(recipe.model_copy(update={"seed": 5}), data, out, Silent())
+        run_recipe(recipe.model_copy(update={"seed": 5}), open_data(data), out, Silent())
 
 
 def test_a_folder_of_one_person_or_of_torn_files_is_refused(tmp_path: Path) -> None:
@@ -206,14 +162,11 @@ def test_pytorch_equals_onnx_equals_the_answer_over_the_wire(
     from edge.blocks import BlockMaker
     from edge.uplink import Uplink
     from simulation.processes import Role
-    from training.models.codec import Codec
 
     _, out, _ = trained
     bundle = load_bundle(out / "bundle")
     space = bundle.backbone.space_id
-    codec = Codec("jscc-ae", 2048, 8, 0)
-    codec.load_state_dict(checkpoint.load(out / f"codec-jscc-ae-8-{space}.pt"))
-    codec.eval()
+    codec = load_scheme(scheme_path(out, "jscc-ae-8")).codec()
     features = np.load(out / f"features-{space}.npy")
     with torch.no_grad():
         symbols = codec.encoder(torch.from_numpy(features))
@@ -248,4 +201,4 @@ def test_other_images_do_not_continue_a_run(
     _, out, recipe = trained
     write_folder(Population(seed=9, identities=10, cameras=2, shots=2), tmp_path)
     with pytest.raises(InputError, match="holds a run with other images"):
-        run_recipe(recipe, tmp_path, out, Silent())
+        run_recipe(recipe, open_data(tmp_path), out, Silent())

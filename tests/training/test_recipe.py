@@ -1,43 +1,124 @@
+"""Recipes: data that can be changed, checked against bounds, and the paper's numbers."""
+
+from pathlib import Path
+
 import pytest
 
 from airreid.errors import InputError
-from training.recipe import RECIPES, Recipe, load_recipe
+from training.ids import DIGITAL_ID, JSCC_ID, bandwidth_of, kind_of
+from training.recipes.base import SnrRange, snr_bounds
+from training.recipes.load import RECIPES, load_recipe
+from training.recipes.recipe import Recipe, scheme_ids
+from training.recipes.steps import AutoencoderStep, BackboneStep, DigitalStep, JointStep
 
 
 def test_settings_reach_their_field() -> None:
-    recipe = load_recipe("demo", ["backbone.lr=0.02", 'codec.schemes=["jscc-ae-8"]', "seed=4"])
-    assert recipe.backbone.lr == 0.02
-    assert recipe.codec.schemes == ("jscc-ae-8",)
-    assert recipe.seed == 4
-    assert RECIPES["demo"].backbone.lr != 0.02
+    recipe = load_recipe(
+        "demo",
+        ["backbone.learning.lr=0.02", 'codec.schemes=["jscc-ae-8"]', "seed=4", "engine.workers=2"],
+    )
+    assert recipe.step("backbone").learning.lr == 0.02  # type: ignore[union-attr]
+    assert scheme_ids(recipe)[:2] == ["jscc-ae-8", "digital-64"]
+    assert (recipe.seed, recipe.engine.workers) == (4, 2)
+    assert RECIPES["demo"].step("backbone").learning.lr == 0.1  # type: ignore[union-attr]
+
+
+def test_an_entry_of_a_list_has_a_number() -> None:
+    recipe = load_recipe("paper/jscc_fc", ["joint.schemes.0.snr_db=inf", "joint.stages.0.epochs=2"])
+    (step,) = recipe.steps
+    assert isinstance(step, JointStep)
+    assert (step.schemes[0].snr_db, step.epochs) == ("inf", 2)
 
 
 def test_epochs_shortens_everything() -> None:
-    recipe = load_recipe("demo", ["epochs=1"])
-    assert recipe.backbone.epochs == 1
-    assert recipe.codec.epochs == 1
-    assert recipe.digital.epochs == 1
+    for name in RECIPES:
+        for step in load_recipe(name, ["epochs=1"]).steps:
+            assert step.epochs == 1
 
 
 def test_digital_schemes_are_data() -> None:
     recipe = load_recipe(
         "demo", ['digital.schemes=[{"id": "digital-64-r2", "dimensions": 8, "trade": 30}]']
     )
-    (spec,) = recipe.digital.schemes
+    step = recipe.step("digital")
+    assert isinstance(step, DigitalStep)
+    (spec,) = step.schemes
     assert (spec.bandwidth, spec.dimensions, spec.trade) == (64, 8, 30.0)
-    assert Recipe(name="x", backbone=recipe.backbone, codec=recipe.codec).digital.schemes == ()
+
+
+def test_snr_is_a_value_none_or_a_range() -> None:
+    assert snr_bounds(-3.0) == (-3.0, -3.0)
+    assert snr_bounds("inf") == (100.0, 100.0)
+    assert snr_bounds(SnrRange(low=-10, high=5)) == (-10.0, 5.0)
+
+
+def test_ids_say_kind_and_bandwidth() -> None:
+    import re
+
+    assert kind_of("jscc-ae-joint-64") == "jscc-ae"
+    assert bandwidth_of("digital-joint-256-r2") == 256
+    for good in ("jscc-fc-1", "jscc-ae-2048", "jscc-ae-joint-64-r1"):
+        assert re.match(JSCC_ID, good)
+    for bad in ("jscc-ae-0", "jscc-ae-2049", "jscc-ae", "digital-64"):
+        assert not re.match(JSCC_ID, bad)
+    assert re.match(DIGITAL_ID, "digital-64-r1")
+    with pytest.raises(InputError, match="begins with none"):
+        kind_of("analog-64")
+
+
+def test_the_papers_numbers_to_the_digit() -> None:
+    """Written down again from the paper, section by section."""
+    (baseline,) = load_recipe("paper/baseline", []).steps
+    assert isinstance(baseline, BackboneStep)
+    assert (baseline.backbone, baseline.weights) == ("resnet50", "imagenet")
+    assert (baseline.last_stride, baseline.bn_neck) == (2, False)
+    assert [(s.height, s.width, s.epochs) for s in baseline.stages] == [(256, 128, 30)]
+    assert (baseline.batches.sampler, baseline.batches.size) == ("shuffled", 16)
+    sgd = baseline.learning
+    assert (sgd.optimizer, sgd.lr, sgd.momentum, sgd.weight_decay) == ("sgd", 0.01, 0.9, 5e-4)
+    assert (sgd.schedule, sgd.milestones, sgd.decay_all) == ("steps", (), True)
+    assert (baseline.label_smoothing, baseline.retrieval_weight) == (0, 0)
+
+    first, second, third = load_recipe("paper/jscc_ae", []).steps
+    assert first == baseline
+    assert isinstance(second, AutoencoderStep)
+    assert second.epochs == 200
+    assert (second.learning.lr, second.learning.milestones) == (0.1, (150,))
+    assert (second.learning.gamma, second.learning.weight_decay) == (0.1, 5e-4)
+    assert isinstance(third, JointStep)
+    assert (third.epochs, third.learning.lr, third.learning.milestones) == (40, 0.01, (30,))
+    assert third.keep_classifier
+    assert third.start == "autoencoder"
+    assert (third.cross_entropy_weight, third.retrieval_weight) == (1, 0)
+
+    (fc,) = load_recipe("paper/jscc_fc", []).steps
+    assert isinstance(fc, JointStep)
+    assert (fc.epochs, fc.learning.lr, fc.learning.milestones) == (50, 0.01, (30,))
+    assert (fc.layers, fc.schemes[0].id, fc.weights) == (0, "jscc-fc-256", "imagenet")
+
+    (digital,) = load_recipe("paper/digital", []).steps
+    assert isinstance(digital, JointStep)
+    assert (digital.epochs, digital.learning.lr, digital.learning.milestones) == (60, 0.01, (30,))
+    assert digital.learning.head_weight_decay == 5e-3
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("backbone.lr=-1", r"backbone\.lr"),
+        ("backbone.learning.lr=-1", r"backbone\.learning\.lr"),
         ("backbone.rate=1", "no such field"),
         ("codec.snr_db_min=nan", "snr_db_min"),
         ("epochs=many", "epochs"),
         ("seed", "write key=value"),
         ("synthetic.train.seed=2", "different seeds"),
-        ("backbone.stages.0=1", "no such field"),
+        ("backbone.kind=codec", "no such field"),
+        ("backbone.name=codec", "every name once"),
+        ("backbone.batches.sampler=shuffled", "needs batches.sampler=identities"),
+        ("steps=[]", "no such field"),
+        ('codec.schemes=["jscc-ae-0"]', "codec"),
+        ('codec.schemes=["jscc-ae-8", "jscc-ae-8"]', "every id once"),
+        ("codec.snr_db_min=20", "above snr_db_max"),
+        ("backbone.stages.9.epochs=1", "no such field"),
         ("digital.crc_bits=16", r"digital\.crc_bits"),
         ("digital.payload_sizes=17", r"digital\.payload_sizes"),
         ("digital.rate=1", "no such field"),
@@ -59,10 +140,20 @@ def test_a_digital_scheme_is_named_once() -> None:
         load_recipe("demo", [f"digital.schemes=[{one}, {one}]"])
 
 
-def test_saved_recipe_is_read_back(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_recipe_without_a_backbone_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a backbone step before it"):
+        Recipe(name="x", steps=(DigitalStep(),))
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_saved_recipe_is_read_back(name: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
-    path.write_text(load_recipe("demo", ["seed=9"]).model_dump_json())
-    assert load_recipe(str(path), []).seed == 9
+    path.write_text(RECIPES[name].model_dump_json())
+    assert load_recipe(str(path), []) == RECIPES[name]
+
+
+def test_what_is_no_recipe_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
     path.write_text("{}")
     with pytest.raises(InputError, match="not a recipe"):
         load_recipe(str(path), [])

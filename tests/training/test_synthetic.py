@@ -4,7 +4,8 @@ from pydantic import ValidationError
 
 from airreid.people import read_folder
 from training.data.synthetic import DEMO_SEED, Population, image_set, write_folder
-from training.recipe import RECIPES, SyntheticData
+from training.recipes.load import RECIPES
+from training.recipes.recipe import SyntheticData
 from training.synthetic.cameras import make_camera, render
 from training.synthetic.people import make_person
 

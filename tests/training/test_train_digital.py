@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from airreid.errors import InputError
+from training.engine.progress import TrainingError
 from training.losses import nearest_hit_rate
 from training.models.digital import Digital
-from training.recipe import DigitalRecipe, DigitalSpec
-from training.train_backbone import TrainingError
+from training.recipes.steps import DigitalSpec, DigitalStep
 from training.train_digital import DigitalProgress, train_digital
 
 SPEC = DigitalSpec(id="digital-16", dimensions=20, trade=20.0)
-RECIPE = DigitalRecipe(epochs=24, lr=0.03, identities_per_batch=16, images_per_identity=6)
+RECIPE = DigitalStep(epochs=24, lr=0.03, identities_per_batch=16, images_per_identity=6)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -49,7 +49,7 @@ def crowd() -> Crowd:
 
 
 def train(
-    crowd: Crowd, spec: DigitalSpec = SPEC, recipe: DigitalRecipe = RECIPE, seed: int = 0
+    crowd: Crowd, spec: DigitalSpec = SPEC, recipe: DigitalStep = RECIPE, seed: int = 0
 ) -> tuple[Digital, list[DigitalProgress]]:
     seen: list[DigitalProgress] = []
     arguments = (crowd.features, crowd.labels, crowd.cameras, seed, seen.append)

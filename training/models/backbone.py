@@ -1,44 +1,81 @@
-"""The re-ID backbone: torchvision's ResNet-50 up to its pooled feature."""
+"""The re-ID backbone: a torchvision network up to its pooled feature."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from airreid.errors import InputError
-
-FEATURE_DIM = 2048
+BackboneName = Literal["resnet50", "resnet18", "mobilenet_v3_large"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class _Kind(NamedTuple):
+    build: Callable[..., Any]
+    head: str
+    """The attribute that classifies, which is taken away."""
+    dim: int
+    last: tuple[str, ...]
+    """The convolutions that halve the resolution for the last time."""
+
+
+KINDS: dict[str, _Kind] = {
+    "resnet50": _Kind(
+        torchvision.models.resnet50, "fc", 2048, ("layer4.0.conv2", "layer4.0.downsample.0")
+    ),
+    "resnet18": _Kind(
+        torchvision.models.resnet18, "fc", 512, ("layer4.0.conv1", "layer4.0.downsample.0")
+    ),
+    "mobilenet_v3_large": _Kind(
+        torchvision.models.mobilenet_v3_large, "classifier", 960, ("features.13.block.1.0",)
+    ),
+}
+
+
 class Backbone(nn.Module):
-    """uint8 RGB crops (N, H, W, 3) -> features (N, 2048), float32.
+    """uint8 RGB crops (N, H, W, 3) -> features (N, ``dim``), float32.
 
     Normalisation (ImageNet mean and standard deviation) is inside, here and in the
     exported graph, and nowhere else. With ``bn_neck`` a batch normalisation follows
     the pooling (Luo et al., *Bag of Tricks for Person Re-ID*, 2019): it centres the
-    feature, which cosine similarity and power-normalised codes both gain from.
+    feature, which cosine similarity and power-normalised codes both gain from. With
+    ``last_stride`` 1 (ibid.) the last stage keeps its resolution.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, bn_neck: bool) -> None:
+    def __init__(
+        self, bn_neck: bool, name: BackboneName = "resnet50", last_stride: Literal[1, 2] = 2
+    ) -> None:
         super().__init__()
-        self.trunk = torchvision.models.resnet50(weights=None)
-        self.trunk.fc = nn.Identity()
-        self.neck: nn.Module = nn.BatchNorm1d(FEATURE_DIM) if bn_neck else nn.Identity()
+        kind = KINDS[name]
+        self.name = name
+        self.dim = kind.dim
+        """Values of a feature."""
+        self.settings: dict[str, Any] = {
+            "bn_neck": bn_neck,
+            "name": name,
+            "last_stride": last_stride,
+        }
+        """What another one like it is made with."""
+        self.trunk = kind.build(weights=None)
+        setattr(self.trunk, kind.head, nn.Identity())
+        for path in kind.last:
+            self.trunk.get_submodule(path).stride = (last_stride, last_stride)
+        self.neck: nn.Module = nn.BatchNorm1d(kind.dim) if bn_neck else nn.Identity()
         if isinstance(self.neck, nn.BatchNorm1d):
             self.neck.bias.requires_grad_(False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255.0)
 
     def pooled(self, crops: Tensor) -> Tensor:
-        """Feature before the neck, (N, 2048): what a triplet loss works on."""
+        """Feature before the neck, (N, ``dim``): what a triplet loss works on."""
         images = crops.permute(0, 3, 1, 2).float()
         feature: Tensor = self.trunk((images - self.mean) / self.std)
         return feature
@@ -48,42 +85,27 @@ class Backbone(nn.Module):
         return feature
 
 
-def load_weights(backbone: Backbone, weights: str) -> str:
-    """Initialises the trunk and returns a line for the model card.
+class Sized(nn.Module):
+    """A backbone that first resizes crops to the size that it was trained at.
 
-    ``weights`` is ``none`` (zero-initialised residual branches, He initialisation),
-    ``imagenet`` (torchvision's IMAGENET1K_V2, fetched by torchvision), or the path of
-    a ``state_dict`` of torchvision's ResNet-50. Raises :class:`InputError` when the
-    file is missing or of another architecture.
+    Cameras send every network 256 x 128; one trained on smaller images would see people
+    of another scale. The resize is that of the training, and part of the exported graph.
     """
-    if weights == "none":
-        for module in backbone.trunk.modules():
-            if isinstance(module, torchvision.models.resnet.Bottleneck):
-                nn.init.zeros_(module.bn3.weight)
-        return "random initialisation (no ImageNet)"
-    if weights == "imagenet":
-        chosen = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
-        try:
-            state = chosen.get_state_dict(progress=True, check_hash=True)
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"weights imagenet: torchvision could not fetch them ({error}); fetch "
-                f"{chosen.url} elsewhere and give the file's path"
-            ) from None
-        label = f"ImageNet ({chosen})"
-    else:
-        path = Path(weights)
-        if not path.is_file():
-            raise InputError(f"weights: no file {path}; give a path, 'imagenet' or 'none'")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise InputError(f"{path}: not a PyTorch state_dict ({error})") from None
-        label = f"file {path.name}"
-    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    try:
-        backbone.trunk.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise InputError(f"weights {weights}: not a ResNet-50 of torchvision ({first})") from None
-    return label
+
+    def __init__(self, backbone: nn.Module, height: int, width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.size = (height, width)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        feature: Tensor = self.backbone(resize(crops, *self.size))
+        return feature
+
+
+def resize(crops: Tensor, height: int, width: int) -> Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, height, width, 3), values 0..255, bicubic."""
+    images = crops.permute(0, 3, 1, 2).float()
+    if images.shape[-2:] != (height, width):
+        images = F.interpolate(images, (height, width), mode="bicubic", antialias=True)
+        images = images.clamp(0, 255)
+    return images.permute(0, 2, 3, 1)

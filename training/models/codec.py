@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +24,8 @@ def normalise_power(u: Tensor) -> Tensor:
 def awgn(x: Tensor, snr_db: Tensor, generator: torch.Generator) -> Tensor:
     """``x + sigma z`` with an SNR for each block: x (N, B), snr_db (N,) -> (N, B)."""
     sigma = (POWER * 10.0 ** (-snr_db / 10.0)).sqrt()
-    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    return x + sigma[:, None] * noise
+    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device)
+    return x + sigma[:, None] * noise.to(x.device)
 
 
 class Mapping(nn.Module):
@@ -49,12 +52,36 @@ class Mapping(nn.Module):
         return out if self.curve is None else out + self.curve(x)
 
 
+class Stages(nn.Module):
+    """FC layers with BN and LeakyReLU between them: (N, inputs) -> (N, outputs).
+
+    The wide side has one layer: an encoder's first layer reduces the dimension, as the
+    paper's Fig. 3 says, and a decoder mirrors it. Widths between, and BN-LeakyReLU, are
+    our choice; the paper draws them and does not print them.
+    """
+
+    def __init__(self, inputs: int, outputs: int, layers: int) -> None:
+        super().__init__()
+        inner = min(inputs, outputs)
+        widths = [inputs, *[inner] * (layers - 1), outputs]
+        parts: list[nn.Module] = []
+        for i, (before, after) in enumerate(pairwise(widths)):
+            if i:
+                parts += [nn.BatchNorm1d(before), nn.LeakyReLU()]
+            parts.append(nn.Linear(before, after))
+        self.layers = nn.Sequential(*parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
 class Encoder(nn.Module):
     """features (N, D) -> symbols (N, B) of mean power 1."""
 
-    def __init__(self, features: int, bandwidth: int, hidden: int) -> None:
+    def __init__(self, features: int, bandwidth: int, hidden: int, layers: int = 0) -> None:
         super().__init__()
-        self.map = Mapping(features, bandwidth, hidden)
+        self.map = _map(features, bandwidth, hidden, layers)
 
     def forward(self, features: Tensor) -> Tensor:
         return normalise_power(self.map(features))
@@ -63,13 +90,27 @@ class Encoder(nn.Module):
 class Codec(nn.Module):
     """An encoder, and for the autoencoder a decoder (N, B) -> (N, D)."""
 
-    def __init__(self, kind: str, features: int, bandwidth: int, hidden: int) -> None:
-        """``kind``: ``jscc-ae`` has a decoder, ``jscc-fc`` searches among received vectors."""
+    def __init__(
+        self, kind: str, features: int, bandwidth: int, hidden: int, layers: int = 0
+    ) -> None:
+        """``kind``: ``jscc-ae`` has a decoder, ``jscc-fc`` searches among received vectors.
+
+        ``layers`` 0: a linear map with, if ``hidden``, a curved path beside it
+        (:class:`Mapping`); else so many FC layers (:class:`Stages`).
+        """
         super().__init__()
         self.kind = kind
         self.bandwidth = bandwidth
-        self.encoder = Encoder(features, bandwidth, hidden)
-        self.decoder = Mapping(bandwidth, features, hidden) if kind == "jscc-ae" else None
+        self.settings: dict[str, Any] = {
+            "kind": kind,
+            "features": features,
+            "bandwidth": bandwidth,
+            "hidden": hidden,
+            "layers": layers,
+        }
+        """What another one like it is made with."""
+        self.encoder = Encoder(features, bandwidth, hidden, layers)
+        self.decoder = _map(bandwidth, features, hidden, layers) if kind == "jscc-ae" else None
 
     def decode(self, received: Tensor) -> Tensor:
         """What is compared with the gallery: (N, B) -> (N, D), or itself without a decoder."""
@@ -83,6 +124,8 @@ class Codec(nn.Module):
 
         mean (D,), components (B, D) with orthonormal rows.
         """
+        if not isinstance(self.encoder.map, Mapping):
+            raise TypeError("this encoder has no linear path")
         with torch.no_grad():
             self.encoder.map.linear.weight.copy_(components)
             self.encoder.map.linear.bias.copy_(-components @ mean)
@@ -94,10 +137,14 @@ class Codec(nn.Module):
         the received vectors does. The solution of the orthogonal Procrustes problem
         (Schönemann, 1966) for the encoder as it stands.
         """
-        if self.decoder is None:
-            raise ValueError("this codec has no decoder")
+        if not isinstance(self.decoder, Mapping):
+            raise TypeError("this codec has no linear decoder")
         with torch.no_grad():
             correlation = (features - mean).T @ self.encoder(features)
             left, _, right = torch.linalg.svd(correlation, full_matrices=False)
             self.decoder.linear.weight.copy_(left @ right)
             self.decoder.linear.bias.zero_()
+
+
+def _map(inputs: int, outputs: int, hidden: int, layers: int) -> Mapping | Stages:
+    return Stages(inputs, outputs, layers) if layers else Mapping(inputs, outputs, hidden)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -99,5 +100,7 @@ class Digital(nn.Module):
 
     def __init__(self, features: int, dimensions: int, spread: Tensor | None = None) -> None:
         super().__init__()
+        self.settings: dict[str, Any] = {"features": features, "dimensions": dimensions}
+        """What another one like it is made with."""
         self.head = DigitalHead(features, dimensions)
         self.prior = FactorisedPrior(dimensions, spread)

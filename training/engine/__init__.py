@@ -1,0 +1,1 @@
+"""The machine room of training: steps, checkpoints, precision, processes."""

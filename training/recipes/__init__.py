@@ -1,0 +1,1 @@
+"""Recipes: everything that decides a training run, as frozen and bounded data."""

@@ -1,0 +1,131 @@
+"""What steps of a recipe have in common: bounds, image sizes, optimisation, SNR."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from airreid.signal import SNR_DB_MAX
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Decibel = Annotated[float, Field(ge=-40, le=60)]
+StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+
+
+class Frozen(BaseModel):
+    """Data that does not change, without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SnrRange(Frozen):
+    """An SNR for each block, drawn uniformly in dB."""
+
+    low: Decibel
+    high: Decibel
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SnrRange:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low:g} dB is above high {self.high:g} dB")
+        return self
+
+
+Snr = Decibel | Literal["inf"] | SnrRange
+"""SNR_train: one value in dB, ``"inf"`` for no noise at all, or a range."""
+
+
+def snr_bounds(snr: Snr) -> tuple[float, float]:
+    """Lowest and highest training SNR in dB; ``SNR_DB_MAX`` stands for no noise."""
+    if isinstance(snr, SnrRange):
+        return snr.low, snr.high
+    value = SNR_DB_MAX if snr == "inf" else float(snr)
+    return value, value
+
+
+class Stage(Frozen):
+    """Consecutive epochs at one image size."""
+
+    height: Annotated[int, Field(ge=32, le=512, multiple_of=8)]
+    width: Annotated[int, Field(ge=16, le=512, multiple_of=8)]
+    epochs: Annotated[int, Field(ge=0, le=1000)]
+
+
+PAPER_STAGE = Stage(height=256, width=128, epochs=30)
+"""Paper: images resized to 256 x 128 (height x width), bicubic; 30 epochs."""
+
+
+class Learning(Frozen):
+    """How the weights of a step move."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Positive
+    """Learning rate at the start, or its peak where there is a warm-up."""
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """``cosine``: down to 0 over the step; ``steps``: times ``gamma`` at each milestone."""
+    milestones: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = ()
+    """Epochs after which a ``steps`` schedule lowers the rate."""
+    gamma: Fraction = 0.1
+    warmup_epochs: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Linear from near 0."""
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
+    decay_all: bool = True
+    """L2 on every weight, as the paper; else not on biases and normalisation gains."""
+    head_weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    """L2 of a digital scheme's encoder, where it differs."""
+    head_lr: Positive | None = None
+    """Learning rate of what follows the backbone, where it differs; same schedule."""
+
+
+class Batches(Frozen):
+    """Which images meet in a batch."""
+
+    sampler: Literal["shuffled", "identities"]
+    """``shuffled``: every image once an epoch; ``identities``: several of each person."""
+    size: Annotated[int, Field(ge=2, le=4096)] = 16
+    """Images, of a shuffled batch."""
+    identities: Annotated[int, Field(ge=2, le=1024)] = 16
+    images: Annotated[int, Field(ge=1, le=64)] = 4
+    """Of each of the identities."""
+
+
+class Variation(Frozen):
+    """How images are varied; all of it 0 means they are not."""
+
+    mirror: Fraction = 0.5
+    """Probability."""
+    shift: bool = True
+    """By up to a 24th of the height and a 16th of the width."""
+    colour: Annotated[float, Field(ge=0, le=1)] = 0.08
+    """Standard deviation of the gain of each colour."""
+    light: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Largest change of brightness, as a share."""
+    erase: Fraction = 0.4
+    """Probability of a random rectangle of one colour (Zhong et al., 2017)."""
+
+
+NO_VARIATION = Variation(mirror=0, shift=False, colour=0, light=0, erase=0)
+"""The paper names none."""
+
+
+class Engine(Frozen):
+    """How the machine is used. It changes speed and rounding, not the method."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """``auto``: bf16 where the processor computes it itself, fp16 on older GPUs, else fp32.
+    bf16 that is emulated was measured ten times slower than fp32."""
+    workers: Annotated[int, Field(ge=-1, le=256)] = -1
+    """Processes that prepare images; -1: one per core beside the first on a GPU, none on a
+    CPU, where they would take cores from the training."""
+    checkpoint_minutes: Annotated[float, Field(gt=0, le=1440)] = 5.0
+    """A checkpoint within an epoch is written after so long."""
+    checkpoint_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """And after so many steps; 0: by time alone."""
+    compile: bool = False
+    """Pass the backbone through torch.compile."""
+    tensorboard: bool = True

@@ -1,0 +1,96 @@
+"""Finding a recipe and changing its fields from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from airreid.errors import InputError
+from training.recipes.own import OWN
+from training.recipes.paper import PAPER
+from training.recipes.recipe import Recipe
+
+RECIPES: dict[str, Recipe] = {**OWN, **PAPER}
+
+
+def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
+    """A recipe with ``key=value`` settings applied, checked against its bounds.
+
+    Keys are dotted and begin with a step's name (``backbone.learning.lr=0.01``) or a field
+    of the recipe (``engine.workers=4``). ``epochs=N`` is short for N epochs of every step,
+    at its smallest image size. Raises :class:`InputError` naming the setting.
+    """
+    tree: dict[str, Any] = recipe.model_dump(mode="json")
+    steps = {step["name"]: step for step in tree["steps"]}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: write key=value")
+        try:
+            value: object = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        if key == "epochs":
+            for step in tree["steps"]:
+                _shorten(step, value)
+        else:
+            _assign(tree, steps, key, value)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"recipe {recipe.name}: {_first(error, tree)}") from None
+
+
+def load_recipe(name: str, settings: list[str]) -> Recipe:
+    """A built-in recipe by name (``paper/jscc_ae`` is ``paper_jscc_ae``), or one saved as
+    JSON, with ``--set`` applied."""
+    known = name.replace("/", "_").replace("-", "_")
+    if known in RECIPES:
+        return with_settings(RECIPES[known], settings)
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        try:
+            return with_settings(Recipe.model_validate_json(path.read_bytes()), settings)
+        except ValidationError as error:
+            raise InputError(f"{path}: not a recipe ({error.errors()[0]['msg']})") from None
+    raise InputError(f"no recipe {name!r}; there are: {', '.join(sorted(RECIPES))}")
+
+
+def _assign(tree: dict[str, Any], steps: dict[str, Any], key: str, value: object) -> None:
+    """Sets a dotted key. Raises :class:`InputError` if the recipe has no such field."""
+    *path, last = key.split(".")
+    node: object = tree
+    if path and path[0] in steps:
+        node = steps[path.pop(0)]
+    for part in path:
+        if isinstance(node, dict):
+            node = node.get(part)
+        elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            node = None
+    if not isinstance(node, dict) or last not in node or last in ("kind", "steps"):
+        raise InputError(
+            f"--set {key}: the recipe has no such field; its steps are {', '.join(steps)}"
+        )
+    node[last] = value
+
+
+def _shorten(step: dict[str, Any], epochs: object) -> None:
+    if "stages" in step:
+        step["stages"] = [{**step["stages"][0], "epochs": epochs}]
+    for field in ("epochs", "decoder_epochs"):
+        if field in step:
+            step[field] = epochs
+
+
+def _first(error: ValidationError, tree: dict[str, Any]) -> str:
+    """The first complaint, with a step's name in place of its number and kind."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    if len(where) > 2 and where[0] == "steps" and where[1].isdigit():
+        where = [tree["steps"][int(where[1])]["name"], *where[3:]]
+    return f"{'.'.join(where) or 'steps'}: {first['msg']}"

@@ -1,0 +1,141 @@
+"""The project's own recipes: what was found to work without the paper's means."""
+
+from __future__ import annotations
+
+from training.recipes.base import Batches, Learning, SnrRange, Stage, Variation
+from training.recipes.recipe import Recipe
+from training.recipes.steps import (
+    BackboneStep,
+    CodecStep,
+    DigitalSpec,
+    DigitalStep,
+    JointScheme,
+    JointStep,
+)
+
+_SCRATCH = Learning(
+    optimizer="sgd",
+    lr=0.1,
+    schedule="cosine",
+    warmup_epochs=1.0,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    decay_all=False,
+)
+_PEOPLE = Batches(sampler="identities", identities=16, images=4)
+_GROWING = (
+    Stage(height=64, width=32, epochs=3),
+    Stage(height=96, width=48, epochs=4),
+    Stage(height=128, width=64, epochs=3),
+    Stage(height=256, width=128, epochs=1),
+)
+_DIGITAL = (
+    DigitalSpec(id="digital-64", dimensions=64, trade=60.0),
+    DigitalSpec(id="digital-256-r1", dimensions=64, trade=60.0),
+    DigitalSpec(id="digital-256", dimensions=128, trade=500.0),
+    DigitalSpec(id="digital-256-r2", dimensions=128, trade=2000.0),
+    DigitalSpec(id="digital-512", dimensions=128, trade=2000.0),
+)
+
+DEMO = Recipe(
+    name="demo",
+    steps=(
+        BackboneStep(
+            bn_neck=True,
+            stages=_GROWING,
+            learning=_SCRATCH,
+            batches=_PEOPLE,
+            label_smoothing=0.1,
+            retrieval_weight=1.0,
+            validation_images=256,
+        ),
+        CodecStep(schemes=("jscc-ae-64", "jscc-ae-256", "jscc-ae-512", "jscc-fc-256")),
+        DigitalStep(schemes=_DIGITAL),
+    ),
+)
+"""The demo bundle's, on synthetic people, without ImageNet."""
+
+FROM_SCRATCH = Recipe(
+    name="from_scratch",
+    steps=(
+        BackboneStep(
+            bn_neck=True,
+            stages=(
+                Stage(height=64, width=32, epochs=20),
+                Stage(height=128, width=64, epochs=40),
+                Stage(height=256, width=128, epochs=10),
+            ),
+            learning=_SCRATCH.model_copy(update={"warmup_epochs": 5.0}),
+            batches=_PEOPLE,
+            label_smoothing=0.1,
+            retrieval_weight=1.0,
+            keep="best",
+        ),
+        CodecStep(schemes=("jscc-ae-64", "jscc-ae-256", "jscc-fc-256"), views=4),
+        DigitalStep(schemes=(DigitalSpec(id="digital-256", dimensions=128, trade=500.0),), views=4),
+    ),
+)
+"""Real images without ImageNet weights: warm-up, cosine, label smoothing, random erasing,
+images that grow, and a retrieval loss."""
+
+SHARED_BACKBONE = Recipe(
+    name="shared_backbone",
+    steps=(
+        BackboneStep(
+            bn_neck=True,
+            weights="none",
+            stages=_GROWING,
+            learning=_SCRATCH,
+            batches=_PEOPLE,
+            label_smoothing=0.1,
+            retrieval_weight=1.0,
+            keep="best",
+        ),
+        CodecStep(
+            schemes=(
+                *(f"jscc-ae-{bandwidth}" for bandwidth in (64, 128, 256, 512, 1024)),
+                *("jscc-fc-64", "jscc-fc-256"),
+            ),
+            views=4,
+        ),
+        DigitalStep(schemes=_DIGITAL, views=4),
+    ),
+)
+"""One backbone, many schemes: a camera may change its bandwidth without another model.
+``--set backbone.weights=imagenet`` where the weights can be had."""
+
+JOINT = Recipe(
+    name="joint",
+    steps=(
+        BackboneStep(
+            bn_neck=True,
+            stages=(
+                Stage(height=64, width=32, epochs=20),
+                Stage(height=128, width=64, epochs=40),
+            ),
+            learning=_SCRATCH.model_copy(update={"warmup_epochs": 5.0}),
+            batches=_PEOPLE,
+            label_smoothing=0.1,
+            retrieval_weight=1.0,
+            keep="best",
+        ),
+        JointStep(
+            schemes=(
+                JointScheme(id="jscc-ae-joint-64", snr_db=SnrRange(low=-10.0, high=5.0)),
+                JointScheme(id="jscc-ae-joint-256", snr_db=SnrRange(low=-10.0, high=5.0)),
+            ),
+            start="pca",
+            stages=(Stage(height=128, width=64, epochs=8),),
+            learning=_SCRATCH.model_copy(update={"lr": 0.01, "warmup_epochs": 0.5}),
+            batches=_PEOPLE,
+            variation=Variation(erase=0.2),
+            label_smoothing=0.1,
+            retrieval_weight=1.0,
+            keep="best",
+        ),
+    ),
+)
+"""Backbone, encoder and decoder together through noise: B = 64 gained most by it."""
+
+OWN = {recipe.name: recipe for recipe in (DEMO, FROM_SCRATCH, SHARED_BACKBONE, JOINT)}

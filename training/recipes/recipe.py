@@ -1,0 +1,88 @@
+"""A recipe: steps from images to schemes, and the data that they use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from training.data.synthetic import DEMO_SEED, Population
+from training.recipes.base import Engine, Fraction, Frozen
+from training.recipes.steps import BackboneStep, JointStep, Step, schemes_of
+
+
+class SyntheticData(Frozen):
+    """Populations that a recipe draws; no two of them share people or cameras."""
+
+    train: Population = Population(seed=1, identities=2000, cameras=8, shots=1)
+    """What the backbone is trained on."""
+    codec: Population = Population(seed=2, identities=600, cameras=40, shots=1)
+    """What the codecs are trained on: people whom the backbone has not seen, because
+    features of its own training people are collapsed onto their classes; and by many
+    cameras, because a codec learns to discard what it has seen cameras change."""
+    validation: Population = Population(seed=3, identities=350, cameras=2, shots=6)
+    """What the model card's accuracy is measured on: queries by one camera, gallery
+    by the other."""
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> SyntheticData:
+        seeds = {self.train.seed, self.codec.seed, self.validation.seed, DEMO_SEED}
+        if len(seeds) != 4:
+            raise ValueError(f"populations need different seeds, and none of them {DEMO_SEED}")
+        return self
+
+
+class Recipe(Frozen):
+    """One training run from images to a bundle."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    synthetic: SyntheticData = SyntheticData()
+    """Used where no data folder is given."""
+    validation_share: Annotated[Fraction, Field(lt=0.9)] = 0.1
+    """Share of the identities of a user's data that is held out of the training to choose
+    the best epoch on. Synthetic people have a population for it."""
+    calibration_images: Annotated[int, Field(ge=8, le=100_000)] = 512
+    """Training images from which the int8 backbone's ranges are taken."""
+    ship: Literal["int8", "fp32"] = "int8"
+    """Precision of the backbone that heads are trained for and that a bundle begins with."""
+    engine: Engine = Engine()
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Recipe:
+        names = [step.name for step in self.steps]
+        if len(set(names)) != len(names):
+            raise ValueError("steps: every name once")
+        ids = [one for step in self.trained_steps for one in schemes_of(step)]
+        if len(set(ids)) != len(ids):
+            raise ValueError("schemes: every id once")
+        have_backbone = False
+        for step in self.steps:
+            needs = not isinstance(step, BackboneStep) and not (
+                isinstance(step, JointStep) and step.backbone is not None
+            )
+            if needs and not have_backbone:
+                raise ValueError(f"step {step.name}: needs a backbone step before it")
+            have_backbone = have_backbone or isinstance(step, BackboneStep)
+        return self
+
+    @property
+    def trained_steps(self) -> tuple[Step, ...]:
+        """The steps whose schemes are exported: not those that only prepare another."""
+        return tuple(step for step in self.steps if step.kind != "autoencoder" or self._final)
+
+    @property
+    def _final(self) -> bool:
+        return not any(
+            isinstance(step, JointStep) and step.start == "autoencoder" for step in self.steps
+        )
+
+    def step(self, name: str) -> Step:
+        """The step of that name. Raises ``KeyError``."""
+        return {step.name: step for step in self.steps}[name]
+
+
+def scheme_ids(recipe: Recipe) -> list[str]:
+    """Ids of all schemes that a recipe ends with, in the order of a bundle."""
+    return [one for step in recipe.trained_steps for one in schemes_of(step)]

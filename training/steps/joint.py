@@ -1,0 +1,253 @@
+"""Backbone and code trained together, through the noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from airreid.errors import InputError
+from training.engine.fit import Loss, Task, fit
+from training.engine.precision import Precision
+from training.engine.schedule import Group
+from training.ids import bandwidth_of, kind_of
+from training.losses import match_rate, nearest_hit_rate
+from training.models.backbone import Backbone
+from training.models.channel import Channel
+from training.models.codec import Codec
+from training.models.digital import Digital
+from training.pca import fit_pca
+from training.recipes.base import Learning, snr_bounds
+from training.recipes.steps import JointScheme, JointStep
+from training.saved import (
+    SavedBackbone,
+    SavedScheme,
+    Weights,
+    backbone_path,
+    load_scheme,
+    save,
+    scheme_path,
+)
+from training.steps.backbone import (
+    cpu_weights,
+    features_of,
+    final_size,
+    first_weights,
+    groups,
+    identity_loss,
+    image_batches,
+    new_classifier,
+    place,
+)
+from training.steps.bench import Bench
+from training.train_digital import start_from_pca
+
+_TESTED_SNRS = 3
+"""Of the training range, where the best epoch is chosen."""
+
+
+def run_joint(step: JointStep, bench: Bench) -> None:
+    """Trains every scheme of the step with a backbone of its own."""
+    for spec in step.schemes:
+        paths = backbone_path(bench.out, spec.id), scheme_path(bench.out, spec.id)
+        backbone = bench.keep(paths[0])
+        scheme = bench.world.same(
+            lambda path=paths[1]: load_scheme(path) if path.exists() else None  # type: ignore[misc]
+        )
+        if backbone is None or scheme is None:
+            backbone, scheme = _train(step, spec, bench)
+            if bench.world.first:
+                save(paths[1], scheme)
+                save(paths[0], backbone)
+        bench.backbones[spec.id] = backbone
+        bench.schemes.append(scheme)
+
+
+def _train(step: JointStep, spec: JointScheme, bench: Bench) -> tuple[SavedBackbone, SavedScheme]:
+    seed, world = bench.recipe.seed, bench.world
+    torch.manual_seed(seed)
+    begun = _begin(step, bench)
+    network = begun.network()
+    code = _start(step, spec, begun, bench)
+    decoded = spec.dimensions if spec.dimensions else _embedding(code)
+    classifier = new_classifier(decoded, int(bench.sets.train.labels().max()) + 1)
+    if step.keep_classifier and begun.classifier is not None:
+        kept = begun.classifier["weight"]
+        if kept.shape == classifier.weight.shape:
+            classifier.load_state_dict(begun.classifier)
+    parts = nn.ModuleDict({"backbone": network, "code": code, "classifier": classifier})
+    placed, forward = place(parts, bench.recipe.engine, bench)
+    network_now: Any = placed["backbone"]
+    code_now: Any = placed["code"]
+    head: Any = placed["classifier"]
+    bounds = snr_bounds(spec.snr_db)
+    channel = Channel(step.channel, bounds)
+
+    def loss(images: Tensor, target: Tensor, draws: torch.Generator, precision: Precision) -> Loss:
+        with precision.autocast():
+            pooled = forward(images)
+        feature = network_now.neck(world.gather(pooled.float()))
+        identity = world.gather(target)
+        if isinstance(code_now, Digital):
+            latent = code_now.head(feature)
+            noise = torch.rand(latent.shape, generator=draws).to(latent.device) - 0.5
+            query = gallery = latent + noise
+            bits = code_now.prior.bits(query).sum(1).mean()
+            wrong = identity_loss(step, query, query, head(query), identity)
+            value = bits + float(spec.trade or 1.0) * wrong
+            more = {"bits": float(bits.detach())}
+        else:
+            symbols = code_now.encoder(feature)
+            query = code_now.decode(channel(symbols, draws)[0])
+            gallery = code_now.decode(symbols) if step.retrieval_weight else query
+            value = identity_loss(step, query, gallery, head(query), identity)
+            more = {}
+        return Loss(value, nearest_hit_rate(query.detach(), identity), more)
+
+    def score(images: Tensor, identity: Tensor, cameras: Tensor) -> float:
+        feature = features_of(network_now, images)
+        return _score(code_now, step, bounds, seed, feature, identity, cameras)
+
+    final = step.stages[-1]
+    task = Task(
+        name=spec.id,
+        setting=step.name,
+        architecture={
+            **network.settings,
+            **{f"code_{key}": value for key, value in code.settings.items()},
+            "identities": classifier.out_features,
+        },
+        parts=placed,
+        groups=_groups(step.learning, network_now, code_now, head),
+        learning=step.learning,
+        epochs=step.epochs,
+        batches=image_batches(step, bench),
+        loss=loss,
+        seed=seed,
+        validate=bench.validator(final, step.validation_images, score),
+        keep=step.keep,
+    )
+    report = lambda progress: bench.report.network(spec.id, progress)  # noqa: E731
+    fitted = fit(task, bench.recipe.engine, bench.out, world, report)
+    backbone = replace(
+        begun,
+        stem=spec.id,
+        weights=cpu_weights(network_now),
+        size=final_size(step.stages),
+        seconds=begun.seconds + fitted.seconds,
+        classifier=cpu_weights(head),
+    )
+    scheme = SavedScheme(
+        id=spec.id,
+        backbone=spec.id,
+        settings=code.settings,
+        weights=cpu_weights(code_now),
+        snr_db_train=bounds,
+        crc_bits=step.crc_bits,
+        payload_sizes=step.payload_sizes,
+        step="joint",
+    )
+    return backbone, scheme
+
+
+def _groups(
+    learning: Learning, backbone: nn.Module, code: Codec | Digital, classifier: nn.Module
+) -> tuple[Group, ...]:
+    """The digital encoder may decay by itself; its prior, a density, does not decay."""
+    if not isinstance(code, Digital):
+        return groups(learning, backbone, code, classifier)
+    own = learning.head_weight_decay
+    decay = learning.weight_decay if own is None else own
+    lr = learning.head_lr or learning.lr
+    first = (Group(code.head, lr, decay), Group(code.prior, lr, 0.0))
+    return (*first, *groups(learning, backbone, classifier))
+
+
+def _begin(step: JointStep, bench: Bench) -> SavedBackbone:
+    """The backbone step's result, or a new backbone where the step names one."""
+    if step.backbone is None:
+        return bench.need_trunk()
+    network = Backbone(step.bn_neck, step.backbone, step.last_stride)
+    origin = first_weights(network, step.weights, bench.world)
+    size = final_size(step.stages)
+    return SavedBackbone("", network.settings, cpu_weights(network), size, origin, 0.0)
+
+
+def _start(
+    step: JointStep, spec: JointScheme, begun: SavedBackbone, bench: Bench
+) -> Codec | Digital:
+    """The code before training; the same in every process."""
+    kind, bandwidth, dim = kind_of(spec.id), bandwidth_of(spec.id), begun.dim
+    if step.start == "pca" and (spec.dimensions or bandwidth) > dim:
+        raise InputError(f"scheme {spec.id}: start=pca cannot reach beyond the feature's {dim}")
+    made: Codec | Digital
+    if kind == "digital":
+        made = Digital(dim, spec.dimensions or bandwidth)
+    else:
+        made = Codec(kind, dim, bandwidth, 0, step.layers)
+
+    def weights() -> Weights:
+        if step.start == "autoencoder":
+            return _autoencoder_weights(spec, made, bench)
+        if step.start == "pca":
+            features = bench.people(bench.need_trunk()).features
+            if isinstance(made, Digital):
+                return cpu_weights(
+                    start_from_pca(made.prior.dimensions, step.start_spread, features)
+                )
+            pca = fit_pca(features, bandwidth)
+            mean = torch.from_numpy(pca.mean)
+            made.start_encoder_from_pca(mean, torch.from_numpy(pca.components))
+            if made.decoder is not None:
+                made.start_decoder_as_isometry(torch.from_numpy(features), mean)
+        return cpu_weights(made)
+
+    made.load_state_dict(bench.world.same(weights))
+    return made
+
+
+def _autoencoder_weights(spec: JointScheme, made: Codec | Digital, bench: Bench) -> Weights:
+    """What an autoencoder step has left for this scheme."""
+    for one in bench.recipe.steps:
+        if one.kind == "autoencoder" and spec.id in one.schemes:
+            kept = load_scheme(scheme_path(bench.out, spec.id, one.name))
+            if kept.settings != made.settings:
+                raise InputError(
+                    f"scheme {spec.id}: the autoencoder step made {kept.settings}, "
+                    f"the joint step wants {made.settings}"
+                )
+            return kept.weights
+    raise InputError(f"scheme {spec.id}: start=autoencoder, and no autoencoder step trains it")
+
+
+def _embedding(code: Codec | Digital) -> int:
+    """Values of what is compared with the gallery."""
+    if isinstance(code, Digital):
+        return code.prior.dimensions
+    return code.bandwidth if code.decoder is None else int(code.settings["features"])
+
+
+@torch.no_grad()
+def _score(
+    code: Codec | Digital,
+    step: JointStep,
+    bounds: tuple[float, float],
+    seed: int,
+    feature: Tensor,
+    identity: Tensor,
+    cameras: Tensor,
+) -> float:
+    """Top-1 of held-out people, averaged over SNRs of the training range, fixed noise."""
+    if isinstance(code, Digital):
+        latent = code.head(feature).round()
+        return match_rate(latent, latent, identity, cameras)
+    symbols = code.encoder(feature)
+    gallery = code.decode(symbols)
+    draws = torch.Generator().manual_seed(seed)
+    rates = []
+    for snr_db in torch.linspace(*bounds, _TESTED_SNRS).tolist():
+        received, _ = Channel(step.channel, snr_db)(symbols, draws)
+        rates.append(match_rate(code.decode(received), gallery, identity, cameras))
+    return sum(rates) / len(rates)
