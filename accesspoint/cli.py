@@ -95,6 +95,12 @@ def serve(
         float | None,
         typer.Option(help="With --drop oldest: blocks older than this.", show_default="no age"),
     ] = None,
+    kept_answers: Annotated[
+        int, typer.Option(min=0, help="Answers kept for blocks that come again; of all edges.")
+    ] = 65_536,
+    kept_mib: Annotated[
+        int, typer.Option(min=0, max=1 << 20, help="MiB that these answers may take.")
+    ] = 64,
     fuse_tracks: Annotated[
         bool, typer.Option("--fuse-tracks", help="Answer from all recent frames of a track.")
     ] = False,
@@ -178,6 +184,8 @@ def serve(
             drop=drop.value,
             drop_after_ms=drop_after_ms,
             fuse_tracks=fuse_tracks,
+            kept=kept_answers,
+            kept_bytes=kept_mib << 20,
         ),
         channel=channel,
         tls=_tls(tls_cert, tls_key, tls_client_ca),

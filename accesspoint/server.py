@@ -158,5 +158,6 @@ async def _serve(
                 )
             await waiting
             parts.feed.close()
+            uplink.drain()
     finally:
         uplink.close()

@@ -48,6 +48,8 @@ class CoreGallery(Subjects):
         open_index: OpenIndex | None = None,
     ) -> None:
         super().__init__(store)
+        self.deletions = 0
+        """Times that entries were deleted since the start: what was found before may be gone."""
         self._bundle = bundle
         self._settings = settings or GallerySettings()
         self._indexes = Indexes(
@@ -216,6 +218,7 @@ class CoreGallery(Subjects):
             self._indexes.remove(np.asarray(ids, dtype=np.int64))
             self._catalog.drop(ids)
             self._keeper.changed(deleted=True)
+            self.deletions += 1  # last: who sees the old number may have found what is gone
 
     # Searching
 

@@ -69,6 +69,11 @@ class Receiver:
         self._tracks = tracks
         self._policies = Policies(gallery)
 
+    @property
+    def deletions(self) -> int:
+        """Changes when entries are deleted: earlier answers may name somebody who is gone."""
+        return self._gallery.deletions
+
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """One response for each request, in order."""
         read = [self.read(request) for request in requests]

@@ -135,6 +135,12 @@ class Ledger(Generic[W]):
         for key in gone:
             self._forget(key)
 
+    def clear(self) -> None:
+        """Forgets all that is kept; what is under way stays."""
+        self._kept.clear()
+        self._edges.clear()
+        self.size = 0
+
     def _keep(self, key: Key, answer: _Answer) -> None:
         limits = self._limits
         if not limits.per_edge or answer.size > limits.bytes_per_edge:

@@ -37,6 +37,7 @@ class Outbox(Generic[T]):
         self._bytes = 0
         self._reading = True
         self._failed = False
+        self._draining = False
         self._changed = asyncio.Event()
         self._written = asyncio.Event()
 
@@ -50,6 +51,11 @@ class Outbox(Generic[T]):
         """Nothing will be read any more. ``failed``: what is not answered yet need not be."""
         self._reading = False
         self._failed = failed
+        self._changed.set()
+
+    def drain(self) -> None:
+        """Reads no more, and ends once what has been read is answered."""
+        self._reading, self._draining = False, True
         self._changed.set()
 
     async def next(self) -> bytes | None:
@@ -74,6 +80,10 @@ class Outbox(Generic[T]):
 
     async def room(self) -> None:
         """Waits until another block may be read."""
-        while self.unwritten >= self._beyond * self._window() or self._bytes > _BYTES_MAX:
+        while (
+            self._draining
+            or self.unwritten >= self._beyond * self._window()
+            or self._bytes > _BYTES_MAX
+        ):
             self._written.clear()
             await self._written.wait()

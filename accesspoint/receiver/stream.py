@@ -53,6 +53,8 @@ class _Ticket:
     key: Key | None
     arrived: float
     age_ms: float | None
+    deletions: int = 0
+    """Of the gallery before the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ class Uplink:
         self._feed = feed
         self._access = access
         self._loop = asyncio.get_running_loop()
+        self._outboxes: set[_Outbox] = set()
         self._lanes: dict[str, Lane[_Ticket]] = {}
+        self._deletions = receiver.deletions
         self._credits = Credits(settings.window, settings.max_in_flight, time.monotonic)
         limits = Limits(
             settings.kept_per_edge,
@@ -117,6 +121,11 @@ class Uplink:
             (grpc.method_handlers_generic_handler(SERVICE, {"Query": query}),)
         )
         return SERVICE
+
+    def drain(self) -> None:
+        """Ends every stream once what it has read is answered: the edges will come again."""
+        for outbox in self._outboxes:
+            outbox.drain()
 
     def close(self) -> None:
         """Answers what is waiting, then ends the threads."""
@@ -146,13 +155,16 @@ class Uplink:
                 raise
             outbox.no_more()
 
+        self._outboxes.add(outbox)
         reader = asyncio.create_task(read())
         try:
             while (answer := await outbox.next()) is not None:
                 yield answer
                 outbox.written()
-            await reader
+            if reader.done():
+                await reader
         finally:
+            self._outboxes.discard(outbox)
             reader.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reader
@@ -188,6 +200,7 @@ class Uplink:
         key = None
         if block_id.edge_id and block_id.spool_id:  # without them nobody can ask again
             key = Key(block_id.edge_id, block_id.spool_id, block_id.sequence)
+            self._forget_the_deleted()
             verdict = self._ledger.ask(key, _sign(request), _Copy(outbox, age_ms))
             if not isinstance(verdict, New):
                 self._credits.answered(outbox.share)
@@ -201,6 +214,12 @@ class Uplink:
             self._drop_oldest(outbox)
         outbox.queued[id(ticket)] = ticket
         self._lane(request.scheme_id).put(ticket)
+
+    def _forget_the_deleted(self) -> None:
+        """No kept answer names somebody whose entries were deleted."""
+        if self._deletions != self._receiver.deletions:
+            self._deletions = self._receiver.deletions
+            self._ledger.clear()
 
     def _again(
         self,
@@ -237,8 +256,9 @@ class Uplink:
     def _process(self, scheme_id: str, batch: list[_Ticket]) -> None:
         """Computes answers, in the lane's thread."""
         started = time.perf_counter()
-        live = []
+        live, deletions = [], self._receiver.deletions
         for ticket in batch:
+            ticket.deletions = deletions
             ticket.block.response.timings.queue_ms = (started - ticket.arrived) * 1e3
             if not self._too_old(ticket, started):
                 live.append(ticket.block)
@@ -260,7 +280,8 @@ class Uplink:
         outbox.queued.pop(id(ticket), None)
         self._credits.answered(outbox.share)
         if ticket.key is not None:
-            keep = data if response.status.code in _KEPT else None
+            fresh = ticket.deletions == self._receiver.deletions
+            keep = data if fresh and response.status.code in _KEPT else None
             for copy in self._ledger.answered(ticket.key, keep):
                 self._metrics.repeated.inc()
                 copy.outbox.send(data, True, copy.age_ms or 0.0)

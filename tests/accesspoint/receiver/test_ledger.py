@@ -70,6 +70,12 @@ class Machine(RuleBasedStateMachine):
             if (row[0].edge_id, row[0].spool_id) != (edge, spool) or row[0].sequence >= below
         ]
 
+    @rule(sure=st.integers(0, 4))
+    def clear(self, sure: int) -> None:
+        if not sure:
+            self.ledger.clear()
+            self.kept.clear()
+
     @invariant()
     def same_size(self) -> None:
         assert len(self.ledger) == len(self.kept)

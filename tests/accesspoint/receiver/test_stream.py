@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
 
 import grpc
 import pytest
+from grpc import aio
 
+from accesspoint.errors import NotReadyError
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.receiver.blocks import Block
 from accesspoint.receiver.stream import BLOCK_BYTES_MAX, Context
 from airreid.bundle import Bundle
 from airreid.v1 import common_pb2, uplink_pb2
@@ -173,6 +178,84 @@ async def test_settled_answers_are_forgotten_and_settling_has_no_answer(
         [again] = await ask(ap.address, [blocks(2)])
         assert not again.repeated_answer
         assert again.identities[0].subject == "p2"
+
+
+async def test_no_kept_answer_names_somebody_who_was_deleted(
+    receiver: Gated, blocks: Blocks, full: Gallery
+) -> None:
+    async with served(receiver) as ap, Stream(ap.address) as stream:
+        await ask(ap.address, [blocks(3)])
+        assert full.delete_subject("p3") == 1
+        [again] = await ask(ap.address, [blocks(3)])
+        assert not again.repeated_answer
+        assert again.identities[0].subject != "p3"
+        receiver.gate.clear()  # found before the deletion, delivered after it
+        process = receiver.process
+
+        def delete_then_deliver(scheme_id: str, batch: Sequence[Block]) -> None:
+            process(scheme_id, batch)
+            full.delete_subject("p4")
+
+        receiver.process = delete_then_deliver  # type: ignore[method-assign]
+        await stream.send(blocks(4))
+        await until(lambda: ap.value("in_flight") == 1)
+        receiver.gate.set()
+        assert (await stream.read())[0].identities[0].subject == "p4"
+        receiver.process = process  # type: ignore[method-assign]
+        [later] = await ask(ap.address, [blocks(4)])
+        assert not later.repeated_answer
+        assert later.identities[0].subject != "p4"
+
+
+async def test_draining_ends_streams_once_they_are_answered(
+    receiver: Gated, blocks: Blocks
+) -> None:
+    receiver.gate.clear()
+    async with (
+        served(receiver) as ap,
+        Stream(ap.address) as busy,
+        Stream(ap.address) as idle,
+    ):
+        await idle.send(blocks(0, edge="idle"))
+        await busy.send(*(blocks(i) for i in range(5)))
+        await until(lambda: ap.value("in_flight") == 6)
+        ap.uplink.drain()
+        receiver.gate.set()
+        assert len(await busy.read(5)) == 5
+        assert (await idle.read())[0].id.sequence == 0
+        for stream in (busy, idle):
+            assert await asyncio.wait_for(stream.call.read(), 20) is aio.EOF
+            assert await stream.call.code() is grpc.StatusCode.OK
+        assert ap.value("streams") == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotReadyError("being loaded"), common_pb2.CODE_NOT_READY),
+        (RuntimeError("a bug"), common_pb2.CODE_INTERNAL),
+    ],
+)
+async def test_what_was_not_answered_for_good_is_computed_when_it_comes_again(
+    receiver: Gated,
+    blocks: Blocks,
+    full: Gallery,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    async with served(receiver) as ap:
+        with monkeypatch.context() as patch:
+            patch.setattr(full, "search", fail)
+            [first] = await ask(ap.address, [blocks(3)])
+        [again] = await ask(ap.address, [blocks(3)])
+    assert first.status.code == code
+    assert first.status.message
+    assert again.status.code == OK
+    assert not again.repeated_answer
 
 
 async def test_a_broken_stream_does_not_lose_what_it_asked_for(
