@@ -15,6 +15,7 @@ from airreid.console import progress_bars
 from training.data import DataSet, open_data
 from training.data_cli import BoxesChoice, BoxesOption, boxes_of, check_data_command
 from training.engine.progress import Progress
+from training.evaluate_cli import evaluate_command, sweep_command
 from training.export_runs import export_runs
 from training.extend import extend_bundle
 from training.pipeline import run_recipe
@@ -24,6 +25,8 @@ from training.train_digital import DigitalProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 app.command("check-data")(check_data_command)
+app.command("evaluate")(evaluate_command)
+app.command("sweep")(sweep_command)
 
 
 class _Shown:
