@@ -23,7 +23,8 @@ from airreid.inference import BackboneRunner
 from benchmarks.digital_accuracy import digital_rows
 from benchmarks.digital_accuracy import draw as draw_digital
 from simulation.people import People, synthetic
-from training.evaluate import Gallery, against_pca, noiseless
+from training.evaluation.comparison import against_pca
+from training.evaluation.gallery import Gallery, noiseless
 
 SNRS_DB = (-10.0, -8.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
 DIGITAL_SNRS_DB = (
@@ -113,7 +114,7 @@ def measure(run: Path) -> dict[str, Any]:
 def _say(row: dict[str, Any]) -> None:
     print(
         f"{row['scheme']} {row['link']} {row['snr_db']:+g} dB  top-1 {row['top1']:.3f} ± "
-        f"{row['top1_half_width']:.3f}  outage {row['outage']:.3f}"
+        f"{row['top1_half_width'] or 0:.3f}  outage {row['outage']:.3f}"
     )
 
 

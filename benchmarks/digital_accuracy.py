@@ -1,21 +1,16 @@
-"""The digital schemes over the air, offline: accuracy and outage of both links."""
+"""The digital schemes over the air in a figure, beside JSCC of the same bandwidth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from airreid.bundle import Bundle, DigitalInfo
-from airreid.digital.limits import shannon_snr_db
 from airreid.digital.scheme import DigitalScheme
-from airreid.metrics import evaluate_ranking
-from airreid.noise import NoiseStream
-from airreid.offline import replay_payloads
-from airreid.payload import Link
-from training.evaluate import Gallery
+from training.evaluation.gallery import Gallery
+from training.evaluation.points import paper_point, scheme_points
 
 Row = dict[str, Any]
 
@@ -27,44 +22,18 @@ def digital_rows(
     seeds: Sequence[int],
     tick: Callable[[Row], object] = lambda row: None,
 ) -> list[Row]:
-    """Every digital scheme of a bundle over both links: one row a scheme, link and SNR.
-
-    Lost queries count as not found. The ideal link draws no noise, so it has one seed.
-    """
+    """Every digital scheme over both links, and the paper's account of it: one row each."""
     rows = []
     for info in bundle.manifest.schemes:
         if not isinstance(info, DigitalInfo):
             continue
         scheme = DigitalScheme(bundle, info, threads=2)
-        gallery = scheme.gallery(data.gallery)
-        links: tuple[tuple[Link, Sequence[int]], ...] = (("coded", seeds), ("ideal", (0,)))
-        for link, drawn in links:
-            payloads = scheme.pack(data.queries, link)
-            accounts = [scheme.account(payload) for payload in payloads]
-            bits = float(np.mean([account.payload_bits for account in accounts]))
-            for snr_db in snrs_db:
-                top1, lost = [], []
-                for seed in drawn:
-                    stream = NoiseStream(seed, "offline")
-                    order = replay_payloads(scheme, payloads, gallery, snr_db, stream, 0).order
-                    found = evaluate_ranking(order, data.query_labels, data.gallery_labels)
-                    top1.append(found.top1)
-                    lost.append((order[:, 0] < 0).mean())
-                half = 1.96 * np.std(top1, ddof=1) / np.sqrt(len(top1)) if len(top1) > 1 else 0.0
-                row = {
-                    "scheme": info.id,
-                    "link": link,
-                    "snr_db": snr_db,
-                    "top1": round(float(np.mean(top1)), 4),
-                    "top1_half_width": round(float(half), 4),
-                    "outage": round(float(np.mean(lost)), 4),
-                    "payload_bits": round(bits, 2),
-                    "crc_bits": accounts[0].crc_bits,
-                    "side_bits": accounts[0].side_bits,
-                    "paper_snr_db": round(shannon_snr_db(bits, info.bandwidth), 2),
-                }
-                rows.append(row)
-                tick(row)
+        points = [paper_point(bundle.bundle_id, scheme, data)]
+        points += scheme_points(bundle.bundle_id, scheme, "coded", data, snrs_db, seeds)
+        points += scheme_points(bundle.bundle_id, scheme, "ideal", data, snrs_db, seeds)
+        for row in map(asdict, points):
+            rows.append(row)
+            tick(row)
     return rows
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from airreid.bundle import BackboneInfo, Bundle, JsccInfo
 from training.data.samples import ImageSet
 from training.digital_card import digital_rows
-from training.evaluate import (
+from training.evaluation.comparison import against_pca
+from training.evaluation.gallery import (
     Gallery,
-    against_pca,
     noiseless,
     paired_difference,
     split_by_camera,

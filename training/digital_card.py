@@ -15,7 +15,7 @@ from airreid.digital.arithmetic import encode
 from airreid.digital.codebook import load_codebook
 from airreid.digital.limits import shannon_snr_db
 from airreid.metrics import Retrieval
-from training.evaluate import Gallery, noiseless
+from training.evaluation.gallery import Gallery, noiseless
 from training.export_digital import rounded, stored
 from training.models.digital import Digital
 from training.pca import fit_pca

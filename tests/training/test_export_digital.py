@@ -15,7 +15,7 @@ from airreid.digital.scheme import DigitalScheme
 from training import export_digital as exporting
 from training.bundling import file_ref
 from training.digital_card import digital_rows, noisy_bits
-from training.evaluate import split_by_camera
+from training.evaluation.gallery import split_by_camera
 from training.export import ParityError, export_onnx
 from training.export_digital import export_digital, prove_distinct, rounded, stored
 from training.models.digital import Digital
