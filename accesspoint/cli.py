@@ -18,6 +18,7 @@ from accesspoint import server
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import LOCAL
 from accesspoint.api.tokens import Scope, TokenFile
+from accesspoint.gallery import backup
 from accesspoint.gallery.milvus_client import milvus_settings
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import receiver_settings
@@ -231,6 +232,31 @@ def _settings(**fields: object) -> ServeSettings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{where}: {first['msg']}") from None
+
+
+@app.command("backup")
+def backup_(
+    file: Annotated[Path, typer.Argument(help="Where to; must not be there yet.")],
+    data_dir: DataDir = _DATA,
+) -> None:
+    """Copy the gallery as it is now into one file; it may be served meanwhile."""
+    backup.backup(data_dir / backup.FILE_NAME, file)
+    Audit(data_dir).record(LOCAL, "backup", file=file.name)
+    typer.echo(f"wrote {file}: {file.stat().st_size} bytes")
+
+
+@app.command("restore")
+def restore_(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    data_dir: DataDir = _DATA,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up the gallery that is there.")
+    ] = False,
+) -> None:
+    """Put a backup in place of a gallery that is not served."""
+    subjects, entries = backup.restore(file, data_dir, replace)
+    Audit(data_dir).record(LOCAL, "restore", file=file.name, entries=entries)
+    typer.echo(f"{data_dir} holds {subjects} subjects, {entries} entries")
 
 
 @token.command("add")

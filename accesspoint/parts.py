@@ -60,7 +60,9 @@ def access_point(bundle: Bundle, settings: ServeSettings) -> Iterator[AccessPoin
         enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
         pager = Pager(_page_key(gallery))
         service = Service(bundle, gallery, enrolment, finder, pager, audit, metrics)
-        jobs = Jobs(settings.data_dir, job_kinds(bundle, gallery, finder, settings), audit)
+        jobs = Jobs(
+            settings.data_dir, job_kinds(bundle, gallery, finder, encoder, settings.data_dir), audit
+        )
         stack.callback(jobs.close)
         metrics.gauges(lambda: _gauges(gallery, jobs))
         tokens = TokenFile(settings.data_dir)

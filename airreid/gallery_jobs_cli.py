@@ -193,22 +193,39 @@ def import_(
         _print(run(client, "import", {"name": name, "on_conflict": on_conflict}, wait))
 
 
-def reindex(to: To = DEFAULT, wait: Wait = True, credentials: ClientCredentials = NOBODY) -> None:
-    """Encode all entries anew after a change of the model."""
-    with GalleryClient(to, credentials=credentials) as client:
-        _print(run(client, "reindex", {}, wait))
-
-
-def prove_deleted(
-    entry: Annotated[list[int], typer.Argument(help="Numbers of deleted entries.")],
+def reindex(
     to: To = DEFAULT,
+    allow_unserved: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unserved", help="Go on although some subjects have no picture to encode."
+        ),
+    ] = False,
     wait: Wait = True,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
-    """Search every file for what has been deleted."""
+    """Encode all entries anew after a change of the model, from their thumbnails."""
+    with GalleryClient(to, credentials=credentials) as client:
+        parameters = {"allow_unserved": str(allow_unserved).lower()}
+        _print(run(client, "reindex", parameters, wait))
+
+
+def prove_deleted(
+    entry: Annotated[list[int], typer.Argument(help="Numbers of entries.")],
+    to: To = DEFAULT,
+    delete: Annotated[
+        bool,
+        typer.Option("--delete", help="Delete them first, and search for their bytes as well."),
+    ] = False,
+    wait: Wait = True,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
+    """Search every file for entries that have been deleted."""
     with GalleryClient(to, credentials=credentials) as client:
         numbers = ",".join(str(number) for number in entry)
-        _print(run(client, "prove_deleted", {"entries": numbers}, wait))
+        _print(
+            run(client, "prove_deleted", {"entries": numbers, "delete": str(delete).lower()}, wait)
+        )
 
 
 def _print(result: dict[str, object] | None) -> None:

@@ -54,7 +54,7 @@ class Finder:
     def __init__(self, gallery: Gallery, encoder: Encoder, audit: Audit) -> None:
         self._gallery = gallery
         self._encoder = encoder
-        self._audit = audit
+        self.audit = audit
 
     def search(self, source: Source, top_k: int, top_entries: int) -> Answer:
         """The best subjects (0 asks for 10 of them) and, if asked for, entries."""
@@ -121,7 +121,7 @@ class Finder:
             checked[quality.SETTING] = quality.load_gate(quality_gate).model_dump_json()
         for name, document in checked.items():
             self._gallery.set_setting(name, document)
-            self._audit.record(who, f"set_{name}", document=document)
+            self.audit.record(who, f"set_{name}", document=document)
 
     # What enrolment asks
 

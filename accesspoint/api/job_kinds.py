@@ -5,34 +5,49 @@ A job's parameters are text; docs/accesspoint.md lists them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from accesspoint.api.auth import Principal
+from accesspoint.api.enrolment import ITEMS_MAX, Encoder
 from accesspoint.api.finding import Finder
 from accesspoint.api.jobs import JobKind, Tick
+from accesspoint.errors import NotFoundError
+from accesspoint.gallery.archive import OnConflict
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.matching.calibrate import CalibrationSettings
 from accesspoint.matching.enrolled import calibrate_gallery
-from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 from airreid.errors import InputError
+from airreid.images import decode, to_crop
 
 _NUMBERS = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MORE_NUMBERS = ("max_queries", "seed")
 
 
 def job_kinds(
-    bundle: Bundle, gallery: Gallery, finder: Finder, settings: ServeSettings
+    bundle: Bundle, gallery: Gallery, finder: Finder, encoder: Encoder, data_dir: Path
 ) -> Mapping[str, JobKind]:
     """The kinds by name, with their parameters."""
-    work = _Work(bundle, gallery, finder, settings)
+    work = _Work(bundle, gallery, finder, encoder, data_dir)
     return {
         "calibrate": _kind(
             work.calibrate, *_NUMBERS, *_MORE_NUMBERS, "snrs_db", "schemes", "apply"
         ),
+        "backup": _kind(work.backup, "name"),
+        "export": _kind(work.export, "name"),
+        "import": _kind(work.import_, "name", "on_conflict"),
+        "reindex": _kind(work.reindex, "allow_unserved"),
+        "prove_deleted": _kind(work.prove_deleted, "entries", "delete"),
     }
 
 
@@ -47,7 +62,8 @@ class _Work:
     bundle: Bundle
     gallery: Gallery
     finder: Finder
-    settings: ServeSettings
+    encoder: Encoder
+    data_dir: Path
 
     def calibrate(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
@@ -64,6 +80,83 @@ class _Work:
             "policy": found.policy.model_dump(),
             "report": found.report.model_dump(),
         }
+
+    def backup(
+        self, who: Principal, parameters: Mapping[str, str], tick: Tick
+    ) -> Mapping[str, object]:
+        """A copy of the database in ``backups``, checked."""
+        path = self._path("backups", parameters.get("name", ""), ".sqlite")
+        self.gallery.backup(path)
+        return {"file": str(path.relative_to(self.data_dir)), "bytes": path.stat().st_size}
+
+    def export(
+        self, who: Principal, parameters: Mapping[str, str], tick: Tick
+    ) -> Mapping[str, object]:
+        """Everybody, in an archive in ``archives``."""
+        path = self._path("archives", parameters.get("name", ""), ".zip")
+        counts = self.gallery.export_archive(path, tick)
+        file = str(path.relative_to(self.data_dir))
+        return {"file": file, "bytes": path.stat().st_size, **asdict(counts)}
+
+    def import_(
+        self, who: Principal, parameters: Mapping[str, str], tick: Tick
+    ) -> Mapping[str, object]:
+        """Everybody of an archive in ``archives``."""
+        name = parameters.get("name", "")
+        if not name:
+            raise InputError("name: give the archive's, as it is called in the folder archives")
+        on_conflict = parameters.get("on_conflict", "skip")
+        if on_conflict not in ("skip", "replace", "fail"):
+            raise InputError("on_conflict: use skip, replace or fail")
+        path = self._path("archives", name, ".zip")
+        if not path.is_file():
+            raise NotFoundError(f"no archive {path.name!r} in {path.parent.name}")
+        return asdict(self.gallery.import_archive(path, cast(OnConflict, on_conflict), tick))
+
+    def reindex(
+        self, who: Principal, parameters: Mapping[str, str], tick: Tick
+    ) -> Mapping[str, object]:
+        """All entries in the bundle's feature space, from their thumbnails."""
+
+        def encode(images: Sequence[bytes]) -> NDArray[np.float32]:
+            crops = [to_crop(decode(image, "thumbnail")) for image in images]
+            return self.encoder.features(np.stack(crops))
+
+        allow = _flag(parameters, "allow_unserved", default=False)
+        return asdict(self.gallery.reindex(encode, tick, self.encoder.digest, allow))
+
+    def prove_deleted(
+        self, who: Principal, parameters: Mapping[str, str], tick: Tick
+    ) -> Mapping[str, object]:
+        """Searches all files for entries; with ``delete`` deletes them first, and then
+        searches for pieces of their bytes too."""
+        texts = _listed(parameters.get("entries", ""))
+        if not texts or not all(one.isascii() and one.isdigit() for one in texts):
+            raise InputError("entries: give their numbers, with commas")
+        numbers = [int(one) for one in texts]
+        if len(numbers) > ITEMS_MAX or max(numbers) >= 2**63:
+            raise InputError(f"entries: at most {ITEMS_MAX} numbers below 2^63")
+        delete = _flag(parameters, "delete", default=False)
+        gallery = self.gallery
+        if delete:
+            report = gallery.delete_provably(numbers)
+            self.finder.audit.record(who, "delete_entries", entries=numbers)
+        else:
+            report = gallery.prove_deleted(numbers)
+        return {"clean": report.clean, **asdict(report)}
+
+    def _path(self, folder: str, name: str, suffix: str) -> Path:
+        """A file of the data folder. Raises :class:`InputError` for a name that would lead
+        elsewhere."""
+        name = name or datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        if not _FILE_NAME.fullmatch(name):
+            raise InputError(
+                f"name {name[:40]!r}: use 1 to 100 letters, digits and . _ -, "
+                "beginning with a letter or digit"
+            )
+        where = self.data_dir / folder
+        where.mkdir(mode=0o700, exist_ok=True)
+        return where / (name.removesuffix(suffix) + suffix)
 
 
 def calibration_settings(parameters: Mapping[str, str]) -> CalibrationSettings:

@@ -53,10 +53,10 @@ def _save(folder: Path, name: str, nodes: list[onnx.NodeProto], constants: dict,
     return FileRef(path=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def make_bundle(folder: Path) -> Bundle:
+def make_bundle(folder: Path, space: str = "tiny-space", seed: int = 5) -> Bundle:
     """Mean colours of 8 x 4 tiles, mixed to 32 values; a linear code of 16 symbols."""
     folder.mkdir()
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     backbone = _save(
         folder,
         "backbone",
@@ -101,14 +101,14 @@ def make_bundle(folder: Path) -> Bundle:
         name="tiny",
         backbones=(
             BackboneInfo(
-                id="tiny", file=backbone, precision="fp32", space_id="tiny-space", feature_dim=DIM
+                id="tiny", file=backbone, precision="fp32", space_id=space, feature_dim=DIM
             ),
         ),
         schemes=(
             JsccInfo(
                 id=f"jscc-fc-{BANDWIDTH}",
                 kind="jscc-fc",
-                space_id="tiny-space",
+                space_id=space,
                 bandwidth=BANDWIDTH,
                 embedding_dim=BANDWIDTH,
                 encoder=encoder,
