@@ -20,9 +20,9 @@ from accesspoint.gallery.index import Array, Ids
 Half = NDArray[np.float16]
 Kind = Literal["flat", "sq8"]
 SHORT_LIST = 64
-"""Fewest candidates of a coded segment that are ranked exactly; four times k if more."""
+"""Fewest candidates of the codes that are ranked exactly; twice k if that is more."""
 _EXACT_ROWS = 4096
-_SCALE_ROWS, _SCALE_QUANTILE = 256, 0.9999
+_SCALE_ROWS, _SCALE_QUANTILE, _SCALE_FIT = 256, 0.9999, 32
 
 
 class Segment(Protocol):
@@ -77,13 +77,14 @@ class FlatSegment:
 
 
 class CodedSegment:
-    """A short list by 8-bit codes, ranked by float16 vectors, which may lie in a file."""
+    """Candidates by 8-bit codes, ranked by float16 vectors, which may lie in a file."""
 
     kind: Literal["sq8"] = "sq8"
 
     def __init__(self, ids: Ids, digests: Ids, codes: NDArray[np.uint8], vectors: Half) -> None:
         """codes uint8 (n, dim), 128 standing for zero; vectors float16 (n, dim)."""
         self.ids, self.digests, self.vectors = ids, digests, vectors
+        self._scale = _scale(codes, vectors)
         self._index = faiss.IndexScalarQuantizer(
             codes.shape[1],
             faiss.ScalarQuantizer.QT_8bit_direct_signed,
@@ -95,19 +96,23 @@ class CodedSegment:
         return len(self.ids)
 
     def search(self, queries: Array, k: int) -> tuple[Array, Ids]:
-        k = min(k, len(self))
-        short = max(SHORT_LIST, 4 * k)
-        if 2 * short >= len(self):
-            return self._rank_all(queries, k)
-        faiss.omp_set_num_threads(1)  # of the calling thread
-        _, rows = self._index.search(_whole(queries), short)
-        rows.sort(axis=1)  # neighbours in the file are read together
-        scores = np.empty((len(queries), short), np.float32)
-        for i, query in enumerate(queries):
-            scores[i] = self.vectors[rows[i]].astype(np.float32) @ query
-        return _best(scores, self.ids[rows], k)
+        return search_coded([self], queries, k, np.zeros(0, np.int64))
 
-    def _rank_all(self, queries: Array, k: int) -> tuple[Array, Ids]:
+    def candidates(self, queries: Array, count: int) -> tuple[Array, NDArray[np.int64]]:
+        """Approximate inner products and rows, each (n, min(count, len(self)))."""
+        faiss.omp_set_num_threads(1)  # of the calling thread
+        largest = np.maximum(np.abs(queries).max(axis=1, keepdims=True), 1e-30)
+        whole = np.rint(queries * (127 / largest))  # FAISS cuts these, too, to bytes
+        scores, rows = self._index.search(whole, min(count, len(self)))
+        return scores * (self._scale * largest / 127), rows
+
+    def rank(self, query: Array, rows: NDArray[np.int64]) -> Array:
+        """Inner products of one query (dim,) with some rows: float32 (len(rows),)."""
+        return np.asarray(self.vectors[rows].astype(np.float32) @ query)
+
+    def rank_all(self, queries: Array, k: int) -> tuple[Array, Ids]:
+        """Without codes: for a k that is a good part of the segment."""
+        k = min(k, len(self))
         scores = np.empty((len(queries), len(self)), np.float32)
         for start in range(0, len(self), _EXACT_ROWS):
             part = self.vectors[start : start + _EXACT_ROWS].astype(np.float32)
@@ -131,10 +136,58 @@ class CodedSegment:
         }
 
 
-def _whole(queries: Array) -> Array:
-    """Each query in whole numbers to 127: FAISS cuts these, too, to bytes."""
-    largest = np.abs(queries).max(axis=1, keepdims=True)
-    return np.asarray(np.rint(queries * (127 / np.maximum(largest, 1e-30))), np.float32)
+def search_coded(
+    segments: Sequence[CodedSegment], queries: Array, k: int, dead: Ids
+) -> tuple[Array, Ids]:
+    """Scores and ids of the best of some segments, (n, min(k, live rows)), unsorted.
+
+    One short list for all: what their codes say can be compared.
+    """
+    total = sum(map(len, segments))
+    if k > total - len(dead):
+        k = min(k, total - sum(int(np.isin(s.ids, dead).sum()) for s in segments))
+    short = max(SHORT_LIST, 2 * k)
+    wanted = short + min(len(dead), short)
+    while True:
+        if 4 * wanted >= total:
+            return _search_all(segments, queries, k, dead)
+        found = [segment.candidates(queries, wanted) for segment in segments]
+        scores = np.concatenate([one for one, _ in found], axis=1)
+        rows = np.concatenate([one for _, one in found], axis=1)
+        owner = np.repeat(np.arange(len(segments)), [one.shape[1] for one, _ in found])
+        ids = np.concatenate(
+            [s.ids[one] for s, (_, one) in zip(segments, found, strict=True)], axis=1
+        )
+        if len(dead):
+            scores[np.isin(ids, dead)] = -np.inf
+        if (np.isfinite(scores).sum(axis=1) >= k).all():
+            break
+        wanted *= 4
+    best = np.argpartition(-scores, short - 1, axis=1)[:, :short]
+    exact = np.full(best.shape, -np.inf, np.float32)
+    for i, query in enumerate(queries):
+        live = np.isfinite(scores[i, best[i]])
+        for number, segment in enumerate(segments):
+            here = np.flatnonzero(live & (owner[best[i]] == number))
+            exact[i, here] = segment.rank(query, rows[i, best[i, here]])
+    return _best(exact, np.take_along_axis(ids, best, 1), k)
+
+
+def _search_all(
+    segments: Sequence[CodedSegment], queries: Array, k: int, dead: Ids
+) -> tuple[Array, Ids]:
+    found = [s.rank_all(queries, k + int(np.isin(s.ids, dead).sum())) for s in segments]
+    scores = np.concatenate([one for one, _ in found], axis=1)
+    ids = np.concatenate([one for _, one in found], axis=1)
+    return _best(np.where(np.isin(ids, dead), np.float32(-np.inf), scores), ids, k)
+
+
+def _scale(codes: NDArray[np.uint8], vectors: Half) -> float:
+    """What one step of the codes is worth: a least squares fit over a few rows."""
+    signed = codes[:_SCALE_FIT].astype(np.float64) - 128
+    inside = np.abs(signed) < 127
+    values = vectors[:_SCALE_FIT].astype(np.float64)
+    return float((signed * values)[inside].sum() / max(np.square(signed[inside]).sum(), 1e-30))
 
 
 def _best(scores: Array, ids: Ids, k: int) -> tuple[Array, Ids]:

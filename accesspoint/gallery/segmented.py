@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accesspoint.gallery.index import Array, Ids, IndexSpec
-from accesspoint.gallery.segment import FlatSegment, Kind, Segment, coded, gather
+from accesspoint.gallery.segment import (
+    CodedSegment,
+    FlatSegment,
+    Kind,
+    Segment,
+    coded,
+    gather,
+    search_coded,
+)
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.snapshot import Snapshots
 from airreid import log
@@ -129,7 +137,10 @@ class SegmentedIndex:
         if k == 0:
             empty = (len(queries), 0)
             return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
-        found = [_live(part, queries, k, view.dead) for part in view.parts()]
+        parts = view.parts()
+        found = [_live(p, queries, k, view.dead) for p in parts if isinstance(p, FlatSegment)]
+        if coded_parts := [p for p in parts if isinstance(p, CodedSegment)]:
+            found.append(search_coded(coded_parts, queries, k, view.dead))
         scores = np.concatenate([one for one, _ in found], axis=1)
         ids = np.concatenate([one for _, one in found], axis=1)
         order = np.lexsort((ids, -scores), axis=1)[:, :k]

@@ -193,6 +193,27 @@ def test_short_list_of_codes_holds_the_nearest_of_many() -> None:
     np.testing.assert_allclose(-np.sort(-scores, axis=1), nearest, atol=2e-4)
 
 
+def test_one_short_list_for_segments_of_different_scale() -> None:
+    """Codes of a segment with far larger values, of a tiny one, and tombstones between."""
+    rng = np.random.default_rng(3)
+    index = SegmentedIndex(spec(dim=64), small(index="sq8", segment_rows=1024))
+    vectors = rng.standard_normal((5000, 64)).astype(np.float32)
+    vectors[1024:2048, :3] *= 20  # a few values carry these rows
+    kept: dict[int, np.ndarray] = {}
+    for start in (0, 1024, 2048, 3072, 4096):
+        ids = np.arange(start, min(5000, start + 1024))
+        index.add(ids, ids, vectors[ids])
+        index.maintain(0)
+        kept |= dict(zip(ids.tolist(), vectors[ids], strict=True))
+    gone = rng.choice(5000, 300, replace=False)
+    index.remove(gone)
+    for number in gone.tolist():
+        del kept[number]
+    assert len(index.kinds()) >= 4
+    queries = vectors[rng.choice(list(kept), 50)] + 0.3 * rng.standard_normal((50, 64))
+    check(index, kept, queries.astype(np.float32), 10, 1e-3)
+
+
 def test_searching_while_everything_changes() -> None:
     """Entries that stay are always found, first and with their score, whatever goes on."""
     rng = np.random.default_rng(2)
