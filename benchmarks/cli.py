@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from airreid.bundle import default_bundle_path, load_bundle
 from airreid.console import progress_bars
 from airreid.digital.crc import CrcBits
 from airreid.digital.design import design_code
@@ -30,6 +32,14 @@ class Modulation(Enum):
     PAM4 = "4pam"
     PAM8 = "8pam"
     PAM16 = "16pam"
+
+
+class IndexKind(Enum):
+    """How the gallery is indexed."""
+
+    AUTO = "auto"
+    FLAT = "flat"
+    SQ8 = "sq8"
 
 
 _BITS_PER_SYMBOL = {
@@ -137,6 +147,50 @@ def uplink(
             f"slowest stream {one.slowest_over_median:.2f} of the median; "
             f"memory {one.rss_mib[-1] if one.rss_mib else 0:g} MiB, {one.rss_growth:+.1%}"
         )
+
+
+@app.command("gallery")
+def gallery_command(
+    entries: Annotated[int, typer.Option(min=100, max=10_000_000, help="Entries to enrol.")],
+    queries: Annotated[int, typer.Option(min=20, max=100_000, help="Queries to time.")] = 1000,
+    index: Annotated[
+        IndexKind, typer.Option(help="auto: exact to 20,000 entries, 8 bits beyond.")
+    ] = IndexKind.AUTO,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the made-up people.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Empty folder for the gallery; a temporary one if left out.")
+    ] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
+    ] = None,
+) -> None:
+    """Measure the gallery: search beside plain FAISS on one core, recall, memory, start."""
+    from accesspoint.gallery.settings import GallerySettings  # FAISS is slow to load
+    from benchmarks import gallery
+
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise InputError(f"--folder {folder}: is not empty; name one that can be filled")
+    if as_json is not None:
+        as_json.open("a").close()  # better to learn now that it cannot be written
+    loaded = load_bundle(default_bundle_path())
+    with tempfile.TemporaryDirectory(prefix="airreid-bench-") as scratch, progress_bars() as bars:
+        place = folder or Path(scratch)
+        place.mkdir(parents=True, exist_ok=True)
+        task = bars.add_task("enrolling", total=entries)
+        outcome = gallery.measure(
+            loaded,
+            place,
+            entries,
+            queries,
+            seed,
+            GallerySettings(index=index.value),
+            partial(bars.advance, task),
+        )
+    for line in gallery.table(outcome):
+        typer.echo(line)
+    if as_json is not None:
+        as_json.write_text(gallery.as_text(outcome, queries, seed), encoding="utf-8")
+        typer.echo(f"wrote {as_json}")
 
 
 def _table(rows: list[Row]) -> list[str]:

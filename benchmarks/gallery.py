@@ -50,6 +50,9 @@ class Outcome:
     plain_p99_ms: float
     p50_ratio: float
     """Gallery to plain FAISS."""
+    cpu_p50_ms: float
+    """Processor time, which other processes on the machine disturb less."""
+    plain_cpu_p50_ms: float
     recall_at_1: float
     """Share of queries whose best entry is the exact search's best."""
     segments: list[tuple[Kind, int]]
@@ -124,8 +127,8 @@ def measure(
     warm, store, gallery = _start(path, bundle, settings, asked[:1])
     memory = _resident_mb() - before
     with _OneCore():
-        ours = _times(asked, lambda row: gallery.search("features", row, TOP_K, 0))
-        theirs = _times(asked, lambda row: plain.search(row, TOP_K))
+        ours, ours_cpu = _times(asked, lambda row: gallery.search("features", row, TOP_K, 0))
+        theirs, theirs_cpu = _times(asked, lambda row: plain.search(row, TOP_K))
     _, exact = plain.search(asked, 1)
     found = [gallery.search("features", row[None], 1, 1)[0].entry_ids[0] for row in asked]
     index = gallery.index("features")
@@ -140,6 +143,8 @@ def measure(
         plain_p50_ms=float(np.percentile(theirs, 50)),
         plain_p99_ms=float(np.percentile(theirs, 99)),
         p50_ratio=float(np.percentile(ours, 50) / np.percentile(theirs, 50)),
+        cpu_p50_ms=float(np.percentile(ours_cpu, 50)),
+        plain_cpu_p50_ms=float(np.percentile(theirs_cpu, 50)),
         recall_at_1=float(np.mean(np.asarray(found) - 1 == exact[:, 0])),
         segments=kinds,
         enrol_per_s=entries / spent,
@@ -164,13 +169,13 @@ def _start(
 
 
 def _times(queries: Array, search: Callable[[Array], object]) -> NDArray[np.float64]:
-    """Milliseconds of each query by itself."""
+    """Milliseconds of each query by itself: (2, n), by the clock and of the processor."""
     taken = []
     for row in [*queries[:_WARM_UP], *queries]:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.thread_time()
         search(row[None])
-        taken.append(1e3 * (time.perf_counter() - started))
-    return np.asarray(taken[_WARM_UP:])
+        taken.append((time.perf_counter() - started, time.thread_time() - used))
+    return 1e3 * np.asarray(taken[_WARM_UP:]).T
 
 
 class _OneCore:
@@ -188,6 +193,25 @@ class _OneCore:
 def _resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def table(outcome: Outcome) -> list[str]:
+    """Lines for people."""
+    kinds = " + ".join(f"{rows} {kind}" for kind, rows in outcome.segments)
+    return [
+        f"{outcome.entries} entries of {outcome.dim} values; index: {kinds}",
+        f"{'one query, one core':<24} {'p50 ms':>8} {'p99 ms':>8} {'cpu p50 ms':>11}",
+        f"{'gallery':<24} {outcome.p50_ms:>8.2f} {outcome.p99_ms:>8.2f} "
+        f"{outcome.cpu_p50_ms:>11.2f}",
+        f"{'FAISS IndexFlatIP':<24} {outcome.plain_p50_ms:>8.2f} {outcome.plain_p99_ms:>8.2f} "
+        f"{outcome.plain_cpu_p50_ms:>11.2f}",
+        f"ratio of p50 {outcome.p50_ratio:.2f}; recall@1 against exact {outcome.recall_at_1:.4f}",
+        f"enrolled {outcome.enrol_per_s:.0f} entries/s, each batch of {_BATCH} synced to disk",
+        f"start to first answer {outcome.start_s:.1f} s, without a snapshot "
+        f"{outcome.start_without_snapshot_s:.1f} s",
+        f"on disk {outcome.store_mb:.0f} MB and {outcome.snapshot_mb:.0f} MB of snapshot; "
+        f"in memory {outcome.memory_mb:.0f} MB",
+    ]
 
 
 def as_text(outcome: Outcome, queries: int, seed: int) -> str:
