@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc import aio
 
 from accesspoint.events import Feed
@@ -29,12 +28,11 @@ from accesspoint.receiver.ledger import Conflict, Joined, Kept, Key, Ledger, Lim
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.outbox import Outbox
 from accesspoint.receiver.report import query_event
+from accesspoint.receiver.requests import age_ms_of, parse, sign_of
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid.v1 import common_pb2, uplink_pb2
 
 SERVICE = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
-BLOCK_BYTES_MAX = 256 * 1024
-"""A longer message is not looked into; the longest block has an eighth of it."""
 _KEPT = (common_pb2.CODE_OK, common_pb2.CODE_OUTAGE, common_pb2.CODE_DROPPED)
 """Answers that a block which comes again gets once more; anything else is made anew."""
 
@@ -115,7 +113,7 @@ class Uplink:
         """
         query: grpc.RpcMethodHandler[Request | str, bytes]
         query = grpc.stream_stream_rpc_method_handler(
-            self._query, request_deserializer=_parse, response_serializer=None
+            self._query, request_deserializer=parse, response_serializer=None
         )
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, {"Query": query}),)
@@ -190,7 +188,7 @@ class Uplink:
             text = f"edge {block_id.edge_id!r}: this credential does not speak for it"
             self._refuse(response_to(request), common_pb2.CODE_FORBIDDEN, text, outbox)
             return
-        age_ms = _age_ms(request)
+        age_ms = age_ms_of(request)
         block = self._receiver.read(request)
         if isinstance(block, Response):
             self._metrics.answered("", block)
@@ -201,7 +199,7 @@ class Uplink:
         if block_id.edge_id and block_id.spool_id:  # without them nobody can ask again
             key = Key(block_id.edge_id, block_id.spool_id, block_id.sequence)
             self._forget_the_deleted()
-            verdict = self._ledger.ask(key, _sign(request), _Copy(outbox, age_ms))
+            verdict = self._ledger.ask(key, sign_of(request), _Copy(outbox, age_ms))
             if not isinstance(verdict, New):
                 self._credits.answered(outbox.share)
                 self._again(verdict, request, outbox, age_ms)
@@ -322,36 +320,3 @@ class Uplink:
                 refuse(ticket.block.response, common_pb2.CODE_DROPPED, text)
                 self._finish(ticket)
                 return
-
-
-def _parse(data: bytes) -> Request | str:
-    """A request, or what is wrong with it."""
-    if len(data) > BLOCK_BYTES_MAX:
-        return f"a message of {len(data)} bytes; a block takes at most {BLOCK_BYTES_MAX}"
-    try:
-        return Request.FromString(data)
-    except DecodeError:
-        return "not a QueryRequest message"
-
-
-def _age_ms(request: Request) -> float | None:
-    """Since the capture, by the two machines' clocks; None if the block does not say."""
-    if not request.HasField("captured_at"):
-        return None
-    at = request.captured_at
-    return (time.time() - at.seconds) * 1e3 - at.nanos / 1e6
-
-
-def _sign(request: Request) -> Hashable:
-    """What all copies of a block share: everything but what the radio does to its symbols,
-    and what does not change the answer."""
-    return (
-        request.bundle_id,
-        request.scheme_id,
-        request.WhichOneof("payload"),
-        request.top_k,
-        request.top_entries,
-        request.track_id,
-        request.captured_at.seconds,
-        request.captured_at.nanos,
-    )

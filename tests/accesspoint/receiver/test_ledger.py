@@ -83,7 +83,7 @@ class Machine(RuleBasedStateMachine):
 
 
 TestLedger = Machine.TestCase
-TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 def test_nothing_is_kept_where_nothing_may_be() -> None:

@@ -14,7 +14,8 @@ from grpc import aio
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.receiver.blocks import Block
-from accesspoint.receiver.stream import BLOCK_BYTES_MAX, Context
+from accesspoint.receiver.requests import BLOCK_BYTES_MAX
+from accesspoint.receiver.stream import Context
 from airreid.bundle import Bundle
 from airreid.v1 import common_pb2, uplink_pb2
 
