@@ -111,6 +111,17 @@ class Manifest(_Frozen):
     provenance: dict[str, Any]
     """The model card: data, recipe, seed, versions, licence, measured accuracy."""
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Manifest:
+        ids = [scheme.id for scheme in self.schemes]
+        if len(set(ids)) != len(ids):
+            raise ValueError("schemes: every id once")
+        spaces = {backbone.space_id for backbone in self.backbones}
+        for scheme in self.schemes:
+            if scheme.space_id not in spaces:
+                raise ValueError(f"scheme {scheme.id}: no backbone of space {scheme.space_id}")
+        return self
+
 
 class Bundle:
     """A bundle on disk whose files have been checked."""
@@ -131,6 +142,31 @@ class Bundle:
     @property
     def scheme_ids(self) -> list[str]:
         return [scheme.id for scheme in self.manifest.schemes]
+
+    @property
+    def spaces(self) -> list[str]:
+        """Feature spaces of the backbones, that of the first backbone first."""
+        return list(dict.fromkeys(info.space_id for info in self.manifest.backbones))
+
+    def backbone_of(self, space_id: str) -> BackboneInfo:
+        """The first backbone of a space. Raises :class:`BundleError` if there is none."""
+        for info in self.manifest.backbones:
+            if info.space_id == space_id:
+                return info
+        raise BundleError(f"no backbone of space {space_id} in bundle {self.manifest.name}")
+
+    def of_space(self, space_id: str) -> Bundle:
+        """The same files seen as a bundle of one space: its backbones and schemes alone.
+
+        Raises :class:`BundleError` for a space without backbone or scheme.
+        """
+        self.backbone_of(space_id)
+        schemes = tuple(one for one in self.manifest.schemes if one.space_id == space_id)
+        if not schemes:
+            raise BundleError(f"no scheme of space {space_id} in bundle {self.manifest.name}")
+        backbones = tuple(one for one in self.manifest.backbones if one.space_id == space_id)
+        parts = {"backbones": backbones, "schemes": schemes}
+        return Bundle(self.path, self.manifest.model_copy(update=parts), self.bundle_id)
 
     def scheme(self, scheme_id: str) -> SchemeInfo:
         """Raises :class:`BundleError` naming the schemes that there are."""
@@ -196,6 +232,14 @@ def write_manifest(path: Path, manifest: Manifest) -> Bundle:
     text = manifest.model_dump_json(indent=2) + "\n"
     (path / MANIFEST).write_text(text, encoding="utf-8")
     return load_bundle(path)
+
+
+def link_bundle(bundle: Bundle, folder: Path) -> Bundle:
+    """A bundle of its own in ``folder``, with links to the files of another or of a part."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for ref in files_of(bundle.manifest):
+        (folder / ref.path).symlink_to(bundle.file(ref).resolve())
+    return write_manifest(folder, bundle.manifest)
 
 
 def default_bundle_path() -> Path:

@@ -15,17 +15,32 @@ from airreid.schemes import open_scheme
 
 
 class Encoder:
-    """A bundle's backbone, and the encoders of its schemes as they are asked for."""
+    """A bundle's backbones, and the encoders of its schemes, as they are asked for."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         self.bundle = bundle
         self._threads = threads
-        self._backbone = BackboneRunner(bundle, bundle.backbone, threads)
+        self._backbones: dict[str, BackboneRunner] = {}
+        self._runner(bundle.backbone.space_id)
         self._schemes: dict[str, Scheme] = {}
 
-    def features(self, images: list[Image.Image]) -> NDArray[np.float32]:
-        """RGB images of any size -> float32 (N, feature_dim)."""
-        return self._backbone.features(np.stack([to_crop(image) for image in images]))
+    def features(
+        self, images: list[Image.Image], scheme_id: str | None = None
+    ) -> NDArray[np.float32]:
+        """RGB images of any size -> float32 (N, feature_dim), by the scheme's backbone.
+
+        Without a scheme: by the bundle's first backbone.
+        """
+        space = self.bundle.backbone.space_id
+        if scheme_id is not None:
+            space = self.bundle.scheme(scheme_id).space_id
+        return self._runner(space).features(np.stack([to_crop(image) for image in images]))
+
+    def _runner(self, space_id: str) -> BackboneRunner:
+        if space_id not in self._backbones:
+            info = self.bundle.backbone_of(space_id)
+            self._backbones[space_id] = BackboneRunner(self.bundle, info, self._threads)
+        return self._backbones[space_id]
 
     def scheme(self, scheme_id: str) -> Scheme:
         """Raises :class:`airreid.errors.BundleError` for a scheme that the bundle lacks."""

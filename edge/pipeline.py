@@ -143,7 +143,7 @@ class Pipeline:
         if not ready:
             return
         sending = self.sending
-        features = self._features(ready)
+        features = self._features(ready, sending.scheme_id)
         packed = [
             (job, payload)
             for job, row in features
@@ -171,14 +171,14 @@ class Pipeline:
             job.future.set_result(one)
 
     def _features(
-        self, ready: list[tuple[_Job, Image.Image]]
+        self, ready: list[tuple[_Job, Image.Image]], scheme_id: str
     ) -> list[tuple[_Job, NDArray[np.float32]]]:
         """float32 (1, feature_dim) for each; one on which the network breaks fails alone."""
         try:
-            rows = self._encoder.features([image for _, image in ready])
+            rows = self._encoder.features([image for _, image in ready], scheme_id)
         except Exception as error:
             if len(ready) > 1:
-                return [one for pair in ready for one in self._features([pair])]
+                return [one for pair in ready for one in self._features([pair], scheme_id)]
             self._fail(ready[0][0], _broken(ready[0][0].frame, error))
             return []
         return [(job, row[None]) for (job, _), row in zip(ready, rows, strict=True)]

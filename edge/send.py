@@ -93,7 +93,7 @@ def send_files(
             started = time.perf_counter()
             try:
                 track = track_of(path.name)
-                [payload] = scheme.pack(encoder.features([load(path)]), link)
+                [payload] = scheme.pack(encoder.features([load(path)], scheme_id), link)
                 check_sendable(payload, str(path))
             except InputError as error:
                 outcomes[position] = Sent(path, None, 0.0, str(error))

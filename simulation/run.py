@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import Bundle
+from airreid.bundle import Bundle, link_bundle
 from airreid.client import ChannelClient, GalleryClient, ok
 from airreid.errors import InputError
 from airreid.images import load, read
@@ -26,9 +28,31 @@ from simulation.sweep import Bench, sweep
 def run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outcome:
     """Runs the plan over real processes on loopback ports.
 
-    Raises :class:`InputError` for images that cannot be used and :class:`LinkError`
-    when a process or a stream breaks.
+    An access point holds features of one space: for schemes on several backbones there is
+    one after another. Raises :class:`InputError` for images that cannot be used and
+    :class:`LinkError` when a process or a stream breaks.
     """
+    wanted = {bundle.scheme(scheme_id).space_id for scheme_id in plan.schemes}
+    if len(bundle.spaces) == 1:
+        return _run(bundle, people, plan, progress)
+    outcome: Outcome | None = None
+    for space in (one for one in bundle.spaces if one in wanted):
+        with TemporaryDirectory(prefix="airreid-bundle-") as folder:
+            part = link_bundle(bundle.of_space(space), Path(folder))
+            schemes = tuple(one for one in plan.schemes if one in part.scheme_ids)
+            found = _run(part, people, replace(plan, schemes=schemes), progress)
+        if outcome is None:
+            outcome = found
+        else:
+            outcome.points += found.points
+            outcome.rankings.update(found.rankings)
+    if outcome is None:
+        raise InputError(f"{bundle.path}: no scheme to run")
+    return outcome
+
+
+def _run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outcome:
+    """The plan with schemes of the bundle's first space."""
     encoder = Encoder(bundle, plan.threads)
     gallery_features, _ = _features(encoder, people, False, progress)
     query_features, encode_ms = _features(encoder, people, True, progress)

@@ -38,7 +38,7 @@ class Quick(Encoder):
         self.slow = 0.0
         self.fail: Callable[[Image.Image], None] = lambda image: None
 
-    def features(self, images: list[Image.Image]) -> np.ndarray:
+    def features(self, images: list[Image.Image], scheme_id: str | None = None) -> np.ndarray:
         time.sleep(self.slow)
         self.batches.append(len(images))
         for image in images:
