@@ -63,7 +63,6 @@ class Service:
     def state(self) -> State:
         """What is served, now."""
         subjects, entries = self._gallery.counts()
-        spaces = self._gallery.store.spaces()
         return State(
             bundle_id=self._bundle.bundle_id,
             bundle_name=self._bundle.manifest.name,
@@ -72,7 +71,7 @@ class Service:
             subjects=subjects,
             entries=entries,
             ready=self._gallery.ready,
-            other_space_entries=entries - spaces.get(self._gallery.space_id, 0),
+            other_space_entries=self._gallery.entries_elsewhere(),
         )
 
     # Subjects

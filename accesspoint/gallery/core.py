@@ -255,6 +255,11 @@ class CoreGallery(Subjects):
         self._loading.check_ready()
         return self._indexes.get(scheme_id)
 
+    def entries_elsewhere(self) -> int:
+        """Number of entries of other feature spaces than the bundle's."""
+        spaces = self._store.spaces()
+        return sum(spaces.values()) - spaces.get(self.space_id, 0)
+
     @property
     def log_position(self) -> int:
         """Number of the last change that was applied."""

@@ -1,4 +1,4 @@
-"""One scheme's embeddings as a Milvus collection, and the table of what each has applied."""
+"""One scheme's embeddings as a Milvus collection."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from accesspoint.gallery.milvus_client import MilvusServer
 from airreid.errors import InputError
@@ -21,7 +19,8 @@ TOP_MAX = 16_384
 _BATCH_BYTES = 4 << 20
 _CHUNK = 10_000
 _SCALARS = ("id", "digest", "subject", "camera")
-_STRONG = {"consistency_level": "Strong"}
+STRONG = {"consistency_level": "Strong"}
+"""Reads see every write that was acknowledged."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +42,6 @@ class Hit:
     score: float
     subject: str
     camera: str
-
-
-class Applied(BaseModel):
-    """What a collection is of, and how far in the log of changes it has got."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    store_id: str
-    scheme_id: str
-    space_id: str
-    content: str
-    """Digest of what turns a feature into this collection's embeddings."""
-    dim: int
-    position: int
-    """The last change of the store's log that is in it; 0: none is known to be."""
-    subjects: int = 0
-    entries: int = 0
-    """How many there were in the gallery then."""
-    writer: str
-    """Drawn anew by each process that writes."""
 
 
 class Collection:
@@ -99,7 +78,7 @@ class Collection:
             schema=schema,
             index_params=self._server.vector_index("embedding", settings.index, params),
             num_shards=settings.shards,
-            **_STRONG,
+            **STRONG,
         )
 
     def check(self) -> None:
@@ -144,7 +123,7 @@ class Collection:
 
     def count(self) -> int:
         rows = self._server.call(
-            "query", self.name, filter="", output_fields=["count(*)"], **_STRONG
+            "query", self.name, filter="", output_fields=["count(*)"], **STRONG
         )
         return int(rows[0]["count(*)"])
 
@@ -155,7 +134,7 @@ class Collection:
             self.name,
             batch_size=batch,
             output_fields=list(_SCALARS),
-            **_STRONG,
+            **STRONG,
         )
         try:
             while True:
@@ -172,7 +151,7 @@ class Collection:
         found: set[int] = set()
         for start in range(0, len(ids), _CHUNK):
             part = list(ids[start : start + _CHUNK])
-            rows = self._server.call("get", self.name, ids=part, output_fields=["id"], **_STRONG)
+            rows = self._server.call("get", self.name, ids=part, output_fields=["id"], **STRONG)
             found.update(row["id"] for row in rows)
         return found
 
@@ -186,7 +165,7 @@ class Collection:
                 self.name,
                 ids=list(ids[start : start + step]),
                 output_fields=["id", "embedding"],
-                **_STRONG,
+                **STRONG,
             ):
                 found[row["id"]] = np.asarray(row["embedding"], dtype=np.float32)
         return found
@@ -230,7 +209,7 @@ class Collection:
             anns_field="embedding",
             search_params={"metric_type": "IP", "params": params},
             output_fields=["subject", "camera"],
-            **_STRONG,
+            **STRONG,
         )
         return [
             [
@@ -243,60 +222,6 @@ class Collection:
 
 def _tie_is_cut(hits: Sequence[Hit], k: int, limit: int) -> bool:
     return len(hits) == limit and hits[k - 1].score == hits[limit - 1].score
-
-
-class AppliedTable:
-    """The collection that says of each other one what it is and what it has applied.
-
-    A row is written after the changes it speaks of were acknowledged, so it may lag
-    behind and never leads; applying changes again does no harm.
-    """
-
-    def __init__(self, server: MilvusServer) -> None:
-        self._server = server
-        self._name = f"{server.settings.prefix}_applied"
-
-    def open(self) -> None:
-        """Makes the table if there is none."""
-        if self._server.call("has_collection", self._name):
-            return
-        schema, types = self._server.schema(), self._server.types
-        schema.add_field("name", types.VARCHAR, is_primary=True, max_length=255)
-        schema.add_field("about", types.VARCHAR, max_length=4096)
-        schema.add_field("unused", types.FLOAT_VECTOR, dim=2)  # Milvus wants a vector
-        self._server.call(
-            "create_collection",
-            self._name,
-            schema=schema,
-            index_params=self._server.vector_index("unused", "FLAT", {}),
-            **_STRONG,
-        )
-
-    def all(self) -> dict[str, Applied]:
-        """By collection. Empty where no gallery was ever kept on this server."""
-        if not self._server.call("has_collection", self._name):
-            return {}
-        rows = self._server.call(
-            "query",
-            self._name,
-            filter='name != ""',
-            output_fields=["name", "about"],
-            limit=1000,
-            **_STRONG,
-        )
-        try:
-            return {row["name"]: Applied.model_validate_json(row["about"]) for row in rows}
-        except ValidationError:
-            raise InputError(
-                f"{self._name} holds what this version cannot read; use another --milvus-prefix"
-            ) from None
-
-    def write(self, name: str, applied: Applied) -> None:
-        row: dict[str, Any] = {"name": name, "about": applied.model_dump_json(), "unused": [0, 0]}
-        self._server.call("upsert", self._name, [row])
-
-    def remove(self, name: str) -> None:
-        self._server.call("delete", self._name, ids=[name])
 
 
 def collection_name(prefix: str, scheme_id: str, space_id: str, content: str) -> str:

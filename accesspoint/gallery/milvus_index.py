@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.catchup import stored
 from accesspoint.gallery.index import Array, Ids
-from accesspoint.gallery.milvus_collection import Applied, AppliedTable, Collection, Row
+from accesspoint.gallery.milvus_applied import Applied, AppliedTable
+from accesspoint.gallery.milvus_collection import Collection, Row
 from accesspoint.gallery.store import Store
 from airreid import log
 from airreid.errors import InputError
@@ -45,10 +47,11 @@ class MilvusIndex:
         self._store = store
         self._lock = threading.RLock()
         self._closed = False
+        self._count_next = 0.0
         held = self._from_log()
         if held is None:
-            # No position is true until every row has been looked at and put right.
-            self._about = about.model_copy(update={"position": 0})
+            # Nothing is true until every row has been looked at and put right.
+            self._about = about.model_copy(update={"position": 0, "complete": False})
         self._table.write(collection.name, self._about)
         self._digests = self._from_rows() if held is None else held
 
@@ -175,16 +178,23 @@ class MilvusIndex:
                 raise NotReadyError(f"another access point has begun to write {name}")
             if (count := self._collection.count()) != len(self):
                 self._closed = True
-                self._table.write(name, self._about.model_copy(update={"position": 0}))
+                wrong = {"position": 0, "complete": False}
+                self._table.write(name, self._about.model_copy(update=wrong))
                 raise NotReadyError(f"{name} has {count} rows and should have {len(self)}")
-            subjects, entries = self._store.counts()
-            about = self._about.model_copy(
-                update={"position": position, "subjects": subjects, "entries": entries}
-            )
+            true = {"position": position, "complete": True}
+            about = self._about.model_copy(update=true | self._counts())
             if about != self._about:
                 self._table.write(name, about)
                 self._about = about
         return True
+
+    def _counts(self) -> dict[str, int]:
+        """How large the gallery is; counted once a minute, as it takes a while at millions."""
+        if (now := time.monotonic()) >= self._count_next:
+            self._count_next = now + 60
+            subjects, entries = self._store.counts()
+            return {"subjects": subjects, "entries": entries}
+        return {}
 
     def purge(self, ids: Ids) -> None:
         """Removed entries are out of every answer; the server is asked to rewrite the
@@ -192,6 +202,11 @@ class MilvusIndex:
         self.remove(ids)
         self._collection.flush()
         self._collection.compact()
+
+    @property
+    def complete(self) -> bool:
+        """Readers know that it holds what it should."""
+        return self._about.complete and not self._closed
 
     @property
     def closed(self) -> bool:

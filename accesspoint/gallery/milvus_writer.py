@@ -7,13 +7,9 @@ import uuid
 
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.index import IndexSpec
+from accesspoint.gallery.milvus_applied import Applied, AppliedTable
 from accesspoint.gallery.milvus_client import MilvusServer, MilvusSettings
-from accesspoint.gallery.milvus_collection import (
-    Applied,
-    AppliedTable,
-    Collection,
-    collection_name,
-)
+from accesspoint.gallery.milvus_collection import Collection, collection_name
 from accesspoint.gallery.milvus_index import MilvusIndex
 from accesspoint.gallery.store import Store
 from airreid import log
@@ -39,6 +35,24 @@ class MilvusIndexes:
         with this prefix are another gallery's; :class:`NotReadyError` if it is away."""
         with self._lock:
             self._own(AppliedTable(self._connect()).all())
+
+    def keep_clean(self, space_id: str) -> None:
+        """Raises as :meth:`claim` does, and drops collections of spaces without entries,
+        other than ``space_id``: a reindex leaves them behind."""
+        with self._lock:
+            table = AppliedTable(self._connect())
+            known = table.all()
+            self._own(known)
+            if any(applied.space_id != space_id for applied in known.values()):
+                spaces = {*self._store.spaces(), space_id}
+                for name, applied in known.items():
+                    if applied.space_id not in spaces:
+                        self._drop(table, name, applied)
+
+    def _drop(self, table: AppliedTable, name: str, applied: Applied) -> None:
+        log.event("milvus_collection_dropped", collection=name)
+        Collection(self._connect(), name, applied.dim).drop()
+        table.remove(name)
 
     def _own(self, known: dict[str, Applied]) -> None:
         for applied in known.values():
@@ -70,7 +84,10 @@ class MilvusIndexes:
         name = collection_name(
             self.settings.prefix, spec.scheme_id, spec.space_id, spec.scheme_digest
         )
-        self._drop_outlived(server, table, known, spec, name)
+        for other, applied in known.items():
+            same_scheme = (applied.scheme_id, applied.space_id) == (spec.scheme_id, spec.space_id)
+            if same_scheme and other != name:  # as it was in another bundle
+                self._drop(table, other, applied)
         about = Applied(
             store_id=spec.store_id,
             scheme_id=spec.scheme_id,
@@ -85,29 +102,12 @@ class MilvusIndexes:
             collection.check()
             server.load(name)
             if name in known:
-                about = about.model_copy(update={"position": known[name].position})
+                noted = known[name]
+                about = noted.model_copy(update={"writer": self._writer})
         else:
             collection.create()
         log.event("milvus_collection_opened", collection=name, position=about.position)
         return MilvusIndex(collection, table, about, self._store)
-
-    def _drop_outlived(
-        self,
-        server: MilvusServer,
-        table: AppliedTable,
-        known: dict[str, Applied],
-        spec: IndexSpec,
-        name: str,
-    ) -> None:
-        """Drops the collections that nothing keeps up to date any more: those of this
-        scheme as it was in another bundle, and those of spaces without entries."""
-        spaces = {*self._store.spaces(), spec.space_id}
-        for other, applied in known.items():
-            replaced = applied.scheme_id == spec.scheme_id and applied.space_id == spec.space_id
-            if other != name and (replaced or applied.space_id not in spaces):
-                log.event("milvus_collection_dropped", collection=other)
-                Collection(server, other, applied.dim).drop()
-                table.remove(other)
 
     def close(self) -> None:
         with self._lock:

@@ -13,19 +13,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from accesspoint.errors import NotReadyError
+from accesspoint.gallery.milvus_applied import Applied, AppliedTable
 from accesspoint.gallery.milvus_client import (
     MilvusServer,
     MilvusSettings,
     milvus_settings,
     read_token,
 )
-from accesspoint.gallery.milvus_collection import (
-    Applied,
-    AppliedTable,
-    Collection,
-    Row,
-    collection_name,
-)
+from accesspoint.gallery.milvus_collection import Collection, Row, collection_name
 from airreid.errors import InputError
 from airreid.signal import unit_rows
 

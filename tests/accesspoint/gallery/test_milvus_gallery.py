@@ -6,6 +6,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,8 +25,10 @@ from hypothesis.stateful import (
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.catchup import FEATURES, replay
 from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.index import IndexSpec
+from accesspoint.gallery.milvus_applied import AppliedTable
 from accesspoint.gallery.milvus_client import MilvusServer, MilvusSettings
-from accesspoint.gallery.milvus_collection import AppliedTable, Collection
+from accesspoint.gallery.milvus_collection import Collection
 from accesspoint.gallery.milvus_writer import MilvusIndexes
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store import Store
@@ -325,6 +328,8 @@ def test_collections_that_nothing_keeps_up_are_dropped(
     point.gallery.delete_entries([entry])
     point.vanish()
     point = serve("ap", space="new")
+    point.indexes.keep_clean("new")
+    assert not AppliedTable(server).all()
     point.enrol(("ben", CORNERS[2]))
     assert point.ranked(CORNERS[2], 1) == [(2, "ben")]
     [new] = AppliedTable(server).all()
@@ -344,3 +349,22 @@ def test_a_merge_while_the_index_is_brought_up_reaches_its_rows(
     [index] = point.gallery._indexes.live.values()
     replay(index, point.store, "tiny", before, lambda features: features)
     assert rows_of(milvus) == {1: "ada", 2: "ada"}
+
+
+def test_a_scheme_of_another_bundle_loses_its_collection(
+    serve: Serve, milvus: MilvusSettings
+) -> None:
+    point = serve("ap")
+    point.enrol(("ada", CORNERS[1]))
+    spec = IndexSpec("jscc-fc-4", "tiny", "a" * 64, DIM, point.store.store_id, None)
+    point.indexes(spec)
+    server = MilvusServer(milvus)
+    [old] = AppliedTable(server).all()
+    point.indexes(replace(spec, scheme_id="jscc-fc-8"))
+    assert len(AppliedTable(server).all()) == 2
+    point.indexes(replace(spec, scheme_digest="b" * 64))
+    known = AppliedTable(server).all()
+    assert sorted(applied.scheme_id for applied in known.values()) == ["jscc-fc-4", "jscc-fc-8"]
+    assert old not in known
+    assert not Collection(server, old, DIM).exists()
+    server.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from accesspoint.errors import ConflictError, NotReadyError
 from accesspoint.gallery.catchup import FEATURES
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.milvus_client import MilvusSettings
+from accesspoint.gallery.milvus_applied import AppliedTable
+from accesspoint.gallery.milvus_client import MilvusServer, MilvusSettings
+from accesspoint.gallery.milvus_collection import Collection
 from accesspoint.gallery.milvus_gallery import ReadingGallery, WritingGallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.settings import GallerySettings
@@ -20,7 +23,7 @@ from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 
 from .milvus_lite_server import MilvusLite
-from .tiny import CORNERS, prefixes, tiny_bundle
+from .tiny import CORNERS, DIM, prefixes, tiny_bundle
 
 Open = Callable[..., Gallery]
 
@@ -106,7 +109,7 @@ def test_a_subject_with_most_of_the_entries_does_not_hide_the_others(open_galler
     assert [f.matches for f in writer.search(FEATURES, CORNERS[[3]], 3, 1)] == [found.matches]
 
 
-def test_a_reader_changes_nothing_and_says_who_does(open_gallery: Open) -> None:
+def test_a_reader_changes_nothing_and_says_who_does(open_gallery: Open, tmp_path: Path) -> None:
     until_ready(open_gallery(WritingGallery, "writer"))
     reader = open_gallery(ReadingGallery, "reader")
     for refused in (
@@ -122,6 +125,9 @@ def test_a_reader_changes_nothing_and_says_who_does(open_gallery: Open) -> None:
         lambda: reader.delete_entries([1]),
         lambda: reader.delete_entry(1),
         lambda: reader.delete_provably([1]),
+        lambda: reader.backup(tmp_path / "copy"),
+        lambda: reader.export_archive(tmp_path / "copy"),
+        lambda: reader.import_archive(tmp_path / "copy"),
     ):
         with pytest.raises(ConflictError, match="at the one that writes it"):
             refused()
@@ -189,3 +195,53 @@ def test_both_come_back_after_the_server_was_killed(
     assert answers(reader, 3, 3) == answers(writer, 3, 3)
     assert {m.subject for m in answers(reader, 3, 0)[4][0]} == {"ben", "cleo"}
     assert answers(reader, 2, 2) != expected
+
+
+def test_rows_that_vanish_are_written_again_without_a_restart(
+    open_gallery: Open, milvus: MilvusSettings
+) -> None:
+    writer = open_gallery(WritingGallery, "writer")
+    until_ready(writer)
+    writer.enrol([entry("ada", 1), entry("ben", 2)])
+    reader = open_gallery(ReadingGallery, "reader")
+    until_ready(reader)
+    expected = answers(reader, 2, 2)
+    server = MilvusServer(milvus)
+    [name] = AppliedTable(server).all()
+    Collection(server, name, DIM).delete([1])
+    server.close()
+    assert answers(reader, 2, 2) != expected
+    with pytest.raises(NotReadyError, match="1 rows and should have 2"):
+        writer.tidy()
+    for _ in range(50):  # the reader has seen that the writer is at it
+        if not reader.ready:
+            break
+        time.sleep(0.05)
+    until_ready(writer)
+    assert answers(writer, 2, 2) == expected
+    until_ready(reader)
+    assert answers(reader, 2, 2) == expected
+    assert reader.counts() == writer.counts() == (2, 2)
+    assert reader.entries_elsewhere() == 0
+
+
+def test_a_collection_that_is_being_filled_answers_nobody(
+    open_gallery: Open, milvus: MilvusSettings
+) -> None:
+    writer = open_gallery(WritingGallery, "writer")
+    writer.enrol([entry("ada", 1), entry("ben", 2)])
+    until_ready(writer)
+    reader = open_gallery(ReadingGallery, "reader")
+    until_ready(reader)
+    server = MilvusServer(milvus)
+    table = AppliedTable(server)
+    [(name, applied)] = table.all().items()
+    assert applied.complete
+    table.write(name, applied.model_copy(update={"complete": False}))
+    for _ in range(100):
+        if not reader.ready:
+            break
+        time.sleep(0.05)
+    with pytest.raises(NotReadyError, match="features is being filled"):
+        answers(reader, 1, 1)
+    server.close()
