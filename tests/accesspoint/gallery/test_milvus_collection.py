@@ -119,7 +119,7 @@ def test_vectors_of_any_length_and_of_zeros(collection: Collection) -> None:
 
 @pytest.mark.parametrize(("kind", "least"), [("HNSW", 0.98), ("IVF_SQ8", 0.9)])
 def test_approximate_kinds_find_most(lite: MilvusLite, kind: str, least: float) -> None:
-    settings = MilvusSettings(uri=lite.uri, index=kind, ivf_lists=8, ivf_probes=6)
+    settings = MilvusSettings(uri=lite.uri, index=kind, ivf_lists=4, ivf_probes=4)
     server = MilvusServer(settings)
     collection = Collection(server, f"test_{kind.lower()}", DIM)
     collection.create()
