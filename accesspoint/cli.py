@@ -64,7 +64,6 @@ class MilvusKind(Enum):
 
     FLAT = "FLAT"
     HNSW = "HNSW"
-    IVF_SQ8 = "IVF_SQ8"
 
 
 @app.command()

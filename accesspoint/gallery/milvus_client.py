@@ -43,13 +43,11 @@ class MilvusSettings(BaseModel):
     schemes: tuple[str, ...] = ()
     """Schemes whose collections the writing access point keeps, ``features`` for the raw
     ones; all of the bundle if empty."""
-    index: Literal["FLAT", "HNSW", "IVF_SQ8"] = "FLAT"
-    """``FLAT`` is exact; the others trade recall for speed or memory."""
+    index: Literal["FLAT", "HNSW"] = "FLAT"
+    """``FLAT`` is exact; ``HNSW`` trades recall for speed."""
     hnsw_m: int = Field(default=16, ge=4, le=64)
     hnsw_ef_construction: int = Field(default=200, ge=16, le=2048)
     hnsw_ef: int = Field(default=128, ge=16, le=16_384)
-    ivf_lists: int = Field(default=1024, ge=1, le=65_536)
-    ivf_probes: int = Field(default=64, ge=1, le=65_536)
     shards: int = Field(default=1, ge=1, le=16)
     """Parts that take writes side by side; of collections that are made from now on."""
     replicas: int = Field(default=1, ge=1, le=16)

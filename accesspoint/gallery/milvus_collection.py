@@ -70,7 +70,6 @@ class Collection:
         params = {
             "FLAT": {},
             "HNSW": {"M": settings.hnsw_m, "efConstruction": settings.hnsw_ef_construction},
-            "IVF_SQ8": {"nlist": settings.ivf_lists},
         }[settings.index]
         self._server.call(
             "create_collection",
@@ -199,7 +198,6 @@ class Collection:
         params = {
             "FLAT": {},
             "HNSW": {"ef": max(settings.hnsw_ef, limit)},
-            "IVF_SQ8": {"nprobe": min(settings.ivf_probes, settings.ivf_lists)},
         }[settings.index]
         answer = self._server.call(
             "search",

@@ -117,11 +117,9 @@ def test_vectors_of_any_length_and_of_zeros(collection: Collection) -> None:
     np.testing.assert_allclose([h.score for h in hits], [0.25, 0.25, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize(("kind", "least"), [("HNSW", 0.98), ("IVF_SQ8", 0.9)])
-def test_approximate_kinds_find_most(lite: MilvusLite, kind: str, least: float) -> None:
-    settings = MilvusSettings(uri=lite.uri, index=kind, ivf_lists=4, ivf_probes=4)
-    server = MilvusServer(settings)
-    collection = Collection(server, f"test_{kind.lower()}", DIM)
+def test_an_approximate_index_finds_most(lite: MilvusLite) -> None:
+    server = MilvusServer(MilvusSettings(uri=lite.uri, index="HNSW"))
+    collection = Collection(server, "test_hnsw", DIM)
     collection.create()
     rng = np.random.default_rng(2)
     vectors = rng.standard_normal((1000, DIM)).astype(np.float32)
@@ -130,7 +128,7 @@ def test_approximate_kinds_find_most(lite: MilvusLite, kind: str, least: float) 
     queries = rng.standard_normal((100, DIM)).astype(np.float32)
     best = np.argmax(unit_rows(queries) @ unit_rows(vectors).T, axis=1) + 1
     found = [hits[0].id for hits in collection.search(queries, 5)]
-    assert np.mean(best == found) >= least
+    assert np.mean(best == found) >= 0.98
     server.close()
 
 
