@@ -8,15 +8,20 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from airreid.client import MESSAGE_OPTIONS
+from airreid.credential_options import with_credentials
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
 
 
+@with_credentials
 def command(
     target: Annotated[str, typer.Argument(help="HOST:PORT of any AirReID service.")],
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to wait.")] = 5.0,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Ask a service for its gRPC health; exits with 0 only if it is serving."""
-    with grpc.insecure_channel(target) as channel:
+    with credentials.channel(target, MESSAGE_OPTIONS) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=seconds, wait_for_ready=True

@@ -80,7 +80,7 @@ class Jobs:
 
     def __init__(self, data_dir: Path, kinds: Mapping[str, JobKind], audit: Audit) -> None:
         self.path = data_dir / FILE_NAME
-        self._kinds = kinds
+        self.kinds = kinds
         self._audit = audit
         self._lock = threading.Lock()
         self._jobs = {job.id: job for job in self._read()}
@@ -105,11 +105,11 @@ class Jobs:
     def start(self, who: Principal, kind: str, parameters: Mapping[str, str]) -> Job:
         """Puts a job into the queue. Raises :class:`InputError` for an unknown kind or
         parameter, :class:`ConflictError` if one of this kind waits or runs."""
-        if kind not in self._kinds:
-            raise InputError(f"job kind {kind[:40]!r}: use one of {', '.join(sorted(self._kinds))}")
-        strange = sorted(set(parameters) - self._kinds[kind].parameters)
+        if kind not in self.kinds:
+            raise InputError(f"job kind {kind[:40]!r}: use one of {', '.join(sorted(self.kinds))}")
+        strange = sorted(set(parameters) - self.kinds[kind].parameters)
         if strange:
-            known = ", ".join(sorted(self._kinds[kind].parameters)) or "none"
+            known = ", ".join(sorted(self.kinds[kind].parameters)) or "none"
             raise InputError(f"job {kind}: no parameter {strange[0][:40]!r}; it takes {known}")
         job = Job(
             id="job-" + secrets.token_hex(8),
@@ -187,7 +187,7 @@ class Jobs:
 
         try:
             who = self._starters.pop(job.id)
-            result = self._kinds[job.kind].run(who, job.parameters, tick)
+            result = self.kinds[job.kind].run(who, job.parameters, tick)
             return {"state": "done", "result": json.dumps(result)}
         except _CancelledError:
             return {"state": "cancelled"}

@@ -1,0 +1,140 @@
+"""``airreid gallery`` and ``airreid ap token``, against a gallery that is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from accesspoint.cli import app as ap_app
+from accesspoint.parts import AccessPoint, access_point
+from accesspoint.settings import ServeSettings
+from airreid.bundle import Bundle
+from airreid.errors import AirReidError, InputError, LinkError
+from airreid.gallery_cli import app
+
+from .conftest import grpc_over, png
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two people, two cameras."""
+    for person in range(2):
+        for camera in range(2):
+            path = tmp_path / "people" / f"p{person}" / f"c{camera}" / "0.png"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(png(10 * person + camera))
+    return tmp_path / "people"
+
+
+class Commands:
+    """Runs commands; an error of the program comes out as it is raised."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        result: Result = CliRunner().invoke(app, [*words, "--to", self.target])
+        if isinstance(result.exception, AirReidError):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.output if code else result.stdout
+
+
+@pytest.fixture
+def gallery(parts: AccessPoint, tiny: Bundle) -> Iterator[Commands]:
+    with grpc_over(parts, tiny) as target:
+        yield Commands(target)
+
+
+def test_enrol_list_search_verify_merge_delete(gallery: Commands, folder: Path) -> None:
+    assert "enrolled 4 of 4 images" in gallery("enroll", str(folder))
+    assert "4 entries" in gallery("enroll", str(folder), "--replace")
+    people = json.loads(gallery("list", "--json"))
+    assert [(one["id"], one["entries"]) for one in people] == [("p0", "2"), ("p1", "2")]
+    assert "p1" in gallery("list", "--prefix", "p1")
+    assert "p0" not in gallery("list", "--prefix", "p1")
+    found = json.loads(gallery("entries", "--subject", "p1", "--json"))
+    assert [one["camera"] for one in found] == ["c0", "c1"]
+    image = str(folder / "p1" / "c0" / "0.png")
+    answer = json.loads(gallery("search", image, "--top-k", "2", "--json"))
+    assert answer["subjects"][0]["subject"] == "p1"
+    assert "nothing is calibrated" in gallery("search", image)
+    assert "score 1.000" in gallery("verify", "p1", image)
+    assert "p1 has 4 entries" in gallery("merge", "p0", "p1")
+    number = found[0]["id"]
+    assert f"deleted entry {number}" in gallery("delete", "--entry", number)
+    assert "no entry" in gallery("delete", "--entry", number, code=1)
+    assert "deleted p1 and 3 entries" in gallery("delete", "p1")
+    with pytest.raises(LinkError, match="not_found: no subject 'p1'"):
+        gallery("delete", "p1")
+    gallery("delete", code=2)
+
+
+def test_a_verdict_is_an_exit_code(gallery: Commands, folder: Path, tmp_path: Path) -> None:
+    gallery("enroll", str(folder))
+    points = [{"snr_db": 60, "threshold": 0.999, "lower": 0.99}]
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({"schemes": {"features": {"points": points}}}))
+    shown = json.loads(gallery("policy", "--match-policy", str(policy)))
+    assert shown["match_policy"]["schemes"]["features"]["points"] == points
+    assert json.loads(gallery("policy")) == shown
+    gallery("verify", "p1", str(folder / "p1/c0/0.png"))
+    gallery("verify", "p0", str(folder / "p1/c0/0.png"), code=1)
+    with pytest.raises(InputError, match="cannot be read"):
+        gallery("policy", "--quality-gate", str(tmp_path / "none.json"))
+
+
+def test_jobs_from_the_command_line(gallery: Commands, folder: Path) -> None:
+    gallery("enroll", str(folder))
+    assert json.loads(gallery("export", "--name", "all"))["entries"] == 4
+    gallery("delete", "p0")
+    assert json.loads(gallery("import", "all"))["entries"] == 2
+    assert json.loads(gallery("backup"))["file"].startswith("backups/")
+    with pytest.raises(LinkError, match="calibrate failed: 2 subjects enrolled"):
+        gallery("calibrate")
+    with pytest.raises(LinkError, match="reindex failed: the gallery is of the space"):
+        gallery("reindex")
+    [number, *_] = [one["id"] for one in json.loads(gallery("entries", "--json"))]
+    assert json.loads(gallery("prove-deleted", number, "--delete"))["clean"]
+    listed = gallery("jobs")
+    for kind in ("export", "import", "backup", "calibrate", "reindex"):
+        assert kind in listed
+    with pytest.raises(LinkError, match="not_found: no job"):
+        gallery("cancel", "job-x")
+
+
+def test_tokens_from_the_command_line(tiny: Bundle, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+
+    def token(*words: str) -> str:
+        result = CliRunner().invoke(ap_app, ["token", *words, "--data-dir", str(data)])
+        assert result.exit_code == 0, result.output
+        return result.output.strip()
+
+    reader = token("add", "--name", "desk", "--scope", "read")
+    writer = token("add", "--name", "desk-2", "--scope", "enrol", "--days", "1")
+    assert "desk-2" in token("list")
+    settings = ServeSettings(data_dir=data, require_token=True)
+    with access_point(tiny, settings) as parts, grpc_over(parts, tiny) as target:
+        gallery = Commands(target)
+        with pytest.raises(LinkError, match="unauthenticated: no token"):
+            gallery("list")
+        gallery("list", "--token", reader)
+        path = tmp_path / "token"
+        path.write_text(reader + "\n")
+        gallery("list", "--token-file", str(path))
+        with pytest.raises(LinkError, match="needs scope enrol"):
+            gallery("delete", "x", "--token", reader)
+        with pytest.raises(LinkError, match="no subject"):
+            gallery("delete", "x", "--token", writer)
+        assert "revoked desk " in token("revoke", "desk")
+        with pytest.raises(LinkError, match="not known here"):
+            gallery("list", "--token", reader)
+    text = (data / "audit.jsonl").read_text()
+    actions = [json.loads(line)["action"] for line in text.splitlines()]
+    assert actions == ["add_token", "add_token", "revoke_token"]
+    assert reader not in text
