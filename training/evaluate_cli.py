@@ -14,14 +14,18 @@ from airreid.bundle import load_bundle
 from airreid.console import progress_bars
 from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
-from training.data.open import open_data
+from training.data.dataset import DataSet
+from training.data.open import open_data, open_splits
 from training.data_cli import BoxesOption, boxes_of
 from training.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
 from training.evaluation.features import Phase, default_cache
 from training.evaluation.figures import Figure
+from training.evaluation.splits import evaluate_splits
 from training.evaluation.sweep import bandwidth_of, sweep
 from training.evaluation.tables import lines, write_csv, write_json
 
+OLD = "old"
+"""All splits of CUHK03's old protocol together."""
 DEFAULT_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 20.0)
 
 DataOption = Annotated[str, typer.Option(help="Folder, CUHK03's .mat file, or 'synthetic'.")]
@@ -87,8 +91,16 @@ def evaluate_command(
         Path | None, typer.Option("--csv", help="Write every point to this file, one a line.")
     ] = None,
 ) -> None:
-    """Measure a bundle's schemes on a data set, beside PCA and the features without a channel."""
-    opened, loaded = open_data(data, protocol, boxes_of(boxes)), load_bundle(bundle)
+    """Measure a bundle's schemes on a data set, beside PCA and the features without a channel.
+
+    --protocol old takes every split of CUHK03's old protocol and gives means and deviations.
+    """
+    loaded, splits = load_bundle(bundle), list[DataSet]()
+    if protocol == OLD:
+        everybody, splits = open_splits(data, boxes_of(boxes))
+        opened = splits[0]
+    else:
+        opened = open_data(data, protocol, boxes_of(boxes))
     settings = Settings(
         snrs_db=checked_snrs(snr),
         cache=cache or default_cache(),
@@ -99,8 +111,12 @@ def evaluate_command(
     check_writable("--json", as_json)
     check_writable("--csv", as_csv)
     with progress_bars() as bars:
-        points = evaluate(loaded, opened, settings, phases(bars))
-    what = about([loaded], opened, settings)
+        if splits:
+            images = everybody["train"]
+            points = evaluate_splits(loaded, images, splits, settings, phases(bars))
+        else:
+            points = evaluate(loaded, opened, settings, phases(bars))
+    what = about([loaded], opened, settings, splits)
     for line in lines(what, points):
         typer.echo(line)
     for path, write in ((as_json, write_json), (as_csv, write_csv)):

@@ -7,7 +7,7 @@ from pathlib import Path
 from airreid.errors import InputError
 from training.data.bounding_boxes import has_boxes, is_market, open_market, open_np
 from training.data.camera_pair import has_pair, open_pair
-from training.data.cuhk03 import Boxes, extracted, has_extracted, open_pictures
+from training.data.cuhk03 import ALL, Boxes, extracted, has_extracted, open_pictures
 from training.data.cuhk03_config import find_config
 from training.data.cuhk03_mat import FILE, read_mat
 from training.data.dataset import DataSet
@@ -85,3 +85,20 @@ def _known(boxes: Boxes | None, path: Path) -> Boxes:
     if boxes is None:
         raise InputError(f"{path}: CUHK03; say with --boxes whether it is labeled or detected")
     return boxes
+
+
+def open_splits(source: Path | str, boxes: Boxes | None = None) -> tuple[DataSet, list[DataSet]]:
+    """All of CUHK03's pictures, and each split of its old protocol.
+
+    Raises :class:`InputError` where there are no splits: they are in ``cuhk-03.mat``.
+    """
+    mat = None if str(source) == SYNTHETIC else _mat_file(Path(source))
+    if mat is None:
+        raise InputError(f"{source}: protocol old needs CUHK03's {FILE}, which has the splits")
+    pictures = read_mat(mat, boxes or KINDS[0], None)
+    splits = [
+        open_pictures(pictures, f"old-{number}") for number in range(1, len(pictures.testsets) + 1)
+    ]
+    if not splits:
+        raise InputError(f"{mat}: no testsets in it, so no protocol old")
+    return open_pictures(pictures, ALL), splits

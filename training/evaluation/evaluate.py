@@ -48,16 +48,30 @@ class Settings:
     threads: int = 2
 
 
-def evaluate(bundle: Bundle, data: DataSet, settings: Settings, phase: Phase) -> list[Point]:
+Extract = Callable[[BackboneInfo, DataSet], Extracted]
+
+
+def evaluate(
+    bundle: Bundle,
+    data: DataSet,
+    settings: Settings,
+    phase: Phase,
+    extract: Extract | None = None,
+) -> list[Point]:
     """Every point: per backbone its noiseless bound and PCA, then the schemes.
 
-    Raises :class:`airreid.errors.BundleError` for a scheme that the bundle has not.
+    ``extract`` gives the features; :func:`extract_test` where it is left out. Raises
+    :class:`airreid.errors.BundleError` for a scheme that the bundle has not.
     """
     chosen = [bundle.scheme(one) for one in settings.schemes] or list(bundle.manifest.schemes)
     spaces = {info.space_id: _backbone(bundle, info) for info in chosen}
     points: list[Point] = []
     for space, backbone in spaces.items():
-        extracted = extract_test(bundle, backbone, data, settings.cache, settings.pca_images, phase)
+        extracted = (
+            extract(backbone, data)
+            if extract is not None
+            else extract_test(bundle, backbone, data, settings.cache, settings.pca_images, phase)
+        )
         members = [info for info in chosen if info.space_id == space]
         points.append(noiseless_point(bundle.bundle_id, backbone.id, extracted.test))
         points += _lines(bundle, members, extracted, settings, phase)
@@ -118,13 +132,19 @@ def _scheme(
     return points
 
 
-def about(bundles: Sequence[Bundle], data: DataSet, settings: Settings) -> dict[str, Any]:
-    """What a result is of: everything that it takes to get it again."""
+def about(
+    bundles: Sequence[Bundle], data: DataSet, settings: Settings, splits: Sequence[DataSet] = ()
+) -> dict[str, Any]:
+    """What a result is of: everything that it takes to get it again.
+
+    With ``splits``, of which ``data`` is the first, counts and digest are those of ``data``.
+    """
     fitted = "codec" if "codec" in data else "train"
     return {
-        "data": data.label,
+        "data": data.label + (f" and {len(splits) - 1} more splits" if splits else ""),
         "form": data.form,
-        "protocol": data.protocol,
+        "protocol": "old" if splits else data.protocol,
+        "splits": max(1, len(splits)),
         "subset": bool(data.shortfall or data.part or data.missing),
         "data_digest": data.digest(),
         "query_images": len(data["query"]),
@@ -134,7 +154,7 @@ def about(bundles: Sequence[Bundle], data: DataSet, settings: Settings) -> dict[
         "ties in gallery order; a lost query counts as not found"
         + (", one gallery image of an identity drawn 100 times" if data.single_shot else ""),
         "noise": f"seeds 0 to {settings.seeds - 1} of link {LINK_NAME!r}; query i is block i",
-        "interval": "95 %, Student's t over the noise seeds",
+        "interval": f"95 %, Student's t over the {'splits' if splits else 'noise seeds'}",
         "pca": f"fitted on {min(settings.pca_images, len(data[fitted]))} of "
         f"{len(data[fitted])} images of subset {fitted}"
         if settings.pca_images

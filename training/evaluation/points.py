@@ -57,6 +57,10 @@ class Point:
     side_bits: int | None = None
     paper_snr_db: float | None = None
     """SNR at which a code of capacity carries the mean number of bits."""
+    splits: int = 1
+    """Of the data set, over which every value is a mean."""
+    top1_sd: float | None = None
+    """Standard deviation of top-1 over the splits."""
 
 
 def _rounded(value: float) -> float | None:

@@ -60,6 +60,12 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
             out.append(f"{head} {first.top1:.3f} from {first.snr_db:+.2f} dB on, at capacity")
         else:
             out.append(head + "".join(_cell(row.get(snr_db)) for snr_db in snrs))
+    spread = [point for point in points if point.top1_sd is not None]
+    if spread:
+        out += ["", f"standard deviation of top-1 over the {spread[0].splits} splits"]
+        for (_, scheme, link), row in rows.items():
+            deviations = (f"{row[s].top1_sd:>16.3f}" if s in row else " " * 16 for s in snrs)
+            out.append(f"{scheme:<22}{link:<7}{'':>8}" + "".join(deviations))
     return out
 
 
