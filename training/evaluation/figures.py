@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from airreid.digital.limits import shannon_snr_db
 from training.evaluation.points import Point
 
 Figure = Literal["4a", "4b", "4c"]
 TITLES: dict[Figure, str] = {
-    "4a": "Schemes against SNR, each trained for it, B = {bandwidth}",
+    "4a": "Schemes against SNR, of each kind the one trained nearest to it, B = {bandwidth}",
     "4b": "Trained once, tested at every SNR, B = {bandwidth}",
     "4c": "Top-1 against bandwidth",
 }
+TOLERABLE = 0.05
+"""Share of lost blocks at which a digital rate still counts as usable."""
 NAMES = {"jscc-ae": "JSCC AE", "jscc-fc": "JSCC FC", "digital": "digital", "pca": "PCA, linear"}
 
 
@@ -68,24 +69,20 @@ def matched(candidates: Iterable[Point]) -> Point:
     return min(candidates, key=distance)
 
 
-def affordable(candidates: Sequence[Point], snr_db: float) -> Point:
+def affordable(candidates: Sequence[Point]) -> Point:
     """Of digital points of one link at one SNR, the rate that a design would choose.
 
-    The most bits that a code of capacity carries at this SNR; where it carries none of
-    them, the fewest. What was found does not enter.
+    The most bits of those that lose at most ``TOLERABLE`` of their blocks, else the one
+    that loses fewest. What was found does not enter.
     """
-    carried = [p for p in candidates if _shannon(p) <= snr_db]
-    if carried:
-        return max(carried, key=_bits)
-    return min(candidates, key=_bits)
+    reliable = [p for p in candidates if p.outage <= TOLERABLE]
+    if reliable:
+        return max(reliable, key=_bits)
+    return min(candidates, key=lambda p: (p.outage, _bits(p)))
 
 
 def _bits(point: Point) -> float:
     return point.payload_bits or 0.0
-
-
-def _shannon(point: Point) -> float:
-    return shannon_snr_db(_bits(point), point.bandwidth)
 
 
 def _at(points: Iterable[Point]) -> dict[float, list[Point]]:
@@ -128,12 +125,12 @@ def _matched(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...
     for link in ("ideal", "coded"):
         at = _at(p for p in points if p.kind == "digital" and p.link == link)
         if at:
-            chosen = {snr_db: affordable(some, snr_db) for snr_db, some in at.items()}
+            chosen = {snr_db: affordable(some) for snr_db, some in at.items()}
             curves.append(_curve(f"digital, {link}, rate for each SNR", chosen))
     if any(p.kind == "digital" for p in points):
         notes.append(
-            "digital: at each SNR the scheme with the most bits that capacity carries, "
-            "the one with the fewest where it carries none"
+            f"digital: at each SNR the scheme with the most bits of those that lose at most "
+            f"{TOLERABLE:.0%} of their blocks, else the one that loses fewest"
         )
     curves += _paper(points) + _pca(points)
     return tuple(curves), tuple(notes)
@@ -164,18 +161,17 @@ def _each(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
 
 def _against_bandwidth(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
     curves = []
-    kinds: tuple[tuple[str, str, Callable[[list[Point], float], Point]], ...] = (
-        ("jscc-ae", "analog", lambda some, snr_db: matched(some)),
-        ("jscc-fc", "analog", lambda some, snr_db: matched(some)),
+    kinds: tuple[tuple[str, str, Callable[[list[Point]], Point]], ...] = (
+        ("jscc-ae", "analog", matched),
+        ("jscc-fc", "analog", matched),
         ("digital", "coded", affordable),
-        ("pca", "analog", lambda some, snr_db: some[0]),
+        ("pca", "analog", lambda some: some[0]),
     )
     for kind, link, choose in kinds:
         for snr_db, some in _at(p for p in points if (p.kind, p.link) == (kind, link)).items():
             widths = sorted({p.bandwidth for p in some})
             chosen = {
-                float(width): choose([p for p in some if p.bandwidth == width], snr_db)
-                for width in widths
+                float(width): choose([p for p in some if p.bandwidth == width]) for width in widths
             }
             curves.append(_curve(f"{NAMES[kind]}, {snr_db:+g} dB", chosen))
     return tuple(curves), ()

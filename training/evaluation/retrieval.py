@@ -98,11 +98,15 @@ def average(found: Sequence[Retrieval]) -> Retrieval:
 def _scores(
     queries: NDArray[np.floating], gallery: NDArray[np.floating]
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """(first query, scores of some queries with the whole gallery), in order."""
-    rows = max(1, _BLOCK // max(1, len(gallery)))
+    """(first query, scores of some queries with the whole gallery), in order.
+
+    The scores lie in one array that is used again for the next queries.
+    """
+    rows = min(max(1, _BLOCK // max(1, len(gallery))), len(queries))
+    block = np.empty((rows, len(gallery)))
     for first in range(0, len(queries), rows):
         some = unit(queries[first : first + rows])
-        scores = np.empty((len(some), len(gallery)))
+        scores = block[: len(some)]
         for start in range(0, len(gallery), _GALLERY_ROWS):
             part = gallery[start : start + _GALLERY_ROWS]
             np.matmul(some, unit(part).T, out=scores[:, start : start + len(part)])

@@ -56,12 +56,20 @@ def digital(name: str, bits: float, snr_db: float, top1: float = 0.5, link: str 
     return point(name, snr_db, top1, link=link, payload_bits=bits)
 
 
-def test_a_digital_rate_is_chosen_by_capacity() -> None:
-    # B = 256, 0 dB: 128 bits at capacity.
-    rates = [("digital-256-r1", 50.0), ("digital-256", 120.0), ("digital-256-r2", 230.0)]
-    for snr_db, expected in ((-20.0, 50.0), (-5.0, 50.0), (0.0, 120.0), (10.0, 230.0)):
-        chosen = affordable([digital(name, bits, snr_db) for name, bits in rates], snr_db)
-        assert chosen.payload_bits == expected
+def test_a_digital_rate_is_chosen_by_what_is_lost_not_by_what_is_found() -> None:
+    def rates(*outages: float) -> list[Point]:
+        return [
+            point("digital-256", 0.0, 1 - bits / 300, link="ideal", payload_bits=bits, outage=lost)
+            for bits, lost in zip((50.0, 120.0, 230.0), outages, strict=True)
+        ]
+
+    for outages, expected in (
+        ((0.0, 0.05, 0.06), 120.0),
+        ((0.0, 0.0, 0.0), 230.0),
+        ((0.9, 1.0, 1.0), 50.0),
+        ((1.0, 1.0, 1.0), 50.0),
+    ):
+        assert affordable(rates(*outages)).payload_bits == expected
 
 
 def test_figure_4a_says_when_nothing_was_trained_at_one_snr() -> None:
