@@ -65,7 +65,9 @@ class CoreGallery(Subjects):
         self._loading = Loading(store, self.space_id, self._settings, self._load)
 
     def _load(self, known: Callable[[], None]) -> None:
-        """In the background: whose each entry is, then the indexes that there were."""
+        """In the background: whether the file is whole, whose each entry is, then the
+        indexes that there were."""
+        self._store.check()
         with self._lock:
             after = 0
             while rows := self._store.owners(self.space_id, after, _PAGE):

@@ -13,6 +13,8 @@ from typing import Any
 from accesspoint.gallery import schema
 from airreid.errors import InputError
 
+_CHECKED_AT_ONCE = 64 << 20
+
 
 class Database:
     """The gallery's file, held by one process: the file beside it, ``*.lock``, says so.
@@ -36,9 +38,9 @@ class Database:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._writer = self._connect()
             schema.prepare(self._writer, path)
-            verdict = self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise InputError(f"{path}: the gallery is damaged ({verdict}); restore a backup")
+            self._checked = False
+            if path.stat().st_size <= _CHECKED_AT_ONCE:
+                self.check()
             self._reader = self._connect()
             self._reader.execute("PRAGMA query_only = ON")
         except BlockingIOError:
@@ -65,6 +67,22 @@ class Database:
         ):
             db.execute(f"PRAGMA {pragma}").fetchall()
         return db
+
+    def check(self) -> None:
+        """Reads the whole file, once; called later for a large one, which takes seconds.
+
+        Raises :class:`InputError` for a damaged file.
+        """
+        if self._checked:
+            return
+        with contextlib.closing(self._connect()) as db:
+            try:
+                verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            except sqlite3.DatabaseError as error:
+                verdict = str(error)
+        if verdict != "ok":
+            raise InputError(f"{self.path}: the gallery is damaged ({verdict}); restore a backup")
+        self._checked = True
 
     def _give_up(self) -> None:
         for name in ("_writer", "_reader"):

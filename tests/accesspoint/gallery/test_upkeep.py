@@ -309,6 +309,28 @@ def test_searches_do_not_wait_for_a_writer(opened: Opener) -> None:
         assert gallery.counts() == (1, 1)
 
 
+def test_a_large_file_is_checked_while_loading(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("accesspoint.gallery.database._CHECKED_AT_ONCE", 1)
+    path = tmp_path / "gallery.sqlite"
+    store = Store(path)
+    store.add_entries([NewEntry("a", "c", "s", np.ones(2048, np.float32))] * 50)
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[-65536:-8192] = bytes(65536 - 8192)
+    path.write_bytes(data)
+    store = Store(path)
+    gallery = Gallery(store, bundle, threads=1)
+    assert not gallery.wait_ready()
+    with pytest.raises(NotReadyError, match="damaged"):
+        gallery.search("features", np.ones((1, 2048), np.float32), 1, 1)
+    with pytest.raises(NotReadyError, match="damaged"):
+        gallery.delete_entries([1])
+    gallery.close()
+    store.close()
+
+
 def test_loading_does_not_hold_up_the_process(
     store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
