@@ -6,6 +6,7 @@ are further members of them. Everything goes through :class:`Gallery`, the store
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -123,6 +124,7 @@ def measure(
     gallery.close()
     store.close()
     del gallery
+    gc.collect()
     before = _resident_mb()
     warm, store, gallery = _start(path, bundle, settings, asked[:1])
     memory = _resident_mb() - before

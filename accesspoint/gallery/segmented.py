@@ -73,6 +73,8 @@ class SegmentedIndex:
         self._dead_since: float | None = None
         self._position = 0
         segments = self._snapshots.load() if self._snapshots else []
+        if settings.index == "flat":  # codes go with vectors of less than full precision
+            segments = [segment for segment in segments if segment.kind == "flat"]
         self._view = self._empty_tail(tuple(segments), _NONE)
 
     def _empty_tail(self, segments: tuple[Segment, ...], dead: Ids) -> _View:

@@ -165,6 +165,20 @@ def test_a_snapshot_newer_than_a_restored_store_is_not_believed(
     store.close()
 
 
+def test_the_operator_may_change_the_kind_of_index(saved: Store, kind: str) -> None:
+    other = "flat" if kind == "sq8" else "sq8"
+    index = SegmentedIndex(spec(saved), small(other))
+    reconcile(index, saved, "s", embed)
+    index.maintain(1)
+    index.close()
+    assert {one for one, _ in index.kinds()} <= {other, "flat"}
+    again = SegmentedIndex(spec(saved), small(other))
+    assert_equal_to_store(again, saved)
+    if other == "flat":  # no value has been through a shorter number
+        features = np.concatenate([part.features for part in saved.all_features("s")])
+        np.testing.assert_allclose(again.search(features, 1)[0][:, 0], 1, atol=1e-6)
+
+
 def test_leftovers_of_a_kill_are_removed(saved: Store, kind: str) -> None:
     folder = saved.path.parent / "index" / "features"
     (folder / "manifest.json.tmp").write_bytes(b"half")

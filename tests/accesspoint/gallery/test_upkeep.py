@@ -12,6 +12,8 @@ import pytest
 from accesspoint.errors import ConflictError, NotFoundError, NotReadyError, WrongSpaceError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.segmented import SegmentedIndex
+from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -294,6 +296,32 @@ def test_an_empty_gallery_takes_any_space(opened: Opener) -> None:
     assert gallery.ready
     gallery.enrol([new("a", 1, "two")])
     assert nearest(gallery, 1)[0] == "a"
+
+
+def test_an_index_that_fails_is_made_anew(store: Store, bundle: Bundle) -> None:
+    class Fragile(SegmentedIndex):
+        broken = False
+
+        def add(self, ids: np.ndarray, digests: np.ndarray, embeddings: np.ndarray) -> None:
+            if Fragile.broken:
+                Fragile.broken = False
+                raise MemoryError
+            super().add(ids, digests, embeddings)
+
+    gallery = Gallery(
+        store, bundle, 1, open_index=lambda spec: Fragile(spec, GallerySettings(snapshots=False))
+    )
+    vectors = np.random.default_rng(0).standard_normal((3, 2048)).astype(np.float32)
+    entries = [NewEntry(f"p{i}", "c", gallery.space_id, row) for i, row in enumerate(vectors)]
+    gallery.enrol(entries[:2])
+    assert gallery.search("features", vectors[:1], 1, 1)[0].matches[0].subject == "p0"
+    Fragile.broken = True
+    [number] = gallery.enrol(entries[2:])  # stored, and so acknowledged
+    assert not Fragile.broken
+    found = gallery.search("features", vectors, 1, 1)
+    assert [one.matches[0].subject for one in found] == ["p0", "p1", "p2"]
+    assert found[2].entry_ids.tolist() == [number]
+    gallery.close()
 
 
 def test_searches_do_not_wait_for_a_writer(opened: Opener) -> None:
