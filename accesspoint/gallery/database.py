@@ -36,6 +36,7 @@ class Database:
             raise InputError(f"{path}: cannot be used as a gallery ({error})") from None
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.touch(mode=0o600)  # the log beside it takes the same
             self._writer = self._connect()
             schema.prepare(self._writer, path)
             self._checked = False

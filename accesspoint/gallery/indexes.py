@@ -136,6 +136,8 @@ class Indexes:
         def embed(features: Array) -> Array:
             return self.embed(scheme_id, features)
 
+        if scheme_id != FEATURES:
+            self.scheme(scheme_id)  # so that nobody who holds the lock has to open it
         index = self._open_index(spec)
         before = self._store.log_position
         reconcile(index, self._store, spec.space_id, embed)

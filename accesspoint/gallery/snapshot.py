@@ -114,7 +114,7 @@ class Snapshots:
 
     def put(self, segment: Segment) -> Segment:
         """Writes a segment; the same one, its vectors in the file if they may be there."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{uuid.uuid4().hex}.segment"
         arrays = segment.arrays()
         dim = int(self._spec["dim"])
@@ -151,7 +151,7 @@ class Snapshots:
             spec=self._spec, position=position, segments=tuple(e for _, e in used.values())
         )
         body = json.dumps(manifest.model_dump(), sort_keys=True).encode()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._replacing(MANIFEST) as file:
             file.write(body + b"\n" + hashlib.sha256(body).hexdigest().encode() + b"\n")
         _sync(self._folder)

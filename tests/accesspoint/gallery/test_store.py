@@ -56,6 +56,13 @@ def test_deleted_features_are_gone_from_every_file(
         assert needle not in file.read_bytes(), file
 
 
+def test_nobody_else_on_the_machine_reads_it(store: Store) -> None:
+    store.add_entries([entry("alice")])
+    files = list(store.path.parent.glob("gallery.sqlite*"))
+    assert len(files) == 3  # with its log and the index of that
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
+
+
 def test_two_access_points_do_not_share_a_gallery(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="in use by another access point"):
         Store(tmp_path / "gallery.sqlite")
