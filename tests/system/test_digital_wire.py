@@ -52,7 +52,8 @@ def split(people: Path, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def ask(system: System, blocks: list[uplink_pb2.QueryRequest]) -> list[uplink_pb2.QueryResponse]:
     with Uplink(system.channel_target) as uplink:
-        return [answer.response for answer in uplink.query(iter(blocks))]
+        answers = [answer.response for answer in uplink.query(iter(blocks))]
+    return sorted(answers, key=lambda answer: answer.id.sequence)  # they come as they are ready
 
 
 @pytest.mark.parametrize("link", ["coded", "ideal"])
