@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { field, h, replace } from "./dom.js";
 import { effectCard } from "./effect.js";
-import { count, decibel, percent } from "./format.js";
+import { count, decibel } from "./format.js";
 import { linkCard } from "./linkcard.js";
 import { attempt, notice } from "./notice.js";
 
@@ -73,10 +73,10 @@ export function startLinks(section) {
         : h("button", { type: "button", class: "quiet small", data: { link: one.link }, "aria-label": `Own settings for ${one.link}` }, "Own settings");
       button?.addEventListener("click", () => own(one.link));
       return h("tr", {}, h("th", { scope: "row" }, one.link || "(no id)"),
-        [count(one.blocks), decibel(one.last_snr_db), one.packets ? percent(one.lost, one.packets) : "–"].map((text) => h("td", { class: "number" }, text)),
+        [count(one.blocks), decibel(one.last_snr_db)].map((text) => h("td", { class: "number" }, text)),
         h("td", { class: "number" }, button));
     });
-    const heads = ["Edge", "Blocks", "Last SNR", "Lost packets", ""];
+    const heads = ["Edge", "Blocks", "SNR", ""];
     const focused = heard.contains(document.activeElement) ? document.activeElement.dataset.link : undefined;
     replace(heard, rows.length
       ? h("div", { class: "scroll" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, heads.map((head, i) => head ? h("th", { scope: "col", class: i ? "number" : "" }, head) : h("td", {})))), h("tbody", {}, rows)))
