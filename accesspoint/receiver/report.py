@@ -10,6 +10,7 @@ from airreid.v1 import common_pb2, uplink_pb2
 _SHOWN = 10
 """Ranked identities in an event, at most."""
 _TEXT_MAX = 128
+"""Characters of a name in an event; a refused block may have longer ones."""
 _DECISIONS = {
     common_pb2.DECISION_MATCH: "match",
     common_pb2.DECISION_UNKNOWN: "unknown",
@@ -32,10 +33,10 @@ def query_event(
     return {
         "type": "query",
         "time": now,
-        "edge_id": request.id.edge_id,
+        "edge_id": request.id.edge_id[:_TEXT_MAX],
         "track_id": request.track_id[:_TEXT_MAX],
         "sequence": request.id.sequence,
-        "scheme": request.scheme_id,
+        "scheme": request.scheme_id[:_TEXT_MAX],
         "link": response.link,
         "code": code_name(response.status.code),
         "snr_db": channel.snr_db if channel else None,

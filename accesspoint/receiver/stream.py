@@ -193,6 +193,7 @@ class Uplink:
         if isinstance(block, Response):
             self._metrics.answered("", block)
             outbox.send(block.SerializeToString(), False, age_ms or 0.0)
+            self._feed.publish(query_event(request, block, time.time()))
             return
         await self._credits.admit(outbox.share)
         key = None

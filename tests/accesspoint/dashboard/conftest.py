@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from airreid.bundle import Bundle
 from airreid.client import ChannelClient, GalleryClient, ok
 from airreid.payload import put
+from airreid.scheme import Link
 from airreid.schemes import open_scheme
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 from edge.uplink import Uplink
@@ -109,22 +110,23 @@ class System:
         edge: str = "gate",
         to: str = "",
         known: bool = True,
+        scheme_id: str = SCHEME,
+        link: Link = "analog",
         **more: str,
     ) -> list[uplink_pb2.QueryResponse]:
         """Sends a query of each person's second camera over the radio; waits for all answers."""
         shots = self.features[people, 1, self.sent % self.features.shape[2]]
-        scheme = open_scheme(self.bundle, self.bundle.scheme(SCHEME), 1)
+        scheme = open_scheme(self.bundle, self.bundle.scheme(scheme_id), 1)
         blocks = []
-        for person, payload in zip(people, scheme.pack(shots, "analog"), strict=True):
+        for person, payload in zip(people, scheme.pack(shots, link), strict=True):
             self.sent += 1
             number = common_pb2.BlockId(edge_id=edge, spool_id="test", sequence=self.sent)
             truth = f"p{person:02d}" if known else ""
             block = uplink_pb2.QueryRequest(
                 id=number,
-                bundle_id=self.bundle.bundle_id,
-                scheme_id=SCHEME,
+                scheme_id=scheme_id,
                 truth=truth,
-                **more,  # type: ignore[arg-type]
+                **({"bundle_id": self.bundle.bundle_id} | more),  # type: ignore[arg-type]
             )
             put(payload, block)
             blocks.append(block)

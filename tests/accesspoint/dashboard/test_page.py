@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.request
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from airreid.client import ChannelClient, GalleryClient
+from airreid.client import ChannelClient, GalleryClient, ok
+from airreid.v1 import gallery_pb2
 
 from . import audit
-from .conftest import PEOPLE, Complaints, System
+from .conftest import PEOPLE, SCHEME, Complaints, System
 
 
 def percent(part: int, whole: int) -> str:
@@ -109,6 +111,8 @@ def test_browse_enrol_and_delete(page: Page, system: System, images: list[Path])
     page.goto(f"{system.url}/#gallery")
     subjects = page.locator(".subjects button")
     expect(subjects).to_have_count(PEOPLE)
+    page.get_by_label("Id begins with").fill("p1")
+    expect(subjects).to_have_count(2)
     page.get_by_role("button", name="p11").click()
     expect(page.get_by_role("region", name="Subject p11")).to_contain_text("hall")
     form = page.get_by_role("form", name="Enrol")
@@ -148,6 +152,94 @@ def test_what_a_camera_says_is_text(page: Page, system: System) -> None:
     assert page.title() != "1"
 
 
+def test_what_somebody_wrote_about_a_subject_is_text(page: Page, system: System) -> None:
+    evil = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
+    body = json.dumps({"display_name": evil, "note": evil}).encode()
+    request = urllib.request.Request(
+        f"{system.url}/v1/subjects/p00",
+        body,
+        {"content-type": "application/json"},
+        method="PUT",
+    )
+    urllib.request.urlopen(request).close()
+    page.goto(f"{system.url}/#gallery")
+    page.locator(".subjects button", has_text=evil).click()
+    expect(page.get_by_role("heading", name=evil)).to_be_visible()
+    expect(page.locator(".pairs dd", has_text=evil)).to_be_visible()
+    page.get_by_role("button", name="Merge").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Merge p00")
+    page.keyboard.press("Escape")
+    assert page.locator("main img, main script").count() == 0
+    assert page.title() != "1"
+
+
+def test_lost_and_refused_blocks_say_so(page: Page, system: System) -> None:
+    page.goto(system.url)
+    expect(page.locator("#status-text")).to_have_text(re.compile("Ready"))
+    system.set_snr(-20.0)
+    assert system.send([1], scheme_id="digital-64", link="ideal")[0].outage
+    row = page.locator(".queries > li").first
+    expect(row).to_contain_text("Lost")
+    expect(row).to_contain_text("ideal")
+    expect(page.locator(".latest .latest-who")).to_have_text("block lost")
+    system.send([1], edge="stranger", bundle_id="feedfacefeedface")
+    expect(row).to_contain_text("wrong bundle")
+    page.get_by_label("Show").select_option("outage")
+    expect(row).to_contain_text("block lost")
+    expect(page.locator(".queries > li:not([data-outcome=outage])")).to_have_count(0)
+    system.set_snr(12.0)
+
+
+def test_merge(page: Page, system: System) -> None:
+    with GalleryClient(system.ap) as client:
+        space = client.describe().space_id
+        values = system.features[5, 0, 0].tobytes()
+        feature = gallery_pb2.Feature(space_id=space, values=values)
+        item = gallery_pb2.EnrollItem(subject="twin", camera="hall", feature=feature)
+        assert all(ok(result.status) for _, result in client.enrol([item]))
+        page.goto(f"{system.url}/#gallery")
+        page.get_by_role("button", name="twin").click()
+        page.get_by_role("button", name="Merge").click()
+        page.get_by_label("Id of the subject that stays").fill("p05")
+        page.get_by_role("dialog").get_by_role("button", name="Merge").click()
+        card = page.get_by_role("region", name="Subject p05")
+        expect(card.locator(".entries li")).to_have_count(4)
+        found = {subject.id: subject.entries for subject in client.subjects()}
+    assert found["p05"] == 4
+    assert "twin" not in found
+
+
+def test_calibration_says_what_it_needs(page: Page, system: System) -> None:
+    page.goto(f"{system.url}/#health")
+    page.get_by_label("False matches to allow").fill("1")
+    expect(page.get_by_text(f"takes 299 subjects; {PEOPLE} are enrolled")).to_be_visible()
+    page.get_by_role("button", name="Calibrate").click()
+    expect(page.locator(".jobs .state-word").first).to_have_text("failed")
+    expect(page.locator(".jobs")).to_contain_text("enrol 299 subjects")
+    expect(page.get_by_text("No thresholds yet")).to_be_visible()
+
+
+@pytest.mark.slow
+def test_calibrated_thresholds_decide(page: Page, system: System) -> None:
+    page.goto(f"{system.url}/#health")
+    page.get_by_label("False matches to allow").fill("30")
+    page.get_by_role("button", name="Calibrate").click()
+    expect(page.locator(".jobs .state-word").first).to_have_text("done", timeout=60_000)
+    expect(page.get_by_text("At most 30 %")).to_be_visible()
+    page.get_by_text("Thresholds by SNR").click()
+    page.get_by_label("Scheme", exact=True).select_option(SCHEME)
+    expect(page.locator("#view-health tbody tr").first).to_be_visible()
+    page.goto(f"{system.url}/#live")
+    page.get_by_role("button", name="Start afresh").click()
+    decision = system.send([1])[0].decision
+    assert decision.threshold > 0
+    row = page.locator(".queries > li")
+    expect(row).to_have_count(1)
+    expect(row).not_to_contain_text("Ranked")
+    row.locator("summary").click()
+    expect(row.locator(".facts")).to_contain_text(f"{decision.threshold:.3f}")
+
+
 def test_by_keyboard_alone(page: Page, system: System) -> None:
     system.send([2])
     page.goto(system.url)
@@ -170,8 +262,15 @@ def test_by_keyboard_alone(page: Page, system: System) -> None:
     expect(page.locator(".query .ranking").first).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 360),
+        ("dark", 1280),
+        pytest.param("dark", 360, marks=pytest.mark.slow),
+        pytest.param("light", 1280, marks=pytest.mark.slow),
+    ],
+)
 def test_contrast_names_and_width(
     browser: Browser, system: System, complaints: Complaints, scheme: str, width: int
 ) -> None:
@@ -237,3 +336,17 @@ def test_only_own_scripts_and_styles(page: Page, system: System) -> None:
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", text)
+
+
+@pytest.mark.slow
+def test_a_flood_of_queries_leaves_the_page_small(page: Page, system: System) -> None:
+    page.goto(system.url)
+    expect(page.locator("#status-text")).to_have_text(re.compile("Ready"))
+    page.get_by_role("button", name="Start afresh").click()
+    for _ in range(40):
+        system.send(list(range(PEOPLE)) * 5, edge="flood")
+    total = page.locator(".tile", has_text="Queries").locator("dd")
+    expect(page.locator(".cameras tr", has_text="flood")).to_contain_text("2\u2009400")
+    expect(total).to_have_text("2\u2009400")
+    assert page.locator(".queries > li").count() == 100
+    assert page.evaluate("document.querySelectorAll('*').length") < 5000

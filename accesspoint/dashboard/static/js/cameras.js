@@ -5,7 +5,7 @@ import { ago, count, decibel, percent } from "./format.js";
 import { outcome } from "./tally.js";
 
 const MOST = 50;
-const SILENT_SECONDS = 60;
+const SILENT_SECONDS = 300;
 
 export class Cameras {
   constructor() {

@@ -80,6 +80,17 @@ export function mark(kind) {
   return root;
 }
 
+/** The thresholds that queries met, a line [snr, threshold] for each scheme, by SNR. */
+function thresholds(queries) {
+  const schemes = new Map();
+  for (const query of queries) {
+    if (!(query.threshold > 0)) continue;
+    const line = schemes.get(query.scheme) ?? new Map();
+    schemes.set(query.scheme, line.set(Math.round(query.snr_db * 2) / 2, query.threshold));
+  }
+  return [...schemes.values()].map((line) => [...line].sort((a, b) => a[0] - b[0]));
+}
+
 /** Best score of each of the last queries over its SNR, and the thresholds they met. */
 export function scoreChart(box, queries) {
   const shown = queries.filter((query) => Number.isFinite(query.snr_db) && outcome(query) !== "refused");
@@ -96,16 +107,10 @@ export function scoreChart(box, queries) {
   for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
     f.root.append(svg("text", { x: x(at), y: f.bottom + 15, "text-anchor": "middle" }, minus(at)));
   }
-  const thresholds = new Map();
-  for (const query of shown) {
-    if (query.threshold > 0) thresholds.set(Math.round(query.snr_db * 2) / 2, query.threshold);
+  for (const line of thresholds(shown)) {
+    const points = line.length > 1 ? line : [[line[0][0] - 0.5, line[0][1]], [line[0][0] + 0.5, line[0][1]]];
+    f.root.append(svg("polyline", { class: "threshold", points: points.map(([at, value]) => `${x(at)},${y(value)}`).join(" ") }));
   }
-  const line = [...thresholds].sort((a, b) => a[0] - b[0]).map(([at, value]) => `${x(at)},${y(value)}`);
-  if (line.length === 1) {
-    const level = line[0].split(",")[1];
-    line.splice(0, 1, `${LEFT},${level}`, `${LEFT + f.inner},${level}`);
-  }
-  if (line.length) f.root.append(svg("polyline", { class: "threshold", points: line.join(" ") }));
   for (const query of shown) {
     const kind = outcome(query);
     const best = query.identities?.[0]?.score;

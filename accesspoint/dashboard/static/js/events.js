@@ -28,6 +28,15 @@ export function parser(emit) {
   };
 }
 
+/** Waits, unless there is a new token or the access point is back. */
+function pause(milliseconds) {
+  const early = new AbortController();
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+    for (const sign of ["airreid-token", "airreid-back"]) addEventListener(sign, resolve, { signal: early.signal });
+  }).finally(() => early.abort());
+}
+
 /** Follows the feed for good. `state` hears "live", or "cut" with why. */
 export async function follow({ event, state }) {
   let wait = WAIT_FIRST;
@@ -48,10 +57,7 @@ export async function follow({ event, state }) {
     } catch (error) {
       state("cut", error.message);
     }
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, wait);
-      addEventListener("airreid-token", () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    await pause(wait);
     wait = Math.min(2 * wait, WAIT_MAX);
   }
 }

@@ -29,8 +29,12 @@ export function startHealth(section, told) {
   const policy = policyCard({ started: () => jobs.refresh() });
   const jobs = jobsCard({ finished: () => policy.refresh() });
   section.append(h("div", { class: "health" },
-    h("section", { class: "card", "aria-label": "What is served" }, h("h2", {}, "What is served"), pairs),
-    policy.element, jobs.element));
+    h("div", { class: "stack" },
+      h("section", { class: "card", "aria-label": "What is served" }, h("h2", {}, "What is served"), pairs),
+      jobs.element),
+    policy.element));
+
+  let reached = true;
 
   async function readiness() {
     try {
@@ -46,9 +50,13 @@ export function startHealth(section, told) {
     try {
       const state = await call("/v1/state", { quiet: true });
       if (!section.hidden) replace(pairs, facts(state, ready));
+      policy.enrolled(state.subjects);
       told({ ...ready, state });
+      if (!reached) dispatchEvent(new CustomEvent("airreid-back"));
+      reached = true;
     } catch (error) {
       if (!section.hidden) replace(pairs, h("dt", {}, "State"), h("dd", { class: "state-word bad" }, error.message));
+      reached = false;
       told({ ok: false, why: error.message, reached: error.status > 0, token: error.status === 401 });
     }
   }

@@ -70,7 +70,7 @@ export function startLinks(section) {
   function table(answer) {
     const rows = answer.stats.map((one) => {
       const button = answer.links[one.link] || one.link.startsWith("(") ? null
-        : h("button", { type: "button", class: "quiet small", data: { link: one.link }, "aria-label": `Own settings for ${one.link}` }, "Own settings");
+        : h("button", { type: "button", class: "quiet small", data: { link: one.link }, "aria-label": `Own settings for ${one.link}` }, "Own");
       button?.addEventListener("click", () => own(one.link));
       return h("tr", {}, h("th", { scope: "row" }, one.link || "(no id)"),
         [count(one.blocks), decibel(one.last_snr_db)].map((text) => h("td", { class: "number" }, text)),

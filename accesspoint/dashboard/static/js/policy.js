@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { field, h, replace } from "./dom.js";
-import { decibel, score } from "./format.js";
+import { count, decibel, score } from "./format.js";
 import { start } from "./jobs.js";
 import { attempt, notice } from "./notice.js";
 
@@ -16,14 +16,37 @@ function table(points) {
       [decibel(point.snr_db), score(point.lower), score(point.threshold)].map((text) => h("td", { class: "number" }, text))))));
 }
 
+/** The thresholds of one scheme at a time. */
+function thresholds(schemes) {
+  const pick = h("select", {}, Object.keys(schemes).map((name) => h("option", { value: name }, name)));
+  const box = h("div", {});
+  const show = () => replace(box, table(schemes[pick.value].points ?? []));
+  pick.addEventListener("change", show);
+  show();
+  return h("details", { class: "field" }, h("summary", {}, "Thresholds by SNR"), field("Scheme", pick), box);
+}
+
 export function policyCard({ started }) {
   const now = h("div", {});
   const rate = h("input", { type: "number", min: 0.001, max: 50, step: "any", value: 1, required: true, inputmode: "decimal" });
+  const needs = h("p", { class: "hint", role: "status" });
   const form = h("form", {},
     field("False matches to allow, % of queries by strangers", rate, "Measured on the enrolled entries over the channel's SNR range. Fewer false matches mean more people who are not recognised."),
-    h("button", { type: "submit" }, "Calibrate"));
+    needs,
+    h("div", { class: "row" }, h("button", { type: "submit" }, "Calibrate")));
   const element = h("section", { class: "card", "aria-label": "When is it a match?" }, h("h2", {}, "When is it a match?"), now, form);
 
+  let subjects = 0;
+
+  function need() {
+    const wanted = Math.ceil(Math.log(0.05) / Math.log1p(-Number(rate.value) / 100));
+    needs.textContent = Number.isFinite(wanted) && wanted > 0
+      ? `To vouch for ${rate.value} % with 95 % confidence takes ${count(wanted)} subjects; ${count(subjects)} are enrolled.`
+      : "";
+    needs.classList.toggle("short", wanted > subjects);
+  }
+
+  rate.addEventListener("input", need);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     attempt(async () => {
@@ -44,10 +67,19 @@ export function policyCard({ started }) {
       }
       replace(now,
         h("p", {}, "At most ", h("strong", {}, `${+(100 * policy.false_match_rate).toPrecision(3)} %`), " of queries by strangers are to match."),
-        schemes.map(([name, scheme]) => h("details", {}, h("summary", {}, name), table(scheme.points ?? []))));
+        thresholds(Object.fromEntries(schemes)));
     } catch (error) {
       replace(now, h("p", { class: "muted" }, error.status === 404 ? "This access point has no thresholds." : error.message));
     }
   }
-  return { element, refresh };
+  return {
+    element,
+    refresh,
+    enrolled(number) {
+      if (number !== subjects) {
+        subjects = number;
+        need();
+      }
+    },
+  };
 }
