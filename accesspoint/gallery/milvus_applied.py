@@ -10,6 +10,11 @@ from accesspoint.gallery.milvus_client import MilvusServer
 from accesspoint.gallery.milvus_collection import STRONG
 from airreid.errors import InputError
 
+TEXT_MAX = 65_535
+"""Longest text in Milvus, in bytes."""
+_SETTING = "setting/"
+"""Begins the names of rows that are no collection's."""
+
 
 class Applied(BaseModel):
     """What a collection is of, and how far in the log of changes it has got."""
@@ -50,7 +55,7 @@ class AppliedTable:
             return
         schema, types = self._server.schema(), self._server.types
         schema.add_field("name", types.VARCHAR, is_primary=True, max_length=255)
-        schema.add_field("about", types.VARCHAR, max_length=4096)
+        schema.add_field("about", types.VARCHAR, max_length=TEXT_MAX)
         schema.add_field("unused", types.FLOAT_VECTOR, dim=2)  # Milvus wants a vector
         self._server.call(
             "create_collection",
@@ -73,11 +78,31 @@ class AppliedTable:
             **STRONG,
         )
         try:
-            return {row["name"]: Applied.model_validate_json(row["about"]) for row in rows}
+            return {
+                row["name"]: Applied.model_validate_json(row["about"])
+                for row in rows
+                if not row["name"].startswith(_SETTING)
+            }
         except ValidationError:
             raise InputError(
                 f"{self._name} holds what this version cannot read; use another --milvus-prefix"
             ) from None
+
+    def setting(self, key: str) -> str | None:
+        """A document that the writing access point shares with its readers."""
+        if not self._server.call("has_collection", self._name):
+            return None
+        rows = self._server.call(
+            "get", self._name, ids=[_SETTING + key], output_fields=["about"], **STRONG
+        )
+        return str(rows[0]["about"]) if rows else None
+
+    def share(self, key: str, text: str) -> None:
+        """Raises :class:`InputError` for a document of more than 65,535 bytes."""
+        if len(text.encode()) > TEXT_MAX:
+            raise InputError(f"{key}: more than {TEXT_MAX} bytes, Milvus takes no longer text")
+        row: dict[str, Any] = {"name": _SETTING + key, "about": text, "unused": [0, 0]}
+        self._server.call("upsert", self._name, [row])
 
     def write(self, name: str, applied: Applied) -> None:
         row: dict[str, Any] = {"name": name, "about": applied.model_dump_json(), "unused": [0, 0]}

@@ -11,7 +11,7 @@ from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.index import Index
 from accesspoint.gallery.milvus_client import MilvusSettings
 from accesspoint.gallery.milvus_index import MilvusIndex
-from accesspoint.gallery.milvus_reader import ReadingGallery
+from accesspoint.gallery.milvus_reader import SHARED, ReadingGallery
 from accesspoint.gallery.milvus_rounds import Rounds
 from accesspoint.gallery.milvus_writer import MilvusIndexes
 from accesspoint.gallery.settings import GallerySettings
@@ -58,6 +58,9 @@ class WritingGallery(Gallery):
         """Readers search what this process does not: every kept scheme stays open."""
         self._loading.check_ready()
         self._milvus.keep_clean(self.space_id)
+        for key in SHARED:
+            if (text := self.setting(key)) is not None:
+                self._milvus.share(key, text)
         for scheme_id, index in self._indexes.live.items():
             if isinstance(index, MilvusIndex) and index.closed:
                 self._indexes.drop(scheme_id)

@@ -29,11 +29,15 @@ from accesspoint.gallery.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 
+SHARED = ("match_policy",)
+"""Settings that readers take from the writing access point."""
+
 
 class ReadingGallery(Gallery):
     """Searches the collections that another access point writes, and changes nothing.
 
-    Its own store holds settings (the policy for matches) and no entries. It sees every
+    Its own store holds settings and no entries; the policy for matches is the writing
+    access point's. It sees every
     change that the writing access point has acknowledged while Milvus answered it.
     """
 
@@ -54,6 +58,7 @@ class ReadingGallery(Gallery):
         self._milvus_settings = milvus
         self._server: MilvusServer | None = None
         self._known: dict[str, Applied] = {}
+        self._shared: dict[str, str] = {}
         super().__init__(store, bundle, threads, settings)
         self._rounds = Rounds("milvus_reader", self._look)
         self._rounds.start()
@@ -61,7 +66,9 @@ class ReadingGallery(Gallery):
     def _look(self) -> None:
         if self._server is None:
             self._server = MilvusServer(self._milvus_settings)
-        self._known = AppliedTable(self._server).all()
+        table = AppliedTable(self._server)
+        self._known = table.all()
+        self._shared = {key: text for key in SHARED if (text := table.setting(key)) is not None}
         ours = [a for a in self._known.values() if a.space_id == self.space_id]
         if filling := [applied.scheme_id for applied in ours if not applied.complete]:
             raise NotReadyError(f"the collection of {filling[0]} is being filled")
@@ -85,6 +92,15 @@ class ReadingGallery(Gallery):
         """As the writing access point last said, up to a minute ago."""
         last = max(self._known.values(), key=lambda applied: applied.position, default=None)
         return (0, 0) if last is None else (last.subjects, last.entries)
+
+    def setting(self, key: str) -> str | None:
+        """The writing access point's, as of a second ago, where it is shared."""
+        return self._shared.get(key) if key in SHARED else super().setting(key)
+
+    def set_setting(self, key: str, text: str) -> None:
+        if key in SHARED:
+            _elsewhere()
+        super().set_setting(key, text)
 
     def entries_elsewhere(self) -> int:
         """None: the writing access point knows of no others."""

@@ -109,6 +109,14 @@ class MilvusIndexes:
         log.event("milvus_collection_opened", collection=name, position=about.position)
         return MilvusIndex(collection, table, about, self._store)
 
+    def share(self, key: str, text: str) -> None:
+        """A document for the readers, if theirs is another. Raises :class:`NotReadyError`."""
+        with self._lock:
+            table = AppliedTable(self._connect())
+            if table.setting(key) != text:
+                table.open()
+                table.share(key, text)
+
     def close(self) -> None:
         with self._lock:
             if self._server is not None:

@@ -16,9 +16,11 @@ from accesspoint.gallery.milvus_applied import AppliedTable
 from accesspoint.gallery.milvus_client import MilvusServer, MilvusSettings
 from accesspoint.gallery.milvus_collection import Collection
 from accesspoint.gallery.milvus_gallery import ReadingGallery, WritingGallery
+from accesspoint.gallery.milvus_reader import SHARED
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store import Store
+from accesspoint.matching.policy import SETTING
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 
@@ -245,3 +247,24 @@ def test_a_collection_that_is_being_filled_answers_nobody(
     with pytest.raises(NotReadyError, match="features is being filled"):
         answers(reader, 1, 1)
     server.close()
+
+
+def test_when_it_is_a_match_is_for_the_writer_to_say(open_gallery: Open) -> None:
+    assert SETTING in SHARED
+    writer = open_gallery(WritingGallery, "writer")
+    until_ready(writer)
+    reader = open_gallery(ReadingGallery, "reader")
+    until_ready(reader)
+    assert reader.setting(SETTING) is None
+    for text in ('{"first": 1}', '{"second": 2}'):
+        writer.set_setting(SETTING, text)
+        for _ in range(100):
+            if reader.setting(SETTING) == text:
+                break
+            time.sleep(0.1)
+        assert reader.setting(SETTING) == text
+    with pytest.raises(ConflictError, match="at the one that writes"):
+        reader.set_setting(SETTING, "{}")
+    reader.set_setting("page_key", "its own")
+    assert (reader.setting("page_key"), writer.setting("page_key")) == ("its own", None)
+    assert reader.ready
