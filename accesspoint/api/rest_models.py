@@ -20,10 +20,10 @@ from airreid.errors import AirReidError, InputError
 
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
 Name = Annotated[str, Field(max_length=128)]
-Time = Annotated[float, Field(ge=0, lt=253_402_300_800, allow_inf_nan=False)]
-Floats = Annotated[
-    list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=65_536)
-]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""No text and no truth value."""
+Time = Annotated[float, Field(strict=True, ge=0, lt=253_402_300_800, allow_inf_nan=False)]
+Floats = Annotated[list[Number], Field(min_length=1, max_length=65_536)]
 _IMAGE_TEXT = 45_000_000
 """Characters of an image in base64."""
 
@@ -149,9 +149,9 @@ class FeatureBody(Body):
 
 
 class FeatureSearchBody(FeatureBody):
-    top_k: Annotated[int, Field(ge=0, le=TOP_MAX)] = 0
+    top_k: Annotated[int, Field(strict=True, ge=0, le=TOP_MAX)] = 0
     """Subjects to answer with; 0 means 10."""
-    top_entries: Annotated[int, Field(ge=0, le=TOP_MAX)] = 0
+    top_entries: Annotated[int, Field(strict=True, ge=0, le=TOP_MAX)] = 0
     """Entries to answer with."""
 
 
@@ -194,7 +194,7 @@ class BatchBody(Body):
 
 
 class BatchDeleteBody(Body):
-    ids: Annotated[list[int], Field(max_length=ITEMS_MAX)]
+    ids: Annotated[list[Annotated[int, Field(strict=True)]], Field(max_length=ITEMS_MAX)]
 
 
 class StatusView(BaseModel):

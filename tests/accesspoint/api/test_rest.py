@@ -193,6 +193,8 @@ def test_pages_neither_skip_nor_repeat_and_tokens_are_sealed(client: TestClient)
         ("post", "/v1/merge", {"json": {"source": "a", "into": "b", "x": 1}}, 422, "body.x"),
         ("post", "/v1/search/feature", {"json": {"space_id": SPACE, "values": []}}, 422, "values"),
         ("post", "/v1/search/feature", {"json": {"space_id": SPACE}}, 400, "give values"),
+        ("put", "/v1/subjects/a", {"json": {"expires_at": False}}, 422, "expires_at"),
+        ("post", "/v1/entries/batch-delete", {"json": {"ids": ["1"]}}, 422, "body.ids.0"),
         ("get", "/v1/subjects?page_size=5000", {}, 422, "page_size"),
         ("delete", "/v1/entries/99999999999999999999999", {}, 404, "no entry"),
         ("delete", "/v1/subjects/nobody", {}, 404, "no subject"),
