@@ -43,18 +43,40 @@ class AccessPoint:
     http_access: Access
 
 
+@dataclass(frozen=True)
+class Doors:
+    """Who is let in, and what is counted: there before the gallery is open."""
+
+    metrics: Metrics
+    grpc: Access
+    http: Access
+
+
+def doors(settings: ServeSettings) -> Doors:
+    """The doors of an access point."""
+    metrics, tokens = Metrics(), TokenFile(settings.data_dir)
+    grpc, http = (
+        Access(tokens, asks_for_token(settings, address), metrics.rejected.inc)
+        for address in (settings.grpc, settings.http)
+    )
+    return Doors(metrics, grpc, http)
+
+
 @contextlib.contextmanager
-def access_point(bundle: Bundle, settings: ServeSettings) -> Iterator[AccessPoint]:
+def access_point(
+    bundle: Bundle, settings: ServeSettings, through: Doors | None = None
+) -> Iterator[AccessPoint]:
     """Opens the data folder and starts what works in the background.
 
     Raises :class:`airreid.errors.InputError` for a folder that cannot be used.
     """
+    through = through or doors(settings)
     with contextlib.ExitStack() as stack:
         store = Store(settings.data_dir / "gallery.sqlite")
         stack.callback(store.close)
         gallery = open_gallery(store, bundle, settings.threads, settings.gallery, settings.milvus)
         stack.callback(gallery.close)
-        metrics, audit = Metrics(), Audit(settings.data_dir)
+        metrics, audit = through.metrics, Audit(settings.data_dir)
         encoder = Encoder(bundle, settings.threads)
         finder = Finder(gallery, encoder, audit)
         enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
@@ -65,16 +87,13 @@ def access_point(bundle: Bundle, settings: ServeSettings) -> Iterator[AccessPoin
         )
         stack.callback(jobs.close)
         metrics.gauges(lambda: _gauges(gallery, jobs))
-        tokens = TokenFile(settings.data_dir)
         stack.enter_context(_expiry(gallery, settings.expire_seconds))
         yield AccessPoint(
             gallery,
             Feed(),
             Parts(service, finder, jobs, metrics, lambda: gallery.ready),
-            *(
-                Access(tokens, asks_for_token(settings, address), metrics.rejected.inc)
-                for address in (settings.grpc, settings.http)
-            ),
+            through.grpc,
+            through.http,
         )
 
 

@@ -12,13 +12,13 @@ import uvicorn
 from grpc import aio
 
 from accesspoint.api.grpc_gallery import GalleryService
-from accesspoint.api.guard import Guard, Limits
+from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
 from accesspoint.api.tokens import TokenFile
 from accesspoint.dashboard.mount import add_dashboard
 from accesspoint.matching.tracks import TrackFusion
-from accesspoint.parts import AccessPoint, access_point
+from accesspoint.parts import AccessPoint, access_point, doors
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.stream import Uplink
@@ -93,16 +93,28 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     open the gallery to others (:func:`check_exposure`).
     """
     check_exposure(settings, bool(TokenFile(settings.data_dir).grants()))
-    stop = told_to_stop()
-    with _listening_socket(settings.http) as listener, access_point(bundle, settings) as parts:
+    stop, through = told_to_stop(), doors(settings)
+    guard = Guard(
+        starting,
+        through.http,
+        through.metrics,
+        frozenset(settings.allow_hosts),
+        Limits(settings.body_bytes, settings.requests),
+    )
+    with _listening_socket(settings.http) as listener, contextlib.ExitStack() as stack:
         _warn_if_open(settings)
-        await _serve(bundle, settings, parts, listener, stop)
+        async with _http(guard, listener, settings.tls):  # ends before the gallery is closed
+            log.event("listening", http_port=listener.getsockname()[1])
+            opening = access_point(bundle, settings, through)
+            parts = await asyncio.to_thread(stack.enter_context, opening)
+            await _serve(bundle, settings, parts, guard, listener, stop)
 
 
 async def _serve(
     bundle: Bundle,
     settings: ServeSettings,
     parts: AccessPoint,
+    guard: Guard,
     listener: socket.socket,
     stop: asyncio.Event,
 ) -> None:
@@ -128,22 +140,12 @@ async def _serve(
 
     app = build_app(rest)
     add_dashboard(app, parts.feed, settings.channel)
-    guard = Guard(
-        app,
-        parts.http_access,
-        rest.metrics,
-        frozenset(settings.allow_hosts),
-        Limits(settings.body_bytes, settings.requests),
-    )
+    guard.app = app
     tls = settings.tls
     credentials = None if tls is None else server_credentials(tls.cert, tls.key, tls.client_ca)
     try:
-        async with (
-            _http(guard, listener, tls),
-            serve(settings.grpc, register, credentials, rest.ready) as grpc_port,
-        ):
+        async with serve(settings.grpc, register, credentials, rest.ready) as grpc_port:
             ports = {"grpc_port": grpc_port, "http_port": listener.getsockname()[1]}
-            log.event("listening", **ports)
             waiting = asyncio.create_task(stop.wait())
             loading = asyncio.create_task(asyncio.to_thread(gallery.wait_ready))
             await asyncio.wait({waiting, loading}, return_when=asyncio.FIRST_COMPLETED)

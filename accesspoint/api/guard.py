@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from accesspoint.api import problems
 from accesspoint.api.auth import Access, scope_of_path
 from accesspoint.api.metrics import Metrics
-from accesspoint.errors import ForbiddenError, RateLimitedError, TooLargeError
+from accesspoint.errors import ForbiddenError, NotReadyError, RateLimitedError, TooLargeError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,6 +44,19 @@ _HEADERS = (
 )
 
 
+async def starting(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application until the gallery is open: alive, and not ready for anything."""
+    if scope["path"] != "/v2/health/live":
+        raise NotReadyError("the access point is starting; try again in a moment")
+    body = json.dumps({"live": True, "ready": False}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 @dataclass(frozen=True)
 class Limits:
     """Of one HTTP listener."""
@@ -65,7 +78,8 @@ class Guard:
     ) -> None:
         """``hosts``: names in a Host header that are taken where no token is asked for,
         besides localhost and addresses."""
-        self._app = app
+        self.app = app
+        """May be replaced while it serves: at the start there is no gallery yet."""
         self._access = access
         self._metrics = metrics
         self._hosts = hosts | {"localhost"}
@@ -81,7 +95,7 @@ class Guard:
         started = time.perf_counter()
         try:
             self._admit(request)
-            await self._app(request.scope, request.receive, request.send)
+            await self.app(request.scope, request.receive, request.send)
         except Exception as error:  # whatever it is, the caller gets a document
             await request.refuse(error)
         finally:

@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 
 from accesspoint.api import openapi
 from accesspoint.api.auth import Access, scope_of_path
-from accesspoint.api.guard import Guard, Limits
+from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.tokens import Scope, TokenFile
 from accesspoint.errors import NotFoundError, UnauthorizedError
@@ -252,6 +252,18 @@ def test_too_many_requests_at_once_are_told_to_come_again(parts: AccessPoint) ->
     answer = client.get("/v1/state")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert client.get("/v2/health/live").status_code == 200
+
+
+def test_alive_and_not_ready_until_the_gallery_is_open(parts: AccessPoint) -> None:
+    guard = Guard(starting, parts.http_access, parts.rest.metrics)
+    client = TestClient(guard, base_url="http://127.0.0.1:8080")
+    assert client.get("/v2/health/live").json() == {"live": True, "ready": False}
+    for path in ("/v2/health/ready", "/v1/state", "/"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert answer.headers["retry-after"] == "1"
+    guard.app = build_app(parts.rest)
+    assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
 
 
 def test_an_unexpected_error_shows_nothing_of_itself(
