@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from airreid.bundle import BackboneInfo, Bundle, SchemeInfo
+from airreid.bundle import BackboneInfo, Bundle, DigitalInfo, SchemeInfo
 from airreid.digital.scheme import DigitalScheme
 from airreid.errors import InputError
 from airreid.payload import Link
@@ -129,7 +129,22 @@ def _scheme(
             range(settings.seeds),
             tick,
         )
+    if isinstance(info, DigitalInfo):
+        trade = trade_of(bundle.manifest.provenance, info.id)
+        points = [replace(p, dimensions=info.embedding_dim, trade=trade) for p in points]
     return points
+
+
+def trade_of(provenance: object, scheme_id: str) -> float | None:
+    """The lambda of a scheme, from the recipe that is somewhere in a bundle's provenance."""
+    if isinstance(provenance, dict):
+        if provenance.get("id") == scheme_id and isinstance(provenance.get("trade"), int | float):
+            return float(provenance["trade"])
+        provenance = list(provenance.values())
+    if isinstance(provenance, list):
+        found = (trade_of(one, scheme_id) for one in provenance)
+        return next((trade for trade in found if trade is not None), None)
+    return None
 
 
 def about(

@@ -57,6 +57,10 @@ class Point:
     side_bits: int | None = None
     paper_snr_db: float | None = None
     """SNR at which a code of capacity carries the mean number of bits."""
+    dimensions: int | None = None
+    """d, of a digital scheme's latent."""
+    trade: float | None = None
+    """The paper's lambda, which the scheme was trained with, if its bundle says so."""
     splits: int = 1
     """Of the data set, over which every value is a mean."""
     top1_sd: float | None = None

@@ -57,7 +57,11 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
         bits = "-" if first.payload_bits is None else f"{first.payload_bits:.1f}"
         head = f"{scheme:<22}{link:<7}{bits:>7} "
         if link == "paper":
-            out.append(f"{head} {first.top1:.3f} from {first.snr_db:+.2f} dB on, at capacity")
+            trade = "" if first.trade is None else f", λ = {first.trade:g}"
+            out.append(
+                f"{head} {first.top1:.3f} from {first.snr_db:+.2f} dB on, at capacity "
+                f"(d = {first.dimensions}{trade})"
+            )
         else:
             out.append(head + "".join(_cell(row.get(snr_db)) for snr_db in snrs))
     spread = [point for point in points if point.top1_sd is not None]

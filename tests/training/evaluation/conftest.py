@@ -29,6 +29,9 @@ class Colours(nn.Module):
         return nn.functional.avg_pool2d(pixels, 32).flatten(1)
 
 
+PROVENANCE = {"data": "x", "recipe": {"steps": [{"schemes": [{"id": "digital-64", "trade": 40}]}]}}
+
+
 @pytest.fixture(scope="session")
 def dressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 people, 2 cameras, 2 shots: each in colours of 4 fields, seen through noise."""
@@ -73,6 +76,4 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     model.head.start_from_pca(*start, 1.0)
     model.eval()
     digital = export_digital("digital-64", model.head, model.prior, folder, features, "c", 11)
-    return build_bundle(
-        folder, "tiny", [(path, "fp32")], "c", DIM, [*infos, digital], {"data": "x"}
-    )
+    return build_bundle(folder, "tiny", [(path, "fp32")], "c", DIM, [*infos, digital], PROVENANCE)

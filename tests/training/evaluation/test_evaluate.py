@@ -130,6 +130,7 @@ def test_bits_outage_and_the_papers_account(
     assert paper.snr_db is not None
     assert 64 * float(capacity(paper.snr_db)) == pytest.approx(np.mean(sent), rel=1e-3)
     assert (paper.top1, paper.outage) == (of["ideal", 30.0].top1, 0.0)
+    assert (paper.dimensions, paper.trade) == (8, 40.0)
 
 
 def test_pca_without_noise_is_a_projection(points: list[Point], test_set: Gallery) -> None:
