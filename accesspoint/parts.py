@@ -86,6 +86,8 @@ def access_point(
             settings.data_dir, job_kinds(bundle, gallery, finder, encoder, settings.data_dir), audit
         )
         stack.callback(jobs.close)
+        index = settings.gallery.index if settings.milvus is None else "milvus"
+        metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
         stack.enter_context(_expiry(gallery, settings.expire_seconds))
         yield AccessPoint(

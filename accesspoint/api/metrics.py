@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -39,6 +39,11 @@ class Metrics:
         self.rejected = Counter(
             "airreid_ap_rejected_logins", "Calls without a valid token or certificate.", registry=r
         )
+
+    def describe(self, **labels: str) -> None:
+        """A gauge that is always 1 and says in its labels what is served."""
+        gauge = Gauge("airreid_ap_info", "What is served.", tuple(labels), registry=self.registry)
+        gauge.labels(*labels.values()).set(1)
 
     def gauges(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Adds gauges whose values are asked for at every scrape: name to value."""

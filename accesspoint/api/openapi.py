@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 from accesspoint.api.auth import scope_of_path
-from accesspoint.api.rest_models import Problem
+from accesspoint.api.rest_views import Problem
 
 _PROBLEM = {
     "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from accesspoint.api import openapi, problems, rest_finding, rest_gallery, rest_models
+from accesspoint.api import openapi, problems, rest_finding, rest_gallery, rest_views
 from accesspoint.api.finding import Finder
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import CONTENT_TYPE, Metrics
@@ -71,16 +71,16 @@ def build_app(parts: Parts) -> FastAPI:
 
 def _add_health(app: FastAPI, parts: Parts) -> None:
     @app.get("/v2/health/live", tags=["health"])
-    def live() -> rest_models.HealthView:
+    def live() -> rest_views.HealthView:
         """The process answers."""
-        return rest_models.HealthView(live=True, ready=parts.ready())
+        return rest_views.HealthView(live=True, ready=parts.ready())
 
     @app.get("/v2/health/ready", tags=["health"])
-    def ready() -> rest_models.HealthView:
+    def ready() -> rest_views.HealthView:
         """Queries are answered; 503 until then."""
         if not parts.ready():
             raise NotReadyError("the gallery is being loaded, or waits for a reindex")
-        return rest_models.HealthView(live=True, ready=True)
+        return rest_views.HealthView(live=True, ready=True)
 
     @app.get(
         "/metrics",

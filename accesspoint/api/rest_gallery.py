@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, File, Query, Request, Response, UploadFile
 
-from accesspoint.api import rest_models as m
+from accesspoint.api import rest_bodies as bodies
+from accesspoint.api import rest_views as views
 from accesspoint.api.auth import LOCAL, Principal
 from accesspoint.api.enrolment import Candidate, Enrolled, Source
 from accesspoint.api.paging import PAGE_MAX
@@ -48,41 +49,43 @@ def router(service: Service) -> APIRouter:
 
 def _add_subjects(routes: APIRouter, service: Service) -> None:
     @routes.get("/state", tags=["state"])
-    def state() -> m.StateView:
+    def state() -> views.StateView:
         """What is served: bundle, feature space, counts, readiness."""
-        return m.StateView.model_validate(service.state())
+        return views.StateView.model_validate(service.state())
 
     @routes.get("/subjects", tags=["subjects"])
     def list_subjects(
         page_size: PageSize = 0, page_token: PageToken = "", prefix: Filter = ""
-    ) -> m.SubjectPage:
+    ) -> views.SubjectPage:
         """Subjects by id, page by page."""
         page, token = service.subjects(prefix, page_size, page_token)
-        return m.SubjectPage(
-            subjects=[m.SubjectView.model_validate(one) for one in page], next_page_token=token
+        return views.SubjectPage(
+            subjects=[views.SubjectView.model_validate(one) for one in page], next_page_token=token
         )
 
-    @routes.put("/subjects/{subject}", tags=["subjects"], responses={201: {"model": m.SubjectView}})
+    @routes.put(
+        "/subjects/{subject}", tags=["subjects"], responses={201: {"model": views.SubjectView}}
+    )
     def put_subject(
         subject: str,
         who: Who,
         response: Response,
-        fields: Annotated[m.PutSubjectBody | None, Body()] = None,
-    ) -> m.SubjectView:
+        fields: Annotated[bodies.PutSubjectBody | None, Body()] = None,
+    ) -> views.SubjectView:
         """Makes a subject (201) or sets its fields."""
-        given = fields or m.PutSubjectBody()
+        given = fields or bodies.PutSubjectBody()
         made, created = service.put_subject(
             who, subject, given.display_name, given.note, given.expires_at
         )
         response.status_code = 201 if created else 200
-        return m.SubjectView.model_validate(made)
+        return views.SubjectView.model_validate(made)
 
     @routes.get("/subjects/{subject}", tags=["subjects"])
-    def get_subject(subject: str) -> m.SubjectView:
-        return m.SubjectView.model_validate(service.subject(subject))
+    def get_subject(subject: str) -> views.SubjectView:
+        return views.SubjectView.model_validate(service.subject(subject))
 
     @routes.patch("/subjects/{subject}", tags=["subjects"])
-    def patch_subject(subject: str, who: Who, fields: m.PatchSubjectBody) -> m.SubjectView:
+    def patch_subject(subject: str, who: Who, fields: bodies.PatchSubjectBody) -> views.SubjectView:
         """Sets the fields that are given."""
         given = fields.model_fields_set
         changed = service.patch_subject(
@@ -92,17 +95,17 @@ def _add_subjects(routes: APIRouter, service: Service) -> None:
             fields.note if "note" in given else UNSET,
             fields.expires_at if "expires_at" in given else UNSET,
         )
-        return m.SubjectView.model_validate(changed)
+        return views.SubjectView.model_validate(changed)
 
     @routes.delete("/subjects/{subject}", tags=["subjects"])
-    def delete_subject(subject: str, who: Who) -> m.DeletedView:
+    def delete_subject(subject: str, who: Who) -> views.DeletedView:
         """Deletes a subject and all its entries."""
-        return m.DeletedView(entries=service.delete_subject(who, subject))
+        return views.DeletedView(entries=service.delete_subject(who, subject))
 
     @routes.post("/merge", tags=["subjects"])
-    def merge(body: m.MergeBody, who: Who) -> m.SubjectView:
+    def merge(body: bodies.MergeBody, who: Who) -> views.SubjectView:
         """Moves all entries of one subject to another and deletes the first."""
-        return m.SubjectView.model_validate(service.merge_subjects(who, body.source, body.into))
+        return views.SubjectView.model_validate(service.merge_subjects(who, body.source, body.into))
 
 
 def _add_entries(routes: APIRouter, service: Service) -> None:
@@ -112,18 +115,18 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
         camera: Filter = "",
         page_size: PageSize = 0,
         page_token: PageToken = "",
-    ) -> m.EntryPage:
+    ) -> views.EntryPage:
         """Entries by number, page by page, of one subject or camera or of all."""
         page, token = service.entries(subject, camera, page_size, page_token)
-        return m.EntryPage(
-            entries=[m.EntryView.model_validate(one) for one in page], next_page_token=token
+        return views.EntryPage(
+            entries=[views.EntryView.model_validate(one) for one in page], next_page_token=token
         )
 
-    def enrol(who: Principal, candidate: Candidate | AirReidError) -> m.EnrolledView:
+    def enrol(who: Principal, candidate: Candidate | AirReidError) -> views.EnrolledView:
         [verdict] = service.enrol(who, [candidate])
         if not isinstance(verdict, Enrolled):
             raise verdict
-        return m.EnrolledView.of(verdict)
+        return views.EnrolledView.of(verdict)
 
     @routes.post("/entries", status_code=201, tags=["entries"])
     def post_entry(
@@ -134,7 +137,7 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
         key: Filter = "",
         captured_at: Moment = None,
         expires_at: Moment = None,
-    ) -> m.EnrolledView:
+    ) -> views.EnrolledView:
         """Enrols an image file of one person crop."""
         source = Source(image=image_of(image))
         return enrol(who, Candidate(subject, camera, source, key, captured_at, expires_at))
@@ -143,19 +146,19 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
     def post_feature(
         subject: Filter,
         camera: Filter,
-        feature: m.FeatureBody,
+        feature: bodies.FeatureBody,
         who: Who,
         key: Filter = "",
         captured_at: Moment = None,
         expires_at: Moment = None,
-    ) -> m.EnrolledView:
+    ) -> views.EnrolledView:
         """Enrols a feature of the backbone that is served."""
         source = feature.source(f"{subject!r}")
         return enrol(who, Candidate(subject, camera, source, key, captured_at, expires_at))
 
     @routes.get("/entries/{entry_id}", tags=["entries"])
-    def get_entry(entry_id: int) -> m.EntryView:
-        return m.EntryView.model_validate(service.entry(entry_id))
+    def get_entry(entry_id: int) -> views.EntryView:
+        return views.EntryView.model_validate(service.entry(entry_id))
 
     @routes.get(
         "/entries/{entry_id}/thumbnail",
@@ -174,18 +177,18 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
 
 def _add_batches(routes: APIRouter, service: Service) -> None:
     @routes.post("/entries/batch", tags=["entries"])
-    def post_batch(body: m.BatchBody, who: Who) -> m.BatchView:
+    def post_batch(body: bodies.BatchBody, who: Who) -> views.BatchView:
         """Enrols many; each item is answered for itself, and one answered ok is on disk."""
         verdicts = service.enrol(who, [item.candidate() for item in body.items])
-        return m.BatchView(results=[m.ItemView.of(verdict) for verdict in verdicts])
+        return views.BatchView(results=[views.ItemView.of(verdict) for verdict in verdicts])
 
     @routes.post("/entries/batch-delete", tags=["entries"])
-    def delete_batch(body: m.BatchDeleteBody, who: Who) -> m.BatchDeletedView:
+    def delete_batch(body: bodies.BatchDeleteBody, who: Who) -> views.BatchDeletedView:
         """Deletes many; each is answered for itself."""
         outcomes = service.delete_entries(who, body.ids)
-        return m.BatchDeletedView(
+        return views.BatchDeletedView(
             results=[
-                m.DeletedItemView(id=number, status=m.StatusView.of(outcome))
+                views.DeletedItemView(id=number, status=views.StatusView.of(outcome))
                 for number, outcome in zip(body.ids, outcomes, strict=True)
             ]
         )

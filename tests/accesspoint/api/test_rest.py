@@ -249,6 +249,7 @@ def test_state_health_and_metrics(client: TestClient) -> None:
     text = client.get("/metrics").text
     assert 'airreid_ap_enrolments_total{code="ok"} 1.0' in text
     assert "airreid_ap_entries 1.0" in text
+    assert 'index="auto",space="tiny-space"} 1.0' in text
     assert "secret-name" not in text
 
 

@@ -1,0 +1,146 @@
+"""What REST takes, as JSON. Times are seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from accesspoint.api.enrolment import ITEMS_MAX, Candidate, Source, source_of
+from accesspoint.api.finding import TOP_MAX
+from accesspoint.gallery.records import TEXT_MAX
+from airreid import wire
+from airreid.errors import InputError
+
+Text = Annotated[str, Field(max_length=TEXT_MAX)]
+Name = Annotated[str, Field(max_length=128)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""No text and no truth value."""
+Time = Annotated[float, Field(strict=True, ge=0, lt=253_402_300_800, allow_inf_nan=False)]
+Floats = Annotated[list[Number], Field(min_length=1, max_length=65_536)]
+_IMAGE_TEXT = 45_000_000
+"""Characters of an image in base64."""
+
+
+class Body(BaseModel):
+    """What is taken; a field that nobody knows is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PutSubjectBody(Body):
+    """What is left out stays as it is."""
+
+    display_name: Text | None = None
+    note: Text | None = None
+    expires_at: Time | None = None
+
+
+class PatchSubjectBody(Body):
+    """What is left out stays as it is; an ``expires_at`` of null takes the expiry away."""
+
+    display_name: Text = ""
+    note: Text = ""
+    expires_at: Time | None = None
+
+
+class MergeBody(Body):
+    source: Name
+    """Is gone afterwards."""
+    into: Name
+
+
+class FeatureBody(Body):
+    """A feature of the backbone that is served."""
+
+    space_id: Text
+    values: Floats | None = None
+    values_base64: Annotated[str, Field(max_length=400_000)] | None = None
+    """Instead of ``values``: little-endian IEEE 754 binary32."""
+
+    def source(self, what: str) -> Source:
+        """Raises :class:`InputError`."""
+        if (self.values is None) == (self.values_base64 is None):
+            raise InputError(f"feature of {what}: give values or values_base64")
+        if self.values is not None:
+            with np.errstate(over="ignore"):  # infinite then, and refused by name later
+                return Source(None, np.asarray(self.values, dtype=np.float32), self.space_id)
+        data = _decoded(self.values_base64 or "", f"feature of {what}")
+        if not data or len(data) % 4:
+            raise InputError(f"feature of {what}: {len(data)} bytes are not float32 values")
+        values = wire.from_bytes(data, len(data) // 4, f"feature of {what}")
+        return Source(None, values, self.space_id)
+
+
+class FeatureSearchBody(FeatureBody):
+    top_k: Annotated[int, Field(strict=True, ge=0, le=TOP_MAX)] = 0
+    """Subjects to answer with; 0 means 10."""
+    top_entries: Annotated[int, Field(strict=True, ge=0, le=TOP_MAX)] = 0
+    """Entries to answer with."""
+
+
+class ItemBody(Body):
+    """Somebody to enrol: an image or a feature."""
+
+    subject: Name
+    camera: Name
+    image_base64: Annotated[str, Field(max_length=_IMAGE_TEXT)] | None = None
+    """A JPEG, PNG, BMP or WebP file."""
+    feature: FeatureBody | None = None
+    key: Name = ""
+    """The client's own name for the entry: a second one of the subject with it replaces
+    the first."""
+    captured_at: Time | None = None
+    expires_at: Time | None = None
+
+    def candidate(self) -> Candidate | InputError:
+        """What is to be enrolled, or what is wrong with it."""
+        what = f"{self.subject[:128]!r}"
+        try:
+            image = None
+            if self.image_base64 is not None:
+                image = _decoded(self.image_base64, f"image of {what}")
+            if image is None and self.feature is not None:
+                source = self.feature.source(what)
+            elif self.feature is None:
+                source = source_of(image, None, "", what)
+            else:
+                raise InputError(f"{what}: give an image or a feature")
+        except InputError as error:
+            return error
+        return Candidate(
+            self.subject, self.camera, source, self.key, self.captured_at, self.expires_at
+        )
+
+
+class BatchBody(Body):
+    items: Annotated[list[ItemBody], Field(max_length=ITEMS_MAX)]
+
+
+class BatchDeleteBody(Body):
+    ids: Annotated[list[Annotated[int, Field(strict=True)]], Field(max_length=ITEMS_MAX)]
+
+
+class PolicyBody(Body):
+    """Documents as docs/matching.md describes them; what is left out stays as it is."""
+
+    match_policy: dict[str, JsonValue] | None = None
+    quality_gate: dict[str, JsonValue] | None = None
+
+
+class JobBody(Body):
+    kind: Annotated[str, Field(max_length=64)]
+    """reindex, export, import, calibrate, backup or prove_deleted."""
+    parameters: Annotated[
+        dict[str, Annotated[str, Field(max_length=10_000)]], Field(max_length=16)
+    ] = {}
+
+
+def _decoded(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError(f"{what}: not base64") from None

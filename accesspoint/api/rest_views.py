@@ -1,0 +1,221 @@
+"""What REST gives, as JSON. Times are seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from accesspoint.api.enrolment import Enrolled, Verdict
+from accesspoint.api.finding import Answer, Verification
+from accesspoint.api.jobs import Job
+from accesspoint.api.problems import detail_of, kind_of
+from accesspoint.matching.decision import Decision
+from airreid.errors import AirReidError
+
+
+class View(BaseModel):
+    """What is given; made from values with the same fields."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    """What programs look at: the same code as in the details of a gRPC status."""
+    request_id: str
+    """As in the header X-Request-Id and the access point's log."""
+
+
+class StateView(View):
+    bundle_id: str
+    bundle_name: str
+    space_id: str
+    schemes: list[str]
+    subjects: int
+    entries: int
+    ready: bool
+    other_space_entries: int
+    """Entries of another feature space, which are not searched: start a reindex job."""
+
+
+class SubjectView(View):
+    id: str
+    display_name: str
+    note: str
+    created_at: float
+    updated_at: float
+    expires_at: float | None
+    entries: int
+
+
+class SubjectPage(BaseModel):
+    subjects: list[SubjectView]
+    next_page_token: str
+    """Empty on the last page."""
+
+
+class DeletedView(BaseModel):
+    entries: int
+
+
+class EntryView(View):
+    id: int
+    subject: str
+    camera: str
+    space_id: str
+    created_at: float
+    captured_at: float | None
+    expires_at: float | None
+    quality: float | None
+    """0 to 1; null where nobody looked."""
+    key: str
+    has_thumbnail: bool
+
+
+class EntryPage(BaseModel):
+    entries: list[EntryView]
+    next_page_token: str
+
+
+class StatusView(BaseModel):
+    """Of one item of a batch."""
+
+    code: str
+    """``ok``, or the code that a problem document would carry."""
+    message: str = ""
+
+    @staticmethod
+    def of(error: AirReidError | None) -> StatusView:
+        if error is None:
+            return StatusView(code="ok")
+        return StatusView(code=kind_of(error).code, message=detail_of(error, ""))
+
+
+class EnrolledView(BaseModel):
+    id: int
+    quality: float | None
+    warnings: list[str]
+    """What the quality gate found."""
+
+    @staticmethod
+    def of(one: Enrolled) -> EnrolledView:
+        return EnrolledView(id=one.entry_id, quality=one.quality, warnings=list(one.warnings))
+
+
+class ItemView(BaseModel):
+    status: StatusView
+    entry: EnrolledView | None = None
+
+    @staticmethod
+    def of(verdict: Verdict) -> ItemView:
+        if isinstance(verdict, Enrolled):
+            return ItemView(status=StatusView.of(None), entry=EnrolledView.of(verdict))
+        return ItemView(status=StatusView.of(verdict))
+
+
+class BatchView(BaseModel):
+    results: list[ItemView]
+    """In the order of the items."""
+
+
+class DeletedItemView(BaseModel):
+    id: int
+    status: StatusView
+
+
+class BatchDeletedView(BaseModel):
+    results: list[DeletedItemView]
+
+
+class HitView(View):
+    subject: str
+    score: float
+    """Cosine similarity, -1 to 1."""
+    entry_id: int
+    camera: str
+
+
+class DecisionView(View):
+    kind: Literal["match", "unknown", "ambiguous", "unspecified"]
+    subject: str
+    threshold: float
+    margin: float
+    false_match_rate: float
+
+    @staticmethod
+    def of(one: Decision) -> DecisionView:
+        return DecisionView.model_validate(one)
+
+
+class SearchView(BaseModel):
+    subjects: list[HitView]
+    entries: list[HitView]
+    decision: DecisionView
+
+    @staticmethod
+    def of(answer: Answer) -> SearchView:
+        scores = answer.found.scores.tolist()
+        return SearchView(
+            subjects=[HitView.model_validate(match) for match in answer.found.matches],
+            entries=[
+                HitView(subject=one.subject, score=score, entry_id=one.id, camera=one.camera)
+                for one, score in zip(answer.entries, scores, strict=True)
+            ],
+            decision=DecisionView.of(answer.decision),
+        )
+
+
+class VerifyView(BaseModel):
+    score: float
+    threshold: float
+    kind: Literal["match", "unknown", "ambiguous", "unspecified"]
+    entry_id: int
+
+    @staticmethod
+    def of(one: Verification) -> VerifyView:
+        return VerifyView(
+            score=one.score,
+            threshold=one.decision.threshold,
+            kind=one.decision.kind,
+            entry_id=one.entry_id,
+        )
+
+
+class PolicyView(BaseModel):
+    match_policy: dict[str, Any]
+    quality_gate: dict[str, Any]
+
+
+class JobView(View):
+    id: str
+    kind: str
+    parameters: dict[str, str]
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
+    done: int
+    total: int
+    """0 while nobody knows."""
+    result: str
+    """A JSON document; of a failed job, what went wrong."""
+    created_at: float
+    finished_at: float | None
+
+    @staticmethod
+    def of(job: Job) -> JobView:
+        return JobView.model_validate(job)
+
+
+class JobsView(BaseModel):
+    jobs: list[JobView]
+    """The newest first."""
+
+
+class HealthView(BaseModel):
+    live: bool
+    ready: bool
