@@ -20,6 +20,7 @@ from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from benchmarks.evaluation import evaluation_command
 from benchmarks.link import CLIFF_BLER, Row, as_text, cliff, measure, settings, write
+from benchmarks.training_cli import training_command
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,6 +53,7 @@ _BITS_PER_SYMBOL = {
 
 
 app.command("evaluation")(evaluation_command)
+app.command("train")(training_command)
 
 
 @app.callback()
