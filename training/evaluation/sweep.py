@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from airreid.bundle import Bundle
@@ -63,7 +63,12 @@ def sweep(
         "notes": list(made.notes),
         "minutes": round((time.perf_counter() - started) / 60, 2),
         "curves": [
-            {"label": curve.label, "x": curve.x, "points": [asdict(p) for p in curve.points]}
+            {
+                "label": curve.label,
+                "x": curve.x,
+                "top1": [point.top1 for point in curve.points],
+                "top1_half_width": [point.top1_half_width for point in curve.points],
+            }
             for curve in made.curves
         ],
     }
