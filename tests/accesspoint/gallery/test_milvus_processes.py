@@ -28,7 +28,9 @@ ANY = "127.0.0.1:0"
 def sharing(folder: Path, lite: MilvusLite, role: str) -> Role:
     serve = ["ap", "serve", "--data-dir", str(folder), "--grpc", ANY, "--http", ANY]
     milvus = ["--index", "milvus", "--milvus-uri", lite.uri, "--milvus-role", role]
-    return Role("access point", [*serve, *milvus, "--milvus-scheme", SCHEME])
+    return Role(
+        "access point", [*serve, *milvus, "--milvus-scheme", SCHEME, "--milvus-prefix", "two"]
+    )
 
 
 def target(role: Role) -> str:
