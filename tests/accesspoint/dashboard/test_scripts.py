@@ -97,6 +97,8 @@ def test_the_feed_is_read_in_pieces_of_any_size(blank: Page) -> None:
         ("m.score(-0.1239)", "−0.124"),
         ("m.percent(1, 3)", "33 %"),
         ("m.percent(0, 0)", "–"),
+        ("m.percent(0, 200)", "0 %"),
+        ("m.percent(1, 200)", "0.5 %"),
         ("m.ago(3)", "3 s ago"),
         ("m.ago(7200)", "2 h ago"),
         ("m.count(1234567)", "1\u2009234\u2009567"),

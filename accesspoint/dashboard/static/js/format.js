@@ -22,7 +22,11 @@ export function decibel(value) {
 
 export const score = (value) => (known(value) ? value.toFixed(3).replace("-", "−") : "–");
 
-export const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(whole < 100 ? 0 : 1)} %` : "–");
+export function percent(part, whole) {
+  if (!whole) return "–";
+  const exact = whole < 100 || part === 0 || part === whole;
+  return `${((100 * part) / whole).toFixed(exact ? 0 : 1)} %`;
+}
 
 export function milliseconds(value) {
   if (!known(value)) return "–";

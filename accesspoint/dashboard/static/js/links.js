@@ -76,10 +76,10 @@ export function startLinks(section) {
         [count(one.blocks), decibel(one.last_snr_db)].map((text) => h("td", { class: "number" }, text)),
         h("td", { class: "number" }, button));
     });
-    const heads = ["Edge", "Blocks", "SNR", ""];
+    const heads = ["Edge", "Blocks", "SNR", "Settings"];
     const focused = heard.contains(document.activeElement) ? document.activeElement.dataset.link : undefined;
     replace(heard, rows.length
-      ? h("div", { class: "scroll" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, heads.map((head, i) => head ? h("th", { scope: "col", class: i ? "number" : "" }, head) : h("td", {})))), h("tbody", {}, rows)))
+      ? h("div", { class: "scroll" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)))), h("tbody", {}, rows)))
       : h("p", { class: "muted small" }, "No camera has sent over this channel yet."));
     if (focused !== undefined) [...heard.querySelectorAll("button")].find((one) => one.dataset.link === focused)?.focus();
   }
