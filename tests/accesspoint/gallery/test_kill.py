@@ -92,5 +92,5 @@ def test_kills_lose_nothing_and_bring_nothing_back(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_200_kills_lose_nothing_and_bring_nothing_back(tmp_path: Path) -> None:
     told = rounds(tmp_path, 200)
-    assert len(told.enrolled) > 2000
-    assert len(told.deleted) > 500
+    assert len(told.enrolled) > 400
+    assert len(told.deleted) > 100
