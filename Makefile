@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all check format proto bench clean
+.PHONY: help demo test test-all check format proto bench bench-check clean
 
 help:  ## What each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## Queries over a noisy channel, end to end, on synthetic people (report/)
 	$(BIN)/airreid simulate
@@ -31,8 +31,11 @@ proto: $(VENV)/.dev  ## Regenerate the stubs in airreid/v1 from proto/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. \
 	    --mypy_out=. --mypy_grpc_out=. proto/airreid/v1/*.proto
 
-bench: $(VENV)/.dev  ## Edge encoding side by side with PyTorch
-	$(BIN)/python -m benchmarks.edge_encode
+bench: $(VENV)/.dev  ## Everything measured side by side (benchmarks/RESULTS.md); 12 minutes
+	$(BIN)/airreid bench all
+
+bench-check: $(VENV)/.dev  ## Have the quick ratios fallen since they were written down?
+	$(BIN)/airreid bench check
 
 clean:  ## Remove the environment, caches and reports
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache report runs *.egg-info

@@ -1,7 +1,5 @@
 """The channel: its noise against NumPy's, its service against a proxy that does nothing.
 
-    python -m benchmarks.channel --json FILE
-
 What is compared takes turns, in short bursts, so that a machine whose speed drifts slows
 all of it alike; the figures are medians over rounds and their ratios. The proxies stand
 between the same load generator and the same sink, each in a process of its own; the
@@ -13,18 +11,12 @@ cores the other processes find.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import multiprocessing
-import os
-import platform
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -34,6 +26,7 @@ from grpc import aio
 from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
+from benchmarks.rows import Row, in_turns, row, spread
 from channel_sim.links import Links
 from channel_sim.models import apply
 from channel_sim.service import UPLINK, UplinkProxy
@@ -41,13 +34,14 @@ from channel_sim.settings import LinkSettings
 
 BATCHES = (16, 64, 256, 1024)
 BANDWIDTH = 256
+BANDWIDTHS = (256, 512, 1024)
 ROUNDS = 15
 NOISE_LIMIT = 0.3
 STREAMS, BLOCKS = 4, 200
 """Edges at once, and blocks that each sends in a burst."""
 BURSTS = 12
 COST_LIMIT = 1.3
-SYMBOLS_AIM = 2e6
+METHOD = "in turns, medians; every process on the same cores"
 MODELS = {
     "awgn": LinkSettings(snr_db=5),
     "rayleigh, csi": LinkSettings(model="rayleigh", snr_db=5),
@@ -61,24 +55,21 @@ Context = aio.ServicerContext[Any, Any]
 Query = aio.StreamStreamMultiCallable[bytes, bytes]
 
 
-def _rates(calls: dict[str, Callable[[], object]], symbols: int) -> dict[str, float]:
-    """Symbols a second of each call, all taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            call()
-            for _ in range(5):
-                started = time.perf_counter()
-                call()
-                times[name].append(time.perf_counter() - started)
-    return {name: symbols / float(np.median(taken)) for name, taken in times.items()}
+def measure(quick: bool = False) -> list[Row]:
+    """All rows; ``quick``: one batch, one bandwidth, fewer rounds."""
+    rows = measure_models(BATCHES[1:2] if quick else BATCHES, 6 if quick else ROUNDS)
+    peers = ["nothing, bytes", "nothing, messages"]
+    for bandwidth in BANDWIDTHS[:1] if quick else BANDWIDTHS:
+        names = [*peers, "awgn", "rayleigh, csi"]
+        rows += measure_service(bandwidth, names, 5 if quick else BURSTS)
+    return rows
 
 
-def measure_models() -> list[dict[str, Any]]:
+def measure_models(batches: Sequence[int] = BATCHES, rounds: int = ROUNDS) -> list[Row]:
     """Rows of symbols per second of the pure functions, for batches of blocks."""
     rows = []
     rng, stream = np.random.default_rng(0), NoiseStream(1, "cam-1")
-    for batch in BATCHES:
+    for batch in batches:
         shape = (batch, BANDWIDTH)
         x = normalise_power(rng.standard_normal(shape)).astype(np.float32)
         calls: dict[str, Callable[[], object]] = {
@@ -90,18 +81,20 @@ def measure_models() -> list[dict[str, Any]]:
         for name, settings in MODELS.items():
             blocks = np.arange(7, 7 + batch, dtype=np.uint64)
             calls[f"apply: {name}"] = lambda s=settings, x=x, b=blocks: apply(s, x, stream, b)  # type: ignore[misc]
-        rates = _rates(calls, batch * BANDWIDTH)
+        turns = in_turns(calls, rounds, 5)
+        million = batch * BANDWIDTH / 1e6
         for name in list(calls)[2:]:
             rows += [
-                {
-                    "name": f"{name}, batch {batch}",
-                    "unit": "million symbols/s",
-                    "ours": round(rates[name] / 1e6, 1),
-                    "peer": round(rates[peer] / 1e6, 1),
-                    "peer_name": f"bare standard_normal of {peer}",
-                    "ratio": round(rates[name] / rates[peer], 2),
-                    "limit": NOISE_LIMIT if name in ("noise", "awgn") else None,
-                }
+                row(
+                    f"{name}, batch {batch}",
+                    "million symbols/s",
+                    million / turns.seconds(name),
+                    million / turns.seconds(peer),
+                    f"bare standard_normal of {peer}",
+                    limit=NOISE_LIMIT if name in ("noise", "awgn") else None,
+                    spread=turns.spread(name),
+                    repetitions=turns.count(name),
+                )
                 for peer in ("numpy", "numpy, float32")
             ]
     return rows
@@ -249,74 +242,52 @@ async def _burst(target: str, requests: list[list[bytes]]) -> float:
         return time.perf_counter() - started
 
 
-def measure_service(bandwidth: int, names: list[str]) -> list[dict[str, Any]]:
-    """Rows of what our service and proxies that do nothing carry, and cost."""
+def measure_service(bandwidth: int, names: list[str], bursts: int = BURSTS) -> list[Row]:
+    """Rows of what our service and proxies that do nothing carry, and cost.
+
+    Ratios are medians over rounds of two that had their turns in the same round.
+    """
     requests, blocks = _requests(bandwidth), STREAMS * BLOCKS
     with _processes(names) as made:
-        rates: dict[str, list[float]] = {name: [] for name in names}
+        times: dict[str, list[float]] = {name: [] for name in names}
         costs: dict[str, list[float]] = {name: [] for name in names}
-        for burst in range(BURSTS + 1):
+        for burst in range(bursts + 1):
             for name, process in made.items():
                 before = process.cpu_seconds()
                 seconds = asyncio.run(_burst(process.target, requests))
                 if burst:
                     costs[name].append((process.cpu_seconds() - before) / blocks)
-                    rates[name].append(blocks / seconds)
-    rate = {name: float(np.median(taken)) for name, taken in rates.items()}
-    cost = {name: float(np.median(taken)) for name, taken in costs.items()}
-
-    def times_as_much(taken: dict[str, list[float]], name: str, peer: str) -> float:
-        """Median over rounds of the ratio of two that had their turns in the same round."""
-        return round(float(np.median(np.divide(taken[name], taken[peer]))), 2)
-
-    return [
-        {
-            "name": f"channel service, {name}, B = {bandwidth}",
-            "unit": "blocks/s",
-            "ours": round(rate[name]),
-            "peer": round(rate[peer]),
-            "peer_name": f"grpc.aio proxy that does {peer}",
-            "ratio": times_as_much(rates, name, peer),
-            "million_symbols_per_s": round(rate[name] * bandwidth / 1e6, 2),
-            "aim_million_symbols_per_s": SYMBOLS_AIM / 1e6,
-            "cost": times_as_much(rates, peer, name),
-            "cpu_us_per_block": round(cost[name] * 1e6, 1),
-            "peer_cpu_us_per_block": round(cost[peer] * 1e6, 1),
-            "cpu_cost": times_as_much(costs, name, peer),
-            "cost_at_most": COST_LIMIT,
-        }
-        for name in names
-        for peer in names
-        if name in MODELS and peer not in MODELS
-    ]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--only", choices=["models", "service"], help="half of it")
-    arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    if arguments.only != "service":
-        rows += measure_models()
-    if arguments.only != "models":
-        peers = ["nothing, bytes", "nothing, messages"]
-        for bandwidth in (256, 512, 1024):
-            rows += measure_service(bandwidth, [*peers, "awgn", "rayleigh, csi"])
-    result = {
-        "machine": {
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "versions": {name: version(name) for name in ("numpy", "grpcio", "protobuf")},
-            "method": "in turns, medians; every process on the same cores",
-        },
-        "rows": rows,
-    }
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for row in rows:
-        print(", ".join(f"{key} {value}" for key, value in row.items() if value is not None))
-
-
-if __name__ == "__main__":
-    main()
+                    times[name].append(seconds / blocks)
+    rows = []
+    for name in names:
+        for peer in names:
+            if name not in MODELS or peer in MODELS:
+                continue
+            about: dict[str, Any] = {"repetitions": bursts}
+            about["peer_name"] = f"grpc.aio proxy that does {peer}"
+            rate, cost = float(np.median(times[name])), float(np.median(costs[name]))
+            carried = bandwidth / rate / 1e6
+            rows += [
+                row(
+                    f"channel service, {name}, B = {bandwidth}",
+                    "blocks/s",
+                    1 / rate,
+                    1 / float(np.median(times[peer])),
+                    ratio=float(np.median(np.divide(times[peer], times[name]))),
+                    spread=spread(times[name]),
+                    note=f"{carried:.2f} million symbols/s",
+                    **about,
+                ),
+                row(
+                    f"channel service, {name}, B = {bandwidth}, cost",
+                    "µs of processor time a block",
+                    1e6 * cost,
+                    1e6 * float(np.median(costs[peer])),
+                    ratio=float(np.median(np.divide(costs[name], costs[peer]))),
+                    limit=COST_LIMIT,
+                    better="less",
+                    spread=spread(costs[name]),
+                    **about,
+                ),
+            ]
+    return rows

@@ -18,8 +18,10 @@ from airreid.digital.link import CodedLink
 from airreid.digital.list_decoder import LIST_SIZES
 from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from benchmarks import commands, suite
 from benchmarks.evaluation import evaluation_command
-from benchmarks.link import CLIFF_BLER, Row, as_text, cliff, measure, settings, write
+from benchmarks.link import CLIFF_BLER, Point, cliff, measure, settings, write
+from benchmarks.rows import read
 from benchmarks.training_cli import training_command
 
 app = typer.Typer(no_args_is_help=True)
@@ -52,6 +54,11 @@ _BITS_PER_SYMBOL = {
 }
 
 
+app.command("edge")(commands.edge)
+app.command("path")(commands.path)
+app.command("start")(commands.start)
+app.command("codec")(commands.codec)
+app.command("channel")(commands.channel)
 app.command("evaluation")(evaluation_command)
 app.command("train")(training_command)
 
@@ -59,6 +66,46 @@ app.command("train")(training_command)
 @app.callback()
 def _bench() -> None:
     """Parts of the system measured by themselves."""
+
+
+@app.command("all")
+def all_(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this one alone, keep the other rows; may be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for results.json and RESULTS.md.")] = suite.HERE,
+) -> None:
+    """Every benchmark in turn, each in a process of its own; writes the measured tables."""
+    for name in only or []:
+        if name not in suite.PARTS:
+            raise InputError(f"--only {name}: use one of {', '.join(suite.PARTS)}")
+    out.mkdir(parents=True, exist_ok=True)
+    made, parts = suite.run_all(only or suite.PARTS, typer.echo, out / suite.RESULTS)
+    for path in suite.save(out, made, parts):
+        typer.echo(f"wrote {path}")
+    missed = [row for row in made.rows if row.met is False]
+    typer.echo(f"{len(made.rows)} rows, {len(missed)} do not reach what is asked of them")
+    for row in missed:
+        typer.echo(f"  {row.key}: {row.ours:g} {row.unit}, ratio {row.ratio}; asked {row.limit:g}")
+    if made.missing:
+        raise typer.Exit(1)
+
+
+@app.command("check")
+def check(
+    kept: Annotated[Path, typer.Option(help="The results to compare with.")] = suite.HERE
+    / suite.RESULTS,
+) -> None:
+    """Run the quick rows and compare their ratios with those kept; exits with 1 if one fell."""
+    found = suite.check(read(kept), typer.echo)
+    for one in sorted(found, key=lambda one: one.fell):
+        word = "FELL" if one.fell else "ok"
+        typer.echo(f"{word:<5} {one.key}: {one.now:g} now, {one.kept:g} kept")
+    fell = sum(one.fell for one in found)
+    typer.echo(f"{len(found)} ratios compared, {fell} fell beyond their tolerance")
+    if fell:
+        raise typer.Exit(1)
 
 
 @app.command("link")
@@ -94,7 +141,7 @@ def command(
     out.mkdir(parents=True, exist_ok=True)
     if as_json is not None:
         as_json.open("a").close()  # better to learn now that it cannot be written
-    link, rows = CodedLink(code, list_size=list_size), list[Row]()
+    link, rows = CodedLink(code, list_size=list_size), list[Point]()
     with progress_bars() as bars:
         for value in sorted(set(snr)) if snr else cliff(code):
             task = bars.add_task(f"{value:+g} dB", total=blocks)
@@ -112,7 +159,7 @@ def command(
     typer.echo("\nBLER: lost or wrong. gap: SNR above the best codes of this length at this BLER.")
     written = write(out, about, rows)
     if as_json is not None:
-        as_json.write_text(as_text(about, rows), encoding="utf-8")
+        as_json.write_bytes(written[0].read_bytes())
         written.append(as_json)
     for path in written:
         typer.echo(f"wrote {path}")
@@ -128,20 +175,19 @@ def uplink(
     peer: Annotated[
         bool, typer.Option("--peer", help="A synchronous server under the same load as well.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
+    ] = None,
 ) -> None:
     """Measure an access point under many cameras: answers, waits, shares, memory."""
-    import json
+    from benchmarks.uplink import Load, as_text, measure
 
-    from benchmarks.uplink import Load, as_dict, measure
+    commands.check_writable(as_json)
 
     load = Load(streams=streams, seconds=seconds, entries=entries, scheme=scheme, window=window)
     with progress_bars() as bars:
         task = bars.add_task("streaming", total=int(seconds) * (1 + peer))
         reports = measure(load, peer, partial(bars.advance, task))
-    if as_json:
-        typer.echo(json.dumps(as_dict(load, reports), indent=2))
-        return
     for one in reports:
         typer.echo(
             f"{one.server}: {one.items_per_second:g} answers/s, p50 {one.p50_ms:g} ms, "
@@ -149,6 +195,9 @@ def uplink(
             f"slowest stream {one.slowest_over_median:.2f} of the median; "
             f"memory {one.rss_mib[-1] if one.rss_mib else 0:g} MiB, {one.rss_growth:+.1%}"
         )
+    if as_json is not None:
+        as_json.write_text(as_text(load, reports), encoding="utf-8")
+        typer.echo(f"wrote {as_json}")
 
 
 @app.command("gallery")
@@ -195,7 +244,7 @@ def gallery_command(
         typer.echo(f"wrote {as_json}")
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _table(rows: list[Point]) -> list[str]:
     """Aligned lines that survive a pipe."""
     lines = [
         f"{'SNR dB':>7} {'blocks':>7} {'BLER':>8} {'95 % interval':>19} {'undetected':>10} "

@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from airreid.console import progress_bars
 from airreid.metrics import Labels, Retrieval, cosine
+from benchmarks.rows import Row, report, row
 from training.evaluation.retrieval import retrieve
 
 DIMENSIONS = 2048
+METHOD = "one run each"
+RATIO_LIMIT, MEMORY_MIB = 30.0, 1024.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ SIZES = (
 
 
 @dataclass(frozen=True)
-class Row:
+class Outcome:
     """What was measured, one run each: wall clock, and processor time over all threads."""
 
     size: str
@@ -97,8 +100,8 @@ def plain_python(
     whose, by = gallery.identity.tolist(), gallery.camera.tolist()
     top1, precision, penalty = [], [], []
     pairs = zip(scores, queries.identity.tolist(), queries.camera.tolist(), strict=True)
-    for row, identity, camera in pairs:
-        order = sorted(range(len(row)), key=lambda g, row=row: -row[g])  # type: ignore[misc]
+    for line, identity, camera in pairs:
+        order = sorted(range(len(line)), key=lambda g, line=line: -line[g])  # type: ignore[misc]
         right = [
             whose[g] == identity
             for g in order
@@ -113,7 +116,7 @@ def plain_python(
     return tuple(sum(one) / len(one) for one in (top1, precision, penalty))  # type: ignore[return-value]
 
 
-def measure(size: Size, peer_queries: int) -> Row:
+def measure(size: Size, peer_queries: int) -> Outcome:
     """Ours on everything; the peer, scores by NumPy included, on the first queries."""
     made = make(size)
 
@@ -139,7 +142,7 @@ def measure(size: Size, peer_queries: int) -> Row:
     finally:
         tracemalloc.stop()
     mine = 1e3 * seconds / size.queries
-    return Row(
+    return Outcome(
         size=size.name,
         queries=size.queries,
         gallery=size.gallery,
@@ -157,6 +160,36 @@ def measure(size: Size, peer_queries: int) -> Row:
     )
 
 
+def as_rows(outcomes: Sequence[Outcome]) -> list[Row]:
+    """Rows beside plain Python."""
+    made = []
+    for one in outcomes:
+        name = f"evaluation, {one.size}"
+        limit = RATIO_LIMIT if one.size.startswith("Market") else None
+        made += [
+            row(
+                name,
+                "queries/s",
+                1e3 / one.ms_per_query,
+                1e3 / one.peer_ms_per_query,
+                "plain Python",
+                limit=limit,
+                tolerance=0.4,
+                note=f"one run; the peer on {one.peer_queries} queries; metrics "
+                + ("are the same" if one.same else "DIFFER"),
+            ),
+            row(
+                f"{name}, memory",
+                "MiB",
+                one.peak_mib,
+                limit=MEMORY_MIB,
+                limit_of="ours",
+                better="less",
+            ),
+        ]
+    return made
+
+
 def evaluation_command(
     peer_queries: Annotated[
         int, typer.Option(min=1, help="Queries that plain Python is given.")
@@ -166,7 +199,7 @@ def evaluation_command(
     ] = None,
 ) -> None:
     """Exact retrieval metrics at the size of CUHK03-NP and Market-1501, beside plain Python."""
-    rows = []
+    rows: list[Outcome] = []
     with progress_bars() as bars:
         task = bars.add_task("evaluating", total=len(SIZES))
         for size in SIZES:
@@ -176,16 +209,17 @@ def evaluation_command(
         f"{'size':<20} {'queries':>8} {'gallery':>8} {'seconds':>8} {'CPU s':>6} {'peak MiB':>9} "
         f"{'ms/query':>9} {'plain Python':>13} {'ratio':>7} {'of CPU':>8}  same metrics"
     )
-    for row in rows:
+    for one in rows:
         typer.echo(
-            f"{row.size:<20} {row.queries:>8} {row.gallery:>8} "
-            f"{row.seconds:>8.2f} {row.cpu_seconds:>6.1f} "
-            f"{row.peak_mib:>9.0f} {row.ms_per_query:>9.3f} {row.peer_ms_per_query:>13.2f} "
-            f"{row.ratio:>6.1f}x {row.cpu_ratio:>7.1f}x  {'yes' if row.same else 'NO'}"
+            f"{one.size:<20} {one.queries:>8} {one.gallery:>8} "
+            f"{one.seconds:>8.2f} {one.cpu_seconds:>6.1f} "
+            f"{one.peak_mib:>9.0f} {one.ms_per_query:>9.3f} {one.peer_ms_per_query:>13.2f} "
+            f"{one.ratio:>6.1f}x {one.cpu_ratio:>7.1f}x  {'yes' if one.same else 'NO'}"
         )
     if as_json is not None:
-        content = {"dimensions": DIMENSIONS, "rows": [asdict(row) for row in rows]}
+        content = report(METHOD, as_rows(rows)).model_dump(mode="json")
+        content |= {"dimensions": DIMENSIONS, "results": [asdict(one) for one in rows]}
         as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         typer.echo(f"wrote {as_json}")
-    if not all(row.same for row in rows):
+    if not all(one.same for one in rows):
         raise typer.Exit(1)

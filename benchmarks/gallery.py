@@ -29,6 +29,7 @@ from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store import Store
 from airreid import __version__
 from airreid.bundle import Bundle
+from benchmarks.rows import Row, report, row
 
 PER_PERSON = 8
 SPREAD = 0.8
@@ -191,9 +192,9 @@ def _in_turns(
         rows = queries[start : start + _TURN]
         for number, search in enumerate(searches):
             search(rows[:1])
-            for i, row in enumerate(rows):
+            for i, one in enumerate(rows):
                 began, used = time.perf_counter(), time.thread_time()
-                found[number].append(search(row[None]))
+                found[number].append(search(one[None]))
                 taken[number, :, start + i] = (
                     time.perf_counter() - began,
                     time.thread_time() - used,
@@ -255,4 +256,44 @@ def as_text(outcome: Outcome, queries: int, seed: int) -> str:
         },
         "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
     }
-    return json.dumps({"settings": about, "results": asdict(outcome)}, indent=2) + "\n"
+    content = report(about["times"], as_rows(outcome, queries)).model_dump(mode="json")
+    content |= {"settings": about, "results": asdict(outcome)}
+    return json.dumps(content, indent=2) + "\n"
+
+
+def as_rows(outcome: Outcome, queries: int) -> list[Row]:
+    """Rows beside plain FAISS over the same vectors."""
+    peer, size = "FAISS IndexFlatIP, one core", f"{outcome.entries} entries"
+    spread = round(outcome.p99_ms / outcome.p50_ms, 2)
+    vectors = outcome.entries * outcome.dim * 4 / 1e6
+    return [
+        row(
+            f"search, {size}",
+            "ms",
+            outcome.p50_ms,
+            outcome.plain_p50_ms,
+            peer,
+            better="less",
+            repetitions=queries,
+            note=f"recall@1 {outcome.recall_at_1:.4f} against exact; p99 is {spread:g} times p50",
+        ),
+        row(
+            f"search, {size}, processor time",
+            "ms",
+            outcome.cpu_p50_ms,
+            outcome.plain_cpu_p50_ms,
+            peer,
+            better="less",
+            repetitions=queries,
+        ),
+        row(f"enrolling, {size}", "entries/s", outcome.enrol_per_s, repetitions=outcome.entries),
+        row(f"gallery from snapshot to first answer, {size}", "s", outcome.start_s, better="less"),
+        row(
+            f"memory of the gallery, {size}",
+            "MB",
+            outcome.memory_mb,
+            vectors,
+            "the vectors in float32",
+            better="less",
+        ),
+    ]

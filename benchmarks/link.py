@@ -29,6 +29,7 @@ from airreid.digital.limits import (
 )
 from airreid.digital.link import CodedLink
 from airreid.signal import awgn, noise_variance
+from benchmarks.rows import Row, report, row
 
 BATCH = 200
 STEP_DB = 0.5
@@ -40,7 +41,7 @@ _MODULATIONS = {1: "bpsk", 2: "4pam", 3: "8pam", 4: "16pam"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Point:
     """One SNR."""
 
     snr_db: float
@@ -75,7 +76,7 @@ def wilson(errors: int, blocks: int) -> tuple[float, float]:
 
 def measure(
     link: CodedLink, snr_db: float, blocks: int, seed: int, advance: Callable[[int], object]
-) -> Row:
+) -> Point:
     """Sends ``blocks`` random payloads; ``advance`` hears how many more are done.
 
     The same seed gives the same payloads and noise at every SNR.
@@ -98,7 +99,7 @@ def measure(
     best = None
     if 0 < bler < 1:
         best = normal_approximation_snr_db(code.payload_bits, code.uses, bler)
-    return Row(
+    return Point(
         snr_db=snr_db,
         blocks=blocks,
         bler=bler,
@@ -156,7 +157,7 @@ def settings(code: PolarCode, list_size: int, blocks: int, seed: int) -> dict[st
     }
 
 
-def write(folder: Path, about: dict[str, Any], rows: Sequence[Row]) -> list[Path]:
+def write(folder: Path, about: dict[str, Any], rows: Sequence[Point]) -> list[Path]:
     """Writes ``link.json`` and ``link.png``; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     results, curve = folder / "link.json", folder / "link.png"
@@ -165,11 +166,38 @@ def write(folder: Path, about: dict[str, Any], rows: Sequence[Row]) -> list[Path
     return [results, curve]
 
 
-def as_text(about: dict[str, Any], rows: Sequence[Row]) -> str:
-    return json.dumps({"settings": about, "rows": [asdict(row) for row in rows]}, indent=2) + "\n"
+def as_text(about: dict[str, Any], rows: Sequence[Point]) -> str:
+    """JSON: rows for comparison, what reproduces the run, and every point."""
+    content = report(about["times"], as_rows(about, rows)).model_dump(mode="json")
+    content |= {"settings": about, "points": [asdict(row) for row in rows]}
+    return json.dumps(content, indent=2) + "\n"
 
 
-def draw(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
+def as_rows(about: dict[str, Any], points: Sequence[Point]) -> list[Row]:
+    """The gap to the best codes of this length, and what a block costs."""
+    made = []
+    for point in points:
+        name = f"coded link, {about['k']} bits in {about['B']} uses, {point.snr_db:+g} dB"
+        if point.gap_db is not None:
+            note = f"{point.bler:.2g} of {point.blocks} blocks lost or wrong"
+            made.append(
+                row(
+                    f"{name}, gap to the best codes of this length",
+                    "dB",
+                    point.gap_db,
+                    better="less",
+                    repetitions=point.blocks,
+                    note=note,
+                )
+            )
+        made += [
+            row(f"{name}, {what}", "ms a block", taken, better="less", repetitions=_TIMED_CALLS)
+            for what, taken in (("encode", point.encode_ms), ("decode", point.decode_ms))
+        ]
+    return made
+
+
+def draw(path: Path, about: dict[str, Any], rows: Sequence[Point]) -> None:
     """Measured points, the normal approximation and Shannon's limit."""
     from matplotlib.figure import Figure  # takes half a second, and only the plot needs it
 

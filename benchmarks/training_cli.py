@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from benchmarks import rows
+from benchmarks.rows import Row
+
+METHOD = "in turns of one step each, the first not counted; medians"
+RATIO_LIMIT = 2.0
 
 
 def training_command(
@@ -31,4 +37,23 @@ def training_command(
         f"{row['peer']:g}; ratio {row['ratio']:g} (quartiles {low:g} to {high:g})"
     )
     if as_json is not None:
-        as_json.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+        content = rows.report(METHOD, [as_row(row, rounds)]).model_dump(mode="json")
+        content["results"] = row
+        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def as_row(measured: dict[str, Any], rounds: int) -> Row:
+    """What was measured, as every benchmark gives it."""
+    low, high = measured["ratio_quartiles"]
+    return rows.row(
+        measured["name"],
+        measured["unit"],
+        measured["ours"],
+        measured["peer"],
+        measured["peer_name"],
+        measured["ratio"],
+        limit=RATIO_LIMIT,
+        repetitions=rounds,
+        note=f"{measured['precision']}{', compiled' if measured['compiled'] else ''}; "
+        f"quartiles of the ratio {low:g} to {high:g}",
+    )

@@ -8,6 +8,7 @@ block's right answer is known and is checked.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import subprocess
@@ -34,12 +35,15 @@ from airreid.errors import LinkError
 from airreid.payload import put
 from airreid.schemes import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
+from benchmarks import rows
+from benchmarks.processes import access_point_arguments, cpu_seconds, rss_mib
+from benchmarks.rows import Row, row
 from simulation.processes import Role
 
 SENT = 256
 """Different blocks that are sent, over and over."""
+METHOD = "one run of each server, one after the other"
 _QUERY = "/airreid.v1.UplinkService/Query"
-_STATUS = Path("/proc")
 
 
 class Load(BaseModel):
@@ -215,20 +219,6 @@ async def _stream(
             reader.cancel()
 
 
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process in MiB."""
-    for line in (_STATUS / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has taken."""
-    fields = (_STATUS / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @contextmanager
 def peer(folder: Path) -> Iterator[tuple[str, int]]:
     """The synchronous server as a process: where it listens, and its process id."""
@@ -248,9 +238,7 @@ def peer(folder: Path) -> Iterator[tuple[str, int]]:
 @contextmanager
 def access_point(folder: Path) -> Iterator[tuple[str, int]]:
     """The access point as a process: where it listens, and its process id."""
-    any_port = "127.0.0.1:0"
-    arguments = ["ap", "serve", "--data-dir", str(folder), "--grpc", any_port, "--http", any_port]
-    with Role("access point", arguments, 300.0) as role:
+    with Role("access point", access_point_arguments(folder), 300.0) as role:
         yield f"127.0.0.1:{role.ready['grpc_port']}", role.process.pid
 
 
@@ -323,3 +311,47 @@ def as_dict(load: Load, reports: list[Report]) -> dict[str, Any]:
         },
         "reports": [asdict(one) for one in reports],
     }
+
+
+def as_text(load: Load, reports: list[Report]) -> str:
+    """JSON: rows for comparison beside :func:`as_dict`."""
+    made = rows.report(METHOD, as_rows(load, reports)).model_dump(mode="json")
+    return json.dumps(made | as_dict(load, reports), indent=2) + "\n"
+
+
+def as_rows(load: Load, reports: list[Report]) -> list[Row]:
+    """The access point beside the synchronous server, where that was measured."""
+    ours = reports[0]
+    peer = reports[1] if len(reports) > 1 else None
+    peer_name = "a thread for each stream, a block at a time" if peer else ""
+    name = f"{load.streams} streams, {load.scheme}, {load.entries} entries"
+    wrong = f"{ours.wrong} wrong, {ours.lost} lost, {ours.broken} broken"
+    return [
+        row(
+            f"answers, {name}",
+            "answers/s",
+            ours.items_per_second,
+            peer.items_per_second if peer else None,
+            peer_name,
+            repetitions=ours.items,
+            note=f"one run of {load.seconds:g} s; {wrong}; the slowest stream got "
+            f"{ours.slowest_over_median:.2f} of the median",
+        ),
+        row(
+            f"wait, p99, {name}",
+            "ms",
+            ours.p99_ms,
+            peer.p99_ms if peer else None,
+            peer_name,
+            better="less",
+            repetitions=ours.items,
+        ),
+        row(
+            f"memory of the access point, {name}",
+            "MiB",
+            ours.rss_mib[-1],
+            peer.rss_mib[-1] if peer else None,
+            peer_name,
+            better="less",
+        ),
+    ]

@@ -48,7 +48,7 @@ def test_figures_table_and_plot(tmp_path: Path) -> None:
     assert about["rate"] == 20 / 64
     assert (about["mother_length"], about["matching"]) == (64, "none")
     assert {"airreid", "numpy", "python"} <= set(about["versions"])
-    worse, better = figures["rows"]
+    worse, better = figures["points"]
     for row in (worse, better):
         assert set(row) == KEYS
         assert row["blocks"] == 120
@@ -65,7 +65,7 @@ def test_figures_table_and_plot(tmp_path: Path) -> None:
 def test_without_snrs_it_goes_down_the_cliff(tmp_path: Path) -> None:
     result = bench("--bits", 10, "--uses", 32, "--blocks", 60, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
-    rows = json.loads((tmp_path / "link.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "link.json").read_text())["points"]
     assert rows[0]["bler"] > 0.2
     assert rows[-1]["bler"] < 1e-3
     assert all(row["bler"] >= 1e-3 for row in rows[:-1])
@@ -96,7 +96,7 @@ def test_what_is_refused(arguments: tuple, message: str, tmp_path: Path) -> None
 def test_nothing_but_whole_blocks_can_be_drawn(tmp_path: Path) -> None:
     result = bench("--bits", 5, "--uses", 64, "--blocks", 3, "--snr", 30, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
-    assert json.loads((tmp_path / "link.json").read_text())["rows"][0]["bler"] == 0
+    assert json.loads((tmp_path / "link.json").read_text())["points"][0]["bler"] == 0
 
 
 def test_undetected_errors_are_those_that_pass() -> None:

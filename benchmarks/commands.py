@@ -1,0 +1,94 @@
+"""Commands of ``airreid bench`` that give rows and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airreid.console import progress_bars
+from benchmarks import report, rows
+from benchmarks.rows import Row
+
+Json = Annotated[Path | None, typer.Option("--json", help="Write every figure to this file too.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer repetitions, and no slow peers.")]
+
+
+def check_writable(path: Path | None) -> None:
+    """Better to learn now that it cannot be written."""
+    if path is not None:
+        path.open("a").close()
+
+
+def show(method: str, made: list[Row], path: Path | None) -> None:
+    """Prints the rows and writes them where that is wanted."""
+    for line in report.plain(made):
+        typer.echo(line)
+    for note in dict.fromkeys(f"{row.name}: {row.note}" for row in made if row.note):
+        typer.echo(note)
+    if path is not None:
+        rows.write(path, rows.report(method, made))
+        typer.echo(f"wrote {path}")
+
+
+def edge(quick: Quick = False, as_json: Json = None) -> None:
+    """The camera's work: image and JPEG file to symbols, beside PyTorch and others."""
+    check_writable(as_json)
+    from benchmarks import edge as part
+
+    show(part.METHOD, part.measure(part.QUICK if quick else part.FULL), as_json)
+
+
+def codec(quick: Quick = False, as_json: Json = None) -> None:
+    """The digital scheme's coders: arithmetic coding and polar decoding."""
+    check_writable(as_json)
+    from benchmarks import codec as part
+
+    show(part.METHOD, part.measure(part.QUICK_ROUNDS if quick else part.ROUNDS), as_json)
+
+
+def channel(quick: Quick = False, as_json: Json = None) -> None:
+    """The channel: its noise beside NumPy's, its service beside proxies that do nothing."""
+    check_writable(as_json)
+    from benchmarks import channel as part
+
+    show(part.METHOD, part.measure(quick), as_json)
+
+
+def path(
+    queries: Annotated[int, typer.Option(min=20, help="Queries of each measurement.")] = 500,
+    entries: Annotated[int, typer.Option(min=256, help="Entries of the gallery.")] = 10_000,
+    edges: Annotated[int, typer.Option(min=2, max=256, help="Edges at once.")] = 16,
+    as_json: Json = None,
+) -> None:
+    """The whole path over three processes, beside its stages measured bare."""
+    check_writable(as_json)
+    from benchmarks import path as part
+
+    asked = part.Settings(queries=queries, entries=entries, edges=edges)
+    made = _with_bar("path", part.steps(asked), lambda tick: part.measure(asked, tick))
+    show(part.METHOD, made, as_json)
+
+
+def start(
+    entries: Annotated[int, typer.Option(min=256, help="Entries of the gallery.")] = 10_000,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Starts of each.")] = 5,
+    as_json: Json = None,
+) -> None:
+    """Start-up time and memory of each role."""
+    check_writable(as_json)
+    from benchmarks import start as part
+
+    asked = part.Settings(entries=entries, rounds=rounds)
+    made = _with_bar("starts", part.STEPS, lambda tick: part.measure(asked, tick))
+    show(part.METHOD, made, as_json)
+
+
+def _with_bar(
+    what: str, steps: int, measure: Callable[[Callable[[], object]], list[Row]]
+) -> list[Row]:
+    with progress_bars() as bars:
+        task = bars.add_task(what, total=steps)
+        return measure(lambda: bars.advance(task))

@@ -1,0 +1,235 @@
+"""The camera's work by itself: from a decoded image, and from a JPEG file, to symbols.
+
+Peers encode the same crops with networks of the same shape: PyTorch eager and compiled,
+ONNX Runtime in fp32, and OpenVINO with our int8 graph where it is installed. Speed does
+not depend on the weights, so PyTorch and fp32 run an untrained ResNet-50.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision.transforms.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+
+from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.images import decode, to_crop
+from airreid.inference import BackboneRunner, Network
+from airreid.schemes import open_scheme
+from benchmarks.pictures import jpegs
+from benchmarks.rows import SETTLE_SECONDS, Row, Turns, in_turns, row
+from training.export import export_onnx
+from training.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, BackboneName
+from training.models.codec import Encoder
+from training.quantise import quantise
+
+METHOD = "in turns, several calls each, all cores, the first call of a turn not counted; medians"
+SCHEME = "jscc-ae-256"
+EAGER, COMPILED, FP32 = "PyTorch eager fp32", "torch.compile fp32", "ONNX Runtime fp32"
+OPENVINO = "OpenVINO int8"
+OURS = "ours"
+LIMITS = {(EAGER, 1): 5.5, (OPENVINO, 1): 0.95}
+EACH = {1: 8, 8: 3}
+"""Calls in a row each time it is somebody's turn."""
+SMALLER: tuple[BackboneName, ...] = ("resnet18", "mobilenet_v3_large")
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured."""
+
+    rounds: int
+    compiled: bool
+    """``torch.compile`` too, which takes a minute to begin."""
+    smaller: bool
+    """Smaller backbones too."""
+
+
+FULL, QUICK = Amount(12, True, True), Amount(5, False, False)
+
+
+class _Torch(nn.Module):
+    """Crops to symbols, as one writes it in PyTorch."""
+
+    def __init__(self, name: BackboneName = "resnet50") -> None:
+        super().__init__()
+        self.backbone = Backbone(bn_neck=True, name=name)
+        self.encoder = Encoder(self.backbone.dim, 256, 0)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        symbols: Tensor = self.encoder(self.backbone(crops))
+        return symbols
+
+
+def measure(amount: Amount = FULL) -> list[Row]:
+    """Rows of images a second."""
+    threads = os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    bundle = load_bundle(default_bundle_path())
+    runner = BackboneRunner(bundle, bundle.backbone, threads)
+    scheme = open_scheme(bundle, bundle.scheme(SCHEME), threads, decode=False)
+    eager = _Torch().eval()
+    with TemporaryDirectory() as folder:
+        exported = _exported(eager.backbone, Path(folder))
+        fp32 = Network(exported, threads)
+
+        def ours(crops: Pixels) -> object:
+            return scheme.pack(runner.features(crops), "analog")
+
+        calls: dict[str, Callable[[Pixels], object]] = {
+            OURS: ours,
+            EAGER: lambda crops: eager(torch.from_numpy(crops)),
+            FP32: lambda crops: scheme.pack(fp32(crops), "analog"),
+        }
+        note = ""
+        if (vino := _openvino(bundle, threads)) is not None:
+            calls[OPENVINO] = lambda crops: scheme.pack(vino(crops), "analog")
+        if amount.compiled:
+            try:
+                calls[COMPILED] = _compiled(eager)
+            except Exception as error:  # whatever its compiler says, the others count
+                note = f"torch.compile does not work here ({type(error).__name__})"
+        with torch.inference_mode():
+            rows = _encode(calls, amount.rounds, note)
+            rows += _files(ours, eager, amount.rounds)
+            rows += _reading(amount.rounds)
+        if amount.smaller:
+            rows += [one for name in SMALLER for one in _other(name, threads, amount.rounds)]
+    return rows
+
+
+def _encode(calls: dict[str, Callable[[Pixels], object]], rounds: int, note: str) -> list[Row]:
+    rows = []
+    for batch, each in EACH.items():
+        crops = np.random.default_rng(0).integers(0, 256, (batch, 256, 128, 3), dtype=np.uint8)
+        turns = in_turns(_bound(calls, crops), rounds, each, SETTLE_SECONDS)
+        rows += _rows(f"edge encode, batch {batch}", batch, turns, note)
+    return rows
+
+
+def _files(ours: Callable[[Pixels], object], eager: nn.Module, rounds: int) -> list[Row]:
+    """One JPEG after the other, as it comes from a camera."""
+    files = jpegs()
+    numbers = {OURS: 0, EAGER: 0}
+
+    def following(name: str) -> bytes:
+        numbers[name] += 1
+        return files[numbers[name] % len(files)]
+
+    turns = in_turns(
+        {
+            OURS: lambda: ours(to_crop(decode(following(OURS), "crop"))[None]),
+            EAGER: lambda: eager(_plain(following(EAGER), normalise=False)),
+        },
+        rounds,
+        EACH[1],
+        SETTLE_SECONDS,
+    )
+    return _rows("JPEG file to symbols", 1, turns)
+
+
+def _reading(rounds: int) -> list[Row]:
+    """Pre-processing alone: ours leaves the normalisation to the network's first layer."""
+    data, transforms = jpegs()[0], "torchvision transforms"
+    turns = in_turns(
+        {
+            OURS: lambda: to_crop(decode(data, "crop")),
+            transforms: lambda: _plain(data, normalise=True),
+        },
+        rounds,
+        40,
+    )
+    return _rows("JPEG file to network input", 1, turns)
+
+
+def _plain(data: bytes, normalise: bool) -> Tensor:
+    """The usual way: Pillow, then torchvision; uint8 (1, H, W, 3), or float (1, 3, H, W)."""
+    with Image.open(io.BytesIO(data)) as image:
+        small = F.resize(image.convert("RGB"), [256, 128], InterpolationMode.BICUBIC)
+    if not normalise:
+        return torch.from_numpy(np.array(small))[None]
+    tensor: Tensor = F.normalize(F.to_tensor(small), list(IMAGENET_MEAN), list(IMAGENET_STD))
+    return tensor[None]
+
+
+def _other(name: BackboneName, threads: int, rounds: int) -> list[Row]:
+    """A smaller backbone in int8; its weights are untrained, so it has no accuracy."""
+    network = Backbone(bn_neck=True, name=name).eval()
+    crops = np.random.default_rng(0).integers(0, 256, (1, 256, 128, 3), dtype=np.uint8)
+    seen = np.stack([to_crop(decode(data, "crop")) for data in jpegs()])
+    with TemporaryDirectory() as folder:
+        source = _exported(network, Path(folder))
+        target = Path(folder) / "int8.onnx"
+        quantise(source, target, seen)
+        fp32, int8 = Network(source, threads), Network(target, threads)
+        calls: dict[str, Callable[[Pixels], object]] = {
+            OURS: int8,
+            EAGER: lambda crops: network(torch.from_numpy(crops)),
+            FP32: fp32,
+        }
+        with torch.inference_mode():
+            turns = in_turns(_bound(calls, crops), rounds, EACH[1], SETTLE_SECONDS)
+    note = "crops to features; untrained, the demo bundle has a ResNet-50 alone"
+    return _rows(f"edge encode, {name}, batch 1", 1, turns, note)
+
+
+def _bound(
+    calls: dict[str, Callable[[Pixels], object]], crops: Pixels
+) -> dict[str, Callable[[], object]]:
+    return {name: lambda call=call: call(crops) for name, call in calls.items()}  # type: ignore[misc]
+
+
+def _rows(name: str, images: int, turns: Turns, note: str = "") -> list[Row]:
+    """Ours beside each of the others."""
+    return [
+        row(
+            name,
+            "images/s",
+            images / turns.seconds(OURS),
+            images / turns.seconds(peer),
+            peer,
+            spread=turns.spread(OURS),
+            repetitions=turns.count(OURS),
+            limit=LIMITS.get((peer, images)) if name.startswith("edge encode, batch") else None,
+            note=note,
+        )
+        for peer in turns.clock
+        if peer != OURS
+    ]
+
+
+def _exported(network: nn.Module, folder: Path) -> Path:
+    path = folder / "fp32.onnx"
+    export_onnx(network, torch.zeros((2, 256, 128, 3), dtype=torch.uint8), path)
+    return path
+
+
+def _compiled(eager: nn.Module) -> Callable[[Pixels], object]:
+    compiled = torch.compile(eager, dynamic=False)
+    with torch.inference_mode():
+        for batch in EACH:
+            compiled(torch.zeros((batch, 256, 128, 3), dtype=torch.uint8))
+    return lambda crops: compiled(torch.from_numpy(crops))
+
+
+def _openvino(bundle: Bundle, threads: int) -> Callable[[Pixels], NDArray[np.float32]] | None:
+    """Our int8 graph run by OpenVINO; None where that is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        return None
+    vino: Any = importlib.import_module("openvino")
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    model = vino.Core().compile_model(str(bundle.file(bundle.backbone.file)), "CPU", hints)
+    return lambda crops: np.asarray(model(crops)[0], np.float32)

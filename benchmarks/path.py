@@ -1,0 +1,265 @@
+"""The whole path over three processes, beside its stages measured bare in the same run.
+
+Edges, a channel and an access point with made-up entries, each a process of its own on
+this machine. *Bare* stages are called one after the other in one thread of this process:
+read a JPEG, encode it, put the block through the channel's model, decode it, search.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.store import Store
+from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.images import load
+from airreid.v1 import uplink_pb2
+from benchmarks.path_edge import Asked, run
+from benchmarks.pictures import jpegs
+from benchmarks.processes import access_point_arguments, channel_arguments
+from benchmarks.rows import Row, Turns, in_turns, row, spread
+from benchmarks.uplink import Load, make_gallery, send
+from channel_sim.links import Links
+from channel_sim.settings import LinkSettings
+from edge.blocks import BlockMaker
+from edge.encoder import Encoder
+from simulation.processes import Role
+
+METHOD = (
+    "processes on the same cores, each network with one thread; bare stages in turns in one "
+    "thread, medians, processor time where they are added up for the rate"
+)
+READ, ENCODE, CHANNEL, RECEIVE, SEARCH = STAGES = (
+    "read a JPEG",
+    "encode",
+    "channel",
+    "receive",
+    "search",
+)
+P99_FACTOR, P99_MS = 1.3, 5.0
+SHARE = 0.85
+UNBATCHED, BATCHED = 400.0, 1000.0
+REPLAY_STREAMS = 16
+_BLOCKS = 512
+
+
+class Settings(BaseModel):
+    """What is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    queries: Annotated[int, Field(ge=20, le=1_000_000)] = 500
+    entries: Annotated[int, Field(ge=256, le=1_000_000)] = 10_000
+    scheme: str = "jscc-ae-256"
+    replayed: tuple[str, ...] = ("jscc-ae-256", "jscc-fc-256")
+    """Schemes whose symbols are replayed."""
+    snr_db: Annotated[float, Field(ge=-60, le=100)] = 10.0
+    edges: Annotated[int, Field(ge=2, le=256)] = 16
+    replay_seconds: Annotated[float, Field(ge=1, le=3600)] = 5.0
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
+def measure(settings: Settings, tick: Callable[[], object] = lambda: None) -> list[Row]:
+    """Rows of the path; ``tick`` is called after each of ``steps``."""
+    bundle = load_bundle(default_bundle_path())
+    with TemporaryDirectory(prefix="airreid-bench-") as scratch, ExitStack() as stack:
+        folder = Path(scratch)
+        files = _files(folder)
+        loads = [
+            Load(streams=1, seconds=1, entries=settings.entries, scheme=scheme)
+            for scheme in settings.replayed
+        ]
+        galleries = folder / "gallery"
+        galleries.mkdir()
+        make_gallery(galleries, bundle, Load(entries=settings.entries, scheme=settings.scheme))
+        tick()
+        bare = measure_bare(bundle, galleries, files, settings)
+        tick()
+        access_point = Role("access point", access_point_arguments(galleries), 300.0)
+        stack.enter_context(access_point)
+        upstream = f"127.0.0.1:{access_point.ready['grpc_port']}"
+        channel = Role("channel", channel_arguments(upstream, settings.snr_db))
+        stack.enter_context(channel)
+        target = f"127.0.0.1:{channel.ready['grpc_port']}"
+        asked = Asked(target, tuple(files), settings.scheme, settings.queries, alone=True)
+        rows = [_single(asked, bare)]
+        tick()
+        for edges in (1, settings.edges):
+            rows.append(_pipelined(asked, edges, bare))
+            tick()
+        for one in loads:
+            rows += _replayed(target, bundle, one, settings)
+            tick()
+    return rows + _stages(bare)
+
+
+def steps(settings: Settings) -> int:
+    """How often :func:`measure` calls ``tick``."""
+    return 5 + len(settings.replayed)
+
+
+def measure_bare(bundle: Bundle, folder: Path, files: list[Path], settings: Settings) -> Turns:
+    """Seconds of each stage by itself, over the gallery in ``folder``."""
+    encoder = Encoder(bundle, 1)
+    scheme = encoder.scheme(settings.scheme)
+    links = Links(LinkSettings(snr_db=settings.snr_db))
+    store = Store(folder / "gallery.sqlite")
+    gallery = Gallery(store, bundle, 1)
+    gallery.wait_ready()
+    images = [load(path) for path in files]
+    payloads = scheme.pack(encoder.features(images), "analog")
+    maker = BlockMaker("bare", bundle.bundle_id)
+    blocks = maker.blocks((payloads[i % len(payloads)] for i in range(_BLOCKS)), settings.scheme)
+    sent = cycle([block.SerializeToString() for block in blocks])
+    receiver = gallery.scheme(settings.scheme)
+    embeddings = receiver.unpack(payloads, [settings.snr_db] * len(payloads)).embeddings
+    paths, crops, heard, rows = cycle(files), cycle(images), cycle(payloads), cycle(embeddings)
+
+    def channel() -> None:
+        request = uplink_pb2.QueryRequest.FromString(next(sent))
+        links.transmit(request)
+        request.SerializeToString()
+
+    try:
+        return in_turns(
+            {
+                READ: lambda: load(next(paths)),
+                ENCODE: lambda: scheme.pack(encoder.features([next(crops)]), "analog"),
+                CHANNEL: channel,
+                RECEIVE: lambda: receiver.unpack([next(heard)], [settings.snr_db]),
+                SEARCH: lambda: gallery.search(settings.scheme, next(rows)[None], 10, 0),
+            },
+            settings.rounds,
+            10,
+        )
+    finally:
+        gallery.close()
+        store.close()
+
+
+def core_seconds(bare: Turns) -> float:
+    """Of one query through all stages."""
+    return sum(bare.core_seconds(stage) for stage in STAGES)
+
+
+def _single(asked: Asked, bare: Turns) -> Row:
+    [seen] = run(asked, 1)
+    p50, p99 = np.percentile(seen.milliseconds, [50, 99])
+    least = 1e3 * sum(bare.seconds(stage) for stage in STAGES if stage != CHANNEL)
+    return row(
+        "one query at a time, file to answer, p99",
+        "ms",
+        float(p99),
+        least,
+        "read + encode + receive + search, bare, medians",
+        limit=round(P99_FACTOR * least + P99_MS, 1),
+        limit_of="ours",
+        better="less",
+        spread=spread(list(seen.milliseconds)),
+        repetitions=len(seen.milliseconds),
+        tolerance=0.5,
+        note=f"p50 {p50:.1f} ms; asked: {P99_FACTOR:g} times the bare stages + {P99_MS:g} ms",
+    )
+
+
+def _pipelined(asked: Asked, edges: int, bare: Turns) -> Row:
+    each = -(-asked.queries // edges)
+    part = Asked(asked.target, asked.files, asked.scheme, each, alone=False)
+    seen = run(part, edges)
+    seconds = max(one.ended for one in seen) - min(one.started for one in seen)
+    return row(
+        f"queries overlapping, {edges} edge{'s' * (edges > 1)}",
+        "queries/s",
+        each * edges / seconds,
+        1 / core_seconds(bare),
+        "1 / processor time of all bare stages",
+        limit=SHARE,
+        repetitions=each * edges,
+        note="one run; 'airreid edge send' in each process",
+    )
+
+
+def _replayed(target: str, bundle: Bundle, one: Load, settings: Settings) -> list[Row]:
+    """Symbols encoded beforehand: one block at a time, then many streams."""
+    with TemporaryDirectory() as folder:
+        few = Load(entries=256, scheme=one.scheme)
+        blocks = make_gallery(Path(folder), bundle, few)
+    rates, notes, counts = [], [], []
+    for streams, window in ((1, 1), (REPLAY_STREAMS, 8)):
+        warm = Load(streams=1, seconds=1, scheme=one.scheme, window=8, seed=2 * streams)
+        asyncio.run(send(target, blocks, warm, lambda: None))
+        load_of = Load(
+            streams=streams,
+            seconds=settings.replay_seconds,
+            scheme=one.scheme,
+            window=window,
+            seed=2 * streams + 1,
+        )
+        seen = asyncio.run(send(target, blocks, load_of, lambda: None))
+        answers = sum(seen.counts)
+        rates.append(answers / load_of.seconds)
+        counts.append(answers)
+        lost = f", {seen.lost + seen.broken} lost" if seen.lost + seen.broken else ""
+        notes.append(
+            f"{streams} streams of {window}, p50 {np.median(seen.latencies_ms or [0]):.1f} ms, "
+            f"{1 - seen.wrong / max(answers, 1):.1%} right{lost}"
+        )
+    name = f"symbols replayed, {one.scheme}, {settings.entries} entries"
+    return [
+        row(
+            f"{name}, one block at a time",
+            "queries/s",
+            rates[0],
+            limit=UNBATCHED,
+            limit_of="ours",
+            repetitions=counts[0],
+            note=notes[0],
+        ),
+        row(
+            f"{name}, batched",
+            "queries/s",
+            rates[1],
+            rates[0],
+            "one block at a time",
+            limit=BATCHED,
+            limit_of="ours",
+            repetitions=counts[1],
+            note=notes[1],
+        ),
+    ]
+
+
+def _stages(bare: Turns) -> list[Row]:
+    """What the bare stages take, beside all of them."""
+    total = 1e3 * core_seconds(bare)
+    return [
+        row(
+            f"bare stage: {stage}",
+            "ms of processor time",
+            1e3 * bare.core_seconds(stage),
+            total,
+            "all stages",
+            better="less",
+            spread=spread(bare.processor[stage]),
+            repetitions=bare.count(stage),
+        )
+        for stage in STAGES
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    made = []
+    for number, data in enumerate(jpegs()):
+        path = folder / f"crop-{number}.jpg"
+        path.write_bytes(data)
+        made.append(path)
+    return made

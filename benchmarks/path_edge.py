@@ -1,0 +1,139 @@
+"""A camera for the benchmark of the path: a process of its own that sends files.
+
+Imports what a camera has installed and nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from airreid.bundle import default_bundle_path, load_bundle
+from airreid.errors import LinkError
+from airreid.images import load
+from airreid.v1 import common_pb2, uplink_pb2
+from edge.blocks import BlockMaker
+from edge.encoder import Encoder
+from edge.send import send_files
+from edge.uplink import Uplink
+
+_SECONDS = 600.0
+_WARM_UP = 10
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of the edges."""
+
+    target: str
+    files: tuple[Path, ...]
+    """Sent in turn, from the first again after the last."""
+    scheme: str
+    queries: int
+    """Of each edge."""
+    alone: bool
+    """A query starts when the one before it is answered; else they overlap as in
+    ``airreid edge send``."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """By one edge: when it began and ended (a clock that all processes share), and the
+    milliseconds from file to answer of each query that was alone."""
+
+    started: float
+    ended: float
+    milliseconds: tuple[float, ...] = ()
+
+
+def run(asked: Asked, edges: int) -> list[Seen]:
+    """All edges at once, each a process with a network of its own; they start together.
+
+    Raises :class:`LinkError` for a query that was not answered.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(edges)
+    pipes, processes = [], []
+    for number in range(edges):
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_edge, args=(asked, number, together, theirs))
+        process.start()
+        theirs.close()
+        pipes.append(ours)
+        processes.append(process)
+    seen: list[Seen] = []
+    wrong = ""
+    for pipe in pipes:
+        try:
+            got: Seen | str = pipe.recv()
+        except EOFError:
+            got = "an edge ended without a word"
+        if isinstance(got, str):
+            wrong = wrong or got
+        else:
+            seen.append(got)
+    for process in processes:
+        process.join()
+    if wrong:
+        raise LinkError(wrong)
+    return seen
+
+
+def _edge(asked: Asked, number: int, together: Barrier, pipe: Connection) -> None:
+    try:
+        encoder = Encoder(load_bundle(default_bundle_path()), 1)
+        with Uplink(asked.target) as uplink:
+            files = [asked.files[i % len(asked.files)] for i in range(asked.queries)]
+            name = f"edge-{number}"
+            _overlapping(files[:_WARM_UP], encoder, uplink, asked.scheme, name)
+            together.wait(_SECONDS)
+            started = time.perf_counter()
+            taken: list[float] = []
+            if asked.alone:
+                taken = _one_by_one(files, encoder, uplink, asked.scheme, name)
+            else:
+                _overlapping(files, encoder, uplink, asked.scheme, name)
+            pipe.send(Seen(started, time.perf_counter(), tuple(taken)))
+    except Exception as error:
+        together.abort()
+        pipe.send(f"edge-{number}: {error!r}")
+
+
+def _overlapping(
+    files: list[Path], encoder: Encoder, uplink: Uplink, scheme: str, name: str
+) -> None:
+    for sent in send_files(files, encoder, uplink, scheme, name, 10):
+        if sent.error:
+            raise LinkError(sent.error)
+
+
+def _one_by_one(
+    files: list[Path], encoder: Encoder, uplink: Uplink, scheme_id: str, name: str
+) -> list[float]:
+    """Milliseconds from file to answer of each."""
+    maker, scheme = BlockMaker(name, encoder.bundle.bundle_id), encoder.scheme(scheme_id)
+    answered, began = threading.Semaphore(1), 0.0
+
+    def blocks() -> Iterator[uplink_pb2.QueryRequest]:
+        nonlocal began
+        for path in files:
+            answered.acquire()
+            began = time.perf_counter()
+            [payload] = scheme.pack(encoder.features([load(path)]), encoder.link(scheme_id, None))
+            yield maker.block(payload, scheme_id, 10)
+
+    taken = []
+    for answer in uplink.query(blocks(), 1, _SECONDS):
+        taken.append((time.perf_counter() - began) * 1e3)
+        if answer.response.status.code != common_pb2.CODE_OK:
+            raise LinkError(answer.response.status.message)
+        answered.release()
+    if len(taken) != len(files):
+        raise LinkError(f"{len(taken)} answers to {len(files)} queries")
+    return taken

@@ -1,0 +1,44 @@
+"""The path's benchmark runs what it says: real processes, every answer checked."""
+
+from __future__ import annotations
+
+import pytest
+
+from airreid.errors import LinkError
+from benchmarks import codec, path
+from benchmarks.path_edge import Asked, run
+
+
+def test_a_query_without_an_answer_is_no_figure() -> None:
+    asked = Asked("127.0.0.1:9", (), "jscc-ae-64", 1, alone=False)
+    with pytest.raises(LinkError, match="no answer within"):
+        run(asked, 1)
+
+
+def test_the_coders_are_measured_on_what_they_give_back() -> None:
+    found = {one.name: one for one in codec.measure(rounds=1)}
+    assert len(found) == 4
+    for name in ("arithmetic coder, encode", "arithmetic coder, decode"):
+        assert found[name].ours > 0
+        assert found[name].repetitions == 10
+    assert codec.prior().dimensions == 256
+
+
+@pytest.mark.slow
+def test_the_path_over_three_processes() -> None:
+    settings = path.Settings(
+        queries=20, entries=300, edges=2, rounds=1, replay_seconds=1, replayed=("jscc-fc-256",)
+    )
+    ticks: list[None] = []
+    rows = path.measure(settings, lambda: ticks.append(None))
+    assert len(ticks) == path.steps(settings)
+    named = {one.name: one for one in rows}
+    assert named["queries overlapping, 2 edges"].repetitions == 20
+    single = named["one query at a time, file to answer, p99"]
+    assert single.peer is not None
+    assert single.ours > single.peer / 2
+    replayed = [one for one in rows if one.name.startswith("symbols replayed")]
+    assert len(replayed) == 2
+    assert all("lost" not in one.note for one in replayed)
+    stages = [one for one in rows if one.name.startswith("bare stage")]
+    assert sum(one.ratio or 0 for one in stages) == pytest.approx(1, abs=0.01)
