@@ -78,7 +78,7 @@ def access_point(
         stack.callback(gallery.close)
         metrics, audit = through.metrics, Audit(settings.data_dir)
         encoder = Encoder(bundle, settings.threads)
-        finder = Finder(gallery, encoder, audit)
+        finder = Finder(bundle, gallery, encoder, audit)
         enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
         pager = Pager(_page_key(gallery))
         service = Service(bundle, gallery, enrolment, finder, pager, audit, metrics)

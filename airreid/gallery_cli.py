@@ -28,6 +28,14 @@ gallery_jobs_cli.add_commands(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Image = Annotated[Path, typer.Argument(help="Image file of one person crop.")]
+ComparedBy = Annotated[
+    str,
+    typer.Option(
+        "--scheme",
+        help="Whose embeddings are compared, without noise: a scheme, or features.",
+        show_default="the JSCC scheme of the largest bandwidth",
+    ),
+]
 
 
 def _items(crops: list[Crop]) -> Iterator[gallery_pb2.EnrollItem]:
@@ -166,11 +174,12 @@ def search(
     image: Image,
     to: To = DEFAULT,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Subjects to print.")] = 5,
+    scheme: ComparedBy = "",
     as_json: Json = False,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Who is this? Without a radio in between."""
-    request = gallery_pb2.SearchRequest(image=read(image), top_k=top_k)
+    request = gallery_pb2.SearchRequest(image=read(image), top_k=top_k, scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.search(request)
     if as_json:
@@ -190,11 +199,12 @@ def verify(
     subject: Annotated[str, typer.Argument(help="Whom it should be.")],
     image: Image,
     to: To = DEFAULT,
+    scheme: ComparedBy = "",
     as_json: Json = False,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Is this the subject? Exits with 1 if the policy says that it is not a match."""
-    request = gallery_pb2.VerifyRequest(subject=subject, image=read(image))
+    request = gallery_pb2.VerifyRequest(subject=subject, image=read(image), scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.verify(request)
     if as_json:

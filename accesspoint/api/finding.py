@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from accesspoint.api.audit import Audit
@@ -20,6 +21,7 @@ from accesspoint.matching.decision import Decision, decide
 from accesspoint.matching.duplicates import resemblances
 from accesspoint.matching.policy import FEATURES, MatchPolicy
 from accesspoint.matching.quality import QualityGate
+from airreid.bundle import Bundle, JsccInfo
 from airreid.errors import AirReidError, InputError
 from airreid.metrics import cosine
 from airreid.scheme import DIRECT_SNR_DB
@@ -36,6 +38,8 @@ class Answer:
     entries: list[Entry]
     """Of the best entries, in their order."""
     decision: Decision
+    scheme: str
+    """Whose embeddings were compared."""
 
 
 @dataclass(frozen=True)
@@ -46,40 +50,75 @@ class Verification:
     """Cosine similarity of the subject's best entry."""
     entry_id: int
     decision: Decision
+    scheme: str
+    """Whose embeddings were compared."""
+
+
+def usual_space(bundle: Bundle) -> str:
+    """Where images are searched unless somebody says otherwise.
+
+    The JSCC scheme of the largest bandwidth: its encoder has learned what to forget of a
+    camera, which the backbone's own features keep. Those where there is no such scheme.
+    """
+    space = bundle.backbone.space_id
+    analog = [s for s in bundle.manifest.schemes if isinstance(s, JsccInfo) and s.space_id == space]
+    if not analog:
+        return FEATURES
+    return max(analog, key=lambda one: (one.bandwidth, one.kind == "jscc-ae")).id
 
 
 class Finder:
-    """Searches without a radio in between; safe in any thread."""
+    """Searches without a radio in between; safe in any thread.
 
-    def __init__(self, gallery: Gallery, encoder: Encoder, audit: Audit) -> None:
+    What is compared are a scheme's embeddings as the gallery holds them, without noise,
+    or, for the scheme ``features``, the backbone's features. An empty scheme means
+    :func:`usual_space`.
+    """
+
+    def __init__(self, bundle: Bundle, gallery: Gallery, encoder: Encoder, audit: Audit) -> None:
+        self._bundle = bundle
         self._gallery = gallery
         self._encoder = encoder
         self.audit = audit
 
-    def search(self, source: Source, top_k: int, top_entries: int) -> Answer:
+    def _scheme(self, scheme: str) -> str:
+        known = (FEATURES, *self._bundle.scheme_ids)
+        if scheme and scheme not in known:
+            raise InputError(f"scheme {scheme[:64]!r}: there are {', '.join(known)}")
+        return scheme or usual_space(self._bundle)
+
+    def _embedded(self, scheme: str, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return features if scheme == FEATURES else self._gallery.scheme(scheme).gallery(features)
+
+    def search(self, source: Source, top_k: int, top_entries: int, scheme: str = "") -> Answer:
         """The best subjects (0 asks for 10 of them) and, if asked for, entries."""
         for what, asked in (("top_k", top_k), ("top_entries", top_entries)):
             if not 0 <= asked <= TOP_MAX:
                 raise InputError(f"{what} {asked}: use 1 to {TOP_MAX}")
+        scheme = self._scheme(scheme)
         feature = feature_of(source, self._encoder, self._gallery)
+        embedding = self._embedded(scheme, feature[None])
         most = top_k or TOP_DEFAULT
         # two at least: a decision looks at the second subject too
-        [found] = self._gallery.search(FEATURES, feature[None], max(most, 2), top_entries)
+        [found] = self._gallery.search(scheme, embedding, max(most, 2), top_entries)
         ranked = [(match.subject, match.score) for match in found.matches]
-        decision = decide(ranked, FEATURES, DIRECT_SNR_DB, self.match_policy())
+        decision = decide(ranked, scheme, DIRECT_SNR_DB, self.match_policy())
         entries = [self._gallery.entry(int(number)) for number in found.entry_ids]
         kept = [i for i, entry in enumerate(entries) if entry is not None]
         return Answer(
             Found(found.matches[:most], found.entry_ids[kept], found.scores[kept]),
             [entry for entry in entries if entry is not None],
             decision,
+            scheme,
         )
 
-    def verify(self, subject: str, source: Source) -> Verification:
+    def verify(self, subject: str, source: Source, scheme: str = "") -> Verification:
         """Whether somebody is the subject: its best entry, exactly compared."""
         if self._gallery.subject(subject[:200]) is None:
             raise NotFoundError(f"no subject {subject[:128]!r}")
+        scheme = self._scheme(scheme)
         feature = feature_of(source, self._encoder, self._gallery)
+        embedding = self._embedded(scheme, feature[None])
         best, best_id, after = -np.inf, 0, 0
         while page := self._gallery.entries(after, _ENTRIES_AT_ONCE, subject):
             after = page[-1].id
@@ -88,15 +127,15 @@ class Finder:
             )
             if not len(stored.ids):
                 continue
-            scores = cosine(feature[None], stored.features)[0]
+            scores = cosine(embedding, self._embedded(scheme, stored.features))[0]
             top = int(scores.argmax())
             if scores[top] > best:
                 best, best_id = float(scores[top]), int(stored.ids[top])
         if not best_id:
             raise NotFoundError(f"subject {subject!r} has no entries to compare with")
         # one subject alone: the margin rule has nobody else to look at
-        decision = decide([(subject, best)], FEATURES, DIRECT_SNR_DB, self.match_policy())
-        return Verification(best, best_id, decision)
+        decision = decide([(subject, best)], scheme, DIRECT_SNR_DB, self.match_policy())
+        return Verification(best, best_id, decision, scheme)
 
     # Policy
 

@@ -210,7 +210,9 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def Search(self, request: g.SearchRequest, context: Context) -> g.SearchResponse:
         def work(_: Principal) -> g.SearchResponse:
             source = messages.source(request, "search")
-            answer = self._finder.search(source, request.top_k, request.top_entries)
+            answer = self._finder.search(
+                source, request.top_k, request.top_entries, request.scheme_id
+            )
             return messages.found(answer)
 
         return await self._call(context, "Search", work)
@@ -218,7 +220,8 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def Verify(self, request: g.VerifyRequest, context: Context) -> g.VerifyResponse:
         def work(_: Principal) -> g.VerifyResponse:
             source = messages.source(request, "verify")
-            return messages.verified(self._finder.verify(request.subject, source))
+            found = self._finder.verify(request.subject, source, request.scheme_id)
+            return messages.verified(found)
 
         return await self._call(context, "Verify", work)
 

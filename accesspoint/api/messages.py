@@ -137,7 +137,9 @@ def decision(one: Decision) -> common_pb2.Decision:
 
 
 def found(answer: Answer) -> gallery_pb2.SearchResponse:
-    response = gallery_pb2.SearchResponse(decision=decision(answer.decision))
+    response = gallery_pb2.SearchResponse(
+        decision=decision(answer.decision), scheme_id=answer.scheme
+    )
     for match in answer.found.matches:
         response.subjects.add(
             subject=match.subject, score=match.score, entry_id=match.entry_id, camera=match.camera
@@ -153,6 +155,7 @@ def verified(one: Verification) -> gallery_pb2.VerifyResponse:
         threshold=one.decision.threshold,
         kind=_KINDS[one.decision.kind],
         entry_id=one.entry_id,
+        scheme_id=one.scheme,
     )
 
 

@@ -15,6 +15,14 @@ from accesspoint.api.jobs import Jobs
 from accesspoint.api.rest_gallery import Filter, Image, Who, image_of
 
 Top = Annotated[int, Query(ge=0, le=TOP_MAX)]
+Scheme = Annotated[
+    str,
+    Query(
+        max_length=128,
+        description="Whose embeddings are compared: a scheme, or features. Empty: the JSCC "
+        "scheme of the largest bandwidth.",
+    ),
+]
 
 
 def router(finder: Finder, jobs: Jobs) -> APIRouter:
@@ -27,26 +35,30 @@ def router(finder: Finder, jobs: Jobs) -> APIRouter:
 
 def _add_search(routes: APIRouter, finder: Finder) -> None:
     @routes.post("/search", tags=["search"])
-    def search(image: Image, top_k: Top = 0, top_entries: Top = 0) -> views.SearchView:
+    def search(
+        image: Image, top_k: Top = 0, top_entries: Top = 0, scheme: Scheme = ""
+    ) -> views.SearchView:
         """Who is this? The best subjects (0: ten of them) and, if asked for, entries."""
         source = Source(image=image_of(image))
-        return views.SearchView.of(finder.search(source, top_k, top_entries))
+        return views.SearchView.of(finder.search(source, top_k, top_entries, scheme))
 
     @routes.post("/search/feature", tags=["search"])
-    def search_feature(body: bodies.FeatureSearchBody) -> views.SearchView:
+    def search_feature(body: bodies.FeatureSearchBody, scheme: Scheme = "") -> views.SearchView:
         """Who is this, by a feature?"""
         source = body.source("the query")
-        return views.SearchView.of(finder.search(source, body.top_k, body.top_entries))
+        return views.SearchView.of(finder.search(source, body.top_k, body.top_entries, scheme))
 
     @routes.post("/verify", tags=["search"])
-    def verify(subject: Filter, image: Image) -> views.VerifyView:
+    def verify(subject: Filter, image: Image, scheme: Scheme = "") -> views.VerifyView:
         """Is this the subject?"""
-        return views.VerifyView.of(finder.verify(subject, Source(image=image_of(image))))
+        return views.VerifyView.of(finder.verify(subject, Source(image=image_of(image)), scheme))
 
     @routes.post("/verify/feature", tags=["search"])
-    def verify_feature(subject: Filter, body: bodies.FeatureBody) -> views.VerifyView:
+    def verify_feature(
+        subject: Filter, body: bodies.FeatureBody, scheme: Scheme = ""
+    ) -> views.VerifyView:
         """Is this the subject, by a feature?"""
-        return views.VerifyView.of(finder.verify(subject, body.source("the query")))
+        return views.VerifyView.of(finder.verify(subject, body.source("the query"), scheme))
 
 
 def _add_policy(routes: APIRouter, finder: Finder) -> None:

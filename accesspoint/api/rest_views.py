@@ -158,6 +158,8 @@ class SearchView(BaseModel):
     subjects: list[HitView]
     entries: list[HitView]
     decision: DecisionView
+    scheme: str
+    """Whose embeddings were compared."""
 
     @staticmethod
     def of(answer: Answer) -> SearchView:
@@ -169,6 +171,7 @@ class SearchView(BaseModel):
                 for one, score in zip(answer.entries, scores, strict=True)
             ],
             decision=DecisionView.of(answer.decision),
+            scheme=answer.scheme,
         )
 
 
@@ -177,6 +180,8 @@ class VerifyView(BaseModel):
     threshold: float
     kind: Literal["match", "unknown", "ambiguous", "unspecified"]
     entry_id: int
+    scheme: str
+    """Whose embeddings were compared."""
 
     @staticmethod
     def of(one: Verification) -> VerifyView:
@@ -185,6 +190,7 @@ class VerifyView(BaseModel):
             threshold=one.decision.threshold,
             kind=one.decision.kind,
             entry_id=one.entry_id,
+            scheme=one.scheme,
         )
 
 

@@ -669,11 +669,16 @@ class SearchRequest(_message.Message):
     FEATURE_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
     TOP_ENTRIES_FIELD_NUMBER: _builtins.int
+    SCHEME_ID_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     top_k: _builtins.int
     """Subjects to answer with; 0 means 10, at most 1000."""
     top_entries: _builtins.int
     """Entries to answer with; 0 means none."""
+    scheme_id: _builtins.str
+    """Whose embeddings are compared, without noise: a scheme of the bundle, or "features" for
+    the backbone's own. Empty: the JSCC scheme of the largest bandwidth.
+    """
     @_builtins.property
     def feature(self) -> Global___Feature: ...
     def __init__(
@@ -683,10 +688,11 @@ class SearchRequest(_message.Message):
         feature: Global___Feature | None = ...,
         top_k: _builtins.int = ...,
         top_entries: _builtins.int = ...,
+        scheme_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "image", b"image", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "image", b"image", "source", b"source", "top_entries", b"top_entries", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "image", b"image", "scheme_id", b"scheme_id", "source", b"source", "top_entries", b"top_entries", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["image", "feature"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -701,6 +707,8 @@ class SearchResponse(_message.Message):
     SUBJECTS_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
+    SCHEME_ID_FIELD_NUMBER: _builtins.int
+    scheme_id: _builtins.str
     @_builtins.property
     def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]: ...
     @_builtins.property
@@ -713,10 +721,11 @@ class SearchResponse(_message.Message):
         subjects: _abc.Iterable[Global___Hit] | None = ...,
         entries: _abc.Iterable[Global___Hit] | None = ...,
         decision: _common_pb2.Decision | None = ...,
+        scheme_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "entries", b"entries", "subjects", b"subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "entries", b"entries", "scheme_id", b"scheme_id", "subjects", b"subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -758,8 +767,11 @@ class VerifyRequest(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     FEATURE_FIELD_NUMBER: _builtins.int
+    SCHEME_ID_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     image: _builtins.bytes
+    scheme_id: _builtins.str
+    """As in SearchRequest."""
     @_builtins.property
     def feature(self) -> Global___Feature: ...
     def __init__(
@@ -768,10 +780,11 @@ class VerifyRequest(_message.Message):
         subject: _builtins.str = ...,
         image: _builtins.bytes = ...,
         feature: Global___Feature | None = ...,
+        scheme_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "image", b"image", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "image", b"image", "source", b"source", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "image", b"image", "scheme_id", b"scheme_id", "source", b"source", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["image", "feature"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -787,12 +800,14 @@ class VerifyResponse(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    SCHEME_ID_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """Cosine similarity of the subject's best entry."""
     threshold: _builtins.float
     kind: _common_pb2.DecisionKind.ValueType
     """MATCH, UNKNOWN (not the subject), AMBIGUOUS, or UNSPECIFIED where nothing is calibrated."""
     entry_id: _builtins.int
+    scheme_id: _builtins.str
     def __init__(
         self,
         *,
@@ -800,10 +815,11 @@ class VerifyResponse(_message.Message):
         threshold: _builtins.float = ...,
         kind: _common_pb2.DecisionKind.ValueType = ...,
         entry_id: _builtins.int = ...,
+        scheme_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "kind", b"kind", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "kind", b"kind", "scheme_id", b"scheme_id", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -233,10 +233,15 @@ def test_both_find_and_verify_the_same(stub: Stub, client: TestClient) -> None:
             g.SearchRequest(image=image, top_k=3, top_entries=5),
             client.post("/v1/search?top_k=3&top_entries=5", files={"image": image}),
         ),
+        (
+            g.SearchRequest(image=image, top_k=3, scheme_id="features"),
+            client.post("/v1/search?top_k=3&scheme=features", files={"image": image}),
+        ),
     ):
         found = stub.Search(request)
         body = answer.json()
         assert len(found.subjects) == 3
+        assert found.scheme_id == body["scheme"]
         for name in ("subjects", "entries"):
             mine = [(h.subject, h.entry_id, h.camera) for h in getattr(found, name)]
             assert mine == [(h["subject"], h["entry_id"], h["camera"]) for h in body[name]]
@@ -290,8 +295,8 @@ def test_policy_is_one(stub: Stub, client: TestClient) -> None:
     assert both["quality_gate"]["mode"] == "off"
     assert both["match_policy"]["schemes"] == answer.json()["match_policy"]["schemes"]
     stub.Enroll(g.EnrollRequest(items=[item("p", 1), item("q", 2)]))
-    found = stub.Search(g.SearchRequest(feature=feature(1)))
-    body = client.post("/v1/search/feature", json=json_feature(1)).json()
+    found = stub.Search(g.SearchRequest(feature=feature(1), scheme_id="features"))
+    body = client.post("/v1/search/feature?scheme=features", json=json_feature(1)).json()
     assert body["decision"]["kind"] == "match"
     assert plain(found.decision)["kind"] == "DECISION_MATCH"
     assert found.decision.subject == body["decision"]["subject"] == "p"

@@ -82,8 +82,9 @@ def test_a_verdict_is_an_exit_code(gallery: Commands, folder: Path, tmp_path: Pa
     shown = json.loads(gallery("policy", "--match-policy", str(policy)))
     assert shown["match_policy"]["schemes"]["features"]["points"] == points
     assert json.loads(gallery("policy")) == shown
-    gallery("verify", "p1", str(folder / "p1/c0/0.png"))
-    gallery("verify", "p0", str(folder / "p1/c0/0.png"), code=1)
+    by = ("--scheme", "features")
+    gallery("verify", "p1", str(folder / "p1/c0/0.png"), *by)
+    gallery("verify", "p0", str(folder / "p1/c0/0.png"), *by, code=1)
     with pytest.raises(InputError, match="cannot be read"):
         gallery("policy", "--quality-gate", str(tmp_path / "none.json"))
 

@@ -133,10 +133,11 @@ def test_calibration_puts_thresholds_in_force(client: TestClient) -> None:
     policy = client.get("/v1/policy").json()["match_policy"]
     assert set(policy["schemes"]) == {"features", "jscc-fc-16"}
     assert policy["false_match_rate"] == 0.3
-    person = client.post("/v1/search/feature", json=items[0]["feature"]).json()
-    assert person["decision"]["kind"] == "match"
+    for scheme in ("features", ""):
+        path = f"/v1/search/feature?scheme={scheme}"
+        assert client.post(path, json=items[0]["feature"]).json()["decision"]["kind"] == "match"
     stranger = {"space_id": SPACE, "values": rng.standard_normal(DIM).tolist()}
-    answer = client.post("/v1/search/feature", json=stranger).json()["decision"]
+    answer = client.post("/v1/search/feature?scheme=features", json=stranger).json()["decision"]
     assert answer["kind"] in ("unknown", "ambiguous")
     assert answer["threshold"] == policy["schemes"]["features"]["points"][0]["threshold"]
 

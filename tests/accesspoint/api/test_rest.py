@@ -93,6 +93,39 @@ def test_image_and_feature_enrol_and_find_the_same(
     assert found.json()["decision"]["kind"] == "unspecified"
 
 
+@pytest.mark.parametrize("scheme", ["", "jscc-fc-16", "features"])
+def test_search_and_verify_compare_what_was_asked_for(
+    client: TestClient, parts: AccessPoint, scheme: str
+) -> None:
+    for seed in range(6):
+        enrol(client, f"p{seed}", seed)
+    rows = np.array([feature(seed)["values"] for seed in [*range(6), 9]], dtype=np.float32)
+    if scheme != "features":
+        rows = parts.gallery.scheme("jscc-fc-16").gallery(rows)
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scores = rows[:6] @ rows[6]
+    query = {"scheme": scheme}
+    answer = client.post("/v1/search/feature", params=query, json={**feature(9), "top_k": 6})
+    found = answer.json()
+    assert found["scheme"] == (scheme or "jscc-fc-16")
+    best = np.argsort(-scores)
+    assert [hit["subject"] for hit in found["subjects"]] == [f"p{i}" for i in best]
+    assert [hit["score"] for hit in found["subjects"]] == pytest.approx(scores[best], abs=1e-4)
+    verified = client.post(
+        "/v1/verify/feature", params={**query, "subject": "p3"}, json=feature(9)
+    ).json()
+    assert verified["score"] == pytest.approx(scores[3], abs=1e-4)
+    assert verified["scheme"] == (scheme or "jscc-fc-16")
+
+
+def test_an_unknown_scheme_is_named_with_those_there_are(client: TestClient) -> None:
+    enrol(client, "p", 1)
+    for path in ("/v1/search/feature", "/v1/verify/feature?subject=p"):
+        answer = client.post(path + ("&" if "?" in path else "?") + "scheme=x", json=feature(1))
+        assert answer.status_code == 400
+        assert "jscc-fc-16" in answer.json()["detail"]
+
+
 def test_verify_takes_the_best_entry_of_the_subject_alone(client: TestClient) -> None:
     for seed in (1, 2, 3):
         enrol(client, "p", seed)
@@ -100,7 +133,7 @@ def test_verify_takes_the_best_entry_of_the_subject_alone(client: TestClient) ->
     vectors = [np.array(feature(seed)["values"]) for seed in (1, 2, 3)]
     probe = np.array(feature(9)["values"])
     best = max(v @ probe / np.linalg.norm(v) / np.linalg.norm(probe) for v in vectors)
-    answer = client.post("/v1/verify/feature?subject=p", json=feature(9)).json()
+    answer = client.post("/v1/verify/feature?subject=p&scheme=features", json=feature(9)).json()
     assert answer["score"] == pytest.approx(best, abs=1e-5)
     own = client.post("/v1/verify/feature?subject=q", json=feature(9)).json()
     assert own["score"] == pytest.approx(1.0, abs=1e-5)
