@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from accesspoint.gallery import schema
+from airreid import log
 from airreid.errors import InputError
 
 _CHECKED_AT_ONCE = 64 << 20
@@ -120,9 +121,16 @@ class Database:
         return next(iter(self.rows(query, values)), None)
 
     def empty_log(self) -> None:
-        """Moves the write-ahead log into the file: what was deleted is then nowhere."""
+        """Moves the write-ahead log into the file: what was deleted is then nowhere.
+
+        A disk that cannot take it now is said in the log: what was committed stays so, and
+        the indexes must follow.
+        """
         with self._write_lock, self._read_lock:
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            try:
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                log.warning("write_ahead_log_not_emptied", error=str(error))
 
     def give_back_free_pages(self) -> None:
         """Cuts free pages, overwritten with zeros before, off the end of the file."""

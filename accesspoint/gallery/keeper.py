@@ -55,4 +55,8 @@ class Keeper:
         self._store.shorten_log(_LOG_ROWS)
         if self._deleted:
             self._deleted = False
-            self._store.give_back_free_pages()
+            try:
+                self._store.give_back_free_pages()
+            except sqlite3.OperationalError:  # a full disk: again in the next round
+                self._deleted = True
+                raise

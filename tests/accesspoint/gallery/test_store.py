@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 from accesspoint.gallery.records import NewEntry, check_name
 from accesspoint.gallery.store import Store
 from airreid.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def entry(subject: str, value: float = 1.0, space: str = "s") -> NewEntry:
@@ -108,3 +112,30 @@ def test_another_file_is_not_a_gallery(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, and long enough to be looked at as one" * 20)
     with pytest.raises(InputError, match="cannot be used as a gallery"):
         Store(path)
+
+
+def test_a_disk_that_cannot_take_the_log_keeps_no_index_from_following(tmp_path: Path) -> None:
+    """The file may not grow in a process of its own, so that the log cannot be moved into it."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+import numpy as np
+from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.store import Store
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = Store(Path({str(tmp_path / "small.sqlite")!r}))
+entries = [NewEntry("a", "c", "x", np.full(2048, i, np.float32)) for i in range(1, 100)]
+store.add_entries(entries)
+store.empty_log()
+store.add_entries(entries[:40])
+full = store.path.stat().st_size + 50_000
+resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+assert store.delete_entries([5]) == [True]
+assert store.entry(5) is None
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "write_ahead_log_not_emptied" in ended.stderr
