@@ -261,10 +261,10 @@ def test_an_archive_of_another_space(few: Gallery, tmp_path: Path, bundle: Bundl
 def test_backup_and_restore(full: Gallery, tmp_path: Path, bundle: Bundle) -> None:
     full.search("features", np.ones((1, DIM), np.float32), 1, 0)  # there is an index
     expected = contents(full)
-    path = tmp_path / "backup.sqlite"
+    path = tmp_path / "backup #1?.sqlite"
     full.backup(path)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert not list(tmp_path.glob("backup.sqlite-*"))
+    assert not list(tmp_path.glob("backup*.sqlite-*"))
     with pytest.raises(InputError, match="exists already"):
         full.backup(path)
     full.delete_subject("p001")
