@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -128,7 +129,7 @@ def _expiry(gallery: Gallery, seconds: float) -> Iterator[None]:
         while not stop.wait(seconds):
             try:
                 count = gallery.expire_due(time.time())
-            except (AirReidError, OSError) as error:
+            except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
                 log.warning("expiry_failed", error=str(error))
             else:
                 if count:

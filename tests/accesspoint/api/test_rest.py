@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from accesspoint.parts import AccessPoint
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.parts import AccessPoint, access_point
 from accesspoint.settings import ServeSettings
+from airreid.bundle import Bundle
+
+from .conftest import rest_over
 
 DIM, SPACE = 32, "tiny-space"
 
@@ -270,6 +276,31 @@ def test_an_expired_entry_goes_by_itself(client: TestClient, parts: AccessPoint)
     kept = enrol(client, "p", 2)
     assert parts.gallery.expire_due(6.0) == 1
     assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [kept]
+
+
+def test_a_disk_that_fails_once_does_not_end_expiry(
+    tiny: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[float] = []
+    expire_due = Gallery.expire_due
+
+    def fails_once(gallery: Gallery, now: float) -> int:
+        if not failed:
+            failed.append(now)
+            raise sqlite3.OperationalError("database or disk is full")
+        return expire_due(gallery, now)
+
+    monkeypatch.setattr(Gallery, "expire_due", fails_once)
+    settings = ServeSettings(data_dir=tmp_path / "data", expire_seconds=0.1)
+    with access_point(tiny, settings) as parts:
+        assert parts.gallery.wait_ready(30)
+        client = rest_over(parts).client
+        client.put("/v1/subjects/p", json={"expires_at": 5.0})
+        until = time.monotonic() + 30
+        while client.get("/v1/subjects/p").status_code == 200:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    assert failed
 
 
 def test_state_health_and_metrics(client: TestClient) -> None:
