@@ -49,7 +49,8 @@ class CoreGallery(Subjects):
     ) -> None:
         super().__init__(store)
         self.deletions = 0
-        """Times that entries were deleted since the start: what was found before may be gone."""
+        """Times that entries or their subjects went since the start: what was found before may
+        name somebody who is gone."""
         self._bundle = bundle
         self._settings = settings or GallerySettings()
         self._indexes = Indexes(
@@ -130,6 +131,7 @@ class CoreGallery(Subjects):
             ids = self._store.merge_subjects(source, into)
             self._catalog.move(ids, into)
             self._indexes.moved(np.asarray(ids, dtype=np.int64))
+            self.deletions += 1
             return self._existing(into)
 
     # Entries

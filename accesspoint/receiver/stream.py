@@ -51,7 +51,7 @@ class _Ticket:
     key: Key | None
     arrived: float
     age_ms: float | None
-    deletions: int = 0
+    deletions: int
     """Of the gallery before the search."""
 
 
@@ -205,7 +205,7 @@ class Uplink:
                 self._credits.answered(outbox.share)
                 self._again(verdict, request, outbox, age_ms)
                 return
-        ticket = _Ticket(block, outbox, key, arrived, age_ms)
+        ticket = _Ticket(block, outbox, key, arrived, age_ms, self._receiver.deletions)
         if self._too_old(ticket, arrived):
             self._finish(ticket)
             return

@@ -190,6 +190,10 @@ async def test_no_kept_answer_names_somebody_who_was_deleted(
         [again] = await ask(ap.address, [blocks(3)])
         assert not again.repeated_answer
         assert again.identities[0].subject != "p3"
+        await ask(ap.address, [blocks(5)])
+        full.merge_subjects("p5", "p6")
+        [again] = await ask(ap.address, [blocks(5)])
+        assert (again.repeated_answer, again.identities[0].subject) == (False, "p6")
         receiver.gate.clear()  # found before the deletion, delivered after it
         process = receiver.process
 
