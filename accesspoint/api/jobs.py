@@ -155,8 +155,8 @@ class Jobs:
                 raise ConflictError(f"job {job_id} is over: {job.state}")
             self._stop.add(job_id)
             if job.state == "waiting":
-                self._set(job_id, state="cancelled", finished_at=time.time())
-                self._write()
+                self._starters.pop(job_id, None)
+                self._end(job_id, state="cancelled")
             cancelled = self._jobs[job_id]
         self._audit.record(who, "cancel_job", job=job_id)
         return cancelled
@@ -199,12 +199,16 @@ class Jobs:
 
     def _finish(self, job_id: str, **changes: object) -> None:
         with self._lock:
-            self._set(job_id, finished_at=time.time(), **changes)
-            self._stop.discard(job_id)
-            over = sorted((job for job in self._jobs.values() if job.over), key=_age)
-            for job in over[KEPT:]:
-                del self._jobs[job.id]
-            self._write()
+            self._end(job_id, **changes)
+
+    def _end(self, job_id: str, **changes: object) -> None:
+        """The lock is held."""
+        self._set(job_id, finished_at=time.time(), **changes)
+        self._stop.discard(job_id)
+        over = sorted((job for job in self._jobs.values() if job.over), key=_age)
+        for job in over[KEPT:]:
+            del self._jobs[job.id]
+        self._write()
 
     def _set(self, job_id: str, **changes: object) -> None:
         self._jobs[job_id] = self._jobs[job_id].model_copy(update=changes)

@@ -69,7 +69,7 @@ class Indexes:
         for folder in sorted(self._files.iterdir()) if self._files.is_dir() else []:
             if folder.name in usable:
                 self.get(folder.name)
-            else:
+            elif folder.is_dir():
                 shutil.rmtree(folder)
                 self._store.drop_consumer(f"snapshot:{folder.name}")
 
