@@ -105,6 +105,14 @@ class Access:
             edges = names if edges is None else edges & names
         return Principal(grant.name, "token", scopes, edges)
 
+    def allows(self, authorization: str | None, scope: Scope) -> bool:
+        """Whether who shows this header has the scope, now."""
+        try:
+            self.principal(authorization).demand(scope)
+        except (UnauthorizedError, ForbiddenError):
+            return False
+        return True
+
 
 def scope_of_path(method: str, path: str) -> Scope | None:
     """What an HTTP request needs; None: nothing. What is not listed under /v1 needs enrol,

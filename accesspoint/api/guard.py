@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,9 +123,11 @@ class Guard:
             raise ForbiddenError("a page of another site may not change anything here")
         needed = scope_of_path(method, path)
         if needed is not None:
-            principal = self._access.principal(request.header(b"authorization") or None)
+            shown = request.header(b"authorization") or None
+            principal = self._access.principal(shown)
             principal.demand(needed)
             request.scope["state"]["principal"] = principal
+            request.scope["state"]["may_go_on"] = partial(self._access.allows, shown, needed)
         length = request.header(b"content-length")
         if length.isdigit() and int(length) > self._limits.body_bytes:
             raise _too_large(self._limits.body_bytes)

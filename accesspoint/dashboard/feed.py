@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from accesspoint.errors import RateLimitedError
@@ -17,6 +18,8 @@ from accesspoint.events import Event, Feed
 READERS_MAX = 32
 """Readers at once; each holds a connection for as long as it looks on."""
 REPLAY_MAX = 200
+AGAIN_SECONDS = 1.0
+"""A reader's token is looked at again that often, as a camera's is."""
 BEAT_SECONDS = 10.0
 """Without an event for so long a comment is sent, so that a dead connection is noticed."""
 
@@ -41,27 +44,33 @@ def feed_router(feed: Feed) -> APIRouter:
     router = APIRouter(tags=["dashboard"])
     readers: set[object] = set()
 
-    async def stream(replay: int) -> AsyncIterator[str]:
+    async def stream(replay: int, may_go_on: Callable[[], bool]) -> AsyncIterator[str]:
         reader = object()
         readers.add(reader)
         try:
             with feed.subscribe(replay, tally=True) as events:
                 yield "retry: 2000\n\n"
+                checked = time.monotonic()
                 while True:
+                    event = None
                     try:
                         async with asyncio.timeout(BEAT_SECONDS):
                             event = await anext(events)
                     except TimeoutError:
-                        yield ": still here\n\n"
-                        continue
+                        pass
                     except StopAsyncIteration:
                         return
-                    yield frame(event)
+                    if time.monotonic() - checked > AGAIN_SECONDS:
+                        if not may_go_on():
+                            return
+                        checked = time.monotonic()
+                    yield ": still here\n\n" if event is None else frame(event)
         finally:
             readers.discard(reader)
 
     @router.get("/v1/events", include_in_schema=False)  # OpenAPI has no word for an endless answer
     async def events(
+        request: Request,
         replay: Annotated[int, Query(ge=0, le=REPLAY_MAX, description="Past events first.")] = 100,
     ) -> StreamingResponse:
         """Answered queries: outcome, ranked subjects, SNR and times. Never a feature or image.
@@ -70,8 +79,9 @@ def feed_router(feed: Feed) -> APIRouter:
         """
         if len(readers) >= READERS_MAX:
             raise RateLimitedError(f"{READERS_MAX} readers look on already; close one")
+        may_go_on = request.scope.get("state", {}).get("may_go_on", lambda: True)
         return StreamingResponse(
-            stream(replay),
+            stream(replay, may_go_on),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

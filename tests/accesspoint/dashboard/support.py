@@ -11,9 +11,11 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from accesspoint.api.guard import Guard
+
 
 @contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI | Guard) -> Iterator[str]:
     """The application's address; it is served by a thread."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

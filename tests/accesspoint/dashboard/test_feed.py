@@ -8,12 +8,17 @@ import math
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI
 
+from accesspoint.api.auth import Access
+from accesspoint.api.guard import Guard
+from accesspoint.api.metrics import Metrics
+from accesspoint.api.tokens import Scope, TokenFile
 from accesspoint.dashboard.feed import READERS_MAX, feed_router, frame
 from accesspoint.events import Feed
 
@@ -36,9 +41,9 @@ def address(feed: Feed) -> Iterator[str]:
 class Reader:
     """Reads events from the stream as a browser does."""
 
-    def __init__(self, address: str, replay: int) -> None:
+    def __init__(self, address: str, replay: int, **headers: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
-        self._connection.request("GET", f"/v1/events?replay={replay}")
+        self._connection.request("GET", f"/v1/events?replay={replay}", headers=headers)
         self.response = self._connection.getresponse()
         self._lines = iter(self.response)
         assert next(self._lines) == b"retry: 2000\n"  # it is subscribed from here on
@@ -113,6 +118,24 @@ def test_readers_are_bounded(feed: Feed, address: str) -> None:
         for reader in readers:
             reader.next("tally")
             assert reader.next()["sequence"] == 1
+
+
+def test_who_loses_a_token_loses_the_feed(
+    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accesspoint.dashboard.feed.AGAIN_SECONDS", 0.0)
+    app, tokens = FastAPI(), TokenFile(tmp_path)
+    app.include_router(feed_router(feed))
+    shown = {name: f"Bearer {tokens.add(name, [Scope.READ])}" for name in ("goes", "stays")}
+    with served(Guard(app, Access(TokenFile(tmp_path), True), Metrics())) as address:
+        goes, stays = (Reader(address, 0, Authorization=one) for one in shown.values())
+        with closing(goes), closing(stays):
+            for reader in (goes, stays):
+                reader.next("tally")
+            tokens.revoke("goes")
+            feed.publish(query(1))
+            assert stays.next()["sequence"] == 1
+            assert goes.response.read() == b""
 
 
 @pytest.mark.parametrize("replay", ["-1", "201", "x"])
