@@ -130,7 +130,14 @@ async def _serve(
 
     def register(server: aio.Server) -> list[str]:
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
-            GalleryService(rest.service, rest.finder, rest.jobs, parts.grpc_access, rest.metrics),
+            GalleryService(
+                rest.service,
+                rest.finder,
+                rest.jobs,
+                parts.grpc_access,
+                rest.metrics,
+                settings.requests,
+            ),
             server,
         )
         return [

@@ -64,7 +64,8 @@ class ServeSettings(BaseModel):
     body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 40 * 1024 * 1024
     """Largest body of an HTTP request."""
     requests: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """HTTP requests at once; further ones are told to come again."""
+    """HTTP requests at once, and gRPC calls besides streams; further ones are told to come
+    again."""
 
 
 def asks_for_token(settings: ServeSettings, address: str) -> bool:

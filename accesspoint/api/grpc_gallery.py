@@ -17,6 +17,7 @@ from accesspoint.api.finding import Finder
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import Metrics
 from accesspoint.api.service import Service
+from accesspoint.errors import RateLimitedError
 from accesspoint.gallery.records import UNSET
 from airreid.credentials import certificate_names
 from airreid.v1 import gallery_pb2, gallery_pb2_grpc
@@ -57,13 +58,23 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     """Each method says who may call it, and translates; see the proto file for meanings."""
 
     def __init__(
-        self, service: Service, finder: Finder, jobs: Jobs, access: Access, metrics: Metrics
+        self,
+        service: Service,
+        finder: Finder,
+        jobs: Jobs,
+        access: Access,
+        metrics: Metrics,
+        at_once: int = 256,
     ) -> None:
+        """``at_once``: calls under way, each with its message in memory; further ones are
+        told to come again."""
         self._service = service
         self._finder = finder
         self._jobs = jobs
         self._access = access
         self._metrics = metrics
+        self._at_once = at_once
+        self._under_way = 0
 
     async def _call(
         self, context: Context, method: str, work: Callable[[Principal], Answer]
@@ -71,15 +82,19 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         """Does the work in a thread, for whoever may ask for it."""
         request_id, started, code = request_id_of(context), time.perf_counter(), "ok"
         context.set_trailing_metadata((("x-request-id", request_id),))
+        self._under_way += 1
         try:
             who = principal_of(context, self._access)
             who.demand(scope_of_rpc(method))
+            if self._under_way > self._at_once:
+                raise RateLimitedError(f"more than {self._at_once} calls at once")
             return await asyncio.to_thread(work, who)
         except Exception as error:  # whatever it is, the caller gets a status
             code = problems.kind_of(error).code
             await abort(context, error, request_id)
             raise
         finally:
+            self._under_way -= 1
             self._metrics.requests.labels("grpc", method, code).observe(
                 time.perf_counter() - started
             )

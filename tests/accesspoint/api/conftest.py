@@ -156,7 +156,10 @@ def rest_over(parts: AccessPoint) -> Rest:
 
 @contextlib.contextmanager
 def grpc_over(
-    parts: AccessPoint, bundle: Bundle, credentials: grpc.ServerCredentials | None = None
+    parts: AccessPoint,
+    bundle: Bundle,
+    credentials: grpc.ServerCredentials | None = None,
+    at_once: int = 256,
 ) -> Iterator[str]:
     """The gRPC interface in a thread with a loop of its own; yields HOST:PORT."""
     ready, stop, ports = threading.Event(), asyncio.Event(), []
@@ -174,7 +177,7 @@ def grpc_over(
 
         def register(server: grpc.aio.Server) -> list[str]:
             service = GalleryService(
-                rest.service, rest.finder, rest.jobs, parts.grpc_access, rest.metrics
+                rest.service, rest.finder, rest.jobs, parts.grpc_access, rest.metrics, at_once
             )
             gallery_pb2_grpc.add_GalleryServiceServicer_to_server(service, server)
             return [uplink.register(server)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from accesspoint.api import openapi
 from accesspoint.api.auth import Access, scope_of_path
 from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
+from accesspoint.api.service import State
 from accesspoint.api.tokens import Scope, TokenFile
 from accesspoint.errors import NotFoundError, UnauthorizedError
 from accesspoint.parts import AccessPoint, access_point
@@ -313,3 +315,29 @@ def test_every_rpc_asks_for_a_token(locked: tuple[AccessPoint, TokenFile], tiny:
             gallery_pb2.DescribeRequest(), metadata=(("authorization", f"Bearer {admin}"),)
         )
         assert state.ready
+
+
+def test_calls_at_once_are_bounded(
+    parts: AccessPoint, tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on, state = threading.Event(), threading.Event(), parts.rest.service.state
+
+    def slowly() -> State:
+        began.set()
+        assert go_on.wait(30)
+        return state()
+
+    monkeypatch.setattr(parts.rest.service, "state", slowly)
+    with (
+        grpc_over(parts, tiny, at_once=1) as target,
+        grpc.insecure_channel(target) as channel,
+    ):
+        stub = gallery_pb2_grpc.GalleryServiceStub(channel)
+        first = stub.Describe.future(gallery_pb2.DescribeRequest())
+        assert began.wait(30)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Describe(gallery_pb2.DescribeRequest())
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        go_on.set()
+        assert first.result(30).ready
+        assert stub.Describe(gallery_pb2.DescribeRequest()).ready
