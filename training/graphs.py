@@ -106,6 +106,6 @@ def prove_int8(fp32: Path, int8: Path, crops: NDArray[np.uint8]) -> float:
     if not close >= INT8_COSINE:
         raise ParityError(
             f"{int8}: features have a cosine of {close:.3f} with those of fp32, less than "
-            f"{INT8_COSINE:g}; train on with --set ship=fp32, in another --out"
+            f"{INT8_COSINE:g}; give the same command with --set ship=fp32"
         )
     return close

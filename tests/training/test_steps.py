@@ -19,6 +19,7 @@ from training.pipeline import run_recipe
 from training.recipes.base import Batches, Learning, SnrRange, Stage
 from training.recipes.recipe import Recipe
 from training.recipes.steps import AutoencoderStep, BackboneStep, JointScheme, JointStep
+from training.run_folder import claim
 from training.saved import backbone_path, load_backbone, load_scheme, scheme_path
 from training.steps.bench import Quiet
 
@@ -176,6 +177,18 @@ def test_chosen_schemes_of_runs_become_a_bundle(
     with pytest.raises(InputError, match="no bundle; give another --out"):
         export_runs([out], tmp_path / "full", ["fp32"], Seen())
     assert not (tmp_path / "no").exists()
+
+
+def test_the_precision_may_change_until_a_scheme_is_trained_for_it(tmp_path: Path) -> None:
+    claim(tmp_path, RECIPE, {})
+    other = RECIPE.model_copy(update={"ship": "int8"})
+    claim(tmp_path, other, {})
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        claim(tmp_path, other.model_copy(update={"seed": 1}), {})
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "jscc-ae-16.scheme.pt").touch()
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        claim(tmp_path, RECIPE, {})
 
 
 def test_a_folder_without_a_finished_run(tmp_path: Path) -> None:
