@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accesspoint.api.audit import Audit
-from accesspoint.api.auth import Access
+from accesspoint.api.auth import Access, Principal
 from accesspoint.api.enrolment import Encoder, Enrolment
 from accesspoint.api.finding import Finder
 from accesspoint.api.job_kinds import job_kinds
@@ -31,6 +31,8 @@ from airreid.bundle import Bundle
 from airreid.errors import AirReidError
 
 _PAGE_KEY = "page_key"
+_CLOCK = Principal("expiry", "local", frozenset())
+"""Who deletes what is past its time, in the audit log."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def access_point(
         index = settings.gallery.index if settings.milvus is None else "milvus"
         metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
-        stack.enter_context(_expiry(gallery, settings.expire_seconds))
+        stack.enter_context(_expiry(gallery, audit, settings.expire_seconds))
         yield AccessPoint(
             gallery,
             Feed(),
@@ -121,19 +123,20 @@ def _gauges(gallery: Gallery, jobs: Jobs) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _expiry(gallery: Gallery, seconds: float) -> Iterator[None]:
+def _expiry(gallery: Gallery, audit: Audit, seconds: float) -> Iterator[None]:
     """Deletes what has expired, over and over."""
     stop = threading.Event()
 
     def work() -> None:
         while not stop.wait(seconds):
             try:
-                count = gallery.expire_due(time.time())
+                entries, subjects = gallery.expire_due(time.time())
             except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
                 log.warning("expiry_failed", error=str(error))
             else:
-                if count:
-                    log.event("expired", deleted=count)
+                if entries or subjects:
+                    log.event("expired", entries=len(entries), subjects=len(subjects))
+                    audit.record(_CLOCK, "expire", entries=entries, subjects=subjects)
 
     thread = threading.Thread(target=work, name="expiry", daemon=True)
     thread.start()

@@ -17,6 +17,7 @@ from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
 from accesspoint.api.tokens import TokenFile
 from accesspoint.dashboard.mount import add_dashboard
+from accesspoint.gallery.gallery import Gallery
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.parts import AccessPoint, access_point, doors
 from accesspoint.receiver.blocks import Receiver
@@ -110,6 +111,12 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
             await _serve(bundle, settings, parts, guard, listener, stop)
 
 
+def _news(gallery: Gallery) -> str:
+    if gallery.ready:
+        return "ready"
+    return "waits_for_reindex" if gallery.needs_reindex else "not_ready"
+
+
 async def _serve(
     bundle: Bundle,
     settings: ServeSettings,
@@ -159,7 +166,7 @@ async def _serve(
             if not stop.is_set():
                 subjects, entries = gallery.counts()
                 log.event(
-                    "ready" if gallery.ready else "waits_for_reindex",
+                    _news(gallery),
                     **ports,
                     bundle=bundle.bundle_id,
                     subjects=subjects,

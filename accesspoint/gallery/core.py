@@ -209,13 +209,13 @@ class CoreGallery(Subjects):
     def delete_entry(self, entry_id: int) -> bool:
         return self.delete_entries([entry_id])[0]
 
-    def expire_due(self, now: float) -> int:
-        """Deletes entries and subjects that expired at or before ``now``; how many."""
+    def expire_due(self, now: float) -> tuple[list[int], list[str]]:
+        """Deletes what expired at or before ``now``: numbers of entries, ids of subjects."""
         self._loading.check_known()
         with self._lock:
             entries, subjects = self._store.delete_expired(now)
             self._forget(entries)
-        return len(entries) + len(subjects)
+        return entries, subjects
 
     def _forget(self, ids: Sequence[int]) -> None:
         if ids:

@@ -272,9 +272,9 @@ def test_head_is_get_without_a_body(client: TestClient) -> None:
 
 
 def test_an_expired_entry_goes_by_itself(client: TestClient, parts: AccessPoint) -> None:
-    enrol(client, "p", 1, expires_at=5.0)
+    soon = enrol(client, "p", 1, expires_at=5.0)
     kept = enrol(client, "p", 2)
-    assert parts.gallery.expire_due(6.0) == 1
+    assert parts.gallery.expire_due(6.0) == ([soon], [])
     assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [kept]
 
 
@@ -284,7 +284,7 @@ def test_a_disk_that_fails_once_does_not_end_expiry(
     failed: list[float] = []
     expire_due = Gallery.expire_due
 
-    def fails_once(gallery: Gallery, now: float) -> int:
+    def fails_once(gallery: Gallery, now: float) -> tuple[list[int], list[str]]:
         if not failed:
             failed.append(now)
             raise sqlite3.OperationalError("database or disk is full")
@@ -301,6 +301,9 @@ def test_a_disk_that_fails_once_does_not_end_expiry(
             assert time.monotonic() < until
             time.sleep(0.02)
     assert failed
+    audit = (settings.data_dir / "audit.jsonl").read_text()
+    assert '"who": "expiry", "by": "local", "action": "expire", "entries": []' in audit
+    assert '"subjects": ["p"]' in audit
 
 
 def test_state_health_and_metrics(client: TestClient) -> None:

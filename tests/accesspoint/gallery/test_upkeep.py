@@ -148,10 +148,10 @@ def test_what_expires_is_deleted_when_due(opened: Opener) -> None:
     gallery.put_subject("c", expires_at=150)
     [of_c] = gallery.enrol([new("c", 4)])
     nearest(gallery, 1)
-    assert gallery.expire_due(99) == 0
-    assert gallery.expire_due(100) == 1
+    assert gallery.expire_due(99) == ([], [])
+    assert gallery.expire_due(100) == ([soon], [])
     assert gallery.entry(soon) is None
-    assert gallery.expire_due(150) == 2  # the subject and its entry
+    assert gallery.expire_due(150) == ([of_c], ["c"])
     assert gallery.subject("c") is None
     [found] = gallery.search("features", vector(4)[None], 9, 9)
     assert sorted(found.entry_ids.tolist()) == [late, kept]
