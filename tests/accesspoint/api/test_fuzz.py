@@ -20,6 +20,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from accesspoint.api import openapi
+from accesspoint.dashboard.mount import add_dashboard
 from accesspoint.parts import access_point
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
@@ -102,6 +103,7 @@ def target(tiny: Bundle, tmp_path: Path) -> Iterator[tuple[Rest, str]]:
     with access_point(tiny, data) as parts:
         assert parts.gallery.wait_ready(30)
         rest = rest_over(parts)
+        add_dashboard(rest.app, parts.feed)  # as it is served, /v1/links too
         with served(rest) as url:
             yield rest, url
 
