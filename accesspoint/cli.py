@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from accesspoint import server
 from accesspoint.api.audit import Audit
@@ -283,6 +281,9 @@ def add_token(
 @token.command("list")
 def list_tokens(data_dir: DataDir = _DATA) -> None:
     """List the tokens; what they are is not kept."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("id", "name", "scopes", "edge", "made", "ends")
     for grant in TokenFile(data_dir).grants():
         ends = "never" if grant.expires_at is None else _day(grant.expires_at)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
 from google.protobuf.message import Message
-from rich.console import Console
-from rich.table import Table
 
 from airreid import log
 from airreid.client import ChannelClient
@@ -147,7 +146,7 @@ def show(link: Link = "", at: At = _AT, as_json: Json = False) -> None:
     follows = " (as the default)" if link and not own else ""
     _print_link((link or "default") + follows, settings, False)
     if stats.links:
-        Console().print(_stats_table(stats))
+        _print_table(*_stats_table(stats))
     else:
         typer.echo("no blocks yet")
 
@@ -161,10 +160,7 @@ def links(at: At = _AT, as_json: Json = False) -> None:
     if as_json:
         _print_json([{"link": name, **_plain(settings)} for name, settings in rows])
         return
-    table = Table("link", "settings")
-    for name, settings in rows:
-        table.add_row(name, _line(settings))
-    Console().print(table)
+    _print_table(("link", "settings"), [(name, _line(settings)) for name, settings in rows])
 
 
 @app.command()
@@ -180,24 +176,39 @@ def watch(
             if as_json:
                 _print_json(_plain(stats))
             else:
-                Console().print(_stats_table(stats))
+                _print_table(*_stats_table(stats))
 
 
-def _stats_table(stats: channel_pb2.WatchStatsResponse) -> Table:
-    names = ("link", "blocks", "lost packets", "unusable", "measured SNR", "mean |h|²", "last SNR")
+def _print_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console  # the service starts without them
+    from rich.table import Table
+
     table = Table(*names)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _stats_table(
+    stats: channel_pb2.WatchStatsResponse,
+) -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    """Names of the columns, and the rows."""
+    names = ("link", "blocks", "lost packets", "unusable", "measured SNR", "mean |h|²", "last SNR")
+    rows = []
     for row in stats.links:
         measured = f"{row.measured_snr_db:.2f} dB" if row.HasField("measured_snr_db") else "–"
-        table.add_row(
-            row.link,
-            str(row.blocks),
-            f"{row.lost} of {row.packets}",
-            str(row.unusable),
-            measured,
-            f"{row.mean_gain:.3f}",
-            f"{row.last_snr_db:.2f} dB",
+        rows.append(
+            (
+                row.link,
+                str(row.blocks),
+                f"{row.lost} of {row.packets}",
+                str(row.unusable),
+                measured,
+                f"{row.mean_gain:.3f}",
+                f"{row.last_snr_db:.2f} dB",
+            )
         )
-    return table
+    return names, rows
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv
 
 STEPS = 1_000_000
 """Thresholds are rounded up to multiples of 1 / STEPS, so that they read well in JSON."""
@@ -25,6 +24,8 @@ def upper_bound(wrong: ArrayLike, people: int, confidence: float) -> Floats:
     be a sum of shares: a mean of variables in [0, 1] spreads no more than a proportion
     of the same mean (Hoeffding 1963), so the bound stays a bound.
     """
+    from scipy.special import betaincinv  # slow to load, and only calibration needs it
+
     k = np.asarray(wrong, dtype=np.float64)
     bound = betaincinv(k + 1.0, np.maximum(people - k, 1e-9), confidence)
     return np.asarray(np.where(k >= people, 1.0, bound), dtype=np.float64)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,6 +27,8 @@ def normal_approximation(bits: int, uses: int, snr_db: ArrayLike) -> NDArray[np.
     in the finite blocklength regime*, IEEE Trans. Inf. Theory 56 (2010), theorem 54; the
     logarithmic term: Tan and Tomamichel, IEEE Trans. Inf. Theory 61 (2015).
     """
+    from statistics import NormalDist  # slow to load, and only figures need it
+
     snr = 10.0 ** (np.asarray(snr_db, np.float64) / 10.0)
     dispersion = np.log2(np.e) ** 2 / 2.0 * snr * (snr + 2.0) / np.square(snr + 1.0)
     excess = uses * capacity(snr_db) - bits + 0.5 * np.log2(uses)
