@@ -185,10 +185,15 @@ class Finder:
                 return [()] * len(entries)
             features = np.stack([entry.feature for entry in entries]).astype(np.float32)
             names = [entry.subject for entry in entries]
+            store = self._gallery.store
+            again = {
+                i
+                for i, entry in enumerate(entries)
+                if store.has_key(entry.subject, entry.key, entry.space_id)
+            }
+            found = resemblances(features, names, self._gallery, gate, policy, again)
             verdicts: list[tuple[str, ...] | AirReidError] = []
-            for entry, reasons in zip(
-                entries, resemblances(features, names, self._gallery, gate, policy), strict=True
-            ):
+            for entry, reasons in zip(entries, found, strict=True):
                 try:
                     verdicts.append(quality.pass_gate(reasons, gate, f"entry of {entry.subject}"))
                 except QualityError as error:

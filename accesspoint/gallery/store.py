@@ -248,6 +248,11 @@ class Store(LoggedDatabase):
         rows = self.rows(f"{_ENTRY} WHERE {where} ORDER BY e.id LIMIT ?", (*given, limit))
         return [_entry(row) for row in rows]
 
+    def has_key(self, subject: str, key: str, space_id: str) -> bool:
+        """Whether a subject has an entry with this client key in a space."""
+        query = "SELECT 1 FROM entries WHERE subject = ? AND key = ? AND space_id = ?"
+        return bool(key) and self.row(query, (subject, key, space_id)) is not None
+
     def thumbnail(self, entry_id: int) -> bytes | None:
         row = self.row("SELECT data FROM thumbnails WHERE entry = ?", (entry_id,))
         return row[0] if row else None

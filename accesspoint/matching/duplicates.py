@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -41,12 +41,14 @@ def resemblances(
     gallery: Searchable,
     gate: QualityGate,
     policy: MatchPolicy,
+    again: Collection[int] = (),
 ) -> list[tuple[str, ...]]:
     """For each new entry, what is suspicious about whom it looks like; empty where nothing is.
 
     features: float32 (n, D) raw, to be enrolled for ``subjects`` (n,) together. Each is
     compared with the gallery and with the entries before it: another subject at or above
-    the near-duplicate score, or an entry of its own subject that is all but the same.
+    the near-duplicate score, or an entry of its own subject that is all but the same. That
+    is no doubt about those ``again``, places of entries that are sent a second time.
     """
     if not len(features):
         return []
@@ -63,7 +65,7 @@ def resemblances(
         if others and max(others)[0] >= near:
             score, name = max(others)
             reasons.append(f"looks like subject {name}: cosine {score:.3f} (from {near:.3f} on)")
-        if own >= gate.exact_duplicate:
+        if own >= gate.exact_duplicate and i not in again:
             reasons.append("the same as an entry of this subject")
         answers.append(tuple(reasons))
     return answers

@@ -278,6 +278,17 @@ def test_an_expired_entry_goes_by_itself(client: TestClient, parts: AccessPoint)
     assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [kept]
 
 
+def test_an_entry_sent_again_under_its_key_is_no_duplicate(client: TestClient) -> None:
+    client.put("/v1/policy", json={"quality_gate": {"mode": "refuse"}})
+    first = enrol(client, "p", 1, key="frame-1")
+    second = enrol(client, "p", 1, key="frame-1")  # the first answer was lost
+    assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [second]
+    assert second > first
+    params = {"subject": "p", "camera": "c1"}
+    refused = client.post("/v1/entries/feature", params=params, json=feature(1))
+    assert (refused.status_code, refused.json()["code"]) == (400, "quality")
+
+
 def test_a_disk_that_fails_once_does_not_end_expiry(
     tiny: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
