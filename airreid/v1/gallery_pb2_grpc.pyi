@@ -30,8 +30,8 @@ class GalleryServiceStub:
     """The people an access point knows. The REST interface under /v1 means the same.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
-    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
-    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    FAILED_PRECONDITION (a feature of another space), RESOURCE_EXHAUSTED (a limit),
+    UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting, or waiting for a reindex).
     Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
     """
 
@@ -78,8 +78,8 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """The people an access point knows. The REST interface under /v1 means the same.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
-    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
-    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    FAILED_PRECONDITION (a feature of another space), RESOURCE_EXHAUSTED (a limit),
+    UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting, or waiting for a reindex).
     Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
     """
 
@@ -122,8 +122,8 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
     """The people an access point knows. The REST interface under /v1 means the same.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (a name or job in the way),
-    FAILED_PRECONDITION (a feature of another space, a gallery that waits for a reindex),
-    RESOURCE_EXHAUSTED (a limit), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting).
+    FAILED_PRECONDITION (a feature of another space), RESOURCE_EXHAUSTED (a limit),
+    UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (starting, or waiting for a reindex).
     Details carry google.rpc.ErrorInfo with the code that REST's problem documents carry.
     """
 
