@@ -17,6 +17,8 @@ class Subjects:
         self._store = store
         self._lock = threading.RLock()
         """Held by whoever changes the store, until the indexes have followed."""
+        self._settings_lock = threading.Lock()
+        self._settings_read: dict[str, str | None] = {}
 
     def put_subject(
         self,
@@ -74,11 +76,20 @@ class Subjects:
         return self._store.counts()
 
     def setting(self, key: str) -> str | None:
-        """A small JSON document kept with the gallery, or None."""
-        return self._store.setting(key)
+        """A small JSON document kept with the gallery, or None.
+
+        Read from the file once: every search asks for the policy, and the file is busy
+        for seconds while the pages of many deleted entries are given back.
+        """
+        if key not in self._settings_read:
+            with self._settings_lock:
+                self._settings_read[key] = self._store.setting(key)
+        return self._settings_read[key]
 
     def set_setting(self, key: str, text: str) -> None:
-        self._store.set_setting(key, text)
+        with self._settings_lock:
+            self._store.set_setting(key, text)
+            self._settings_read[key] = text
 
 
 def _check_fields(display_name: str, note: str, expires_at: float | None) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from accesspoint.errors import ConflictError, NotFoundError, NotReadyError, WrongSpaceError
+from accesspoint.gallery.changes import LoggedDatabase
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.segmented import SegmentedIndex
@@ -335,6 +336,21 @@ def test_searches_do_not_wait_for_a_writer(opened: Opener) -> None:
         thread.join(30)
         assert answers == ["a"]
         assert gallery.counts() == (1, 1)
+
+
+def test_settings_are_read_from_the_file_once(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = opened("one")
+    gallery.set_setting("match_policy", "{}")
+    assert gallery.setting("quality_gate") is None
+    with monkeypatch.context() as patch:
+        patch.delattr(LoggedDatabase, "setting")  # the file is busy: nobody may ask it
+        assert gallery.setting("match_policy") == "{}"
+        assert gallery.setting("quality_gate") is None
+    gallery.set_setting("quality_gate", '{"mode": "off"}')
+    assert gallery.setting("quality_gate") == '{"mode": "off"}'
+    assert gallery.store.setting("match_policy") == "{}"
 
 
 def test_a_large_file_is_checked_while_loading(
