@@ -84,12 +84,12 @@ def access_point(
         finder = Finder(bundle, gallery, encoder, audit)
         enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
         pager = Pager(_page_key(gallery))
-        service = Service(bundle, gallery, enrolment, finder, pager, audit, metrics)
+        index = settings.gallery.index if settings.milvus is None else "milvus"
+        service = Service(bundle, gallery, enrolment, finder, pager, audit, metrics, index)
         jobs = Jobs(
             settings.data_dir, job_kinds(bundle, gallery, finder, encoder, settings.data_dir), audit
         )
         stack.callback(jobs.close)
-        index = settings.gallery.index if settings.milvus is None else "milvus"
         metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
         stack.enter_context(_expiry(gallery, audit, settings.expire_seconds))

@@ -94,6 +94,7 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     open the gallery to others (:func:`check_exposure`).
     """
     check_exposure(settings, bool(TokenFile(settings.data_dir).grants()))
+    bundle = bundle.of_space(bundle.backbone.space_id)  # one gallery, one space
     stop, through = told_to_stop(), doors(settings)
     guard = Guard(
         starting,

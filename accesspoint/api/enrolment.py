@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from PIL import Image
 from accesspoint.errors import RateLimitedError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
+from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError
 from airreid.images import decode, to_crop
@@ -152,6 +154,11 @@ class Enrolment:
         except AirReidError as error:  # the gallery is not ready: nobody is enrolled
             for i, _, _ in usable:
                 verdicts[i] = verdicts[i] or error
+        except sqlite3.Error as error:  # a full disk: those before are enrolled and say so
+            log.warning("not_enrolled", error=str(error))
+            failure = AirReidError("the gallery's file cannot be written")
+            for i, _, _ in usable:
+                verdicts[i] = verdicts[i] or failure
         else:
             for (i, entry, warnings), number in zip(waiting, numbers, strict=True):
                 verdicts[i] = Enrolled(number, entry.quality, warnings)

@@ -28,6 +28,8 @@ from airreid.scheme import DIRECT_SNR_DB
 
 TOP_DEFAULT, TOP_MAX = 10, 1000
 _ENTRIES_AT_ONCE = 1000
+_DOCUMENT_MAX = 60_000
+"""Characters of a policy: what a row of Milvus takes, through which readers hear of it."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,9 @@ class Finder:
             checked[policies.SETTING] = policies.load_policy(match_policy).model_dump_json()
         if quality_gate:
             checked[quality.SETTING] = quality.load_gate(quality_gate).model_dump_json()
+        for name, document in checked.items():
+            if len(document) > _DOCUMENT_MAX:
+                raise InputError(f"{name}: {len(document)} characters; {_DOCUMENT_MAX} at most")
         for name, document in checked.items():
             self._gallery.set_setting(name, document)
             self.audit.record(who, f"set_{name}", document=document)

@@ -96,6 +96,8 @@ def described(state: State) -> gallery_pb2.DescribeResponse:
         entries=state.entries,
         ready=state.ready,
         other_space_entries=state.other_space_entries,
+        index=state.index,
+        false_match_rate=state.false_match_rate or 0.0,
     )
 
 

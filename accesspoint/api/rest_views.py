@@ -43,6 +43,10 @@ class StateView(View):
     ready: bool
     other_space_entries: int
     """Entries of another feature space, which are not searched: start a reindex job."""
+    index: str
+    """auto, flat, sq8 or milvus, as the operator chose."""
+    false_match_rate: float | None
+    """Of the policy in force, for as many subjects as there are now; null: not calibrated."""
 
 
 class SubjectView(View):

@@ -6,6 +6,7 @@ Errors are those of :mod:`accesspoint.errors` and :class:`airreid.errors.InputEr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ class State:
     entries: int
     ready: bool
     other_space_entries: int
+    index: str
+    """auto, flat, sq8 or milvus, as the operator chose."""
+    false_match_rate: float | None
+    """Of the policy in force, for as many subjects as there are now; None: not calibrated."""
 
 
 class Service:
@@ -51,6 +56,7 @@ class Service:
         pager: Pager,
         audit: Audit,
         metrics: Metrics,
+        index: str,
     ) -> None:
         self._bundle = bundle
         self._gallery = gallery
@@ -59,10 +65,12 @@ class Service:
         self._pager = pager
         self._audit = audit
         self._metrics = metrics
+        self._index = index
 
     def state(self) -> State:
         """What is served, now."""
         subjects, entries = self._gallery.counts()
+        rate = self._finder.match_policy().rate_with(subjects)
         return State(
             bundle_id=self._bundle.bundle_id,
             bundle_name=self._bundle.manifest.name,
@@ -72,6 +80,8 @@ class Service:
             entries=entries,
             ready=self._gallery.ready,
             other_space_entries=self._gallery.entries_elsewhere(),
+            index=self._index,
+            false_match_rate=None if math.isnan(rate) else rate,
         )
 
     # Subjects

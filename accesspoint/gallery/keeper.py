@@ -46,12 +46,17 @@ class Keeper:
                 log.warning("gallery_not_tidied", error=f"{type(error).__name__}: {error}")
 
     def tidy(self) -> None:
-        """One round."""
+        """One round. An index that fails keeps nothing else from being done."""
         for name, index in self._indexes.live.items():
             with self._lock:
                 position = self._store.log_position
-            if index.maintain(position):
-                self._store.consumed(f"snapshot:{name}", position)
+            try:
+                if index.maintain(position):
+                    self._store.consumed(f"snapshot:{name}", position)
+            except sqlite3.ProgrammingError:
+                raise
+            except Exception as error:
+                log.warning("index_not_tidied", index=name, error=type(error).__name__)
         self._store.shorten_log(_LOG_ROWS)
         if self._deleted:
             self._deleted = False

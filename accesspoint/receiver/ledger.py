@@ -10,6 +10,7 @@ has changed.
 
 from __future__ import annotations
 
+import bisect
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -78,6 +79,8 @@ class _Answer:
 @dataclass
 class _Edge:
     answers: OrderedDict[Key, None] = field(default_factory=OrderedDict)
+    spools: dict[str, list[int]] = field(default_factory=dict)
+    """The answers' numbers by spool, ascending."""
     size: int = 0
 
 
@@ -131,9 +134,9 @@ class Ledger(Generic[W]):
         edge = self._edges.get(edge_id)
         if edge is None or not below:
             return
-        gone = [key for key in edge.answers if key.spool_id == spool_id and key.sequence < below]
-        for key in gone:
-            self._forget(key)
+        numbers = edge.spools.get(spool_id, [])
+        for sequence in numbers[: bisect.bisect_left(numbers, below)]:
+            self._forget(Key(edge_id, spool_id, sequence))
 
     def clear(self) -> None:
         """Forgets all that is kept; what is under way stays."""
@@ -150,6 +153,7 @@ class Ledger(Generic[W]):
         edge = self._edges.setdefault(key.edge_id, _Edge())
         self._kept[key] = answer
         edge.answers[key] = None
+        bisect.insort(edge.spools.setdefault(key.spool_id, []), key.sequence)
         edge.size += answer.size
         self.size += answer.size
         while len(edge.answers) > limits.per_edge or edge.size > limits.bytes_per_edge:
@@ -169,6 +173,10 @@ class Ledger(Generic[W]):
         answer = self._kept.pop(key)
         edge = self._edges[key.edge_id]
         del edge.answers[key]
+        numbers = edge.spools[key.spool_id]
+        del numbers[bisect.bisect_left(numbers, key.sequence)]
+        if not numbers:
+            del edge.spools[key.spool_id]
         edge.size -= answer.size
         self.size -= answer.size
         if not edge.answers:

@@ -47,6 +47,8 @@ class DescribeResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     OTHER_SPACE_ENTRIES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    FALSE_MATCH_RATE_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     bundle_name: _builtins.str
     space_id: _builtins.str
@@ -57,6 +59,10 @@ class DescribeResponse(_message.Message):
     """False while the indexes catch up with the store, and while a reindex is needed."""
     other_space_entries: _builtins.int
     """Entries of another feature space, which are not searched: start a reindex job."""
+    index: _builtins.str
+    """auto, flat, sq8 or milvus, as the operator chose."""
+    false_match_rate: _builtins.float
+    """Of the policy in force, for as many subjects as there are now; 0: not calibrated."""
     @_builtins.property
     def scheme_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -70,10 +76,12 @@ class DescribeResponse(_message.Message):
         entries: _builtins.int = ...,
         ready: _builtins.bool = ...,
         other_space_entries: _builtins.int = ...,
+        index: _builtins.str = ...,
+        false_match_rate: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "bundle_name", b"bundle_name", "entries", b"entries", "other_space_entries", b"other_space_entries", "ready", b"ready", "scheme_ids", b"scheme_ids", "space_id", b"space_id", "subjects", b"subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "bundle_name", b"bundle_name", "entries", b"entries", "false_match_rate", b"false_match_rate", "index", b"index", "other_space_entries", b"other_space_entries", "ready", b"ready", "scheme_ids", b"scheme_ids", "space_id", b"space_id", "subjects", b"subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -344,3 +344,41 @@ def test_every_change_is_in_the_audit_log_and_no_feature(
     assert actions == ["enrol", "put_subject", "delete_entries", "delete_subject"]
     assert str(feature(1)["values"][0]) not in text
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_failing_disk_takes_is_said_item_by_item(
+    client: TestClient, parts: AccessPoint
+) -> None:
+    with parts.gallery.store.writing() as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON entries WHEN NEW.subject = 'p17' "
+            "BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    items = [{"subject": f"p{i:02d}", "camera": "c", "feature": feature(i)} for i in range(20)]
+    answer = client.post("/v1/entries/batch", json={"items": items})
+    assert answer.status_code == 200
+    said = [one["status"]["code"] for one in answer.json()["results"]]
+    assert said == ["ok"] * 16 + ["internal"] * 4
+    assert "disk is full" not in answer.text
+    assert client.get("/v1/state").json()["entries"] == 16
+    audit = (parts.gallery.store.path.parent / "audit.jsonl").read_text()
+    assert audit.count('"entry"') == 16
+
+
+def test_a_policy_has_a_size(client: TestClient) -> None:
+    points = [{"snr_db": i / 10, "threshold": 0.9, "lower": 0.5} for i in range(60)]
+    schemes = {f"jscc-fc-{i}": {"points": points} for i in range(1, 40)}
+    answer = client.put("/v1/policy", json={"match_policy": {"schemes": schemes}})
+    assert answer.status_code == 400
+    assert "match_policy" in answer.json()["detail"]
+
+
+def test_state_says_what_the_policy_promises_today(client: TestClient) -> None:
+    assert client.get("/v1/state").json()["false_match_rate"] is None
+    policy = {"false_match_rate": 0.01, "subjects": 2, "schemes": {}}
+    assert client.put("/v1/policy", json={"match_policy": policy}).status_code == 200
+    for seed in range(4):
+        enrol(client, f"p{seed}", seed)
+    state = client.get("/v1/state").json()
+    assert state["false_match_rate"] == pytest.approx(1 - 0.99**2)  # twice as many to be taken for
+    assert state["index"] == "auto"
