@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,12 +34,19 @@ def show(method: str, made: list[Row], path: Path | None) -> None:
         typer.echo(f"wrote {path}")
 
 
-def edge(quick: Quick = False, as_json: Json = None) -> None:
+def edge(
+    quick: Quick = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile too: it takes minutes to begin.")
+    ] = False,
+    as_json: Json = None,
+) -> None:
     """The camera's work: image and JPEG file to symbols, beside PyTorch and others."""
     check_writable(as_json)
     from benchmarks import edge as part
 
-    show(part.METHOD, part.measure(part.QUICK if quick else part.FULL), as_json)
+    amount = replace(part.QUICK if quick else part.FULL, compiled=compiled)
+    show(part.METHOD, part.measure(amount), as_json)
 
 
 def codec(quick: Quick = False, as_json: Json = None) -> None:

@@ -41,7 +41,7 @@ EAGER, COMPILED, FP32 = "PyTorch eager fp32", "torch.compile fp32", "ONNX Runtim
 OPENVINO = "OpenVINO int8"
 OURS = "ours"
 LIMITS = {(EAGER, 1): 5.5, (OPENVINO, 1): 0.95}
-EACH = {1: 8, 8: 3}
+EACH = {1: 6, 8: 2}
 """Calls in a row each time it is somebody's turn."""
 SMALLER: tuple[BackboneName, ...] = ("resnet18", "mobilenet_v3_large")
 Pixels = NDArray[np.uint8]
@@ -53,12 +53,12 @@ class Amount:
 
     rounds: int
     compiled: bool
-    """``torch.compile`` too, which takes a minute to begin."""
+    """``torch.compile`` too, which takes minutes to begin."""
     smaller: bool
     """Smaller backbones too."""
 
 
-FULL, QUICK = Amount(12, True, True), Amount(5, False, False)
+FULL, QUICK = Amount(8, False, True), Amount(4, False, False)
 
 
 class _Torch(nn.Module):
