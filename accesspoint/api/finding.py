@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,17 +56,19 @@ class Verification:
     """Whose embeddings were compared."""
 
 
-def usual_space(bundle: Bundle) -> str:
-    """Where images are searched unless somebody says otherwise.
+def usual_scheme(bundle: Bundle, calibrated: Collection[str]) -> str:
+    """What images are searched by unless somebody says otherwise.
 
-    The JSCC scheme of the largest bandwidth: its encoder has learned what to forget of a
-    camera, which the backbone's own features keep. Those where there is no such scheme.
+    The JSCC scheme of the largest bandwidth, one that is calibrated before one that is not:
+    its encoder has learned what to forget of a camera, which the backbone's own features
+    keep. Those where there is no such scheme.
     """
     space = bundle.backbone.space_id
     analog = [s for s in bundle.manifest.schemes if isinstance(s, JsccInfo) and s.space_id == space]
     if not analog:
         return FEATURES
-    return max(analog, key=lambda one: (one.bandwidth, one.kind == "jscc-ae")).id
+    best = max(analog, key=lambda s: (s.id in calibrated, s.bandwidth, s.kind == "jscc-ae"))
+    return best.id
 
 
 class Finder:
@@ -74,7 +76,7 @@ class Finder:
 
     What is compared are a scheme's embeddings as the gallery holds them, without noise,
     or, for the scheme ``features``, the backbone's features. An empty scheme means
-    :func:`usual_space`.
+    :func:`usual_scheme`.
     """
 
     def __init__(self, bundle: Bundle, gallery: Gallery, encoder: Encoder, audit: Audit) -> None:
@@ -87,7 +89,7 @@ class Finder:
         known = (FEATURES, *self._bundle.scheme_ids)
         if scheme and scheme not in known:
             raise InputError(f"scheme {scheme[:64]!r}: there are {', '.join(known)}")
-        return scheme or usual_space(self._bundle)
+        return scheme or usual_scheme(self._bundle, self.match_policy().schemes)
 
     def _embedded(self, scheme: str, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features if scheme == FEATURES else self._gallery.scheme(scheme).gallery(features)

@@ -685,7 +685,8 @@ class SearchRequest(_message.Message):
     """Entries to answer with; 0 means none."""
     scheme_id: _builtins.str
     """Whose embeddings are compared, without noise: a scheme of the bundle, or "features" for
-    the backbone's own. Empty: the JSCC scheme of the largest bandwidth.
+    the backbone's own. Empty: the JSCC scheme of the largest bandwidth, of the
+    calibrated ones if any is.
     """
     @_builtins.property
     def feature(self) -> Global___Feature: ...
