@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from accesspoint.api.finding import usual_scheme
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.parts import AccessPoint, access_point
 from accesspoint.settings import ServeSettings
@@ -122,6 +123,12 @@ def test_search_and_verify_compare_what_was_asked_for(
     ).json()
     assert verified["score"] == pytest.approx(scores[3], abs=1e-4)
     assert verified["scheme"] == (scheme or "jscc-fc-16")
+
+
+def test_a_calibrated_scheme_goes_before_a_wider_one(bundle: Bundle) -> None:
+    assert usual_scheme(bundle, {}) == "jscc-ae-512"
+    assert usual_scheme(bundle, {"jscc-ae-64", "digital-64", "features"}) == "jscc-ae-64"
+    assert usual_scheme(bundle, {"jscc-fc-256", "jscc-ae-256"}) == "jscc-ae-256"
 
 
 def test_an_unknown_scheme_is_named_with_those_there_are(client: TestClient) -> None:
