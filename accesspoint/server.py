@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from grpc import aio
+from threadpoolctl import threadpool_limits
 
 from accesspoint.api.grpc_gallery import GalleryService
 from accesspoint.api.guard import Guard, Limits, starting
@@ -95,6 +96,7 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     """
     check_exposure(settings, bool(TokenFile(settings.data_dir).grants()))
     bundle = bundle.of_space(bundle.backbone.space_id)  # one gallery, one space
+    threadpool_limits(1, "blas")  # a search is one thread's; others are answered meanwhile
     stop, through = told_to_stop(), doors(settings)
     guard = Guard(
         starting,

