@@ -56,7 +56,8 @@ class Keeper:
             except sqlite3.ProgrammingError:
                 raise
             except Exception as error:
-                log.warning("index_not_tidied", index=name, error=type(error).__name__)
+                said = f"{type(error).__name__}: {error}"
+                log.warning("index_not_tidied", index=name, error=said)
         self._store.shorten_log(_LOG_ROWS)
         if self._deleted:
             self._deleted = False

@@ -202,7 +202,7 @@ def test_both_come_back_after_the_server_was_killed(
 
 
 def test_rows_that_vanish_are_written_again_without_a_restart(
-    open_gallery: Open, milvus: MilvusSettings
+    open_gallery: Open, milvus: MilvusSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = open_gallery(WritingGallery, "writer")
     until_ready(writer)
@@ -215,8 +215,9 @@ def test_rows_that_vanish_are_written_again_without_a_restart(
     Collection(server, name, DIM).delete([1])
     server.close()
     assert answers(reader, 2, 2) != expected
-    with pytest.raises(NotReadyError, match="1 rows and should have 2"):
-        writer.tidy()
+    writer.tidy()
+    said = [str(getattr(record, "fields", "")) for record in caplog.records]
+    assert any("1 rows and should have 2" in one for one in said)
     for _ in range(50):  # the reader has seen that the writer is at it
         if not reader.ready:
             break
