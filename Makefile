@@ -31,7 +31,7 @@ proto: $(VENV)/.dev  ## Regenerate the stubs in airreid/v1 from proto/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. \
 	    --mypy_out=. --mypy_grpc_out=. proto/airreid/v1/*.proto
 
-bench: $(VENV)/.dev  ## Everything measured side by side (benchmarks/RESULTS.md); 12 minutes
+bench: $(VENV)/.dev  ## Everything measured side by side (benchmarks/RESULTS.md)
 	$(BIN)/airreid bench all
 
 bench-check: $(VENV)/.dev  ## Have the quick ratios fallen since they were written down?

@@ -20,6 +20,7 @@ from typing import Any
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
@@ -203,15 +204,17 @@ def _in_turns(
 
 
 class _OneCore:
-    """This process on one core."""
+    """This process on one core, with one thread for a product, as ``airreid ap serve`` has."""
 
     def __enter__(self) -> None:
         self._cores = os.sched_getaffinity(0)
         faiss.omp_set_num_threads(1)
+        self._limit = threadpool_limits(1, "blas")
         os.sched_setaffinity(0, {min(self._cores)})
 
     def __exit__(self, *_: object) -> None:
         os.sched_setaffinity(0, self._cores)
+        self._limit.restore_original_limits()
 
 
 def _resident_mb() -> float:

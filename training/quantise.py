@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,16 +45,28 @@ def quantise(
     """
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        logging.getLogger("root").setLevel(logging.ERROR)
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared),
-            str(target),
-            _Images(crops, 8, tick),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Add", "MaxPool", "GlobalAveragePool", "ReduceMean"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
+        with _only_errors():
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(target),
+                _Images(crops, 8, tick),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "Add", "MaxPool", "GlobalAveragePool", "ReduceMean"],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+
+
+@contextlib.contextmanager
+def _only_errors() -> Iterator[None]:
+    """Keeps ONNX Runtime's advice off the root logger, for as long as that takes."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
