@@ -71,9 +71,12 @@ class FlatSegment:
 
     def search(self, queries: Array, k: int) -> tuple[Array, Ids]:
         k = min(k, len(self))
-        if 0 < len(queries) <= _FEW:
-            scores = np.stack([self.vectors @ query for query in queries])
-            return _best(scores, np.broadcast_to(self.ids, scores.shape), k)
+        if 0 < len(queries) <= _FEW and k:
+            products = [self.vectors @ query for query in queries]
+            first = len(self) - k
+            best = [np.argpartition(one, first)[first:] for one in products]
+            scores = np.stack([one[rows] for one, rows in zip(products, best, strict=True)])
+            return scores, self.ids[np.stack(best)]
         faiss.omp_set_num_threads(1)  # of the calling thread
         scores, rows = faiss.knn(queries, self.vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
         return scores, self.ids[rows]
