@@ -120,6 +120,10 @@ def run_command(
     boxes: BoxesOption = None,
     settings: Settings = None,
     cache: Cache = None,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run whose backbone is taken instead of training one."),
+    ] = None,
 ) -> None:
     """Train a recipe and leave a bundle in OUT/bundle.
 
@@ -128,7 +132,7 @@ def run_command(
     chosen = load_recipe(recipe, settings or [])
     opened = _open(data, protocol, boxes)
     with progress_bars() as bars:
-        bundle = run_recipe(chosen, opened, out, _Shown(bars), cache)
+        bundle = run_recipe(chosen, opened, out, _Shown(bars), cache, backbone)
     if bundle is not None:
         typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
     else:

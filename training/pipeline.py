@@ -24,6 +24,7 @@ from training.steps.backbone import run_backbone
 from training.steps.bench import Bench, Quiet
 from training.steps.heads import run_autoencoder, run_codec, run_digital
 from training.steps.joint import run_joint
+from training.taken import take_backbone, with_backbone_of
 
 STEPS: dict[str, Callable[[Any, Bench], None]] = {
     "backbone": run_backbone,
@@ -40,19 +41,26 @@ def run_recipe(
     out: Path,
     report: Report,
     cache: Path | None = None,
+    backbone: Path | None = None,
 ) -> Bundle | None:
     """Trains everything that the recipe asks for and leaves a bundle in ``out/bundle``.
 
     ``data`` None means the recipe's synthetic people. A run that was stopped goes on
     where its last checkpoint is. ``cache`` holds decoded images; ``out/cache`` if
-    left out. Started by torchrun, all processes train and the first one writes. Returns
+    left out. ``backbone`` is the folder of a run whose backbone is taken instead of training
+    one. Started by torchrun, all processes train and the first one writes. Returns
     None for a recipe without schemes, and in the other processes.
     """
+    if backbone is not None:
+        recipe = with_backbone_of(backbone, recipe)
     sets = image_sets(recipe, data)
     with open_world(recipe.engine.device) as world:
         digests = {"train": sets.train.digest(), "codec": sets.codec.digest()}
         if world.first:
             claim(out, recipe, digests)
+            if backbone is not None:
+                take_backbone(backbone, recipe, out)
+        world.wait()
         shown = report if world.first else Quiet()
         bench = Bench(recipe, sets, out, cache or out / "cache", shown, world)
         for step in recipe.steps:

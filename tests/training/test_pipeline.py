@@ -202,3 +202,50 @@ def test_other_images_do_not_continue_a_run(
     write_folder(Population(seed=9, identities=10, cameras=2, shots=2), tmp_path)
     with pytest.raises(InputError, match="holds a run with other images"):
         run_recipe(recipe, open_data(tmp_path), out, Silent())
+
+
+def test_a_backbone_of_another_run_is_taken_and_not_trained(
+    trained: tuple[Path, Path, Recipe], tmp_path: Path
+) -> None:
+    data, out, recipe = trained
+    heads = load_recipe(
+        "from_scratch",
+        [
+            *('codec.schemes=["jscc-fc-8"]', "codec.epochs=1", "codec.identities_per_batch=4"),
+            *("codec.views=1", "codec.images_per_identity=2", "digital.schemes=[]"),
+            "calibration_images=8",
+        ],
+    )
+    mine = tmp_path / "mine"
+    made = run_recipe(heads, open_data(data), mine, Silent(), backbone=out)
+    assert made is not None
+    assert made.scheme_ids == ["jscc-fc-8"]
+    taken = load_backbone(backbone_path(mine, "backbone"))
+    assert taken.space == load_backbone(backbone_path(out, "backbone")).space
+    assert taken.classifier is not None
+    assert not (mine / "backbone.last.pt").exists()
+    told = made.manifest.provenance["recipe"]
+    assert told["steps"][0] == recipe.model_dump(mode="json")["steps"][0]
+    assert run_recipe(heads, open_data(data), mine, Silent(), backbone=out) is not None
+    # Other people: the network goes on without the classifier of people who are not there.
+    write_folder(Population(seed=9, identities=10, cameras=2, shots=2), tmp_path / "others")
+    other = tmp_path / "other"
+    run_recipe(heads, open_data(tmp_path / "others"), other, Silent(), backbone=out)
+    assert load_backbone(backbone_path(other, "backbone")).classifier is None
+
+
+def test_a_backbone_that_cannot_be_taken(
+    trained: tuple[Path, Path, Recipe], tmp_path: Path
+) -> None:
+    data, out, _ = trained
+    opened = open_data(data)
+    with pytest.raises(InputError, match="not the folder of a run"):
+        run_recipe(load_recipe("joint", []), opened, tmp_path / "a", Silent(), backbone=data)
+    with pytest.raises(InputError, match="has 0 backbone steps"):
+        run_recipe(load_recipe("paper/jscc_fc", []), opened, tmp_path / "b", Silent(), backbone=out)
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    for name in ("recipe.json", "data.json"):
+        (unfinished / name).write_bytes((out / name).read_bytes())
+    with pytest.raises(InputError, match="not finished"):
+        run_recipe(load_recipe("joint", []), opened, tmp_path / "c", Silent(), backbone=unfinished)
