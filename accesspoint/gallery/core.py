@@ -60,6 +60,7 @@ class CoreGallery(Subjects):
             self._lock,
             open_index or (lambda spec: SegmentedIndex(spec, self._settings)),
             keep=self._settings.snapshots and open_index is None,
+            compact=open_index is None,  # a server's collections have other readers
         )
         self._catalog = Catalog()
         self._keeper = Keeper(store, self._indexes, self._lock)
@@ -237,10 +238,11 @@ class CoreGallery(Subjects):
         """
         self._loading.check_ready()
         index = self._indexes.get(scheme_id)
+        queries = self._indexes.compact(scheme_id, embeddings)
         wanted = min(top_k, self._catalog.subjects)
         depth = max(top_entries, 4 * top_k)
         while True:
-            scores, ids = index.search(embeddings, depth)
+            scores, ids = index.search(queries, depth)
             found = [
                 self._catalog.found(row_scores, row_ids, top_k, top_entries)
                 for row_scores, row_ids in zip(scores, ids, strict=True)

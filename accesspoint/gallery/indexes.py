@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from accesspoint.gallery import subspace
 from accesspoint.gallery.catchup import FEATURES, reconcile, replay, scheme_digest
 from accesspoint.gallery.index import Array, Ids, Index, IndexSpec, OpenIndex
 from accesspoint.gallery.store import Store
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import InputError
+from airreid.jscc import JsccScheme
 from airreid.scheme import Scheme
 from airreid.schemes import open_scheme
 
@@ -32,12 +36,17 @@ class Indexes:
         lock: threading.RLock,
         open_index: OpenIndex,
         keep: bool,
+        compact: bool,
     ) -> None:
+        """``keep``: snapshots on disk. ``compact``: indexes may hold embeddings in fewer
+        dimensions, with the same cosines (:mod:`accesspoint.gallery.subspace`)."""
         self._store, self._bundle, self._threads = store, bundle, threads
         self._lock, self._open_index = lock, open_index
         self._files = store.path.parent / "index"
         self._folder = self._files if keep else None
+        self._compact = compact
         self._opening = threading.RLock()
+        self._bases: dict[str, Array] = {}
         self._schemes: dict[str, Scheme] = {}
         self._live: dict[str, Index] = {}
 
@@ -48,8 +57,17 @@ class Indexes:
         with self._opening:
             if scheme_id not in self._schemes:
                 info = self._bundle.scheme(scheme_id)
-                self._schemes[scheme_id] = open_scheme(self._bundle, info, self._threads)
+                scheme = open_scheme(self._bundle, info, self._threads)
+                basis = self._basis(scheme)
+                if basis is not None:
+                    self._bases[scheme_id] = basis
+                self._schemes[scheme_id] = scheme
             return self._schemes[scheme_id]
+
+    def _basis(self, scheme: Scheme) -> Array | None:
+        if not (self._compact and isinstance(scheme, JsccScheme) and scheme.info.decoder):
+            return None
+        return subspace.basis(scheme.decode, scheme.info.bandwidth, scheme.info.embedding_dim)
 
     def get(self, scheme_id: str) -> Index:
         """The index of a scheme, or of the raw features for ``features``.
@@ -80,7 +98,14 @@ class Indexes:
 
     def embed(self, scheme_id: str, features: Array) -> Array:
         """What the index of a scheme holds of features (n, feature_dim)."""
-        return features if scheme_id == FEATURES else self.scheme(scheme_id).gallery(features)
+        if scheme_id == FEATURES:
+            return features
+        return self.compact(scheme_id, self.scheme(scheme_id).gallery(features))
+
+    def compact(self, scheme_id: str, embeddings: Array) -> Array:
+        """Embeddings (n, embedding_dim) as the index of their scheme has them: (n, dim)."""
+        basis = self._bases.get(scheme_id)
+        return embeddings if basis is None else embeddings @ basis
 
     def embed_for_all(
         self, features: Array, done: dict[str, Array] | None = None
@@ -119,7 +144,7 @@ class Indexes:
     def spec(self, scheme_id: str) -> IndexSpec:
         backbone = self._bundle.backbone
         raw = scheme_id == FEATURES
-        return IndexSpec(
+        whole = IndexSpec(
             scheme_id,
             backbone.space_id,
             scheme_digest(self._bundle, scheme_id),
@@ -127,6 +152,13 @@ class Indexes:
             self._store.store_id,
             self._folder,
         )
+        if not raw:
+            self.scheme(scheme_id)  # so that nobody who holds the lock has to open it
+        basis = self._bases.get(scheme_id)
+        if basis is None:
+            return whole
+        digest = hashlib.sha256(f"{whole.scheme_digest}\n{subspace.MARK}".encode()).hexdigest()
+        return replace(whole, dim=basis.shape[1], scheme_digest=digest)
 
     def _bring_up(self, scheme_id: str) -> None:
         """Nobody waits while the index takes in most of the store; then, under the lock,
@@ -136,8 +168,6 @@ class Indexes:
         def embed(features: Array) -> Array:
             return self.embed(scheme_id, features)
 
-        if scheme_id != FEATURES:
-            self.scheme(scheme_id)  # so that nobody who holds the lock has to open it
         index = self._open_index(spec)
         before = self._store.log_position
         reconcile(index, self._store, spec.space_id, embed)

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from accesspoint.gallery import segment as segments
 from accesspoint.gallery.index import IndexSpec
-from accesspoint.gallery.segment import coded
+from accesspoint.gallery.segment import FlatSegment, coded
 from accesspoint.gallery.segmented import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
 from airreid.metrics import cosine
@@ -160,6 +161,29 @@ TestMachine.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+@pytest.mark.parametrize("queries", [0, 1, 3, 4, 19, 70])
+def test_a_flat_segment_ranks_exactly_however_many_ask(
+    queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values are small integers, so that every sum is exact and ties are ties."""
+    monkeypatch.setattr(segments, "_PRODUCTS", 2500)  # so that 70 queries take several rounds
+    rng = np.random.default_rng(queries)
+    vectors = rng.integers(-2, 3, (300, 8)).astype(np.float32)
+    asked = rng.integers(-2, 3, (queries, 8)).astype(np.float32)
+    asked[:1] = 0  # ranks everybody alike
+    numbers = np.arange(1000, 1300)
+    for k in (1, 7, 300, 500):
+        scores, ids = FlatSegment(numbers, numbers, vectors).search(asked, k)
+        assert scores.shape == ids.shape == (queries, min(k, 300))
+        for query, got, who in zip(asked, scores, ids, strict=True):
+            true = {
+                n: float(sum(query * row)) for n, row in zip(numbers.tolist(), vectors, strict=True)
+            }
+            best = sorted(true, key=lambda n: (-true[n], n))[:k]
+            assert sorted(who.tolist()) == sorted(best)
+            assert [true[n] for n in who.tolist()] == got.tolist()
 
 
 def test_ties_are_in_the_order_of_ids() -> None:
