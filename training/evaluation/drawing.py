@@ -54,7 +54,9 @@ def _against_bandwidth(plot: Plot) -> bool:
 def _colour_key(plot: Plot, curve: Curve) -> str:
     """Against SNR a colour is a scheme, against bandwidth it is an SNR."""
     parts = curve.label.split(", ")
-    return parts[-1] if _against_bandwidth(plot) else parts[0]
+    if _against_bandwidth(plot):
+        return parts[-1]
+    return curve.label if curve.kind == "pca" else parts[0]
 
 
 def _style(plot: Plot, curve: Curve) -> dict[str, Any]:

@@ -73,10 +73,11 @@ def evaluate(
             else extract_test(bundle, backbone, data, settings.cache, settings.pca_images, phase)
         )
         members = [info for info in chosen if info.space_id == space]
-        points.append(noiseless_point(bundle.bundle_id, backbone.id, extracted.test))
-        points += _lines(bundle, members, extracted, settings, phase)
+        of = [noiseless_point(bundle.bundle_id, backbone.id, extracted.test)]
+        of += _lines(bundle, members, extracted, settings, phase)
         for info in members:
-            points += _scheme(bundle, info, extracted, settings, phase)
+            of += _scheme(bundle, info, extracted, settings, phase)
+        points += [replace(point, backbone=backbone.id) for point in of]
     return points
 
 

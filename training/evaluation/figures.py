@@ -165,7 +165,6 @@ def _against_bandwidth(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tupl
         ("jscc-ae", "analog", matched),
         ("jscc-fc", "analog", matched),
         ("digital", "coded", affordable),
-        ("pca", "analog", lambda some: some[0]),
     )
     for kind, link, choose in kinds:
         for snr_db, some in _at(p for p in points if (p.kind, p.link) == (kind, link)).items():
@@ -174,6 +173,10 @@ def _against_bandwidth(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tupl
                 float(width): choose([p for p in some if p.bandwidth == width]) for width in widths
             }
             curves.append(_curve(f"{NAMES[kind]}, {snr_db:+g} dB", chosen))
+    for label, of in _pca_by_backbone(points):
+        for snr_db, some in _at(of).items():
+            by_width = {float(p.bandwidth): p for p in sorted(some, key=lambda p: p.bandwidth)}
+            curves.append(_curve(f"{label}, {snr_db:+g} dB", by_width))
     return tuple(curves), ()
 
 
@@ -186,5 +189,18 @@ def _paper(points: Sequence[Point]) -> list[Curve]:
 
 
 def _pca(points: Sequence[Point]) -> list[Curve]:
-    at = _at(p for p in points if p.kind == "pca")
-    return [_curve(NAMES["pca"], {snr: some[0] for snr, some in at.items()})] if at else []
+    return [
+        _curve(label, {snr: some[0] for snr, some in _at(of).items()})
+        for label, of in _pca_by_backbone(points)
+    ]
+
+
+def _pca_by_backbone(points: Sequence[Point]) -> list[tuple[str, list[Point]]]:
+    """The linear baseline of each backbone: every one has features of its own."""
+    found: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        if point.kind == "pca":
+            found.setdefault((point.bundle, point.backbone), []).append(point)
+    if len(found) == 1:
+        return [(NAMES["pca"], of) for of in found.values()]
+    return [(f"{NAMES['pca']}, on {backbone}", of) for (_, backbone), of in found.items()]

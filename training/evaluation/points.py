@@ -65,6 +65,8 @@ class Point:
     """Of the data set, over which every value is a mean."""
     top1_sd: float | None = None
     """Standard deviation of top-1 over the splits."""
+    backbone: str = ""
+    """Id of the backbone whose features it works on; a bundle may have several."""
 
 
 def _rounded(value: float) -> float | None:

@@ -48,11 +48,17 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
         if point.kind == "noiseless"
     ]
     out += ["", "top-1" + " " * 17 + f"{'link':<7}{'bits':>7} " + "".join(map(_snr, snrs))]
-    rows: dict[tuple[str, str, str], dict[float, Point]] = {}
+    rows: dict[tuple[str, str, str, str], dict[float, Point]] = {}
     for point in points:
         if point.snr_db is not None:
-            rows.setdefault((point.bundle, point.scheme, point.link), {})[point.snr_db] = point
-    for (_, scheme, link), row in rows.items():
+            key = (point.bundle, point.backbone, point.scheme, point.link)
+            rows.setdefault(key, {})[point.snr_db] = point
+    several = len({point.backbone for point in points}) > 1
+    told = ""
+    for (_, backbone, scheme, link), row in rows.items():
+        if several and backbone != told:
+            told = backbone
+            out.append(f"on {backbone}")
         first = next(iter(row.values()))
         bits = "-" if first.payload_bits is None else f"{first.payload_bits:.1f}"
         head = f"{scheme:<22}{link:<7}{bits:>7} "
@@ -67,7 +73,7 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
     spread = [point for point in points if point.top1_sd is not None]
     if spread:
         out += ["", f"standard deviation of top-1 over the {spread[0].splits} splits"]
-        for (_, scheme, link), row in rows.items():
+        for (_, _, scheme, link), row in rows.items():
             deviations = (f"{row[s].top1_sd:>16.3f}" if s in row else " " * 16 for s in snrs)
             out.append(f"{scheme:<22}{link:<7}{'':>8}" + "".join(deviations))
     return out

@@ -6,6 +6,7 @@ import pytest
 
 from training.evaluation.figures import affordable, matched, plot
 from training.evaluation.points import Point
+from training.evaluation.tables import lines
 
 
 def point(scheme: str, snr_db: float | None, top1: float = 0.5, **other: object) -> Point:
@@ -117,3 +118,35 @@ def test_figure_4c_runs_over_bandwidths() -> None:
         ("JSCC AE, -10 dB", (64, 256)),
         ("JSCC AE, +0 dB", (64, 256)),
     ]
+
+
+def test_every_backbone_has_a_linear_baseline_of_its_own() -> None:
+    one = [point("pca-256", snr, 0.3, bandwidth=256, backbone="frozen") for snr in (5.0, 0.0)]
+    two = [point("pca-256", snr, 0.6, bandwidth=256, backbone="joint") for snr in (5.0, 0.0)]
+    [line] = [c for c in plot("4b", one, 256).curves if c.kind == "pca"]
+    assert line.label == "PCA, linear"
+    for figure in ("4a", "4b"):
+        lines = [c for c in plot(figure, [*one, *two], 256).curves if c.kind == "pca"]  # type: ignore[arg-type]
+        assert [c.label for c in lines] == ["PCA, linear, on frozen", "PCA, linear, on joint"]
+        assert [[p.top1 for p in c.points] for c in lines] == [[0.3, 0.3], [0.6, 0.6]]
+    narrow = [point("pca-64", 0.0, 0.2, bandwidth=64, backbone="frozen")]
+    curves = plot("4c", [*one, *two, *narrow], 256).curves
+    assert [(c.label, c.x) for c in curves if c.label.endswith("+0 dB")] == [
+        ("PCA, linear, on frozen, +0 dB", (64, 256)),
+        ("PCA, linear, on joint, +0 dB", (256,)),
+    ]
+
+
+def test_a_table_keeps_the_baselines_of_several_backbones_apart() -> None:
+    about = dict.fromkeys(
+        ("data", "query_images", "identities", "gallery_images", "data_digest", "noise"), 1
+    )
+    about |= {"interval": 1, "pca": 1}
+    points = [
+        point("pca-256", 0.0, top1, backbone=backbone)
+        for backbone, top1 in (("frozen", 0.3), ("joint", 0.6))
+    ]
+    told = lines(about, points)
+    assert told[-4:-2] == ["on frozen", next(line for line in told if "0.300" in line)]
+    assert told[-2:] == ["on joint", next(line for line in told if "0.600" in line)]
+    assert not any(line.startswith("on ") for line in lines(about, points[:1]))
