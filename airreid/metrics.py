@@ -60,7 +60,7 @@ class GalleryRanks:
     def __init__(self, gallery: Labels) -> None:
         order = np.argsort(gallery.identity, kind="stable")
         identities, starts = np.unique(gallery.identity[order], return_index=True)
-        self._at = dict(zip(identities.tolist(), np.split(order, starts[1:]), strict=True))
+        self._at = dict(zip(identities.tolist(), np.split(order, starts)[1:], strict=True))
         self._junk = np.flatnonzero(gallery.identity < 0)
         self._camera = gallery.camera
 
@@ -69,12 +69,10 @@ class GalleryRanks:
 
         Takes one pass over the scores for each right item.
         """
-        items = self._right(identity)
-        same_camera = self._camera[items] == camera
-        right = items[~same_camera]
+        right, same_camera = self.items(identity, camera)
         if not len(right):
             return None
-        scores[items[same_camera]] = -np.inf
+        scores[same_camera] = -np.inf
         scores[self._junk] = -np.inf
         if len(right) > _SORT_ABOVE:
             place = np.empty(len(scores), np.int64)
@@ -88,6 +86,12 @@ class GalleryRanks:
                 ranks[i] += np.count_nonzero(scores[:item] == score)
         ranks.sort()
         return ranks
+
+    def items(self, identity: int, camera: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions, rising, of a query's right items, and of those dropped for its camera."""
+        items = self._right(identity)
+        same_camera = self._camera[items] == camera
+        return items[~same_camera], items[same_camera]
 
     def answers(self, identity: int, camera: int) -> int:
         """How many right items a query has."""

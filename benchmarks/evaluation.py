@@ -21,6 +21,7 @@ from training.evaluation.retrieval import retrieve
 
 DIMENSIONS = 2048
 METHOD = "one run each"
+_PRODUCT_ROWS, _PRODUCTS = 512, 3
 RATIO_LIMIT, MEMORY_MIB = 30.0, 1024.0
 
 
@@ -61,6 +62,9 @@ class Outcome:
     """Wall clock of the peer over ours, per query."""
     cpu_ratio: float
     """The same of processor time, which other work on the machine disturbs less."""
+    product_ratio: float
+    """Wall clock of the peer over that of the bare float32 product of all vectors: what an
+    evaluator that multiplies every pair in single precision can reach at best."""
     same: bool
     """Rank-1, mAP and mINP of the peer's queries are equal to 12 digits."""
     top1: float
@@ -133,6 +137,7 @@ def measure(size: Size, peer_queries: int) -> Outcome:
     theirs = plain_python(scores, made.query_labels.take(np.arange(few)), made.gallery_labels)
     peer = 1e3 * (time.perf_counter() - started) / few
     peer_cpu = 1e3 * (time.process_time() - cpu) / few
+    product = _product_ms(made)
     part = ours(few)
     same = np.allclose(theirs, (part.top1, part.mean_ap, part.mean_inp), rtol=1e-12, atol=0)
     tracemalloc.start()
@@ -154,10 +159,22 @@ def measure(size: Size, peer_queries: int) -> Outcome:
         peer_ms_per_query=round(peer, 2),
         ratio=round(peer / mine, 1),
         cpu_ratio=round(peer_cpu / (1e3 * cpu_seconds / size.queries), 1),
+        product_ratio=round(peer / product, 1),
         same=bool(same),
         top1=round(found.top1, 4),
         map=round(found.mean_ap, 4),
     )
+
+
+def _product_ms(made: Made) -> float:
+    """A query's share of a float32 product with the gallery by BLAS on all processors."""
+    queries = made.queries[:_PRODUCT_ROWS]
+    out = np.empty((len(queries), len(made.gallery)), np.float32)
+    np.matmul(queries, made.gallery.T, out=out)
+    started = time.perf_counter()
+    for _ in range(_PRODUCTS):
+        np.matmul(queries, made.gallery.T, out=out)
+    return 1e3 * (time.perf_counter() - started) / _PRODUCTS / len(queries)
 
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[Row]:
@@ -176,7 +193,8 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[Row]:
                 limit=limit,
                 tolerance=0.4,
                 note=f"one run; the peer on {one.peer_queries} queries; metrics "
-                + ("are the same" if one.same else "DIFFER"),
+                + ("are the same" if one.same else "DIFFER")
+                + f"; the bare float32 product would be at {one.product_ratio:g}x",
             ),
             row(
                 f"{name}, memory",
@@ -207,14 +225,16 @@ def evaluation_command(
             bars.advance(task)
     typer.echo(
         f"{'size':<20} {'queries':>8} {'gallery':>8} {'seconds':>8} {'CPU s':>6} {'peak MiB':>9} "
-        f"{'ms/query':>9} {'plain Python':>13} {'ratio':>7} {'of CPU':>8}  same metrics"
+        f"{'ms/query':>9} {'plain Python':>13} {'ratio':>7} {'of CPU':>8} {'product':>8}  "
+        "same metrics"
     )
     for one in rows:
         typer.echo(
             f"{one.size:<20} {one.queries:>8} {one.gallery:>8} "
             f"{one.seconds:>8.2f} {one.cpu_seconds:>6.1f} "
             f"{one.peak_mib:>9.0f} {one.ms_per_query:>9.3f} {one.peer_ms_per_query:>13.2f} "
-            f"{one.ratio:>6.1f}x {one.cpu_ratio:>7.1f}x  {'yes' if one.same else 'NO'}"
+            f"{one.ratio:>6.1f}x {one.cpu_ratio:>7.1f}x {one.product_ratio:>7.1f}x  "
+            f"{'yes' if one.same else 'NO'}"
         )
     if as_json is not None:
         content = report(METHOD, as_rows(rows)).model_dump(mode="json")

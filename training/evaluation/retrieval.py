@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from airreid.errors import InputError
 from airreid.metrics import GalleryRanks, Labels, Ranks, Retrieval, summarise, unit
+from training.evaluation.counting import RankCounter, Undecided
 
 _BLOCK = 16 << 20
-"""Scores held at a time, 8 bytes each."""
+"""Scores held at a time, at most 8 bytes each."""
+_ROWS = 256
+"""Queries that a processor multiplies with the gallery at a time."""
 _GALLERY_ROWS = 1024
 REPEATS = 100
 """Random galleries of the single-shot protocol."""
@@ -58,24 +65,53 @@ def retrieve(
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(bad):
             raise InputError(f"{name} vector {bad[0]} is not finite ({len(bad)} of them)")
-    chosen = single_shot.galleries(gallery_labels) if single_shot else [None]
-    finders = [
-        GalleryRanks(gallery_labels if at is None else gallery_labels.take(at)) for at in chosen
-    ]
-    ranks: list[list[Ranks | None]] = [[] for _ in chosen]
-    for first, scores in _scores(queries, gallery):
-        for at, finder, into in zip(chosen, finders, ranks, strict=True):
-            rows = scores if at is None else scores[:, at]
-            for row, values in enumerate(rows, first):
-                into.append(
-                    finder.of(
-                        values, int(query_labels.identity[row]), int(query_labels.camera[row])
-                    )
-                )
-        tick(len(scores))
     gone = None if lost is None else lost.tolist()
-    found = [summarise(one, gone) for one in ranks]
-    return found[0] if single_shot is None else average(found)
+    if single_shot is None:
+        ranks = _ranks(queries, query_labels, gallery, gallery_labels, tick)
+        return summarise(ranks, gone)
+    chosen = single_shot.galleries(gallery_labels)
+    finders = [GalleryRanks(gallery_labels.take(at)) for at in chosen]
+    each: list[list[Ranks | None]] = [[] for _ in chosen]
+    for first, scores in _scores(queries, gallery):
+        for at, finder, into in zip(chosen, finders, each, strict=True):
+            for row, values in enumerate(scores[:, at], first):
+                whose = int(query_labels.identity[row]), int(query_labels.camera[row])
+                into.append(finder.of(values, *whose))
+        tick(len(scores))
+    return average([summarise(one, gone) for one in each])
+
+
+def _ranks(
+    queries: NDArray[np.floating],
+    query_labels: Labels,
+    gallery: NDArray[np.floating],
+    gallery_labels: Labels,
+    tick: Callable[[int], object],
+) -> list[Ranks | None]:
+    """Of each query's right items, on all processors; None for a query that does not count."""
+    workers = os.cpu_count() or 1
+    counter = RankCounter(gallery, gallery_labels)
+    rows = max(1, min(_ROWS, _BLOCK // max(1, len(counter)) // workers))
+    ranks: list[Ranks | None] = [None] * len(queries)
+
+    def found(at: NDArray[np.int64], dtype: type[np.floating]) -> list[Ranks | Undecided | None]:
+        return counter.of(queries[at], query_labels.take(at), dtype)
+
+    # One BLAS thread for each of ours: nobody waits for the slower half of a product.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+        left = np.arange(len(queries))
+        for dtype in (np.float32, np.float64):
+            blocks = [left[start : start + rows] for start in range(0, len(left), rows)]
+            undecided: list[int] = []
+            for at, some in zip(blocks, pool.map(partial(found, dtype=dtype), blocks), strict=True):
+                for row, one in zip(at.tolist(), some, strict=True):
+                    if isinstance(one, Undecided):
+                        undecided.append(row)
+                    else:
+                        ranks[row] = one
+                tick(sum(not isinstance(one, Undecided) for one in some))
+            left = np.asarray(undecided, np.int64)
+    return ranks
 
 
 def average(found: Sequence[Retrieval]) -> Retrieval:
