@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airreid.digital import arithmetic
 from airreid.digital.arithmetic import CorruptMessageError, decode, encode
 from airreid.digital.prior import LARGEST, TOTAL, Prior, quantise
 
@@ -147,6 +148,20 @@ def test_golden_streams(latent: list[int], length: int, packed: str) -> None:
     assert (len(bits), np.packbits(bits).tobytes().hex()) == (length, packed)
     assert text(bits) == slow(latent, GOLDEN)
     assert decode(bits, GOLDEN).tolist() == latent
+
+
+@pytest.mark.parametrize("group", [1, 3, 7, 1000])
+def test_groups_change_no_bit(monkeypatch: pytest.MonkeyPatch, group: int) -> None:
+    rng = np.random.default_rng(8)
+    rows = [quantise(rng.random(int(n)) ** 4) for n in rng.integers(2, 20, 100)]
+    prior = Prior(low=tuple(rng.integers(-9, 2, 100).tolist()), counts=tuple(rows))
+    messages = [rng.integers(-12, 16, 100).tolist(), prior.most_likely().tolist()]
+    expected = [text(encode(latent, prior)) for latent in messages]
+    monkeypatch.setattr(arithmetic, "_GROUP", group)
+    for latent, bits in zip(messages, expected, strict=True):
+        assert text(encode(latent, prior)) == bits == slow(latent, prior)
+        heard = np.array([int(bit) for bit in bits] + [0] * 5, np.uint8)
+        assert decode(heard, prior).tolist() == latent
 
 
 def test_what_cannot_be_encoded() -> None:
