@@ -17,6 +17,7 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from threadpoolctl import threadpool_limits
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.store import Store
@@ -25,7 +26,7 @@ from airreid.images import load
 from airreid.v1 import uplink_pb2
 from benchmarks.path_edge import Asked, run
 from benchmarks.pictures import jpegs
-from benchmarks.processes import access_point_arguments, channel_arguments
+from benchmarks.processes import access_point_arguments, channel_arguments, cpu_seconds
 from benchmarks.rows import Row, Turns, in_turns, row, spread
 from benchmarks.uplink import Load, make_gallery, send
 from channel_sim.links import Links
@@ -35,8 +36,8 @@ from edge.encoder import Encoder
 from simulation.processes import Role
 
 METHOD = (
-    "processes on the same cores, each network with one thread; bare stages in turns in one "
-    "thread, medians, processor time where they are added up for the rate"
+    "processes on the same cores, each network and each search with one thread; bare stages in "
+    "turns in one thread, medians, processor time where they are added up for the rate"
 )
 READ, ENCODE, CHANNEL, RECEIVE, SEARCH = STAGES = (
     "read a JPEG",
@@ -49,6 +50,7 @@ P99_FACTOR, P99_MS = 1.3, 5.0
 SHARE = 0.85
 UNBATCHED, BATCHED = 400.0, 1000.0
 REPLAY_STREAMS = 16
+ALONE_MAX = 300
 _BLOCKS = 512
 
 
@@ -58,13 +60,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     queries: Annotated[int, Field(ge=20, le=1_000_000)] = 500
+    """Of all edges together where they overlap; one by one, at most ``ALONE_MAX``."""
     entries: Annotated[int, Field(ge=256, le=1_000_000)] = 10_000
     scheme: str = "jscc-ae-256"
     replayed: tuple[str, ...] = ("jscc-ae-256", "jscc-fc-256")
     """Schemes whose symbols are replayed."""
     snr_db: Annotated[float, Field(ge=-60, le=100)] = 10.0
     edges: Annotated[int, Field(ge=2, le=256)] = 16
-    replay_seconds: Annotated[float, Field(ge=1, le=3600)] = 5.0
+    replay_seconds: Annotated[float, Field(ge=1, le=3600)] = 3.0
     rounds: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
@@ -90,11 +93,14 @@ def measure(settings: Settings, tick: Callable[[], object] = lambda: None) -> li
         channel = Role("channel", channel_arguments(upstream, settings.snr_db))
         stack.enter_context(channel)
         target = f"127.0.0.1:{channel.ready['grpc_port']}"
-        asked = Asked(target, tuple(files), settings.scheme, settings.queries, alone=True)
-        rows = [_single(asked, bare)]
+        alone = min(settings.queries, ALONE_MAX)
+        rows = [_single(Asked(target, tuple(files), settings.scheme, alone, alone=True), bare)]
         tick()
+        between = {role.name: role.process.pid for role in (channel, access_point)}
         for edges in (1, settings.edges):
-            rows.append(_pipelined(asked, edges, bare))
+            each = -(-settings.queries // edges)
+            part = Asked(target, tuple(files), settings.scheme, each, alone=False)
+            rows.append(_pipelined(part, edges, bare, between))
             tick()
         for one in loads:
             rows += _replayed(target, bundle, one, settings)
@@ -129,6 +135,7 @@ def measure_bare(bundle: Bundle, folder: Path, files: list[Path], settings: Sett
         links.transmit(request)
         request.SerializeToString()
 
+    limit = threadpool_limits(1, "blas")  # as the access point has it
     try:
         return in_turns(
             {
@@ -142,6 +149,7 @@ def measure_bare(bundle: Bundle, folder: Path, files: list[Path], settings: Sett
             10,
         )
     finally:
+        limit.restore_original_limits()
         gallery.close()
         store.close()
 
@@ -171,20 +179,25 @@ def _single(asked: Asked, bare: Turns) -> Row:
     )
 
 
-def _pipelined(asked: Asked, edges: int, bare: Turns) -> Row:
-    each = -(-asked.queries // edges)
-    part = Asked(asked.target, asked.files, asked.scheme, each, alone=False)
-    seen = run(part, edges)
+def _pipelined(asked: Asked, edges: int, bare: Turns, between: dict[str, int]) -> Row:
+    """``between``: process ids of what stands between the edges and their answers."""
+    before = {name: cpu_seconds(pid) for name, pid in between.items()}
+    seen = run(asked, edges)
+    queries = asked.queries * edges
     seconds = max(one.ended for one in seen) - min(one.started for one in seen)
+    took = {f"edge{'s' * (edges > 1)}": sum(one.core_seconds for one in seen)}
+    took |= {name: cpu_seconds(pid) - before[name] for name, pid in between.items()}
+    shares = ", ".join(f"{name} {1e3 * used / queries:.1f}" for name, used in took.items())
     return row(
         f"queries overlapping, {edges} edge{'s' * (edges > 1)}",
         "queries/s",
-        each * edges / seconds,
+        queries / seconds,
         1 / core_seconds(bare),
         "1 / processor time of all bare stages",
         limit=SHARE,
-        repetitions=each * edges,
-        note="one run; 'airreid edge send' in each process",
+        repetitions=queries,
+        note=f"one run; 'airreid edge send' in each process; processor ms a query: {shares} "
+        f"(the bare stages: {1e3 * core_seconds(bare):.1f})",
     )
 
 

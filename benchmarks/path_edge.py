@@ -24,7 +24,7 @@ from edge.send import send_files
 from edge.uplink import Uplink
 
 _SECONDS = 600.0
-_WARM_UP = 10
+_WARM_UP = 4
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Seen:
-    """By one edge: when it began and ended (a clock that all processes share), and the
-    milliseconds from file to answer of each query that was alone."""
+    """By one edge: when it began and ended (a clock that all processes share), the processor
+    time that it took in between, and the milliseconds from file to answer of each query that
+    was alone."""
 
     started: float
     ended: float
+    core_seconds: float
     milliseconds: tuple[float, ...] = ()
 
 
@@ -93,13 +95,14 @@ def _edge(asked: Asked, number: int, together: Barrier, pipe: Connection) -> Non
             name = f"edge-{number}"
             _overlapping(files[:_WARM_UP], encoder, uplink, asked.scheme, name)
             together.wait(_SECONDS)
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             taken: list[float] = []
             if asked.alone:
                 taken = _one_by_one(files, encoder, uplink, asked.scheme, name)
             else:
                 _overlapping(files, encoder, uplink, asked.scheme, name)
-            pipe.send(Seen(started, time.perf_counter(), tuple(taken)))
+            used = time.process_time() - used
+            pipe.send(Seen(started, time.perf_counter(), used, tuple(taken)))
     except Exception as error:
         together.abort()
         pipe.send(f"edge-{number}: {error!r}")
