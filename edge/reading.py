@@ -1,0 +1,59 @@
+"""Image files read and cut to the network's size by a thread that is a few files ahead."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from airreid.errors import InputError
+from airreid.images import load, to_crop
+
+AHEAD = 4
+"""Files read before they are asked for. Only one whole image is in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A file's image at the network's size, or what is wrong with the file."""
+
+    path: Path
+    image: Image.Image | None
+    error: str
+    seconds: float
+    """To read, decode and resize it."""
+
+
+def read_crop(path: Path) -> Crop:
+    """Reads one file; any :class:`InputError` becomes its ``error``."""
+    started = time.perf_counter()
+    try:
+        image, error = Image.fromarray(to_crop(load(path))), ""
+    except InputError as wrong:
+        image, error = None, str(wrong)
+    return Crop(path, image, error, time.perf_counter() - started)
+
+
+def read_ahead(paths: Sequence[Path]) -> Iterator[Crop]:
+    """The files in order; the next ones are read while the caller is busy with one.
+
+    Close it (or let it go) to end the reading early.
+    """
+    waiting: deque[Future[Crop]] = deque()
+    rest = iter(paths)
+    with ThreadPoolExecutor(1, "reader") as reader:
+        try:
+            for path in rest:
+                waiting.append(reader.submit(read_crop, path))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
