@@ -19,16 +19,17 @@ from training.data.open import open_data, open_splits
 from training.data_cli import BoxesOption, boxes_of
 from training.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
 from training.evaluation.features import Phase, default_cache
-from training.evaluation.figures import Figure
+from training.evaluation.figures import Figure, Plot
 from training.evaluation.splits import evaluate_splits
-from training.evaluation.sweep import bandwidth_of, sweep
+from training.evaluation.sweep import bandwidth_of, redraw, sweep
 from training.evaluation.tables import lines, write_csv, write_json
 
 OLD = "old"
 """All splits of CUHK03's old protocol together."""
 DEFAULT_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 20.0)
 
-DataOption = Annotated[str, typer.Option(help="Folder, CUHK03's .mat file, or 'synthetic'.")]
+DATA_HELP = "Folder, CUHK03's .mat file, or 'synthetic'."
+DataOption = Annotated[str, typer.Option(help=DATA_HELP)]
 ProtocolOption = Annotated[
     str | None, typer.Option(help="One of the data set's protocols; its first if left out.")
 ]
@@ -148,9 +149,18 @@ def sweep_command(
             "every SNR. 4c: against bandwidth."
         ),
     ],
-    bundle: Annotated[list[Path], typer.Option(help="Bundle to measure; may be repeated.")],
-    data: DataOption,
     out: Annotated[Path, typer.Option(help="Folder for figure-4x.json, .csv and .png.")],
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="Bundle to measure; may be repeated.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
+    points: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Draw what this file has, in place of --bundle and --data: of another figure, "
+            "or of 'evaluate --json'; may be repeated."
+        ),
+    ] = None,
     protocol: ProtocolOption = None,
     boxes: BoxesOption = None,
     snr: SnrOption = None,
@@ -164,6 +174,14 @@ def sweep_command(
 ) -> None:
     """Measure a figure of the paper and draw it."""
     chosen = _FIGURES[figure]
+    if points:
+        if bundle or data:
+            raise InputError("--points: what is measured already needs no --bundle and no --data")
+        out.mkdir(parents=True, exist_ok=True)
+        _tell(chosen, *redraw(chosen, points, scheme or (), bandwidth, out))
+        return
+    if not bundle or data is None:
+        raise InputError("give --bundle and --data to measure, or --points of what is measured")
     opened, loaded = open_data(data, protocol, boxes_of(boxes)), [load_bundle(b) for b in bundle]
     width = bandwidth_of(loaded, bandwidth)
     settings = Settings(
@@ -176,10 +194,14 @@ def sweep_command(
     out.mkdir(parents=True, exist_ok=True)
     with progress_bars() as bars:
         made, paths = sweep(chosen, loaded, opened, settings, width, out, phases(bars))
-    typer.echo(f"{made.title}\n{opened.label}")
+    _tell(chosen, made, paths)
+
+
+def _tell(figure: Figure, made: Plot, paths: Sequence[Path]) -> None:
+    typer.echo(made.title)
     for curve in made.curves:
         values = "  ".join(
-            f"{x:+g}: {p.top1:.3f}" if chosen != "4c" else f"B {x:g}: {p.top1:.3f}"
+            f"{x:+g}: {p.top1:.3f}" if figure != "4c" else f"B {x:g}: {p.top1:.3f}"
             for x, p in zip(curve.x, curve.points, strict=True)
         )
         typer.echo(f"{curve.label:<45} {values}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -15,7 +16,7 @@ from training.evaluation.evaluate import Settings, about, evaluate
 from training.evaluation.features import Phase
 from training.evaluation.figures import Figure, Plot, plot
 from training.evaluation.points import Point
-from training.evaluation.tables import write_csv, write_json
+from training.evaluation.tables import read_json, write_csv, write_json
 
 PREFERRED = 256
 """The paper's bandwidth for Figures 4a and 4b."""
@@ -28,7 +29,7 @@ def bandwidth_of(bundles: Sequence[Bundle], asked: int | None) -> int:
     """
     there = sorted({info.bandwidth for bundle in bundles for info in bundle.manifest.schemes})
     if asked is not None and asked not in there:
-        raise InputError(f"--bandwidth {asked}: there are schemes of {', '.join(map(str, there))}")
+        raise InputError(f"--bandwidth {asked}: there are schemes of {_listed(there)}")
     return asked or (PREFERRED if PREFERRED in there else there[-1])
 
 
@@ -55,13 +56,73 @@ def sweep(
             points += evaluate(bundle, data, replace(settings, schemes=tuple(schemes)), phase)
     if not points:
         raise InputError(f"--scheme {', '.join(settings.schemes)}: none of bandwidth {bandwidth}")
-    made = plot(figure, points, bandwidth)
     what = about(bundles, data, settings)
+    what["minutes"] = round((time.perf_counter() - started) / 60, 2)
+    subtitle = f"{data.label}; {settings.seeds} noise seeds, 95 % intervals"
+    return _written(figure, points, bandwidth, what, subtitle, out)
+
+
+def redraw(
+    figure: Figure,
+    measured: Sequence[Path],
+    schemes: Sequence[str],
+    bandwidth: int | None,
+    out: Path,
+) -> tuple[Plot, list[Path]]:
+    """The figure from points that ``sweep`` or ``evaluate --json`` has written; nothing is
+    measured again.
+
+    ``schemes`` are ids, all of them if empty. Raises :class:`InputError` for a file that is
+    none of these, and where files are of different data or protocols.
+    """
+    read = [read_json(path) for path in measured]
+    first = read[0][0]
+    for (what, _), path in zip(read, measured, strict=True):
+        for key in ("data_digest", "protocol"):
+            if what[key] != first[key]:
+                raise InputError(f"{path}: {key} {what[key]}, but {measured[0]} has {first[key]}")
+    points = [
+        point
+        for _, found in read
+        for point in found
+        if not schemes or point.kind in ("noiseless", "pca") or point.scheme in schemes
+    ]
+    coded = [point for point in points if point.kind not in ("noiseless", "pca")]
+    widths = sorted({point.bandwidth for point in coded})
+    if not widths:
+        raise InputError(f"--scheme {', '.join(schemes)}: not in {measured[0]}")
+    if bandwidth is not None and bandwidth not in widths:
+        raise InputError(f"--bandwidth {bandwidth}: there are points of {_listed(widths)}")
+    width = bandwidth or (PREFERRED if PREFERRED in widths else widths[-1])
+    if figure != "4c":
+        points = [point for point in points if point.bandwidth in (0, width)]
+    used = {(p.bundle, p.backbone) for p in points if p.kind not in ("noiseless", "pca")}
+    points = [point for point in points if (point.bundle, point.backbone) in used]
+    what = {**first, "bundles": [bundle for about, _ in read for bundle in about["bundles"]]}
+    for key in ("figure", "title", "notes", "minutes", "curves"):
+        what.pop(key, None)
+    seeds = max(point.seeds for point in points)
+    subtitle = f"{first['data']}; {seeds} noise seeds, 95 % intervals"
+    return _written(figure, points, width, what, subtitle, out)
+
+
+def _listed(widths: Sequence[int]) -> str:
+    return ", ".join(map(str, widths))
+
+
+def _written(
+    figure: Figure,
+    points: Sequence[Point],
+    bandwidth: int,
+    what: dict[str, Any],
+    subtitle: str,
+    out: Path,
+) -> tuple[Plot, list[Path]]:
+    made = plot(figure, points, bandwidth)
     what |= {
         "figure": figure,
         "title": made.title,
         "notes": list(made.notes),
-        "minutes": round((time.perf_counter() - started) / 60, 2),
         "curves": [
             {
                 "label": curve.label,
@@ -76,5 +137,5 @@ def sweep(
     paths = [out / f"figure-{figure}.{kind}" for kind in ("json", "csv", "png")]
     write_json(paths[0], what, points)
     write_csv(paths[1], what, points)
-    draw(made, f"{data.label}; {settings.seeds} noise seeds, 95 % intervals", paths[2])
+    draw(made, subtitle, paths[2])
     return made, paths

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from airreid.errors import InputError
 from training.evaluation.points import Point
 
 
@@ -16,6 +17,29 @@ def write_json(path: Path, about: dict[str, Any], points: Sequence[Point]) -> No
     """``about`` and, under ``points``, every point."""
     content = {**about, "points": [asdict(point) for point in points]}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
+    """What :func:`write_json` wrote. Raises :class:`InputError` for anything else."""
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        points = [_point(one) for one in about.pop("points")]
+        for key in ("data", "data_digest", "protocol", "bundles"):
+            about[key]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"{path}: not written by 'airreid train evaluate --json' or 'train sweep'"
+        ) from None
+    if not points:
+        raise InputError(f"{path}: has no points")
+    return about, points
+
+
+def _point(one: dict[str, Any]) -> Point:
+    train = one["snr_db_train"]
+    return Point(**{**one, "snr_db_train": None if train is None else (train[0], train[1])})
 
 
 def write_csv(path: Path, about: dict[str, Any], points: Sequence[Point]) -> None:

@@ -219,6 +219,49 @@ def test_the_commands(tiny: Bundle, dressed: Path, cache: Path, tmp_path: Path) 
             assert str(dressed.parent) not in text.read_text()
 
 
+def test_a_figure_is_drawn_from_what_another_has_measured(
+    tiny: Bundle, dressed: Path, cache: Path, tmp_path: Path
+) -> None:
+    common = ["--bundle", str(tiny.path), "--data", str(dressed), "--cache", str(cache)]
+    common += ["--snr", "0", "--snr", "-5", "--seeds", "2", "--bandwidth", "16"]
+
+    def run(*arguments: str) -> dict[str, object]:
+        result = CliRunner().invoke(app, ["sweep", *arguments, "--out", str(tmp_path)])
+        assert result.exit_code == 0, result.output
+        found: dict[str, object] = json.loads(
+            (tmp_path / f"figure-{arguments[1]}.json").read_text()
+        )
+        return found
+
+    run("--figure", "4c", *common)
+    measured = tmp_path / "figure-4c.json"
+    for figure in ("4a", "4b"):
+        direct = run("--figure", figure, *common)
+        drawn = run("--figure", figure, "--points", str(measured), "--bandwidth", "16")
+        for key in ("curves", "title", "notes", "points", "bundles", "data_digest"):
+            assert drawn[key] == direct[key], key
+    one = run("--figure", "4b", "--points", str(measured), "--scheme", "jscc-ae-16")
+    assert {p["scheme"] for p in one["points"]} > {"jscc-ae-16"}  # type: ignore[attr-defined]
+    assert {p["kind"] for p in one["points"]} == {"noiseless", "pca", "jscc-ae"}  # type: ignore[attr-defined]
+
+    other = json.loads(measured.read_text()) | {"protocol": "another"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    (tmp_path / "text.json").write_text("{}")
+    for arguments, message in (
+        (["--points", str(measured), "--points", str(tmp_path / "other.json")], "protocol another"),
+        (["--points", str(tmp_path / "text.json")], "not written by"),
+        (["--points", str(tmp_path / "none.json")], "cannot be read"),
+        (["--points", str(measured), "--scheme", "jscc-ae-9"], "jscc-ae-9: not in"),
+        (["--points", str(measured), "--bandwidth", "5"], "there are points of 16, 32, 64"),
+        (["--points", str(measured), "--data", "synthetic"], "needs no --bundle"),
+        (["--bundle", str(tiny.path)], "give --bundle and --data"),
+    ):
+        whole = ["sweep", "--figure", "4b", *arguments, "--out", str(tmp_path)]
+        result = CliRunner().invoke(app, whole)
+        assert isinstance(result.exception, AirReidError), result.output
+        assert message in str(result.exception)
+
+
 def test_mistakes_at_the_command(tiny: Bundle, dressed: Path, tmp_path: Path) -> None:
     common = ["--bundle", str(tiny.path), "--data", str(dressed)]
     for arguments, message in (
