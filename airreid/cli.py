@@ -63,7 +63,12 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     Raises :class:`AirReidError` naming the extra to install when a role is missing.
     """
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    root = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    root = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode="rich" if wanted else None,  # the first help: without loading Rich
+    )
     root.callback()(_root)
     for name, role in _ROLES.items():
         if name != wanted:

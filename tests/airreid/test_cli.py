@@ -23,7 +23,33 @@ def test_help_lists_every_role_without_loading_any() -> None:
     )
     for name in ("simulate", "edge", "channel", "ap", "gallery", "bundle", "train"):
         assert name in result.stdout
-    assert "numpy" not in result.stdout.splitlines()[-1].split()
+    loaded = {name.split(".")[0] for name in result.stdout.splitlines()[-1].split()}
+    assert "typer" in loaded
+    slow = {"numpy", "grpc", "google", "onnxruntime", "pydantic", "PIL", "rich", "asyncio"}
+    assert not loaded & slow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "Usage: airreid"),
+        (["--version"], 0, "airreid "),
+        (["bundle", "--help"], 0, "verify"),
+        (["nonsense"], 2, "No such command 'nonsense'"),
+        (["--nonsense"], 2, "No such option: --nonsense"),
+        (["bundle", "nonsense"], 2, "No such command 'nonsense'"),
+    ],
+)
+def test_help_and_mistakes(arguments: list[str], code: int, said: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "airreid.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == code
+    assert said in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
