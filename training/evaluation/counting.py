@@ -14,6 +14,7 @@ their float64 scores.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -22,13 +23,13 @@ from numpy.typing import NDArray
 from airreid.metrics import GalleryRanks, Labels, Ranks, unit
 from airreid.signal import EPSILON
 
+Each = Callable[[Callable[[int], None], Iterable[int]], Iterator[None]]
 _CHUNK = 256
 """b: dimensions that the fast product sums at a time; fewer bound it tighter."""
 _COLUMNS = 1024
 """Gallery items that are multiplied at a time."""
-_SORTED_ROWS = 8
-_PAIRS = 1024
-"""Pairs that float64 compares at a time."""
+_PAIRS = 32
+"""Pairs that float64 compares at a time: few, so that they stay in a processor's cache."""
 _UNDECIDED_SHARE = 16
 """A float64 product of the whole gallery is as fast as one in so many pairs by themselves."""
 _DROPPED = -2.0
@@ -60,8 +61,11 @@ def half_width(dtype: type[np.floating], dimensions: int) -> float:
 class RankCounter:
     """Ranks of right items in one gallery. Calls may run side by side."""
 
-    def __init__(self, gallery: NDArray[np.floating], labels: Labels) -> None:
-        """``gallery`` (N, D) is kept, and a copy in float32, scaled to length 1."""
+    def __init__(self, gallery: NDArray[np.floating], labels: Labels, each: Each = map) -> None:
+        """``gallery`` (N, D) is kept, and a copy in float32, scaled to length 1.
+
+        ``each`` is map, or a pool's: its calls may run side by side too.
+        """
         kept = np.flatnonzero(labels.identity >= 0)  # junk is in no ranking
         if len(kept) > _POSITION:
             raise ValueError(f"more than {_POSITION} gallery items")
@@ -70,11 +74,15 @@ class RankCounter:
         self._finder = GalleryRanks(labels.take(kept))
         self._length = np.empty(len(kept))
         self._unit = np.empty((len(kept), gallery.shape[1]), np.float32)
-        for start in range(0, len(kept), _COLUMNS):
-            part = slice(start, min(start + _COLUMNS, len(kept)))
-            rows = self._rows(np.arange(part.start, part.stop))
-            self._length[part] = np.maximum(np.linalg.norm(rows, axis=1), EPSILON)
-            np.divide(rows, self._length[part, None], out=self._unit[part], casting="same_kind")
+        self._positions = np.arange(len(kept))
+        list(each(self._scale, range(0, len(kept), _COLUMNS)))
+
+    def _scale(self, start: int) -> None:
+        some = slice(start, start + _COLUMNS)
+        rows = self._rows(some)
+        length = np.maximum(np.linalg.norm(rows, axis=1), EPSILON)
+        self._length[some] = length
+        np.divide(rows, length[:, None], out=self._unit[some], casting="same_kind")
 
     def __len__(self) -> int:
         return len(self._length)
@@ -90,21 +98,23 @@ class RankCounter:
         scores = self._fast(units.astype(dtype, copy=False))
         half = half_width(dtype, units.shape[1])
         limit = len(self) // _UNDECIDED_SHARE if dtype == np.float32 else None
+        pairs = _Pairs(self._gallery)
+        keys = np.empty(len(self))
         found: list[Ranks | Undecided | None] = []
-        for start in range(0, len(units), _SORTED_ROWS):
-            some = slice(start, start + _SORTED_ROWS)
-            whose = zip(labels.identity[some].tolist(), labels.camera[some].tolist(), strict=True)
-            items = [self._finder.items(identity, camera) for identity, camera in whose]
-            for row, (_, dropped) in zip(scores[some], items, strict=True):
-                row[dropped] = _DROPPED
-            rows = zip(units[some], items, *_ordered(scores[some]), strict=True)
-            for query, (right, _), values, order in rows:
-                counts = self._counts(query, right, values, order, half, limit)
-                found.append(counts if len(right) else None)
+        whose = zip(labels.identity.tolist(), labels.camera.tolist(), strict=True)
+        for query, row, (identity, camera) in zip(units, scores, whose, strict=True):
+            right, dropped = self._finder.items(identity, camera)
+            if not len(right):
+                found.append(None)
+                continue
+            row[dropped] = _DROPPED
+            values, order = self._ordered(row, keys)
+            found.append(self._counts(pairs, query, right, values, order, half, limit))
         return found
 
     def _counts(
         self,
+        pairs: _Pairs,
         query: NDArray[np.float64],
         right: NDArray[np.int64],
         values: NDArray[np.float64],
@@ -113,7 +123,7 @@ class RankCounter:
         limit: int | None,
     ) -> Ranks | Undecided:
         """Of one query, from rising fast scores and whose they are."""
-        cosine = self._cosines(query, right)
+        cosine = self._cosines(pairs, query, right)
         first = values.searchsorted(cosine - half, "left")
         last = values.searchsorted(cosine + half, "right")
         near = last - first  # itself among them
@@ -122,25 +132,22 @@ class RankCounter:
         windows = zip(first.tolist(), last.tolist(), strict=True)
         at = np.concatenate([order[a:b] for a, b in windows] or [order[:0]]) & _POSITION
         item = np.repeat(np.arange(len(right)), near)
-        theirs = self._cosines(query, at)
+        theirs = self._cosines(pairs, query, at)
         mine = cosine[item]
         before = (theirs > mine) | ((theirs == mine) & (at < right[item]))
         ranks = len(values) - last + np.bincount(item[before], minlength=len(right))
         ranks.sort()
         return ranks
 
-    def _cosines(self, query: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _cosines(
+        self, pairs: _Pairs, query: NDArray[np.float64], at: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Of a query of length 1 (D,) with items: each a sum that depends on its pair alone."""
         if len(at) > len(self):  # the windows of several right items meet
             distinct, whose = np.unique(at, return_inverse=True)
-            return np.asarray(self._cosines(query, distinct)[whose])
-        cosines = np.empty(len(at))
-        for start in range(0, len(at), _PAIRS):
-            some = at[start : start + _PAIRS]
-            # One BLAS dot for each row. A matrix times a vector sums rows in different ways.
-            dots = np.matmul(self._rows(some)[:, None, :], query[:, None])
-            cosines[start : start + _PAIRS] = dots[:, 0, 0] / self._length[some]
-        return cosines
+            return np.asarray(self._cosines(pairs, query, distinct)[whose])
+        rows = at if self._kept is None else self._kept[at]
+        return pairs.dots(query, rows) / self._length[at]
 
     def _fast(self, units: NDArray[np.floating]) -> NDArray[np.floating]:
         """Scores (q, N) in the precision of ``units`` (q, D), a few dimensions at a time."""
@@ -148,7 +155,7 @@ class RankCounter:
         more = np.empty((len(units), _COLUMNS), units.dtype)
         for start in range(0, len(self), _COLUMNS):
             out = scores[:, start : start + _COLUMNS]
-            items = self._units(np.arange(start, start + out.shape[1]), units.dtype)
+            items = self._units(slice(start, start + _COLUMNS), units.dtype)
             np.matmul(units[:, :_CHUNK], items[:, :_CHUNK].T, out=out)
             for k in range(_CHUNK, units.shape[1], _CHUNK):
                 part = more[:, : out.shape[1]]
@@ -156,22 +163,46 @@ class RankCounter:
                 np.add(out, part, out=out)
         return scores
 
-    def _units(self, at: NDArray[np.int64], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+    def _units(self, some: slice, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         if dtype == np.float32:
-            return self._unit[at[0] : at[-1] + 1]
-        return np.asarray(self._rows(at) / self._length[at, None])
+            return self._unit[some]
+        return np.asarray(self._rows(some) / self._length[some, None])
 
-    def _rows(self, at: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(self._gallery[at if self._kept is None else self._kept[at]], np.float64)
+    def _rows(self, some: slice) -> NDArray[np.float64]:
+        rows = self._gallery[some if self._kept is None else self._kept[some]]
+        return np.asarray(rows, np.float64)
+
+    def _ordered(
+        self, row: NDArray[np.floating], keys: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Scores (N,) rising, and whose they are in the bits of ``_POSITION``."""
+        keys[:] = row
+        if row.dtype == np.float32:
+            order = keys.view(np.int64)
+            order |= self._positions
+            keys.sort()  # several times as fast as finding their order
+            return keys, order
+        order = np.argsort(keys)
+        return keys[order], order
 
 
-def _ordered(scores: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Scores (q, N) rising in each row, and whose they are in the bits of ``_POSITION``."""
-    if scores.dtype == np.float32:
-        keys = scores.astype(np.float64).view(np.int64)
-        keys |= np.arange(keys.shape[1])
-        keys.view(np.float64).sort(axis=1)  # several times as fast as finding their order
-        return keys.view(np.float64), keys
-    values: NDArray[np.float64] = scores.astype(np.float64, copy=False)
-    order = np.argsort(values, axis=1)
-    return np.take_along_axis(values, order, axis=1), order
+class _Pairs:
+    """Room for the vectors of some pairs, used again and again."""
+
+    def __init__(self, gallery: NDArray[np.floating]) -> None:
+        shape = min(_PAIRS, max(1, len(gallery))), gallery.shape[1]
+        self._gallery = gallery
+        self._taken = np.empty(shape, gallery.dtype)
+        self._exact = np.empty(shape)
+
+    def dots(self, query: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Products in float64 of a vector (D,) with gallery rows, one BLAS dot for each:
+        a matrix times a vector sums its rows in different ways."""
+        dots = np.empty((len(rows), 1, 1))
+        for start in range(0, len(rows), len(self._taken)):
+            some = rows[start : start + len(self._taken)]
+            taken, exact = self._taken[: len(some)], self._exact[: len(some)]
+            np.take(self._gallery, some, axis=0, out=taken, mode="clip")  # "raise" copies twice
+            exact[:] = taken
+            np.matmul(exact[:, None, :], query[:, None], out=dots[start : start + len(some)])
+        return dots[:, 0, 0]

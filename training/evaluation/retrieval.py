@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,20 +89,23 @@ def _ranks(
 ) -> list[Ranks | None]:
     """Of each query's right items, on all processors; None for a query that does not count."""
     workers = os.cpu_count() or 1
-    counter = RankCounter(gallery, gallery_labels)
-    rows = max(1, min(_ROWS, _BLOCK // max(1, len(counter)) // workers))
+    rows = max(1, min(_ROWS, _BLOCK // max(1, len(gallery)) // workers))
     ranks: list[Ranks | None] = [None] * len(queries)
-
-    def found(at: NDArray[np.int64], dtype: type[np.floating]) -> list[Ranks | Undecided | None]:
-        return counter.of(queries[at], query_labels.take(at), dtype)
 
     # One BLAS thread for each of ours: nobody waits for the slower half of a product.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+        counter = RankCounter(gallery, gallery_labels, pool.map)
         left = np.arange(len(queries))
         for dtype in (np.float32, np.float64):
             blocks = [left[start : start + rows] for start in range(0, len(left), rows)]
             undecided: list[int] = []
-            for at, some in zip(blocks, pool.map(partial(found, dtype=dtype), blocks), strict=True):
+
+            def found(
+                at: NDArray[np.int64], dtype: type[np.floating] = dtype
+            ) -> list[Ranks | Undecided | None]:
+                return counter.of(queries[at], query_labels.take(at), dtype)
+
+            for at, some in zip(blocks, pool.map(found, blocks), strict=True):
                 for row, one in zip(at.tolist(), some, strict=True):
                     if isinstance(one, Undecided):
                         undecided.append(row)
