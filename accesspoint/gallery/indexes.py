@@ -81,6 +81,10 @@ class Indexes:
                 self._bring_up(scheme_id)
             return self._live[scheme_id]
 
+    def at_hand(self, scheme_id: str) -> bool:
+        """Whether the index of a scheme is open, and in this process."""
+        return self._compact and scheme_id in self._live
+
     def bring_up_kept(self) -> None:
         """Opens the indexes that are on disk; removes those that nobody can use."""
         usable = {FEATURES, *self._bundle.scheme_ids} if self._folder else set()

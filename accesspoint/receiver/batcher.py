@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -25,12 +27,20 @@ class Lane(Generic[T]):
         self._waiting: OrderedDict[int, T] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
+        self._busy = False
+        self.lone_seconds = math.inf
+        """What the last item that was processed alone took."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
         """Items that wait."""
         return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is being processed."""
+        return not (self._busy or self._waiting)
 
     def put(self, item: T) -> None:
         with self._changed:
@@ -51,14 +61,19 @@ class Lane(Generic[T]):
 
     def _next(self) -> list[T]:
         with self._changed:
+            self._busy = False
             while not self._waiting and not self._closed:
                 self._changed.wait()
+            self._busy = True
             count = min(self._max_batch, len(self._waiting))
             return [self._waiting.popitem(last=False)[1] for _ in range(count)]
 
     def _run(self) -> None:
         while batch := self._next():
+            started = time.perf_counter()
             try:
                 self._process(batch)
             except Exception as error:
                 log.warning("lane_failed", thread=self._thread.name, error=repr(error))
+            if len(batch) == 1:
+                self.lone_seconds = time.perf_counter() - started

@@ -13,7 +13,6 @@ import grpc
 from grpc import aio
 
 from accesspoint.events import Feed
-from accesspoint.receiver.batcher import Lane
 from accesspoint.receiver.blocks import (
     Block,
     Receiver,
@@ -24,6 +23,7 @@ from accesspoint.receiver.blocks import (
     wrong_id,
 )
 from accesspoint.receiver.credits import Credits
+from accesspoint.receiver.lanes import Lanes
 from accesspoint.receiver.ledger import Conflict, Joined, Kept, Key, Ledger, Limits, New
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.outbox import Outbox
@@ -88,9 +88,10 @@ class Uplink:
         self._metrics = metrics
         self._feed = feed
         self._access = access
-        self._loop = asyncio.get_running_loop()
         self._outboxes: set[_Outbox] = set()
-        self._lanes: dict[str, Lane[_Ticket]] = {}
+        self._lanes: Lanes[_Ticket] = Lanes(
+            self._process, self._deliver, self._alone, receiver.at_hand, settings.max_batch
+        )
         self._deletions = receiver.deletions
         self._credits = Credits(settings.window, settings.max_in_flight, time.monotonic)
         limits = Limits(
@@ -127,8 +128,7 @@ class Uplink:
 
     def close(self) -> None:
         """Answers what is waiting, then ends the threads."""
-        for lane in self._lanes.values():
-            lane.close()
+        self._lanes.close()
 
     async def _query(
         self, requests: AsyncIterator[Request | str], context: Context
@@ -212,7 +212,7 @@ class Uplink:
         if self._settings.drop == "oldest" and outbox.unwritten > self._credits.window():
             self._drop_oldest(outbox)
         outbox.queued[id(ticket)] = ticket
-        self._lane(request.scheme_id).put(ticket)
+        self._lanes.put(request.scheme_id, ticket)
 
     def _forget_the_deleted(self) -> None:
         """No kept answer names somebody whose entries were deleted."""
@@ -240,20 +240,11 @@ class Uplink:
                 )
                 self._refuse(response_to(request), common_pb2.CODE_CONFLICT, text, outbox)
 
-    def _lane(self, scheme_id: str) -> Lane[_Ticket]:
-        """The thread of a scheme of the bundle."""
-        lane = self._lanes.get(scheme_id)
-        if lane is None:
-
-            def process(batch: list[_Ticket]) -> None:
-                self._process(scheme_id, batch)
-
-            lane = Lane(f"receiver {scheme_id}", process, self._settings.max_batch)
-            self._lanes[scheme_id] = lane
-        return lane
+    def _alone(self) -> bool:
+        return self._credits.in_flight == 1
 
     def _process(self, scheme_id: str, batch: list[_Ticket]) -> None:
-        """Computes answers, in the lane's thread."""
+        """Computes answers, in any thread."""
         started = time.perf_counter()
         live, deletions = [], self._receiver.deletions
         for ticket in batch:
@@ -261,12 +252,8 @@ class Uplink:
             ticket.block.response.timings.queue_ms = (started - ticket.arrived) * 1e3
             if not self._too_old(ticket, started):
                 live.append(ticket.block)
-        try:
-            if live:
-                self._receiver.process(scheme_id, live)
-        finally:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._deliver, batch)
+        if live:
+            self._receiver.process(scheme_id, live)
 
     def _deliver(self, batch: list[_Ticket]) -> None:
         for ticket in batch:
@@ -316,7 +303,7 @@ class Uplink:
     def _drop_oldest(self, outbox: _Outbox) -> None:
         """Makes room in a stream's queue, unless all of it is being computed already."""
         for ticket in outbox.queued.values():
-            if self._lanes[ticket.block.request.scheme_id].take_back(ticket):
+            if self._lanes.take_back(ticket.block.request.scheme_id, ticket):
                 text = "the access point is behind and newer blocks of this stream came"
                 refuse(ticket.block.response, common_pb2.CODE_DROPPED, text)
                 self._finish(ticket)

@@ -63,13 +63,17 @@ class Blocks:
 
 
 class Gated(Receiver):
-    """Computes only while the gate is open; counts what it computes."""
+    """Computes only while the gate is open, and never in the event loop; counts what it
+    computes."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self.gate = threading.Event()
         self.gate.set()
         self.seen: list[int] = []
+
+    def at_hand(self, scheme_id: str) -> bool:
+        return False
 
     def process(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         assert self.gate.wait(20)
