@@ -2,14 +2,17 @@
 
 A score is the cosine in float64, of one pair at a time, so that equal images have equal
 scores. Most of the order does not need it. With both vectors scaled to length 1 a product
-in another precision, of unit roundoff u, is known to lie near the cosine: a sum of b
-products in any order is off by at most b u sum |q_i g_i| (Jeannerod and Rump, *Improved
-error bounds for inner products in floating-point arithmetic*, SIAM J. Matrix Anal. Appl.
-34, 2013, theorem 3.1; fewer roundings where multiply and add are fused), adding up m such
-sums one by one by at most (m - 1) u of the sum of their sizes, rounding the vectors
-beforehand by 2 u, and sum |q_i g_i| <= 1 by Cauchy and Schwarz. Items further from a right item
-than this bound stand before or behind it for certain; those within it are compared by
-their float64 scores.
+in another precision, of unit roundoff u, is known to lie near the cosine:
+
+- a sum of b products, in any order, is off by at most b u sum |q_i g_i| (Jeannerod and
+  Rump, *Improved error bounds for inner products in floating-point arithmetic*, SIAM J.
+  Matrix Anal. Appl. 34, 2013; fewer roundings where multiply and add are fused);
+- adding up m such sums one by one costs at most (m - 1) u of the sum of their sizes;
+- rounding the vectors beforehand costs 2 u;
+- and sum |q_i g_i| <= 1 by Cauchy and Schwarz.
+
+Items further from a right item than this bound stand before or behind it for certain;
+those within it are compared by their float64 scores.
 """
 
 from __future__ import annotations
