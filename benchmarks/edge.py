@@ -17,9 +17,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 import torchvision.transforms.functional as F
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
@@ -39,6 +41,8 @@ METHOD = "in turns, several calls each, all cores, the first call of a turn not 
 SCHEME = "jscc-ae-256"
 EAGER, COMPILED, FP32 = "PyTorch eager fp32", "torch.compile fp32", "ONNX Runtime fp32"
 OPENVINO = "OpenVINO int8"
+PRODUCT = "one int8 matrix product of as many multiplications"
+"""By ONNX Runtime on this processor: what is left to gain by other graphs and options."""
 OURS = "ours"
 LIMITS = {(EAGER, 1): 5.5, (OPENVINO, 1): 0.95}
 EACH = {1: 6, 8: 2}
@@ -106,6 +110,7 @@ def measure(amount: Amount = FULL) -> list[Row]:
             except Exception as error:  # whatever its compiler says, the others count
                 note = f"torch.compile does not work here ({type(error).__name__})"
         with torch.inference_mode():
+            calls[PRODUCT] = _product(eager.backbone, Path(folder), threads)
             rows = _encode(calls, amount.rounds, note)
             rows += _files(ours, eager, amount.rounds)
             rows += _reading(amount.rounds)
@@ -222,6 +227,43 @@ def _exported(network: nn.Module, folder: Path) -> Path:
     path = folder / "fp32.onnx"
     export_onnx(network, torch.zeros((2, 256, 128, 3), dtype=torch.uint8), path)
     return path
+
+
+def _multiplications(network: nn.Module) -> int:
+    """Of a network's convolutions, for one crop."""
+    counts: list[int] = []
+    hooks = [
+        layer.register_forward_hook(
+            lambda one, _, out: counts.append(out[0].numel() * one.weight[0].numel())
+        )
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    network(torch.zeros((1, 256, 128, 3), dtype=torch.uint8))
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def _product(network: nn.Module, folder: Path, threads: int) -> Callable[[Pixels], object]:
+    """uint8 (rows, 1024) times int8 (1024, 1024), as many rows a crop as it takes."""
+    rows, side = _multiplications(network) // 1024**2, 1024
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-64, 65, (side, side), dtype=np.int8)
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["input", "weights"], ["output"])],
+        "product",
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, ["rows", side])],
+        [helper.make_tensor_value_info("output", TensorProto.INT32, ["rows", side])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    path = folder / "product.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path
+    )
+    product = Network(path, threads)
+    left = {batch: rng.integers(0, 256, (batch * rows, side), dtype=np.uint8) for batch in EACH}
+    return lambda crops: product(left[len(crops)])
 
 
 def _compiled(eager: nn.Module) -> Callable[[Pixels], object]:
