@@ -87,7 +87,7 @@ def measure(amount: Amount = FULL) -> list[Row]:
     torch.set_num_threads(threads)
     bundle = load_bundle(default_bundle_path())
     runner = BackboneRunner(bundle, bundle.backbone, threads)
-    scheme = open_scheme(bundle, bundle.scheme(SCHEME), threads, decode=False)
+    scheme = open_scheme(bundle, bundle.scheme(SCHEME), 1, decode=False)
     eager = _Torch().eval()
     with TemporaryDirectory() as folder:
         exported = _exported(eager.backbone, Path(folder))

@@ -46,7 +46,9 @@ class Encoder:
         """Raises :class:`airreid.errors.BundleError` for a scheme that the bundle lacks."""
         if scheme_id not in self._schemes:
             info = self.bundle.scheme(scheme_id)
-            self._schemes[scheme_id] = open_scheme(self.bundle, info, self._threads, decode=False)
+            # One thread: its product is small, and threads of a second network that wait for
+            # more of it, busily, keep the backbone's from their core.
+            self._schemes[scheme_id] = open_scheme(self.bundle, info, 1, decode=False)
         return self._schemes[scheme_id]
 
     def link(self, scheme_id: str, wanted: Link | None) -> Link:
