@@ -52,5 +52,5 @@ def extract(
 
 def _varied(crops: NDArray[np.uint8], view: int, start: int) -> NDArray[np.uint8]:
     rngs = generators(0, view, range(start, start + len(crops)))
-    varied = vary(torch.from_numpy(crops).float(), Variation(), rngs)
+    varied = vary(torch.from_numpy(crops.astype(np.float32)), Variation(), rngs)
     return np.asarray(varied.round().to(torch.uint8).numpy())
