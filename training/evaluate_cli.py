@@ -178,7 +178,7 @@ def sweep_command(
         if bundle or data:
             raise InputError("--points: what is measured already needs no --bundle and no --data")
         out.mkdir(parents=True, exist_ok=True)
-        _tell(chosen, *redraw(chosen, points, scheme or (), bandwidth, out))
+        _tell(chosen, *redraw(chosen, points, scheme or (), bandwidth, snr or (), out))
         return
     if not bundle or data is None:
         raise InputError("give --bundle and --data to measure, or --points of what is measured")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from training.evaluation.figures import Curve, Plot
@@ -13,6 +14,11 @@ _STYLES: dict[str, dict[str, Any]] = {
     "ideal": {"linestyle": ":", "marker": "^", "markersize": 4},
     "paper": {"linestyle": "", "marker": "*", "markersize": 10},
 }
+
+_LINE = 76
+"""Characters of a title's line."""
+_LOW = 0.6
+"""Where no top-1 is above it, the axis ends before 1."""
 
 
 def draw(plot: Plot, subtitle: str, path: Path) -> None:
@@ -40,8 +46,11 @@ def draw(plot: Plot, subtitle: str, path: Path) -> None:
         axes.set_xscale("log", base=2)
         widths = sorted({x for curve in plot.curves for x in curve.x})
         axes.set_xticks(widths, [f"{x:g}" for x in widths])
-    axes.set(xlabel=plot.x_label, ylabel="top-1", ylim=(0, 1.02))
-    axes.set_title(f"{plot.title}\n{subtitle}", fontsize=10)
+    highest = max(point.top1 for curve in plot.curves for point in curve.points)
+    highest = max([highest, *(point.top1 for point in plot.bounds)])
+    top = 1.02 if highest > _LOW else 1.3 * max(highest, 0.05)
+    axes.set(xlabel=plot.x_label, ylabel="top-1", ylim=(0, top))
+    axes.set_title("\n".join([plot.title, *wrap(subtitle, _LINE)]), fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.savefig(path)

@@ -67,12 +67,14 @@ def redraw(
     measured: Sequence[Path],
     schemes: Sequence[str],
     bandwidth: int | None,
+    snrs_db: Sequence[float],
     out: Path,
 ) -> tuple[Plot, list[Path]]:
     """The figure from points that ``sweep`` or ``evaluate --json`` has written; nothing is
     measured again.
 
-    ``schemes`` are ids, all of them if empty. Raises :class:`InputError` for a file that is
+    ``schemes`` are ids and ``snrs_db`` SNRs, all of them if empty. Raises
+    :class:`InputError` for a file that is
     none of these, and where files are of different data or protocols.
     """
     read = [read_json(path) for path in measured]
@@ -96,6 +98,16 @@ def redraw(
     width = bandwidth or (PREFERRED if PREFERRED in widths else widths[-1])
     if figure != "4c":
         points = [point for point in points if point.bandwidth in (0, width)]
+    if snrs_db:
+        there = sorted({p.snr_db for p in points if p.snr_db is not None and p.link != "paper"})
+        for snr_db in snrs_db:
+            if snr_db not in there:
+                raise InputError(f"--snr {snr_db:g}: measured are {_listed(there)}")
+        points = [
+            point
+            for point in points
+            if point.snr_db is None or point.link == "paper" or point.snr_db in snrs_db
+        ]
     used = {(p.bundle, p.backbone) for p in points if p.kind not in ("noiseless", "pca")}
     points = [point for point in points if (point.bundle, point.backbone) in used]
     what = {**first, "bundles": [bundle for about, _ in read for bundle in about["bundles"]]}
@@ -106,8 +118,8 @@ def redraw(
     return _written(figure, points, width, what, subtitle, out)
 
 
-def _listed(widths: Sequence[int]) -> str:
-    return ", ".join(map(str, widths))
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _written(

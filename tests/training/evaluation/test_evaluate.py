@@ -244,6 +244,9 @@ def test_a_figure_is_drawn_from_what_another_has_measured(
     assert {p["scheme"] for p in one["points"]} > {"jscc-ae-16"}  # type: ignore[attr-defined]
     assert {p["kind"] for p in one["points"]} == {"noiseless", "pca", "jscc-ae"}  # type: ignore[attr-defined]
 
+    few = run("--figure", "4b", "--points", str(measured), "--bandwidth", "16", "--snr", "-5")
+    assert {p["snr_db"] for p in few["points"] if p["link"] != "paper"} == {None, -5.0}  # type: ignore[attr-defined]
+
     other = json.loads(measured.read_text()) | {"protocol": "another"}
     (tmp_path / "other.json").write_text(json.dumps(other))
     (tmp_path / "text.json").write_text("{}")
@@ -252,6 +255,7 @@ def test_a_figure_is_drawn_from_what_another_has_measured(
         (["--points", str(tmp_path / "text.json")], "not written by"),
         (["--points", str(tmp_path / "none.json")], "cannot be read"),
         (["--points", str(measured), "--scheme", "jscc-ae-9"], "jscc-ae-9: not in"),
+        (["--points", str(measured), "--snr", "3"], "measured are -5, 0"),
         (["--points", str(measured), "--bandwidth", "5"], "there are points of 16, 32, 64"),
         (["--points", str(measured), "--data", "synthetic"], "needs no --bundle"),
         (["--bundle", str(tiny.path)], "give --bundle and --data"),
