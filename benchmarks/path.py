@@ -102,8 +102,8 @@ def measure(settings: Settings, tick: Callable[[], object] = lambda: None) -> li
             part = Asked(target, tuple(files), settings.scheme, each, alone=False)
             rows.append(_pipelined(part, edges, bare, between))
             tick()
-        for one in loads:
-            rows += _replayed(target, bundle, one, settings)
+        for number, one in enumerate(loads):
+            rows += _replayed(target, bundle, one, settings, 1000 * number)
             tick()
     return rows + _stages(bare)
 
@@ -201,21 +201,24 @@ def _pipelined(asked: Asked, edges: int, bare: Turns, between: dict[str, int]) -
     )
 
 
-def _replayed(target: str, bundle: Bundle, one: Load, settings: Settings) -> list[Row]:
-    """Symbols encoded beforehand: one block at a time, then many streams."""
+def _replayed(target: str, bundle: Bundle, one: Load, settings: Settings, seed: int) -> list[Row]:
+    """Symbols encoded beforehand: one block at a time, then many streams.
+
+    ``seed`` names the edges: a block that has the id of another scheme's would be refused.
+    """
     with TemporaryDirectory() as folder:
         few = Load(entries=256, scheme=one.scheme)
         blocks = make_gallery(Path(folder), bundle, few)
     rates, notes, counts = [], [], []
     for streams, window in ((1, 1), (REPLAY_STREAMS, 8)):
-        warm = Load(streams=1, seconds=1, scheme=one.scheme, window=8, seed=2 * streams)
+        warm = Load(streams=1, seconds=1, scheme=one.scheme, window=8, seed=seed + 2 * streams)
         asyncio.run(send(target, blocks, warm, lambda: None))
         load_of = Load(
             streams=streams,
             seconds=settings.replay_seconds,
             scheme=one.scheme,
             window=window,
-            seed=2 * streams + 1,
+            seed=seed + 2 * streams + 1,
         )
         seen = asyncio.run(send(target, blocks, load_of, lambda: None))
         answers = sum(seen.counts)
