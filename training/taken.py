@@ -6,23 +6,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from airreid.errors import InputError
+from training.recipes.load import load_recipe
 from training.recipes.recipe import Recipe
 from training.recipes.steps import BackboneStep
-from training.saved import SavedBackbone, backbone_path, load_backbone, save
+from training.saved import backbone_path, load_backbone, save
 
 
 def recipe_of(run: Path) -> Recipe:
     """The recipe of a run's folder. Raises :class:`InputError` where there is none."""
-    try:
-        return Recipe.model_validate_json((run / "recipe.json").read_bytes())
-    except OSError:
-        raise InputError(f"{run}: not the folder of a run (no recipe.json)") from None
-    except ValidationError as error:
-        why = error.errors()[0]["msg"]
-        raise InputError(f"{run / 'recipe.json'}: not a recipe ({why})") from None
+    path = run / "recipe.json"
+    if not path.is_file():
+        raise InputError(f"{run}: not the folder of a run (no recipe.json)")
+    return load_recipe(str(path), [])
 
 
 def with_backbone_of(run: Path, recipe: Recipe) -> Recipe:
@@ -57,13 +53,8 @@ def take_backbone(run: Path, recipe: Recipe, out: Path) -> None:
     path = backbone_path(out, ours.name)
     if not path.exists():
         save(path, saved)
-    elif _space(path) != saved.space:
+    elif load_backbone(path).space != saved.space:
         raise InputError(f"{out}: holds a run on another backbone; give another --out")
-
-
-def _space(path: Path) -> str:
-    kept: SavedBackbone = load_backbone(path)
-    return kept.space
 
 
 def _step(recipe: Recipe, whose: str) -> BackboneStep:

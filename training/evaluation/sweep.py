@@ -20,6 +20,8 @@ from training.evaluation.tables import read_json, write_csv, write_json
 
 PREFERRED = 256
 """The paper's bandwidth for Figures 4a and 4b."""
+_LINES = ("noiseless", "pca")
+"""Kinds of points that schemes are drawn beside."""
 
 
 def bandwidth_of(bundles: Sequence[Bundle], asked: int | None) -> int:
@@ -74,8 +76,8 @@ def redraw(
     measured again.
 
     ``schemes`` are ids and ``snrs_db`` SNRs, all of them if empty. Raises
-    :class:`InputError` for a file that is
-    none of these, and where files are of different data or protocols.
+    :class:`InputError` for a file that is none of these, and where files are of different
+    data or protocols.
     """
     read = [read_json(path) for path in measured]
     first = read[0][0]
@@ -87,10 +89,9 @@ def redraw(
         point
         for _, found in read
         for point in found
-        if not schemes or point.kind in ("noiseless", "pca") or point.scheme in schemes
+        if not schemes or point.kind in _LINES or point.scheme in schemes
     ]
-    coded = [point for point in points if point.kind not in ("noiseless", "pca")]
-    widths = sorted({point.bandwidth for point in coded})
+    widths = sorted({point.bandwidth for point in points if point.kind not in _LINES})
     if not widths:
         raise InputError(f"--scheme {', '.join(schemes)}: not in {measured[0]}")
     if bandwidth is not None and bandwidth not in widths:
@@ -108,7 +109,7 @@ def redraw(
             for point in points
             if point.snr_db is None or point.link == "paper" or point.snr_db in snrs_db
         ]
-    used = {(p.bundle, p.backbone) for p in points if p.kind not in ("noiseless", "pca")}
+    used = {(p.bundle, p.backbone) for p in points if p.kind not in _LINES}
     points = [point for point in points if (point.bundle, point.backbone) in used]
     what = {**first, "bundles": [bundle for about, _ in read for bundle in about["bundles"]]}
     for key in ("figure", "title", "notes", "minutes", "curves"):
