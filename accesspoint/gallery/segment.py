@@ -43,9 +43,6 @@ class Segment(Protocol):
 
     def __len__(self) -> int: ...
 
-    def search(self, queries: Array, k: int) -> tuple[Array, Ids]:
-        """Inner products and ids, each (n, min(k, len(self))), in any order."""
-
     def vectors_at(self, rows: NDArray[np.int64]) -> Array:
         """Unit vectors, float32 (len(rows), dim)."""
 
@@ -55,12 +52,7 @@ class Segment(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FlatSegment:
-    """Exact inner products over float32, all of them, by NumPy's BLAS.
-
-    FAISS's search without an index takes the same for 64 queries of 2048 dimensions, but
-    three times as long for 256 dimensions, and for fewer than 20 queries (it does not use
-    BLAS then).
-    """
+    """Vectors as they are, for exact inner products with all of them."""
 
     ids: Ids
     digests: Ids
@@ -71,18 +63,6 @@ class FlatSegment:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def search(self, queries: Array, k: int) -> tuple[Array, Ids]:
-        k = min(k, len(self))
-        scores = np.empty((len(queries), k), np.float32)
-        rows = np.empty((len(queries), k), np.int64)
-        step = max(1, _PRODUCTS // max(1, len(self)))
-        for start in range(0, len(queries) if k else 0, step):
-            some = slice(start, start + step)
-            products = _products(queries[some], self.vectors)
-            rows[some] = _largest(products, k)
-            scores[some] = np.take_along_axis(products, rows[some], 1)
-        return scores, self.ids[rows]
 
     def vectors_at(self, rows: NDArray[np.int64]) -> Array:
         return self.vectors[rows]
@@ -109,9 +89,6 @@ class CodedSegment:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def search(self, queries: Array, k: int) -> tuple[Array, Ids]:
-        return search_coded([self], queries, k, np.zeros(0, np.int64))
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, NDArray[np.int64]]:
         """Approximate inner products and rows, each (n, min(count, len(self)))."""
@@ -151,20 +128,68 @@ class CodedSegment:
         }
 
 
-def _products(queries: Array, vectors: Array) -> Array:
-    """Inner products (n, rows) of queries (n, dim) with vectors (rows, dim)."""
-    if len(queries) <= _FEW:
-        return np.stack([vectors @ query for query in queries])
-    return queries @ vectors.T
+def search_flat(
+    segments: Sequence[FlatSegment], queries: Array, k: int, dead: Ids
+) -> tuple[Array, Ids]:
+    """Scores and ids of the best of some segments, (n, min(k, rows)), best first, ties by id;
+    -inf where there are not so many live ones.
+
+    By NumPy's BLAS: FAISS's search without an index takes the same for 64 queries of 2048
+    dimensions, but three times as long for 256 dimensions, and for fewer than 20 queries (it
+    does not use BLAS then). One choice for all segments: for one query among 10,000, each
+    choice would take as long as its products.
+    """
+    ids = segments[0].ids if len(segments) == 1 else np.concatenate([s.ids for s in segments])
+    k = min(k, len(ids))
+    scores, found = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    step = max(1, _PRODUCTS // max(1, len(ids)))
+    for start in range(0, len(queries) if k else 0, step):
+        some = slice(start, start + step)
+        products = _products(queries[some], segments)
+        scores[some], found[some] = _best_living(products, ids, k, dead)
+    return scores, found
 
 
-def _largest(products: Array, k: int) -> NDArray[np.int64]:
-    """Columns (n, k) of each row's largest, in any order; of equals the first ones."""
-    first = products.shape[1] - k
+def _products(queries: Array, segments: Sequence[FlatSegment]) -> Array:
+    """Inner products (n, rows) of queries (n, dim) with the rows of all segments."""
+    products = np.empty((len(queries), sum(map(len, segments))), np.float32)
+    end = 0
+    for segment in segments:
+        begin, end = end, end + len(segment)
+        if len(queries) > _FEW:
+            np.matmul(queries, segment.vectors.T, out=products[:, begin:end])
+            continue
+        for query, row in zip(queries, products, strict=True):
+            np.dot(segment.vectors, query, out=row[begin:end])
+    return products
+
+
+def _best_living(products: Array, ids: Ids, k: int, dead: Ids) -> tuple[Array, Ids]:
+    """The k best of each row and their ids, best first, ties by id; dead ones last, at -inf."""
+    each = np.arange(len(products))[:, None]
+    wanted = k + min(len(dead), k + 16)
+    while True:
+        wanted = min(wanted, len(ids))
+        columns = _largest(products, ids, wanted)
+        scores, found = products[each, columns], ids[columns]
+        if len(dead):
+            gone = np.isin(found, dead)
+            scores[gone] = -np.inf
+            if wanted < len(ids) and np.count_nonzero(~gone, axis=1).min() < k:
+                wanted *= 4
+                continue
+        order = np.lexsort((found, -scores), axis=1)[:, :k]
+        return scores[each, order], found[each, order]
+
+
+def _largest(products: Array, ids: Ids, count: int) -> NDArray[np.int64]:
+    """Columns (n, count) of each row's largest, in any order; of equals the smallest ids."""
+    first = products.shape[1] - count
     columns = np.argpartition(products, first, axis=1)[:, first:]
-    least = np.take_along_axis(products, columns, 1).min(axis=1, keepdims=True)
-    for row in np.flatnonzero(np.count_nonzero(products >= least, axis=1) > k):
-        columns[row] = np.argsort(-products[row], kind="stable")[:k]
+    least = products[np.arange(len(products)), columns[:, 0]]
+    equal = np.count_nonzero(products >= least[:, None], axis=1) > count
+    for row in np.flatnonzero(equal):
+        columns[row] = np.lexsort((ids, -products[row]))[:count]
     return columns
 
 

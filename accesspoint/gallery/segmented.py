@@ -18,6 +18,7 @@ from accesspoint.gallery.segment import (
     coded,
     gather,
     search_coded,
+    search_flat,
 )
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.snapshot import Snapshots
@@ -140,9 +141,13 @@ class SegmentedIndex:
             empty = (len(queries), 0)
             return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
         parts = view.parts()
-        found = [_live(p, queries, k, view.dead) for p in parts if isinstance(p, FlatSegment)]
-        if coded_parts := [p for p in parts if isinstance(p, CodedSegment)]:
+        found = []
+        if flat := [part for part in parts if isinstance(part, FlatSegment)]:
+            found.append(search_flat(flat, queries, k, view.dead))
+        if coded_parts := [part for part in parts if isinstance(part, CodedSegment)]:
             found.append(search_coded(coded_parts, queries, k, view.dead))
+        elif flat:  # best first as they are
+            return found[0]
         scores = np.concatenate([one for one, _ in found], axis=1)
         ids = np.concatenate([one for _, one in found], axis=1)
         order = np.lexsort((ids, -scores), axis=1)[:, :k]
@@ -264,19 +269,6 @@ class SegmentedIndex:
         except OSError as error:
             log.warning("snapshot_not_written", error=str(error))
             return segment
-
-
-def _live(part: Segment, queries: Array, k: int, dead: Ids) -> tuple[Array, Ids]:
-    """The best k of a segment and perhaps some more, removed ones at -inf."""
-    wanted = k + min(len(dead), k + 16)
-    while True:
-        scores, ids = part.search(queries, wanted)
-        if not len(dead):
-            return scores, ids
-        gone = np.isin(ids, dead)
-        if wanted >= len(part) or (~gone).sum(axis=1).min() >= k:
-            return np.where(gone, np.float32(-np.inf), scores), ids
-        wanted *= 4
 
 
 def _groups(segments: Sequence[Segment], rows: int) -> list[list[Segment]]:

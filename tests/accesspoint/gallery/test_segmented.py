@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from accesspoint.gallery import segment as segments
 from accesspoint.gallery.index import IndexSpec
-from accesspoint.gallery.segment import FlatSegment, coded
+from accesspoint.gallery.segment import FlatSegment, coded, search_coded, search_flat
 from accesspoint.gallery.segmented import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
 from airreid.metrics import cosine
@@ -164,7 +165,7 @@ TestMachine.settings = settings(
 
 
 @pytest.mark.parametrize("queries", [0, 1, 3, 4, 19, 70])
-def test_a_flat_segment_ranks_exactly_however_many_ask(
+def test_flat_segments_rank_exactly_however_many_ask(
     queries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values are small integers, so that every sum is exact and ties are ties."""
@@ -174,16 +175,24 @@ def test_a_flat_segment_ranks_exactly_however_many_ask(
     asked = rng.integers(-2, 3, (queries, 8)).astype(np.float32)
     asked[:1] = 0  # ranks everybody alike
     numbers = np.arange(1000, 1300)
-    for k in (1, 7, 300, 500):
-        scores, ids = FlatSegment(numbers, numbers, vectors).search(asked, k)
+    parts = [
+        FlatSegment(numbers[rows], numbers[rows], vectors[rows])
+        for rows in (slice(180, 300), slice(0, 180))
+    ]
+    for k, dead in product((1, 7, 300, 500), (0, 1, 40, 299)):
+        removed = np.sort(rng.choice(numbers, dead, replace=False))
+        scores, ids = search_flat(parts, asked, k, removed)
         assert scores.shape == ids.shape == (queries, min(k, 300))
         for query, got, who in zip(asked, scores, ids, strict=True):
             true = {
-                n: float(sum(query * row)) for n, row in zip(numbers.tolist(), vectors, strict=True)
+                n: float(sum(query * row))
+                for n, row in zip(numbers.tolist(), vectors, strict=True)
+                if n not in removed
             }
             best = sorted(true, key=lambda n: (-true[n], n))[:k]
-            assert sorted(who.tolist()) == sorted(best)
-            assert [true[n] for n in who.tolist()] == got.tolist()
+            assert who[: len(best)].tolist() == best
+            assert got[: len(best)].tolist() == [true[n] for n in best]
+            assert (got[len(best) :] == -np.inf).all()
 
 
 def test_ties_are_in_the_order_of_ids() -> None:
@@ -209,7 +218,7 @@ def test_short_list_of_codes_holds_the_nearest_of_many() -> None:
     picked = rng.choice(len(vectors), 400)
     queries = vectors[picked] + (0.2 / 16) * rng.standard_normal((400, 256)).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    scores, ids = segment.search(queries, 10)
+    scores, ids = search_coded([segment], queries, 10, np.zeros(0, np.int64))
     best = ids[np.arange(400), scores.argmax(axis=1)]
     exact = queries @ vectors.T
     assert (best == exact.argmax(axis=1)).mean() >= 0.999
