@@ -16,6 +16,7 @@ from accesspoint.gallery.segment import (
     Kind,
     Segment,
     coded,
+    flat,
     gather,
     search_coded,
     search_flat,
@@ -97,7 +98,7 @@ class SegmentedIndex:
             view = self._view
             if len(ids) >= TAIL_ROWS:
                 order = np.argsort(ids)
-                new = FlatSegment(ids[order], digests[order], vectors[order])
+                new = flat(ids[order], digests[order], vectors[order])
                 self._view = replace(view, segments=(*view.segments, new))
             else:
                 if view.tail_rows + len(ids) > TAIL_ROWS:
@@ -108,8 +109,8 @@ class SegmentedIndex:
                 view.tail[begin:end] = vectors
                 self._view = replace(view, tail_rows=end)
             self._unsaved += len(ids)
-            flat = sum(len(s) for s in self._view.segments if s.kind == "flat")
-        if self._kind() == "sq8" and flat >= self._settings.segment_rows:
+            rows = sum(len(s) for s in self._view.segments if s.kind == "flat")
+        if self._kind() == "sq8" and rows >= self._settings.segment_rows:
             self._merge()  # enrolment is faster than the background: wait for it
 
     def _sealed(self, view: _View) -> _View:
@@ -117,7 +118,7 @@ class SegmentedIndex:
         if not view.tail_rows:
             return view
         order = np.argsort(view.tail_ids[: view.tail_rows])
-        tail = FlatSegment(view.tail_ids[order], view.tail_digests[order], view.tail[order])
+        tail = flat(view.tail_ids[order], view.tail_digests[order], view.tail[order])
         return self._empty_tail((*view.segments, tail), view.dead)
 
     def remove(self, ids: Ids) -> None:
@@ -142,11 +143,11 @@ class SegmentedIndex:
             return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
         parts = view.parts()
         found = []
-        if flat := [part for part in parts if isinstance(part, FlatSegment)]:
-            found.append(search_flat(flat, queries, k, view.dead))
+        if flat_parts := [part for part in parts if isinstance(part, FlatSegment)]:
+            found.append(search_flat(flat_parts, queries, k, view.dead))
         if coded_parts := [part for part in parts if isinstance(part, CodedSegment)]:
             found.append(search_coded(coded_parts, queries, k, view.dead))
-        elif flat:  # best first as they are
+        elif flat_parts:  # best first as they are
             return found[0]
         scores = np.concatenate([one for one, _ in found], axis=1)
         ids = np.concatenate([one for _, one in found], axis=1)
@@ -219,18 +220,18 @@ class SegmentedIndex:
         """Replaces segments that are many, small, full of tombstones or of another kind."""
         with self._maintaining:
             view, rows = self._view, self._settings.segment_rows
-            flat = [s for s in view.segments if s.kind == "flat"]
+            exact = [s for s in view.segments if s.kind == "flat"]
             if self._kind() == "flat":
                 if (
                     len(view.segments) > _MANY_SEGMENTS
-                    or len(flat) < len(view.segments)
+                    or len(exact) < len(view.segments)
                     or len(view.dead) > max(64, view.rows // 20)
                 ):
                     self._replace(list(view.segments))
                 return
             old: list[Segment] = []
-            if len(flat) > _MANY_SEGMENTS or sum(map(len, flat)) >= rows // 8:
-                old += flat
+            if len(exact) > _MANY_SEGMENTS or sum(map(len, exact)) >= rows // 8:
+                old += exact
             whole = [s for s in view.segments if s.kind == "sq8"]
             old += [s for s in whole if np.isin(s.ids, view.dead).sum() > len(s) // 10]
             small = [s for s in whole if len(s) < rows // 2 and s not in old]
@@ -251,7 +252,7 @@ class SegmentedIndex:
     def _rebuilt(self, old: Sequence[Segment], dead: Ids) -> list[Segment]:
         if self._kind() == "flat":
             ids, digests, vectors = gather(old, dead)
-            return [FlatSegment(ids, digests, vectors)] if len(ids) else []
+            return [flat(ids, digests, vectors)] if len(ids) else []
         new: list[Segment] = []
         for group in _groups(old, self._settings.segment_rows):
             ids, digests, vectors = gather(group, dead)

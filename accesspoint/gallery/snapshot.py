@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accesspoint.gallery.index import IndexSpec
-from accesspoint.gallery.segment import CodedSegment, FlatSegment, Kind, Segment
+from accesspoint.gallery.segment import CodedSegment, Kind, Segment, flat
 from airreid import log
 
 MANIFEST = "manifest.json"
@@ -50,7 +50,7 @@ class _SegmentFile(BaseModel):
 class _Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Annotated[int, Field(ge=1, le=1)] = 1
+    format: Annotated[int, Field(ge=2, le=2)] = 2
     spec: dict[str, str | int]
     position: Annotated[int, Field(ge=0)]
     """Log of changes up to which the segments are complete."""
@@ -187,6 +187,8 @@ def _layout(kind: Kind, rows: int, dim: int) -> tuple[dict[str, tuple[int, tuple
     places, offset = dict[str, tuple[int, tuple[int, ...]]](), 0
     for name, dtype in _DTYPES[kind].items():
         shape = (rows,) if name in ("ids", "digests") else (rows, dim)
+        if kind == "flat" and name == "vectors":
+            shape = (dim, rows)
         places[name] = (offset, shape)
         length = int(np.prod(shape)) * np.dtype(dtype).itemsize
         offset += -(-length // _ALIGN) * _ALIGN
@@ -222,7 +224,7 @@ def _segment(
     if not (np.diff(ids) > 0).all():
         raise ValueError("its entries are not in order")
     if kind == "flat":
-        return FlatSegment(ids, digests, read("vectors"))
+        return flat(ids, digests, read("vectors").T)
     offset, shape = places["vectors"]
     vectors = np.memmap(path, dtype="<f2", mode="r", offset=offset, shape=shape)
     return CodedSegment(ids, digests, read("codes"), vectors)
