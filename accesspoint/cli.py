@@ -93,6 +93,9 @@ def serve(
         float | None,
         typer.Option(help="With --drop oldest: blocks older than this.", show_default="no age"),
     ] = None,
+    max_batch: Annotated[
+        int, typer.Option(min=1, max=1024, help="Blocks that are decoded and searched together.")
+    ] = 64,
     kept_answers: Annotated[
         int, typer.Option(min=0, help="Answers kept for blocks that come again; of all edges.")
     ] = 65_536,
@@ -179,6 +182,7 @@ def serve(
             window=window,
             max_in_flight=max_in_flight,
             max_streams=max_streams,
+            max_batch=max_batch,
             drop=drop.value,
             drop_after_ms=drop_after_ms,
             fuse_tracks=fuse_tracks,

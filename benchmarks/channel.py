@@ -12,25 +12,21 @@ cores the other processes find.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from typing import Any
 
-import grpc
 import numpy as np
 from grpc import aio
 
 from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
-from airreid.v1 import uplink_pb2, uplink_pb2_grpc
+from airreid.v1 import uplink_pb2
+from benchmarks.proxies import MODELS, Query, Server
 from benchmarks.rows import Row, in_turns, row, spread
-from channel_sim.links import Links
 from channel_sim.models import apply
-from channel_sim.service import UPLINK, UplinkProxy
-from channel_sim.settings import LinkSettings
+from channel_sim.service import UPLINK
 
 BATCHES = (16, 64, 256, 1024)
 BANDWIDTH = 256
@@ -42,17 +38,6 @@ STREAMS, BLOCKS = 4, 200
 BURSTS = 12
 COST_LIMIT = 1.3
 METHOD = "in turns, medians; every process on the same cores"
-MODELS = {
-    "awgn": LinkSettings(snr_db=5),
-    "rayleigh, csi": LinkSettings(model="rayleigh", snr_db=5),
-    "rayleigh, doppler 0.01, no csi": LinkSettings(
-        model="rayleigh", snr_db=5, doppler=0.01, csi=False
-    ),
-    "impulsive": LinkSettings(model="impulsive", snr_db=5),
-    "erasure": LinkSettings(model="erasure", snr_db=5),
-}
-Context = aio.ServicerContext[Any, Any]
-Query = aio.StreamStreamMultiCallable[bytes, bytes]
 
 
 def measure(quick: bool = False) -> list[Row]:
@@ -103,101 +88,10 @@ def measure_models(batches: Sequence[int] = BATCHES, rounds: int = ROUNDS) -> li
 # -- the service -----------------------------------------------------------------------
 
 
-def _bytes_handler(behaviour: Callable[..., AsyncIterator[bytes]]) -> grpc.GenericRpcHandler:
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(behaviour)
-    return grpc.method_handlers_generic_handler(UPLINK, {"Query": handler})
-
-
-def _sink(server: aio.Server, _: str) -> None:
-    answer = uplink_pb2.QueryResponse(link="analog").SerializeToString()
-
-    async def swallow(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        async for _ in requests:
-            yield answer
-
-    server.add_generic_rpc_handlers((_bytes_handler(swallow),))
-
-
-def _nothing_bytes(server: aio.Server, upstream: str) -> None:
-    """A proxy that passes bytes: the least that grpc.aio can do."""
-    query: Query = aio.insecure_channel(upstream).stream_stream(f"/{UPLINK}/Query")
-
-    async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        async for response in query(requests):
-            yield response
-
-    server.add_generic_rpc_handlers((_bytes_handler(relay),))
-
-
-def _nothing_messages(server: aio.Server, upstream: str) -> None:
-    """A proxy as one writes it: the generated stub and servicer, messages parsed."""
-    stub = uplink_pb2_grpc.UplinkServiceStub(aio.insecure_channel(upstream))
-
-    class Relay(uplink_pb2_grpc.UplinkServiceServicer):
-        async def Query(
-            self, request_iterator: AsyncIterator[uplink_pb2.QueryRequest], context: Context
-        ) -> AsyncIterator[uplink_pb2.QueryResponse]:
-            async for response in stub.Query(request_iterator):
-                yield response
-
-    uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Relay(), server)
-
-
-def _ours(model: str) -> Callable[[aio.Server, str], None]:
-    def register(server: aio.Server, upstream: str) -> None:
-        channel = aio.insecure_channel(upstream)
-        UplinkProxy(Links(MODELS[model]), channel, upstream).register(server)
-
-    return register
-
-
-_SERVERS: dict[str, Callable[[aio.Server, str], None]] = {
-    "sink": _sink,
-    "nothing, bytes": _nothing_bytes,
-    "nothing, messages": _nothing_messages,
-    **{name: _ours(name) for name in MODELS},
-}
-
-
-async def _serve(name: str, upstream: str, pipe: Connection) -> None:
-    server = aio.server()
-    port = server.add_insecure_port("127.0.0.1:0")
-    _SERVERS[name](server, upstream)
-    await server.start()
-    pipe.send(port)
-    loop = asyncio.get_running_loop()
-    while await loop.run_in_executor(None, pipe.recv):
-        pipe.send(time.process_time())
-    await server.stop(None)
-
-
-def _main_of_process(name: str, upstream: str, pipe: Connection) -> None:
-    asyncio.run(_serve(name, upstream, pipe))
-
-
-class _Process:
-    """A server of ``_SERVERS`` in a process of its own."""
-
-    def __init__(self, name: str, upstream: str = "") -> None:
-        self._pipe, other = multiprocessing.Pipe()
-        spawn = multiprocessing.get_context("spawn")
-        self._process = spawn.Process(target=_main_of_process, args=(name, upstream, other))
-        self._process.start()
-        self.target = f"127.0.0.1:{self._pipe.recv()}"
-
-    def cpu_seconds(self) -> float:
-        self._pipe.send(True)
-        return float(self._pipe.recv())
-
-    def stop(self) -> None:
-        self._pipe.send(False)
-        self._process.join()
-
-
 @contextmanager
-def _processes(names: list[str]) -> Iterator[dict[str, _Process]]:
-    sink = _Process("sink")
-    made = {name: _Process(name, sink.target) for name in names}
+def _processes(names: list[str]) -> Iterator[dict[str, Server]]:
+    sink = Server("sink")
+    made = {name: Server(name, sink.target) for name in names}
     try:
         yield made
     finally:

@@ -7,7 +7,6 @@ read a JPEG, encode it, put the block through the channel's model, decode it, se
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import cycle
@@ -24,11 +23,12 @@ from accesspoint.gallery.store import Store
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.images import load
 from airreid.v1 import uplink_pb2
+from benchmarks import replay
 from benchmarks.path_edge import Asked, run
 from benchmarks.pictures import jpegs
 from benchmarks.processes import access_point_arguments, channel_arguments, cpu_seconds
 from benchmarks.rows import Row, Turns, in_turns, row, spread
-from benchmarks.uplink import Load, make_gallery, send
+from benchmarks.uplink import Load, make_gallery
 from channel_sim.links import Links
 from channel_sim.settings import LinkSettings
 from edge.blocks import BlockMaker
@@ -48,8 +48,6 @@ READ, ENCODE, CHANNEL, RECEIVE, SEARCH = STAGES = (
 )
 P99_FACTOR, P99_MS = 1.3, 5.0
 SHARE = 0.85
-UNBATCHED, BATCHED = 400.0, 1000.0
-REPLAY_STREAMS = 16
 ALONE_MAX = 300
 _BLOCKS = 512
 
@@ -63,54 +61,61 @@ class Settings(BaseModel):
     """Of all edges together where they overlap; one by one, at most ``ALONE_MAX``."""
     entries: Annotated[int, Field(ge=256, le=1_000_000)] = 10_000
     scheme: str = "jscc-ae-256"
-    replayed: tuple[str, ...] = ("jscc-ae-256", "jscc-fc-256")
-    """Schemes whose symbols are replayed."""
     snr_db: Annotated[float, Field(ge=-60, le=100)] = 10.0
     edges: Annotated[int, Field(ge=2, le=256)] = 16
-    replay_seconds: Annotated[float, Field(ge=1, le=3600)] = 3.0
     rounds: Annotated[int, Field(ge=1, le=1000)] = 10
+    replay: replay.Settings = replay.Settings()
 
 
 def measure(settings: Settings, tick: Callable[[], object] = lambda: None) -> list[Row]:
     """Rows of the path; ``tick`` is called after each of ``steps``."""
     bundle = load_bundle(default_bundle_path())
-    with TemporaryDirectory(prefix="airreid-bench-") as scratch, ExitStack() as stack:
+    with TemporaryDirectory(prefix="airreid-bench-") as scratch:
         folder = Path(scratch)
         files = _files(folder)
-        loads = [
-            Load(streams=1, seconds=1, entries=settings.entries, scheme=scheme)
-            for scheme in settings.replayed
-        ]
         galleries = folder / "gallery"
         galleries.mkdir()
         make_gallery(galleries, bundle, Load(entries=settings.entries, scheme=settings.scheme))
         tick()
         bare = measure_bare(bundle, galleries, files, settings)
         tick()
-        access_point = Role("access point", access_point_arguments(galleries), 300.0)
+        rows = _from_files(galleries, tuple(files), bare, settings, tick)
+        rows += replay.measure(
+            galleries, settings.entries, bundle, settings.snr_db, settings.replay, tick
+        )
+    return rows + _stages(bare)
+
+
+def _from_files(
+    gallery: Path,
+    files: tuple[Path, ...],
+    bare: Turns,
+    settings: Settings,
+    tick: Callable[[], object],
+) -> list[Row]:
+    """Edges that read files, and wait for each answer or do not."""
+    with ExitStack() as stack:
+        access_point = Role("access point", access_point_arguments(gallery), 300.0)
         stack.enter_context(access_point)
         upstream = f"127.0.0.1:{access_point.ready['grpc_port']}"
         channel = Role("channel", channel_arguments(upstream, settings.snr_db))
         stack.enter_context(channel)
         target = f"127.0.0.1:{channel.ready['grpc_port']}"
         alone = min(settings.queries, ALONE_MAX)
-        rows = [_single(Asked(target, tuple(files), settings.scheme, alone, alone=True), bare)]
+        rows = [_single(Asked(target, files, settings.scheme, alone, alone=True), bare)]
         tick()
         between = {role.name: role.process.pid for role in (channel, access_point)}
         for edges in (1, settings.edges):
             each = -(-settings.queries // edges)
-            part = Asked(target, tuple(files), settings.scheme, each, alone=False)
+            part = Asked(target, files, settings.scheme, each, alone=False)
             rows.append(_pipelined(part, edges, bare, between))
             tick()
-        for number, one in enumerate(loads):
-            rows += _replayed(target, bundle, one, settings, 1000 * number)
-            tick()
-    return rows + _stages(bare)
+    return rows
 
 
 def steps(settings: Settings) -> int:
     """How often :func:`measure` calls ``tick``."""
-    return 5 + len(settings.replayed)
+    return 5 + replay.steps(settings.replay)
 
 
 def measure_bare(bundle: Bundle, folder: Path, files: list[Path], settings: Settings) -> Turns:
@@ -199,59 +204,6 @@ def _pipelined(asked: Asked, edges: int, bare: Turns, between: dict[str, int]) -
         note=f"one run; 'airreid edge send' in each process; processor ms a query: {shares} "
         f"(the bare stages: {1e3 * core_seconds(bare):.1f})",
     )
-
-
-def _replayed(target: str, bundle: Bundle, one: Load, settings: Settings, seed: int) -> list[Row]:
-    """Symbols encoded beforehand: one block at a time, then many streams.
-
-    ``seed`` names the edges: a block that has the id of another scheme's would be refused.
-    """
-    with TemporaryDirectory() as folder:
-        few = Load(entries=256, scheme=one.scheme)
-        blocks = make_gallery(Path(folder), bundle, few)
-    rates, notes, counts = [], [], []
-    for streams, window in ((1, 1), (REPLAY_STREAMS, 8)):
-        warm = Load(streams=1, seconds=1, scheme=one.scheme, window=8, seed=seed + 2 * streams)
-        asyncio.run(send(target, blocks, warm, lambda: None))
-        load_of = Load(
-            streams=streams,
-            seconds=settings.replay_seconds,
-            scheme=one.scheme,
-            window=window,
-            seed=seed + 2 * streams + 1,
-        )
-        seen = asyncio.run(send(target, blocks, load_of, lambda: None))
-        answers = sum(seen.counts)
-        rates.append(answers / load_of.seconds)
-        counts.append(answers)
-        lost = f", {seen.lost + seen.broken} lost" if seen.lost + seen.broken else ""
-        notes.append(
-            f"{streams} streams of {window}, p50 {np.median(seen.latencies_ms or [0]):.1f} ms, "
-            f"{1 - seen.wrong / max(answers, 1):.1%} right{lost}"
-        )
-    name = f"symbols replayed, {one.scheme}, {settings.entries} entries"
-    return [
-        row(
-            f"{name}, one block at a time",
-            "queries/s",
-            rates[0],
-            limit=UNBATCHED,
-            limit_of="ours",
-            repetitions=counts[0],
-            note=notes[0],
-        ),
-        row(
-            f"{name}, batched",
-            "queries/s",
-            rates[1],
-            rates[0],
-            "one block at a time",
-            limit=BATCHED,
-            limit_of="ours",
-            repetitions=counts[1],
-            note=notes[1],
-        ),
-    ]
 
 
 def _stages(bare: Turns) -> list[Row]:

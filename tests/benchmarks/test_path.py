@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airreid.errors import LinkError
-from benchmarks import codec, path
+from benchmarks import codec, path, replay
 from benchmarks.path_edge import Asked, run
 
 
@@ -27,7 +27,11 @@ def test_the_coders_are_measured_on_what_they_give_back() -> None:
 @pytest.mark.slow
 def test_the_path_over_three_processes() -> None:
     settings = path.Settings(
-        queries=20, entries=300, edges=2, rounds=1, replay_seconds=1, replayed=("jscc-fc-256",)
+        queries=20,
+        entries=300,
+        edges=2,
+        rounds=1,
+        replay=replay.Settings(schemes=("jscc-fc-256",), seconds=1),
     )
     ticks: list[None] = []
     rows = path.measure(settings, lambda: ticks.append(None))
@@ -38,7 +42,7 @@ def test_the_path_over_three_processes() -> None:
     assert single.peer is not None
     assert single.ours > single.peer / 2
     replayed = [one for one in rows if one.name.startswith("symbols replayed")]
-    assert len(replayed) == 2
-    assert all("lost" not in one.note for one in replayed)
+    assert len(replayed) == 3
+    assert all("lost" not in one.note and "100.0% right" in one.note for one in replayed)
     stages = [one for one in rows if one.name.startswith("bare stage")]
     assert sum(one.ratio or 0 for one in stages) == pytest.approx(1, abs=0.01)

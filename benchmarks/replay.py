@@ -1,0 +1,146 @@
+"""Symbols that were encoded beforehand, sent over three processes: what the rest carries.
+
+*One block at a time*: the next is sent when the answer is here; beside it the same hops
+through a proxy that does nothing to a server that answers at once. *Each by itself*: many
+streams, and an access point that decodes and searches one block after the other.
+*Batched*: the same streams, what waits together computed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from airreid.bundle import Bundle
+from airreid.v1 import uplink_pb2
+from benchmarks.processes import access_point_arguments, channel_arguments
+from benchmarks.proxies import answered_at_once
+from benchmarks.rows import Row, row
+from benchmarks.uplink import Counted, Load, make_gallery, send
+from simulation.processes import Role
+
+UNBATCHED, BATCHED = 400.0, 1000.0
+STREAMS, WINDOW = 16, 8
+_WARM_SECONDS = 1.0
+
+
+class Settings(BaseModel):
+    """What is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schemes: tuple[str, ...] = ("jscc-ae-256", "jscc-fc-256")
+    seconds: Annotated[float, Field(ge=1, le=3600)] = 3.0
+    """Of each load."""
+
+
+def steps(settings: Settings) -> int:
+    """How often :func:`measure` calls ``tick``."""
+    return 1 + len(settings.schemes)
+
+
+def measure(
+    gallery: Path,
+    entries: int,
+    bundle: Bundle,
+    snr_db: float,
+    settings: Settings,
+    tick: Callable[[], object],
+) -> list[Row]:
+    """Rows over the gallery in ``gallery``; its right answers are those of ``make_gallery``."""
+    blocks = {scheme: _blocks(bundle, scheme) for scheme in settings.schemes}
+    first = settings.schemes[0]
+    with answered_at_once() as target:
+        bare = _Sender(target, blocks, settings.seconds).load(first, 1, 1)
+    tick()
+    with _path(gallery, snr_db, 1) as target:
+        sender = _Sender(target, blocks, settings.seconds)
+        singly = {scheme: sender.load(scheme, STREAMS, WINDOW) for scheme in blocks}
+    made = []
+    with _path(gallery, snr_db, None) as target:
+        sender = _Sender(target, blocks, settings.seconds)
+        for scheme in blocks:
+            name = f"symbols replayed, {scheme}, {entries} entries"
+            alone = sender.load(scheme, 1, 1)
+            together = sender.load(scheme, STREAMS, WINDOW)
+            peer = "a proxy that does nothing, answers at once"
+            made.append(_row(f"{name}, one block at a time", alone, bare, peer, UNBATCHED))
+            alike = "one block at a time"
+            made.append(_row(f"{name}, each by itself", singly[scheme], alone, alike, UNBATCHED))
+            made.append(_row(f"{name}, batched", together, alone, alike, BATCHED))
+            tick()
+    return made
+
+
+class _Seen:
+    """What one load gave."""
+
+    def __init__(self, load: Load, counted: Counted) -> None:
+        self.answers = sum(counted.counts)
+        self.rate = self.answers / load.seconds
+        lost = counted.lost + counted.broken
+        self.note = (
+            f"{load.streams} stream{'s' * (load.streams > 1)} of {load.window}, "
+            f"p50 {np.median(counted.latencies_ms or [0]):.1f} ms, "
+            f"{1 - counted.wrong / max(self.answers, 1):.1%} right"
+            + (f", {lost} lost" if lost else "")
+        )
+
+
+class _Sender:
+    """Sends loads to one target. Every load has edges of its own: a block that has the number
+    of another would be refused."""
+
+    def __init__(
+        self, target: str, blocks: dict[str, list[uplink_pb2.QueryRequest]], seconds: float
+    ) -> None:
+        self._target, self._blocks, self._seconds = target, blocks, seconds
+        self._seed = 0
+
+    def load(self, scheme: str, streams: int, window: int) -> _Seen:
+        """After a short one that is not counted."""
+        for seconds in (_WARM_SECONDS, self._seconds):
+            self._seed += 1
+            load = Load(
+                streams=streams, seconds=seconds, scheme=scheme, window=window, seed=self._seed
+            )
+            counted = asyncio.run(send(self._target, self._blocks[scheme], load, lambda: None))
+        return _Seen(load, counted)
+
+
+@contextmanager
+def _path(gallery: Path, snr_db: float, max_batch: int | None) -> Iterator[str]:
+    """Where a channel listens that stands before an access point."""
+    arguments = access_point_arguments(gallery)
+    if max_batch is not None:
+        arguments += ["--max-batch", str(max_batch)]
+    with Role("access point", arguments, 300.0) as access_point:
+        upstream = f"127.0.0.1:{access_point.ready['grpc_port']}"
+        with Role("channel", channel_arguments(upstream, snr_db)) as channel:
+            yield f"127.0.0.1:{channel.ready['grpc_port']}"
+
+
+def _blocks(bundle: Bundle, scheme: str) -> list[uplink_pb2.QueryRequest]:
+    with TemporaryDirectory(prefix="airreid-bench-") as folder:
+        return make_gallery(Path(folder), bundle, Load(entries=256, scheme=scheme))
+
+
+def _row(name: str, seen: _Seen, peer: _Seen, peer_name: str, limit: float) -> Row:
+    return row(
+        name,
+        "queries/s",
+        seen.rate,
+        peer.rate,
+        peer_name,
+        limit=limit,
+        limit_of="ours",
+        repetitions=seen.answers,
+        note=seen.note,
+    )
