@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ class JsccScheme:
         """``decode`` False leaves the decoder unloaded: all that an edge needs."""
         self.info = info
         self._encoder = Network(bundle.file(info.encoder), threads)
-        self._decoder = (
+        self._decoder: Callable[[Array], Array] | None = (
             Network(bundle.file(info.decoder), threads) if decode and info.decoder else None
         )
 
@@ -34,6 +36,12 @@ class JsccScheme:
     def decode(self, received: Array) -> Array:
         """float32 (N, bandwidth) -> embeddings (N, embedding_dim)."""
         return received if self._decoder is None else self._decoder(received)
+
+    def decoding_by(self, decoder: Callable[[Array], Array]) -> Self:
+        """The scheme with another decoder, (N, bandwidth) -> (N, any dimension)."""
+        other = copy.copy(self)
+        other._decoder = decoder
+        return other
 
     def gallery(self, features: Array) -> Array:
         symbols = self.encode(features)

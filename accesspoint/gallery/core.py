@@ -109,7 +109,8 @@ class CoreGallery(Subjects):
         return self._store
 
     def scheme(self, scheme_id: str) -> Scheme:
-        """A scheme at work. Raises :class:`airreid.errors.BundleError` if unknown."""
+        """A scheme at work; its embeddings are as :meth:`search` takes them. Raises
+        :class:`airreid.errors.BundleError` if unknown."""
         return self._indexes.scheme(scheme_id)
 
     def delete_subject(self, subject: str) -> int | None:
@@ -232,17 +233,16 @@ class CoreGallery(Subjects):
     ) -> list[Found]:
         """For each embedding (n, dim): the best subjects and the best entries.
 
-        ``scheme_id`` ``features`` searches among the raw features, by cosine. Raises
-        :class:`NotReadyError`, and :class:`airreid.errors.BundleError` for a scheme that
-        is not there.
+        Embeddings are as :meth:`scheme` gives them; ``scheme_id`` ``features`` searches among
+        the raw features, by cosine. Raises :class:`NotReadyError`, and
+        :class:`airreid.errors.BundleError` for a scheme that is not there.
         """
         self._loading.check_ready()
         index = self._indexes.get(scheme_id)
-        queries = self._indexes.compact(scheme_id, embeddings)
         wanted = min(top_k, self._catalog.subjects)
         depth = max(top_entries, 4 * top_k)
         while True:
-            scores, ids = index.search(queries, depth)
+            scores, ids = index.search(embeddings, depth)
             found = [
                 self._catalog.found(row_scores, row_ids, top_k, top_entries)
                 for row_scores, row_ids in zip(scores, ids, strict=True)

@@ -46,28 +46,29 @@ class Indexes:
         self._folder = self._files if keep else None
         self._compact = compact
         self._opening = threading.RLock()
-        self._bases: dict[str, Array] = {}
+        self._dims: dict[str, int] = {}
+        """Of embeddings that have fewer dimensions than the bundle says."""
         self._schemes: dict[str, Scheme] = {}
         self._live: dict[str, Index] = {}
 
     def scheme(self, scheme_id: str) -> Scheme:
-        """A scheme at work. Raises :class:`airreid.errors.BundleError` if unknown."""
+        """A scheme at work, whose embeddings are as its index has them.
+
+        Raises :class:`airreid.errors.BundleError` if unknown.
+        """
         if (scheme := self._schemes.get(scheme_id)) is not None:
             return scheme
         with self._opening:
             if scheme_id not in self._schemes:
                 info = self._bundle.scheme(scheme_id)
                 scheme = open_scheme(self._bundle, info, self._threads)
-                basis = self._basis(scheme)
-                if basis is not None:
-                    self._bases[scheme_id] = basis
+                if self._compact and isinstance(scheme, JsccScheme) and scheme.info.decoder:
+                    sizes = scheme.info.bandwidth, scheme.info.embedding_dim
+                    if (decoder := subspace.compact(scheme.decode, *sizes)) is not None:
+                        self._dims[scheme_id] = decoder.matrix.shape[1]
+                        scheme = scheme.decoding_by(decoder)
                 self._schemes[scheme_id] = scheme
             return self._schemes[scheme_id]
-
-    def _basis(self, scheme: Scheme) -> Array | None:
-        if not (self._compact and isinstance(scheme, JsccScheme) and scheme.info.decoder):
-            return None
-        return subspace.basis(scheme.decode, scheme.info.bandwidth, scheme.info.embedding_dim)
 
     def get(self, scheme_id: str) -> Index:
         """The index of a scheme, or of the raw features for ``features``.
@@ -102,14 +103,7 @@ class Indexes:
 
     def embed(self, scheme_id: str, features: Array) -> Array:
         """What the index of a scheme holds of features (n, feature_dim)."""
-        if scheme_id == FEATURES:
-            return features
-        return self.compact(scheme_id, self.scheme(scheme_id).gallery(features))
-
-    def compact(self, scheme_id: str, embeddings: Array) -> Array:
-        """Embeddings (n, embedding_dim) as the index of their scheme has them: (n, dim)."""
-        basis = self._bases.get(scheme_id)
-        return embeddings if basis is None else embeddings @ basis
+        return features if scheme_id == FEATURES else self.scheme(scheme_id).gallery(features)
 
     def embed_for_all(
         self, features: Array, done: dict[str, Array] | None = None
@@ -158,11 +152,11 @@ class Indexes:
         )
         if not raw:
             self.scheme(scheme_id)  # so that nobody who holds the lock has to open it
-        basis = self._bases.get(scheme_id)
-        if basis is None:
+        dim = self._dims.get(scheme_id)
+        if dim is None:
             return whole
         digest = hashlib.sha256(f"{whole.scheme_digest}\n{subspace.MARK}".encode()).hexdigest()
-        return replace(whole, dim=basis.shape[1], scheme_digest=digest)
+        return replace(whole, dim=dim, scheme_digest=digest)
 
     def _bring_up(self, scheme_id: str) -> None:
         """Nobody waits while the index takes in most of the store; then, under the lock,

@@ -5,10 +5,12 @@ embedding's dimensions. In an orthonormal basis of the subspace all inner produc
 they were, and an index of 256 columns instead of 2048 takes an eighth of the memory and of
 the search's time. The basis is the orthogonal factor of the polar decomposition (Higham,
 Functions of Matrices, ch. 8): it is unique, so that processes that make it anew agree.
+The decoder followed by the basis is one small matrix, and that is all that is kept.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -29,8 +31,24 @@ class Decoder(Protocol):
         """(N, bandwidth) -> (N, embedding_dim)."""
 
 
-def basis(decoder: Decoder, bandwidth: int, dim: int) -> Array | None:
-    """Orthonormal columns, float32 (dim, r), that span all that a decoder gives.
+@dataclass(frozen=True, eq=False)
+class Compact:
+    """A linear decoder whose embeddings are in the basis of the subspace that they span."""
+
+    matrix: Array
+    """(bandwidth, r)."""
+    offset: Array
+    """(r,)."""
+    basis: Array
+    """Orthonormal columns, (dim, r)."""
+
+    def __call__(self, received: Array) -> Array:
+        """float32 (N, bandwidth) -> (N, r): the decoder's embeddings times ``basis``."""
+        return received @ self.matrix + self.offset
+
+
+def compact(decoder: Decoder, bandwidth: int, dim: int) -> Compact | None:
+    """A decoder in the basis of what it gives.
 
     None unless that saves half the dimensions at least, and for a decoder that is not
     linear (or linear with an offset), or nearly deaf to some symbols.
@@ -49,7 +67,10 @@ def basis(decoder: Decoder, bandwidth: int, dim: int) -> Array | None:
     if values[0] * _CONDITION**2 < values[-1] or values[-1] <= 0:
         return None
     root = (vectors / np.sqrt(values)) @ vectors.T
-    return np.ascontiguousarray((root @ spanning).T, dtype=np.float32)
+    columns = (root @ spanning).T
+    return Compact(
+        *(np.ascontiguousarray(x, np.float32) for x in (steps @ columns, offset @ columns, columns))
+    )
 
 
 def _linear(decoder: Decoder, steps: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:

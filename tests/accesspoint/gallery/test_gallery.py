@@ -51,7 +51,7 @@ def test_index_built_later_equals_index_kept_up_to_date(
 ) -> None:
     entries = [make(gallery.space_id, f"p{i % 7}", vectors[i]) for i in range(30)]
     gallery.enrol(entries[:10])
-    gallery.search("jscc-ae-64", np.ones((1, DIM), np.float32), 1, 0)
+    gallery.open_index("jscc-ae-64")
     gallery.enrol(entries[10:])
     gallery.delete_entry(4)
     fresh = Gallery(store, bundle, threads=1)  # the same store, its indexes not yet built

@@ -13,9 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store import Store
-from accesspoint.gallery.subspace import basis
+from accesspoint.gallery.subspace import compact
 from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest, write_manifest
 from airreid.metrics import cosine
+from airreid.schemes import open_scheme
 
 DIM, BANDWIDTH = 40, 8
 SCHEME = f"jscc-ae-{BANDWIDTH}"
@@ -32,11 +33,14 @@ def linear(seed: int = 0, offset: float = 0.0, rows: int = BANDWIDTH) -> Decoder
 @pytest.mark.parametrize("offset", [0.0, 0.3])
 def test_cosines_are_those_of_the_whole_embeddings(offset: float) -> None:
     decoder = linear(offset=offset)
-    found = basis(decoder, BANDWIDTH, DIM)
-    assert found is not None
+    made = compact(decoder, BANDWIDTH, DIM)
+    assert made is not None
+    found = made.basis
     assert found.shape == (DIM, BANDWIDTH + (offset != 0))
     np.testing.assert_allclose(found.T @ found, np.eye(found.shape[1]), atol=1e-6)
-    embeddings = decoder(np.random.default_rng(1).standard_normal((50, BANDWIDTH)).astype("f4"))
+    symbols = np.random.default_rng(1).standard_normal((50, BANDWIDTH)).astype("f4")
+    embeddings = decoder(symbols)
+    np.testing.assert_allclose(made(symbols), embeddings @ found, atol=1e-5)
     whole = cosine(embeddings, embeddings)
     np.testing.assert_allclose(cosine(embeddings @ found, embeddings @ found), whole, atol=1e-6)
 
@@ -45,12 +49,12 @@ def test_a_decoder_a_rounding_away_has_nearly_the_same_basis() -> None:
     """What one machine made into a snapshot, another may load."""
     exact = linear()
     one, other = (
-        basis(decoder, BANDWIDTH, DIM)
+        compact(decoder, BANDWIDTH, DIM)
         for decoder in (exact, lambda y: exact(y).astype(np.float64).astype("f4") * (1 + 1e-6))
     )
     assert one is not None
     assert other is not None
-    np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_allclose(one.basis, other.basis, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,7 @@ def test_a_decoder_a_rounding_away_has_nearly_the_same_basis() -> None:
     ids=["leaky", "curved", "deaf", "nan", "zero", "wide"],
 )
 def test_no_basis_where_there_is_none_worth_having(decoder: Decoder, bandwidth: int) -> None:
-    assert basis(decoder, bandwidth, DIM) is None
+    assert compact(decoder, bandwidth, DIM) is None
 
 
 def _bundle(folder: Path, leaky: bool) -> Bundle:
@@ -116,6 +120,7 @@ def test_a_gallery_ranks_as_the_whole_embeddings_do(leaky: bool, tmp_path: Path)
     bundle = _bundle(tmp_path / "bundle", leaky)
     rng = np.random.default_rng(3)
     features = rng.standard_normal((200, DIM)).astype(np.float32)
+    whole = open_scheme(bundle, bundle.scheme(SCHEME), 1)
     kept = list(range(200))
     (tmp_path / "data").mkdir()
     for life in range(2):
@@ -133,9 +138,9 @@ def test_a_gallery_ranks_as_the_whole_embeddings_do(leaky: bool, tmp_path: Path)
             assert report.clean
             assert report.needles
             kept = [i for i in range(200) if i % 3]
-        queries = scheme.gallery(rng.standard_normal((30, DIM)).astype(np.float32))
-        exact = cosine(queries, scheme.gallery(features[kept]))
-        found = gallery.search(SCHEME, queries, 3, 0)
+        asked = rng.standard_normal((30, DIM)).astype(np.float32)
+        exact = cosine(whole.gallery(asked), whole.gallery(features[kept]))
+        found = gallery.search(SCHEME, scheme.gallery(asked), 3, 0)
         for row, one in zip(exact, found, strict=True):
             best = np.argsort(-row)[:3]
             assert [match.subject for match in one.matches] == [f"p{kept[i]}" for i in best]
