@@ -19,7 +19,7 @@ RESULTS, PAGE = "results.json", "RESULTS.md"
 METHOD = "each benchmark in a process of its own, one after the other; see RESULTS.md"
 QUIET_SECONDS = 1.0
 """Pause before each, for what the one before leaves running."""
-PART_SECONDS = 300.0
+PART_SECONDS = 600.0
 
 
 class Part(NamedTuple):
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "edge": Part("The camera", quick=("--quick",)),
+    "edge": Part("The camera", (("--compile",),), quick=("--quick",)),
     "channel": Part("The channel", quick=("--quick",)),
     "codec": Part("The digital scheme's coders", quick=("--quick",)),
     "link": Part(
@@ -45,6 +45,7 @@ PARTS = {
         (
             ("--entries", "1000", "--queries", "400"),
             ("--entries", "10000", "--queries", "400"),
+            ("--entries", "100000", "--queries", "100"),
         ),
         ("--entries", "1000", "--queries", "200"),
     ),

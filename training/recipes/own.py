@@ -23,6 +23,16 @@ _SCRATCH = Learning(
     weight_decay=5e-4,
     decay_all=False,
 )
+_REAL = Learning(
+    optimizer="adamw",
+    lr=1e-3,
+    schedule="cosine",
+    warmup_epochs=1.0,
+    weight_decay=0.05,
+    decay_all=False,
+)
+"""For real images from random weights: on 7,239 of them SGD at 0.1 and at 0.03 stood still for
+two epochs, in which this learned."""
 _PEOPLE = Batches(sampler="identities", identities=16, images=4)
 _GROWING = (
     Stage(height=64, width=32, epochs=3),
@@ -66,7 +76,7 @@ FROM_SCRATCH = Recipe(
                 Stage(height=128, width=64, epochs=40),
                 Stage(height=256, width=128, epochs=10),
             ),
-            learning=_SCRATCH.model_copy(update={"warmup_epochs": 5.0}),
+            learning=_REAL,
             batches=_PEOPLE,
             label_smoothing=0.1,
             retrieval_weight=1.0,
@@ -86,7 +96,7 @@ SHARED_BACKBONE = Recipe(
             bn_neck=True,
             weights="none",
             stages=_GROWING,
-            learning=_SCRATCH,
+            learning=_REAL,
             batches=_PEOPLE,
             label_smoothing=0.1,
             retrieval_weight=1.0,
@@ -114,7 +124,7 @@ JOINT = Recipe(
                 Stage(height=64, width=32, epochs=20),
                 Stage(height=128, width=64, epochs=40),
             ),
-            learning=_SCRATCH.model_copy(update={"warmup_epochs": 5.0}),
+            learning=_REAL,
             batches=_PEOPLE,
             label_smoothing=0.1,
             retrieval_weight=1.0,
@@ -127,7 +137,14 @@ JOINT = Recipe(
             ),
             start="pca",
             stages=(Stage(height=128, width=64, epochs=8),),
-            learning=_SCRATCH.model_copy(update={"lr": 0.01, "warmup_epochs": 0.5}),
+            learning=_REAL.model_copy(
+                update={
+                    "lr": 2e-4,
+                    "warmup_epochs": 0.1,
+                    "head_lr": 1e-3,
+                    "head_weight_decay": 1e-4,
+                }
+            ),
             batches=_PEOPLE,
             variation=Variation(erase=0.2),
             label_smoothing=0.1,
