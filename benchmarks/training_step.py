@@ -4,7 +4,8 @@ Both train torchvision's ResNet-50 with one FC layer by cross-entropy on the sam
 and take turns, so that a machine whose speed drifts slows both alike; the figure is the
 ratio of medians. The plain loop: fp32, default memory format, default SGD. Ours:
 channels last, fused SGD, gradients set to none, and the number format that ``auto``
-chooses here.
+chooses here. A third one takes turns with them: fp32 matrix products with as many
+multiplications as a step, which says what the processor could do at most.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from training.engine.precision import choose
 from training.engine.schedule import make_optimizer
@@ -27,6 +29,8 @@ from training.recipes.base import Learning
 from training.steps.backbone import Pooled, groups, new_classifier
 
 IDENTITIES = 751
+_PRODUCT = 2048
+"""Rows and columns of the matrices: large enough for the processor's full speed."""
 Step = Callable[[], float]
 
 
@@ -74,6 +78,21 @@ def our_step(images: Tensor, labels: Tensor, compiled: bool) -> Step:
     return step
 
 
+def products(operations: float) -> Step:
+    """One product of two matrices; seconds that ``operations`` additions and multiplications
+    take at its speed."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(_PRODUCT, _PRODUCT, generator=generator) for _ in range(2))
+    out = torch.empty(_PRODUCT, _PRODUCT)
+
+    def step() -> float:
+        started = time.perf_counter()
+        torch.mm(left, right, out=out)
+        return (time.perf_counter() - started) * operations / (2 * _PRODUCT**3)
+
+    return step
+
+
 def measure(
     height: int, width: int, batch: int, rounds: int, compiled: bool, threads: int
 ) -> dict[str, Any]:
@@ -83,13 +102,18 @@ def measure(
     images = torch.from_numpy(rng.uniform(0, 255, (batch, height, width, 3)).astype(np.float32))
     labels = torch.from_numpy(rng.integers(0, IDENTITIES, batch))
     steps = {"plain": plain_step(images, labels), "ours": our_step(images, labels, compiled)}
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    with FlopCounterMode(display=False) as counter:
+        steps["plain"]()
+    product = products(counter.get_total_flops())
+    times: dict[str, list[float]] = {name: [] for name in (*steps, "product")}
     for turn in range(rounds + 1):
         for name, step in steps.items():
             started = time.perf_counter()
             step()
             if turn:  # the first one allocates
                 times[name].append(time.perf_counter() - started)
+        if turn:
+            times["product"].append(product())
     speed = {name: batch / float(np.median(taken)) for name, taken in times.items()}
     ratios = np.asarray(times["plain"]) / np.asarray(times["ours"])
     return {
@@ -99,6 +123,7 @@ def measure(
         "peer": round(speed["plain"], 2),
         "peer_name": "plain torchvision loop, fp32",
         "ratio": round(speed["ours"] / speed["plain"], 3),
+        "product": round(speed["product"], 2),
         "ratio_quartiles": [round(float(q), 3) for q in np.percentile(ratios, (25, 75))],
         "precision": choose("auto", torch.device("cpu")).name,
         "compiled": compiled,
