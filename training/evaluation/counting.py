@@ -135,6 +135,8 @@ class RankCounter:
         windows = zip(first.tolist(), last.tolist(), strict=True)
         at = np.concatenate([order[a:b] for a, b in windows] or [order[:0]]) & _POSITION
         item = np.repeat(np.arange(len(right)), near)
+        others = at != right[item]
+        at, item = at[others], item[others]
         theirs = self._cosines(pairs, query, at)
         mine = cosine[item]
         before = (theirs > mine) | ((theirs == mine) & (at < right[item]))

@@ -97,7 +97,8 @@ def _ranks(
         counter = RankCounter(gallery, gallery_labels, pool.map)
         left = np.arange(len(queries))
         for dtype in (np.float32, np.float64):
-            blocks = [left[start : start + rows] for start in range(0, len(left), rows)]
+            rounds = max(1, -(-len(left) // (rows * workers)))
+            blocks = [some for some in np.array_split(left, rounds * workers) if len(some)]
             undecided: list[int] = []
 
             def found(
