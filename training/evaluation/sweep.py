@@ -79,12 +79,8 @@ def redraw(
     :class:`InputError` for a file that is none of these, and where files are of different
     data or protocols.
     """
-    read = [read_json(path) for path in measured]
+    read = _read_alike(measured)
     first = read[0][0]
-    for (what, _), path in zip(read, measured, strict=True):
-        for key in ("data_digest", "protocol"):
-            if what[key] != first[key]:
-                raise InputError(f"{path}: {key} {what[key]}, but {measured[0]} has {first[key]}")
     points = [
         point
         for _, found in read
@@ -99,16 +95,7 @@ def redraw(
     width = bandwidth or (PREFERRED if PREFERRED in widths else widths[-1])
     if figure != "4c":
         points = [point for point in points if point.bandwidth in (0, width)]
-    if snrs_db:
-        there = sorted({p.snr_db for p in points if p.snr_db is not None and p.link != "paper"})
-        for snr_db in snrs_db:
-            if snr_db not in there:
-                raise InputError(f"--snr {snr_db:g}: measured are {_listed(there)}")
-        points = [
-            point
-            for point in points
-            if point.snr_db is None or point.link == "paper" or point.snr_db in snrs_db
-        ]
+    points = _at(points, snrs_db)
     used = {(p.bundle, p.backbone) for p in points if p.kind not in _LINES}
     points = [point for point in points if (point.bundle, point.backbone) in used]
     what = {**first, "bundles": [bundle for about, _ in read for bundle in about["bundles"]]}
@@ -117,6 +104,33 @@ def redraw(
     seeds = max(point.seeds for point in points)
     subtitle = f"{first['data']}; {seeds} noise seeds, 95 % intervals"
     return _written(figure, points, width, what, subtitle, out)
+
+
+def _read_alike(measured: Sequence[Path]) -> list[tuple[dict[str, Any], list[Point]]]:
+    """What each file says, and its points. Raises :class:`InputError` where they differ in
+    data or protocol."""
+    read = [read_json(path) for path in measured]
+    first = read[0][0]
+    for (what, _), path in zip(read, measured, strict=True):
+        for key in ("data_digest", "protocol"):
+            if what[key] != first[key]:
+                raise InputError(f"{path}: {key} {what[key]}, but {measured[0]} has {first[key]}")
+    return read
+
+
+def _at(points: list[Point], snrs_db: Sequence[float]) -> list[Point]:
+    """Those at some SNRs, and those at none; all if no SNR is named."""
+    if not snrs_db:
+        return points
+    there = sorted({p.snr_db for p in points if p.snr_db is not None and p.link != "paper"})
+    for snr_db in snrs_db:
+        if snr_db not in there:
+            raise InputError(f"--snr {snr_db:g}: measured are {_listed(there)}")
+    return [
+        point
+        for point in points
+        if point.snr_db is None or point.link == "paper" or point.snr_db in snrs_db
+    ]
 
 
 def _listed(values: Sequence[float]) -> str:
