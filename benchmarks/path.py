@@ -27,6 +27,7 @@ from benchmarks import replay
 from benchmarks.path_edge import Asked, run
 from benchmarks.pictures import jpegs
 from benchmarks.processes import access_point_arguments, channel_arguments, cpu_seconds
+from benchmarks.replay import Settings as ReplaySettings
 from benchmarks.rows import Row, Turns, in_turns, row, spread
 from benchmarks.uplink import Load, make_gallery
 from channel_sim.links import Links
@@ -64,7 +65,7 @@ class Settings(BaseModel):
     snr_db: Annotated[float, Field(ge=-60, le=100)] = 10.0
     edges: Annotated[int, Field(ge=2, le=256)] = 16
     rounds: Annotated[int, Field(ge=1, le=1000)] = 10
-    replay: replay.Settings = replay.Settings()
+    replay: ReplaySettings = ReplaySettings()
 
 
 def measure(settings: Settings, tick: Callable[[], object] = lambda: None) -> list[Row]:
