@@ -58,7 +58,7 @@ class FlatSegment:
     digests: Ids
     vectors: Array
     """Unit rows, float32 (n, dim); column after column as :func:`flat` makes it, which is read
-    from memory twice as fast as row after row."""
+    up to twice as fast as row after row: 256 dimensions, out of the cache."""
 
     kind: Literal["flat"] = "flat"
 
