@@ -96,7 +96,7 @@ def backbone_path(out: Path, stem: str) -> Path:
 
 
 def scheme_path(out: Path, scheme_id: str, step: str = "") -> Path:
-    """``step`` sets apart what an autoencoder step leaves for the next one."""
+    """``step`` sets apart what a step leaves for a joint step to go on with."""
     return out / "models" / f"{scheme_id}{'.' + step if step else ''}.scheme.pt"
 
 

@@ -65,9 +65,9 @@ def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
 
 
 def test_a_start_without_what_it_needs(tmp_path: Path) -> None:
-    step = STEP.model_copy(update={"start": "autoencoder"})
-    with pytest.raises(InputError, match="no autoencoder step trains it"):
-        run_joint(step, bench(tmp_path, step))
+    step = STEP.model_copy(update={"start": "trained"})
+    with pytest.raises(ValueError, match="no step before it trains digital-64, jscc-ae-8"):
+        bench(tmp_path, step)
     wide = STEP.model_copy(update={"start": "pca", "schemes": (JointScheme(id="jscc-fc-1024"),)})
     with pytest.raises(InputError, match="cannot reach beyond the feature's 512"):
         run_joint(wide, bench(tmp_path, wide))

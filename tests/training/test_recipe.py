@@ -88,7 +88,7 @@ def test_the_papers_numbers_to_the_digit() -> None:
     assert isinstance(third, JointStep)
     assert (third.epochs, third.learning.lr, third.learning.milestones) == (40, 0.01, (30,))
     assert third.keep_classifier
-    assert third.start == "autoencoder"
+    assert third.start == "trained"
     assert (third.cross_entropy_weight, third.retrieval_weight) == (1, 0)
 
     (fc,) = load_recipe("paper/jscc_fc", []).steps

@@ -18,7 +18,14 @@ from training.export_runs import export_runs, open_run
 from training.pipeline import run_recipe
 from training.recipes.base import Batches, Learning, SnrRange, Stage
 from training.recipes.recipe import Recipe
-from training.recipes.steps import AutoencoderStep, BackboneStep, JointScheme, JointStep
+from training.recipes.steps import (
+    AutoencoderStep,
+    BackboneStep,
+    DigitalSpec,
+    DigitalStep,
+    JointScheme,
+    JointStep,
+)
 from training.run_folder import claim
 from training.saved import backbone_path, load_backbone, load_scheme, scheme_path
 from training.steps.bench import Quiet
@@ -26,6 +33,7 @@ from training.steps.bench import Quiet
 STAGES = (Stage(height=64, width=32, epochs=1),)
 SLOW = Learning(lr=1e-3)
 PEOPLE = Batches(sampler="identities", identities=4, images=2)
+HEAD = DigitalSpec(id="digital-64-r2", dimensions=8, trade=20.0)
 RECIPE = Recipe(
     name="every_step",
     ship="fp32",
@@ -37,7 +45,7 @@ RECIPE = Recipe(
         ),
         JointStep(
             schemes=(JointScheme(id="jscc-ae-16", snr_db="inf"),),
-            start="autoencoder",
+            start="trained",
             layers=2,
             stages=STAGES,
             learning=SLOW,
@@ -53,6 +61,15 @@ RECIPE = Recipe(
             learning=SLOW.model_copy(update={"head_weight_decay": 5e-3}),
             batches=PEOPLE,
             retrieval_weight=1.0,
+        ),
+        DigitalStep(schemes=(HEAD,), epochs=4, identities_per_batch=8, images_per_identity=2),
+        JointStep(
+            name="onward",
+            schemes=(JointScheme(id=HEAD.id, dimensions=8, trade=20.0),),
+            start="trained",
+            stages=STAGES,
+            learning=SLOW,
+            batches=PEOPLE,
         ),
     ),
 )
@@ -86,9 +103,9 @@ def test_every_scheme_has_the_backbone_that_it_was_trained_with(
     _, out, seen = run
     bundle = load_bundle(out / "bundle")
     check_graphs(bundle)
-    assert bundle.scheme_ids == ["jscc-ae-16", "jscc-fc-joint-8", "digital-64"]
+    assert bundle.scheme_ids == ["jscc-ae-16", "jscc-fc-joint-8", "digital-64", "digital-64-r2"]
     spaces = [info.space_id for info in bundle.manifest.schemes]
-    assert len(set(spaces)) == 3
+    assert len(set(spaces)) == 4
     assert spaces == [info.space_id for info in bundle.manifest.backbones]
     assert {info.feature_dim for info in bundle.manifest.backbones} == {512}
     assert list(dict.fromkeys(seen.names)) == [
@@ -97,6 +114,7 @@ def test_every_scheme_has_the_backbone_that_it_was_trained_with(
         "jscc-ae-16",
         "jscc-fc-joint-8",
         "digital-64",
+        "digital-64-r2",
     ]
     assert seen.bits
     assert bundle.scheme("jscc-ae-16").snr_db_train == (100.0, 100.0)  # type: ignore[union-attr]
@@ -122,6 +140,17 @@ def test_joint_training_moves_backbone_and_code(run: tuple[Path, Path, Seen]) ->
     for name, value in first.weights.items():
         if value.is_floating_point() and "weight" in name:
             assert 0 < float((value - last.weights[name]).abs().max()) < 0.5, name
+
+
+@pytest.mark.slow
+def test_a_joint_step_goes_on_with_a_trained_digital_head(run: tuple[Path, Path, Seen]) -> None:
+    _, out, _ = run
+    head = load_scheme(scheme_path(out, HEAD.id, "digital"))
+    last = load_scheme(scheme_path(out, HEAD.id))
+    assert (head.step, last.step) == ("digital", "joint")
+    assert head.settings == last.settings
+    apart = {name: float((v - last.weights[name]).abs().max()) for name, v in head.weights.items()}
+    assert 0 < max(apart.values()) < 0.5, apart
 
 
 @pytest.mark.slow

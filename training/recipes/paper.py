@@ -60,7 +60,7 @@ JSCC_AE = Recipe(
         ),
         JointStep(
             schemes=(JointScheme(id="jscc-ae-256", snr_db=SNR_DB_TRAIN),),
-            start="autoencoder",  # paper
+            start="trained",  # paper: the autoencoder of step 2
             layers=3,  # as above
             keep_classifier=True,  # paper: the classifier kept from step 1
             stages=(PAPER_STAGE.model_copy(update={"epochs": 40}),),  # paper: 30 + 10

@@ -65,17 +65,35 @@ class Recipe(Frozen):
             if needs and not have_backbone:
                 raise ValueError(f"step {step.name}: needs a backbone step before it")
             have_backbone = have_backbone or isinstance(step, BackboneStep)
+        self._prepared()
         return self
+
+    def _prepared(self) -> None:
+        """Every scheme that a joint step goes on with is trained by a step before it."""
+        made: set[str] = set()
+        for step in self.steps:
+            if isinstance(step, JointStep) and step.start == "trained":
+                missing = sorted(set(schemes_of(step)) - made)
+                if missing:
+                    raise ValueError(
+                        f"step {step.name}: start=trained, and no step before it trains "
+                        f"{', '.join(missing)}"
+                    )
+            elif not isinstance(step, JointStep):
+                made |= set(schemes_of(step))
 
     @property
     def trained_steps(self) -> tuple[Step, ...]:
         """The steps whose schemes are exported: not those that only prepare another."""
-        return tuple(step for step in self.steps if step.kind != "autoencoder" or self._final)
+        return tuple(step for step in self.steps if not self.prepares(step))
 
-    @property
-    def _final(self) -> bool:
-        return not any(
-            isinstance(step, JointStep) and step.start == "autoencoder" for step in self.steps
+    def prepares(self, step: Step) -> bool:
+        """Whether a joint step goes on with what this one leaves."""
+        return not isinstance(step, JointStep) and any(
+            isinstance(one, JointStep)
+            and one.start == "trained"
+            and set(schemes_of(step)) & set(schemes_of(one))
+            for one in self.steps
         )
 
     def step(self, name: str) -> Step:

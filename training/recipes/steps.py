@@ -118,9 +118,9 @@ class JointStep(_Images):
     name: StepName = "joint"
     schemes: Annotated[tuple[JointScheme, ...], Field(min_length=1)]
     channel: Model = "awgn"
-    start: Literal["pca", "autoencoder", "random"] = "pca"
-    """Of the code: principal components of the backbone's features, what an autoencoder
-    step has left, or random weights."""
+    start: Literal["pca", "trained", "random"] = "pca"
+    """Of the code: principal components of the backbone's features, the scheme of the same
+    id that a step before this one has trained on the frozen backbone, or random weights."""
     layers: Annotated[int, Field(ge=0, le=8)] = 0
     """FC layers of encoder and decoder each; 0 for one linear map."""
     backbone: BackboneName | None = None

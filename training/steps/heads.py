@@ -36,8 +36,10 @@ def run_codec(step: CodecStep, bench: Bench) -> None:
     trunk = bench.need_trunk()
     if bench.world.first:
         people = bench.people(trunk, step.views)
-        seed, report = bench.recipe.seed, bench.report
-        bench.schemes += codec_heads(step, people, trunk.stem, bench.out, seed, report)
+        seed, report, left = bench.recipe.seed, bench.report, _left(step, bench)
+        made = codec_heads(step, people, trunk.stem, bench.out, seed, report, left=left)
+        if not left:
+            bench.schemes += made
 
 
 def run_digital(step: DigitalStep, bench: Bench) -> None:
@@ -45,22 +47,29 @@ def run_digital(step: DigitalStep, bench: Bench) -> None:
     trunk = bench.need_trunk()
     if bench.world.first and step.schemes:
         people = bench.people(trunk, step.views)
-        seed, report = bench.recipe.seed, bench.report
-        bench.schemes += digital_heads(step, people, trunk.stem, bench.out, seed, report)
+        seed, report, left = bench.recipe.seed, bench.report, _left(step, bench)
+        made = digital_heads(step, people, trunk.stem, bench.out, seed, report, left=left)
+        if not left:
+            bench.schemes += made
 
 
 def run_autoencoder(step: AutoencoderStep, bench: Bench) -> None:
-    """The paper's step 2. What it leaves is exported unless a joint step goes on with it."""
+    """The paper's step 2."""
     trunk = bench.need_trunk()
     if not bench.world.first:
         return
     people = bench.people(trunk, step.views)
-    exported = step in bench.recipe.trained_steps
+    left = _left(step, bench)
     for scheme_id in step.schemes:
-        path = scheme_path(bench.out, scheme_id, "" if exported else step.name)
+        path = scheme_path(bench.out, scheme_id, left)
         made = _kept(path, partial(_autoencoder, scheme_id, step, people, bench))
-        if exported:
+        if not left:
             bench.schemes.append(made)
+
+
+def _left(step: AutoencoderStep | CodecStep | DigitalStep, bench: Bench) -> str:
+    """Sets the step's files apart where a joint step goes on with them: they are not exported."""
+    return step.name if bench.recipe.prepares(step) else ""
 
 
 def codec_heads(
@@ -71,8 +80,12 @@ def codec_heads(
     seed: int,
     report: Report,
     leave_out: tuple[str, ...] = (),
+    left: str = "",
 ) -> list[SavedScheme]:
-    """The step's JSCC schemes but for ``leave_out``, trained on ``people`` or kept in ``out``."""
+    """The step's JSCC schemes but for ``leave_out``, trained on ``people`` or kept in ``out``.
+
+    ``left`` names the step in their files where a joint step goes on with them.
+    """
     bounds = (step.snr_db_min, step.snr_db_max)
 
     def train(scheme_id: str, _: Path) -> SavedScheme:
@@ -89,7 +102,7 @@ def codec_heads(
         return SavedScheme(scheme_id, stem, codec.settings, weights, bounds, step="codec")
 
     wanted = [one for one in step.schemes if one not in leave_out]
-    return [_kept(scheme_path(out, one), partial(train, one)) for one in wanted]
+    return [_kept(scheme_path(out, one, left), partial(train, one)) for one in wanted]
 
 
 def digital_heads(
@@ -100,6 +113,7 @@ def digital_heads(
     seed: int,
     report: Report,
     leave_out: tuple[str, ...] = (),
+    left: str = "",
 ) -> list[SavedScheme]:
     """The step's digital schemes but for ``leave_out``, likewise."""
     made = []
@@ -128,7 +142,7 @@ def digital_heads(
                 step="digital",
             )
 
-        made.append(_kept(scheme_path(out, spec.id), train))
+        made.append(_kept(scheme_path(out, spec.id, left), train))
     return made
 
 

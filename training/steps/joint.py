@@ -20,7 +20,7 @@ from training.models.codec import Codec
 from training.models.digital import Digital
 from training.pca import fit_pca
 from training.recipes.base import Learning, snr_bounds
-from training.recipes.steps import JointScheme, JointStep
+from training.recipes.steps import JointScheme, JointStep, schemes_of
 from training.saved import (
     SavedBackbone,
     SavedScheme,
@@ -189,8 +189,8 @@ def _start(
         made = Codec(kind, dim, bandwidth, 0, step.layers)
 
     def weights() -> Weights:
-        if step.start == "autoencoder":
-            return _autoencoder_weights(spec, made, bench)
+        if step.start == "trained":
+            return _trained_weights(step, spec, made, bench)
         if step.start == "pca":
             features = bench.people(bench.need_trunk()).features
             if isinstance(made, Digital):
@@ -208,18 +208,22 @@ def _start(
     return made
 
 
-def _autoencoder_weights(spec: JointScheme, made: Codec | Digital, bench: Bench) -> Weights:
-    """What an autoencoder step has left for this scheme."""
-    for one in bench.recipe.steps:
-        if one.kind == "autoencoder" and spec.id in one.schemes:
-            kept = load_scheme(scheme_path(bench.out, spec.id, one.name))
-            if kept.settings != made.settings:
-                raise InputError(
-                    f"scheme {spec.id}: the autoencoder step made {kept.settings}, "
-                    f"the joint step wants {made.settings}"
-                )
-            return kept.weights
-    raise InputError(f"scheme {spec.id}: start=autoencoder, and no autoencoder step trains it")
+def _trained_weights(
+    step: JointStep, spec: JointScheme, made: Codec | Digital, bench: Bench
+) -> Weights:
+    """What a step on the frozen backbone has left for this scheme."""
+    before = next(
+        one
+        for one in bench.recipe.steps
+        if bench.recipe.prepares(one) and spec.id in schemes_of(one)
+    )
+    kept = load_scheme(scheme_path(bench.out, spec.id, before.name))
+    if kept.settings != made.settings:
+        raise InputError(
+            f"scheme {spec.id}: step {before.name} made {kept.settings}, "
+            f"step {step.name} wants {made.settings}"
+        )
+    return kept.weights
 
 
 def _embedding(code: Codec | Digital) -> int:
