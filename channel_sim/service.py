@@ -24,6 +24,10 @@ Context = aio.ServicerContext[Any, Any]
 UPLINK = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
 _TOKEN = "authorization"
 CONTROL = channel_pb2.DESCRIPTOR.services_by_name["ChannelControlService"].full_name
+_UNTOLD = "Internal error from Core"
+"""What grpc.aio may say in place of the status of a stream that ended while a request was
+written to it (https://github.com/grpc/grpc/issues/36066)."""
+_ASKED_AGAIN_S = 5.0
 
 
 class UplinkProxy:
@@ -72,16 +76,14 @@ class UplinkProxy:
     ) -> AsyncIterator[bytes]:
         stats = self._links.stats
         shown = [pair for pair in context.invocation_metadata() or () if pair[0] == _TOKEN]
-        call = self._query(
-            requests,
-            timeout=context.time_remaining(),
-            metadata=aio.Metadata(*(shown or self._credentials.metadata)),
-        )
+        metadata = aio.Metadata(*(shown or self._credentials.metadata))
+        call = self._query(requests, timeout=context.time_remaining(), metadata=metadata)
         stats.streams += 1
         try:
             async for response in call:
                 yield response
-        except aio.AioRpcError as error:
+        except aio.AioRpcError as failure:
+            error = await self._told(failure, metadata)
             if error.code() == grpc.StatusCode.UNAVAILABLE:
                 stats.upstream_errors += 1
                 log.warning("upstream_unavailable", target=self._target)
@@ -96,6 +98,25 @@ class UplinkProxy:
         finally:
             stats.streams -= 1
             call.cancel()
+
+    async def _told(self, error: aio.AioRpcError, metadata: aio.Metadata) -> aio.AioRpcError:
+        """The access point's own status in place of one that gRPC lost: a stream without a
+        request, for which nothing is written, is refused for the same reason."""
+        if error.details() != _UNTOLD:
+            return error
+        again = self._query(_nothing(), timeout=_ASKED_AGAIN_S, metadata=metadata)
+        try:
+            async for _ in again:
+                pass
+        except aio.AioRpcError as told:
+            return told
+        return error
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    nothing: tuple[bytes, ...] = ()
+    for request in nothing:
+        yield request
 
 
 def _parse(data: bytes) -> uplink_pb2.QueryRequest | bytes:
