@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from airreid.disk import sync_folder
 from airreid.errors import InputError
 from edge.frames import NAME_MAX
 
@@ -104,11 +105,7 @@ class WatchedFolder:
         os.fsync(self._held)
         done = self.path / DONE
         if done.is_dir():
-            fd = os.open(done, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_folder(done)
 
     def _free(self, inside: str, name: str, mark: str) -> Path:
         folder = self.path / inside

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from accesspoint.gallery import schema
 from accesspoint.gallery.store import Store
+from airreid.disk import sync_folder
 from airreid.errors import InputError
 
 FILE_NAME = "gallery.sqlite"
@@ -41,7 +42,7 @@ def backup(source: Path, path: Path) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written ({error})") from None
@@ -78,7 +79,7 @@ def restore(path: Path, data_dir: Path, replace: bool = False) -> tuple[int, int
         for suffix in ("-wal", "-shm"):
             target.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
         temporary.replace(target)
-        _sync(data_dir)
+        sync_folder(data_dir)
         shutil.rmtree(data_dir / "index", ignore_errors=True)
     except (OSError, sqlite3.Error) as error:
         temporary.unlink(missing_ok=True)
@@ -113,11 +114,3 @@ def _check(path: Path) -> None:
         raise InputError(f"{path}: gallery of format {version}; this version reads formats 1 to 2")
     if verdict != "ok" or broken:
         raise InputError(f"{path}: the backup is damaged ({verdict})")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -86,14 +86,6 @@ class Gallery(CoreGallery):
         """Subjects, by id, all of whose entries are of a space that is not served."""
         return spaces.unserved(self._store, self.space_id, after, limit)
 
-    def drop_unserved(self) -> int:
-        """Deletes the entries of all other spaces than the bundle's; how many.
-
-        Raises :class:`NotReadyError` while one of these is the one served."""
-        self._loading.check_ready()
-        with self._lock:
-            return spaces.drop_others(self._store, self.space_id)
-
     def backup(self, path: Path) -> None:
         """A copy of the gallery as of now in a file of its own, checked.
 

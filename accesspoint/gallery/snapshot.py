@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from accesspoint.gallery.index import IndexSpec
 from accesspoint.gallery.segment import CodedSegment, Kind, Segment, flat
 from airreid import log
+from airreid.disk import sync_folder
 
 MANIFEST = "manifest.json"
 _ALIGN = 4096
@@ -154,8 +155,8 @@ class Snapshots:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._replacing(MANIFEST) as file:
             file.write(body + b"\n" + hashlib.sha256(body).hexdigest().encode() + b"\n")
-        _sync(self._folder)
-        _sync(self._folder.parent)
+        sync_folder(self._folder)
+        sync_folder(self._folder.parent)
         self._files = used
         self._clean()
 
@@ -232,11 +233,3 @@ def _segment(
 
 def _view(array: Any) -> memoryview:
     return memoryview(array).cast("B")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

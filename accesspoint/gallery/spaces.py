@@ -76,11 +76,3 @@ def switch(db: Database, space_id: str) -> None:
         writer.execute("UPDATE entries SET origin = NULL WHERE origin IS NOT NULL")
         writer.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (ACTIVE_SPACE, space_id))
     db.empty_log()
-
-
-def drop_others(db: Database, space_id: str) -> int:
-    """Deletes the entries of all other spaces; how many."""
-    with db.writing() as writer:
-        count = writer.execute("DELETE FROM entries WHERE space_id != ?", (space_id,)).rowcount
-    db.empty_log()
-    return count
