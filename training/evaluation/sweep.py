@@ -97,13 +97,26 @@ def redraw(
         points = [point for point in points if point.bandwidth in (0, width)]
     points = _at(points, snrs_db)
     used = {(p.bundle, p.backbone) for p in points if p.kind not in _LINES}
-    points = [point for point in points if (point.bundle, point.backbone) in used]
+    points = _each_line_once([p for p in points if (p.bundle, p.backbone) in used])
     what = {**first, "bundles": [bundle for about, _ in read for bundle in about["bundles"]]}
     for key in ("figure", "title", "notes", "minutes", "curves"):
         what.pop(key, None)
     seeds = max(point.seeds for point in points)
     subtitle = f"{first['data']}; {seeds} noise seeds, 95 % intervals"
     return _written(figure, points, width, what, subtitle, out)
+
+
+def _each_line_once(points: Sequence[Point]) -> list[Point]:
+    """Without what another bundle on the same backbone has measured as well, to the digit."""
+    seen, kept = set[Point](), list[Point]()
+    for point in points:
+        if point.kind in _LINES:
+            same = replace(point, bundle="")
+            if same in seen:
+                continue
+            seen.add(same)
+        kept.append(point)
+    return kept
 
 
 def _read_alike(measured: Sequence[Path]) -> list[tuple[dict[str, Any], list[Point]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import json
 from pathlib import Path
@@ -246,6 +247,21 @@ def test_a_figure_is_drawn_from_what_another_has_measured(
 
     few = run("--figure", "4b", "--points", str(measured), "--bandwidth", "16", "--snr", "-5")
     assert {p["snr_db"] for p in few["points"] if p["link"] != "paper"} == {None, -5.0}  # type: ignore[attr-defined]
+
+    twin = measured.read_text().replace(tiny.bundle_id, "f" * 16)
+    (tmp_path / "twin.json").write_text(twin)
+    both = run(
+        *("--figure", "4b", "--points", str(measured), "--points", str(tmp_path / "twin.json")),
+        *("--bandwidth", "16"),
+    )
+    alone = run("--figure", "4b", "--points", str(measured), "--bandwidth", "16")
+    counts = [
+        collections.Counter(p["kind"] for p in drawn["points"])  # type: ignore[attr-defined]
+        for drawn in (both, alone)
+    ]
+    assert counts[0]["jscc-ae"] == 2 * counts[1]["jscc-ae"]
+    assert [c["pca"] for c in counts] == [2, 2]
+    assert [c["noiseless"] for c in counts] == [1, 1]
 
     other = json.loads(measured.read_text()) | {"protocol": "another"}
     (tmp_path / "other.json").write_text(json.dumps(other))
