@@ -157,3 +157,10 @@ def test_what_is_no_recipe_is_named(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(InputError, match="not a recipe"):
         load_recipe(str(path), [])
+
+
+def test_no_scheme_is_lost_beside_one_that_a_joint_step_goes_on_with() -> None:
+    recipe = load_recipe("paper/jscc_ae", []).model_dump()
+    recipe["steps"][1]["schemes"] = ("jscc-ae-256", "jscc-ae-64")
+    with pytest.raises(ValueError, match="jscc-ae-64: trained beside what a joint step"):
+        Recipe.model_validate(recipe)

@@ -69,7 +69,7 @@ class Recipe(Frozen):
         return self
 
     def _prepared(self) -> None:
-        """Every scheme that a joint step goes on with is trained by a step before it."""
+        """Every scheme that a joint step goes on with is trained before it, and none is lost."""
         made: set[str] = set()
         for step in self.steps:
             if isinstance(step, JointStep) and step.start == "trained":
@@ -81,6 +81,13 @@ class Recipe(Frozen):
                     )
             elif not isinstance(step, JointStep):
                 made |= set(schemes_of(step))
+        ends = {one for step in self.trained_steps for one in schemes_of(step)}
+        lost = sorted(made - ends)
+        if lost:
+            raise ValueError(
+                f"{', '.join(lost)}: trained beside what a joint step goes on with, and not "
+                "exported; give it a step of its own"
+            )
 
     @property
     def trained_steps(self) -> tuple[Step, ...]:
