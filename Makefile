@@ -45,11 +45,11 @@ $(BIN)/python:
 
 # The demo needs neither torch nor the test tools.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,evaluate]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,milvus,training,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,evaluate,milvus,training,dev]'
 	touch $@ $(VENV)/.demo
 
 # What only the benchmarks compare with.

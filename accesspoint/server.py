@@ -17,10 +17,10 @@ from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
 from accesspoint.api.tokens import TokenFile
+from accesspoint.assembly import AccessPoint, access_point, doors
 from accesspoint.dashboard.mount import add_dashboard
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.matching.tracks import TrackFusion
-from accesspoint.parts import AccessPoint, access_point, doors
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.stream import Uplink

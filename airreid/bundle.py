@@ -91,7 +91,7 @@ class DigitalInfo(_Frozen):
     embedding_dim: Annotated[int, Field(ge=1)]
     encoder: FileRef
     codebook: FileRef
-    """The prior's integer tables and the channel codes: :mod:`airreid.digital.codebook`."""
+    """The prior's integer tables and the channel codes: :mod:`airreid.digital.coding_tables`."""
     gallery: Literal["rounded"] = "rounded"
 
 

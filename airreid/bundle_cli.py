@@ -20,7 +20,7 @@ from airreid.bundle import (
     load_bundle,
     scheme_files,
 )
-from airreid.digital.codebook import load_codebook
+from airreid.digital.coding_tables import load_codebook
 from airreid.errors import BundleError
 from airreid.inference import BackboneRunner
 from airreid.payload import Ideal, Link

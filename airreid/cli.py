@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import typer
@@ -19,23 +20,39 @@ from airreid.errors import AirReidError
 
 class _Role(NamedTuple):
     module: str
-    """Has ``app``, a Typer application, or ``command``, a function."""
     extra: str
     """What to install for it, as in ``pip install airreid[extra]``."""
     help: str
+    attribute: str = "app"
+    """Of the module: a Typer application, or a function that is one command."""
 
 
-_ROLES = {
+ROLES = {
     "simulate": _Role(
-        "simulation.cli", "simulate", "The whole system on this machine, with a report."
+        "simulation.cli", "simulate", "The whole system on this machine, with a report.", "command"
     ),
     "edge": _Role("edge.cli", "edge", "The camera: send images over the air."),
     "channel": _Role("channel_sim.cli", "channel", "The radio: add noise to what passes."),
     "ap": _Role("accesspoint.cli", "accesspoint", "The access point: decode and find identities."),
     "gallery": _Role("airreid.gallery_cli", "edge", "The people an access point knows."),
     "bundle": _Role("airreid.bundle_cli", "edge", "Model bundles: show and verify."),
-    "people": _Role("simulation.people_cli", "simulate", "Draw synthetic people into folders."),
-    "health": _Role("airreid.health_cli", "channel", "Is a service there and serving?"),
+    "people": _Role(
+        "simulation.people_cli", "simulate", "Draw synthetic people into folders.", "command"
+    ),
+    "health": _Role("airreid.health_cli", "channel", "Is a service there and serving?", "command"),
+    "data": _Role("airreid.datasets.cli", "evaluate", "Data sets: recognise, count and check."),
+    "evaluate": _Role(
+        "airreid.evaluation.cli",
+        "evaluate",
+        "Accuracy of a bundle over the air.",
+        "evaluate_command",
+    ),
+    "sweep": _Role(
+        "airreid.evaluation.cli",
+        "evaluate",
+        "Measure and draw a figure of the paper.",
+        "sweep_command",
+    ),
     "train": _Role("training.cli", "training", "Train models and export bundles."),
     "bench": _Role("benchmarks.cli", "simulate", "Parts measured by themselves: the coded link."),
 }
@@ -70,7 +87,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         rich_markup_mode="rich" if wanted else None,  # the first help: without loading Rich
     )
     root.callback()(_root)
-    for name, role in _ROLES.items():
+    for name, role in ROLES.items():
         if name != wanted:
             root.command(name, help=role.help)(_placeholder)
             continue
@@ -81,15 +98,29 @@ def build(arguments: Sequence[str]) -> typer.Typer:
                 f"'airreid {name}' needs {error.name}: install AirReID with the extra "
                 f"{role.extra}, in a checkout pip install -e '.[{role.extra}]'"
             ) from None
-        if hasattr(module, "app"):
-            root.add_typer(module.app, name=name, help=role.help)
+        loaded = getattr(module, role.attribute)
+        if isinstance(loaded, typer.Typer):
+            root.add_typer(loaded, name=name, help=role.help)
         else:
-            root.command(name)(module.command)
+            root.command(name)(loaded)
     return root
+
+
+def _leave_current_folder() -> None:
+    """Takes the current folder off the import path, where ``python -m`` has put it first.
+
+    A user's own ``training/`` or ``edge.py`` there must not be imported in place of ours.
+    """
+    current = Path.cwd()
+    if current == Path(__file__).resolve().parents[1] or sys.flags.safe_path:
+        return  # a checkout, or nothing was put there
+    if sys.path and Path(sys.path[0] or ".").resolve() == current:
+        del sys.path[0]
 
 
 def main() -> None:
     """Runs the command line; a user's mistake ends in one line and exit code 2."""
+    _leave_current_folder()
     try:
         build(sys.argv[1:])(prog_name="airreid")
     except AirReidError as error:

@@ -18,9 +18,9 @@ from airreid.client import GalleryClient, ok
 from airreid.console import progress_bars
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
+from airreid.crop_folder import Crop, read_folder
 from airreid.gallery_jobs_cli import DEFAULT, To
 from airreid.images import read
-from airreid.people import Crop, read_folder
 from airreid.v1 import common_pb2, gallery_pb2
 
 app = typer.Typer(no_args_is_help=True, help="The people an access point knows.")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.digital.limits import ideal_arrives
-from airreid.metrics import cosine, rank
+from airreid.digital.bounds import ideal_arrives
 from airreid.noise import NoiseStream
 from airreid.payload import Ideal, Link, Payload
+from airreid.retrieval import cosine, rank
 from airreid.scheme import Received, Scheme
 from airreid.signal import awgn
 

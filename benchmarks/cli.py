@@ -13,9 +13,9 @@ import typer
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.console import progress_bars
 from airreid.digital.crc import CrcBits
-from airreid.digital.design import design_code
 from airreid.digital.link import CodedLink
 from airreid.digital.list_decoder import LIST_SIZES
+from airreid.digital.polar_design import design_code
 from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from benchmarks import commands, suite

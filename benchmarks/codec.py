@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.digital import arithmetic
-from airreid.digital.design import design_code
 from airreid.digital.link import CodedLink
+from airreid.digital.polar_design import design_code
 from airreid.digital.prior import TOTAL, Prior, quantise
 from airreid.signal import awgn, noise_variance
 from benchmarks.rows import Row, in_turns, row

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.evaluation.comparison import against_pca
+from airreid.evaluation.retrieval_features import Gallery, noiseless
 from airreid.images import load, to_crop
 from airreid.inference import BackboneRunner
 from benchmarks.digital_accuracy import digital_rows
 from benchmarks.digital_accuracy import draw as draw_digital
 from simulation.people import People, synthetic
-from training.evaluation.comparison import against_pca
-from training.evaluation.gallery import Gallery, noiseless
 
 SNRS_DB = (-10.0, -8.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
 DIGITAL_SNRS_DB = (

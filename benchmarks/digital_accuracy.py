@@ -9,8 +9,8 @@ from typing import Any
 
 from airreid.bundle import Bundle, DigitalInfo
 from airreid.digital.scheme import DigitalScheme
-from training.evaluation.gallery import Gallery
-from training.evaluation.points import paper_point, scheme_points
+from airreid.evaluation.points import paper_point, scheme_points
+from airreid.evaluation.retrieval_features import Gallery
 
 Row = dict[str, Any]
 

@@ -32,10 +32,10 @@ from airreid.inference import BackboneRunner, Network
 from airreid.schemes import open_scheme
 from benchmarks.pictures import jpegs
 from benchmarks.rows import SETTLE_SECONDS, Row, Turns, in_turns, row
-from training.export import export_onnx
+from training.export.onnx import export_onnx
+from training.export.quantise import quantise
 from training.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, BackboneName
 from training.models.codec import Encoder
-from training.quantise import quantise
 
 METHOD = "in turns, several calls each, all cores, the first call of a turn not counted; medians"
 SCHEME = "jscc-ae-256"

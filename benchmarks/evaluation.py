@@ -15,9 +15,9 @@ import typer
 from numpy.typing import NDArray
 
 from airreid.console import progress_bars
-from airreid.metrics import Labels, Retrieval, cosine
+from airreid.evaluation.exact_retrieval import retrieve
+from airreid.retrieval import Labels, Retrieval, cosine
 from benchmarks.rows import Row, report, row
-from training.evaluation.retrieval import retrieve
 
 DIMENSIONS = 2048
 METHOD = "in turns after a few queries that are not counted; medians"

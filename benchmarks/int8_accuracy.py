@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.cuhk03 import Boxes
-from training.data.dataset import DataSet
-from training.data.open import KINDS, open_data
-from training.data.pixels import pixels
-from training.evaluation.features import default_cache, every
-from training.evaluation.gallery import Gallery, noiseless, paired_difference
-from training.features import extract
-from training.graphs import prove_int8
-from training.quantise import quantise
+from airreid.datasets.cuhk03 import Boxes
+from airreid.datasets.dataset import DataSet
+from airreid.datasets.open import KINDS, open_data
+from airreid.datasets.pixels import pixels
+from airreid.evaluation.features import default_cache, every
+from airreid.evaluation.retrieval_features import Gallery, noiseless, paired_difference
+from training.export.backbone import prove_int8
+from training.export.quantise import quantise
+from training.runs.features import extract
 
 CALIBRATION = 512
 """Images, as in the recipes."""
@@ -38,7 +38,7 @@ def compare(
     """Top-1 and mAP of both graphs, and their difference in points.
 
     ``int8``: the twin, if it has been made; else it is made of ``images`` training images.
-    ``cache`` holds decoded images. Raises :class:`training.export.ParityError` when the
+    ``cache`` holds decoded images. Raises :class:`training.export.onnx.ParityError` when the
     twin's features are far from those of fp32.
     """
     with TemporaryDirectory() as folder:

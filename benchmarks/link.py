@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from airreid import __version__
-from airreid.digital.codebook import PolarCode
-from airreid.digital.limits import (
+from airreid.digital.bounds import (
     normal_approximation,
     normal_approximation_snr_db,
     shannon_snr_db,
 )
+from airreid.digital.coding_tables import PolarCode
 from airreid.digital.link import CodedLink
 from airreid.signal import awgn, noise_variance
 from benchmarks.rows import Row, report, row

@@ -25,11 +25,11 @@ from accesspoint.matching.rates import lower_bound, mean_share, upper_bound
 from accesspoint.matching.tracks import Fused, TrackFusion, TrackSettings
 from accesspoint.matching.trials import Enrolled, OverTheAir
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.datasets.synthetic.cameras import render
 from airreid.inference import BackboneRunner
 from airreid.scheme import links_of
 from airreid.schemes import open_scheme
 from airreid.signal import unit_rows
-from training.synthetic.cameras import render
 
 SEED, NOISE_SEED = 901, 4
 ENROLLED, KNOWN, STRANGERS, FRAMES = 500, 150, 400, 8

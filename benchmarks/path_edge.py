@@ -20,7 +20,7 @@ from airreid.images import load
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
-from edge.send import send_files
+from edge.oneshot import send_files
 from edge.uplink import Uplink
 
 _SECONDS = 600.0

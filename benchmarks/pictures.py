@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from training.synthetic.cameras import render
+from airreid.datasets.synthetic.cameras import render
 
 _PICTURES, _SEED = 16, 77
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from airreid import child_process
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.errors import LinkError
 from benchmarks.pictures import jpegs
@@ -144,11 +145,11 @@ def _run(command: list[str]) -> float:
 
 
 def _help() -> float:
-    return _run([sys.executable, "-m", "airreid.cli", "--help"])
+    return _run(child_process.airreid("--help"))
 
 
 def _python(code: str, *arguments: str) -> Callable[[], float]:
-    return lambda: _run([sys.executable, "-c", code, *arguments])
+    return lambda: _run([sys.executable, "-P", "-c", code, *arguments])
 
 
 def _role(arguments: list[str]) -> Callable[[], float]:
@@ -219,5 +220,7 @@ def _wait_answered(spool: Path) -> None:
 
 def _peer_memory() -> float:
     code = f"{_TORCH}; print(next(l for l in open('/proc/self/status') if l[:5] == 'VmRSS'))"
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True
+    )
     return int(said.stdout.split()[1]) / 1024

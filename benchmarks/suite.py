@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from airreid import child_process
 from airreid.errors import AirReidError, InputError
 from benchmarks.report import markdown
 from benchmarks.rows import Report, Row, machine, read, write
@@ -66,7 +66,7 @@ def run_part(name: str, arguments: Iterable[str]) -> Report:
     with TemporaryDirectory(prefix="airreid-bench-") as folder:
         path = Path(folder) / "rows.json"
         words = [word.replace("{out}", folder) for word in arguments]
-        command = [sys.executable, "-m", "airreid.cli", "bench", name, *words]
+        command = child_process.airreid("bench", name, *words)
         try:
             done = subprocess.run(
                 [*command, "--json", str(path)],

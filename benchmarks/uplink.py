@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store import Store
-from airreid import __version__
+from airreid import __version__, child_process
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.errors import LinkError
 from airreid.payload import put
@@ -222,7 +221,7 @@ async def _stream(
 @contextmanager
 def peer(folder: Path) -> Iterator[tuple[str, int]]:
     """The synchronous server as a process: where it listens, and its process id."""
-    arguments = [sys.executable, "-m", "benchmarks.uplink_peer", str(folder)]
+    arguments = child_process.python_module("benchmarks.uplink_peer", str(folder))
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = process.stdout.readline().strip()

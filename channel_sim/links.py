@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from airreid.digital.limits import ideal_arrives
+from airreid.digital.bounds import ideal_arrives
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.signal import POWER
 from airreid.v1 import uplink_pb2
-from channel_sim.ahead import Ahead
 from channel_sim.models import USES_MAX, conditions, erasures
+from channel_sim.prefetch import Ahead
 from channel_sim.settings import LinkSettings, changed
 from channel_sim.stats import NAME_MAX, LinkStats, Stats
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from channel_sim.ahead import Met
+from channel_sim.prefetch import Met
 
 LINKS_MAX = 256
 """Links that are counted by name; blocks of any further link go to ``OTHERS``."""

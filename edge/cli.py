@@ -20,7 +20,7 @@ from airreid.errors import InputError
 from airreid.payload import Link
 from edge import printing, results, settings
 from edge.encoder import Encoder
-from edge.send import expand, send_files
+from edge.oneshot import expand, send_files
 from edge.uplink import Uplink
 
 app = typer.Typer(no_args_is_help=True, help="The camera: image to channel symbols to uplink.")
@@ -177,7 +177,7 @@ def serve(
     A frame counts as accepted once it is in the spool. From then on it gets one row in the
     result log ('airreid edge log'), whatever is killed or unplugged in between.
     """
-    from edge import serve as service  # grpc servers and prometheus: only where they are used
+    from edge import server as service  # grpc servers and prometheus: only where they are used
 
     log.configure("edge")
     credentials.verify(to)

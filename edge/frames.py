@@ -26,7 +26,7 @@ class Frame:
     top_k: int = 0
     """Ranked identities to ask for; 0 means the edge's setting."""
     file_key: str = ""
-    """Names the file in a watched folder until it has been moved away; see edge.watch."""
+    """Names the file in a watched folder until it has been moved away; see edge.folder_source."""
 
 
 class EncodeError(AirReidError):

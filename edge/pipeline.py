@@ -17,7 +17,7 @@ from airreid.errors import InputError
 from airreid.images import decode
 from airreid.payload import Link, Payload
 from airreid.worker import Worker
-from edge.accounts import Radio
+from edge.airtime import Radio
 from edge.blocks import check_sendable, unnumbered
 from edge.encoder import Encoder
 from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError

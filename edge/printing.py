@@ -15,7 +15,7 @@ from airreid.errors import InputError
 from airreid.images import load
 from airreid.v1 import edge_pb2
 from edge.contact_sheet import Query, contact_sheet
-from edge.send import Sent
+from edge.oneshot import Sent
 
 
 def sent_lines(outcomes: Sequence[Sent]) -> list[str]:

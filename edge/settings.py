@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
 from airreid.payload import Link
-from edge.accounts import Radio
+from edge.airtime import Radio
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from airreid.metrics import Labels
-from airreid.people import Crop, read_folder
-from training.data.synthetic import (
+from airreid.crop_folder import Crop, read_folder
+from airreid.datasets.synthetic.population import (
     DEMO_SEED,
     GALLERY_SHOTS,
     QUERY_SHOTS,
     Population,
     write_folder,
 )
+from airreid.retrieval import Labels
 
 
 @dataclass(frozen=True)

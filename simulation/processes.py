@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from collections import deque
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
+from airreid import child_process
 from airreid.errors import LinkError
 
 
@@ -27,7 +27,7 @@ class Role:
         self._tail: deque[str] = deque(maxlen=20)
         self._events: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "airreid.cli", *arguments],
+            child_process.airreid(*arguments),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

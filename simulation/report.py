@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from airreid import __version__
 from airreid.bundle import Bundle
+from airreid.crop_folder import Crop
 from airreid.images import load
-from airreid.people import Crop
 from simulation.people import People
 from simulation.plan import EDGE_ID, TIE, Outcome, Plan
 

@@ -15,7 +15,7 @@ from airreid.bundle import Bundle, link_bundle
 from airreid.client import ChannelClient, GalleryClient, ok
 from airreid.errors import InputError
 from airreid.images import load, read
-from airreid.metrics import cosine, evaluate_ranking, rank
+from airreid.retrieval import cosine, evaluate_ranking, rank
 from airreid.v1 import gallery_pb2
 from edge.encoder import Encoder
 from edge.uplink import Uplink

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from airreid.client import ChannelClient
 from airreid.errors import LinkError
-from airreid.metrics import evaluate_ranking
 from airreid.noise import NoiseStream
 from airreid.offline import Replayed, pack_each, replay_payloads, same_ranking
 from airreid.payload import Link
+from airreid.retrieval import evaluate_ranking
 from airreid.scheme import Account, Scheme, links_of
 from airreid.schemes import open_scheme
 from airreid.signal import capacity

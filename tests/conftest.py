@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.inference import BackboneRunner
-from training.data.synthetic import Population, write_folder
 
 
 @pytest.fixture(scope="session")

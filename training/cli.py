@@ -12,21 +12,17 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from airreid.console import progress_bars
-from training.data import DataSet, open_data
-from training.data_cli import BoxesChoice, BoxesOption, boxes_of, check_data_command
+from airreid.datasets import DataSet, open_data
+from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
 from training.engine.progress import Progress
-from training.evaluate_cli import evaluate_command, sweep_command
-from training.export_runs import export_runs
+from training.export.bundle import export_runs
 from training.extend import extend_bundle
 from training.pipeline import run_recipe
 from training.recipes.load import RECIPES, load_recipe
-from training.train_codec import CodecProgress
-from training.train_digital import DigitalProgress
+from training.steps.digital import DigitalProgress
+from training.steps.linear_codec import CodecProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
-app.command("check-data")(check_data_command)
-app.command("evaluate")(evaluate_command)
-app.command("sweep")(sweep_command)
 
 
 class _Shown:
@@ -88,7 +84,7 @@ class Precisions(Enum):
 Data = Annotated[
     str | None,
     typer.Option(
-        help="Data set: see 'airreid train check-data'. A folder of "
+        help="Data set: see 'airreid data check'. A folder of "
         "<identity>/<camera>/<image>, say. The recipe's synthetic people if left out."
     ),
 ]

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from airreid.bundle import Bundle, Manifest, SchemeInfo, files_of, load_bundle, write_manifest
+from airreid.datasets import DataSet
 from airreid.errors import InputError
-from training.bundling import export_head
-from training.card import measurable, protocol, scheme_rows, validation
-from training.data import DataSet
-from training.export_digital import export_digital, prove_distinct
+from training.card.accuracy import measurable, protocol, scheme_rows, validation
+from training.engine.progress_report import Report
+from training.export.digital import export_digital, prove_distinct
+from training.export.heads import export_head
 from training.recipes.recipe import Recipe
 from training.recipes.steps import CodecStep, DigitalStep, schemes_of
-from training.report import Report
-from training.run_folder import claim, image_sets, kept_features, made_with
-from training.steps.bench import People
+from training.runs.folder import claim, image_sets, kept_features, made_with
+from training.steps.context import People
 from training.steps.heads import codec_heads, digital_heads
 
 

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from airreid.bundle import Bundle, load_bundle, write_manifest
+from airreid.datasets import DataSet
 from airreid.errors import BundleError
-from training.bundling import space_id
-from training.card import measurable, noiseless_rows, scheme_rows, validation
-from training.data import DataSet
+from training.card.accuracy import measurable, noiseless_rows, scheme_rows, validation
+from training.card.page import write_card
+from training.engine.progress_report import Report
 from training.engine.world import open_world
-from training.export_runs import ABOUT, export_runs
-from training.model_card import write_card
+from training.export.bundle import ABOUT, export_runs
+from training.export.heads import space_id
 from training.models.digital import Digital
 from training.recipes.recipe import Recipe, scheme_ids
-from training.report import Report
-from training.run_folder import claim, image_sets, made_with
-from training.saved import SavedBackbone
+from training.runs.checkpoints import SavedBackbone
+from training.runs.folder import claim, image_sets, made_with
+from training.runs.reuse_backbone import take_backbone, with_backbone_of
 from training.steps.backbone import run_backbone
-from training.steps.bench import Bench, Quiet
+from training.steps.context import Bench, Quiet
 from training.steps.heads import run_autoencoder, run_codec, run_digital
 from training.steps.joint import run_joint
-from training.taken import take_backbone, with_backbone_of
 
 STEPS: dict[str, Callable[[Any, Bench], None]] = {
     "backbone": run_backbone,

@@ -13,9 +13,9 @@ from grpc import aio
 
 from accesspoint.api import messages, problems
 from accesspoint.api.auth import Access, Principal, scope_of_rpc
-from accesspoint.api.finding import Finder
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import Metrics
+from accesspoint.api.search_service import Finder
 from accesspoint.api.service import Service
 from accesspoint.errors import RateLimitedError
 from accesspoint.gallery.records import UNSET

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from accesspoint.api.auth import Principal
 from accesspoint.api.enrolment import ITEMS_MAX, Encoder
-from accesspoint.api.finding import Finder
 from accesspoint.api.jobs import JobKind, Tick
+from accesspoint.api.search_service import Finder
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery.archive import OnConflict
 from accesspoint.gallery.gallery import Gallery

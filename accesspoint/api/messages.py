@@ -8,9 +8,9 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from accesspoint.api.enrolment import Candidate, Enrolled, Source, Verdict, source_of
-from accesspoint.api.finding import Answer, Finder, Verification
 from accesspoint.api.jobs import Job
 from accesspoint.api.problems import wire_status
+from accesspoint.api.search_service import Answer, Finder, Verification
 from accesspoint.api.service import State
 from accesspoint.gallery.records import Entry, Subject
 from accesspoint.matching.decision import Decision

@@ -15,10 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from accesspoint.api import openapi, problems, rest_finding, rest_gallery, rest_views
-from accesspoint.api.finding import Finder
+from accesspoint.api import openapi, problems, rest_gallery, rest_search, rest_views
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import CONTENT_TYPE, Metrics
+from accesspoint.api.search_service import Finder
 from accesspoint.api.service import Service
 from accesspoint.errors import NotFoundError, NotReadyError, TooLargeError
 from airreid import __version__
@@ -57,7 +57,7 @@ def build_app(parts: Parts) -> FastAPI:
     _add_refusals(app)
     _add_health(app, parts)
     app.include_router(rest_gallery.router(parts.service))
-    app.include_router(rest_finding.router(parts.finder, parts.jobs))
+    app.include_router(rest_search.router(parts.finder, parts.jobs))
     document: dict[str, Any] = {}
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from accesspoint.api.enrolment import ITEMS_MAX, Candidate, Source, source_of
-from accesspoint.api.finding import TOP_MAX
+from accesspoint.api.search_service import TOP_MAX
 from accesspoint.gallery.records import TEXT_MAX
 from airreid import wire
 from airreid.errors import InputError

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from accesspoint.api.enrolment import Enrolled, Verdict
-from accesspoint.api.finding import Answer, Verification
 from accesspoint.api.jobs import Job
 from accesspoint.api.problems import detail_of, kind_of
+from accesspoint.api.search_service import Answer, Verification
 from accesspoint.matching.decision import Decision
 from airreid.errors import AirReidError
 

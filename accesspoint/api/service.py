@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
 from accesspoint.api.enrolment import ITEMS_MAX, Candidate, Enrolled, Enrolment, Verdict
-from accesspoint.api.finding import Finder
 from accesspoint.api.metrics import Metrics
 from accesspoint.api.paging import Pager, limit
 from accesspoint.api.problems import kind_of
+from accesspoint.api.search_service import Finder
 from accesspoint.errors import NotFoundError, TooLargeError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import UNSET, Entry, Subject, Unset, check_text

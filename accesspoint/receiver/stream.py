@@ -13,6 +13,8 @@ import grpc
 from grpc import aio
 
 from accesspoint.events import Feed
+from accesspoint.receiver.answer_cache import Conflict, Joined, Kept, Key, Ledger, Limits, New
+from accesspoint.receiver.batch_scheduler import Lanes
 from accesspoint.receiver.blocks import (
     Block,
     Receiver,
@@ -23,8 +25,6 @@ from accesspoint.receiver.blocks import (
     wrong_id,
 )
 from accesspoint.receiver.credits import Credits
-from accesspoint.receiver.lanes import Lanes
-from accesspoint.receiver.ledger import Conflict, Joined, Kept, Key, Ledger, Limits, New
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.outbox import Outbox
 from accesspoint.receiver.report import query_event

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from airreid.digital import modem, polar
-from airreid.digital.codebook import PolarCode
+from airreid.digital.coding_tables import PolarCode
 from airreid.digital.crc import Crc
 from airreid.digital.list_decoder import ListDecoder
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.digital import arithmetic
-from airreid.digital.codebook import CodeBook
+from airreid.digital.coding_tables import CodeBook
 from airreid.digital.prior import Prior
 
 Bits = NDArray[np.uint8]

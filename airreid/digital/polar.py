@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.digital.codebook import Matching, PolarCode
+from airreid.digital.coding_tables import Matching, PolarCode
 
 Bits = NDArray[np.uint8]
 KNOWN = 1e3

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from airreid.bundle import Bundle, DigitalInfo
 from airreid.digital import arithmetic
 from airreid.digital.arithmetic import CorruptMessageError
-from airreid.digital.codebook import load_codebook
+from airreid.digital.coding_tables import load_codebook
 from airreid.digital.link import CodedLink
 from airreid.digital.message import Message, message, padded, smallest_size
 from airreid.digital.prior import LARGEST

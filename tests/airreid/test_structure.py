@@ -14,7 +14,7 @@ ALLOWED = {
     "channel_sim": {"airreid", "channel_sim"},
     "accesspoint": {"airreid", "accesspoint"},
     "training": {"airreid", "training"},
-    "simulation": {"airreid", "edge", "channel_sim", "training", "simulation"},
+    "simulation": {"airreid", "edge", "channel_sim", "simulation"},
 }
 
 
@@ -50,6 +50,11 @@ def test_only_training_imports_torch() -> None:
         ("channel_sim.cli", {"torch", "faiss", "fastapi", "onnxruntime", "matplotlib"}),
         ("accesspoint.cli", {"torch", "matplotlib", "edge", "channel_sim"}),
         ("simulation.cli", {"torch", "faiss", "fastapi", "matplotlib"}),
+        (
+            "airreid.datasets.cli",
+            {"torch", "faiss", "fastapi", "onnxruntime", "matplotlib", "scipy"},
+        ),
+        ("airreid.evaluation.cli", {"torch", "faiss", "fastapi", "matplotlib"}),
         ("airreid.cli", {"torch", "faiss", "fastapi", "onnxruntime", "numpy", "grpc"}),
     ],
 )

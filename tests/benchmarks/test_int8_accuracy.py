@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from airreid.datasets.dataset import DataSet
+from airreid.datasets.samples import ImageSet
+from airreid.datasets.synthetic.population import Population, image_set
 from benchmarks.int8_accuracy import compare
-from training.data.dataset import DataSet
-from training.data.samples import ImageSet
-from training.data.synthetic import Population, image_set
-from training.export import export_onnx
+from training.export.onnx import export_onnx
 
 
 class _Layer(nn.Module):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airreid.digital.design import design_code
 from airreid.digital.link import CodedLink
+from airreid.digital.polar_design import design_code
 from benchmarks.link import cliff, measure, wilson
 
 KEYS = {

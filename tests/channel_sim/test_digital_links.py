@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airreid.digital.limits import ideal_arrives
+from airreid.digital.bounds import ideal_arrives
 from airreid.noise import NoiseStream
 from airreid.offline import transmit
 from airreid.payload import Analog, Coded, Ideal, get, put

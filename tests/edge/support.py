@@ -18,7 +18,7 @@ from PIL import Image
 from airreid.bundle import Bundle
 from airreid.scheme import Account
 from airreid.v1 import common_pb2, uplink_pb2, uplink_pb2_grpc
-from edge.accounts import Radio
+from edge.airtime import Radio
 from edge.encoder import Encoder
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline

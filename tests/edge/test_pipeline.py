@@ -13,7 +13,7 @@ from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.payload import Analog, Coded, Ideal, get
 from airreid.scheme import Account
-from edge.accounts import Radio, as_dict
+from edge.airtime import Radio, as_dict
 from edge.blocks import check_sendable, unnumbered
 from edge.contact_sheet import Query, contact_sheet
 from edge.encoder import Encoder

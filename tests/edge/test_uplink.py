@@ -24,7 +24,7 @@ from airreid.payload import Analog
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
-from edge.send import send_files, truth_of
+from edge.oneshot import send_files, truth_of
 from edge.uplink import Uplink
 
 from .support import AccessPoint, served, until

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from airreid.crop_folder import read_folder
 from airreid.errors import LinkError
-from airreid.people import read_folder
 from simulation.people import from_folders, synthetic
 from simulation.processes import Role
 

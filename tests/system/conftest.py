@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airreid.client import GalleryClient, ok
-from airreid.people import read_folder
+from airreid.crop_folder import read_folder
 from airreid.v1 import gallery_pb2
 from simulation.processes import Role
 

@@ -12,11 +12,11 @@ import pytest
 
 from airreid.bundle import Bundle
 from airreid.client import ChannelClient
+from airreid.crop_folder import read_folder
 from airreid.digital.scheme import DigitalScheme
 from airreid.noise import NoiseStream
 from airreid.offline import replay, same_ranking
 from airreid.payload import Analog, Coded, Ideal, Link
-from airreid.people import read_folder
 from airreid.schemes import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from airreid.people import read_folder
+from airreid.crop_folder import read_folder
 from simulation.processes import Role
 
 from .netns import Netem, Network, NotPermitted, Relay, inside

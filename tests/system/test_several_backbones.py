@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from airreid.bundle import Bundle, Manifest, link_bundle, write_manifest
+from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.errors import BundleError
 from edge.encoder import Encoder
 from simulation.people import from_folders
 from simulation.plan import Plan, Progress
 from simulation.run import run
-from training.bundling import backbone_info, export_head
-from training.data.synthetic import Population, write_folder
-from training.export import export_onnx
+from training.export.heads import backbone_info, export_head
+from training.export.onnx import export_onnx
 from training.models.codec import Codec
 
 

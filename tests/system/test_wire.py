@@ -14,12 +14,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from airreid import wire
 from airreid.bundle import Bundle
 from airreid.client import ChannelClient, GalleryClient
+from airreid.crop_folder import read_folder
 from airreid.errors import LinkError
 from airreid.images import load
 from airreid.noise import NoiseStream
 from airreid.offline import replay, same_ranking
 from airreid.payload import Analog
-from airreid.people import read_folder
 from airreid.schemes import open_scheme
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2
 from edge.blocks import BlockMaker

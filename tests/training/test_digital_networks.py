@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from airreid.codecs.pca import fit_pca
 from training.models.digital import DigitalHead, FactorisedPrior
-from training.pca import fit_pca
 
 
 def shaken_prior(dimensions: int) -> FactorisedPrior:

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from airreid.errors import InputError
-from training import checkpoint
 from training.engine.batches import Images
 from training.engine.precision import choose, cpu_computes_bf16
 from training.engine.progress import TrainingError
 from training.engine.schedule import rate
 from training.engine.world import World
 from training.recipes.base import Batches, Learning, Stage, Variation
+from training.runs import atomic_file as checkpoint
 
 from .train_script import Losses, train
 

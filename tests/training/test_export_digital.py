@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from airreid.bundle import BackboneInfo, Bundle, DigitalInfo, Manifest
-from airreid.digital.codebook import load_codebook
+from airreid.codecs.pca import fit_pca
+from airreid.digital.coding_tables import load_codebook
 from airreid.digital.scheme import DigitalScheme
-from training import export_digital as exporting
-from training.bundling import file_ref
-from training.digital_card import digital_rows, noisy_bits
-from training.evaluation.gallery import split_by_camera
-from training.export import ParityError, export_onnx
-from training.export_digital import export_digital, prove_distinct, rounded, stored
+from airreid.evaluation.retrieval_features import split_by_camera
+from training.card.digital import digital_rows, noisy_bits
+from training.export import digital as exporting
+from training.export.digital import export_digital, prove_distinct, rounded, stored
+from training.export.heads import file_ref
+from training.export.onnx import ParityError, export_onnx
 from training.models.digital import Digital
-from training.pca import fit_pca
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,16 @@ from airreid.bundle import Bundle, DigitalInfo, file_sha256, load_bundle
 from airreid.bundle_cli import check_graphs
 from airreid.errors import InputError
 from airreid.schemes import open_scheme
-from training.bundling import build_bundle, export_head
 from training.cli import app
 from training.engine.progress import Progress
-from training.export import export_onnx
+from training.export.heads import build_bundle, export_head
+from training.export.onnx import export_onnx
 from training.extend import extend_bundle
 from training.models.codec import Codec
 from training.recipes.load import load_recipe, with_settings
 from training.recipes.recipe import Recipe
-from training.train_codec import CodecProgress
-from training.train_digital import DigitalProgress
+from training.steps.digital import DigitalProgress
+from training.steps.linear_codec import CodecProgress
 
 SETTINGS = [
     *("epochs=1", 'codec.schemes=["jscc-fc-8", "jscc-fc-4"]'),

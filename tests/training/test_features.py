@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.export import export_onnx
-from training.features import extract
+from training.export.onnx import export_onnx
+from training.runs.features import extract
 
 
 class Means(nn.Module):

@@ -12,9 +12,9 @@ from training.engine.world import World
 from training.recipes.base import Batches, Learning, SnrRange, Stage
 from training.recipes.recipe import Recipe
 from training.recipes.steps import JointScheme, JointStep
-from training.run_folder import ImageSets
-from training.saved import backbone_path, load_backbone, load_scheme, scheme_path
-from training.steps.bench import Bench
+from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
+from training.runs.folder import ImageSets
+from training.steps.context import Bench
 from training.steps.joint import run_joint
 
 from .train_script import Losses, people

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.losses import nearest_hit_rate, retrieval_loss
-from training.sampling import identity_batches
+from training.engine.losses import nearest_hit_rate, retrieval_loss
+from training.engine.sampling import identity_batches
 
 
 def test_retrieval_loss_against_its_definition() -> None:

@@ -11,12 +11,12 @@ import torch
 import torchvision
 
 from airreid.errors import InputError
-from training.export import ParityError
-from training.graphs import prove_int8
-from training.ids import bandwidth_of
+from training.export.backbone import prove_int8
+from training.export.onnx import ParityError
 from training.models.backbone import KINDS, Backbone, BackboneName, Sized, resize
 from training.models.codec import Codec, Stages
 from training.models.weights import load_weights
+from training.recipes.scheme_ids import bandwidth_of
 
 NAMES = get_args(BackboneName)
 
@@ -102,7 +102,7 @@ def test_the_papers_stages_narrow_at_once_and_widen_at_last() -> None:
 
 
 def test_an_int8_graph_that_drifts_fails(tmp_path: Path) -> None:
-    from training.export import export_onnx
+    from training.export.onnx import export_onnx
 
     class Fields(torch.nn.Module):
         def __init__(self, noise: float) -> None:

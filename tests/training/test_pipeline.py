@@ -10,25 +10,25 @@ import torch
 from torch import nn
 
 from airreid.bundle_cli import check_graphs
+from airreid.datasets import open_data
+from airreid.datasets.folder import folder_set
+from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.errors import InputError
 from airreid.images import load, to_crop
 from airreid.inference import BackboneRunner
 from airreid.jscc import JsccScheme
-from airreid.metrics import cosine
-from training import checkpoint
-from training.data import open_data
-from training.data.folder import folder_set
-from training.data.synthetic import Population, write_folder
+from airreid.retrieval import cosine
 from training.engine.progress import Progress
-from training.export import ParityError, export_onnx, halve_weights, prove_parity
+from training.export.onnx import ParityError, export_onnx, halve_weights, prove_parity
 from training.models.backbone import Backbone
 from training.models.weights import load_weights
 from training.pipeline import run_recipe
 from training.recipes.load import load_recipe
 from training.recipes.recipe import Recipe
-from training.saved import backbone_path, load_backbone, load_scheme, scheme_path
-from training.train_codec import CodecProgress
-from training.train_digital import DigitalProgress
+from training.runs import atomic_file as checkpoint
+from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
+from training.steps.digital import DigitalProgress
+from training.steps.linear_codec import CodecProgress
 
 
 class Silent:

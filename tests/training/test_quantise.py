@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
 from airreid.inference import Network
-from training.quantise import _only_errors, quantise
-from training.rounding import LARGEST, best_ends, prepare, rounded
+from training.export.bias_correction import LARGEST, best_ends, prepare, rounded
+from training.export.quantise import _only_errors, quantise
 
 CHANNELS, HEIGHT, WIDTH = 64, 4, 4
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from airreid.errors import InputError
-from training.ids import DIGITAL_ID, JSCC_ID, bandwidth_of, kind_of
 from training.recipes.base import SnrRange, snr_bounds
 from training.recipes.load import RECIPES, load_recipe
 from training.recipes.recipe import Recipe, scheme_ids
+from training.recipes.scheme_ids import DIGITAL_ID, JSCC_ID, bandwidth_of, kind_of
 from training.recipes.steps import AutoencoderStep, BackboneStep, DigitalStep, JointStep
 
 

@@ -10,11 +10,11 @@ import torch
 
 from airreid.bundle import load_bundle
 from airreid.bundle_cli import check_graphs
+from airreid.datasets import open_data
+from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.errors import InputError
-from training.data import open_data
-from training.data.synthetic import Population, write_folder
 from training.engine.progress import Progress
-from training.export_runs import export_runs, open_run
+from training.export.bundle import export_runs, open_run
 from training.pipeline import run_recipe
 from training.recipes.base import Batches, Learning, SnrRange, Stage
 from training.recipes.recipe import Recipe
@@ -26,9 +26,9 @@ from training.recipes.steps import (
     JointScheme,
     JointStep,
 )
-from training.run_folder import claim
-from training.saved import backbone_path, load_backbone, load_scheme, scheme_path
-from training.steps.bench import Quiet
+from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
+from training.runs.folder import claim
+from training.steps.context import Quiet
 
 STAGES = (Stage(height=64, width=32, epochs=1),)
 SLOW = Learning(lr=1e-3)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import torch
 
-from training.data.samples import ImageSet
-from training.data.synthetic import Population, image_set
+from airreid.datasets.samples import ImageSet
+from airreid.datasets.synthetic.population import Population, image_set
 from training.engine.progress import Progress
 from training.engine.world import open_world
 from training.recipes.load import load_recipe
 from training.recipes.recipe import Recipe
-from training.run_folder import ImageSets
-from training.saved import SavedBackbone
+from training.runs.checkpoints import SavedBackbone
+from training.runs.folder import ImageSets
 from training.steps.backbone import train_backbone
-from training.steps.bench import Bench, Quiet
+from training.steps.context import Bench, Quiet
 
 SETTINGS = [
     *(

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from training.augment import generators, vary
+from training.engine.augment import generators, vary
+from training.engine.sampling import identity_batches, shuffled_batches
 from training.engine.world import World
 from training.models.backbone import resize
 from training.recipes.base import Batches, Stage, Variation
-from training.sampling import identity_batches, shuffled_batches
 
 Batch = tuple[Tensor, Tensor]
 """Images float32 (n, H, W, 3), 0..255, and labels int64 (n,)."""

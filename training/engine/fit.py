@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from airreid.errors import InputError
-from training import checkpoint
 from training.engine.logs import Curves
 from training.engine.precision import Precision, choose
 from training.engine.progress import Progress, TrainingError
 from training.engine.schedule import Group, make_optimizer, rate, set_rate
 from training.engine.world import World
 from training.recipes.base import Engine, Learning
+from training.runs import atomic_file as checkpoint
 
 Report = Callable[[Progress], None]
 

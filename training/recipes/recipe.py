@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from training.data.synthetic import DEMO_SEED, Population
+from airreid.datasets.synthetic.population import DEMO_SEED, Population
 from training.recipes.base import Engine, Fraction, Frozen
 from training.recipes.steps import BackboneStep, JointStep, Step, schemes_of
 

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from training.ids import DIGITAL_ID, JSCC_ID, bandwidth_of, kind_of
 from training.models.backbone import BackboneName
 from training.models.channel import Model
 from training.recipes.base import (
@@ -22,6 +21,7 @@ from training.recipes.base import (
     StepName,
     Variation,
 )
+from training.recipes.scheme_ids import DIGITAL_ID, JSCC_ID, bandwidth_of, kind_of
 
 JsccId = Annotated[str, Field(pattern=JSCC_ID)]
 DigitalId = Annotated[str, Field(pattern=DIGITAL_ID)]

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from training.engine.batches import Images
 from training.engine.fit import Loss, Task, fit
+from training.engine.losses import match_rate, nearest_hit_rate, retrieval_loss
 from training.engine.precision import Precision
 from training.engine.schedule import Group
 from training.engine.world import World
-from training.losses import match_rate, nearest_hit_rate, retrieval_loss
 from training.models.backbone import Backbone
 from training.models.weights import load_weights
 from training.recipes.base import Engine, Learning, Stage
 from training.recipes.steps import BackboneStep, JointStep
-from training.saved import SavedBackbone, backbone_path, save
-from training.steps.bench import Bench
+from training.runs.checkpoints import SavedBackbone, backbone_path, save
+from training.steps.context import Bench
 
 _CHUNK = 32
 

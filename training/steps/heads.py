@@ -15,20 +15,20 @@ from torch import Tensor
 from airreid.errors import InputError
 from training.engine.fit import Loss, Task, fit
 from training.engine.precision import Precision
+from training.engine.progress_report import Report
+from training.engine.sampling import shuffled_batches
 from training.engine.schedule import Group
 from training.engine.world import World
-from training.ids import parse_scheme
 from training.models.channel import Channel
 from training.models.codec import Codec
 from training.recipes.base import snr_bounds
+from training.recipes.scheme_ids import parse_scheme
 from training.recipes.steps import AutoencoderStep, CodecStep, DigitalStep
-from training.report import Report
-from training.sampling import shuffled_batches
-from training.saved import SavedScheme, load_scheme, save, scheme_path
+from training.runs.checkpoints import SavedScheme, load_scheme, save, scheme_path
 from training.steps.backbone import cpu_weights
-from training.steps.bench import Bench, People
-from training.train_codec import train_codec
-from training.train_digital import train_digital
+from training.steps.context import Bench, People
+from training.steps.digital import train_digital
+from training.steps.linear_codec import train_codec
 
 
 def run_codec(step: CodecStep, bench: Bench) -> None:

@@ -8,20 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from airreid.codecs.pca import fit_pca
 from airreid.errors import InputError
 from training.engine.fit import Loss, Task, fit
+from training.engine.losses import match_rate, nearest_hit_rate
 from training.engine.precision import Precision
 from training.engine.schedule import Group
-from training.ids import bandwidth_of, kind_of
-from training.losses import match_rate, nearest_hit_rate
 from training.models.backbone import Backbone
 from training.models.channel import Channel
 from training.models.codec import Codec
 from training.models.digital import Digital
-from training.pca import fit_pca
 from training.recipes.base import Learning, snr_bounds
+from training.recipes.scheme_ids import bandwidth_of, kind_of
 from training.recipes.steps import JointScheme, JointStep, schemes_of
-from training.saved import (
+from training.runs.checkpoints import (
     SavedBackbone,
     SavedScheme,
     Weights,
@@ -41,8 +41,8 @@ from training.steps.backbone import (
     new_classifier,
     place,
 )
-from training.steps.bench import Bench
-from training.train_digital import start_from_pca
+from training.steps.context import Bench
+from training.steps.digital import start_from_pca
 
 _TESTED_SNRS = 3
 """Of the training range, where the best epoch is chosen."""

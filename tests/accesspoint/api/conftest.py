@@ -24,7 +24,7 @@ from accesspoint.api.grpc_gallery import GalleryService
 from accesspoint.api.guard import Guard
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
-from accesspoint.parts import AccessPoint, access_point
+from accesspoint.assembly import AccessPoint, access_point
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.settings import ReceiverSettings

@@ -20,8 +20,8 @@ from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.service import State
 from accesspoint.api.tokens import Scope, TokenFile
+from accesspoint.assembly import AccessPoint, access_point
 from accesspoint.errors import NotFoundError, UnauthorizedError
-from accesspoint.parts import AccessPoint, access_point
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 from airreid.errors import InputError

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from accesspoint.api import problems
-from accesspoint.parts import AccessPoint
+from accesspoint.assembly import AccessPoint
 from airreid import wire
 from airreid.bundle import Bundle
 from airreid.errors import InputError

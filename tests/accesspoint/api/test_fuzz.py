@@ -20,8 +20,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from accesspoint.api import openapi
+from accesspoint.assembly import access_point
 from accesspoint.dashboard.mount import add_dashboard
-from accesspoint.parts import access_point
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 

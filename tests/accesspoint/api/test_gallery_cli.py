@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from accesspoint.assembly import AccessPoint, access_point
 from accesspoint.cli import app as ap_app
-from accesspoint.parts import AccessPoint, access_point
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError, LinkError

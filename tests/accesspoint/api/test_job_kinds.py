@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from accesspoint.assembly import access_point
 from accesspoint.gallery import backup
-from accesspoint.parts import access_point
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from accesspoint.api.finding import usual_scheme
+from accesspoint.api.search_service import usual_scheme
+from accesspoint.assembly import AccessPoint, access_point
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.parts import AccessPoint, access_point
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 

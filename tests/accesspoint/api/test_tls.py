@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from accesspoint.api.tokens import Scope, TokenFile
-from accesspoint.parts import AccessPoint, access_point
+from accesspoint.assembly import AccessPoint, access_point
 from accesspoint.settings import ServeSettings
 from airreid import wire
 from airreid.bundle import Bundle

@@ -15,13 +15,13 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from airreid.bundle import Bundle
 from airreid.client import ChannelClient, GalleryClient, ok
+from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.payload import put
 from airreid.scheme import Link
 from airreid.schemes import open_scheme
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 from edge.uplink import Uplink
 from simulation.processes import Role
-from training.data.synthetic import Population, write_folder
 
 ANY = "127.0.0.1:0"
 SCHEME = "jscc-ae-64"

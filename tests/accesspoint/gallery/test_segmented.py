@@ -18,7 +18,7 @@ from accesspoint.gallery.index import IndexSpec
 from accesspoint.gallery.segment import FlatSegment, coded, search_coded, search_flat
 from accesspoint.gallery.segmented import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
-from airreid.metrics import cosine
+from airreid.retrieval import cosine
 
 DIM = 16
 

@@ -15,7 +15,7 @@ from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store import Store
 from accesspoint.gallery.subspace import compact
 from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest, write_manifest
-from airreid.metrics import cosine
+from airreid.retrieval import cosine
 from airreid.schemes import open_scheme
 
 DIM, BANDWIDTH = 40, 8

@@ -12,7 +12,7 @@ from accesspoint.matching.policy import FEATURES, load_policy
 from accesspoint.matching.trials import Direct, Enrolled, Sender
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.metrics import cosine
+from airreid.retrieval import cosine
 from airreid.schemes import open_scheme
 
 People = Callable[..., Enrolled]

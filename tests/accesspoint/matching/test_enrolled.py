@@ -11,8 +11,8 @@ from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.matching.calibrate import CalibrationSettings, calibrate, senders
 from accesspoint.matching.decision import decide
-from accesspoint.matching.duplicates import resemblances
 from accesspoint.matching.enrolled import calibrate_gallery, read_enrolled
+from accesspoint.matching.near_duplicates import resemblances
 from accesspoint.matching.policy import FEATURES, SETTING, MatchPolicy, load_policy
 from accesspoint.matching.quality import QualityGate
 from accesspoint.matching.trials import Enrolled

@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter
 
 from accesspoint.errors import QualityError
 from accesspoint.matching.quality import QualityGate, assess, load_gate, measure, pass_gate
+from airreid.datasets.synthetic.cameras import render
 from airreid.errors import InputError
-from training.synthetic.cameras import render
 
 GATE = QualityGate()
 

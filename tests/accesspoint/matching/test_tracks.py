@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from accesspoint.matching.calibrate import CalibrationSettings, calibrate
 from accesspoint.matching.tracks import TrackFusion, TrackSettings
 from accesspoint.matching.trials import Enrolled, Sender
-from airreid.metrics import cosine
+from airreid.retrieval import cosine
 
 RNG = np.random.default_rng(0)
 VECTORS = RNG.standard_normal((12, 8)).astype(np.float32)

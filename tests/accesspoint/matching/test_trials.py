@@ -9,7 +9,7 @@ import pytest
 from accesspoint.matching import trials
 from accesspoint.matching.trials import Direct, Enrolled, choose, count_steps, run_trials
 from airreid.errors import InputError
-from airreid.metrics import cosine
+from airreid.retrieval import cosine
 
 
 def _oracle(enrolled: Enrolled, rows: list[int]) -> list[tuple[float, float, float]]:

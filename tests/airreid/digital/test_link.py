@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from airreid.digital import modem, polar
-from airreid.digital.design import design_code
-from airreid.digital.limits import normal_approximation_snr_db
+from airreid.digital.bounds import normal_approximation_snr_db
 from airreid.digital.link import CodedLink, Decoded
+from airreid.digital.polar_design import design_code
 from airreid.signal import awgn, noise_variance
 
 ISSUE = pytest.mark.parametrize(

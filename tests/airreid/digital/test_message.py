@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airreid.digital import arithmetic
-from airreid.digital.codebook import CodeBook
+from airreid.digital.coding_tables import CodeBook
 from airreid.digital.crc import Crc
-from airreid.digital.design import design_code
 from airreid.digital.message import message, padded, smallest_size
+from airreid.digital.polar_design import design_code
 from airreid.digital.prior import Prior, quantise
 
 DIMENSIONS = 24

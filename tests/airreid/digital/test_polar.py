@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airreid.digital.codebook import PolarCode
-from airreid.digital.design import design_code
+from airreid.digital.coding_tables import PolarCode
 from airreid.digital.polar import (
     KNOWN,
     bit_reversed,
@@ -20,6 +19,7 @@ from airreid.digital.polar import (
     transform,
     unmatch,
 )
+from airreid.digital.polar_design import design_code
 
 GOLDEN = json.loads((Path(__file__).parent / "sionna.json").read_text())["codewords"]
 CODES = {

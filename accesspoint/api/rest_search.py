@@ -1,0 +1,101 @@
+"""REST: search, verification, policy and jobs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from accesspoint.api import rest_bodies as bodies
+from accesspoint.api import rest_views as views
+from accesspoint.api.enrolment import Source
+from accesspoint.api.jobs import Jobs
+from accesspoint.api.rest_gallery import Filter, Image, Who, image_of
+from accesspoint.api.search_service import TOP_MAX, Finder
+
+Top = Annotated[int, Query(ge=0, le=TOP_MAX)]
+Scheme = Annotated[
+    str,
+    Query(
+        max_length=128,
+        description="Whose embeddings are compared: a scheme, or features. Empty: the JSCC "
+        "scheme of the largest bandwidth.",
+    ),
+]
+
+
+def router(finder: Finder, jobs: Jobs) -> APIRouter:
+    routes = APIRouter(prefix="/v1")
+    _add_search(routes, finder)
+    _add_policy(routes, finder)
+    _add_jobs(routes, jobs)
+    return routes
+
+
+def _add_search(routes: APIRouter, finder: Finder) -> None:
+    @routes.post("/search", tags=["search"])
+    def search(
+        image: Image, top_k: Top = 0, top_entries: Top = 0, scheme: Scheme = ""
+    ) -> views.SearchView:
+        """Who is this? The best subjects (0: ten of them) and, if asked for, entries."""
+        source = Source(image=image_of(image))
+        return views.SearchView.of(finder.search(source, top_k, top_entries, scheme))
+
+    @routes.post("/search/feature", tags=["search"])
+    def search_feature(body: bodies.FeatureSearchBody, scheme: Scheme = "") -> views.SearchView:
+        """Who is this, by a feature?"""
+        source = body.source("the query")
+        return views.SearchView.of(finder.search(source, body.top_k, body.top_entries, scheme))
+
+    @routes.post("/verify", tags=["search"])
+    def verify(subject: Filter, image: Image, scheme: Scheme = "") -> views.VerifyView:
+        """Is this the subject?"""
+        return views.VerifyView.of(finder.verify(subject, Source(image=image_of(image)), scheme))
+
+    @routes.post("/verify/feature", tags=["search"])
+    def verify_feature(
+        subject: Filter, body: bodies.FeatureBody, scheme: Scheme = ""
+    ) -> views.VerifyView:
+        """Is this the subject, by a feature?"""
+        return views.VerifyView.of(finder.verify(subject, body.source("the query"), scheme))
+
+
+def _add_policy(routes: APIRouter, finder: Finder) -> None:
+    def view() -> views.PolicyView:
+        match_policy, quality_gate = finder.policy()
+        return views.PolicyView(
+            match_policy=json.loads(match_policy), quality_gate=json.loads(quality_gate)
+        )
+
+    @routes.get("/policy", tags=["policy"])
+    def get_policy() -> views.PolicyView:
+        """When a match is a match, and which images are good enough."""
+        return view()
+
+    @routes.put("/policy", tags=["policy"])
+    def put_policy(body: bodies.PolicyBody, who: Who) -> views.PolicyView:
+        """Replaces the documents that are given."""
+        documents = (body.match_policy, body.quality_gate)
+        finder.set_policy(who, *("" if one is None else json.dumps(one) for one in documents))
+        return view()
+
+
+def _add_jobs(routes: APIRouter, jobs: Jobs) -> None:
+    @routes.post("/jobs", status_code=201, tags=["jobs"])
+    def start(body: bodies.JobBody, who: Who) -> views.JobView:
+        """Starts long work; 409 where a job of the kind waits or runs."""
+        return views.JobView.of(jobs.start(who, body.kind, body.parameters))
+
+    @routes.get("/jobs", tags=["jobs"])
+    def list_jobs() -> views.JobsView:
+        return views.JobsView(jobs=[views.JobView.of(job) for job in jobs.list()])
+
+    @routes.get("/jobs/{job}", tags=["jobs"])
+    def get_job(job: str) -> views.JobView:
+        return views.JobView.of(jobs.get(job))
+
+    @routes.post("/jobs/{job}/cancel", tags=["jobs"])
+    def cancel(job: str, who: Who) -> views.JobView:
+        """Tells a job to stop; a running one does so at its next step."""
+        return views.JobView.of(jobs.cancel(who, job))

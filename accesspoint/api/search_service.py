@@ -1,0 +1,210 @@
+"""Who is this, is this the one, and when is it a match: search, verify, policy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from accesspoint.api.audit import Audit
+from accesspoint.api.auth import Principal
+from accesspoint.api.enrolment import Checked, Encoder, Gate, Source, Twins, feature_of
+from accesspoint.errors import NotFoundError, QualityError
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import Entry, Found, NewEntry
+from accesspoint.matching import policy as policies
+from accesspoint.matching import quality
+from accesspoint.matching.decision import Decision, decide
+from accesspoint.matching.near_duplicates import resemblances
+from accesspoint.matching.policy import FEATURES, MatchPolicy
+from accesspoint.matching.quality import QualityGate
+from airreid.bundle import Bundle, JsccInfo
+from airreid.errors import AirReidError, InputError
+from airreid.retrieval import cosine
+from airreid.scheme import DIRECT_SNR_DB
+
+TOP_DEFAULT, TOP_MAX = 10, 1000
+_ENTRIES_AT_ONCE = 1000
+_DOCUMENT_MAX = 60_000
+"""Characters of a policy: what a row of Milvus takes, through which readers hear of it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found."""
+
+    found: Found
+    entries: list[Entry]
+    """Of the best entries, in their order."""
+    decision: Decision
+    scheme: str
+    """Whose embeddings were compared."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How much somebody is like a subject."""
+
+    score: float
+    """Cosine similarity of the subject's best entry."""
+    entry_id: int
+    decision: Decision
+    scheme: str
+    """Whose embeddings were compared."""
+
+
+def usual_scheme(bundle: Bundle, calibrated: Collection[str]) -> str:
+    """What images are searched by unless somebody says otherwise.
+
+    The JSCC scheme of the largest bandwidth, one that is calibrated before one that is not:
+    its encoder has learned what to forget of a camera, which the backbone's own features
+    keep. Those where there is no such scheme.
+    """
+    space = bundle.backbone.space_id
+    analog = [s for s in bundle.manifest.schemes if isinstance(s, JsccInfo) and s.space_id == space]
+    if not analog:
+        return FEATURES
+    best = max(analog, key=lambda s: (s.id in calibrated, s.bandwidth, s.kind == "jscc-ae"))
+    return best.id
+
+
+class Finder:
+    """Searches without a radio in between; safe in any thread.
+
+    What is compared are a scheme's embeddings as the gallery holds them, without noise,
+    or, for the scheme ``features``, the backbone's features. An empty scheme means
+    :func:`usual_scheme`.
+    """
+
+    def __init__(self, bundle: Bundle, gallery: Gallery, encoder: Encoder, audit: Audit) -> None:
+        self._bundle = bundle
+        self._gallery = gallery
+        self._encoder = encoder
+        self.audit = audit
+
+    def _scheme(self, scheme: str) -> str:
+        known = (FEATURES, *self._bundle.scheme_ids)
+        if scheme and scheme not in known:
+            raise InputError(f"scheme {scheme[:64]!r}: there are {', '.join(known)}")
+        return scheme or usual_scheme(self._bundle, self.match_policy().schemes)
+
+    def _embedded(self, scheme: str, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return features if scheme == FEATURES else self._gallery.scheme(scheme).gallery(features)
+
+    def search(self, source: Source, top_k: int, top_entries: int, scheme: str = "") -> Answer:
+        """The best subjects (0 asks for 10 of them) and, if asked for, entries."""
+        for what, asked in (("top_k", top_k), ("top_entries", top_entries)):
+            if not 0 <= asked <= TOP_MAX:
+                raise InputError(f"{what} {asked}: use 1 to {TOP_MAX}")
+        scheme = self._scheme(scheme)
+        feature = feature_of(source, self._encoder, self._gallery)
+        embedding = self._embedded(scheme, feature[None])
+        most = top_k or TOP_DEFAULT
+        # two at least: a decision looks at the second subject too
+        [found] = self._gallery.search(scheme, embedding, max(most, 2), top_entries)
+        ranked = [(match.subject, match.score) for match in found.matches]
+        decision = decide(ranked, scheme, DIRECT_SNR_DB, self.match_policy())
+        entries = [self._gallery.entry(int(number)) for number in found.entry_ids]
+        kept = [i for i, entry in enumerate(entries) if entry is not None]
+        return Answer(
+            Found(found.matches[:most], found.entry_ids[kept], found.scores[kept]),
+            [entry for entry in entries if entry is not None],
+            decision,
+            scheme,
+        )
+
+    def verify(self, subject: str, source: Source, scheme: str = "") -> Verification:
+        """Whether somebody is the subject: its best entry, exactly compared."""
+        if self._gallery.subject(subject[:200]) is None:
+            raise NotFoundError(f"no subject {subject[:128]!r}")
+        scheme = self._scheme(scheme)
+        feature = feature_of(source, self._encoder, self._gallery)
+        embedding = self._embedded(scheme, feature[None])
+        best, best_id, after = -np.inf, 0, 0
+        while page := self._gallery.entries(after, _ENTRIES_AT_ONCE, subject):
+            after = page[-1].id
+            stored = self._gallery.store.features(
+                [entry.id for entry in page], self._gallery.space_id
+            )
+            if not len(stored.ids):
+                continue
+            scores = cosine(embedding, self._embedded(scheme, stored.features))[0]
+            top = int(scores.argmax())
+            if scores[top] > best:
+                best, best_id = float(scores[top]), int(stored.ids[top])
+        if not best_id:
+            raise NotFoundError(f"subject {subject!r} has no entries to compare with")
+        # one subject alone: the margin rule has nobody else to look at
+        decision = decide([(subject, best)], scheme, DIRECT_SNR_DB, self.match_policy())
+        return Verification(best, best_id, decision, scheme)
+
+    # Policy
+
+    def match_policy(self) -> MatchPolicy:
+        """The policy in force."""
+        return policies.load_policy(self._gallery.setting(policies.SETTING))
+
+    def quality_gate(self) -> QualityGate:
+        """What images have to be."""
+        return quality.load_gate(self._gallery.setting(quality.SETTING))
+
+    def policy(self) -> tuple[str, str]:
+        """The documents in force, as JSON: when a match is one, and what images must be."""
+        return self.match_policy().model_dump_json(), self.quality_gate().model_dump_json()
+
+    def set_policy(self, who: Principal, match_policy: str, quality_gate: str) -> None:
+        """Sets the documents that are given, both or none; an empty text leaves one as it is."""
+        checked: dict[str, str] = {}
+        if match_policy:
+            checked[policies.SETTING] = policies.load_policy(match_policy).model_dump_json()
+        if quality_gate:
+            checked[quality.SETTING] = quality.load_gate(quality_gate).model_dump_json()
+        for name, document in checked.items():
+            if len(document) > _DOCUMENT_MAX:
+                raise InputError(f"{name}: {len(document)} characters; {_DOCUMENT_MAX} at most")
+        for name, document in checked.items():
+            self._gallery.set_setting(name, document)
+            self.audit.record(who, f"set_{name}", document=document)
+
+    # What enrolment asks
+
+    def gate(self) -> Gate:
+        """Looks at images as the operator's settings say now."""
+        gate = self.quality_gate()
+
+        def look(image: Image.Image, name: str) -> Checked:
+            if gate.mode == "off":
+                return Checked()
+            found = quality.assess(image, gate)
+            return Checked(found.score, quality.pass_gate(found.reasons, gate, name))
+
+        return look
+
+    def twins(self) -> Twins:
+        """Looks for somebody else, or the same entry, that is much like new entries."""
+        gate, policy = self.quality_gate(), self.match_policy()
+
+        def look(entries: Sequence[NewEntry]) -> list[tuple[str, ...] | AirReidError]:
+            if gate.mode == "off" or not entries:
+                return [()] * len(entries)
+            features = np.stack([entry.feature for entry in entries]).astype(np.float32)
+            names = [entry.subject for entry in entries]
+            store = self._gallery.store
+            again = {
+                i
+                for i, entry in enumerate(entries)
+                if store.has_key(entry.subject, entry.key, entry.space_id)
+            }
+            found = resemblances(features, names, self._gallery, gate, policy, again)
+            verdicts: list[tuple[str, ...] | AirReidError] = []
+            for entry, reasons in zip(entries, found, strict=True):
+                try:
+                    verdicts.append(quality.pass_gate(reasons, gate, f"entry of {entry.subject}"))
+                except QualityError as error:
+                    verdicts.append(error)
+            return verdicts
+
+        return look

@@ -1,0 +1,147 @@
+"""The parts of one access point, put together; knows nothing of sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from accesspoint.api.audit import Audit
+from accesspoint.api.auth import Access, Principal
+from accesspoint.api.enrolment import Encoder, Enrolment
+from accesspoint.api.job_kinds import job_kinds
+from accesspoint.api.jobs import Jobs
+from accesspoint.api.metrics import Metrics
+from accesspoint.api.paging import Pager
+from accesspoint.api.rest import Parts
+from accesspoint.api.search_service import Finder
+from accesspoint.api.service import Service
+from accesspoint.api.tokens import TokenFile
+from accesspoint.events import Feed
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.milvus_gallery import open_gallery
+from accesspoint.gallery.store import Store
+from accesspoint.settings import ServeSettings, asks_for_token
+from airreid import log
+from airreid.bundle import Bundle
+from airreid.errors import AirReidError
+
+_PAGE_KEY = "page_key"
+_CLOCK = Principal("expiry", "local", frozenset())
+"""Who deletes what is past its time, in the audit log."""
+
+
+@dataclass(frozen=True)
+class AccessPoint:
+    """What the servers serve."""
+
+    gallery: Gallery
+    feed: Feed
+    rest: Parts
+    grpc_access: Access
+    http_access: Access
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Who is let in, and what is counted: there before the gallery is open."""
+
+    metrics: Metrics
+    grpc: Access
+    http: Access
+
+
+def doors(settings: ServeSettings) -> Doors:
+    """The doors of an access point."""
+    metrics, tokens = Metrics(), TokenFile(settings.data_dir)
+    grpc, http = (
+        Access(tokens, asks_for_token(settings, address), metrics.rejected.inc)
+        for address in (settings.grpc, settings.http)
+    )
+    return Doors(metrics, grpc, http)
+
+
+@contextlib.contextmanager
+def access_point(
+    bundle: Bundle, settings: ServeSettings, through: Doors | None = None
+) -> Iterator[AccessPoint]:
+    """Opens the data folder and starts what works in the background.
+
+    Raises :class:`airreid.errors.InputError` for a folder that cannot be used.
+    """
+    through = through or doors(settings)
+    with contextlib.ExitStack() as stack:
+        store = Store(settings.data_dir / "gallery.sqlite")
+        stack.callback(store.close)
+        gallery = open_gallery(store, bundle, settings.threads, settings.gallery, settings.milvus)
+        stack.callback(gallery.close)
+        metrics, audit = through.metrics, Audit(settings.data_dir)
+        encoder = Encoder(bundle, settings.threads)
+        finder = Finder(bundle, gallery, encoder, audit)
+        enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
+        pager = Pager(_page_key(gallery))
+        index = settings.gallery.index if settings.milvus is None else "milvus"
+        service = Service(bundle, gallery, enrolment, finder, pager, audit, metrics, index)
+        jobs = Jobs(
+            settings.data_dir, job_kinds(bundle, gallery, finder, encoder, settings.data_dir), audit
+        )
+        stack.callback(jobs.close)
+        metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
+        metrics.gauges(lambda: _gauges(gallery, jobs))
+        stack.enter_context(_expiry(gallery, audit, settings.expire_seconds))
+        yield AccessPoint(
+            gallery,
+            Feed(),
+            Parts(service, finder, jobs, metrics, lambda: gallery.ready),
+            through.grpc,
+            through.http,
+        )
+
+
+def _page_key(gallery: Gallery) -> bytes:
+    """What page tokens are sealed with; kept with the gallery, so that a restart, or a second
+    access point over the same gallery, can go on with a list."""
+    key = gallery.setting(_PAGE_KEY)
+    if key is None:
+        key = secrets.token_hex(32)
+        gallery.set_setting(_PAGE_KEY, key)
+    return key.encode()
+
+
+def _gauges(gallery: Gallery, jobs: Jobs) -> dict[str, float]:
+    subjects, entries = gallery.counts()
+    return {
+        "ready": float(gallery.ready),
+        "subjects": float(subjects),
+        "entries": float(entries),
+        "jobs_open": float(sum(not job.over for job in jobs.list())),
+    }
+
+
+@contextlib.contextmanager
+def _expiry(gallery: Gallery, audit: Audit, seconds: float) -> Iterator[None]:
+    """Deletes what has expired, over and over."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(seconds):
+            try:
+                entries, subjects = gallery.expire_due(time.time())
+            except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
+                log.warning("expiry_failed", error=str(error))
+            else:
+                if entries or subjects:
+                    log.event("expired", entries=len(entries), subjects=len(subjects))
+                    audit.record(_CLOCK, "expire", entries=entries, subjects=subjects)
+
+    thread = threading.Thread(target=work, name="expiry", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

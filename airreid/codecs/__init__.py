@@ -1,0 +1,1 @@
+"""Codecs fitted in closed form, without torch."""

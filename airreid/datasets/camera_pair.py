@@ -1,0 +1,66 @@
+"""One CUHK03 camera pair as flat files ``{identity}_{index}.jpg`` in ``train`` and ``val``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from airreid.datasets.dataset import Count, DataSet, pick
+from airreid.datasets.folder import file_sample
+from airreid.datasets.samples import ImageSet, Sample
+from airreid.errors import InputError
+from airreid.images import SUFFIXES
+
+FOLDERS = ("train", "val")
+PROTOCOLS = ("query-camera-1", "query-camera-2")
+_NAME = re.compile(r"^(\d{4})_(0[0-9])$")
+_IDENTITIES = {"train": 743, "query": 100, "gallery": 100}
+
+
+def has_pair(folder: Path) -> bool:
+    """Are there ``train`` and ``val`` with such files in them?"""
+    return all(
+        (folder / part).is_dir()
+        and any(_NAME.match(p.stem) and p.is_file() for p in (folder / part).iterdir())
+        for part in FOLDERS
+    )
+
+
+def open_pair(folder: Path, protocol: str | None = None) -> DataSet:
+    """Index 0-4 is one camera, 5-9 the other; ``val`` searches one for the other.
+
+    The two folders number their identities apart. Every result says that it is a part
+    of CUHK03. Raises :class:`InputError` naming an image that is called otherwise.
+    """
+    chosen = pick(protocol, PROTOCOLS, str(folder))
+    query_camera = f"camera-{chosen[-1]}"
+    train, test = (_read(folder, part) for part in FOLDERS)
+    subsets = {
+        "train": train,
+        "query": [s for s in test if s.camera == query_camera],
+        "gallery": [s for s in test if s.camera != query_camera],
+    }
+    name = "CUHK03 camera pair"
+    return DataSet(
+        name=name,
+        form="CUHK03 camera pair, flat files",
+        protocol=chosen,
+        protocols=PROTOCOLS,
+        subsets={key: ImageSet(f"{name} {key}", tuple(value)) for key, value in subsets.items()},
+        expected={key: Count(None, count) for key, count in _IDENTITIES.items()},
+        part="one camera pair of 5",
+    )
+
+
+def _read(folder: Path, part: str) -> list[Sample]:
+    samples = []
+    for path in sorted((folder / part).iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        matched = _NAME.match(path.stem)
+        if matched is None:
+            raise InputError(f"{path}: not called {{identity}}_{{index}} like 0001_07.jpg")
+        identity, index = matched.groups()
+        camera = "camera-1" if int(index) < 5 else "camera-2"
+        samples.append(file_sample(folder, path, f"{part}-{identity}", camera))
+    return samples

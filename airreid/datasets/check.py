@@ -1,0 +1,127 @@
+"""Is a data set whole? Every image decoded, every file that is not there named."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from airreid.datasets.dataset import DISTRACTOR, DataSet
+from airreid.datasets.samples import Sample
+from airreid.errors import InputError
+
+_FEW = 64
+"""So many images are decoded faster here than processes start."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check found."""
+
+    problems: list[str]
+    """One line each, naming the file. Empty for a data set that can be used."""
+    content: str
+    """16 hex digits over names and decoded pixels; empty where some could not be read."""
+
+
+def images_of(data: DataSet) -> list[Sample]:
+    """Every image of the data set once, in the order of subsets."""
+    seen = {sample.name: sample for images in data.subsets.values() for sample in images.samples}
+    return list(seen.values())
+
+
+def check_images(
+    samples: Sequence[Sample], tick: Callable[[], object] = lambda: None, workers: int = 0
+) -> Checked:
+    """Decodes every image, in as many processes as there are cores unless ``workers`` is set."""
+    problems = []
+    digest = hashlib.sha256()
+    for sample, (error, pixels) in zip(samples, _decoded(samples, workers), strict=True):
+        if error:
+            problems.append(error)
+        digest.update(f"{sample.name}|{pixels}\n".encode())
+        tick()
+    return Checked(problems, "" if problems else digest.hexdigest()[:16])
+
+
+def _decoded(samples: Sequence[Sample], workers: int) -> Iterator[tuple[str, str]]:
+    if len(samples) <= _FEW:
+        yield from map(_decode, samples)
+        return
+    with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        yield from pool.map(_decode, samples, chunksize=32)
+
+
+def _decode(sample: Sample) -> tuple[str, str]:
+    """(what is wrong, SHA-256 of size and pixels)"""
+    try:
+        pixels = np.asarray(sample.load())
+    except InputError as error:
+        return str(error), ""
+    head = f"{pixels.shape}".encode()
+    return "", hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def structure_problems(data: DataSet) -> list[str]:
+    """Files that lists name and that are not there, and subsets with nothing in them."""
+    problems = [f"{data.name}: listed but missing: {name}" for name in data.missing]
+    problems += [f"{data.label}: {name} is empty" for name, s in data.subsets.items() if not s]
+    return problems
+
+
+def remarks(data: DataSet) -> list[str]:
+    """What a user should know and may want so."""
+    found = []
+    if "query" in data and (alone := data.unanswerable()):
+        found.append(
+            f"no counterpart by another camera, so never counted: {_some(alone)} "
+            f"({len(alone)} of {len(data['query'].identities)} identities searched for)"
+        )
+    cameras: dict[str, set[str]] = {}
+    for sample in data.subsets["train"].samples if "train" in data else ():
+        cameras.setdefault(sample.identity, set()).add(sample.camera)
+    single = sorted(identity for identity, seen in cameras.items() if len(seen) < 2)
+    if single:
+        found.append(
+            f"train: seen by one camera only: {_some(single)} "
+            f"({len(single)} of {len(cameras)} identities)"
+        )
+    return found
+
+
+def _some(names: Iterable[str], most: int = 50) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def describe(data: DataSet) -> dict[str, Any]:
+    """The data set in numbers, for people and for JSON."""
+    rows = []
+    for name, images in data.subsets.items():
+        expected = data.expected.get(name)
+        rows.append(
+            {
+                "subset": name,
+                "images": len(images),
+                "identities": len(set(images.identities) - {DISTRACTOR}),
+                "cameras": len({s.camera for s in images.samples}),
+                "distractors": sum(s.identity == DISTRACTOR for s in images.samples),
+                "expected_images": expected.images if expected else None,
+                "expected_identities": expected.identities if expected else None,
+            }
+        )
+    return {
+        "form": data.form,
+        "data": data.label,
+        "complete": not (data.shortfall or data.part or data.missing),
+        "published_counts": bool(data.expected),
+        "protocols": list(data.protocols),
+        "digest": data.digest(),
+        "subsets": rows,
+    }

@@ -1,0 +1,106 @@
+"""``airreid data``: what a data set is and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airreid.console import progress_bars
+from airreid.datasets.check import check_images, describe, images_of, remarks, structure_problems
+from airreid.datasets.cuhk03 import Boxes
+from airreid.datasets.open import open_data
+from airreid.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="Data sets: recognise, count and check.")
+
+
+@app.callback()
+def _group() -> None:
+    """Data sets: recognise, count and check."""
+
+
+class BoxesChoice(Enum):
+    """How CUHK03's people were cut out."""
+
+    LABELED = "labeled"
+    DETECTED = "detected"
+
+
+BoxesOption = Annotated[
+    BoxesChoice | None, typer.Option(help="Which of CUHK03's two kinds of crops.")
+]
+
+
+def boxes_of(choice: BoxesChoice | None) -> Boxes | None:
+    """The option's value as :func:`open_data` takes it."""
+    if choice is None:
+        return None
+    return "labeled" if choice is BoxesChoice.LABELED else "detected"
+
+
+@app.command("check")
+def check_command(
+    data: Annotated[str, typer.Argument(help="Folder, CUHK03's .mat file, or 'synthetic'.")],
+    protocol: Annotated[
+        str | None, typer.Option(help="One of the data set's protocols; its first if left out.")
+    ] = None,
+    boxes: BoxesOption = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write what was found to this file as well.")
+    ] = None,
+) -> None:
+    """Recognise a data set, count it, decode every image, and name all that is wrong."""
+    if as_json is not None and not as_json.resolve().parent.is_dir():
+        raise InputError(f"--json {as_json}: no such folder")
+    opened = open_data(data, protocol, boxes_of(boxes))
+    found = describe(opened)
+    problems = structure_problems(opened)
+    for line in _lines(found):
+        typer.echo(line)
+    samples = images_of(opened)
+    with progress_bars() as bars:
+        task = bars.add_task("decoding", total=len(samples))
+        checked = check_images(samples, lambda: bars.advance(task))
+    problems += checked.problems
+    notes = remarks(opened)
+    if checked.content:
+        typer.echo(f"content    {checked.content} (names and pixels of {len(samples)} images)")
+    for note in notes:
+        typer.echo(f"note: {note}")
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    if as_json is not None:
+        found |= {"content": checked.content, "notes": notes, "problems": problems}
+        as_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if problems:
+        typer.echo(f"error: {data}: {len(problems)} missing or unreadable", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"all {len(samples)} images can be read")
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = [
+        f"form       {found['form']}",
+        f"data       {found['data']}",
+        f"protocols  {', '.join(found['protocols'])}",
+        f"digest     {found['digest']}",
+        "",
+        f"{'subset':<10} {'images':>8} {'identities':>11} {'cameras':>8} {'distractors':>12}"
+        "  published",
+    ]
+    for row in found["subsets"]:
+        published = "-"
+        if row["expected_identities"] is not None:
+            images = "" if row["expected_images"] is None else f"{row['expected_images']} images, "
+            published = f"{images}{row['expected_identities']} identities"
+        lines.append(
+            f"{row['subset']:<10} {row['images']:>8} {row['identities']:>11} "
+            f"{row['cameras']:>8} {row['distractors']:>12}  {published}"
+        )
+    if found["published_counts"]:
+        lines.append("counts as published" if found["complete"] else "a subset: see data")
+    return [*lines, ""]

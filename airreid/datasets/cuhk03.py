@@ -1,0 +1,176 @@
+"""CUHK03: what its pictures are called, its counts, and its two protocols.
+
+Li, Zhao, Xiao and Wang, *DeepReID*, CVPR 2014 (20 splits, the *old* protocol); Zhong,
+Zheng, Cao and Li, *Re-ranking Person Re-identification with k-reciprocal Encoding*,
+CVPR 2017 (767/700 identities, the *new* one).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from airreid.datasets.cuhk03_config import Config
+from airreid.datasets.dataset import Count, DataSet, pick
+from airreid.datasets.folder import file_sample
+from airreid.datasets.samples import ImageSet, Sample
+from airreid.errors import InputError
+from airreid.images import SUFFIXES
+
+Boxes = Literal["labeled", "detected"]
+"""How people were cut out: by hand or by a detector. The two are never mixed."""
+PAIRS = 5
+CELLS = 10
+"""Pictures of an identity at most: cells 0-4 by one camera of its pair, 5-9 by the other."""
+IMAGES: Mapping[str, int] = {"labeled": 14096, "detected": 14097}
+IDENTITIES = 1467
+OLD_TEST = 100
+NEW: Mapping[str, Mapping[str, Count]] = {
+    "labeled": {"train": Count(7368, 767), "query": Count(1400, 700), "gallery": Count(5328, 700)},
+    "detected": {"train": Count(7365, 767), "query": Count(1400, 700), "gallery": Count(5332, 700)},
+}
+ALL, NEW_PROTOCOL = "all", "new"
+_NAME = re.compile(r"^([1-5])_(\d{3,4})_([12])_(\d{2})$")
+
+
+class Key(NamedTuple):
+    """A picture: camera pair 1-5, person of the pair from 1, view 1-2, cell 1-10."""
+
+    pair: int
+    person: int
+    view: int
+    cell: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair}_{self.person:03d}_{self.view}_{self.cell:02d}.png"
+
+    @property
+    def identity(self) -> str:
+        return f"{self.pair}-{self.person:04d}"
+
+    @property
+    def camera(self) -> str:
+        return f"pair-{self.pair}-view-{self.view}"
+
+
+def parse_name(name: str) -> Key | None:
+    """The picture that a file is called after, ``1_001_1_01.png``; None for another name."""
+    matched = _NAME.match(Path(name).stem)
+    return Key(*(int(part) for part in matched.groups())) if matched else None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """All pictures of one kind of boxes, from whatever form they lie in."""
+
+    form: str
+    where: Path
+    boxes: Boxes
+    samples: Mapping[Key, Sample]
+    testsets: Sequence[frozenset[tuple[int, int]]] = ()
+    """Of the old protocol: (pair, person) of the test identities of each split."""
+    config: Config | None = None
+    """Of the new protocol."""
+
+
+def open_pictures(pictures: Pictures, protocol: str | None) -> DataSet:
+    """CUHK03 under ``new``, ``old-1`` ... ``old-20`` or ``all``, as far as they are known.
+
+    ``all`` trains on everybody and searches view 2 for view 1 of everybody: for bundles
+    that were trained elsewhere. Raises :class:`InputError`.
+    """
+    old = tuple(f"old-{i}" for i in range(1, len(pictures.testsets) + 1))
+    new = (NEW_PROTOCOL,) if pictures.config is not None else ()
+    protocols = (*new, *old, ALL)
+    chosen = pick(protocol, protocols, str(pictures.where))
+    missing: tuple[str, ...] = ()
+    expected: Mapping[str, Count]
+    if chosen == NEW_PROTOCOL and pictures.config is not None:
+        expected = NEW[pictures.boxes]
+        subsets, missing = _new(pictures, pictures.config)
+    elif chosen == ALL:
+        everybody = {(key.pair, key.person) for key in pictures.samples}
+        expected = {"train": Count(IMAGES[pictures.boxes], IDENTITIES)}
+        subsets = _cross_view(pictures, everybody, everybody)
+    else:
+        test = pictures.testsets[old.index(chosen)]
+        people = {(key.pair, key.person) for key in pictures.samples}
+        expected = {
+            "train": Count(None, IDENTITIES - OLD_TEST),
+            "query": Count(None, OLD_TEST),
+            "gallery": Count(None, OLD_TEST),
+        }
+        subsets = _cross_view(pictures, people - test, test)
+    pairs = sorted({key.pair for key in pictures.samples})
+    part = f"camera pair {', '.join(map(str, pairs))} of {PAIRS}" if len(pairs) < PAIRS else ""
+    return DataSet(
+        name=f"CUHK03 {pictures.boxes}",
+        form=pictures.form,
+        protocol=chosen,
+        protocols=protocols,
+        subsets={
+            name: ImageSet(f"CUHK03 {pictures.boxes} {name} ({chosen})", tuple(samples))
+            for name, samples in subsets.items()
+        },
+        expected=expected,
+        single_shot=chosen in old,
+        part=part,
+        missing=missing,
+    )
+
+
+def _cross_view(
+    pictures: Pictures, train: set[tuple[int, int]], test: set[tuple[int, int]] | frozenset[object]
+) -> dict[str, list[Sample]]:
+    ordered = sorted(pictures.samples.items())
+    return {
+        "train": [s for key, s in ordered if (key.pair, key.person) in train],
+        "query": [s for key, s in ordered if (key.pair, key.person) in test and key.view == 1],
+        "gallery": [s for key, s in ordered if (key.pair, key.person) in test and key.view == 2],
+    }
+
+
+def _new(pictures: Pictures, config: Config) -> tuple[dict[str, list[Sample]], tuple[str, ...]]:
+    keys = []
+    for name in config.files:
+        key = parse_name(name)
+        if key is None:
+            raise InputError(f"{config.path}: lists {name!r}, which is no picture of CUHK03")
+        keys.append(key)
+    numbers: dict[str, int] = {}
+    for key, label in zip(keys, config.labels, strict=True):
+        if numbers.setdefault(key.identity, label) != label:
+            raise InputError(f"{config.path}: {key.name} has a label unlike others of its identity")
+    subsets: dict[str, list[Sample]] = {}
+    missing: list[str] = []
+    for part, positions in config.subsets.items():
+        subsets[part] = []
+        for position in positions:
+            sample = pictures.samples.get(keys[position])
+            if sample is None:
+                missing.append(keys[position].name)
+            else:
+                subsets[part].append(sample)
+    return subsets, tuple(dict.fromkeys(missing))
+
+
+def has_extracted(folder: Path) -> bool:
+    """Does the folder itself hold pictures called ``{pair}_{person}_{view}_{cell}``?"""
+    return any(path.is_file() and parse_name(path.name) for path in folder.iterdir())
+
+
+def extracted(folder: Path, boxes: Boxes, config: Config | None) -> Pictures:
+    """Pictures as single files. Raises :class:`InputError` naming an image of another name."""
+    samples = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        key = parse_name(path.name)
+        if key is None or not 1 <= key.cell <= CELLS:
+            raise InputError(f"{path}: not called {{pair}}_{{person}}_{{view}}_{{cell}} as CUHK03")
+        samples[key] = file_sample(folder, path, key.identity, key.camera)
+    return Pictures("CUHK03 extracted files", folder, boxes, samples, config=config)

@@ -1,0 +1,88 @@
+"""The original ``cuhk-03.mat``: HDF5 of references, read one picture at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from airreid.datasets.cuhk03 import CELLS, PAIRS, Boxes, Key, Pictures
+from airreid.datasets.cuhk03_config import Config
+from airreid.datasets.folder import file_version
+from airreid.datasets.samples import Sample
+from airreid.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+FILE = "cuhk-03.mat"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: truncated, or not CUHK03's HDF5 file ({error}); copy it again"
+        ) from None
+
+
+def read_mat(path: Path, boxes: Boxes, config: Config | None) -> Pictures:
+    """What the file holds of ``boxes``; pictures stay in it until they are loaded.
+
+    Raises :class:`InputError` for a truncated file and one of another structure.
+    """
+    version = file_version(path)
+    samples: dict[Key, Sample] = {}
+    with _opened(path) as file:
+        for pair, reference in enumerate(_references(file, boxes, path), 1):
+            people = file[reference]
+            if people.ndim != 2 or people.shape[0] != CELLS:
+                raise InputError(f"{path}: {boxes}, pair {pair}: expected {CELLS} cells a person")
+            for person, cells in enumerate(people[()].T, 1):
+                for cell, image in enumerate(cells):
+                    if not image or file[image].ndim != 3:  # MATLAB's empty cell
+                        continue
+                    key = Key(pair, person, 1 if cell < CELLS // 2 else 2, cell + 1)
+                    samples[key] = Sample(
+                        f"{boxes}/{key.name}",
+                        key.identity,
+                        key.camera,
+                        version,
+                        partial(load_picture, path, boxes, key),
+                    )
+        testsets = [
+            frozenset((int(pair), int(person)) for pair, person in file[reference][()].T)
+            for reference in _references(file, "testsets", path)
+        ]
+    return Pictures("CUHK03 original .mat", path, boxes, samples, testsets, config)
+
+
+def load_picture(path: Path, boxes: Boxes, key: Key) -> Image.Image:
+    """One picture, RGB. Raises :class:`InputError` if the file cannot give it."""
+    with _opened(path) as file:
+        people = file[np.ravel(file[boxes][()])[key.pair - 1]]
+        pixels = file[people[key.cell - 1, key.person - 1]][()].T
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InputError(f"{path}: {boxes}/{key.name} is not an RGB picture of bytes")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _references(file: h5py.File, name: str, path: Path) -> list[Any]:
+    if name not in file:
+        raise InputError(f"{path}: no variable {name}; is it CUHK03's {FILE}?")
+    found = list(np.ravel(file[name][()]))
+    if name != "testsets" and len(found) != PAIRS:
+        raise InputError(f"{path}: {name} has {len(found)} camera pairs, not {PAIRS}")
+    return found

@@ -1,0 +1,102 @@
+"""A user's own cameras: a folder of ``<identity>/<camera>/<image>``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from airreid.crop_folder import read_folder
+from airreid.datasets.dataset import DataSet, pick
+from airreid.datasets.samples import ImageSet, Sample
+from airreid.errors import InputError
+from airreid.images import load
+
+ALL, HOLDOUT, GIVEN = "all", "holdout", "given"
+PARTS = ("train", "query", "gallery")
+HELD_OUT = 5
+"""One identity in so many is held out by the protocol ``holdout``."""
+
+
+def file_version(path: Path) -> str:
+    """Changes when the file does: its size and time. Raises :class:`InputError`."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return f"{state.st_size}-{state.st_mtime_ns}"
+
+
+def file_sample(root: Path, path: Path, identity: str, camera: str) -> Sample:
+    """An image file below ``root``, named relative to it."""
+    name = path.relative_to(root).as_posix()
+    return Sample(name, identity, camera, file_version(path), partial(load, path))
+
+
+def _samples(root: Path, folder: Path) -> tuple[Sample, ...]:
+    return tuple(
+        file_sample(root, crop.path, crop.identity, crop.camera) for crop in read_folder(folder)
+    )
+
+
+def folder_set(folder: Path) -> ImageSet:
+    """All images of the folder.
+
+    Raises :class:`InputError` if there are fewer than two identities or if an image
+    lies elsewhere than at ``<identity>/<camera>/<image>``.
+    """
+    images = ImageSet(f"folder {folder.resolve().name}", _samples(folder, folder))
+    if len(images.identities) < 2:
+        raise InputError(f"{folder}: one identity only; training needs at least two")
+    return images
+
+
+def has_parts(folder: Path) -> bool:
+    """Does the folder hold ``train``, ``query`` and ``gallery``, each a folder of people?"""
+    return all((folder / part).is_dir() for part in PARTS)
+
+
+def open_parts(folder: Path, protocol: str | None = None) -> DataSet:
+    """``train``, ``query`` and ``gallery`` as the user has split them."""
+    name = f"folder {folder.resolve().name}"
+    chosen = pick(protocol, (GIVEN,), str(folder))
+    subsets = {part: ImageSet(f"{name} {part}", _samples(folder, folder / part)) for part in PARTS}
+    return DataSet(name, "folders train, query and gallery", chosen, (GIVEN,), subsets)
+
+
+def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
+    """A user's people, ``<identity>/<camera>/<image>``.
+
+    Protocol ``all``: every image is trained on, and every image searches the others;
+    honest only for a bundle that was trained elsewhere. ``holdout``: one identity in
+    five, by the hash of its name, is kept from training and searched for. Raises
+    :class:`InputError` for what :func:`folder_set` does.
+    """
+    images = folder_set(folder)
+    chosen = pick(protocol, (ALL, HOLDOUT), str(folder))
+    train, test = images, images
+    if chosen == HOLDOUT:
+        held = held_out(images.identities)
+        if len(images.identities) < 4:
+            raise InputError(f"{folder}: protocol holdout needs at least four identities")
+        train = _part(images, "train", set(images.identities) - held)
+        test = _part(images, "test", held)
+    return DataSet(
+        name=images.name,
+        form="folder of <identity>/<camera>/<image>",
+        protocol=chosen,
+        protocols=(ALL, HOLDOUT),
+        subsets={"train": train, "query": test, "gallery": test},
+    )
+
+
+def held_out(identities: Iterable[str]) -> set[str]:
+    """A fifth of the identities, at least two: those whose names hash lowest."""
+    ordered = sorted(identities, key=lambda one: hashlib.sha256(one.encode()).digest())
+    return set(ordered[: max(2, len(ordered) // HELD_OUT)])
+
+
+def _part(images: ImageSet, name: str, identities: set[str]) -> ImageSet:
+    kept = tuple(s for s in images.samples if s.identity in identities)
+    return ImageSet(f"{images.name} {name}", kept)

@@ -1,0 +1,73 @@
+"""MSMT17: list files beside folders of images (Wei, Zhang, Gao and Tian, CVPR 2018)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airreid.datasets.dataset import Count, DataSet, pick
+from airreid.datasets.folder import file_sample
+from airreid.datasets.samples import ImageSet, Sample
+from airreid.errors import InputError
+
+LISTS = {"train": "train", "val": "train", "query": "test", "gallery": "test"}
+"""Subset to the kind of folder that its list's images lie in."""
+_FOLDERS = {"train": ("train", "mask_train_v2"), "test": ("test", "mask_test_v2")}
+_COUNTS = {
+    "train": Count(30248, 1041),
+    "val": Count(2373, 1041),
+    "query": Count(11659, 3060),
+    "gallery": Count(82161, 3060),
+}
+
+
+def has_lists(folder: Path) -> bool:
+    return (folder / "list_train.txt").is_file()
+
+
+def open_msmt17(folder: Path, protocol: str | None = None) -> DataSet:
+    """MSMT17, version 1 or 2, by its list files; ``val`` is part of the training people.
+
+    Identities of train and test are numbered apart. Raises :class:`InputError` for a
+    missing list and for a line that is no image and number.
+    """
+    chosen = pick(protocol, ("msmt17",), str(folder))
+    subsets: dict[str, ImageSet] = {}
+    missing: list[str] = []
+    for part, kind in LISTS.items():
+        below = next((name for name in _FOLDERS[kind] if (folder / name).is_dir()), None)
+        if below is None:
+            raise InputError(f"{folder}: no folder {' or '.join(_FOLDERS[kind])}")
+        samples: list[Sample] = []
+        for name, number in _lines(folder / f"list_{part}.txt"):
+            path = folder / below / name
+            if not path.is_file():
+                missing.append(f"{below}/{name}")
+                continue
+            camera = path.stem.split("_")[2]
+            samples.append(file_sample(folder, path, f"{kind}-{number:04d}", f"c{camera}"))
+        subsets[part] = ImageSet(f"MSMT17 {part}", tuple(samples))
+    return DataSet(
+        name="MSMT17",
+        form="MSMT17 list files and folders",
+        protocol=chosen,
+        protocols=("msmt17",),
+        subsets=subsets,
+        expected=_COUNTS,
+        missing=tuple(missing),
+    )
+
+
+def _lines(path: Path) -> list[tuple[str, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2 or not words[1].isdigit() or len(Path(words[0]).stem.split("_")) < 3:
+            raise InputError(f"{path}: line {number}: expected an image of MSMT17 and its identity")
+        found.append((words[0], int(words[1])))
+    return found

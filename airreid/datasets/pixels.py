@@ -1,0 +1,48 @@
+"""All images of a set as one array on disk, decoded and resized once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from airreid.datasets.samples import ImageSet, Sample
+from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
+
+
+def _decode(sample: Sample) -> np.ndarray:
+    return to_crop(sample.load())
+
+
+def pixels(
+    images: ImageSet,
+    cache: Path,
+    tick: Callable[[], object] = lambda: None,
+    workers: int = 0,
+) -> np.ndarray:
+    """uint8 (N, 256, 128, 3): the images in order, memory-mapped from ``cache``.
+
+    The file is named by the set's digest, so a changed set gets another file; it is
+    written beside and renamed, so a killed run leaves no half-filled one. ``workers``
+    0 means one process per core.
+    """
+    path = cache / f"pixels-{images.digest()}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        partial_path = path.with_suffix(f".{os.getpid()}.part")
+        shape = (len(images), CROP_HEIGHT, CROP_WIDTH, 3)
+        out = np.lib.format.open_memmap(partial_path, mode="w+", dtype=np.uint8, shape=shape)
+        try:
+            with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+                for i, image in enumerate(pool.map(_decode, images.samples, chunksize=32)):
+                    out[i] = image
+                    tick()
+            out.flush()
+            partial_path.replace(path)
+        finally:
+            partial_path.unlink(missing_ok=True)
+    loaded: np.ndarray = np.load(path, mmap_mode="r")
+    return loaded

@@ -1,0 +1,211 @@
+"""``airreid evaluate`` and ``airreid sweep``: results in numbers and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from airreid.bundle import load_bundle
+from airreid.console import progress_bars
+from airreid.datasets.cli import BoxesOption, boxes_of
+from airreid.datasets.dataset import DataSet
+from airreid.datasets.open import open_data, open_splits
+from airreid.errors import InputError
+from airreid.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
+from airreid.evaluation.features import Phase, default_cache
+from airreid.evaluation.figures import Figure, Plot
+from airreid.evaluation.point_files import lines, write_csv, write_json
+from airreid.evaluation.splits import evaluate_splits
+from airreid.evaluation.sweep import bandwidth_of, redraw, sweep
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+
+OLD = "old"
+"""All splits of CUHK03's old protocol together."""
+DEFAULT_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 20.0)
+
+DATA_HELP = "Folder, CUHK03's .mat file, or 'synthetic'."
+DataOption = Annotated[str, typer.Option(help=DATA_HELP)]
+ProtocolOption = Annotated[
+    str | None, typer.Option(help="One of the data set's protocols; its first if left out.")
+]
+SnrOption = Annotated[
+    list[float] | None,
+    typer.Option(help="SNR in dB per real channel use; may be repeated. -10 to 20 if left out."),
+]
+SchemeOption = Annotated[
+    list[str] | None, typer.Option(help="Scheme id; may be repeated. All if left out.")
+]
+SeedsOption = Annotated[int, typer.Option(min=1, max=1000, help="Noise seeds per point.")]
+PcaOption = Annotated[
+    int, typer.Option(min=0, help="Training images that PCA is fitted on; 0 leaves PCA out.")
+]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Folder for features; the user's cache folder if left out.")
+]
+
+
+def phases(bars: Progress) -> Phase:
+    """Every phase as a bar."""
+
+    def phase(name: str, steps: int) -> Callable[[], object]:
+        task = bars.add_task(name, total=steps)
+        return lambda: bars.advance(task)
+
+    return phase
+
+
+def checked_snrs(snr: Sequence[float] | None) -> tuple[float, ...]:
+    """Rising and each once. Raises :class:`InputError` for one out of range."""
+    for value in snr or ():
+        if not SNR_DB_MIN <= value <= SNR_DB_MAX:
+            raise InputError(f"--snr {value:g}: use {SNR_DB_MIN:g} to {SNR_DB_MAX:g} dB")
+    return tuple(sorted(set(snr or DEFAULT_SNRS_DB)))
+
+
+def check_writable(option: str, path: Path | None) -> None:
+    """Better to learn before the work than after it that a result cannot be kept."""
+    if path is not None and not path.resolve().parent.is_dir():
+        raise InputError(f"{option} {path}: no such folder")
+    if path is not None:
+        path.open("a").close()
+
+
+def evaluate_command(
+    bundle: Annotated[Path, typer.Option(help="Bundle to measure.")],
+    data: DataOption,
+    protocol: ProtocolOption = None,
+    boxes: BoxesOption = None,
+    snr: SnrOption = None,
+    scheme: SchemeOption = None,
+    seeds: SeedsOption = 5,
+    pca_images: PcaOption = PCA_IMAGES,
+    cache: CacheOption = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every point to this file.")
+    ] = None,
+    as_csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write every point to this file, one a line.")
+    ] = None,
+) -> None:
+    """Measure a bundle's schemes on a data set, beside PCA and the features without a channel.
+
+    --protocol old takes every split of CUHK03's old protocol and gives means and deviations.
+    """
+    loaded, splits = load_bundle(bundle), list[DataSet]()
+    if protocol == OLD:
+        everybody, splits = open_splits(data, boxes_of(boxes))
+        opened = splits[0]
+    else:
+        opened = open_data(data, protocol, boxes_of(boxes))
+    settings = Settings(
+        snrs_db=checked_snrs(snr),
+        cache=cache or default_cache(),
+        seeds=seeds,
+        schemes=tuple(scheme or ()),
+        pca_images=pca_images,
+    )
+    check_writable("--json", as_json)
+    check_writable("--csv", as_csv)
+    with progress_bars() as bars:
+        if splits:
+            images = everybody["train"]
+            points = evaluate_splits(loaded, images, splits, settings, phases(bars))
+        else:
+            points = evaluate(loaded, opened, settings, phases(bars))
+    what = about([loaded], opened, settings, splits)
+    for line in lines(what, points):
+        typer.echo(line)
+    for path, write in ((as_json, write_json), (as_csv, write_csv)):
+        if path is not None:
+            write(path, what, points)
+            typer.echo(f"wrote {path}")
+
+
+class FigureChoice(Enum):
+    """A panel of the paper's Figure 4."""
+
+    A = "4a"
+    B = "4b"
+    C = "4c"
+
+
+_FIGURES: dict[FigureChoice, Figure] = {
+    FigureChoice.A: "4a",
+    FigureChoice.B: "4b",
+    FigureChoice.C: "4c",
+}
+
+
+def sweep_command(
+    figure: Annotated[
+        FigureChoice,
+        typer.Option(
+            help="4a: schemes against SNR, each trained for it. 4b: trained once, tested at "
+            "every SNR. 4c: against bandwidth."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for figure-4x.json, .csv and .png.")],
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="Bundle to measure; may be repeated.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
+    points: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Draw what this file has, in place of --bundle and --data: of another figure, "
+            "or of 'evaluate --json'; may be repeated."
+        ),
+    ] = None,
+    protocol: ProtocolOption = None,
+    boxes: BoxesOption = None,
+    snr: SnrOption = None,
+    bandwidth: Annotated[
+        int | None, typer.Option(help="Of 4a and 4b; 256 where there is such a scheme.")
+    ] = None,
+    scheme: SchemeOption = None,
+    seeds: SeedsOption = 5,
+    pca_images: PcaOption = PCA_IMAGES,
+    cache: CacheOption = None,
+) -> None:
+    """Measure a figure of the paper and draw it."""
+    chosen = _FIGURES[figure]
+    if points:
+        if bundle or data:
+            raise InputError("--points: what is measured already needs no --bundle and no --data")
+        out.mkdir(parents=True, exist_ok=True)
+        _tell(chosen, *redraw(chosen, points, scheme or (), bandwidth, snr or (), out))
+        return
+    if not bundle or data is None:
+        raise InputError("give --bundle and --data to measure, or --points of what is measured")
+    opened, loaded = open_data(data, protocol, boxes_of(boxes)), [load_bundle(b) for b in bundle]
+    width = bandwidth_of(loaded, bandwidth)
+    settings = Settings(
+        snrs_db=checked_snrs(snr),
+        cache=cache or default_cache(),
+        seeds=seeds,
+        schemes=tuple(scheme or ()),
+        pca_images=pca_images,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    with progress_bars() as bars:
+        made, paths = sweep(chosen, loaded, opened, settings, width, out, phases(bars))
+    _tell(chosen, made, paths)
+
+
+def _tell(figure: Figure, made: Plot, paths: Sequence[Path]) -> None:
+    typer.echo(made.title)
+    for curve in made.curves:
+        values = "  ".join(
+            f"{x:+g}: {p.top1:.3f}" if figure != "4c" else f"B {x:g}: {p.top1:.3f}"
+            for x, p in zip(curve.x, curve.points, strict=True)
+        )
+        typer.echo(f"{curve.label:<45} {values}")
+    for note in made.notes:
+        typer.echo(f"note: {note}")
+    for path in paths:
+        typer.echo(f"wrote {path}")

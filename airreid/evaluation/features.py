@@ -1,0 +1,141 @@
+"""Features of a data set by a bundle's backbone, kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.bundle import BackboneInfo, Bundle
+from airreid.datasets.dataset import DataSet
+from airreid.datasets.samples import ImageSet, Sample
+from airreid.errors import InputError
+from airreid.evaluation.exact_retrieval import SingleShot
+from airreid.evaluation.retrieval_features import Gallery
+from airreid.images import to_crop
+from airreid.inference import BackboneRunner
+
+_BATCH = 16
+_FEW = 64
+"""So many images are decoded faster here than processes start."""
+
+Phase = Callable[[str, int], Callable[[], object]]
+"""A phase of so many steps begins; call the result after each."""
+
+
+def default_cache() -> Path:
+    """``AIRREID_CACHE``, or ``airreid`` in the user's cache folder."""
+    named = os.environ.get("AIRREID_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airreid"
+
+
+def features_of(
+    bundle: Bundle,
+    backbone: BackboneInfo,
+    images: ImageSet,
+    cache: Path,
+    tick: Callable[[], object] = lambda: None,
+) -> NDArray[np.float32]:
+    """float32 (N, D): read from ``cache`` if the same images and backbone were there before.
+
+    A file of the cache is named by a digest of the images' names, labels, sizes and times
+    and of the backbone's file, so another version of either is another file. Raises
+    :class:`InputError` naming an image that cannot be read.
+    """
+    key = hashlib.sha256(f"{backbone.file.sha256}|{images.digest()}".encode()).hexdigest()[:24]
+    path = cache / f"features-{key}.npy"
+    if path.exists():
+        kept: NDArray[np.float32] = np.load(path)
+        if len(kept) == len(images):
+            return kept
+    runner = BackboneRunner(bundle, backbone, threads=os.cpu_count() or 1)
+    rows = []
+    crops = _crops(images.samples)
+    while batch := list(islice(crops, _BATCH)):
+        rows.append(runner.features(np.stack(batch)))
+        for _ in batch:
+            tick()
+    features = np.concatenate(rows)
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = path.with_suffix(f".{os.getpid()}.part.npy")
+    try:
+        np.save(part, features)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return features
+
+
+def _crop(sample: Sample) -> NDArray[np.uint8]:
+    return to_crop(sample.load())
+
+
+def _crops(samples: Sequence[Sample]) -> Iterator[NDArray[np.uint8]]:
+    if len(samples) <= _FEW:
+        yield from map(_crop, samples)
+        return
+    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        # In parts: what is decoded and not yet asked for stays bounded.
+        for start in range(0, len(samples), 1024):
+            yield from pool.map(_crop, samples[start : start + 1024], chunksize=16)
+
+
+def every(images: ImageSet, most: int) -> ImageSet:
+    """At most so many images, evenly spread over the set."""
+    if len(images) <= most:
+        return images
+    at = np.linspace(0, len(images) - 1, most).astype(int)
+    return ImageSet(f"{images.name}, {most} of {len(images)} images", _at(images.samples, at))
+
+
+def _at(samples: tuple[Sample, ...], at: NDArray[np.int_]) -> tuple[Sample, ...]:
+    return tuple(samples[i] for i in at)
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A data set's test, and what the linear baseline is fitted on, in one feature space."""
+
+    test: Gallery
+    fitted_on: NDArray[np.float32]
+    """(N, D); empty where there is nothing to fit on."""
+
+
+def extract_test(
+    bundle: Bundle,
+    backbone: BackboneInfo,
+    data: DataSet,
+    cache: Path,
+    pca_images: int,
+    phase: Phase,
+) -> Extracted:
+    """Features of query, gallery and ``pca_images`` training images by one backbone.
+
+    The baseline is fitted on the subset ``codec`` where there is one, else on ``train``.
+    Raises :class:`InputError` if no query has a counterpart by another camera.
+    """
+    query_labels, gallery_labels = data.test_labels()
+    if len(data.unanswerable()) == len(data["query"].identities):
+        raise InputError(f"{data.label}: no query has its identity by another camera to find")
+    sets = {"query": data["query"], "gallery": data["gallery"]}
+    name = "codec" if "codec" in data else "train"
+    if pca_images:
+        sets[f"{name}, for PCA"] = every(data[name], pca_images)
+    made = []
+    for what, images in sets.items():
+        tick = phase(f"features of {what}", len(images))
+        made.append(features_of(bundle, backbone, images, cache, tick))
+    single_shot = SingleShot() if data.single_shot else None
+    test = Gallery(made[1], gallery_labels, made[0], query_labels, single_shot)
+    if pca_images:
+        return Extracted(test, made[2])
+    return Extracted(test, made[0][:0])

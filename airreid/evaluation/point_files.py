@@ -1,0 +1,115 @@
+"""Points as JSON, CSV and lines of text."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from airreid.errors import InputError
+from airreid.evaluation.points import Point
+
+
+def write_json(path: Path, about: dict[str, Any], points: Sequence[Point]) -> None:
+    """``about`` and, under ``points``, every point."""
+    content = {**about, "points": [asdict(point) for point in points]}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
+    """What :func:`write_json` wrote. Raises :class:`InputError` for anything else."""
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        points = [_point(one) for one in about.pop("points")]
+        for key in ("data", "data_digest", "protocol", "bundles"):
+            about[key]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"{path}: not written by 'airreid evaluate --json' or 'airreid sweep'"
+        ) from None
+    if not points:
+        raise InputError(f"{path}: has no points")
+    return about, points
+
+
+def _point(one: dict[str, Any]) -> Point:
+    train = one["snr_db_train"]
+    return Point(**{**one, "snr_db_train": None if train is None else (train[0], train[1])})
+
+
+def write_csv(path: Path, about: dict[str, Any], points: Sequence[Point]) -> None:
+    """One line a point; data, protocol and digest are in every line."""
+    fixed = {key: about[key] for key in ("data", "protocol", "data_digest")}
+    with path.open("w", newline="", encoding="utf-8") as file:
+        names = [*fixed, *(field.name for field in fields(Point))]
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        for point in points:
+            writer.writerow({**fixed, **asdict(point)})
+
+
+def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
+    """Top-1 of every scheme at every SNR, and the rest in short; survives a pipe."""
+    snrs = sorted({p.snr_db for p in points if p.snr_db is not None and p.link != "paper"})
+    out = [
+        f"data     {about['data']}",
+        f"         {about['query_images']} queries of {about['identities']} identities against "
+        f"{about['gallery_images']} images; digest {about['data_digest']}",
+        f"noise    {about['noise']}; ± is the half-width of the interval ({about['interval']})",
+        f"PCA      {about['pca']}",
+        "",
+    ]
+    out += [
+        f"no channel, {point.scheme}: top-1 {point.top1:.3f}  top-5 {point.top5:.3f}  "
+        f"top-10 {point.top10:.3f}  mAP {point.map:.3f}  mINP {point.minp:.3f}  "
+        f"({point.queries} queries counted)"
+        for point in points
+        if point.kind == "noiseless"
+    ]
+    out += ["", "top-1" + " " * 17 + f"{'link':<7}{'bits':>7} " + "".join(map(_snr, snrs))]
+    rows: dict[tuple[str, str, str, str], dict[float, Point]] = {}
+    for point in points:
+        if point.snr_db is not None:
+            key = (point.bundle, point.backbone, point.scheme, point.link)
+            rows.setdefault(key, {})[point.snr_db] = point
+    several = len({point.backbone for point in points}) > 1
+    told = ""
+    for (_, backbone, scheme, link), row in rows.items():
+        if several and backbone != told:
+            told = backbone
+            out.append(f"on {backbone}")
+        first = next(iter(row.values()))
+        bits = "-" if first.payload_bits is None else f"{first.payload_bits:.1f}"
+        head = f"{scheme:<22}{link:<7}{bits:>7} "
+        if link == "paper":
+            trade = "" if first.trade is None else f", λ = {first.trade:g}"
+            out.append(
+                f"{head} {first.top1:.3f} from {first.snr_db:+.2f} dB on, at capacity "
+                f"(d = {first.dimensions}{trade})"
+            )
+        else:
+            out.append(head + "".join(_cell(row.get(snr_db)) for snr_db in snrs))
+    spread = [point for point in points if point.top1_sd is not None]
+    if spread:
+        out += ["", f"standard deviation of top-1 over the {spread[0].splits} splits"]
+        for (_, _, scheme, link), row in rows.items():
+            deviations = (f"{row[s].top1_sd:>16.3f}" if s in row else " " * 16 for s in snrs)
+            out.append(f"{scheme:<22}{link:<7}{'':>8}" + "".join(deviations))
+    return out
+
+
+def _snr(snr_db: float) -> str:
+    return f"{f'{snr_db:+g} dB':>16}"
+
+
+def _cell(point: Point | None) -> str:
+    if point is None:
+        return " " * 16
+    half = point.top1_half_width
+    text = f"{point.top1:.3f}" + (f" ± {half:.3f}" if half is not None else " " * 8)
+    return f"{text:>16}"

@@ -1,0 +1,64 @@
+"""Who is searched for among whom, as features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.evaluation.exact_retrieval import SingleShot, retrieve
+from airreid.retrieval import Labels, Retrieval
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Features (N, D) and labels of enrolled images, and of the queries (Q, D)."""
+
+    gallery: NDArray[np.float32]
+    gallery_labels: Labels
+    queries: NDArray[np.float32]
+    query_labels: Labels
+    single_shot: SingleShot | None = None
+    """How gallery images are drawn where the protocol has one of an identity at a time."""
+
+    def search(
+        self,
+        queries: NDArray[np.floating],
+        gallery: NDArray[np.floating],
+        lost: NDArray[np.bool_] | None = None,
+    ) -> Retrieval:
+        """Retrieval with embeddings in place of the features: (Q, E) in (N, E)."""
+        return retrieve(
+            queries, self.query_labels, gallery, self.gallery_labels, lost, self.single_shot
+        )
+
+
+def noiseless(data: Gallery) -> Retrieval:
+    """The features themselves: neither code nor channel."""
+    return data.search(data.queries, data.gallery)
+
+
+def paired_difference(ours: Retrieval, theirs: Retrieval) -> tuple[float, float]:
+    """Top-1 of two runs over the same queries: difference and its 95 % half-width.
+
+    The interval is the normal one for paired binary outcomes (McNemar).
+    """
+    hits = [(one.first_hit == 0).astype(np.float64) for one in (ours, theirs)]
+    valid = ~np.isnan(ours.first_hit)
+    difference = (hits[0] - hits[1])[valid]
+    half = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
+    return float(difference.mean()), float(half)
+
+
+def split_by_camera(
+    features: NDArray[np.float32], identities: NDArray[np.int64], cameras: NDArray[np.int64]
+) -> Gallery:
+    """Gallery: the first camera; queries: all others."""
+    first = cameras == cameras.min()
+    return Gallery(
+        features[first],
+        Labels(identities[first], cameras[first]),
+        features[~first],
+        Labels(identities[~first], cameras[~first]),
+    )

@@ -1,0 +1,94 @@
+"""The ledger against a model that keeps everything in plain lists."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from accesspoint.receiver.answer_cache import Conflict, Joined, Kept, Key, Ledger, Limits, New
+
+LIMITS = Limits(per_edge=4, bytes_per_edge=2000, total=7, total_bytes=4000, seconds=100)
+KEYS = st.builds(Key, st.sampled_from("abc"), st.sampled_from(["s", "t"]), st.integers(0, 5))
+COST = 300
+"""What an answer takes beside its bytes, as the ledger states it."""
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.ledger: Ledger[int] = Ledger(LIMITS, lambda: self.now)
+        self.open: dict[Key, tuple[str, list[int]]] = {}
+        self.kept: list[tuple[Key, str, bytes, float]] = []
+        self.asked = 0
+
+    @rule(key=KEYS, sign=st.sampled_from("xxxy"), later=st.sampled_from([0.0, 0.0, 30.0]))
+    def ask(self, key: Key, sign: str, later: float) -> None:
+        self.now += later
+        self.kept = [row for row in self.kept if row[3] > self.now - LIMITS.seconds]
+        self.asked += 1
+        verdict = self.ledger.ask(key, sign, self.asked)
+        known = [row for row in self.kept if row[0] == key]
+        if known:
+            expected: object = Kept(known[0][2]) if known[0][1] == sign else None
+            assert verdict == expected if expected else isinstance(verdict, Conflict)
+        elif key in self.open:
+            if self.open[key][0] == sign:
+                self.open[key][1].append(self.asked)
+                assert isinstance(verdict, Joined)
+            else:
+                assert isinstance(verdict, Conflict)
+        else:
+            assert isinstance(verdict, New)
+            self.open[key] = sign, []
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), size=st.one_of(st.none(), st.integers(0, 900), st.just(1900)))
+    def answered(self, data: st.DataObject, size: int | None) -> None:
+        key = data.draw(st.sampled_from(sorted(self.open)))
+        sign, waiting = self.open.pop(key)
+        answer = None if size is None else bytes(size)
+        assert self.ledger.answered(key, answer) == waiting
+        if answer is None or len(answer) + COST > LIMITS.bytes_per_edge:
+            return
+        self.kept.append((key, sign, answer, self.now))
+        self._trim([r for r in self.kept if r[0].edge_id == key.edge_id], 4, 2000)
+        self._trim(self.kept, 7, 4000)
+
+    def _trim(self, rows: list[tuple[Key, str, bytes, float]], count: int, size: int) -> None:
+        rows = list(rows)
+        while len(rows) > count or sum(len(r[2]) + COST for r in rows) > size:
+            self.kept.remove(rows.pop(0))
+
+    @rule(edge=st.sampled_from("abc"), spool=st.sampled_from(["s", "t"]), below=st.integers(0, 7))
+    def settle(self, edge: str, spool: str, below: int) -> None:
+        self.ledger.settle(edge, spool, below)
+        self.kept = [
+            row
+            for row in self.kept
+            if (row[0].edge_id, row[0].spool_id) != (edge, spool) or row[0].sequence >= below
+        ]
+
+    @rule(sure=st.integers(0, 4))
+    def clear(self, sure: int) -> None:
+        if not sure:
+            self.ledger.clear()
+            self.kept.clear()
+
+    @invariant()
+    def same_size(self) -> None:
+        assert len(self.ledger) == len(self.kept)
+        assert self.ledger.size == sum(len(row[2]) + COST for row in self.kept)
+
+
+TestLedger = Machine.TestCase
+TestLedger.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_nothing_is_kept_where_nothing_may_be() -> None:
+    ledger: Ledger[int] = Ledger(Limits(0, 1000, 10, 1000, 10), lambda: 0.0)
+    for _ in range(3):
+        assert isinstance(ledger.ask(Key("a", "b", 1), "x", 1), New)
+        ledger.answered(Key("a", "b", 1), b"")
+    assert len(ledger) == ledger.size == 0

@@ -1,0 +1,91 @@
+"""What of a code book is refused, and where the error points."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from airreid.digital.coding_tables import CodeBook, PolarCode, load_codebook
+from airreid.digital.polar_design import design_code
+from airreid.digital.prior import Prior
+from airreid.errors import BundleError
+
+PRIOR = Prior(low=(0, 0), counts=((65535, 1), (30000, 35535, 1)))
+CODE = design_code(20, 64, 11, 1)
+
+
+def changed(code: PolarCode, **fields: object) -> PolarCode:
+    return PolarCode.model_validate({**code.model_dump(), **fields})
+
+
+def test_a_code_survives_json() -> None:
+    for code in (CODE, design_code(60, 100, 24, 2), design_code(20, 140, 11, 1)):
+        again = PolarCode.model_validate_json(code.model_dump_json())
+        assert again == code
+        assert (again.mask == code.mask).all()
+        assert again.message_bits == code.mask.sum() == code.payload_bits + code.crc_bits
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"payload_bits": 21}, "information: 31 positions set"),
+        ({"payload_bits": 0}, "payload_bits"),
+        ({"crc_bits": 16}, "crc_bits"),
+        ({"mother_length": 63}, "mother_length 63 is no power of two"),
+        ({"mother_length": 128}, "information: not one bit for each position"),
+        ({"information": CODE.information + "00"}, "information: not one bit for each position"),
+        ({"information": "zz" * 8}, "information"),
+        ({"information": "abc"}, "information"),
+        ({"matching": "shorten"}, "shorten does not make 64 bits"),
+        ({"matching": "puncture"}, "puncture does not make 64 bits"),
+        ({"matching": "repeat"}, "repeat does not make 64 bits"),
+        ({"uses": 63}, "none does not make 63 bits"),
+        ({"bits_per_symbol": 5}, "bits_per_symbol"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_codes_that_do_not_add_up(fields: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        changed(CODE, **fields)
+
+
+def test_payload_sizes_must_grow_and_fill_the_same_uses() -> None:
+    larger = design_code(40, 64, 11, 1)
+    book = CodeBook(prior=PRIOR, codes=(CODE, larger, design_code(41, 64, 11, 1)))
+    assert (book.uses, book.side_bits) == (64, 2)
+    assert CodeBook(prior=PRIOR, codes=(CODE,)).side_bits == 0
+    with pytest.raises(ValidationError, match="payload sizes must grow"):
+        CodeBook(prior=PRIOR, codes=(larger, CODE))
+    with pytest.raises(ValidationError, match="payload sizes must grow"):
+        CodeBook(prior=PRIOR, codes=(CODE, CODE))
+    for other in (design_code(40, 70, 11, 1), design_code(30, 64, 24, 1)):
+        with pytest.raises(ValidationError, match="same channel uses with the same CRC"):
+            CodeBook(prior=PRIOR, codes=(CODE, other))
+    with pytest.raises(ValidationError, match="codes"):
+        CodeBook(prior=PRIOR, codes=())
+
+
+def test_a_book_is_read_back(tmp_path: Path) -> None:
+    book = CodeBook(prior=PRIOR, codes=(CODE,))
+    path = tmp_path / "book.json"
+    path.write_text(book.model_dump_json())
+    again = load_codebook(path)
+    assert again == book
+    assert again.prior.digest == book.prior.digest
+
+
+def test_errors_name_the_file_and_the_field(tmp_path: Path) -> None:
+    path = tmp_path / "book.json"
+    with pytest.raises(BundleError, match=r"book\.json: cannot be read"):
+        load_codebook(path)
+    whole = json.loads(CodeBook(prior=PRIOR, codes=(CODE,)).model_dump_json())
+    whole["codes"][0]["uses"] = 0
+    path.write_text(json.dumps(whole))
+    with pytest.raises(BundleError, match=r"book\.json: codes\.0\.uses: "):
+        load_codebook(path)
+    for text in ("", "[]", "{", '{"format": 2}', "\x00"):
+        path.write_text(text)
+        with pytest.raises(BundleError, match=r"book\.json: "):
+            load_codebook(path)

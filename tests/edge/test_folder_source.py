@@ -1,0 +1,344 @@
+"""A watched folder: every file becomes one frame or is rejected with a reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from edge.crash_counter import Suspects
+from edge.folder_source import Watcher, file_key, is_ours
+from edge.metrics import Metrics
+from edge.settings import WatchSettings
+from edge.spool import Spool
+
+from .support import Quick, answer, drop_in, entry, picture, pipeline_on, until
+
+
+@pytest.fixture(scope="module")
+def encoder(bundle: Bundle) -> Quick:
+    return Quick(bundle)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "in"
+    path.mkdir()
+    return path
+
+
+@contextmanager
+def watching(encoder: Quick, spool: Spool, folder: Path, **settings: object) -> Iterator[Watcher]:
+    chosen = WatchSettings.model_validate(
+        {"folder": folder, "poll_seconds": 0.02, "settle_seconds": 0.2, **settings}
+    )
+    with pipeline_on(encoder, spool) as pipeline:
+        watcher = Watcher(chosen, pipeline, spool, Metrics())
+        watcher.start()
+        try:
+            yield watcher
+        finally:
+            watcher.stop()
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def names(spool: Spool) -> list[str]:
+    return [row[0] for row in spool._db.execute("SELECT name FROM frames ORDER BY sequence")]
+
+
+def test_files_become_frames_and_move(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder):
+        for i in range(20):
+            drop_in(folder, f"track-{i % 2}__{i}.png", picture(i))
+        until(lambda: not left(folder))
+    assert sorted(names(spool)) == sorted(f"track-{i % 2}__{i}.png" for i in range(20))
+    assert {block.track_id for block in spool.blocks(0, 99)} == {"track-0", "track-1"}
+    assert len(left(folder / "done")) == 20
+    assert spool.handing_over() == {}
+    spool.close()
+
+
+def test_partial_and_foreign_names_are_left_alone(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    strange = [".a.png", "b.png.part", "c.png.tmp", "d.jpg~", "e.txt", "f"]
+    for name in strange:
+        assert not is_ours(name)
+        (folder / name).write_bytes(picture())
+    (folder / "link.png").symlink_to(folder / "e.txt")
+    (folder / "folder.png").mkdir()
+    with watching(encoder, spool, folder):
+        drop_in(folder, "g.PNG", picture(1))
+        until(lambda: spool.waiting)
+        until(lambda: "g.PNG" not in left(folder))
+    assert names(spool) == ["g.PNG"]
+    assert left(folder) == sorted([*strange, "link.png"])
+    spool.close()
+
+
+def test_a_file_that_grows_is_taken_when_it_is_whole(encoder: Quick, folder: Path) -> None:
+    spool, data = Spool(None, "cam"), picture(3)
+    with watching(encoder, spool, folder, settle_seconds=30) as watcher:
+        with (folder / "slow.png").open("wb", buffering=0) as file:
+            for start in range(0, len(data), 100):
+                file.write(data[start : start + 100])
+                until(lambda: "slow.png" in watcher._seen and watcher._seen["slow.png"].settled)
+        assert not (folder / "rejected" / "slow.png").exists()
+        until(lambda: spool.waiting == 1)
+    assert left(folder / "rejected") == []
+    spool.close()
+
+
+def test_what_cannot_be_used_is_rejected_with_its_reason(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder):
+        drop_in(folder, "text.jpg", b"not an image")
+        drop_in(folder, "torn.png", picture()[:200])
+        drop_in(folder, "empty.jpg", b"")
+        drop_in(folder, f"{'x' * 129}__a.png", picture())
+        drop_in(folder, "good.png", picture(1))
+        until(lambda: not left(folder))
+        drop_in(folder, "text.jpg", b"again")
+        until(lambda: not left(folder))
+    assert names(spool) == ["good.png"]
+    rejected = folder / "rejected"
+    assert len(left(rejected)) == 10
+    assert "not an image" in (rejected / "text.jpg.reason").read_text()
+    assert "not an image" in (rejected / "text~1.jpg.reason").read_text()
+    assert (rejected / "text.jpg").read_bytes() == b"not an image"
+    assert (rejected / "text~1.jpg").read_bytes() == b"again"
+    assert "truncated" in (rejected / "torn.png.reason").read_text()
+    assert "track id of 129" in (rejected / f"{'x' * 129}__a.png.reason").read_text()
+    spool.close()
+
+
+def test_a_network_that_breaks_rejects_that_file_alone(bundle: Bundle, folder: Path) -> None:
+    spool, encoder = Spool(None, "cam"), Quick(bundle)
+    encoder.slow = 0.1
+
+    def fail(image: object) -> None:
+        if image.size == (9, 9):  # type: ignore[attr-defined]
+            raise MemoryError("no more")
+
+    encoder.fail = fail
+    Image.new("RGB", (9, 9)).save(folder / "bad.png")
+    for i in range(6):
+        drop_in(folder, f"{i}.png", picture(i))
+    with watching(encoder, spool, folder):
+        until(lambda: not left(folder))
+    assert len(names(spool)) == 6
+    assert "MemoryError: no more" in (folder / "rejected" / "bad.png.reason").read_text()
+    spool.close()
+
+
+def test_the_same_name_twice_is_two_frames(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder):
+        for count in range(1, 4):
+            drop_in(folder, "a.png", picture(7))
+            until(lambda: not left(folder) and not spool.handing_over())
+            assert spool.waiting == count
+    assert len(left(folder / "done")) == 3
+    spool.close()
+
+
+def test_files_can_be_deleted_instead(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder, after="delete"):
+        drop_in(folder, "a.png", picture(7))
+        until(lambda: not left(folder))
+    assert names(spool) == ["a.png"]
+    assert left(folder / "done") == []
+    spool.close()
+
+
+def test_a_crash_between_accepting_and_moving_doubles_nothing(
+    encoder: Quick, folder: Path, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool", "cam")
+    for name in ("there.png", "gone.png"):
+        spool.accept([entry(name, file_key=file_key(name, picture(1)))])
+    spool.close()
+    drop_in(folder, "there.png", picture(1))
+    drop_in(folder, "other.png", picture(1))
+    spool = Spool(tmp_path / "spool", "cam")
+    with watching(encoder, spool, folder):
+        assert "there.png" in left(folder / "done")  # before anything is taken
+        assert spool.handing_over().get("gone.png") is None
+        until(lambda: not left(folder))
+        drop_in(folder, "gone.png", picture(1))
+        until(lambda: not left(folder))
+    assert names(spool) == ["there.png", "gone.png", "other.png", "gone.png"]
+    spool.close()
+
+
+def test_a_move_that_fails_is_tried_again_without_a_second_frame(
+    encoder: Quick, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(None, "cam")
+    monkeypatch.setattr("edge.folder_source._RETRY_SECONDS", 0.01)
+    with watching(encoder, spool, folder) as watcher:
+        real, broken = watcher._folder.move, [True]
+
+        def move(name: str, inside: str, mark: str) -> Path:
+            if broken[0]:
+                raise PermissionError(13, "read-only now")
+            return real(name, inside, mark)
+
+        monkeypatch.setattr(watcher._folder, "move", move)
+        drop_in(folder, "a.png", picture(1))
+        until(lambda: spool.waiting == 1)
+        drop_in(folder, "b.png", picture(2))
+        until(lambda: spool.waiting == 2)
+        assert left(folder) == ["a.png", "b.png"]
+        broken[0] = False
+        until(lambda: not left(folder))
+    assert names(spool) == ["a.png", "b.png"]
+    assert spool.handing_over() == {}
+    spool.close()
+
+
+def test_a_full_spool_leaves_files_until_there_is_room(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam", capacity=5)
+    for i in range(12):
+        drop_in(folder, f"{i:02}.png", picture(i))
+    with watching(encoder, spool, folder):
+        until(lambda: spool.waiting == 5)
+        while len(names(spool)) < 12:
+            until(lambda: spool.room == 0 or len(names(spool)) == 12)
+            assert len(left(folder)) + len(names(spool)) >= 12
+            spool.settle([answer(spool, b.id.sequence) for b in spool.blocks(0, 3)])
+        until(lambda: not left(folder))
+    assert sorted(names(spool)) == [f"{i:02}.png" for i in range(12)]
+    assert left(folder / "rejected") == []
+    spool.close()
+
+
+def test_a_disk_that_is_full_for_a_while(encoder: Quick, folder: Path, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", "cam")
+    pages = spool._db.execute("PRAGMA page_count").fetchone()[0]
+    spool._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    for i in range(40):
+        drop_in(folder, f"{i:02}.png", picture(i))
+    with watching(encoder, spool, folder) as watcher:
+        until(lambda: watcher._trouble == "room")
+        assert left(folder)
+        spool._db.execute("PRAGMA max_page_count = 100000")
+        until(lambda: not left(folder))
+        until(lambda: watcher._trouble == "")
+    assert sorted(names(spool)) == [f"{i:02}.png" for i in range(40)]
+    spool.close()
+
+
+def test_a_folder_that_vanishes_and_comes_back(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder) as watcher:
+        drop_in(folder, "a.png", picture(1))
+        until(lambda: not left(folder))
+        shutil.rmtree(folder)
+        until(lambda: watcher._trouble == "folder")
+        folder.mkdir()
+        drop_in(folder, "b.png", picture(2))
+        until(lambda: spool.waiting == 2)
+        until(lambda: not left(folder))
+        assert left(folder / "done") == ["b.png"]
+    spool.close()
+
+
+def test_names_of_any_bytes(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    odd = os.fsdecode(b"caf\xe9__\xff.png")
+    long = "l" * 251 + ".png"
+    with watching(encoder, spool, folder):
+        for name in (odd, long, "na ïve\n.png"):
+            (folder / ".part").write_bytes(picture(1))
+            (folder / ".part").rename(folder / name)
+        for name in (odd, long):
+            until(lambda: not left(folder))
+            (folder / ".part").write_bytes(b"broken")
+            (folder / ".part").rename(folder / name)
+        until(lambda: not left(folder))
+    assert spool.waiting == 3
+    assert len(left(folder / "rejected")) == 4
+    spool.close()
+
+
+DIES = """
+    import os, sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    from airreid.bundle import default_bundle_path, load_bundle
+    from edge import folder_source as watch
+    from edge.settings import WatchSettings
+    from edge.spool import Spool
+    from edge.metrics import Metrics
+    from support import Quick, pipeline_on, until
+    watch.LIMIT = 3
+    folder = Path({folder!r})
+    encoder, spool = Quick(load_bundle(default_bundle_path())), Spool(folder / "spool", "cam")
+    encoder.fail = lambda image: os._exit(9) if image.size == (9, 9) else None
+    settings = WatchSettings(folder=folder / "in", poll_seconds=0.02, marks=folder / "marks.json")
+    with pipeline_on(encoder, spool) as pipeline:
+        watcher = watch.Watcher(settings, pipeline, spool, Metrics())
+        watcher.start()
+        until(lambda: not [path for path in (folder / "in").iterdir() if path.is_file()])
+        watcher.stop()
+"""
+
+
+def test_a_file_that_kills_the_process_does_not_keep_the_others_waiting(
+    folder: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (9, 9)).save(folder / "0-deadly.png")
+    os.utime(folder / "0-deadly.png", (1, 1))  # the oldest, so the first
+    for i in range(12):
+        drop_in(folder, f"{i}.png", picture(i))
+    code = textwrap.dedent(DIES).format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    ends = [subprocess.run([sys.executable, "-c", code], check=False).returncode for _ in range(4)]
+    assert ends == [9, 9, 9, 0]
+    spool = Spool(tmp_path / "spool", "cam")
+    assert sorted(names(spool)) == sorted(f"{i}.png" for i in range(12))
+    spool.close()
+    assert "ended 3 times" in (folder / "rejected" / "0-deadly.png.reason").read_text()
+
+
+def test_marks_that_were_torn_are_no_marks(tmp_path: Path) -> None:
+    path = tmp_path / "marks.json"
+    for text in ("", "{", "[]", '{"under_way": 3, "deaths": {}}', '{"under_way": [], "deaths": 1}'):
+        path.write_text(text)
+        assert Suspects(path).deaths("a") == 0
+    marks = Suspects(path)
+    marks.begin("a")
+    marks.begin("\udcff.png")
+    marks.end("b")
+    again = Suspects(path)
+    assert (again.deaths("a"), again.deaths("\udcff.png"), again.deaths("b")) == (1, 1, 0)
+
+
+def test_two_edges_do_not_watch_one_folder(encoder: Quick, folder: Path) -> None:
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder):
+        with (
+            pytest.raises(InputError, match="watched by another edge"),
+            watching(encoder, spool, folder),
+        ):
+            pass
+        with (
+            pytest.raises(InputError, match="no such folder"),
+            watching(encoder, spool, folder / "x"),
+        ):
+            pass
+    spool.close()

@@ -1,0 +1,107 @@
+"""Integer tables say what the network says; payload sizes fit what is sent."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airreid.digital.arithmetic import decode, encode
+from airreid.digital.prior import TOTAL
+from training.export.integer_prior import (
+    MARGIN,
+    TAIL,
+    WIDEST,
+    code_lengths,
+    integer_prior,
+    payload_sizes,
+)
+from training.models.digital import FactorisedPrior
+
+
+def prior_and_latents(spread: float = 3.0) -> tuple[FactorisedPrior, np.ndarray]:
+    torch.manual_seed(1)
+    widths = torch.linspace(0.05, spread, 12)
+    prior = FactorisedPrior(12, widths)
+    noise = torch.randn(400, 12, generator=torch.Generator().manual_seed(1))
+    return prior, (widths * noise).round().long().numpy()
+
+
+def test_tables_are_the_learned_probabilities() -> None:
+    prior, latents = prior_and_latents()
+    tables = integer_prior(prior, latents)
+    exact = prior.double()
+    for i, (low, row) in enumerate(zip(tables.low, tables.counts, strict=True)):
+        assert sum(row) == TOTAL
+        assert min(row) >= 1
+        assert low <= latents[:, i].min()
+        assert low + len(row) - 2 >= latents[:, i].max()
+        k = torch.arange(low, low + len(row) - 1, dtype=torch.float64)
+        with torch.no_grad():
+            c = [exact.cumulative((k + d)[:, None].expand(-1, 12))[:, i] for d in (-0.5, 0.5)]
+        inside = (c[1] - c[0]).numpy()
+        p = np.append(inside, 1 - inside.sum())
+        q = np.asarray(row) / TOTAL
+        assert p[-1] <= TAIL * 1.01
+        divergence = np.sum(np.where(p > 0, p * np.log2(np.maximum(p, 1e-300) / q), 0.0))
+        assert 0 <= divergence < 2e-3
+        assert np.abs(p - q).max() < len(row) / TOTAL + 1e-4
+
+
+def test_a_table_reaches_over_everything_seen_and_no_farther_than_its_bound() -> None:
+    prior, latents = prior_and_latents()
+    latents[0, 3], latents[1, 4], latents[2, 5] = 300, -(10**6), 10**6
+    tables = integer_prior(prior, latents)
+    assert tables.low[3] + len(tables.counts[3]) - 2 == 300
+    assert tables.low[4] == -WIDEST
+    assert tables.low[5] + len(tables.counts[5]) - 2 == WIDEST
+    for latent in latents[:4]:  # what lies outside is escaped
+        np.testing.assert_array_equal(decode(encode(latent, tables), tables), latent)
+
+
+def test_messages_are_as_long_as_the_tables_say() -> None:
+    prior, latents = prior_and_latents()
+    tables = integer_prior(prior, latents)
+    latents[0, 0], latents[1, 11] = 77, -5000
+    ideal = code_lengths(latents, tables)
+    np.testing.assert_allclose(ideal, [tables.code_length(row) for row in latents], rtol=1e-9)
+    coded = np.asarray([len(encode(row, tables)) for row in latents])
+    assert (coded - ideal).max() < 2
+    with torch.no_grad():
+        learned = prior.bits(torch.from_numpy(latents[2:]).float()).sum(1).numpy()
+    np.testing.assert_allclose(ideal[2:], learned, atol=0.3)
+
+
+def padding(lengths: np.ndarray, sizes: tuple[int, ...]) -> int:
+    return sum(min(size for size in sizes if size >= length) - length for length in lengths)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 60), min_size=1, max_size=40),
+    count=st.integers(1, 4),
+)
+@settings(max_examples=100, deadline=None)
+def test_payload_sizes_pad_least(lengths: list[int], count: int) -> None:
+    seen = np.asarray(lengths)
+    sizes = payload_sizes(seen, count)
+    assert 1 <= len(sizes) <= count
+    assert list(sizes) == sorted(set(sizes))
+    assert sizes[0] >= 1
+    longest = max(1, seen.max())
+    assert longest < sizes[-1] <= longest + max(1, np.ceil(MARGIN * longest))
+    seen = np.maximum(seen, 1)
+    best = min(
+        padding(seen, (*some, sizes[-1]))
+        for number in range(count)
+        for some in combinations(sorted(set(seen.tolist())), min(number, len(set(seen.tolist()))))
+    )
+    assert padding(seen, sizes) == best
+
+
+def test_equal_lengths_need_few_sizes() -> None:
+    assert payload_sizes(np.full(100, 50)) == (50, 53)
+    assert payload_sizes(np.full(100, 50), 1) == (53,)
+    with pytest.raises(ValueError, match="at least one"):
+        payload_sizes(np.zeros(0, int))

@@ -1,0 +1,1 @@
+"""From trained networks to a bundle: ONNX graphs, integer tables, proof of parity."""

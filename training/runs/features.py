@@ -1,0 +1,56 @@
+"""Features of an image set, extracted once with the network that will be shipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from airreid.inference import Network
+from training.engine.augment import generators, vary
+from training.recipes.base import Variation
+
+
+def extract(
+    graph: Path,
+    crops: NDArray[np.uint8],
+    cache: Path | None = None,
+    tick: Callable[[], object] = lambda: None,
+    batch: int = 16,
+    views: int = 1,
+) -> NDArray[np.float32]:
+    """uint8 crops (N, 256, 128, 3) -> float32 (views N, D) by an exported backbone.
+
+    The first N rows are of the images as they are, further ones of varied copies, the same
+    in every run. With ``cache`` the result is kept in that file and read from it the next
+    time.
+    """
+    if cache is not None and cache.exists():
+        kept: NDArray[np.float32] = np.load(cache)
+        return kept
+    network = Network(graph, threads=os.cpu_count() or 1)
+    rows = []
+    for view, start in product(range(views), range(0, len(crops), batch)):
+        chunk = np.ascontiguousarray(crops[start : start + batch])
+        if view:
+            chunk = _varied(chunk, view, start)
+        rows.append(network(chunk))
+        for _ in chunk:
+            tick()
+    features = np.concatenate(rows)
+    if cache is not None:
+        part = cache.with_suffix(".part.npy")
+        np.save(part, features)
+        part.replace(cache)
+    return features
+
+
+def _varied(crops: NDArray[np.uint8], view: int, start: int) -> NDArray[np.uint8]:
+    rngs = generators(0, view, range(start, start + len(crops)))
+    varied = vary(torch.from_numpy(crops.astype(np.float32)), Variation(), rngs)
+    return np.asarray(varied.round().to(torch.uint8).numpy())

@@ -1,0 +1,158 @@
+"""The folder of a run: what it is for, and what is kept there and not made twice."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from airreid.datasets import DataSet
+from airreid.datasets.pixels import pixels
+from airreid.datasets.samples import ImageSet
+from airreid.datasets.synthetic.population import image_set
+from airreid.errors import InputError
+from training.engine.progress_report import Report
+from training.recipes.recipe import Recipe
+from training.runs.features import extract
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """What a recipe learns from, and what it is measured on if there is such a set."""
+
+    train: ImageSet
+    codec: ImageSet
+    validation: ImageSet | None
+    """People who are not trained on: the best epoch is chosen, and the card made, on them."""
+
+
+def image_sets(recipe: Recipe, data: DataSet | None) -> ImageSets:
+    """The training images of a data set, or the recipe's synthetic people for None.
+
+    Of a data set, ``validation_share`` of the training identities are held out; its test
+    images are not touched.
+    """
+    if data is None:
+        parts = recipe.synthetic
+        return ImageSets(
+            image_set(parts.train), image_set(parts.codec), image_set(parts.validation)
+        )
+    whole = data["train"]
+    held = _held_out(whole, recipe.validation_share, recipe.seed)
+    if not held:
+        own = ImageSet(data.label, whole.samples)
+        return ImageSets(own, own, None)
+    train, validation = (
+        tuple(s for s in whole.samples if (s.identity in held) == inside)
+        for inside in (False, True)
+    )
+    own = ImageSet(f"{data.label}, {len(held)} identities held out", train)
+    return ImageSets(own, own, ImageSet(f"{data.label}, held-out identities", validation))
+
+
+def _held_out(images: ImageSet, share: float, seed: int) -> set[str]:
+    """Identities for validation, seen by two cameras or more; none where that leaves few."""
+    cameras: dict[str, set[str]] = {}
+    for sample in images.samples:
+        cameras.setdefault(sample.identity, set()).add(sample.camera)
+    across = sorted(identity for identity, seen in cameras.items() if len(seen) > 1)
+    count = min(int(share * len(cameras)), len(across))
+    if count < 2 or len(cameras) - count < 2:
+        return set()
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x4E1D])))
+    return {across[i] for i in rng.permutation(len(across))[:count]}
+
+
+def claim(out: Path, recipe: Recipe, data: dict[str, str], extends: str | None = None) -> None:
+    """Says in ``out`` what run it belongs to, and refuses a folder of another run.
+
+    Writes ``recipe.json``, ``data.json`` (digests of image sets) and, for a run that
+    ``extends`` a bundle, ``extends.json``. Raises :class:`InputError` where one of them
+    says something else, and where a run that extends would begin in a full folder.
+    """
+    texts = [
+        ("recipe.json", recipe.model_dump_json(indent=2), "settings"),
+        ("data.json", json.dumps(data), "images"),
+    ]
+    if extends is not None:
+        texts.insert(0, ("extends.json", json.dumps({"bundle": extends}), "bundle to extend"))
+        if out.is_dir() and any(out.iterdir()) and not (out / "extends.json").exists():
+            raise InputError(f"{out}: not empty; give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text, what in texts:
+        path = out / name
+        if path.exists() and not _same(path, text):
+            raise InputError(
+                f"{out}: holds a run with other {what}; give another --out or delete it"
+            )
+        path.write_text(text, encoding="utf-8")
+
+
+def _same(path: Path, text: str) -> bool:
+    """Whether a file says ``text``. Which precision is shipped may change until a scheme
+    has been trained for it: an int8 graph that drifts must not cost the backbone."""
+    kept = path.read_text(encoding="utf-8")
+    if path.name != "recipe.json" or list(path.parent.glob("models/*.scheme.pt")):
+        return kept == text
+    try:
+        ours, theirs = ({**json.loads(one), "ship": ""} for one in (text, kept))
+    except (ValueError, TypeError):
+        return False
+    return ours == theirs
+
+
+def cached_pixels(images: ImageSet, cache: Path, report: Report) -> NDArray[np.uint8]:
+    """uint8 (N, 256, 128, 3), memory-mapped: :func:`airreid.datasets.pixels.pixels`."""
+    loaded: NDArray[np.uint8] = pixels(
+        images, cache, report.phase(f"images of {images.name}", len(images))
+    )
+    return loaded
+
+
+def kept_features(
+    graph: Path,
+    images: ImageSet,
+    out: Path,
+    space: str,
+    cache: Path,
+    report: Report,
+    views: int = 1,
+) -> NDArray[np.float32]:
+    """Features (views N, D) of the people whom codecs are trained on, kept in ``out``."""
+    there = stored_features(out, space, views * len(images))
+    if there is not None:
+        return there
+    crops = cached_pixels(images, cache, report)
+    what = f"features for the codecs, {views} views" if views > 1 else "features for the codecs"
+    tick = report.phase(what, views * len(images))
+    name = f"features-{space}.npy" if views == 1 else f"features-{space}-{views}.npy"
+    return extract(graph, crops, out / name, tick, views=views)
+
+
+def stored_features(out: Path, space: str, count: int) -> NDArray[np.float32] | None:
+    """The first ``count`` features (N, D) of a space that a run keeps; None if it has fewer."""
+    for path in sorted(out.glob(f"features-{space}*.npy")):
+        if path.name.endswith(".part.npy"):
+            continue
+        kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
+        if len(kept) >= count:
+            return np.array(kept[:count])
+    return None
+
+
+def made_with() -> dict[str, Any]:
+    """Machine and package versions, for provenance."""
+    return {
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": {
+            name: version(name)
+            for name in ("airreid", "torch", "torchvision", "onnx", "onnxruntime", "numpy")
+        },
+    }
