@@ -200,13 +200,26 @@ class GalleryClient(Connection):
 
 
 class ChannelClient(Connection):
-    """The controls of a channel simulator. Every method raises :class:`LinkError`."""
+    """A channel simulator: its controls and its radio. Every method raises :class:`LinkError`."""
 
     option = "--at"
 
-    def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
-        super().__init__(target, connect_seconds)
+    def __init__(
+        self,
+        target: str,
+        connect_seconds: float = 10.0,
+        credentials: ClientCredentials = NOBODY,
+    ) -> None:
+        super().__init__(target, connect_seconds, credentials)
         self._stub = channel_pb2_grpc.ChannelControlServiceStub(self._channel)
+        self._radio = channel_pb2_grpc.ChannelServiceStub(self._channel)
+
+    def transmit(self, request: channel_pb2.TransmitRequest) -> channel_pb2.TransmitResponse:
+        """Sends blocks of symbols through a link; they come back as received."""
+        try:
+            return self._radio.Transmit(request)
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
 
     def set_link(self, snr_db: float, seed: int, link: str = "", model: str = "awgn") -> None:
         """Sets one link by edge id, or the default."""

@@ -100,9 +100,7 @@ class Links:
             return
         symbols = np.frombuffer(block.symbols, _WIRE).astype(np.float32, copy=False)
         met = self._link(link, settings).send(symbols, request.id.sequence)
-        snr_db = met.report_db
-        if abs(met.power - POWER) > POWER_TOLERANCE and 0 < met.power < math.inf:
-            snr_db += 10 * math.log10(met.power / POWER)
+        snr_db = met.report_db + power_db(met.power)
         report.snr_db = snr_db
         block.symbols = met.received.astype(_WIRE, copy=False).tobytes()
         stats.count_symbols(length // 4, met, snr_db)
@@ -119,6 +117,14 @@ class Links:
                 self._ahead.popitem(last=False)
         self._ahead.move_to_end(link)
         return found
+
+
+def power_db(power: float) -> float:
+    """Decibels that a block of mean power ``power`` adds to its SNR: 0 for power 1, within
+    ``POWER_TOLERANCE``, and for a block without energy or without finite values."""
+    if abs(power - POWER) > POWER_TOLERANCE and 0 < power < math.inf:
+        return 10 * math.log10(power / POWER)
+    return 0.0
 
 
 def _carry(request: uplink_pb2.QueryRequest, link: Ahead, stats: LinkStats) -> float:

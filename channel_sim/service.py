@@ -19,11 +19,13 @@ from channel_sim.control import ChannelControl
 from channel_sim.links import Links
 from channel_sim.metrics import serve_metrics
 from channel_sim.settings import LinkSettings
+from channel_sim.transmission import ChannelTransmission
 
 Context = aio.ServicerContext[Any, Any]
 UPLINK = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
 _TOKEN = "authorization"
 CONTROL = channel_pb2.DESCRIPTOR.services_by_name["ChannelControlService"].full_name
+CHANNEL = channel_pb2.DESCRIPTOR.services_by_name["ChannelService"].full_name
 _UNTOLD = "Internal error from Core"
 """What grpc.aio may say in place of the status of a stream that ended while a request was
 written to it (https://github.com/grpc/grpc/issues/36066)."""
@@ -149,7 +151,10 @@ async def run(
             channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
                 ChannelControl(links, stop), server
             )
-            return [UPLINK, CONTROL]
+            channel_pb2_grpc.add_ChannelServiceServicer_to_server(
+                ChannelTransmission(links), server
+            )
+            return [UPLINK, CONTROL, CHANNEL]
 
         ports = {"grpc_port": await stack.enter_async_context(serve(listen, register))}
         if metrics is not None:

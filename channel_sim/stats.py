@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from channel_sim.models import Realisation, fade
 from channel_sim.prefetch import Met
 
 LINKS_MAX = 256
@@ -61,6 +65,24 @@ class LinkStats:
         self.noise_energy += met.noise_energy
         self.erased += met.erased
         self.impulses += met.impulses
+
+    def count_realisation(
+        self, symbols: NDArray[np.float32], radio: Realisation, report_db: float
+    ) -> None:
+        """Blocks of finite symbols (n, B), as sent, that met ``radio``; the last one's report."""
+        gain_power = np.square(np.abs(radio.gain))
+        faded = fade(symbols, radio.factor, radio.erased)
+        energy = np.square(faded, dtype=np.float64).sum(axis=1)
+        energy *= np.where(radio.factor == 1, gain_power, 1.0)  # at the antenna
+        self.blocks += len(symbols)
+        self.faded += len(symbols)
+        self.gain_power += float(gain_power.sum())
+        self.last_snr_db = report_db
+        self.uses += symbols.size
+        self.signal_energy += float(energy.sum())
+        self.noise_energy += float(radio.noise_energy.sum())
+        self.erased += int(radio.erased.sum())
+        self.impulses += int(radio.impulses.sum())
 
     def count_packet(self, gain_power: float, lost: bool, report_db: float) -> None:
         """An ideal packet."""

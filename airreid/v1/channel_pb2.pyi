@@ -449,3 +449,87 @@ class LinkStats(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_snr_db) -> _WhichOneofReturnType__measured_snr_db | None: ...
 
 Global___LinkStats: _TypeAlias = LinkStats  # noqa: Y015
+
+@_typing.final
+class TransmitRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    FIRST_BLOCK_FIELD_NUMBER: _builtins.int
+    BANDWIDTH_FIELD_NUMBER: _builtins.int
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    link: _builtins.str
+    """An edge id: the link whose settings and noise the blocks meet."""
+    first_block: _builtins.int
+    """Number of the first block; the others follow it."""
+    bandwidth: _builtins.int
+    """B, real channel uses of a block."""
+    symbols: _builtins.bytes
+    """4 * B bytes a block, little-endian IEEE 754 binary32, one block after another; at most
+    2 MiB. Mean power 1 a block, or the report's SNR says what it is.
+    """
+    @_builtins.property
+    def settings(self) -> Global___LinkSettings:
+        """Changes to the link's settings that hold for this call alone."""
+
+    def __init__(
+        self,
+        *,
+        link: _builtins.str = ...,
+        settings: Global___LinkSettings | None = ...,
+        first_block: _builtins.int = ...,
+        bandwidth: _builtins.int = ...,
+        symbols: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth", b"bandwidth", "first_block", b"first_block", "link", b"link", "settings", b"settings", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransmitRequest: _TypeAlias = TransmitRequest  # noqa: Y015
+
+@_typing.final
+class TransmitResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    SNR_DB_FIELD_NUMBER: _builtins.int
+    GAIN_REAL_FIELD_NUMBER: _builtins.int
+    GAIN_IMAG_FIELD_NUMBER: _builtins.int
+    symbols: _builtins.bytes
+    """As many as were sent, as received."""
+    @_builtins.property
+    def settings(self) -> Global___LinkSettings:
+        """All settings that the blocks met."""
+
+    @_builtins.property
+    def snr_db(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """What the receiver is told, block by block, as in ChannelReport."""
+
+    @_builtins.property
+    def gain_real(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Complex gain that each block arrives with; absent where it is 1 for all, as without
+        fading and after equalisation.
+        """
+
+    @_builtins.property
+    def gain_imag(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        symbols: _builtins.bytes = ...,
+        settings: Global___LinkSettings | None = ...,
+        snr_db: _abc.Iterable[_builtins.float] | None = ...,
+        gain_real: _abc.Iterable[_builtins.float] | None = ...,
+        gain_imag: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gain_imag", b"gain_imag", "gain_real", b"gain_real", "settings", b"settings", "snr_db", b"snr_db", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransmitResponse: _TypeAlias = TransmitResponse  # noqa: Y015

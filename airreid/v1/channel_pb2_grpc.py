@@ -233,3 +233,81 @@ class ChannelControlService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ChannelServiceStub:
+    """The simulated radio by itself, without an access point behind it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Transmit = channel.unary_unary(
+                '/airreid.v1.ChannelService/Transmit',
+                request_serializer=airreid_dot_v1_dot_channel__pb2.TransmitRequest.SerializeToString,
+                response_deserializer=airreid_dot_v1_dot_channel__pb2.TransmitResponse.FromString,
+                _registered_method=True)
+
+
+class ChannelServiceServicer:
+    """The simulated radio by itself, without an access point behind it.
+    """
+
+    def Transmit(self, request, context):
+        """Sends blocks of symbols through a link and answers them as received. The noise of a
+        block is that of an uplink block of the same seed, link, number and bandwidth.
+        INVALID_ARGUMENT for settings or symbols that cannot be used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ChannelServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Transmit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Transmit,
+                    request_deserializer=airreid_dot_v1_dot_channel__pb2.TransmitRequest.FromString,
+                    response_serializer=airreid_dot_v1_dot_channel__pb2.TransmitResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'airreid.v1.ChannelService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('airreid.v1.ChannelService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ChannelService:
+    """The simulated radio by itself, without an access point behind it.
+    """
+
+    @staticmethod
+    def Transmit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/airreid.v1.ChannelService/Transmit',
+            airreid_dot_v1_dot_channel__pb2.TransmitRequest.SerializeToString,
+            airreid_dot_v1_dot_channel__pb2.TransmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -104,3 +104,43 @@ class ChannelControlServiceServicer(metaclass=_abc_1.ABCMeta):
         """What was really done to blocks, at once and then at every interval until cancelled."""
 
 def add_ChannelControlServiceServicer_to_server(servicer: ChannelControlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ChannelServiceStub:
+    """The simulated radio by itself, without an access point behind it."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ChannelServiceAsyncStub: ...
+    Transmit: _grpc.UnaryUnaryMultiCallable[_channel_pb2.TransmitRequest, _channel_pb2.TransmitResponse]
+    """Sends blocks of symbols through a link and answers them as received. The noise of a
+    block is that of an uplink block of the same seed, link, number and bandwidth.
+    INVALID_ARGUMENT for settings or symbols that cannot be used.
+    """
+
+@_typing.type_check_only
+class ChannelServiceAsyncStub(ChannelServiceStub):
+    """The simulated radio by itself, without an access point behind it."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Transmit: _aio.UnaryUnaryMultiCallable[_channel_pb2.TransmitRequest, _channel_pb2.TransmitResponse]  # type: ignore[assignment]
+    """Sends blocks of symbols through a link and answers them as received. The noise of a
+    block is that of an uplink block of the same seed, link, number and bandwidth.
+    INVALID_ARGUMENT for settings or symbols that cannot be used.
+    """
+
+class ChannelServiceServicer(metaclass=_abc_1.ABCMeta):
+    """The simulated radio by itself, without an access point behind it."""
+
+    @_abc_1.abstractmethod
+    def Transmit(
+        self,
+        request: _channel_pb2.TransmitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.TransmitResponse, _abc.Awaitable[_channel_pb2.TransmitResponse]]:
+        """Sends blocks of symbols through a link and answers them as received. The noise of a
+        block is that of an uplink block of the same seed, link, number and bandwidth.
+        INVALID_ARGUMENT for settings or symbols that cannot be used.
+        """
+
+def add_ChannelServiceServicer_to_server(servicer: ChannelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

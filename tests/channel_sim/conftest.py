@@ -18,6 +18,7 @@ from channel_sim.control import ChannelControl
 from channel_sim.links import Links
 from channel_sim.service import UplinkProxy
 from channel_sim.settings import LinkSettings
+from channel_sim.transmission import ChannelTransmission
 
 Request = uplink_pb2.QueryRequest
 Response = uplink_pb2.QueryResponse
@@ -65,6 +66,7 @@ async def radio() -> AsyncIterator[Radio]:
         channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
             ChannelControl(links, stop), proxy
         )
+        channel_pb2_grpc.add_ChannelServiceServicer_to_server(ChannelTransmission(links), proxy)
         await upstream.start()
         await proxy.start()
         try:
