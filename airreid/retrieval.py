@@ -87,15 +87,28 @@ class GalleryRanks:
         ranks.sort()
         return ranks
 
+    def of_ranking(self, order: NDArray[np.int64], identity: int, camera: int) -> Ranks | None:
+        """Of one query, from the gallery's positions (N,), best first; None if it does not count.
+
+        For a lost query, ranked as -1, the ranks of its right items mean nothing.
+        """
+        right, same_camera = self.items(identity, camera)
+        if not len(right):
+            return None
+        if order[0] < 0:
+            return np.arange(len(right), dtype=np.int64)
+        kept = np.ones(len(order), np.bool_)
+        kept[same_camera] = False
+        kept[self._junk] = False
+        is_right = np.zeros(len(order), np.bool_)
+        is_right[right] = True
+        return np.flatnonzero(is_right[order][kept[order]])
+
     def items(self, identity: int, camera: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions, rising, of a query's right items, and of those dropped for its camera."""
         items = self._right(identity)
         same_camera = self._camera[items] == camera
         return items[~same_camera], items[same_camera]
-
-    def answers(self, identity: int, camera: int) -> int:
-        """How many right items a query has."""
-        return int(np.count_nonzero(self._camera[self._right(identity)] != camera))
 
     def _right(self, identity: int) -> NDArray[np.int64]:
         found: NDArray[np.int64] = self._at.get(identity, np.empty(0, np.int64))
@@ -141,31 +154,10 @@ def evaluate_ranking(order: NDArray[np.int64], queries: Labels, gallery: Labels)
 
     A row of -1 is a query that was lost on the way: a miss at every rank.
     """
-    ranks: list[Ranks | None] = []
-    lost = [bool(row[0] < 0) for row in order]
-    for row, identity, camera in zip(order, queries.identity, queries.camera, strict=True):
-        same = gallery.identity[row] == identity
-        other = gallery.camera[row] != camera
-        kept = (other | ~same) & (gallery.identity[row] >= 0)
-        hits = np.flatnonzero(same[kept])
-        if row[0] < 0:  # not ranked: does it have an answer at all?
-            right = (gallery.identity == identity) & (gallery.camera != camera)
-            hits = np.flatnonzero(right & (gallery.identity >= 0))
-        ranks.append(hits if len(hits) else None)
-    return summarise(ranks, lost)
-
-
-def evaluate_scores(
-    scores: NDArray[np.floating],
-    queries: Labels,
-    gallery: Labels,
-    lost: NDArray[np.bool_] | None = None,
-) -> Retrieval:
-    """Metrics from scores (Q, N), higher is better: those of the ranking :func:`rank` makes."""
-    of = GalleryRanks(gallery)
-    rows = zip(scores, queries.identity, queries.camera, strict=True)
-    ranks = [of.of(np.array(row, np.float64), int(i), int(c)) for row, i, c in rows]
-    return summarise(ranks, None if lost is None else lost.tolist())
+    by_query = GalleryRanks(gallery)
+    rows = zip(order, queries.identity.tolist(), queries.camera.tolist(), strict=True)
+    ranks = [by_query.of_ranking(row, identity, camera) for row, identity, camera in rows]
+    return summarise(ranks, [bool(row[0] < 0) for row in order])
 
 
 def rank(scores: NDArray[np.floating]) -> NDArray[np.int64]:

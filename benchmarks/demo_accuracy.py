@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.bundle import default_bundle_path, load_bundle
-from airreid.evaluation.comparison import against_pca
-from airreid.evaluation.retrieval_features import Gallery, noiseless
+from airreid.evaluation.comparison import pca_comparison
+from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
 from airreid.images import load, to_crop
 from airreid.inference import BackboneRunner
 from benchmarks.digital_accuracy import digital_rows
@@ -88,10 +88,12 @@ def measure(run: Path) -> dict[str, Any]:
     features = {path: runner.features(crop[None])[0] for path, crop in crops.items()}
     data = _gallery(people, features)
     colours = {
-        name: noiseless(_gallery(people, {path: of(crop) for path, crop in crops.items()})).top1
+        name: no_channel_bound(
+            _gallery(people, {path: of(crop) for path, crop in crops.items()})
+        ).top1
         for name, of in COLOUR_BASELINES.items()
     }
-    rows = against_pca(bundle, data, training_features, SNRS_DB, SEEDS)
+    rows = pca_comparison(bundle, data, training_features, SNRS_DB, SEEDS)
     for row in rows:
         print(
             f"{row['scheme']} {row['snr_db']:+g} dB  "
@@ -104,7 +106,7 @@ def measure(run: Path) -> dict[str, Any]:
         "queries": len(people.queries),
         "noise_seeds": len(SEEDS),
         "bundle_id": bundle.bundle_id,
-        "noiseless_top1": noiseless(data).top1,
+        "noiseless_top1": no_channel_bound(data).top1,
         "colour_top1": colours,
         "rows": rows,
         "digital_rows": digital_rows(bundle, data, DIGITAL_SNRS_DB, DIGITAL_SEEDS, _say),
@@ -118,9 +120,9 @@ def _say(row: dict[str, Any]) -> None:
     )
 
 
-def _gallery(people: People, features: dict[Path, NDArray[np.float32]]) -> Gallery:
+def _gallery(people: People, features: dict[Path, NDArray[np.float32]]) -> RetrievalFeatures:
     gallery, queries = people.labels()
-    return Gallery(
+    return RetrievalFeatures(
         np.stack([features[crop.path] for crop in people.gallery]),
         gallery,
         np.stack([features[crop.path] for crop in people.queries]),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from airreid.bundle import Bundle, DigitalInfo
 from airreid.digital.scheme import DigitalScheme
+from airreid.evaluation.point_files import point_row
 from airreid.evaluation.points import paper_point, scheme_points
-from airreid.evaluation.retrieval_features import Gallery
+from airreid.evaluation.retrieval_features import RetrievalFeatures
 
 Row = dict[str, Any]
 
 
 def digital_rows(
     bundle: Bundle,
-    data: Gallery,
+    data: RetrievalFeatures,
     snrs_db: Sequence[float],
     seeds: Sequence[int],
     tick: Callable[[Row], object] = lambda row: None,
@@ -31,7 +31,7 @@ def digital_rows(
         points = [paper_point(bundle.bundle_id, scheme, data)]
         points += scheme_points(bundle.bundle_id, scheme, "coded", data, snrs_db, seeds)
         points += scheme_points(bundle.bundle_id, scheme, "ideal", data, snrs_db, seeds)
-        for row in map(asdict, points):
+        for row in map(point_row, points):
             rows.append(row)
             tick(row)
     return rows

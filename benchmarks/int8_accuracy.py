@@ -23,7 +23,11 @@ from airreid.datasets.dataset import DataSet
 from airreid.datasets.open import KINDS, open_data
 from airreid.datasets.pixels import pixels
 from airreid.evaluation.features import default_cache, every
-from airreid.evaluation.retrieval_features import Gallery, noiseless, paired_difference
+from airreid.evaluation.retrieval_features import (
+    RetrievalFeatures,
+    no_channel_bound,
+    paired_difference,
+)
 from training.export.backbone import prove_int8
 from training.export.quantise import quantise
 from training.runs.features import extract
@@ -48,7 +52,7 @@ def compare(
             quantise(fp32, small, sample)
         close = prove_int8(fp32, small, sample[:32])
         full, ours = (_features(path, data, cache) for path in (fp32, small))
-    exact, quick = noiseless(full), noiseless(ours)
+    exact, quick = no_channel_bound(full), no_channel_bound(ours)
     difference, half = paired_difference(quick, exact)
     return {
         "data": data.label,
@@ -65,12 +69,12 @@ def compare(
     }
 
 
-def _features(graph: Path, data: DataSet, cache: Path) -> Gallery:
+def _features(graph: Path, data: DataSet, cache: Path) -> RetrievalFeatures:
     made: dict[str, NDArray[np.float32]] = {
         name: extract(graph, pixels(data[name], cache)) for name in ("query", "gallery")
     }
     queries, gallery = data.test_labels()
-    return Gallery(made["gallery"], gallery, made["query"], queries)
+    return RetrievalFeatures(made["gallery"], gallery, made["query"], queries)
 
 
 def main() -> None:

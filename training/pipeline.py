@@ -10,7 +10,7 @@ from typing import Any
 from airreid.bundle import Bundle, load_bundle, write_manifest
 from airreid.datasets import DataSet
 from airreid.errors import BundleError
-from training.card.accuracy import measurable, noiseless_rows, scheme_rows, validation
+from training.card.accuracy import measurable, no_channel_rows, scheme_rows, validation
 from training.card.page import write_card
 from training.engine.progress_report import Report
 from training.engine.world import open_world
@@ -123,7 +123,7 @@ def _accuracy(bench: Bench, bundle: Bundle, fitted: dict[str, Any]) -> dict[str,
         digital: dict[str, Digital] = {one.id: one.digital() for one in mine if one.is_digital}
         people = validation(bundle, images, bench.cache, bench.report, info)
         fp32 = bench.graphs(bench.backbones[stem]).fp32
-        head = noiseless_rows(people, images, info.precision, fp32, bench.cache, bench.report)
+        head = no_channel_rows(people, images, info.precision, fp32, bench.cache, bench.report)
         rows = scheme_rows(bundle, people, fitted[stem], digital, bench.report, leave_out=others)
         found = {**head, **found}
         if len(spaces) > 1:

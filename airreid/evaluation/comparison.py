@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from airreid.bundle import Bundle, JsccInfo
 from airreid.codecs.pca import fit_pca
 from airreid.evaluation.points import pca_points, scheme_points
-from airreid.evaluation.retrieval_features import Gallery
+from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.jscc import JsccScheme
 
 
-def against_pca(
+def pca_comparison(
     bundle: Bundle,
-    data: Gallery,
+    data: RetrievalFeatures,
     fitted_on: NDArray[Any],
     snrs_db: Sequence[float],
     seeds: Sequence[int],

@@ -19,7 +19,7 @@ from airreid.evaluation.features import Extracted, Phase, extract_test
 from airreid.evaluation.points import (
     LINK_NAME,
     Point,
-    noiseless_point,
+    no_channel_point,
     paper_point,
     pca_points,
     scheme_points,
@@ -73,7 +73,7 @@ def evaluate(
             else extract_test(bundle, backbone, data, settings.cache, settings.pca_images, phase)
         )
         members = [info for info in chosen if info.space_id == space]
-        of = [noiseless_point(bundle.bundle_id, backbone.id, extracted.test)]
+        of = [no_channel_point(bundle.bundle_id, backbone.id, extracted.test)]
         of += _lines(bundle, members, extracted, settings, phase)
         for info in members:
             of += _scheme(bundle, info, extracted, settings, phase)
@@ -131,8 +131,10 @@ def _scheme(
             tick,
         )
     if isinstance(info, DigitalInfo):
-        trade = trade_of(bundle.manifest.provenance, info.id)
-        points = [replace(p, dimensions=info.embedding_dim, trade=trade) for p in points]
+        rate_lambda = trade_of(bundle.manifest.provenance, info.id)
+        points = [
+            replace(p, dimensions=info.embedding_dim, rate_lambda=rate_lambda) for p in points
+        ]
     return points
 
 

@@ -18,7 +18,7 @@ from airreid.datasets.dataset import DataSet
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
 from airreid.evaluation.exact_retrieval import SingleShot
-from airreid.evaluation.retrieval_features import Gallery
+from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.images import to_crop
 from airreid.inference import BackboneRunner
 
@@ -105,7 +105,7 @@ def _at(samples: tuple[Sample, ...], at: NDArray[np.int_]) -> tuple[Sample, ...]
 class Extracted:
     """A data set's test, and what the linear baseline is fitted on, in one feature space."""
 
-    test: Gallery
+    test: RetrievalFeatures
     fitted_on: NDArray[np.float32]
     """(N, D); empty where there is nothing to fit on."""
 
@@ -135,7 +135,7 @@ def extract_test(
         tick = phase(f"features of {what}", len(images))
         made.append(features_of(bundle, backbone, images, cache, tick))
     single_shot = SingleShot() if data.single_shot else None
-    test = Gallery(made[1], gallery_labels, made[0], query_labels, single_shot)
+    test = RetrievalFeatures(made[1], gallery_labels, made[0], query_labels, single_shot)
     if pca_images:
         return Extracted(test, made[2])
     return Extracted(test, made[0][:0])

@@ -53,7 +53,7 @@ def plot(figure: Figure, points: Sequence[Point], bandwidth: int) -> Plot:
     return Plot(title, "SNR per real channel use (dB)", curves, bounds, notes)
 
 
-def matched(candidates: Iterable[Point]) -> Point:
+def nearest_snr_train(candidates: Iterable[Point]) -> Point:
     """Of JSCC points at one SNR, the one that was trained nearest to it.
 
     Schemes trained at a single SNR come before those trained over a range; among these the
@@ -69,7 +69,7 @@ def matched(candidates: Iterable[Point]) -> Point:
     return min(candidates, key=distance)
 
 
-def affordable(candidates: Sequence[Point]) -> Point:
+def highest_reliable_rate(candidates: Sequence[Point]) -> Point:
     """Of digital points of one link at one SNR, the rate that a design would choose.
 
     The most bits of those that lose at most ``TOLERABLE`` of their blocks, else the one
@@ -112,7 +112,7 @@ def _matched(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...
         at = _at(p for p in points if p.kind == kind)
         if not at:
             continue
-        chosen = {snr_db: matched(some) for snr_db, some in at.items()}
+        chosen = {snr_db: nearest_snr_train(some) for snr_db, some in at.items()}
         used = list(dict.fromkeys(chosen.values()))
         ranged = all(p.snr_db_train and p.snr_db_train[0] < p.snr_db_train[1] for p in used)
         label = NAMES[kind] + (f", {trained(used[0])}" if ranged else ", trained for each SNR")
@@ -125,7 +125,7 @@ def _matched(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...
     for link in ("ideal", "coded"):
         at = _at(p for p in points if p.kind == "digital" and p.link == link)
         if at:
-            chosen = {snr_db: affordable(some) for snr_db, some in at.items()}
+            chosen = {snr_db: highest_reliable_rate(some) for snr_db, some in at.items()}
             curves.append(_curve(f"digital, {link}, rate for each SNR", chosen))
     if any(p.kind == "digital" for p in points):
         notes.append(
@@ -162,9 +162,9 @@ def _each(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
 def _against_bandwidth(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
     curves = []
     kinds: tuple[tuple[str, str, Callable[[list[Point]], Point]], ...] = (
-        ("jscc-ae", "analog", matched),
-        ("jscc-fc", "analog", matched),
-        ("digital", "coded", affordable),
+        ("jscc-ae", "analog", nearest_snr_train),
+        ("jscc-fc", "analog", nearest_snr_train),
+        ("digital", "coded", highest_reliable_rate),
     )
     for kind, link, choose in kinds:
         for snr_db, some in _at(p for p in points if (p.kind, p.link) == (kind, link)).items():

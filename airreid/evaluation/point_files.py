@@ -10,20 +10,38 @@ from pathlib import Path
 from typing import Any
 
 from airreid.errors import InputError
-from airreid.evaluation.points import Point
+from airreid.evaluation.points import NO_CHANNEL, Point
+
+_STORED_NAMES = {"rate_lambda": "trade"}
+"""Field of a point to its name in files, where they differ."""
+
+
+def point_row(point: Point) -> dict[str, Any]:
+    """A point's values by the names that they have in files."""
+    return {_STORED_NAMES.get(name, name): value for name, value in asdict(point).items()}
+
+
+def point_of(row: dict[str, Any]) -> Point:
+    """The point of a row that :func:`point_row` made. Raises :class:`TypeError` and
+    :class:`KeyError` for a row of anything else."""
+    fields_by_name = {stored: field for field, stored in _STORED_NAMES.items()}
+    values = {fields_by_name.get(name, name): value for name, value in row.items()}
+    snr_db_train = values["snr_db_train"]
+    values["snr_db_train"] = None if snr_db_train is None else (snr_db_train[0], snr_db_train[1])
+    return Point(**values)
 
 
 def write_json(path: Path, about: dict[str, Any], points: Sequence[Point]) -> None:
-    """``about`` and, under ``points``, every point."""
-    content = {**about, "points": [asdict(point) for point in points]}
+    """Writes ``about`` and, under ``points``, every point."""
+    content = {**about, "points": [point_row(point) for point in points]}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
-    """What :func:`write_json` wrote. Raises :class:`InputError` for anything else."""
+    """Reads what :func:`write_json` wrote. Raises :class:`InputError` for anything else."""
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        points = [_point(one) for one in about.pop("points")]
+        points = [point_of(row) for row in about.pop("points")]
         for key in ("data", "data_digest", "protocol", "bundles"):
             about[key]
     except OSError as error:
@@ -37,24 +55,19 @@ def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
     return about, points
 
 
-def _point(one: dict[str, Any]) -> Point:
-    train = one["snr_db_train"]
-    return Point(**{**one, "snr_db_train": None if train is None else (train[0], train[1])})
-
-
 def write_csv(path: Path, about: dict[str, Any], points: Sequence[Point]) -> None:
-    """One line a point; data, protocol and digest are in every line."""
+    """Writes one line a point; data, protocol and digest are in every line."""
     fixed = {key: about[key] for key in ("data", "protocol", "data_digest")}
     with path.open("w", newline="", encoding="utf-8") as file:
-        names = [*fixed, *(field.name for field in fields(Point))]
+        names = [*fixed, *(_STORED_NAMES.get(field.name, field.name) for field in fields(Point))]
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         for point in points:
-            writer.writerow({**fixed, **asdict(point)})
+            writer.writerow({**fixed, **point_row(point)})
 
 
 def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
-    """Top-1 of every scheme at every SNR, and the rest in short; survives a pipe."""
+    """Lists top-1 of every scheme at every SNR, and the rest in short; survives a pipe."""
     snrs = sorted({p.snr_db for p in points if p.snr_db is not None and p.link != "paper"})
     out = [
         f"data     {about['data']}",
@@ -69,7 +82,7 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
         f"top-10 {point.top10:.3f}  mAP {point.map:.3f}  mINP {point.minp:.3f}  "
         f"({point.queries} queries counted)"
         for point in points
-        if point.kind == "noiseless"
+        if point.kind == NO_CHANNEL
     ]
     out += ["", "top-1" + " " * 17 + f"{'link':<7}{'bits':>7} " + "".join(map(_snr, snrs))]
     rows: dict[tuple[str, str, str, str], dict[float, Point]] = {}
@@ -87,10 +100,10 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
         bits = "-" if first.payload_bits is None else f"{first.payload_bits:.1f}"
         head = f"{scheme:<22}{link:<7}{bits:>7} "
         if link == "paper":
-            trade = "" if first.trade is None else f", λ = {first.trade:g}"
+            lambda_text = "" if first.rate_lambda is None else f", λ = {first.rate_lambda:g}"
             out.append(
                 f"{head} {first.top1:.3f} from {first.snr_db:+.2f} dB on, at capacity "
-                f"(d = {first.dimensions}{trade})"
+                f"(d = {first.dimensions}{lambda_text})"
             )
         else:
             out.append(head + "".join(_cell(row.get(snr_db)) for snr_db in snrs))

@@ -12,7 +12,7 @@ from airreid.retrieval import Labels, Retrieval
 
 
 @dataclass(frozen=True)
-class Gallery:
+class RetrievalFeatures:
     """Features (N, D) and labels of enrolled images, and of the queries (Q, D)."""
 
     gallery: NDArray[np.float32]
@@ -34,7 +34,7 @@ class Gallery:
         )
 
 
-def noiseless(data: Gallery) -> Retrieval:
+def no_channel_bound(data: RetrievalFeatures) -> Retrieval:
     """The features themselves: neither code nor channel."""
     return data.search(data.queries, data.gallery)
 
@@ -53,10 +53,10 @@ def paired_difference(ours: Retrieval, theirs: Retrieval) -> tuple[float, float]
 
 def split_by_camera(
     features: NDArray[np.float32], identities: NDArray[np.int64], cameras: NDArray[np.int64]
-) -> Gallery:
-    """Gallery: the first camera; queries: all others."""
+) -> RetrievalFeatures:
+    """Makes the images of the first camera the gallery, those of all others the queries."""
     first = cameras == cameras.min()
-    return Gallery(
+    return RetrievalFeatures(
         features[first],
         Labels(identities[first], cameras[first]),
         features[~first],

@@ -16,7 +16,7 @@ from airreid.evaluation.exact_retrieval import SingleShot
 from airreid.evaluation.features import Extracted, Phase, every, features_of
 from airreid.evaluation.interval import mean_of
 from airreid.evaluation.points import Point
-from airreid.evaluation.retrieval_features import Gallery
+from airreid.evaluation.retrieval_features import RetrievalFeatures
 
 
 def evaluate_splits(
@@ -41,7 +41,7 @@ def evaluate_splits(
             return features[[rows[sample.name] for sample in images.samples]]
 
         query_labels, gallery_labels = data.test_labels()
-        test = Gallery(
+        test = RetrievalFeatures(
             of(data["gallery"]), gallery_labels, of(data["query"]), query_labels, SingleShot()
         )
         fitted = every(data["train"], settings.pca_images) if settings.pca_images else None

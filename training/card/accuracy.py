@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from airreid.bundle import BackboneInfo, Bundle, JsccInfo
 from airreid.datasets.samples import ImageSet
-from airreid.evaluation.comparison import against_pca
+from airreid.evaluation.comparison import pca_comparison
 from airreid.evaluation.retrieval_features import (
-    Gallery,
-    noiseless,
+    RetrievalFeatures,
+    no_channel_bound,
     paired_difference,
     split_by_camera,
 )
@@ -28,7 +28,7 @@ CARD_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
 CARD_SEEDS = tuple(range(5))
 
 
-def protocol(images: ImageSet, data: Gallery) -> str:
+def protocol(images: ImageSet, data: RetrievalFeatures) -> str:
     """How accuracy is measured, in a line."""
     return (
         f"{images.name}: {len(data.queries)} queries by one camera against "
@@ -49,21 +49,26 @@ def validation(
     cache: Path,
     report: Report,
     backbone: BackboneInfo | None = None,
-) -> Gallery:
+) -> RetrievalFeatures:
     """Features of the validation images by a backbone of the bundle, the first for None."""
     info = backbone or bundle.backbone
     return _by_camera(bundle.file(info.file), images, cache, info.precision, report)
 
 
-def noiseless_rows(
-    data: Gallery, images: ImageSet, precision: str, fp32: Path, cache: Path, report: Report
+def no_channel_rows(
+    data: RetrievalFeatures,
+    images: ImageSet,
+    precision: str,
+    fp32: Path,
+    cache: Path,
+    report: Report,
 ) -> dict[str, Any]:
     """The shipped backbone's features ``data``, against its fp32 original if it is int8."""
-    ours = noiseless(data)
+    ours = no_channel_bound(data)
     if precision == "fp32":
         rows = {"noiseless_fp32_top1": round(ours.top1, 4)}
         return {"protocol": protocol(images, data), **rows}
-    full = noiseless(_by_camera(fp32, images, cache, "fp32", report))
+    full = no_channel_bound(_by_camera(fp32, images, cache, "fp32", report))
     difference, half = paired_difference(ours, full)
     return {
         "protocol": protocol(images, data),
@@ -76,7 +81,7 @@ def noiseless_rows(
 
 def scheme_rows(
     bundle: Bundle,
-    data: Gallery,
+    data: RetrievalFeatures,
     fitted_on: NDArray[np.float32],
     digital: Mapping[str, Digital],
     report: Report,
@@ -93,12 +98,14 @@ def scheme_rows(
         if isinstance(info, JsccInfo) and info.id not in leave_out
     ]
     tick = report.phase("accuracy over the air", len(jscc) * len(CARD_SNRS_DB))
-    rows = against_pca(bundle, data, fitted_on, CARD_SNRS_DB, CARD_SEEDS, tick, leave_out)
+    rows = pca_comparison(bundle, data, fitted_on, CARD_SNRS_DB, CARD_SEEDS, tick, leave_out)
     tick = report.phase("accuracy of digital schemes", len(digital))
     return {"over_the_air": rows, "digital": digital_rows(bundle, data, fitted_on, digital, tick)}
 
 
-def _by_camera(graph: Path, images: ImageSet, cache: Path, name: str, report: Report) -> Gallery:
+def _by_camera(
+    graph: Path, images: ImageSet, cache: Path, name: str, report: Report
+) -> RetrievalFeatures:
     crops = cached_pixels(images, cache, report)
     tick = report.phase(f"validation features, {name}", len(images))
     return split_by_camera(extract(graph, crops, tick=tick), images.labels(), images.cameras())

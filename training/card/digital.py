@@ -15,7 +15,7 @@ from airreid.codecs.pca import fit_pca
 from airreid.digital.arithmetic import encode
 from airreid.digital.bounds import shannon_snr_db
 from airreid.digital.coding_tables import load_codebook
-from airreid.evaluation.retrieval_features import Gallery, noiseless
+from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
 from airreid.retrieval import Retrieval
 from training.export.digital import rounded, stored
 from training.export.integer_prior import code_lengths
@@ -37,7 +37,9 @@ class Baseline:
     queries: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, features: NDArray[np.float32], data: Gallery, dimensions: int) -> Baseline:
+    def fit(
+        cls, features: NDArray[np.float32], data: RetrievalFeatures, dimensions: int
+    ) -> Baseline:
         """From training features (N, D)."""
         pca = fit_pca(features, dimensions)
 
@@ -67,7 +69,9 @@ class Baseline:
             low, high = (middle, high) if self.bits(middle, dimensions) < bits else (low, middle)
         return float(np.sqrt(low * high))
 
-    def best(self, bits: float, dimensions: int, data: Gallery) -> tuple[int, float, Retrieval]:
+    def best(
+        self, bits: float, dimensions: int, data: RetrievalFeatures
+    ) -> tuple[int, float, Retrieval]:
         """Of ``dimensions``, half, a quarter and an eighth of them, what finds most.
 
         Returns the dimensions kept, the bits per query, and what ``data``'s queries find;
@@ -77,14 +81,14 @@ class Baseline:
         for count in sorted({max(1, dimensions >> halving) for halving in range(4)}):
             scale = self.scale_of(bits, count)
             queries, gallery = (np.rint(scale * x[:, :count]) for x in (self.queries, self.gallery))
-            found = noiseless(_integers(data, queries, gallery))
+            found = no_channel_bound(_integers(data, queries, gallery))
             tried.append((count, self.bits(scale, count), found))
         return max(tried, key=lambda one: one[2].top1)
 
 
 def digital_rows(
     bundle: Bundle,
-    data: Gallery,
+    data: RetrievalFeatures,
     fitted_on: NDArray[np.float32],
     models: Mapping[str, Digital],
     tick: Callable[[], object] = lambda: None,
@@ -107,12 +111,12 @@ def digital_rows(
 
 
 def _row(
-    bundle: Bundle, info: DigitalInfo, data: Gallery, model: Digital, baseline: Baseline
+    bundle: Bundle, info: DigitalInfo, data: RetrievalFeatures, model: Digital, baseline: Baseline
 ) -> dict[str, Any]:
     book = load_codebook(bundle.file(info.codebook))
     sizes = np.asarray([code.payload_bits for code in book.codes])
     queries, gallery = (rounded(bundle.file(info.encoder), x) for x in (data.queries, data.gallery))
-    found = noiseless(_integers(data, queries, gallery))
+    found = no_channel_bound(_integers(data, queries, gallery))
     lengths = np.asarray([len(encode(query, book.prior)) for query in queries.tolist()])
     fitting = np.minimum(np.searchsorted(sizes, lengths), len(sizes) - 1)
     mean = float(lengths.mean())
@@ -142,7 +146,9 @@ def _row(
     }
 
 
-def _integers(data: Gallery, queries: NDArray[np.generic], gallery: NDArray[np.generic]) -> Gallery:
+def _integers(
+    data: RetrievalFeatures, queries: NDArray[np.generic], gallery: NDArray[np.generic]
+) -> RetrievalFeatures:
     return replace(data, queries=queries.astype(np.float32), gallery=gallery.astype(np.float32))
 
 

@@ -16,7 +16,7 @@ from airreid.errors import AirReidError, InputError
 from airreid.evaluation.evaluate import Settings, evaluate
 from airreid.evaluation.features import extract_test
 from airreid.evaluation.points import Point, scheme_points
-from airreid.evaluation.retrieval_features import Gallery
+from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.images import load, to_crop
 from airreid.inference import BackboneRunner
 from airreid.noise import NoiseStream
@@ -45,7 +45,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def test_set(tiny: Bundle, data: DataSet, cache: Path) -> Gallery:
+def test_set(tiny: Bundle, data: DataSet, cache: Path) -> RetrievalFeatures:
     return extract_test(tiny, tiny.backbone, data, cache, 0, silent).test
 
 
@@ -55,7 +55,7 @@ def points(tiny: Bundle, data: DataSet, cache: Path) -> list[Point]:
 
 
 def test_features_are_those_that_an_edge_makes(
-    tiny: Bundle, dressed: Path, test_set: Gallery
+    tiny: Bundle, dressed: Path, test_set: RetrievalFeatures
 ) -> None:
     runner = BackboneRunner(tiny, tiny.backbone, threads=1)
     crops = [to_crop(load(path)) for path in sorted(dressed.rglob("*.png"))]
@@ -68,7 +68,7 @@ def test_features_are_those_that_an_edge_makes(
     [("jscc-ae-16", "analog"), ("digital-64", "coded"), ("digital-64", "ideal")],
 )
 def test_agrees_with_the_replay_of_the_wire(
-    tiny: Bundle, test_set: Gallery, scheme_id: str, link: Link
+    tiny: Bundle, test_set: RetrievalFeatures, scheme_id: str, link: Link
 ) -> None:
     scheme = open_scheme(tiny, tiny.scheme(scheme_id), 1)
     [point] = scheme_points("b", scheme, link, test_set, [-4.0], [7])
@@ -79,7 +79,9 @@ def test_agrees_with_the_replay_of_the_wire(
     assert point.outage == pytest.approx((again.order[:, 0] < 0).mean(), abs=1e-5)
 
 
-def test_the_bound_is_that_of_the_definition(points: list[Point], test_set: Gallery) -> None:
+def test_the_bound_is_that_of_the_definition(
+    points: list[Point], test_set: RetrievalFeatures
+) -> None:
     [bound] = [p for p in points if p.kind == "noiseless"]
     labels = test_set.query_labels
     items = list(zip(labels.identity.tolist(), labels.camera.tolist(), strict=True))
@@ -117,7 +119,7 @@ def test_intervals_and_seeds(points: list[Point]) -> None:
 
 
 def test_bits_outage_and_the_papers_account(
-    tiny: Bundle, test_set: Gallery, points: list[Point]
+    tiny: Bundle, test_set: RetrievalFeatures, points: list[Point]
 ) -> None:
     scheme = open_scheme(tiny, tiny.scheme("digital-64"), 1)
     sent = [len(scheme.pack(row[None], "ideal")[0].bits) for row in test_set.queries]
@@ -130,10 +132,12 @@ def test_bits_outage_and_the_papers_account(
     assert paper.snr_db is not None
     assert 64 * float(capacity(paper.snr_db)) == pytest.approx(np.mean(sent), rel=1e-3)
     assert (paper.top1, paper.outage) == (of["ideal", 30.0].top1, 0.0)
-    assert (paper.dimensions, paper.trade) == (8, 40.0)
+    assert (paper.dimensions, paper.rate_lambda) == (8, 40.0)
 
 
-def test_pca_without_noise_is_a_projection(points: list[Point], test_set: Gallery) -> None:
+def test_pca_without_noise_is_a_projection(
+    points: list[Point], test_set: RetrievalFeatures
+) -> None:
     """At 30 dB the line is what principal components find, computed by an SVD."""
     x = test_set.queries.astype(np.float64)  # the train subset is the same images
     _, _, components = np.linalg.svd(x - x.mean(0), full_matrices=False)

@@ -14,7 +14,7 @@ from airreid.errors import InputError
 from airreid.evaluation import counting
 from airreid.evaluation.exact_retrieval import SingleShot, retrieve
 from airreid.evaluation.interval import mean_of
-from airreid.retrieval import Labels, Retrieval, evaluate_ranking, evaluate_scores, rank
+from airreid.retrieval import GalleryRanks, Labels, Retrieval, evaluate_ranking, rank, summarise
 
 from . import oracle
 
@@ -32,6 +32,18 @@ def items(labels: Labels) -> list[oracle.Item]:
 
 def same(found: Retrieval, expected: dict[str, float]) -> None:
     assert values(found) == pytest.approx(expected, nan_ok=True, rel=1e-12)
+
+
+def evaluate_scores(
+    scores: np.ndarray, queries: Labels, gallery: Labels, lost: np.ndarray
+) -> Retrieval:
+    """Metrics from scores (Q, N), higher is better, without a ranking."""
+    by_query = GalleryRanks(gallery)
+    rows = zip(scores, queries.identity.tolist(), queries.camera.tolist(), strict=True)
+    ranks = [
+        by_query.of(row.astype(np.float64), identity, camera) for row, identity, camera in rows
+    ]
+    return summarise(ranks, lost.tolist())
 
 
 @st.composite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airreid.evaluation.figures import affordable, matched, plot
+from airreid.evaluation.figures import highest_reliable_rate, nearest_snr_train, plot
 from airreid.evaluation.point_files import lines
 from airreid.evaluation.points import Point
 
@@ -43,13 +43,15 @@ def test_the_training_snr_nearest_to_the_test_is_taken(
     snr_db: float, expected: tuple[float, float]
 ) -> None:
     trained = [(0, 0), (10, 10), (-3, -3), (-10, 10)]
-    assert matched(ae(snr_db, *one) for one in trained).snr_db_train == expected
+    assert nearest_snr_train(ae(snr_db, *one) for one in trained).snr_db_train == expected
 
 
 def test_what_was_found_does_not_choose() -> None:
-    chosen = matched([ae(0, 0, 0, top1=0.1), ae(0, 5, 5, top1=0.9)])
+    chosen = nearest_snr_train([ae(0, 0, 0, top1=0.1), ae(0, 5, 5, top1=0.9)])
     assert chosen.top1 == 0.1
-    ranged = matched([ae(0, -20, 20, top1=0.9), ae(0, -5, 5, top1=0.1), ae(0, 1, 2, top1=0.9)])
+    ranged = nearest_snr_train(
+        [ae(0, -20, 20, top1=0.9), ae(0, -5, 5, top1=0.1), ae(0, 1, 2, top1=0.9)]
+    )
     assert ranged.snr_db_train == (-5, 5)
 
 
@@ -70,7 +72,7 @@ def test_a_digital_rate_is_chosen_by_what_is_lost_not_by_what_is_found() -> None
         ((0.9, 1.0, 1.0), 50.0),
         ((1.0, 1.0, 1.0), 50.0),
     ):
-        assert affordable(rates(*outages)).payload_bits == expected
+        assert highest_reliable_rate(rates(*outages)).payload_bits == expected
 
 
 def test_figure_4a_says_when_nothing_was_trained_at_one_snr() -> None:
