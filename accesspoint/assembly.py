@@ -1,4 +1,4 @@
-"""The parts of one access point, put together; knows nothing of sockets."""
+"""Assembly of one access point: gallery, services and background work, without sockets."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from accesspoint.api.job_kinds import job_kinds
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import Metrics
 from accesspoint.api.paging import Pager
-from accesspoint.api.rest import Parts
-from accesspoint.api.search_service import Finder
+from accesspoint.api.rest import RestServices
+from accesspoint.api.search_service import SearchService
 from accesspoint.api.service import Service
 from accesspoint.api.tokens import TokenFile
 from accesspoint.events import Feed
@@ -31,80 +31,86 @@ from airreid.bundle import Bundle
 from airreid.errors import AirReidError
 
 _PAGE_KEY = "page_key"
-_CLOCK = Principal("expiry", "local", frozenset())
-"""Who deletes what is past its time, in the audit log."""
+_EXPIRY = Principal("expiry", "local", frozenset())
+"""Principal of automatic deletions in the audit log."""
 
 
 @dataclass(frozen=True)
-class AccessPoint:
-    """What the servers serve."""
+class Services:
+    """An open access point, as the gRPC and HTTP servers use it."""
 
     gallery: Gallery
     feed: Feed
-    rest: Parts
+    rest: RestServices
     grpc_access: Access
     http_access: Access
 
 
 @dataclass(frozen=True)
-class Doors:
-    """Who is let in, and what is counted: there before the gallery is open."""
+class AccessControl:
+    """Checks of callers at both listeners, and metrics: usable before the gallery is open."""
 
     metrics: Metrics
     grpc: Access
     http: Access
 
 
-def doors(settings: ServeSettings) -> Doors:
-    """The doors of an access point."""
+def access_control(settings: ServeSettings) -> AccessControl:
+    """Makes the access control of both listeners, over the tokens of the data folder."""
     metrics, tokens = Metrics(), TokenFile(settings.data_dir)
     grpc, http = (
         Access(tokens, asks_for_token(settings, address), metrics.rejected.inc)
         for address in (settings.grpc, settings.http)
     )
-    return Doors(metrics, grpc, http)
+    return AccessControl(metrics, grpc, http)
 
 
 @contextlib.contextmanager
 def access_point(
-    bundle: Bundle, settings: ServeSettings, through: Doors | None = None
-) -> Iterator[AccessPoint]:
-    """Opens the data folder and starts what works in the background.
+    bundle: Bundle, settings: ServeSettings, access: AccessControl | None = None
+) -> Iterator[Services]:
+    """Opens the data folder and starts the background threads; closes both on leaving.
 
-    Raises :class:`airreid.errors.InputError` for a folder that cannot be used.
+    ``access`` None makes its own. Raises :class:`airreid.errors.InputError` for a folder
+    that cannot be used.
     """
-    through = through or doors(settings)
+    access = access or access_control(settings)
     with contextlib.ExitStack() as stack:
         store = Store(settings.data_dir / "gallery.sqlite")
         stack.callback(store.close)
         gallery = open_gallery(store, bundle, settings.threads, settings.gallery, settings.milvus)
         stack.callback(gallery.close)
-        metrics, audit = through.metrics, Audit(settings.data_dir)
+        metrics, audit = access.metrics, Audit(settings.data_dir)
         encoder = Encoder(bundle, settings.threads)
-        finder = Finder(bundle, gallery, encoder, audit)
+        search_service = SearchService(bundle, gallery, encoder, audit)
         enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
         pager = Pager(_page_key(gallery))
         index = settings.gallery.index if settings.milvus is None else "milvus"
-        service = Service(bundle, gallery, enrolment, finder, pager, audit, metrics, index)
+        service = Service(bundle, gallery, enrolment, search_service, pager, audit, metrics, index)
         jobs = Jobs(
-            settings.data_dir, job_kinds(bundle, gallery, finder, encoder, settings.data_dir), audit
+            settings.data_dir,
+            job_kinds(bundle, gallery, search_service, encoder, settings.data_dir),
+            audit,
         )
         stack.callback(jobs.close)
         metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
         stack.enter_context(_expiry(gallery, audit, settings.expire_seconds))
-        yield AccessPoint(
+        yield Services(
             gallery,
             Feed(),
-            Parts(service, finder, jobs, metrics, lambda: gallery.ready),
-            through.grpc,
-            through.http,
+            RestServices(service, search_service, jobs, metrics, lambda: gallery.ready),
+            access.grpc,
+            access.http,
         )
 
 
 def _page_key(gallery: Gallery) -> bytes:
-    """What page tokens are sealed with; kept with the gallery, so that a restart, or a second
-    access point over the same gallery, can go on with a list."""
+    """Returns the key that seals page tokens; makes it the first time.
+
+    It is kept with the gallery, so that after a restart, or at a second access point over
+    the same gallery, a list can be continued.
+    """
     key = gallery.setting(_PAGE_KEY)
     if key is None:
         key = secrets.token_hex(32)
@@ -124,7 +130,7 @@ def _gauges(gallery: Gallery, jobs: Jobs) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _expiry(gallery: Gallery, audit: Audit, seconds: float) -> Iterator[None]:
-    """Deletes what has expired, over and over."""
+    """Deletes what has expired, every ``seconds``, in a thread."""
     stop = threading.Event()
 
     def work() -> None:
@@ -136,7 +142,7 @@ def _expiry(gallery: Gallery, audit: Audit, seconds: float) -> Iterator[None]:
             else:
                 if entries or subjects:
                     log.event("expired", entries=len(entries), subjects=len(subjects))
-                    audit.record(_CLOCK, "expire", entries=entries, subjects=subjects)
+                    audit.record(_EXPIRY, "expire", entries=entries, subjects=subjects)
 
     thread = threading.Thread(target=work, name="expiry", daemon=True)
     thread.start()

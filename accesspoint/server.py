@@ -17,7 +17,7 @@ from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
 from accesspoint.api.tokens import TokenFile
-from accesspoint.assembly import AccessPoint, access_point, doors
+from accesspoint.assembly import Services, access_control, access_point
 from accesspoint.dashboard.mount import add_dashboard
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.matching.tracks import TrackFusion
@@ -97,11 +97,11 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     check_exposure(settings, bool(TokenFile(settings.data_dir).grants()))
     bundle = bundle.of_space(bundle.backbone.space_id)  # one gallery, one space
     threadpool_limits(1, "blas")  # a search is one thread's; others are answered meanwhile
-    stop, through = told_to_stop(), doors(settings)
+    stop, access = told_to_stop(), access_control(settings)
     guard = Guard(
         starting,
-        through.http,
-        through.metrics,
+        access.http,
+        access.metrics,
         frozenset(settings.allow_hosts),
         Limits(settings.body_bytes, settings.requests),
     )
@@ -109,9 +109,9 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
         _warn_if_open(settings)
         async with _http(guard, listener, settings.tls):  # ends before the gallery is closed
             log.event("listening", http_port=listener.getsockname()[1])
-            opening = access_point(bundle, settings, through)
-            parts = await asyncio.to_thread(stack.enter_context, opening)
-            await _serve(bundle, settings, parts, guard, listener, stop)
+            opening = access_point(bundle, settings, access)
+            services = await asyncio.to_thread(stack.enter_context, opening)
+            await _serve(bundle, settings, services, guard, listener, stop)
 
 
 def _news(gallery: Gallery) -> str:
@@ -123,28 +123,28 @@ def _news(gallery: Gallery) -> str:
 async def _serve(
     bundle: Bundle,
     settings: ServeSettings,
-    parts: AccessPoint,
+    services: Services,
     guard: Guard,
     listener: socket.socket,
     stop: asyncio.Event,
 ) -> None:
-    rest, gallery = parts.rest, parts.gallery
+    rest, gallery = services.rest, services.gallery
     tracks = TrackFusion(settings.uplink.tracks) if settings.uplink.fuse_tracks else None
     uplink = Uplink(
         Receiver(bundle, gallery, tracks),
         settings.uplink,
         ReceiverMetrics(rest.metrics.registry),
-        parts.feed,
-        stream_access(parts.grpc_access),
+        services.feed,
+        stream_access(services.grpc_access),
     )
 
     def register(server: aio.Server) -> list[str]:
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
             GalleryService(
                 rest.service,
-                rest.finder,
+                rest.search_service,
                 rest.jobs,
-                parts.grpc_access,
+                services.grpc_access,
                 rest.metrics,
                 settings.requests,
             ),
@@ -156,7 +156,7 @@ async def _serve(
         ]
 
     app = build_app(rest)
-    add_dashboard(app, parts.feed, settings.channel)
+    add_dashboard(app, services.feed, settings.channel)
     guard.app = app
     tls = settings.tls
     credentials = None if tls is None else server_credentials(tls.cert, tls.key, tls.client_ca)
@@ -176,7 +176,7 @@ async def _serve(
                     entries=entries,
                 )
             await waiting
-            parts.feed.close()
+            services.feed.close()
             uplink.drain()
     finally:
         uplink.close()

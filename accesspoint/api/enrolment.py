@@ -72,7 +72,7 @@ class Checked:
 
 Gate = Callable[[Image.Image, str], Checked]
 """Looks at an original image and its name; raises :class:`accesspoint.errors.QualityError`."""
-Twins = Callable[[Sequence[NewEntry]], list[tuple[str, ...] | AirReidError]]
+NearDuplicates = Callable[[Sequence[NewEntry]], list[tuple[str, ...] | AirReidError]]
 """For each new entry warnings, where it looks like somebody else, or a refusal."""
 
 
@@ -120,17 +120,22 @@ class Enrolment:
         self._keep_thumbnails = keep_thumbnails
 
     def enrol(
-        self, candidates: Sequence[Candidate | AirReidError], gate: Gate, twins: Twins
+        self,
+        candidates: Sequence[Candidate | AirReidError],
+        gate: Gate,
+        near_duplicates: NearDuplicates,
     ) -> list[Verdict]:
         """What became of each candidate. Those that are errors already stay what they are;
         an error of one takes none of the others along."""
         verdicts: list[Verdict] = []
         for start in range(0, len(candidates), _IMAGES_AT_ONCE):
-            verdicts += self._enrol(candidates[start : start + _IMAGES_AT_ONCE], gate, twins)
+            verdicts += self._enrol(
+                candidates[start : start + _IMAGES_AT_ONCE], gate, near_duplicates
+            )
         return verdicts
 
     def _enrol(
-        self, chunk: Sequence[Candidate | AirReidError], gate: Gate, twins: Twins
+        self, chunk: Sequence[Candidate | AirReidError], gate: Gate, near_duplicates: NearDuplicates
     ) -> list[Verdict]:
         verdicts: list[Verdict | None] = [
             one if isinstance(one, AirReidError) else None for one in chunk
@@ -144,7 +149,7 @@ class Enrolment:
             except AirReidError as error:
                 verdicts[i] = error
         try:
-            likenesses = twins([entry for _, entry, _ in usable])
+            likenesses = near_duplicates([entry for _, entry, _ in usable])
             for (i, entry, warnings), more in zip(usable, likenesses, strict=True):
                 if isinstance(more, AirReidError):
                     verdicts[i] = more

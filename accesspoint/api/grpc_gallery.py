@@ -15,7 +15,7 @@ from accesspoint.api import messages, problems
 from accesspoint.api.auth import Access, Principal, scope_of_rpc
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import Metrics
-from accesspoint.api.search_service import Finder
+from accesspoint.api.search_service import SearchService
 from accesspoint.api.service import Service
 from accesspoint.errors import RateLimitedError
 from accesspoint.gallery.records import UNSET
@@ -60,7 +60,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     def __init__(
         self,
         service: Service,
-        finder: Finder,
+        search_service: SearchService,
         jobs: Jobs,
         access: Access,
         metrics: Metrics,
@@ -69,7 +69,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         """``at_once``: calls under way, each with its message in memory; further ones are
         told to come again."""
         self._service = service
-        self._finder = finder
+        self._search_service = search_service
         self._jobs = jobs
         self._access = access
         self._metrics = metrics
@@ -225,7 +225,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def Search(self, request: g.SearchRequest, context: Context) -> g.SearchResponse:
         def work(_: Principal) -> g.SearchResponse:
             source = messages.source(request, "search")
-            answer = self._finder.search(
+            answer = self._search_service.search(
                 source, request.top_k, request.top_entries, request.scheme_id
             )
             return messages.found(answer)
@@ -235,18 +235,20 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def Verify(self, request: g.VerifyRequest, context: Context) -> g.VerifyResponse:
         def work(_: Principal) -> g.VerifyResponse:
             source = messages.source(request, "verify")
-            found = self._finder.verify(request.subject, source, request.scheme_id)
+            found = self._search_service.verify(request.subject, source, request.scheme_id)
             return messages.verified(found)
 
         return await self._call(context, "Verify", work)
 
     async def GetPolicy(self, request: g.GetPolicyRequest, context: Context) -> g.Policy:
-        return await self._call(context, "GetPolicy", lambda _: messages.policy(self._finder))
+        return await self._call(
+            context, "GetPolicy", lambda _: messages.policy(self._search_service)
+        )
 
     async def SetPolicy(self, request: g.Policy, context: Context) -> g.Policy:
         def work(who: Principal) -> g.Policy:
-            self._finder.set_policy(who, request.match_policy, request.quality_gate)
-            return messages.policy(self._finder)
+            self._search_service.set_policy(who, request.match_policy, request.quality_gate)
+            return messages.policy(self._search_service)
 
         return await self._call(context, "SetPolicy", work)
 

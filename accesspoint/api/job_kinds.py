@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from accesspoint.api.auth import Principal
 from accesspoint.api.enrolment import ITEMS_MAX, Encoder
 from accesspoint.api.jobs import JobKind, Tick
-from accesspoint.api.search_service import Finder
+from accesspoint.api.search_service import SearchService
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery.archive import OnConflict
 from accesspoint.gallery.gallery import Gallery
@@ -35,10 +35,14 @@ _MORE_NUMBERS = ("max_queries", "seed")
 
 
 def job_kinds(
-    bundle: Bundle, gallery: Gallery, finder: Finder, encoder: Encoder, data_dir: Path
+    bundle: Bundle,
+    gallery: Gallery,
+    search_service: SearchService,
+    encoder: Encoder,
+    data_dir: Path,
 ) -> Mapping[str, JobKind]:
     """The kinds by name, with their parameters."""
-    work = _Work(bundle, gallery, finder, encoder, data_dir)
+    work = _Work(bundle, gallery, search_service, encoder, data_dir)
     return {
         "calibrate": _kind(
             work.calibrate, *_NUMBERS, *_MORE_NUMBERS, "snrs_db", "schemes", "apply"
@@ -61,7 +65,7 @@ class _Work:
 
     bundle: Bundle
     gallery: Gallery
-    finder: Finder
+    search_service: SearchService
     encoder: Encoder
     data_dir: Path
 
@@ -74,7 +78,7 @@ class _Work:
         found = calibrate_gallery(self.gallery, self.bundle, schemes, settings, tick)
         apply = _flag(parameters, "apply", default=True)
         if apply:
-            self.finder.set_policy(who, found.policy.model_dump_json(), "")
+            self.search_service.set_policy(who, found.policy.model_dump_json(), "")
         return {
             "applied": apply,
             "policy": found.policy.model_dump(),
@@ -140,7 +144,7 @@ class _Work:
         gallery = self.gallery
         if delete:
             report = gallery.delete_provably(numbers)
-            self.finder.audit.record(who, "delete_entries", entries=numbers)
+            self.search_service.audit.record(who, "delete_entries", entries=numbers)
         else:
             report = gallery.prove_deleted(numbers)
         return {"clean": report.clean, **asdict(report)}

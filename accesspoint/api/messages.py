@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from accesspoint.api.enrolment import Candidate, Enrolled, Source, Verdict, source_of
 from accesspoint.api.jobs import Job
 from accesspoint.api.problems import wire_status
-from accesspoint.api.search_service import Answer, Finder, Verification
+from accesspoint.api.search_service import Answer, SearchService, Verification
 from accesspoint.api.service import State
 from accesspoint.gallery.records import Entry, Subject
 from accesspoint.matching.decision import Decision
@@ -161,8 +161,8 @@ def verified(one: Verification) -> gallery_pb2.VerifyResponse:
     )
 
 
-def policy(finder: Finder) -> gallery_pb2.Policy:
-    match_policy, quality_gate = finder.policy()
+def policy(search_service: SearchService) -> gallery_pb2.Policy:
+    match_policy, quality_gate = search_service.policy()
     return gallery_pb2.Policy(match_policy=match_policy, quality_gate=quality_gate)
 
 

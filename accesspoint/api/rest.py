@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from accesspoint.api import openapi, problems, rest_gallery, rest_search, rest_views
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import CONTENT_TYPE, Metrics
-from accesspoint.api.search_service import Finder
+from accesspoint.api.search_service import SearchService
 from accesspoint.api.service import Service
 from accesspoint.errors import NotFoundError, NotReadyError, TooLargeError
 from airreid import __version__
@@ -33,17 +33,17 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Parts:
+class RestServices:
     """What the handlers call."""
 
     service: Service
-    finder: Finder
+    search_service: SearchService
     jobs: Jobs
     metrics: Metrics
     ready: Callable[[], bool]
 
 
-def build_app(parts: Parts) -> FastAPI:
+def build_app(services: RestServices) -> FastAPI:
     """The application, without its guard (:class:`accesspoint.api.guard.Guard`)."""
     app = FastAPI(
         title="AirReID access point",
@@ -55,9 +55,9 @@ def build_app(parts: Parts) -> FastAPI:
         redirect_slashes=False,
     )
     _add_refusals(app)
-    _add_health(app, parts)
-    app.include_router(rest_gallery.router(parts.service))
-    app.include_router(rest_search.router(parts.finder, parts.jobs))
+    _add_health(app, services)
+    app.include_router(rest_gallery.router(services.service))
+    app.include_router(rest_search.router(services.search_service, services.jobs))
     document: dict[str, Any] = {}
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -69,16 +69,16 @@ def build_app(parts: Parts) -> FastAPI:
     return app
 
 
-def _add_health(app: FastAPI, parts: Parts) -> None:
+def _add_health(app: FastAPI, services: RestServices) -> None:
     @app.get("/v2/health/live", tags=["health"])
     def live() -> rest_views.HealthView:
         """The process answers."""
-        return rest_views.HealthView(live=True, ready=parts.ready())
+        return rest_views.HealthView(live=True, ready=services.ready())
 
     @app.get("/v2/health/ready", tags=["health"])
     def ready() -> rest_views.HealthView:
         """Queries are answered; 503 until then."""
-        if not parts.ready():
+        if not services.ready():
             raise NotReadyError("the gallery is being loaded, or waits for a reindex")
         return rest_views.HealthView(live=True, ready=True)
 
@@ -90,7 +90,7 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
     )
     def metrics() -> Response:
         """For Prometheus."""
-        return Response(parts.metrics.text(), media_type=CONTENT_TYPE)
+        return Response(services.metrics.text(), media_type=CONTENT_TYPE)
 
 
 def _problem(request: Request, kind: problems.Kind, detail: str, **headers: str) -> JSONResponse:

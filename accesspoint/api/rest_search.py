@@ -12,7 +12,7 @@ from accesspoint.api import rest_views as views
 from accesspoint.api.enrolment import Source
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.rest_gallery import Filter, Image, Who, image_of
-from accesspoint.api.search_service import TOP_MAX, Finder
+from accesspoint.api.search_service import TOP_MAX, SearchService
 
 Top = Annotated[int, Query(ge=0, le=TOP_MAX)]
 Scheme = Annotated[
@@ -25,45 +25,49 @@ Scheme = Annotated[
 ]
 
 
-def router(finder: Finder, jobs: Jobs) -> APIRouter:
+def router(search_service: SearchService, jobs: Jobs) -> APIRouter:
     routes = APIRouter(prefix="/v1")
-    _add_search(routes, finder)
-    _add_policy(routes, finder)
+    _add_search(routes, search_service)
+    _add_policy(routes, search_service)
     _add_jobs(routes, jobs)
     return routes
 
 
-def _add_search(routes: APIRouter, finder: Finder) -> None:
+def _add_search(routes: APIRouter, search_service: SearchService) -> None:
     @routes.post("/search", tags=["search"])
     def search(
         image: Image, top_k: Top = 0, top_entries: Top = 0, scheme: Scheme = ""
     ) -> views.SearchView:
         """Who is this? The best subjects (0: ten of them) and, if asked for, entries."""
         source = Source(image=image_of(image))
-        return views.SearchView.of(finder.search(source, top_k, top_entries, scheme))
+        return views.SearchView.of(search_service.search(source, top_k, top_entries, scheme))
 
     @routes.post("/search/feature", tags=["search"])
     def search_feature(body: bodies.FeatureSearchBody, scheme: Scheme = "") -> views.SearchView:
         """Who is this, by a feature?"""
         source = body.source("the query")
-        return views.SearchView.of(finder.search(source, body.top_k, body.top_entries, scheme))
+        return views.SearchView.of(
+            search_service.search(source, body.top_k, body.top_entries, scheme)
+        )
 
     @routes.post("/verify", tags=["search"])
     def verify(subject: Filter, image: Image, scheme: Scheme = "") -> views.VerifyView:
         """Is this the subject?"""
-        return views.VerifyView.of(finder.verify(subject, Source(image=image_of(image)), scheme))
+        return views.VerifyView.of(
+            search_service.verify(subject, Source(image=image_of(image)), scheme)
+        )
 
     @routes.post("/verify/feature", tags=["search"])
     def verify_feature(
         subject: Filter, body: bodies.FeatureBody, scheme: Scheme = ""
     ) -> views.VerifyView:
         """Is this the subject, by a feature?"""
-        return views.VerifyView.of(finder.verify(subject, body.source("the query"), scheme))
+        return views.VerifyView.of(search_service.verify(subject, body.source("the query"), scheme))
 
 
-def _add_policy(routes: APIRouter, finder: Finder) -> None:
+def _add_policy(routes: APIRouter, search_service: SearchService) -> None:
     def view() -> views.PolicyView:
-        match_policy, quality_gate = finder.policy()
+        match_policy, quality_gate = search_service.policy()
         return views.PolicyView(
             match_policy=json.loads(match_policy), quality_gate=json.loads(quality_gate)
         )
@@ -77,7 +81,9 @@ def _add_policy(routes: APIRouter, finder: Finder) -> None:
     def put_policy(body: bodies.PolicyBody, who: Who) -> views.PolicyView:
         """Replaces the documents that are given."""
         documents = (body.match_policy, body.quality_gate)
-        finder.set_policy(who, *("" if one is None else json.dumps(one) for one in documents))
+        search_service.set_policy(
+            who, *("" if one is None else json.dumps(one) for one in documents)
+        )
         return view()
 
 

@@ -11,14 +11,14 @@ from PIL import Image
 
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
-from accesspoint.api.enrolment import Checked, Encoder, Gate, Source, Twins, feature_of
+from accesspoint.api.enrolment import Checked, Encoder, Gate, NearDuplicates, Source, feature_of
 from accesspoint.errors import NotFoundError, QualityError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import Entry, Found, NewEntry
 from accesspoint.matching import policy as policies
 from accesspoint.matching import quality
 from accesspoint.matching.decision import Decision, decide
-from accesspoint.matching.near_duplicates import resemblances
+from accesspoint.matching.near_duplicates import duplicate_warnings
 from accesspoint.matching.policy import FEATURES, MatchPolicy
 from accesspoint.matching.quality import QualityGate
 from airreid.bundle import Bundle, JsccInfo
@@ -71,7 +71,7 @@ def usual_scheme(bundle: Bundle, calibrated: Collection[str]) -> str:
     return best.id
 
 
-class Finder:
+class SearchService:
     """Searches without a radio in between; safe in any thread.
 
     What is compared are a scheme's embeddings as the gallery holds them, without noise,
@@ -183,7 +183,7 @@ class Finder:
 
         return look
 
-    def twins(self) -> Twins:
+    def near_duplicates(self) -> NearDuplicates:
         """Looks for somebody else, or the same entry, that is much like new entries."""
         gate, policy = self.quality_gate(), self.match_policy()
 
@@ -198,7 +198,7 @@ class Finder:
                 for i, entry in enumerate(entries)
                 if store.has_key(entry.subject, entry.key, entry.space_id)
             }
-            found = resemblances(features, names, self._gallery, gate, policy, again)
+            found = duplicate_warnings(features, names, self._gallery, gate, policy, again)
             verdicts: list[tuple[str, ...] | AirReidError] = []
             for entry, reasons in zip(entries, found, strict=True):
                 try:

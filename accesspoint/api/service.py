@@ -16,7 +16,7 @@ from accesspoint.api.enrolment import ITEMS_MAX, Candidate, Enrolled, Enrolment,
 from accesspoint.api.metrics import Metrics
 from accesspoint.api.paging import Pager, limit
 from accesspoint.api.problems import kind_of
-from accesspoint.api.search_service import Finder
+from accesspoint.api.search_service import SearchService
 from accesspoint.errors import NotFoundError, TooLargeError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import UNSET, Entry, Subject, Unset, check_text
@@ -52,7 +52,7 @@ class Service:
         bundle: Bundle,
         gallery: Gallery,
         enrolment: Enrolment,
-        finder: Finder,
+        search_service: SearchService,
         pager: Pager,
         audit: Audit,
         metrics: Metrics,
@@ -61,7 +61,7 @@ class Service:
         self._bundle = bundle
         self._gallery = gallery
         self._enrolment = enrolment
-        self._finder = finder
+        self._search_service = search_service
         self._pager = pager
         self._audit = audit
         self._metrics = metrics
@@ -70,7 +70,7 @@ class Service:
     def state(self) -> State:
         """What is served, now."""
         subjects, entries = self._gallery.counts()
-        rate = self._finder.match_policy().rate_with(subjects)
+        rate = self._search_service.match_policy().rate_with(subjects)
         return State(
             bundle_id=self._bundle.bundle_id,
             bundle_name=self._bundle.manifest.name,
@@ -154,7 +154,9 @@ class Service:
         """What became of each; those that are errors already stay what they are."""
         if len(candidates) > ITEMS_MAX:
             raise TooLargeError(f"{len(candidates)} items; send at most {ITEMS_MAX} at once")
-        verdicts = self._enrolment.enrol(candidates, self._finder.gate(), self._finder.twins())
+        verdicts = self._enrolment.enrol(
+            candidates, self._search_service.gate(), self._search_service.near_duplicates()
+        )
         items = []
         for candidate, verdict in zip(candidates, verdicts, strict=True):
             code = "ok" if isinstance(verdict, Enrolled) else kind_of(verdict).code

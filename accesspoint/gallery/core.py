@@ -251,9 +251,9 @@ class CoreGallery(Subjects):
                 return found
             depth *= 4
 
-    def at_hand(self, scheme_id: str) -> bool:
+    def is_local(self, scheme_id: str) -> bool:
         """Whether the index of a scheme is open in this process."""
-        return self.ready and self._indexes.at_hand(scheme_id)
+        return self.ready and self._indexes.is_local(scheme_id)
 
     def open_index(self, scheme_id: str) -> None:
         """Makes the index of a scheme if there is none: when it is first searched otherwise,

@@ -82,7 +82,7 @@ class Indexes:
                 self._bring_up(scheme_id)
             return self._live[scheme_id]
 
-    def at_hand(self, scheme_id: str) -> bool:
+    def is_local(self, scheme_id: str) -> bool:
         """Whether the index of a scheme is open, and in this process."""
         return self._compact and scheme_id in self._live
 

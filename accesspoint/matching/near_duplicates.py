@@ -35,7 +35,7 @@ class Searchable(Protocol):
     ) -> Sequence[_Found]: ...
 
 
-def resemblances(
+def duplicate_warnings(
     features: NDArray[np.float32],
     subjects: Sequence[str],
     gallery: Searchable,

@@ -41,7 +41,7 @@ class Limits:
 
 
 class New:
-    """Nobody knows the block: compute it, then call :meth:`Ledger.answered`."""
+    """Nobody knows the block: compute it, then call :meth:`AnswerCache.answered`."""
 
 
 class Joined:
@@ -84,7 +84,7 @@ class _Edge:
     size: int = 0
 
 
-class Ledger(Generic[W]):
+class AnswerCache(Generic[W]):
     """``W``: what waits for an answer. Owned by one thread."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""One thread for each scheme: what waits together is decoded and searched together."""
+"""Worker thread that takes everything that waits, up to a limit, as one batch."""
 
 from __future__ import annotations
 
@@ -14,46 +14,51 @@ from airreid import log
 T = TypeVar("T")
 
 
-class Lane(Generic[T]):
-    """Never waits for a batch to fill: a lone item is processed at once.
+class BatchWorker(Generic[T]):
+    """A thread and its queue. It never waits for a batch to fill: a lone item starts at once.
 
-    Items are told apart by identity. One that waits can be taken back.
+    Items are told apart by identity, and stay in their order. One that waits can be taken
+    back.
     """
 
     def __init__(self, name: str, process: Callable[[list[T]], None], max_batch: int) -> None:
-        """``process`` handles its own errors; one that comes out of it is logged."""
+        """Starts the thread. ``process(batch)`` should handle its errors; others are logged."""
         self._process = process
         self._max_batch = max_batch
         self._waiting: OrderedDict[int, T] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
         self._busy = False
-        self.lone_seconds = math.inf
-        """What the last item that was processed alone took."""
+        self.lone_item_seconds = math.inf
+        """Time that the last item took that was processed alone; infinite before the first."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
-        """Items that wait."""
+        """Number of items that wait."""
         return len(self._waiting)
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing is being processed."""
+        """Whether nothing waits and nothing is being processed."""
         return not (self._busy or self._waiting)
 
     def put(self, item: T) -> None:
+        """Queues an item."""
         with self._changed:
             self._waiting[id(item)] = item
             self._changed.notify()
 
     def take_back(self, item: T) -> bool:
-        """True if the item waited; it will not be processed then."""
+        """Cancels an item that still waits; returns whether it did."""
         with self._changed:
             return self._waiting.pop(id(item), None) is not None
 
     def close(self, seconds: float | None = None) -> None:
-        """Processes what is waiting, then ends the thread; waits for that ``seconds`` at most."""
+        """Processes what is waiting, then ends the thread.
+
+        Waits ``seconds`` at most for the end; None waits for ever.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -74,6 +79,6 @@ class Lane(Generic[T]):
             try:
                 self._process(batch)
             except Exception as error:
-                log.warning("lane_failed", thread=self._thread.name, error=repr(error))
+                log.warning("batch_failed", thread=self._thread.name, error=repr(error))
             if len(batch) == 1:
-                self.lone_seconds = time.perf_counter() - started
+                self.lone_item_seconds = time.perf_counter() - started

@@ -74,9 +74,9 @@ class Receiver:
         """Changes when entries are deleted: earlier answers may name somebody who is gone."""
         return self._gallery.deletions
 
-    def at_hand(self, scheme_id: str) -> bool:
+    def is_local(self, scheme_id: str) -> bool:
         """Whether a block of the scheme waits for nothing but this processor."""
-        return self._gallery.at_hand(scheme_id)
+        return self._gallery.is_local(scheme_id)
 
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """One response for each request, in order."""

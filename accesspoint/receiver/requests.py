@@ -32,7 +32,7 @@ def age_ms_of(request: Request) -> float | None:
     return (time.time() - at.seconds) * 1e3 - at.nanos / 1e6
 
 
-def sign_of(request: Request) -> Hashable:
+def fingerprint(request: Request) -> Hashable:
     """What all copies of a block share: everything but what the radio does to its symbols,
     and what does not change the answer."""
     return (

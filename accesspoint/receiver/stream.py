@@ -13,8 +13,8 @@ import grpc
 from grpc import aio
 
 from accesspoint.events import Feed
-from accesspoint.receiver.answer_cache import Conflict, Joined, Kept, Key, Ledger, Limits, New
-from accesspoint.receiver.batch_scheduler import Lanes
+from accesspoint.receiver.answer_cache import AnswerCache, Conflict, Joined, Kept, Key, Limits, New
+from accesspoint.receiver.batch_scheduler import BatchScheduler
 from accesspoint.receiver.blocks import (
     Block,
     Receiver,
@@ -28,7 +28,7 @@ from accesspoint.receiver.credits import Credits
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.outbox import Outbox
 from accesspoint.receiver.report import query_event
-from accesspoint.receiver.requests import age_ms_of, parse, sign_of
+from accesspoint.receiver.requests import age_ms_of, fingerprint, parse
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid.v1 import common_pb2, uplink_pb2
 
@@ -72,7 +72,7 @@ async def anybody(context: Context) -> Callable[[str], bool]:
 
 
 class Uplink:
-    """Serves ``UplinkService``. Everything but the lanes' work is done in one event loop."""
+    """Serves ``UplinkService``. Everything but the computation is done in one event loop."""
 
     def __init__(
         self,
@@ -89,8 +89,12 @@ class Uplink:
         self._feed = feed
         self._access = access
         self._outboxes: set[_Outbox] = set()
-        self._lanes: Lanes[_Ticket] = Lanes(
-            self._process, self._deliver, self._alone, receiver.at_hand, settings.max_batch
+        self._scheduler: BatchScheduler[_Ticket] = BatchScheduler(
+            self._process,
+            self._deliver,
+            self._only_one_in_flight,
+            receiver.is_local,
+            settings.max_batch,
         )
         self._deletions = receiver.deletions
         self._credits = Credits(settings.window, settings.max_in_flight, time.monotonic)
@@ -101,11 +105,11 @@ class Uplink:
             settings.kept_bytes,
             settings.kept_seconds,
         )
-        self._ledger: Ledger[_Copy] = Ledger(limits, time.monotonic)
+        self._answer_cache: AnswerCache[_Copy] = AnswerCache(limits, time.monotonic)
         metrics.gauge("streams", "Streams that are open.", lambda: self._credits.streams)
         metrics.gauge("in_flight", "Blocks read and not answered.", lambda: self._credits.in_flight)
-        metrics.gauge("kept_answers", "Answers kept for repeats.", lambda: len(self._ledger))
-        metrics.gauge("kept_bytes", "Bytes of answers kept.", lambda: self._ledger.size)
+        metrics.gauge("kept_answers", "Answers kept for repeats.", lambda: len(self._answer_cache))
+        metrics.gauge("kept_bytes", "Bytes of answers kept.", lambda: self._answer_cache.size)
 
     def register(self, server: aio.Server) -> str:
         """Adds the service; returns its full name.
@@ -128,7 +132,7 @@ class Uplink:
 
     def close(self) -> None:
         """Answers what is waiting, then ends the threads."""
-        self._lanes.close()
+        self._scheduler.close()
 
     async def _query(
         self, requests: AsyncIterator[Request | str], context: Context
@@ -180,7 +184,7 @@ class Uplink:
         block_id = request.id
         may = not wrong_id(request) and allowed(block_id.edge_id)
         if may and request.settled_below:
-            self._ledger.settle(block_id.edge_id, block_id.spool_id, request.settled_below)
+            self._answer_cache.settle(block_id.edge_id, block_id.spool_id, request.settled_below)
         if request.settled_only:
             return
         outbox.unwritten += 1
@@ -200,7 +204,7 @@ class Uplink:
         if block_id.edge_id and block_id.spool_id:  # without them nobody can ask again
             key = Key(block_id.edge_id, block_id.spool_id, block_id.sequence)
             self._forget_the_deleted()
-            verdict = self._ledger.ask(key, sign_of(request), _Copy(outbox, age_ms))
+            verdict = self._answer_cache.ask(key, fingerprint(request), _Copy(outbox, age_ms))
             if not isinstance(verdict, New):
                 self._credits.answered(outbox.share)
                 self._again(verdict, request, outbox, age_ms)
@@ -212,13 +216,13 @@ class Uplink:
         if self._settings.drop == "oldest" and outbox.unwritten > self._credits.window():
             self._drop_oldest(outbox)
         outbox.queued[id(ticket)] = ticket
-        self._lanes.put(request.scheme_id, ticket)
+        self._scheduler.put(request.scheme_id, ticket)
 
     def _forget_the_deleted(self) -> None:
         """No kept answer names somebody whose entries were deleted."""
         if self._deletions != self._receiver.deletions:
             self._deletions = self._receiver.deletions
-            self._ledger.clear()
+            self._answer_cache.clear()
 
     def _again(
         self,
@@ -240,7 +244,7 @@ class Uplink:
                 )
                 self._refuse(response_to(request), common_pb2.CODE_CONFLICT, text, outbox)
 
-    def _alone(self) -> bool:
+    def _only_one_in_flight(self) -> bool:
         return self._credits.in_flight == 1
 
     def _process(self, scheme_id: str, batch: list[_Ticket]) -> None:
@@ -268,7 +272,7 @@ class Uplink:
         if ticket.key is not None:
             fresh = ticket.deletions == self._receiver.deletions
             keep = data if fresh and response.status.code in _KEPT else None
-            for copy in self._ledger.answered(ticket.key, keep):
+            for copy in self._answer_cache.answered(ticket.key, keep):
                 self._metrics.repeated.inc()
                 copy.outbox.send(data, True, copy.age_ms or 0.0)
         outbox.send(data, False, ticket.age_ms or 0.0)
@@ -303,7 +307,7 @@ class Uplink:
     def _drop_oldest(self, outbox: _Outbox) -> None:
         """Makes room in a stream's queue, unless all of it is being computed already."""
         for ticket in outbox.queued.values():
-            if self._lanes.take_back(ticket.block.request.scheme_id, ticket):
+            if self._scheduler.take_back(ticket.block.request.scheme_id, ticket):
                 text = "the access point is behind and newer blocks of this stream came"
                 refuse(ticket.block.response, common_pb2.CODE_DROPPED, text)
                 self._finish(ticket)

@@ -24,7 +24,7 @@ from accesspoint.api.grpc_gallery import GalleryService
 from accesspoint.api.guard import Guard
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
-from accesspoint.assembly import AccessPoint, access_point
+from accesspoint.assembly import Services, access_point
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.settings import ReceiverSettings
@@ -141,22 +141,22 @@ def png(seed: int = 0) -> bytes:
 class Rest:
     """The HTTP interface, guard included."""
 
-    parts: AccessPoint
+    services: Services
     app: FastAPI
     guard: Guard
     client: TestClient
 
 
-def rest_over(parts: AccessPoint) -> Rest:
-    app = build_app(parts.rest)
-    guard = Guard(app, parts.http_access, parts.rest.metrics)
+def rest_over(services: Services) -> Rest:
+    app = build_app(services.rest)
+    guard = Guard(app, services.http_access, services.rest.metrics)
     # the guard lets nothing through that the client would have to raise
-    return Rest(parts, app, guard, TestClient(guard, base_url="http://127.0.0.1:8080"))
+    return Rest(services, app, guard, TestClient(guard, base_url="http://127.0.0.1:8080"))
 
 
 @contextlib.contextmanager
 def grpc_over(
-    parts: AccessPoint,
+    services: Services,
     bundle: Bundle,
     credentials: grpc.ServerCredentials | None = None,
     at_once: int = 256,
@@ -166,18 +166,23 @@ def grpc_over(
     loop = asyncio.new_event_loop()
 
     async def run() -> None:
-        rest = parts.rest
+        rest = services.rest
         uplink = Uplink(
-            Receiver(bundle, parts.gallery),
+            Receiver(bundle, services.gallery),
             ReceiverSettings(),
             ReceiverMetrics(rest.metrics.registry),
-            parts.feed,
-            stream_access(parts.grpc_access),
+            services.feed,
+            stream_access(services.grpc_access),
         )
 
         def register(server: grpc.aio.Server) -> list[str]:
             service = GalleryService(
-                rest.service, rest.finder, rest.jobs, parts.grpc_access, rest.metrics, at_once
+                rest.service,
+                rest.search_service,
+                rest.jobs,
+                services.grpc_access,
+                rest.metrics,
+                at_once,
             )
             gallery_pb2_grpc.add_GalleryServiceServicer_to_server(service, server)
             return [uplink.register(server)]
@@ -205,15 +210,15 @@ def settings(tmp_path: Path) -> ServeSettings:
 
 
 @pytest.fixture
-def parts(tiny: Bundle, settings: ServeSettings) -> Iterator[AccessPoint]:
+def services(tiny: Bundle, settings: ServeSettings) -> Iterator[Services]:
     with access_point(tiny, settings) as made:
         assert made.gallery.wait_ready(30)
         yield made
 
 
 @pytest.fixture
-def rest(parts: AccessPoint) -> Rest:
-    return rest_over(parts)
+def rest(services: Services) -> Rest:
+    return rest_over(services)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.service import State
 from accesspoint.api.tokens import Scope, TokenFile
-from accesspoint.assembly import AccessPoint, access_point
+from accesspoint.assembly import Services, access_point
 from accesspoint.errors import NotFoundError, UnauthorizedError
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
@@ -31,12 +31,12 @@ from .conftest import Rest, grpc_over, rest_over
 
 
 @pytest.fixture
-def locked(tiny: Bundle, tmp_path: Path) -> Iterator[tuple[AccessPoint, TokenFile]]:
+def locked(tiny: Bundle, tmp_path: Path) -> Iterator[tuple[Services, TokenFile]]:
     """An access point that asks everybody for a token."""
     settings = ServeSettings(data_dir=tmp_path / "data", require_token=True)
-    with access_point(tiny, settings) as parts:
-        assert parts.gallery.wait_ready(30)
-        yield parts, TokenFile(settings.data_dir)
+    with access_point(tiny, settings) as services:
+        assert services.gallery.wait_ready(30)
+        yield services, TokenFile(settings.data_dir)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -122,9 +122,9 @@ def test_certificates_speak_for_their_names_and_nothing_else(tmp_path: Path) -> 
 # HTTP
 
 
-def test_scopes_open_what_they_should(locked: tuple[AccessPoint, TokenFile]) -> None:
-    parts, tokens = locked
-    client = rest_over(parts).client
+def test_scopes_open_what_they_should(locked: tuple[Services, TokenFile]) -> None:
+    services, tokens = locked
+    client = rest_over(services).client
     made = {scope: tokens.add(str(scope), [scope]) for scope in Scope}
     calls = [
         (Scope.READ, "GET", "/v1/subjects", None),
@@ -168,20 +168,20 @@ def test_every_path_of_the_interface_needs_something(rest: Rest) -> None:
 
 
 def test_a_token_works_and_stops_working_without_a_restart(
-    locked: tuple[AccessPoint, TokenFile],
+    locked: tuple[Services, TokenFile],
 ) -> None:
-    parts, tokens = locked
-    client = rest_over(parts).client
+    services, tokens = locked
+    client = rest_over(services).client
     token = tokens.add("late", [Scope.READ])
     assert client.get("/v1/state", headers=bearer(token)).status_code == 200
     tokens.revoke("late")
     assert client.get("/v1/state", headers=bearer(token)).status_code == 401
 
 
-def test_the_audit_log_names_the_tokens_owner(locked: tuple[AccessPoint, TokenFile]) -> None:
-    parts, tokens = locked
+def test_the_audit_log_names_the_tokens_owner(locked: tuple[Services, TokenFile]) -> None:
+    services, tokens = locked
     token = tokens.add("erin", [Scope.ENROL])
-    rest_over(parts).client.put("/v1/subjects/a", headers=bearer(token))
+    rest_over(services).client.put("/v1/subjects/a", headers=bearer(token))
     text = (tokens.path.parent / "audit.jsonl").read_text()
     assert '"who": "erin", "by": "token", "action": "put_subject"' in text
     assert token not in text
@@ -201,10 +201,13 @@ def test_the_audit_log_names_the_tokens_owner(locked: tuple[AccessPoint, TokenFi
     ],
 )
 def test_names_that_somebody_else_points_here_are_refused(
-    parts: AccessPoint, headers: dict[str, str], status: int
+    services: Services, headers: dict[str, str], status: int
 ) -> None:
     guard = Guard(
-        build_app(parts.rest), parts.http_access, parts.rest.metrics, frozenset({"known.lan"})
+        build_app(services.rest),
+        services.http_access,
+        services.rest.metrics,
+        frozenset({"known.lan"}),
     )
     client = TestClient(guard, base_url="http://127.0.0.1:8080")
     assert client.get("/v1/state", headers=headers).status_code == status
@@ -232,8 +235,10 @@ def test_headers_for_browsers(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_refused(parts: AccessPoint, chunked: bool) -> None:
-    guard = Guard(build_app(parts.rest), parts.http_access, parts.rest.metrics, limits=Limits(2000))
+def test_a_body_that_is_too_large_is_refused(services: Services, chunked: bool) -> None:
+    guard = Guard(
+        build_app(services.rest), services.http_access, services.rest.metrics, limits=Limits(2000)
+    )
     client = TestClient(guard, base_url="http://127.0.0.1:8080")
 
     def pieces() -> Iterator[bytes]:
@@ -246,9 +251,12 @@ def test_a_body_that_is_too_large_is_refused(parts: AccessPoint, chunked: bool) 
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
-def test_too_many_requests_at_once_are_told_to_come_again(parts: AccessPoint) -> None:
+def test_too_many_requests_at_once_are_told_to_come_again(services: Services) -> None:
     guard = Guard(
-        build_app(parts.rest), parts.http_access, parts.rest.metrics, limits=Limits(in_flight=0)
+        build_app(services.rest),
+        services.http_access,
+        services.rest.metrics,
+        limits=Limits(in_flight=0),
     )
     client = TestClient(guard, base_url="http://127.0.0.1:8080")
     answer = client.get("/v1/state")
@@ -256,15 +264,15 @@ def test_too_many_requests_at_once_are_told_to_come_again(parts: AccessPoint) ->
     assert client.get("/v2/health/live").status_code == 200
 
 
-def test_alive_and_not_ready_until_the_gallery_is_open(parts: AccessPoint) -> None:
-    guard = Guard(starting, parts.http_access, parts.rest.metrics)
+def test_alive_and_not_ready_until_the_gallery_is_open(services: Services) -> None:
+    guard = Guard(starting, services.http_access, services.rest.metrics)
     client = TestClient(guard, base_url="http://127.0.0.1:8080")
     assert client.get("/v2/health/live").json() == {"live": True, "ready": False}
     for path in ("/v2/health/ready", "/v1/state", "/"):
         answer = client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert answer.headers["retry-after"] == "1"
-    guard.app = build_app(parts.rest)
+    guard.app = build_app(services.rest)
     assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
 
 
@@ -274,7 +282,7 @@ def test_an_unexpected_error_shows_nothing_of_itself(
     def fail() -> None:
         raise RuntimeError("secret words")
 
-    monkeypatch.setattr(rest.parts.rest.service, "state", fail)
+    monkeypatch.setattr(rest.services.rest.service, "state", fail)
     answer = rest.client.get("/v1/state")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
@@ -283,8 +291,8 @@ def test_an_unexpected_error_shows_nothing_of_itself(
 # gRPC
 
 
-def test_every_rpc_asks_for_a_token(locked: tuple[AccessPoint, TokenFile], tiny: Bundle) -> None:
-    parts, tokens = locked
+def test_every_rpc_asks_for_a_token(locked: tuple[Services, TokenFile], tiny: Bundle) -> None:
+    services, tokens = locked
     methods = [
         name
         for name, _ in inspect.getmembers(gallery_pb2_grpc.GalleryServiceServicer)
@@ -293,7 +301,7 @@ def test_every_rpc_asks_for_a_token(locked: tuple[AccessPoint, TokenFile], tiny:
     assert len(methods) == len(gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].methods)
     camera = tokens.add("camera", [Scope.STREAM])
     admin = tokens.add("admin", [Scope.ADMIN])
-    with grpc_over(parts, tiny) as target, grpc.insecure_channel(target) as channel:
+    with grpc_over(services, tiny) as target, grpc.insecure_channel(target) as channel:
         stub = gallery_pb2_grpc.GalleryServiceStub(channel)
         for descriptor in gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].methods:
             request = getattr(gallery_pb2, descriptor.input_type.name)()
@@ -318,18 +326,18 @@ def test_every_rpc_asks_for_a_token(locked: tuple[AccessPoint, TokenFile], tiny:
 
 
 def test_calls_at_once_are_bounded(
-    parts: AccessPoint, tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+    services: Services, tiny: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began, go_on, state = threading.Event(), threading.Event(), parts.rest.service.state
+    began, go_on, state = threading.Event(), threading.Event(), services.rest.service.state
 
     def slowly() -> State:
         began.set()
         assert go_on.wait(30)
         return state()
 
-    monkeypatch.setattr(parts.rest.service, "state", slowly)
+    monkeypatch.setattr(services.rest.service, "state", slowly)
     with (
-        grpc_over(parts, tiny, at_once=1) as target,
+        grpc_over(services, tiny, at_once=1) as target,
         grpc.insecure_channel(target) as channel,
     ):
         stub = gallery_pb2_grpc.GalleryServiceStub(channel)

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from accesspoint.api import problems
-from accesspoint.assembly import AccessPoint
+from accesspoint.assembly import Services
 from airreid import wire
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -28,8 +28,8 @@ SPACE = "tiny-space"
 
 
 @pytest.fixture
-def stub(parts: AccessPoint, tiny: Bundle) -> Iterator[Stub]:
-    with grpc_over(parts, tiny) as target, grpc.insecure_channel(target) as channel:
+def stub(services: Services, tiny: Bundle) -> Iterator[Stub]:
+    with grpc_over(services, tiny) as target, grpc.insecure_channel(target) as channel:
         yield Stub(channel)
 
 

@@ -41,7 +41,7 @@ def test_jobs_and_their_parameters_are_all_there(rest: Rest) -> None:
     listed = {
         row[0]: set(re.findall(r"[a-z_]{4,}", row[1])) for row in rows("accesspoint.md", "kind")
     }
-    kinds = rest.parts.rest.jobs.kinds
+    kinds = rest.services.rest.jobs.kinds
     assert set(listed) == set(kinds)
     for name, kind in kinds.items():
         assert kind.parameters <= listed[name]

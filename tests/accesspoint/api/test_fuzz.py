@@ -100,10 +100,10 @@ def fuzz(rest: Rest, url: str, cases: int, first: int = 0) -> dict[str, int]:
 @pytest.fixture
 def target(tiny: Bundle, tmp_path: Path) -> Iterator[tuple[Rest, str]]:
     data = ServeSettings(data_dir=tmp_path / "data", keep_thumbnails=True)
-    with access_point(tiny, data) as parts:
-        assert parts.gallery.wait_ready(30)
-        rest = rest_over(parts)
-        add_dashboard(rest.app, parts.feed)  # as it is served, /v1/links too
+    with access_point(tiny, data) as services:
+        assert services.gallery.wait_ready(30)
+        rest = rest_over(services)
+        add_dashboard(rest.app, services.feed)  # as it is served, /v1/links too
         with served(rest) as url:
             yield rest, url
 

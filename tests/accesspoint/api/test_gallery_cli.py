@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from accesspoint.assembly import AccessPoint, access_point
+from accesspoint.assembly import Services, access_point
 from accesspoint.cli import app as ap_app
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
@@ -45,8 +45,8 @@ class Commands:
 
 
 @pytest.fixture
-def gallery(parts: AccessPoint, tiny: Bundle) -> Iterator[Commands]:
-    with grpc_over(parts, tiny) as target:
+def gallery(services: Services, tiny: Bundle) -> Iterator[Commands]:
+    with grpc_over(services, tiny) as target:
         yield Commands(target)
 
 
@@ -120,7 +120,7 @@ def test_tokens_from_the_command_line(tiny: Bundle, tmp_path: Path) -> None:
     writer = token("add", "--name", "desk-2", "--scope", "enrol", "--days", "1")
     assert "desk-2" in token("list")
     settings = ServeSettings(data_dir=data, require_token=True)
-    with access_point(tiny, settings) as parts, grpc_over(parts, tiny) as target:
+    with access_point(tiny, settings) as services, grpc_over(services, tiny) as target:
         gallery = Commands(target)
         with pytest.raises(LinkError, match="unauthenticated: no token"):
             gallery("list")

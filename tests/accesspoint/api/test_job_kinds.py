@@ -74,9 +74,9 @@ def test_backup_and_archive_bring_everybody_back(
     assert sorted(entries(client)) == sorted(before)
     other = tmp_path / "other"
     assert backup.restore(settings.data_dir / copied["file"], other) == (5, 5)
-    with access_point(tiny, ServeSettings(data_dir=other)) as parts:
-        assert parts.gallery.wait_ready(30)
-        assert entries(rest_over(parts).client) == before
+    with access_point(tiny, ServeSettings(data_dir=other)) as services:
+        assert services.gallery.wait_ready(30)
+        assert entries(rest_over(services).client) == before
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_another_model_needs_a_reindex_and_gets_it(
     data = tmp_path / "moved"
     done(client, "backup", name="b")
     backup.restore(settings.data_dir / "backups/b.sqlite", data)
-    with access_point(other, ServeSettings(data_dir=data)) as parts:
-        assert not parts.gallery.wait_ready(30)
-        changed = rest_over(parts).client
+    with access_point(other, ServeSettings(data_dir=data)) as services:
+        assert not services.gallery.wait_ready(30)
+        changed = rest_over(services).client
         state = changed.get("/v1/state").json()
         assert (state["ready"], state["other_space_entries"]) == (False, 4)
         answer = changed.get("/v2/health/ready")

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from accesspoint.api.search_service import usual_scheme
-from accesspoint.assembly import AccessPoint, access_point
+from accesspoint.assembly import Services, access_point
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
@@ -76,10 +76,10 @@ def test_the_life_of_a_subject(client: TestClient, image: bytes) -> None:
 
 
 def test_image_and_feature_enrol_and_find_the_same(
-    client: TestClient, image: bytes, parts: AccessPoint
+    client: TestClient, image: bytes, services: Services
 ) -> None:
     client.post("/v1/entries", params={"subject": "a", "camera": "c"}, files={"image": image})
-    [stored] = parts.gallery.store.all_features(SPACE)
+    [stored] = services.gallery.store.all_features(SPACE)
     packed = base64.b64encode(stored.features[0].astype("<f4").tobytes()).decode()
     for body in (
         {"space_id": SPACE, "values": stored.features[0].tolist()},
@@ -92,7 +92,7 @@ def test_image_and_feature_enrol_and_find_the_same(
         found = client.post("/v1/search/feature", json={**body, "top_k": 5, "top_entries": 5})
         by_image = client.post("/v1/search?top_k=5&top_entries=5", files={"image": image})
         assert found.json() == by_image.json()
-    [first] = parts.gallery.store.all_features(SPACE)
+    [first] = services.gallery.store.all_features(SPACE)
     for row in first.features[1:]:
         np.testing.assert_array_equal(row, first.features[0])
     assert [hit["subject"] for hit in found.json()["subjects"]] == ["a", "b"]
@@ -102,13 +102,13 @@ def test_image_and_feature_enrol_and_find_the_same(
 
 @pytest.mark.parametrize("scheme", ["", "jscc-fc-16", "features"])
 def test_search_and_verify_compare_what_was_asked_for(
-    client: TestClient, parts: AccessPoint, scheme: str
+    client: TestClient, services: Services, scheme: str
 ) -> None:
     for seed in range(6):
         enrol(client, f"p{seed}", seed)
     rows = np.array([feature(seed)["values"] for seed in [*range(6), 9]], dtype=np.float32)
     if scheme != "features":
-        rows = parts.gallery.scheme("jscc-fc-16").gallery(rows)
+        rows = services.gallery.scheme("jscc-fc-16").gallery(rows)
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     scores = rows[:6] @ rows[6]
     query = {"scheme": scheme}
@@ -278,10 +278,10 @@ def test_head_is_get_without_a_body(client: TestClient) -> None:
     assert client.head("/nowhere").status_code == 404
 
 
-def test_an_expired_entry_goes_by_itself(client: TestClient, parts: AccessPoint) -> None:
+def test_an_expired_entry_goes_by_itself(client: TestClient, services: Services) -> None:
     soon = enrol(client, "p", 1, expires_at=5.0)
     kept = enrol(client, "p", 2)
-    assert parts.gallery.expire_due(6.0) == ([soon], [])
+    assert services.gallery.expire_due(6.0) == ([soon], [])
     assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [kept]
 
 
@@ -310,9 +310,9 @@ def test_a_disk_that_fails_once_does_not_end_expiry(
 
     monkeypatch.setattr(Gallery, "expire_due", fails_once)
     settings = ServeSettings(data_dir=tmp_path / "data", expire_seconds=0.1)
-    with access_point(tiny, settings) as parts:
-        assert parts.gallery.wait_ready(30)
-        client = rest_over(parts).client
+    with access_point(tiny, settings) as services:
+        assert services.gallery.wait_ready(30)
+        client = rest_over(services).client
         client.put("/v1/subjects/p", json={"expires_at": 5.0})
         until = time.monotonic() + 30
         while client.get("/v1/subjects/p").status_code == 200:
@@ -354,9 +354,9 @@ def test_every_change_is_in_the_audit_log_and_no_feature(
 
 
 def test_what_a_failing_disk_takes_is_said_item_by_item(
-    client: TestClient, parts: AccessPoint
+    client: TestClient, services: Services
 ) -> None:
-    with parts.gallery.store.writing() as db:
+    with services.gallery.store.writing() as db:
         db.execute(
             "CREATE TRIGGER full BEFORE INSERT ON entries WHEN NEW.subject = 'p17' "
             "BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
@@ -368,7 +368,7 @@ def test_what_a_failing_disk_takes_is_said_item_by_item(
     assert said == ["ok"] * 16 + ["internal"] * 4
     assert "disk is full" not in answer.text
     assert client.get("/v1/state").json()["entries"] == 16
-    audit = (parts.gallery.store.path.parent / "audit.jsonl").read_text()
+    audit = (services.gallery.store.path.parent / "audit.jsonl").read_text()
     assert audit.count('"entry"') == 16
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from accesspoint.api.tokens import Scope, TokenFile
-from accesspoint.assembly import AccessPoint, access_point
+from accesspoint.assembly import Services, access_point
 from accesspoint.settings import ServeSettings
 from airreid import wire
 from airreid.bundle import Bundle
@@ -99,11 +99,11 @@ def server(authority: Authority) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def locked(tiny: Bundle, tmp_path: Path) -> Iterator[tuple[AccessPoint, TokenFile]]:
+def locked(tiny: Bundle, tmp_path: Path) -> Iterator[tuple[Services, TokenFile]]:
     settings = ServeSettings(data_dir=tmp_path / "data", require_token=True)
-    with access_point(tiny, settings) as parts:
-        assert parts.gallery.wait_ready(30)
-        yield parts, TokenFile(settings.data_dir)
+    with access_point(tiny, settings) as services:
+        assert services.gallery.wait_ready(30)
+        yield services, TokenFile(settings.data_dir)
 
 
 def blocks(bundle: Bundle, *edges: str) -> list[uplink_pb2.QueryRequest]:
@@ -129,15 +129,15 @@ OK, FORBIDDEN = common_pb2.CODE_OK, common_pb2.CODE_FORBIDDEN
 
 
 def test_a_cameras_certificate_says_which_edges_it_is(
-    locked: tuple[AccessPoint, TokenFile],
+    locked: tuple[Services, TokenFile],
     tiny: Bundle,
     authority: Authority,
     server: tuple[Path, Path],
 ) -> None:
-    parts, tokens = locked
+    services, tokens = locked
     by_name = authority.issue("cam-1", [])
     by_alternative = authority.issue("x", [x509.DNSName("cam-2"), x509.DNSName("cam-3")])
-    with grpc_over(parts, tiny, server_credentials(*server, authority.ca)) as target:
+    with grpc_over(services, tiny, server_credentials(*server, authority.ca)) as target:
 
         def camera(pair: tuple[Path, Path], token: str | None = None) -> ClientCredentials:
             return ClientCredentials(
@@ -180,14 +180,14 @@ def test_a_cameras_certificate_says_which_edges_it_is(
 
 
 def test_a_token_speaks_for_its_edge_until_it_is_revoked(
-    locked: tuple[AccessPoint, TokenFile], tiny: Bundle
+    locked: tuple[Services, TokenFile], tiny: Bundle
 ) -> None:
-    parts, tokens = locked
+    services, tokens = locked
     bound = tokens.add("cam-1", [Scope.STREAM], edge="cam-1")
     free = tokens.add("all", [Scope.STREAM])
     admin = tokens.add("admin", [Scope.ADMIN])
     requests = blocks(tiny, "cam-1", "cam-2")
-    with grpc_over(parts, tiny) as target:
+    with grpc_over(services, tiny) as target:
         assert codes(target, ClientCredentials(token=bound), requests) == {
             "cam-1": OK,
             "cam-2": FORBIDDEN,

@@ -12,7 +12,7 @@ from accesspoint.gallery.records import NewEntry
 from accesspoint.matching.calibrate import CalibrationSettings, calibrate, senders
 from accesspoint.matching.decision import decide
 from accesspoint.matching.enrolled import calibrate_gallery, read_enrolled
-from accesspoint.matching.near_duplicates import resemblances
+from accesspoint.matching.near_duplicates import duplicate_warnings
 from accesspoint.matching.policy import FEATURES, SETTING, MatchPolicy, load_policy
 from accesspoint.matching.quality import QualityGate
 from accesspoint.matching.trials import Enrolled
@@ -77,7 +77,7 @@ def test_refusals(gallery: Gallery, bundle: Bundle) -> None:
 
 
 def test_resemblance_to_what_is_enrolled(gallery: Gallery, people: Enrolled) -> None:
-    assert resemblances(
+    assert duplicate_warnings(
         people.features[[4, 4]], ["p02", "new"], gallery, QualityGate(), MatchPolicy()
     ) == [
         ("the same as an entry of this subject",),

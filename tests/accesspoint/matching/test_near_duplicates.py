@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accesspoint.matching.near_duplicates import resemblances
+from accesspoint.matching.near_duplicates import duplicate_warnings
 from accesspoint.matching.policy import MatchPolicy
 from accesspoint.matching.quality import QualityGate
 from airreid.retrieval import cosine
@@ -50,7 +50,7 @@ def _ask(
     features: list[np.ndarray], subjects: list[str], policy: MatchPolicy | None = None
 ) -> list[tuple[str, ...]]:
     stacked = np.stack(features).astype(np.float32)
-    return resemblances(stacked, subjects, GALLERY, QualityGate(), policy or MatchPolicy())
+    return duplicate_warnings(stacked, subjects, GALLERY, QualityGate(), policy or MatchPolicy())
 
 
 def _near(feature: np.ndarray, cosine_: float) -> np.ndarray:
@@ -63,7 +63,8 @@ def _near(feature: np.ndarray, cosine_: float) -> np.ndarray:
 def test_nobody_similar() -> None:
     assert _ask([CAROL], ["carol"]) == [()]
     assert (
-        resemblances(np.empty((0, 64), np.float32), [], GALLERY, QualityGate(), MatchPolicy()) == []
+        duplicate_warnings(np.empty((0, 64), np.float32), [], GALLERY, QualityGate(), MatchPolicy())
+        == []
     )
 
 

@@ -72,7 +72,7 @@ class Gated(Receiver):
         self.gate.set()
         self.seen: list[int] = []
 
-    def at_hand(self, scheme_id: str) -> bool:
+    def is_local(self, scheme_id: str) -> bool:
         return False
 
     def process(self, scheme_id: str, blocks: Sequence[Block]) -> None:

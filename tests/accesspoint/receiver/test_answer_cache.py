@@ -1,4 +1,4 @@
-"""The ledger against a model that keeps everything in plain lists."""
+"""The cache against a model that keeps everything in plain lists."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from accesspoint.receiver.answer_cache import Conflict, Joined, Kept, Key, Ledger, Limits, New
+from accesspoint.receiver.answer_cache import AnswerCache, Conflict, Joined, Kept, Key, Limits, New
 
 LIMITS = Limits(per_edge=4, bytes_per_edge=2000, total=7, total_bytes=4000, seconds=100)
 KEYS = st.builds(Key, st.sampled_from("abc"), st.sampled_from(["s", "t"]), st.integers(0, 5))
 COST = 300
-"""What an answer takes beside its bytes, as the ledger states it."""
+"""What an answer takes beside its bytes, as the cache states it."""
 
 
 class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.ledger: Ledger[int] = Ledger(LIMITS, lambda: self.now)
+        self.cache: AnswerCache[int] = AnswerCache(LIMITS, lambda: self.now)
         self.open: dict[Key, tuple[str, list[int]]] = {}
         self.kept: list[tuple[Key, str, bytes, float]] = []
         self.asked = 0
@@ -28,7 +28,7 @@ class Machine(RuleBasedStateMachine):
         self.now += later
         self.kept = [row for row in self.kept if row[3] > self.now - LIMITS.seconds]
         self.asked += 1
-        verdict = self.ledger.ask(key, sign, self.asked)
+        verdict = self.cache.ask(key, sign, self.asked)
         known = [row for row in self.kept if row[0] == key]
         if known:
             expected: object = Kept(known[0][2]) if known[0][1] == sign else None
@@ -49,7 +49,7 @@ class Machine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.open)))
         sign, waiting = self.open.pop(key)
         answer = None if size is None else bytes(size)
-        assert self.ledger.answered(key, answer) == waiting
+        assert self.cache.answered(key, answer) == waiting
         if answer is None or len(answer) + COST > LIMITS.bytes_per_edge:
             return
         self.kept.append((key, sign, answer, self.now))
@@ -63,7 +63,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(edge=st.sampled_from("abc"), spool=st.sampled_from(["s", "t"]), below=st.integers(0, 7))
     def settle(self, edge: str, spool: str, below: int) -> None:
-        self.ledger.settle(edge, spool, below)
+        self.cache.settle(edge, spool, below)
         self.kept = [
             row
             for row in self.kept
@@ -73,22 +73,22 @@ class Machine(RuleBasedStateMachine):
     @rule(sure=st.integers(0, 4))
     def clear(self, sure: int) -> None:
         if not sure:
-            self.ledger.clear()
+            self.cache.clear()
             self.kept.clear()
 
     @invariant()
     def same_size(self) -> None:
-        assert len(self.ledger) == len(self.kept)
-        assert self.ledger.size == sum(len(row[2]) + COST for row in self.kept)
+        assert len(self.cache) == len(self.kept)
+        assert self.cache.size == sum(len(row[2]) + COST for row in self.kept)
 
 
-TestLedger = Machine.TestCase
-TestLedger.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestAnswerCache = Machine.TestCase
+TestAnswerCache.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 def test_nothing_is_kept_where_nothing_may_be() -> None:
-    ledger: Ledger[int] = Ledger(Limits(0, 1000, 10, 1000, 10), lambda: 0.0)
+    cache: AnswerCache[int] = AnswerCache(Limits(0, 1000, 10, 1000, 10), lambda: 0.0)
     for _ in range(3):
-        assert isinstance(ledger.ask(Key("a", "b", 1), "x", 1), New)
-        ledger.answered(Key("a", "b", 1), b"")
-    assert len(ledger) == ledger.size == 0
+        assert isinstance(cache.ask(Key("a", "b", 1), "x", 1), New)
+        cache.answered(Key("a", "b", 1), b"")
+    assert len(cache) == cache.size == 0

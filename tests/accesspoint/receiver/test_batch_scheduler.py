@@ -1,4 +1,4 @@
-"""Where items are computed: alone in the loop, together in the lane's thread, never lost."""
+"""Where items are computed: alone in the loop, together in the worker's thread, never lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from accesspoint.receiver import batch_scheduler as module
-from accesspoint.receiver.batch_scheduler import Lanes
+from accesspoint.receiver.batch_scheduler import BatchScheduler
 from accesspoint.receiver.blocks import Receiver
 from airreid.v1 import common_pb2
 
@@ -19,9 +19,9 @@ from .support import Blocks, Gated, Stream, ask, served, until
 
 @dataclass
 class Bench:
-    """Lanes whose items are numbers, and what became of them."""
+    """BatchScheduler whose items are numbers, and what became of them."""
 
-    at_hand: bool = True
+    is_local: bool = True
     done: list[int] = field(default_factory=list)
     batches: list[tuple[str, list[int]]] = field(default_factory=list)
     under_way: int = 0
@@ -29,13 +29,13 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.gate.set()
-        self.lanes: Lanes[int] = Lanes(
-            self.compute, self.deliver, lambda: self.under_way == 1, lambda _: self.at_hand, 4
+        self.scheduler: BatchScheduler[int] = BatchScheduler(
+            self.compute, self.deliver, lambda: self.under_way == 1, lambda _: self.is_local, 4
         )
 
     def compute(self, scheme_id: str, batch: list[int]) -> None:
         name = threading.current_thread().name
-        self.batches.append(("lane" if name == f"receiver {scheme_id}" else "loop", batch))
+        self.batches.append(("worker" if name == f"receiver {scheme_id}" else "loop", batch))
         if threading.current_thread() is not threading.main_thread():
             assert self.gate.wait(20)
         if 13 in batch:
@@ -48,7 +48,7 @@ class Bench:
     def put(self, *items: int) -> None:
         for item in items:
             self.under_way += 1
-            self.lanes.put("s", item)
+            self.scheduler.put("s", item)
 
     async def all_done(self) -> None:
         await until(lambda: self.under_way == 0)
@@ -64,47 +64,47 @@ async def test_a_lone_item_is_computed_in_the_loop_once_one_was_quick() -> None:
     for item in range(3):
         bench.put(item)
         await bench.all_done()
-        lane = bench.lanes._lane("s")
-        await until(lambda lane=lane: lane.idle and lane.lone_seconds < math.inf)
-    assert bench.batches == [("lane", [0]), ("loop", [1]), ("loop", [2])]
+        worker = bench.scheduler._worker("s")
+        await until(lambda worker=worker: worker.idle and worker.lone_item_seconds < math.inf)
+    assert bench.batches == [("worker", [0]), ("loop", [1]), ("loop", [2])]
     bench.put(13)  # whatever goes wrong, it is delivered
     await bench.all_done()
     assert bench.done == [0, 1, 2, 13]
-    bench.lanes.close()
+    bench.scheduler.close()
 
 
 @pytest.mark.parametrize("why", ["slow", "elsewhere"])
-async def test_a_slow_scheme_and_one_that_waits_for_others_keep_to_the_lane(
+async def test_a_slow_scheme_and_one_that_waits_for_others_keep_to_the_worker(
     why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(at_hand=why != "elsewhere")
+    bench = Bench(is_local=why != "elsewhere")
     if why == "slow":
         monkeypatch.setattr(module, "SOON_SECONDS", 0.0)
     for item in range(4):
         bench.put(item)
         await bench.all_done()
-    assert [where for where, _ in bench.batches] == ["lane"] * 4
-    bench.lanes.close()
+    assert [where for where, _ in bench.batches] == ["worker"] * 4
+    bench.scheduler.close()
 
 
 async def test_what_comes_together_is_computed_together_and_in_order() -> None:
     bench = Bench()
     bench.put(0)
     await bench.all_done()
-    await until(lambda: bench.lanes._lane("s").lone_seconds < math.inf)
+    await until(lambda: bench.scheduler._worker("s").lone_item_seconds < math.inf)
     bench.gate.clear()
     asyncio.get_running_loop().call_soon(bench.put, 2, 3)
     bench.put(1)  # alone when it comes, and not any more a turn later
     await until(lambda: bench.batches[1:])
     bench.put(4, 5, 6, 7)
-    assert bench.lanes.take_back("s", 6)
+    assert bench.scheduler.take_back("s", 6)
     bench.under_way -= 1
     bench.gate.set()
     await bench.all_done()
     assert bench.done == [0, 1, 2, 3, 4, 5, 7]
-    assert all(where == "lane" for where, _ in bench.batches)
+    assert all(where == "worker" for where, _ in bench.batches)
     assert len(bench.batches) <= 4
-    bench.lanes.close()
+    bench.scheduler.close()
 
 
 async def test_answers_are_the_same_either_way(receiver: Gated, blocks: Blocks) -> None:

@@ -1,4 +1,4 @@
-"""A lane takes what waits, in order, and gives back what has not begun."""
+"""A worker takes what waits, in order, and gives back what has not begun."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from accesspoint.receiver.batch_worker import Lane
+from accesspoint.receiver.batch_worker import BatchWorker
 
 
 def test_what_waits_is_processed_together_in_order_and_can_be_taken_back() -> None:
@@ -19,22 +19,22 @@ def test_what_waits_is_processed_together_in_order_and_can_be_taken_back() -> No
         assert gate.wait(20)
 
     items = [object() for _ in range(12)]
-    lane = Lane("test", process, 5)
-    lane.put(items[0])
+    worker = BatchWorker("test", process, 5)
+    worker.put(items[0])
     assert entered.wait(20)
     for item in items[1:]:
-        lane.put(item)
-    assert len(lane) == 11
-    assert lane.take_back(items[4])
-    assert not lane.take_back(items[4])
-    assert not lane.take_back(items[0])  # it is being processed
+        worker.put(item)
+    assert len(worker) == 11
+    assert worker.take_back(items[4])
+    assert not worker.take_back(items[4])
+    assert not worker.take_back(items[0])  # it is being processed
     gate.set()
-    lane.close(20)
+    worker.close(20)
     rest = [item for item in items[1:] if item is not items[4]]
     assert batches == [[items[0]], rest[:5], rest[5:]]
 
 
-def test_a_failing_batch_does_not_end_the_lane(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_batch_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
     done: list[int] = []
 
     def process(batch: list[int]) -> None:
@@ -42,9 +42,9 @@ def test_a_failing_batch_does_not_end_the_lane(caplog: pytest.LogCaptureFixture)
             raise ValueError("no")
         done.extend(batch)
 
-    lane = Lane("test", process, 1)
+    worker = BatchWorker("test", process, 1)
     for number in (1000, 2000):
-        lane.put(number)
-    lane.close(20)
+        worker.put(number)
+    worker.close(20)
     assert done == [2000]
-    assert "lane_failed" in caplog.text
+    assert "batch_failed" in caplog.text
