@@ -23,8 +23,8 @@ from accesspoint.api.service import Service
 from accesspoint.api.tokens import TokenFile
 from accesspoint.events import Feed
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.milvus_gallery import open_gallery
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.milvus.gallery import open_gallery
+from accesspoint.gallery.store.store import Store
 from accesspoint.settings import ServeSettings, asks_for_token
 from airreid import log
 from airreid.bundle import Bundle

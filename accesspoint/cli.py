@@ -16,8 +16,8 @@ from accesspoint import server
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import LOCAL
 from accesspoint.api.tokens import Scope, TokenFile
-from accesspoint.gallery import backup
-from accesspoint.gallery.milvus_client import milvus_settings
+from accesspoint.gallery.maintenance import backup
+from accesspoint.gallery.milvus.client import milvus_settings
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import receiver_settings
 from accesspoint.settings import ServeSettings

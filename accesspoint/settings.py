@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from accesspoint.gallery.milvus_client import MilvusSettings
+from accesspoint.gallery.milvus.client import MilvusSettings
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid.credentials import is_loopback

@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
-from accesspoint.gallery.segment import Kind
-from accesspoint.gallery.segmented import SegmentedIndex
+from accesspoint.gallery.search.segment import Kind
+from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from airreid import __version__
 from airreid.bundle import Bundle
 from benchmarks.rows import Row, report, row

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_limits
 
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.images import load
 from airreid.v1 import uplink_pb2

@@ -25,9 +25,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.gallery.catalog import Catalog
 from accesspoint.gallery.records import NewEntry
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.search.entry_owners import Catalog
+from accesspoint.gallery.store.store import Store
 from airreid.signal import unit_rows
 
 Array = NDArray[np.float32]

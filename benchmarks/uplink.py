@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from airreid import __version__, child_process
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.errors import LinkError

@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from accesspoint.receiver.blocks import Receiver
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc

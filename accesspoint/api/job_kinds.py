@@ -21,8 +21,8 @@ from accesspoint.api.enrolment import ITEMS_MAX, Encoder
 from accesspoint.api.jobs import JobKind, Tick
 from accesspoint.api.search_service import SearchService
 from accesspoint.errors import NotFoundError
-from accesspoint.gallery.archive import OnConflict
 from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.maintenance.archive_writer import OnConflict
 from accesspoint.matching.calibrate import CalibrationSettings
 from accesspoint.matching.enrolled import calibrate_gallery
 from airreid.bundle import Bundle

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.errors import WrongSpaceError
-from accesspoint.gallery import records, spaces
-from accesspoint.gallery.catalog import Catalog
-from accesspoint.gallery.index import Index, OpenIndex
-from accesspoint.gallery.indexes import Indexes
-from accesspoint.gallery.keeper import Keeper
+from accesspoint.gallery import records
 from accesspoint.gallery.loading import Loading
+from accesspoint.gallery.maintenance.background import Keeper
 from accesspoint.gallery.records import Entry, Found, NewEntry, Subject
-from accesspoint.gallery.segmented import SegmentedIndex
+from accesspoint.gallery.search.entry_owners import Catalog
+from accesspoint.gallery.search.index import Index, OpenIndex
+from accesspoint.gallery.search.scheme_indexes import Indexes
+from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
-from accesspoint.gallery.store import Store
-from accesspoint.gallery.subjects import Subjects
+from accesspoint.gallery.store import feature_spaces
+from accesspoint.gallery.store.store import Store
+from accesspoint.gallery.store.subject_store import Subjects
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.scheme import Scheme
@@ -203,7 +204,7 @@ class CoreGallery(Subjects):
         inside = [number if 0 < number < 2**63 else 0 for number in ids]
         with self._lock:
             if self.needs_reindex:
-                inside += spaces.made_from(self._store, inside)
+                inside += feature_spaces.made_from(self._store, inside)
             gone = self._store.delete_entries(inside)
             self._forget([n for n, was_there in zip(inside, gone, strict=True) if was_there])
         return gone[: len(ids)]

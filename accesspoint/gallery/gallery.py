@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from accesspoint.errors import ConflictError, NotFoundError
-from accesspoint.gallery import backup, deletion, spaces
-from accesspoint.gallery.archive import Counts, OnConflict, write_archive
-from accesspoint.gallery.archive_reader import read_archive
 from accesspoint.gallery.core import CoreGallery
-from accesspoint.gallery.reindex import Encode, ReindexReport, Tick, encode_all
+from accesspoint.gallery.maintenance import backup, deletion_proof
+from accesspoint.gallery.maintenance.archive_reader import read_archive
+from accesspoint.gallery.maintenance.archive_writer import Counts, OnConflict, write_archive
+from accesspoint.gallery.maintenance.reindex import Encode, ReindexReport, Tick, encode_all
+from accesspoint.gallery.store import feature_spaces
 
 
 class Gallery(CoreGallery):
@@ -25,7 +26,7 @@ class Gallery(CoreGallery):
 
     def prove_deleted(
         self, ids: Sequence[int], pieces: Sequence[bytes] = ()
-    ) -> deletion.DeletionReport:
+    ) -> deletion_proof.DeletionReport:
         """Takes deleted entries out of indexes and snapshots now rather than soon, gives
         the file's free pages back, and looks for the entries, and for these pieces of
         bytes, everywhere."""
@@ -33,9 +34,9 @@ class Gallery(CoreGallery):
         for index in self._indexes.live.values():
             index.purge(np.asarray(ids, dtype=np.int64))
         self._store.give_back_free_pages()
-        return deletion.search(self._store, self._indexes.live, ids, pieces)
+        return deletion_proof.search(self._store, self._indexes.live, ids, pieces)
 
-    def delete_provably(self, ids: Sequence[int]) -> deletion.DeletionReport:
+    def delete_provably(self, ids: Sequence[int]) -> deletion_proof.DeletionReport:
         """Deletes entries and then searches every file for pieces of their bytes.
 
         Raises :class:`NotFoundError` for an entry that is not there: of one that is gone
@@ -48,7 +49,7 @@ class Gallery(CoreGallery):
         if missing:
             raise NotFoundError(f"no entry {min(missing)}")
         embeddings = self._indexes.embed_for_all(features.features).values()
-        pieces = deletion.needles(features.features, embeddings, thumbnails)
+        pieces = deletion_proof.needles(features.features, embeddings, thumbnails)
         self.delete_entries(ids)
         return self.prove_deleted(ids, pieces)
 
@@ -73,18 +74,18 @@ class Gallery(CoreGallery):
         old, new = self.active_space, self.space_id
         made, failed = encode_all(self._store, old, new, encode, self._enrol, tick, model_digest)
         with self._lock:
-            count = spaces.unserved_count(self._store, new)
-            first = spaces.unserved(self._store, new, "", 100)
+            count = feature_spaces.unserved_count(self._store, new)
+            first = feature_spaces.unserved(self._store, new, "", 100)
             switched = allow_unserved or not count
             if switched:
-                spaces.switch(self._store, new)
+                feature_spaces.switch(self._store, new)
                 self._loading.active_space = new
         self._keeper.changed(deleted=switched)
         return ReindexReport(made, tuple(failed), tuple(first), count, switched)
 
     def unserved(self, after: str, limit: int) -> list[str]:
         """Subjects, by id, all of whose entries are of a space that is not served."""
-        return spaces.unserved(self._store, self.space_id, after, limit)
+        return feature_spaces.unserved(self._store, self.space_id, after, limit)
 
     def backup(self, path: Path) -> None:
         """A copy of the gallery as of now in a file of its own, checked.
@@ -95,7 +96,7 @@ class Gallery(CoreGallery):
 
     def export_archive(self, path: Path, tick: Tick = lambda done, total: None) -> Counts:
         """Everything that is served, for another gallery of this space: see
-        :mod:`accesspoint.gallery.archive`."""
+        :mod:`accesspoint.gallery.maintenance.archive_writer`."""
         return write_archive(
             path, self._store, self.active_space, self._bundle.backbone.feature_dim, tick
         )
@@ -106,7 +107,7 @@ class Gallery(CoreGallery):
         on_conflict: OnConflict = "skip",
         tick: Tick = lambda done, total: None,
     ) -> Counts:
-        """Enrols what an archive holds: see :mod:`accesspoint.gallery.archive`.
+        """Enrols what an archive holds: see :mod:`accesspoint.gallery.maintenance.archive_writer`.
 
         Raises :class:`WrongSpaceError`, :class:`ConflictError` with ``fail``, and
         :class:`InputError` for a file that is no archive, or damaged; batches before the

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.settings import GallerySettings
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from airreid import log
 
 ACTIVE_SPACE = "active_space"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle
 
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from accesspoint.assembly import access_point
-from accesspoint.gallery import backup
+from accesspoint.gallery.maintenance import backup
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 

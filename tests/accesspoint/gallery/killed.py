@@ -24,7 +24,7 @@ import numpy as np
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.settings import GallerySettings
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle, Manifest, default_bundle_path
 
 DIM = 16

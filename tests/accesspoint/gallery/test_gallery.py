@@ -4,7 +4,7 @@ import pytest
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.scheme import DIRECT_SNR_DB, links_of

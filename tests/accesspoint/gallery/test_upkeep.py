@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from accesspoint.errors import ConflictError, NotFoundError, NotReadyError, WrongSpaceError
-from accesspoint.gallery.changes import LoggedDatabase
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
-from accesspoint.gallery.segmented import SegmentedIndex
+from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
-from accesspoint.gallery.store import Store
+from accesspoint.gallery.store.change_log import LoggedDatabase
+from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 
@@ -354,7 +354,7 @@ def test_settings_are_read_from_the_file_once(
 def test_a_large_file_is_checked_while_loading(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("accesspoint.gallery.database._CHECKED_AT_ONCE", 1)
+    monkeypatch.setattr("accesspoint.gallery.store.database._CHECKED_AT_ONCE", 1)
     path = tmp_path / "gallery.sqlite"
     store = Store(path)
     store.add_entries([NewEntry("a", "c", "s", np.ones(2048, np.float32))] * 50)

@@ -1,0 +1,1 @@
+"""Work on a gallery as a whole: backups, archives, a change of model, proof of deletion."""

@@ -1,0 +1,221 @@
+"""Reading an archive that somebody else may have made: nothing in it is taken on trust.
+
+Members are read by the names that the manifest may have, never written to a file; no more
+bytes are read than the manifest says and the limits allow; every line is checked as a
+request would be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from accesspoint.errors import ConflictError, WrongSpaceError
+from accesspoint.gallery.maintenance.archive_writer import (
+    LINE_MAX,
+    MANIFEST,
+    MANIFEST_MAX,
+    MEMBERS_MAX,
+    ROWS,
+    ArchiveManifest,
+    Counts,
+    EntryLine,
+    Member,
+    OnConflict,
+    SubjectLine,
+    Tick,
+)
+from accesspoint.gallery.records import NewEntry, Subject, digest
+from accesspoint.gallery.store.store import Store
+from airreid.errors import InputError
+
+Line = TypeVar("Line", bound=BaseModel)
+
+
+class Target(Protocol):
+    """The gallery that is imported into."""
+
+    @property
+    def store(self) -> Store: ...
+
+    def subject(self, subject: str) -> Subject | None: ...
+
+    def put_subject(
+        self,
+        subject: str,
+        display_name: str | None = None,
+        note: str | None = None,
+        expires_at: float | None = None,
+    ) -> tuple[Subject, bool]: ...
+
+    def enrol(self, entries: Sequence[NewEntry]) -> list[int]: ...
+
+    def delete_entries(self, ids: Sequence[int]) -> list[bool]: ...
+
+
+def read_archive(
+    path: Path, gallery: Target, space_id: str, on_conflict: OnConflict, tick: Tick
+) -> Counts:
+    """Imports in batches, each all or none. An entry is there already if its subject has
+    one with the same feature, or the same client key: ``skip`` leaves it, ``replace`` puts
+    the archive's in its place, and the archive's subjects' fields too; ``fail`` imports
+    nothing if a single subject is there. See :meth:`Gallery.import_archive` for errors."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _import(_Reader(path, archive), gallery, space_id, on_conflict, tick)
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be read as an archive ({error})") from None
+
+
+class _Reader:
+    """Members that are what the manifest says."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.path, self._archive = path, archive
+        infos = archive.infolist()
+        names = [info.filename for info in infos]
+        if len(names) > MEMBERS_MAX + 1 or len(set(names)) != len(names):
+            raise InputError(f"{path}: too many members, or two of one name")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+            raise InputError(f"{path}: compressed members; an archive has none")
+        data = self._read(MANIFEST, MANIFEST_MAX)
+        try:
+            self.manifest = ArchiveManifest.model_validate_json(data)
+        except ValidationError as error:
+            raise InputError(f"{path}: {MANIFEST}: {_first(error)}") from None
+        listed = {member.name for member in self.manifest.members}
+        if listed | {MANIFEST} != set(names) or len(listed) != len(self.manifest.members):
+            raise InputError(f"{path}: its members are not those that {MANIFEST} lists")
+
+    def _read(self, name: str, limit: int) -> bytes:
+        try:
+            with self._archive.open(name) as file:
+                data = file.read(limit + 1)
+        except KeyError:
+            raise InputError(f"{self.path}: no {name}; not an archive of a gallery") from None
+        if len(data) > limit:
+            raise InputError(f"{self.path}: {name} is longer than it may be")
+        return data
+
+    def member(self, name: str) -> bytes:
+        """Raises :class:`InputError` for one that is not listed, or not as listed."""
+        entry = next((m for m in self._members(name.split("-")[0]) if m.name == name), None)
+        if entry is None:
+            raise InputError(f"{self.path}: {name} is missing")
+        data = self._read(name, entry.size)
+        if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise InputError(f"{self.path}: {name} is damaged; export again")
+        return data
+
+    def _members(self, kind: str) -> Iterator[Member]:
+        return (m for m in self.manifest.members if m.name.startswith(f"{kind}-"))
+
+    def parts(self, kind: str) -> list[str]:
+        """The numbers of a kind's members, in order."""
+        return sorted(m.name.split("-")[1].split(".")[0] for m in self._members(kind))
+
+    def lines(self, name: str, kind: type[Line]) -> list[Line]:
+        rows = self.member(name).splitlines()
+        if len(rows) > ROWS:
+            raise InputError(f"{self.path}: {name}: more than {ROWS} lines")
+        found = []
+        for number, row in enumerate(rows, 1):
+            try:
+                if len(row) > LINE_MAX:
+                    raise InputError(f"{self.path}: {name}, line {number}: too long")
+                found.append(kind.model_validate_json(row))
+            except ValidationError as error:
+                raise InputError(f"{self.path}: {name}, line {number}: {_first(error)}") from None
+        return found
+
+    def entries(self, part: str) -> list[NewEntry]:
+        """The entries of a part, not yet checked as enrolment does."""
+        lines = self.lines(f"entries-{part}.jsonl", EntryLine)
+        data = self.member(f"features-{part}.f32")
+        dim = self.manifest.feature_dim
+        if len(data) != 4 * dim * len(lines):
+            raise InputError(f"{self.path}: features-{part}.f32 does not fit its lines")
+        features = np.frombuffer(data, "<f4").reshape(len(lines), dim).astype(np.float32)
+        images = self.member(f"thumbnails-{part}.bin")
+        if len(images) != sum(line.thumbnail for line in lines):
+            raise InputError(f"{self.path}: thumbnails-{part}.bin does not fit its lines")
+        entries, start = [], 0
+        for line, feature in zip(lines, features, strict=True):
+            end = start + line.thumbnail
+            entries.append(
+                NewEntry(
+                    line.subject,
+                    line.camera,
+                    self.manifest.space_id,
+                    feature,
+                    line.captured_at,
+                    line.quality,
+                    images[start:end] or None,
+                    line.expires_at,
+                    line.model_digest,
+                    line.key,
+                )
+            )
+            start = end
+        return entries
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _import(
+    reader: _Reader, gallery: Target, space_id: str, on_conflict: OnConflict, tick: Tick
+) -> Counts:
+    manifest = reader.manifest
+    if manifest.space_id != space_id:
+        raise WrongSpaceError(
+            f"{reader.path}: of the feature space {manifest.space_id!r}; this gallery is of "
+            f"{space_id!r}: export from a gallery that serves the same model"
+        )
+    if on_conflict == "fail":
+        for part in reader.parts("subjects"):
+            for line in reader.lines(f"subjects-{part}.jsonl", SubjectLine):
+                if gallery.subject(line.id) is not None:
+                    raise ConflictError(f"subject {line.id} is there already; nothing imported")
+    subjects = entries = skipped = 0
+    for part in reader.parts("subjects"):
+        for line in reader.lines(f"subjects-{part}.jsonl", SubjectLine):
+            if on_conflict != "skip" or gallery.subject(line.id) is None:
+                gallery.put_subject(line.id, line.display_name, line.note, line.expires_at)
+            subjects += 1
+    tick(0, manifest.entries)
+    for part in reader.parts("entries"):
+        batch = reader.entries(part)
+        there = [_there(gallery.store, entry) for entry in batch]
+        if on_conflict == "skip":
+            batch = [entry for entry, number in zip(batch, there, strict=True) if not number]
+            skipped += len(there) - len(batch)
+        entries += len(gallery.enrol(batch))
+        if on_conflict == "replace":
+            gallery.delete_entries([number for number in there if number])
+        tick(min(entries + skipped, manifest.entries), manifest.entries)
+    return Counts(subjects, entries, skipped)
+
+
+def _there(store: Store, entry: NewEntry) -> int:
+    """The number of the entry that this one would be a second of, or 0."""
+    row = store.row(
+        "SELECT id FROM entries WHERE subject = ?1 AND space_id = ?2 "
+        "AND (digest = ?3 OR (?4 != '' AND key = ?4)) ORDER BY id LIMIT 1",
+        (
+            entry.subject,
+            entry.space_id,
+            digest(entry.feature.astype("<f4").tobytes()),
+            entry.key,
+        ),
+    )
+    return row[0] if row else 0

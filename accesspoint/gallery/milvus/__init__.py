@@ -1,0 +1,1 @@
+"""A gallery whose indexes are collections on a Milvus server."""

@@ -1,0 +1,1 @@
+"""Search indexes over the embeddings of a gallery, one for each scheme."""

@@ -1,0 +1,285 @@
+"""The index in this process: immutable segments, swapped as a whole when they change."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from accesspoint.gallery.search.index import Array, Ids, IndexSpec
+from accesspoint.gallery.search.segment import (
+    CodedSegment,
+    FlatSegment,
+    Kind,
+    Segment,
+    coded,
+    flat,
+    gather,
+    search_coded,
+    search_flat,
+)
+from accesspoint.gallery.search.snapshot import Snapshots
+from accesspoint.gallery.settings import GallerySettings
+from airreid import log
+from airreid.signal import unit_rows
+
+TAIL_ROWS = 1024
+_MANY_SEGMENTS, _MANY_SMALL = 8, 4
+_NONE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What a search sees, from its beginning to its end."""
+
+    segments: tuple[Segment, ...]
+    tail_ids: Ids
+    tail_digests: Ids
+    tail: Array
+    """Room for new rows, (TAIL_ROWS, dim); rows are written once, beyond ``tail_rows``."""
+    tail_rows: int
+    dead: Ids
+    """Removed entries that are in a segment or the tail still; ascending."""
+
+    @property
+    def rows(self) -> int:
+        return sum(map(len, self.segments)) + self.tail_rows
+
+    def parts(self) -> list[Segment]:
+        """The segments, and the tail as one."""
+        rows = self.tail_rows
+        if not rows:
+            return list(self.segments)
+        tail = FlatSegment(self.tail_ids[:rows], self.tail_digests[:rows], self.tail[:rows])
+        return [*self.segments, tail]
+
+
+class SegmentedIndex:
+    """Flat or 8-bit segments, a tail that grows, and tombstones.
+
+    Searching never meets a change: it works on a view, and changes make a new one. FAISS
+    is only ever given arrays that nobody writes to. ``add`` and ``remove`` come one at a
+    time; :meth:`maintain`, which merges and writes snapshots, may run beside them.
+    """
+
+    def __init__(self, spec: IndexSpec, settings: GallerySettings) -> None:
+        self._settings = settings
+        self._dim = spec.dim
+        self._snapshots = Snapshots(spec) if spec.folder is not None else None
+        self._change = threading.Lock()
+        self._maintaining = threading.RLock()
+        self._unsaved = 0
+        self._dead_since: float | None = None
+        self._position = 0
+        segments = self._snapshots.load() if self._snapshots else []
+        if settings.index == "flat":  # codes go with vectors of less than full precision
+            segments = [segment for segment in segments if segment.kind == "flat"]
+        self._view = self._empty_tail(tuple(segments), _NONE)
+
+    def _empty_tail(self, segments: tuple[Segment, ...], dead: Ids) -> _View:
+        ids, digests = np.zeros(TAIL_ROWS, np.int64), np.zeros(TAIL_ROWS, np.int64)
+        tail = np.zeros((TAIL_ROWS, self._dim), np.float32)
+        return _View(segments, ids, digests, tail, 0, dead)
+
+    def __len__(self) -> int:
+        view = self._view
+        return view.rows - len(view.dead)
+
+    def kinds(self) -> list[tuple[Kind, int]]:
+        """Kind and rows of each segment."""
+        return [(segment.kind, len(segment)) for segment in self._view.segments]
+
+    def add(self, ids: Ids, digests: Ids, embeddings: Array) -> None:
+        vectors = unit_rows(embeddings)
+        with self._change:
+            view = self._view
+            if len(ids) >= TAIL_ROWS:
+                order = np.argsort(ids)
+                new = flat(ids[order], digests[order], vectors[order])
+                self._view = replace(view, segments=(*view.segments, new))
+            else:
+                if view.tail_rows + len(ids) > TAIL_ROWS:
+                    view = self._sealed(view)
+                begin, end = view.tail_rows, view.tail_rows + len(ids)
+                view.tail_ids[begin:end] = ids
+                view.tail_digests[begin:end] = digests
+                view.tail[begin:end] = vectors
+                self._view = replace(view, tail_rows=end)
+            self._unsaved += len(ids)
+            rows = sum(len(s) for s in self._view.segments if s.kind == "flat")
+        if self._kind() == "sq8" and rows >= self._settings.segment_rows:
+            self._merge()  # enrolment is faster than the background: wait for it
+
+    def _sealed(self, view: _View) -> _View:
+        """The tail's rows become a segment, sorted by id."""
+        if not view.tail_rows:
+            return view
+        order = np.argsort(view.tail_ids[: view.tail_rows])
+        tail = flat(view.tail_ids[order], view.tail_digests[order], view.tail[order])
+        return self._empty_tail((*view.segments, tail), view.dead)
+
+    def remove(self, ids: Ids) -> None:
+        with self._change:
+            view = self._view
+            held = [np.intersect1d(part.ids, ids) for part in view.parts()]
+            dead = np.union1d(view.dead, np.concatenate([_NONE, *held]))
+            self._unsaved += len(dead) - len(view.dead)
+            if len(dead) and self._dead_since is None:
+                self._dead_since = time.monotonic()
+            self._view = replace(view, dead=dead)
+
+    def moved(self, ids: Ids) -> None:
+        """Whose an entry is is not kept here."""
+
+    def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
+        view = self._view
+        queries = np.ascontiguousarray(unit_rows(embeddings))
+        k = min(k, view.rows - len(view.dead))
+        if k == 0:
+            empty = (len(queries), 0)
+            return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
+        parts = view.parts()
+        found = []
+        if flat_parts := [part for part in parts if isinstance(part, FlatSegment)]:
+            found.append(search_flat(flat_parts, queries, k, view.dead))
+        if coded_parts := [part for part in parts if isinstance(part, CodedSegment)]:
+            found.append(search_coded(coded_parts, queries, k, view.dead))
+        elif flat_parts:  # best first as they are
+            return found[0]
+        scores = np.concatenate([one for one, _ in found], axis=1)
+        ids = np.concatenate([one for _, one in found], axis=1)
+        order = np.lexsort((ids, -scores), axis=1)[:, :k]
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+    def held(self) -> tuple[Ids, Ids]:
+        view = self._view
+        ids = np.concatenate([_NONE, *(part.ids for part in view.parts())])
+        digests = np.concatenate([_NONE, *(part.digests for part in view.parts())])
+        live = ~np.isin(ids, view.dead)
+        return ids[live], digests[live]
+
+    def maintain(self, position: int) -> bool:
+        late = self._dead_since is not None and (
+            time.monotonic() - self._dead_since > self._settings.purge_after_s
+        )
+        if late:
+            return self._purge(position)
+        with self._maintaining:
+            self._position = position
+            self._merge()
+            return self._unsaved >= self._settings.snapshot_changes and self._save(position)
+
+    def purge(self, ids: Ids) -> None:
+        self._purge(self._position)
+
+    def _purge(self, position: int) -> bool:
+        """Rebuilds what has a removed entry in it, in memory and on disk."""
+        with self._maintaining:
+            with self._change:
+                self._view = self._sealed(self._view)
+                self._dead_since = None
+            old = [s for s in self._view.segments if np.isin(s.ids, self._view.dead).any()]
+            self._replace(old)
+            return self._save(position)
+
+    def close(self) -> None:
+        with self._maintaining:
+            if self._unsaved:
+                self._save(self._position)
+
+    def _save(self, position: int) -> bool:
+        """Writes a snapshot; whether there is now one of this position."""
+        if self._snapshots is None:
+            return False
+        with self._change:
+            self._view = self._sealed(self._view)
+            segments, unsaved = self._view.segments, self._unsaved
+        try:
+            self._snapshots.save(segments, position)
+        except OSError as error:
+            log.warning("snapshot_not_written", error=str(error))
+            return False
+        with self._change:
+            self._unsaved -= unsaved
+        self._position = position
+        return True
+
+    def _kind(self) -> Kind:
+        """What most rows should be in. Once coded, an index stays so until it is a good
+        deal smaller, lest it goes to and fro."""
+        if self._settings.index != "auto":
+            return self._settings.index
+        coded_already = any(s.kind == "sq8" for s in self._view.segments)
+        limit = self._settings.flat_max * (0.8 if coded_already else 1.0)
+        return "sq8" if len(self) > limit else "flat"
+
+    def _merge(self) -> None:
+        """Replaces segments that are many, small, full of tombstones or of another kind."""
+        with self._maintaining:
+            view, rows = self._view, self._settings.segment_rows
+            exact = [s for s in view.segments if s.kind == "flat"]
+            if self._kind() == "flat":
+                if (
+                    len(view.segments) > _MANY_SEGMENTS
+                    or len(exact) < len(view.segments)
+                    or len(view.dead) > max(64, view.rows // 20)
+                ):
+                    self._replace(list(view.segments))
+                return
+            old: list[Segment] = []
+            if len(exact) > _MANY_SEGMENTS or sum(map(len, exact)) >= rows // 8:
+                old += exact
+            whole = [s for s in view.segments if s.kind == "sq8"]
+            old += [s for s in whole if np.isin(s.ids, view.dead).sum() > len(s) // 10]
+            small = [s for s in whole if len(s) < rows // 2 and s not in old]
+            self._replace(old + (small if len(small) >= _MANY_SMALL else []))
+
+    def _replace(self, old: Sequence[Segment]) -> None:
+        """Puts one new segment, or as many as it takes, in place of some; nobody waits."""
+        if not old:
+            return
+        dead = self._view.dead
+        new = self._rebuilt(old, dead)
+        gone = np.concatenate([np.intersect1d(s.ids, dead) for s in old])
+        with self._change:
+            now = self._view
+            kept = [s for s in now.segments if not any(s is one for one in old)]
+            self._view = replace(now, segments=(*new, *kept), dead=np.setdiff1d(now.dead, gone))
+
+    def _rebuilt(self, old: Sequence[Segment], dead: Ids) -> list[Segment]:
+        if self._kind() == "flat":
+            ids, digests, vectors = gather(old, dead)
+            return [flat(ids, digests, vectors)] if len(ids) else []
+        new: list[Segment] = []
+        for group in _groups(old, self._settings.segment_rows):
+            ids, digests, vectors = gather(group, dead)
+            for start in range(0, len(ids), self._settings.segment_rows):
+                part = slice(start, start + self._settings.segment_rows)
+                made: Segment = coded(ids[part], digests[part], vectors[part])
+                new.append(self._on_disk(made))
+        return new
+
+    def _on_disk(self, segment: Segment) -> Segment:
+        if self._snapshots is None:
+            return segment
+        try:
+            return self._snapshots.put(segment)
+        except OSError as error:
+            log.warning("snapshot_not_written", error=str(error))
+            return segment
+
+
+def _groups(segments: Sequence[Segment], rows: int) -> list[list[Segment]]:
+    """Segments in order, in groups of up to ``rows`` rows; a larger one by itself."""
+    groups: list[list[Segment]] = []
+    room = 0
+    for segment in segments:
+        if not groups or len(segment) > room:
+            groups.append([])
+            room = rows
+        groups[-1].append(segment)
+        room -= len(segment)
+    return groups

@@ -1,0 +1,1 @@
+"""The gallery's SQLite file: subjects, entries, settings and the log of changes."""
