@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from accesspoint import server
 from accesspoint.api.audit import Audit
@@ -25,6 +24,7 @@ from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.errors import InputError
 from airreid.serving import parse_address
+from airreid.validation import validated
 
 app = typer.Typer(no_args_is_help=True, help="The access point: receiver and gallery.")
 token = typer.Typer(no_args_is_help=True, help="Who may use the access point.")
@@ -227,12 +227,7 @@ def _tls(
 
 
 def _settings(**fields: object) -> ServeSettings:
-    try:
-        return ServeSettings.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {first['msg']}") from None
+    return validated(ServeSettings, fields)
 
 
 @app.command("backup")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from accesspoint.gallery.milvus.client import MilvusSettings
 from accesspoint.gallery.settings import GallerySettings
@@ -13,14 +13,13 @@ from accesspoint.receiver.settings import ReceiverSettings
 from airreid.credentials import is_loopback
 from airreid.errors import InputError
 from airreid.serving import parse_address
+from airreid.validation import FrozenModel
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 
 
-class Tls(BaseModel):
+class Tls(FrozenModel):
     """What the listeners prove themselves with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cert: Path
     """Certificate chain, PEM."""
@@ -29,10 +28,8 @@ class Tls(BaseModel):
     """Who vouches for cameras (PEM): gRPC then demands a certificate of every client."""
 
 
-class ServeSettings(BaseModel):
+class ServeSettings(FrozenModel):
     """One access point."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Path
     grpc: str = "127.0.0.1:50052"

@@ -11,20 +11,17 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from airreid.errors import BundleError
+from airreid.validation import FrozenModel, loaded
 
 MANIFEST = "manifest.json"
 SchemeId = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*-[0-9]+(-r[0-9]+)?$")]
 Bandwidth = Annotated[int, Field(ge=1, le=65536)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileRef(_Frozen):
+class FileRef(FrozenModel):
     """A file of the bundle."""
 
     path: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
@@ -32,7 +29,7 @@ class FileRef(_Frozen):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class BackboneInfo(_Frozen):
+class BackboneInfo(FrozenModel):
     """uint8 RGB crops (N, height, width, 3) -> features (N, feature_dim) float32.
 
     Normalisation is inside the graph.
@@ -48,7 +45,7 @@ class BackboneInfo(_Frozen):
     feature_dim: Annotated[int, Field(ge=1)] = 2048
 
 
-class JsccInfo(_Frozen):
+class JsccInfo(FrozenModel):
     """A joint source-channel code: features straight to symbols.
 
     encoder: features (N, feature_dim) -> x (N, bandwidth), each row of mean power 1.
@@ -76,7 +73,7 @@ class JsccInfo(_Frozen):
         return self
 
 
-class DigitalInfo(_Frozen):
+class DigitalInfo(FrozenModel):
     """Separate source and channel coding: features to a latent, to bits, to symbols.
 
     encoder: features (N, feature_dim) -> latent (N, embedding_dim), which is rounded to
@@ -98,7 +95,7 @@ class DigitalInfo(_Frozen):
 SchemeInfo = JsccInfo | DigitalInfo
 
 
-class Manifest(_Frozen):
+class Manifest(FrozenModel):
     """The contents of ``manifest.json``."""
 
     format: Literal[1] = 1
@@ -198,12 +195,7 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleError(
             f"no bundle at {path} (no {MANIFEST}); give --bundle a folder made by 'airreid train'"
         ) from None
-    try:
-        manifest = Manifest.model_validate_json(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{manifest_path}: {where}: {first['msg']}") from None
+    manifest = loaded(Manifest, raw, manifest_path)
     for ref in files_of(manifest):
         file = path / ref.path
         if not file.is_file():

@@ -14,15 +14,14 @@ from typing import Any, NamedTuple, Self
 
 import grpc
 from grpc import aio
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from airreid.errors import InputError
+from airreid.validation import FrozenModel
 
 
-class ClientCredentials(BaseModel):
+class ClientCredentials(FrozenModel):
     """What a client shows. The default shows nothing, in plain text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     token: str | None = None
     tls_ca: Path | None = None

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
-from airreid import gallery_jobs_cli
+from airreid import decisions, gallery_jobs_cli
 from airreid.client import GalleryClient, ok
 from airreid.console import progress_bars
 from airreid.credential_options import with_credentials
@@ -214,14 +214,15 @@ def verify(
             f"{subject}: score {answer.score:.3f} by entry {answer.entry_id}, "
             f"{_kind(answer.kind)}{_from(answer.threshold)}"
         )
-    if answer.kind in (common_pb2.DECISION_UNKNOWN, common_pb2.DECISION_AMBIGUOUS):
+    if decisions.from_wire(answer.kind) in ("unknown", "ambiguous"):
         raise typer.Exit(1)
 
 
-def _kind(kind: common_pb2.DecisionKind.ValueType) -> str:
-    if kind == common_pb2.DECISION_UNSPECIFIED:
+def _kind(value: common_pb2.DecisionKind.ValueType) -> str:
+    kind = decisions.from_wire(value)
+    if kind == "unspecified":
         return "none: nothing is calibrated ('airreid gallery calibrate')"
-    return common_pb2.DecisionKind.Name(kind).removeprefix("DECISION_").lower()
+    return kind
 
 
 def _from(threshold: float) -> str:

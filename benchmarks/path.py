@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from accesspoint.gallery.gallery import Gallery
@@ -23,6 +23,7 @@ from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.images import load
 from airreid.v1 import uplink_pb2
+from airreid.validation import FrozenModel
 from benchmarks import replay
 from benchmarks.path_edge import Asked, run
 from benchmarks.pictures import jpegs
@@ -53,10 +54,8 @@ ALONE_MAX = 300
 _BLOCKS = 512
 
 
-class Settings(BaseModel):
+class Settings(FrozenModel):
     """What is asked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     queries: Annotated[int, Field(ge=20, le=1_000_000)] = 500
     """Of all edges together where they overlap; one by one, at most ``ALONE_MAX``."""

@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from airreid.bundle import Bundle
 from airreid.v1 import uplink_pb2
+from airreid.validation import FrozenModel
 from benchmarks.processes import access_point_arguments, channel_arguments
 from benchmarks.proxies import answered_at_once
 from benchmarks.rows import Row, row
@@ -31,10 +32,8 @@ STREAMS, WINDOW = 16, 8
 _WARM_SECONDS = 1.0
 
 
-class Settings(BaseModel):
+class Settings(FrozenModel):
     """What is asked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schemes: tuple[str, ...] = ("jscc-ae-256", "jscc-fc-256")
     seconds: Annotated[float, Field(ge=1, le=3600)] = 3.0

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from airreid.errors import InputError
+from airreid.validation import FrozenModel, loaded
 
 Better = Literal["more", "less"]
 PACKAGES = (
@@ -34,10 +35,8 @@ SETTLE_SECONDS = 0.1
 """Pause between turns: the threads of the one before spin for a while."""
 
 
-class Row(BaseModel):
+class Row(FrozenModel):
     """One figure of ours, a peer's measured in the same run, and what was asked for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     unit: str
@@ -149,13 +148,10 @@ def write(path: Path, made: Report) -> None:
 def read(path: Path) -> Report:
     """Raises :class:`InputError` for a file that is no report."""
     try:
-        return Report.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); run make bench") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {where}: {first['msg']}; run make bench again") from None
+    return loaded(Report, data, path, way_out="run make bench again", error=InputError)
 
 
 # -- taking turns ----------------------------------------------------------------------

@@ -17,11 +17,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from airreid import child_process
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.errors import LinkError
+from airreid.validation import FrozenModel
 from benchmarks.pictures import jpegs
 from benchmarks.processes import ANY_PORT, access_point_arguments, channel_arguments, rss_mib
 from benchmarks.rows import Row, row, spread
@@ -44,10 +45,8 @@ _FAISS = (
 )
 
 
-class Settings(BaseModel):
+class Settings(FrozenModel):
     """What is asked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     entries: Annotated[int, Field(ge=256, le=1_000_000)] = 10_000
     rounds: Annotated[int, Field(ge=1, le=100)] = 5

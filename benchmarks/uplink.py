@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import grpc
 import numpy as np
 from grpc import aio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
@@ -34,6 +34,7 @@ from airreid.errors import LinkError
 from airreid.payload import put
 from airreid.schemes import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
+from airreid.validation import FrozenModel
 from benchmarks import rows
 from benchmarks.processes import access_point_arguments, cpu_seconds, rss_mib
 from benchmarks.rows import Row, row
@@ -45,10 +46,8 @@ METHOD = "one run of each server, one after the other"
 _QUERY = "/airreid.v1.UplinkService/Query"
 
 
-class Load(BaseModel):
+class Load(FrozenModel):
     """What is asked of the access point."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     streams: Annotated[int, Field(ge=1, le=2000)] = 200
     seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0

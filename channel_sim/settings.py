@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from airreid.validation import FrozenModel, validated
 from channel_sim.traces import Trace
 
 Model = Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"]
@@ -28,10 +28,10 @@ Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class LinkSettings(BaseModel):
+class LinkSettings(FrozenModel):
     """How one link behaves. A field of another model than ``model`` is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     model: Model = "awgn"
     snr_db: Snr = 10.0
@@ -97,12 +97,7 @@ def link_settings(**fields: object) -> LinkSettings:
 
     Raises :class:`InputError` naming the field.
     """
-    try:
-        return LinkSettings.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = f"{first['loc'][0]}: " if first["loc"] else ""
-        raise InputError(f"link {where}{first['msg']}") from None
+    return validated(LinkSettings, fields, "link")
 
 
 def changed(settings: LinkSettings, changes: Mapping[str, object]) -> LinkSettings:

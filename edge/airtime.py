@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from airreid.scheme import Account
+from airreid.validation import FrozenModel
 
 PerSecond = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Milliwatt = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
-class Radio(BaseModel):
+class Radio(FrozenModel):
     """The transmitter that the air time and the energy are counted for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     symbol_rate: PerSecond | None = None
     """Real channel uses per second; None leaves air time and energy out."""

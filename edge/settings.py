@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
 from airreid.payload import Link
+from airreid.validation import FrozenModel, validated
 from edge.airtime import Radio
 
-_Model = TypeVar("_Model", bound=BaseModel)
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Sending(_Frozen):
+class Sending(FrozenModel):
     """How a frame is sent; changed while the edge runs."""
 
     scheme_id: str
@@ -28,7 +24,7 @@ class Sending(_Frozen):
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
-class UplinkSettings(_Frozen):
+class UplinkSettings(FrozenModel):
     """How the stream is kept."""
 
     window: Annotated[int, Field(ge=1, le=256)] = 16
@@ -41,7 +37,7 @@ class UplinkSettings(_Frozen):
     credentials: ClientCredentials = NOBODY
 
 
-class WatchSettings(_Frozen):
+class WatchSettings(FrozenModel):
     """A folder in which files appear."""
 
     folder: Path
@@ -55,7 +51,7 @@ class WatchSettings(_Frozen):
     """Where to remember which files are under way; None remembers nothing."""
 
 
-class ServeSettings(_Frozen):
+class ServeSettings(FrozenModel):
     """Everything that ``airreid edge serve`` is told."""
 
     edge_id: Annotated[str, Field(min_length=1, max_length=128)] = "cam-1"
@@ -77,21 +73,14 @@ class ServeSettings(_Frozen):
 
 def radio(symbol_rate: float | None, tx_power_mw: float | None) -> Radio:
     """The transmitter. Raises :class:`InputError` naming the field."""
-    return _validated(Radio, {"symbol_rate": symbol_rate, "tx_power_mw": tx_power_mw})
+    return validated(
+        Radio, {"symbol_rate": symbol_rate, "tx_power_mw": tx_power_mw}, show_given=True
+    )
 
 
 def checked(**values: object) -> ServeSettings:
     """Settings from plain values. Raises :class:`InputError` naming the field."""
-    settings = _validated(ServeSettings, values)
+    settings = validated(ServeSettings, values, show_given=True)
     if settings.spool is None and (settings.watch or settings.stdin):
         raise InputError("--watch and --stdin need --spool DIR: that is where frames are kept")
     return settings
-
-
-def _validated(model: type[_Model], values: dict[str, object]) -> _Model:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {first['msg']} (given: {first['input']!r:.80})") from None

@@ -14,7 +14,6 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from accesspoint.api.auth import Principal
 from accesspoint.api.enrolment import ITEMS_MAX, Encoder
@@ -28,6 +27,7 @@ from accesspoint.matching.enrolled import calibrate_gallery
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.images import decode, to_crop
+from airreid.validation import validated
 
 _NUMBERS = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -170,14 +170,10 @@ def calibration_settings(parameters: Mapping[str, str]) -> CalibrationSettings:
     }
     if parameters.get("snrs_db"):
         given["snrs_db"] = tuple(_listed(parameters["snrs_db"]))
-    try:
-        settings = CalibrationSettings.model_validate(given)
-        if "review_rate" not in given and settings.review_rate < settings.false_match_rate:
-            given["review_rate"] = settings.false_match_rate
-            settings = CalibrationSettings.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    settings = validated(CalibrationSettings, given)
+    if "review_rate" not in given and settings.review_rate < settings.false_match_rate:
+        given["review_rate"] = settings.false_match_rate
+        settings = validated(CalibrationSettings, given)
     return settings
 
 

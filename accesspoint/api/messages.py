@@ -14,16 +14,9 @@ from accesspoint.api.search_service import Answer, SearchService, Verification
 from accesspoint.api.service import State
 from accesspoint.gallery.records import Entry, Subject
 from accesspoint.matching.decision import Decision
-from airreid import wire
+from airreid import decisions, wire
 from airreid.errors import InputError
 from airreid.v1 import common_pb2, gallery_pb2
-
-_KINDS = {
-    "match": common_pb2.DECISION_MATCH,
-    "unknown": common_pb2.DECISION_UNKNOWN,
-    "ambiguous": common_pb2.DECISION_AMBIGUOUS,
-    "unspecified": common_pb2.DECISION_UNSPECIFIED,
-}
 
 
 def timestamp(seconds: float | None) -> Timestamp | None:
@@ -130,7 +123,7 @@ def entry(one: Entry) -> gallery_pb2.Entry:
 
 def decision(one: Decision) -> common_pb2.Decision:
     return common_pb2.Decision(
-        kind=_KINDS[one.kind],
+        kind=decisions.to_wire(one.kind),
         subject=one.subject,
         threshold=one.threshold,
         margin=one.margin,
@@ -155,7 +148,7 @@ def verified(one: Verification) -> gallery_pb2.VerifyResponse:
     return gallery_pb2.VerifyResponse(
         score=one.score,
         threshold=one.decision.threshold,
-        kind=_KINDS[one.decision.kind],
+        kind=decisions.to_wire(one.decision.kind),
         entry_id=one.entry_id,
         scheme_id=one.scheme,
     )

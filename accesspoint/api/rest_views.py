@@ -11,6 +11,7 @@ from accesspoint.api.jobs import Job
 from accesspoint.api.problems import detail_of, kind_of
 from accesspoint.api.search_service import Answer, Verification
 from accesspoint.matching.decision import Decision
+from airreid.decisions import DecisionKind
 from airreid.errors import AirReidError
 
 
@@ -147,7 +148,7 @@ class HitView(View):
 
 
 class DecisionView(View):
-    kind: Literal["match", "unknown", "ambiguous", "unspecified"]
+    kind: DecisionKind
     subject: str
     threshold: float
     margin: float
@@ -182,7 +183,7 @@ class SearchView(BaseModel):
 class VerifyView(BaseModel):
     score: float
     threshold: float
-    kind: Literal["match", "unknown", "ambiguous", "unspecified"]
+    kind: DecisionKind
     entry_id: int
     scheme: str
     """Whose embeddings were compared."""

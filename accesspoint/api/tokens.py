@@ -19,10 +19,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from accesspoint.errors import NotFoundError
 from airreid.errors import InputError
+from airreid.validation import FrozenModel, loaded, validated
 
 FILE_NAME = "tokens.json"
 PREFIX = "airreid_"
@@ -49,10 +50,8 @@ IMPLIED = {
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$")]
 
 
-class Grant(BaseModel):
+class Grant(FrozenModel):
     """One token, without the token."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: _Name
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
@@ -72,9 +71,7 @@ class Grant(BaseModel):
         return self.expires_at is None or now < self.expires_at
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _File(FrozenModel):
     format: int = 1
     tokens: tuple[Grant, ...] = ()
 
@@ -100,14 +97,13 @@ class TokenFile:
             return ()
         seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if seen != self._seen:
-            try:
-                self._grants = _File.model_validate_json(self.path.read_bytes()).tokens
-            except ValidationError as error:
-                first = error.errors()[0]
-                raise InputError(
-                    f"{self.path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
-                    "mend it, or delete it and add the tokens again"
-                ) from None
+            self._grants = loaded(
+                _File,
+                self.path.read_bytes(),
+                self.path,
+                way_out="mend it, or delete it and add the tokens again",
+                error=InputError,
+            ).tokens
             self._seen = seen
         return self._grants
 
@@ -128,20 +124,15 @@ class TokenFile:
         if days is not None and not 0 < days <= 36_500:
             raise InputError(f"days {days:g}: use more than 0 and at most 36500")
         token, now = PREFIX + secrets.token_urlsafe(32), time.time()
-        try:
-            grant = Grant(
-                name=name,
-                scopes=tuple(dict.fromkeys(scopes)),
-                edge=edge,
-                sha256=_digest(token),
-                created_at=now,
-                expires_at=None if days is None else now + days * 86_400,
-            )
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(
-                f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}"
-            ) from None
+        fields = {
+            "name": name,
+            "scopes": tuple(dict.fromkeys(scopes)),
+            "edge": edge,
+            "sha256": _digest(token),
+            "created_at": now,
+            "expires_at": None if days is None else now + days * 86_400,
+        }
+        grant = validated(Grant, fields, show_given=True)
         with self._exclusive():
             self._write((*self.grants(), grant))
         return token

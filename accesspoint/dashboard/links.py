@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from accesspoint.errors import ConflictError, NotReadyError
 from airreid.client import ChannelClient
 from airreid.errors import InputError, LinkError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import channel_pb2
+from airreid.validation import FrozenModel
 
 CONNECT_SECONDS = 3.0
 Answer = TypeVar("Answer")
@@ -30,10 +31,8 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class LinkChange(BaseModel):
+class LinkChange(FrozenModel):
     """Fields to change; the channel checks that they fit its model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"] | None = None
     snr_db: Snr | None = None

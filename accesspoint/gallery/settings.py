@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from airreid.validation import FrozenModel
 
 
-class GallerySettings(BaseModel):
+class GallerySettings(FrozenModel):
     """How entries are indexed and kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     index: Literal["auto", "flat", "sq8"] = "auto"
     """``flat``: exact inner products over float32. ``sq8``: 8 bits a value make a short

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accesspoint.matching.policy import FEATURES, Frozen, MatchPolicy, Point, Rate, Table
+from accesspoint.matching.policy import FEATURES, MatchPolicy, Point, Rate, Table
 from accesspoint.matching.rates import (
     lower_bound,
     mean_share,
@@ -36,11 +36,12 @@ from accesspoint.matching.trials import (
 from airreid.errors import InputError
 from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from airreid.validation import FiniteModel
 
 Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX)]
 
 
-class CalibrationSettings(Frozen):
+class CalibrationSettings(FiniteModel):
     """What to calibrate for."""
 
     false_match_rate: Rate = 0.01
@@ -57,7 +58,7 @@ class CalibrationSettings(Frozen):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class PointReport(Frozen):
+class PointReport(FiniteModel):
     """What was measured at one SNR. Rates are per query that arrived, a mean over people."""
 
     snr_db: float
@@ -83,7 +84,7 @@ class PointReport(Frozen):
     """Of known people: matched with somebody else."""
 
 
-class SchemeReport(Frozen):
+class SchemeReport(FiniteModel):
     scheme_id: str
     link: str
     """``analog``, ``coded``, or empty for raw features."""
@@ -91,7 +92,7 @@ class SchemeReport(Frozen):
     points: tuple[PointReport, ...]
 
 
-class CalibrationReport(Frozen):
+class CalibrationReport(FiniteModel):
     settings: CalibrationSettings
     subjects: int
     entries: int

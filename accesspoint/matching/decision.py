@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from accesspoint.matching.policy import MatchPolicy
-
-Kind = Literal["match", "unknown", "ambiguous", "unspecified"]
+from airreid.decisions import DecisionKind
 
 
 @dataclass(frozen=True)
 class Decision:
     """What a search says in the end."""
 
-    kind: Kind
+    kind: DecisionKind
     subject: str
     """Whom it matches; with ``ambiguous`` the best of those in question; else empty."""
     threshold: float
@@ -55,7 +53,7 @@ def decide(
         return Decision("unspecified", "", 0.0, lead, 0.0)
     point = table.at(snr_db)
     if not order or order[0][1] < point.lower:
-        kind: Kind = "unknown"
+        kind: DecisionKind = "unknown"
     elif order[0][1] < point.threshold or lead < policy.margin or (lead <= 0 and len(order) > 1):
         kind = "ambiguous"
     else:

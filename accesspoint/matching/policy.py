@@ -7,10 +7,11 @@ import math
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from airreid.validation import FiniteModel, loaded
 
 FEATURES = "features"
 """Scheme id of raw backbone features that no radio carried; the SNR means nothing to it."""
@@ -22,14 +23,10 @@ Cosine = Annotated[float, Field(ge=-1.0, le=1.01)]
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+Model = TypeVar("Model", bound=FiniteModel)
 
 
-Model = TypeVar("Model", bound=Frozen)
-
-
-class Point(Frozen):
+class Point(FiniteModel):
     """Thresholds at one SNR."""
 
     snr_db: Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX)]
@@ -45,7 +42,7 @@ class Point(Frozen):
         return self
 
 
-class Table(Frozen):
+class Table(FiniteModel):
     """Thresholds of one scheme by SNR."""
 
     points: Annotated[tuple[Point, ...], Field(min_length=1, max_length=1000)]
@@ -77,7 +74,7 @@ class Table(Frozen):
         return Point(snr_db=snr_db, threshold=max(threshold, lower), lower=lower)
 
 
-class MatchPolicy(Frozen):
+class MatchPolicy(FiniteModel):
     """When a query's best subject is a match. The default decides nothing.
 
     A ``calibrate`` job makes one from the enrolled entries; one may also be
@@ -99,7 +96,7 @@ class MatchPolicy(Frozen):
     """Enrolled when the policy was calibrated; the rate grows with the gallery."""
     near_duplicate: Cosine | None = None
     """Raw features of two subjects that are closer than this are likely one person's."""
-    schemes: dict[str, Table] = {}
+    schemes: dict[str, Table] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _rates(self) -> MatchPolicy:
@@ -134,9 +131,4 @@ def load_document(kind: type[Model], text: str | None, what: str) -> Model:
     """
     if not text:
         return kind()
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise InputError(f"{what}: {where}: {first['msg']}") from None
+    return loaded(kind, text, what, error=InputError)

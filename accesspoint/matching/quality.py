@@ -12,8 +12,9 @@ from PIL import Image
 from pydantic import Field
 
 from accesspoint.errors import QualityError
-from accesspoint.matching.policy import Cosine, Frozen, load_document
+from accesspoint.matching.policy import Cosine, load_document
 from airreid.images import to_crop
+from airreid.validation import FiniteModel
 
 SETTING = "quality_gate"
 """Name of the document among the gallery's settings."""
@@ -24,7 +25,7 @@ _REDUCE, _BOX = 4, 5
 blurring it again over 5 pixels."""
 
 
-class QualityGate(Frozen):
+class QualityGate(FiniteModel):
     """What the gate asks for. Where the defaults come from: docs/matching.md."""
 
     version: Literal[1] = 1

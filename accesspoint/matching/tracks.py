@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accesspoint.matching.policy import Frozen
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN, unit_rows
+from airreid.validation import FiniteModel
 
 
-class TrackSettings(Frozen):
+class TrackSettings(FiniteModel):
     """How much of a track is remembered. Memory: max_tracks x max_frames embeddings."""
 
     max_frames: Annotated[int, Field(ge=1, le=64)] = 8

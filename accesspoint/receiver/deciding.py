@@ -14,15 +14,9 @@ from accesspoint.gallery.records import Found
 from accesspoint.matching.decision import decide
 from accesspoint.matching.policy import SETTING, MatchPolicy, load_policy
 from accesspoint.matching.tracks import TrackFusion
-from airreid import log
+from airreid import decisions, log
 from airreid.errors import InputError
-from airreid.v1 import common_pb2, uplink_pb2
-
-_KINDS = {
-    "match": common_pb2.DECISION_MATCH,
-    "unknown": common_pb2.DECISION_UNKNOWN,
-    "ambiguous": common_pb2.DECISION_AMBIGUOUS,
-}
+from airreid.v1 import uplink_pb2
 
 
 class Policies:
@@ -100,7 +94,7 @@ def fill(
     decision = decide(ranked, scheme_id, snr_db, policy)
     if decision.kind == "unspecified":
         return
-    response.decision.kind = _KINDS[decision.kind]
+    response.decision.kind = decisions.to_wire(decision.kind)
     response.decision.subject = decision.subject
     response.decision.threshold = decision.threshold
     response.decision.margin = decision.margin

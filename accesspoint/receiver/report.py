@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from accesspoint.receiver.metrics import code_name
-from airreid.v1 import common_pb2, uplink_pb2
+from airreid import decisions
+from airreid.v1 import uplink_pb2
 
 _SHOWN = 10
 """Ranked identities in an event, at most."""
 _TEXT_MAX = 128
 """Characters of a name in an event; a refused block may have longer ones."""
-_DECISIONS = {
-    common_pb2.DECISION_MATCH: "match",
-    common_pb2.DECISION_UNKNOWN: "unknown",
-    common_pb2.DECISION_AMBIGUOUS: "ambiguous",
-}
 
 
 def query_event(
@@ -29,7 +25,7 @@ def query_event(
     """
     channel = response.channel if response.HasField("channel") else None
     decision = response.decision
-    decided = decision.kind in _DECISIONS
+    kind = decisions.from_wire(decision.kind)
     return {
         "type": "query",
         "time": now,
@@ -42,9 +38,9 @@ def query_event(
         "snr_db": channel.snr_db if channel else None,
         "model": channel.model[:_TEXT_MAX] if channel else None,
         "outage": response.outage,
-        "decision": _DECISIONS.get(decision.kind, "unspecified"),
+        "decision": kind,
         "subject": decision.subject,
-        "threshold": decision.threshold if decided else None,
+        "threshold": decision.threshold if kind != "unspecified" else None,
         "fused_frames": max(1, response.fused_frames),
         "identities": [
             {

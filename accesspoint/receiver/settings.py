@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from accesspoint.matching.tracks import TrackSettings
-from airreid.errors import InputError
+from airreid.validation import FrozenModel, validated
 
 _MIB = 1 << 20
 
 
-class ReceiverSettings(BaseModel):
+class ReceiverSettings(FrozenModel):
     """What an operator may choose about blocks on their way through."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: Annotated[int, Field(ge=1, le=1024)] = 64
     """Blocks of one stream that may be unanswered at once, when there is room for it."""
@@ -59,9 +57,4 @@ def receiver_settings(**fields: object) -> ReceiverSettings:
 
     Raises :class:`InputError` naming the field.
     """
-    try:
-        return ReceiverSettings.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = f"{first['loc'][0]}: " if first["loc"] else ""
-        raise InputError(f"uplink {where}{first['msg']}") from None
+    return validated(ReceiverSettings, fields, "uplink")

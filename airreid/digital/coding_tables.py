@@ -7,19 +7,16 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from airreid.digital.prior import Prior
 from airreid.errors import BundleError
+from airreid.validation import FrozenModel, loaded
 
 Matching = Literal["none", "puncture", "shorten", "repeat"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PolarCode(_Frozen):
+class PolarCode(FrozenModel):
     """A CRC-aided polar code and the PAM that carries it in exactly ``uses`` real symbols."""
 
     payload_bits: Annotated[int, Field(ge=1, le=8192)]
@@ -68,7 +65,7 @@ class PolarCode(_Frozen):
         return np.unpackbits(raw, count=self.mother_length).astype(bool)
 
 
-class CodeBook(_Frozen):
+class CodeBook(FrozenModel):
     """The prior of a digital scheme and one channel code for each payload size."""
 
     format: Literal[1] = 1
@@ -98,10 +95,7 @@ class CodeBook(_Frozen):
 def load_codebook(path: Path) -> CodeBook:
     """Raises :class:`BundleError` naming the file and the field."""
     try:
-        return CodeBook.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path}: {where}: {first['msg']}") from None
+    return loaded(CodeBook, data, path)

@@ -11,7 +11,9 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from airreid.validation import FrozenModel
 
 PRECISION = 16
 """Bits of a count: the counts of one dimension add up to 2^16."""
@@ -22,15 +24,13 @@ LARGEST = 2**31 - 1
 Row = Annotated[tuple[Annotated[int, Field(ge=1, lt=TOTAL)], ...], Field(min_length=2)]
 
 
-class Prior(BaseModel):
+class Prior(FrozenModel):
     """One integer table for each dimension of the latent.
 
     Dimension i gives the symbols ``low[i], low[i] + 1, ...`` the probabilities
     ``counts[i][:-1] / 2^16``; the last count is that of *escape*, which announces a
     symbol outside the table. Every count is at least 1, so that everything can be sent.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: Annotated[tuple[Annotated[int, Field(ge=-(2**20), le=2**20)], ...], Field(min_length=1)]
     counts: tuple[Row, ...]

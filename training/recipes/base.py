@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from airreid.signal import SNR_DB_MAX
+from airreid.validation import FrozenModel
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -14,13 +15,7 @@ Decibel = Annotated[float, Field(ge=-40, le=60)]
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
 
-class Frozen(BaseModel):
-    """Data that does not change, without unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SnrRange(Frozen):
+class SnrRange(FrozenModel):
     """An SNR for each block, drawn uniformly in dB."""
 
     low: Decibel
@@ -45,7 +40,7 @@ def snr_bounds(snr: Snr) -> tuple[float, float]:
     return value, value
 
 
-class Stage(Frozen):
+class Stage(FrozenModel):
     """Consecutive epochs at one image size."""
 
     height: Annotated[int, Field(ge=32, le=512, multiple_of=8)]
@@ -57,7 +52,7 @@ PAPER_STAGE = Stage(height=256, width=128, epochs=30)
 """Paper: images resized to 256 x 128 (height x width), bicubic; 30 epochs."""
 
 
-class Learning(Frozen):
+class Learning(FrozenModel):
     """How the weights of a step move."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -81,7 +76,7 @@ class Learning(Frozen):
     """Learning rate of what follows the backbone, where it differs; same schedule."""
 
 
-class Batches(Frozen):
+class Batches(FrozenModel):
     """Which images meet in a batch."""
 
     sampler: Literal["shuffled", "identities"]
@@ -93,7 +88,7 @@ class Batches(Frozen):
     """Of each of the identities."""
 
 
-class Variation(Frozen):
+class Variation(FrozenModel):
     """How images are varied; all of it 0 means they are not."""
 
     mirror: Fraction = 0.5
@@ -112,7 +107,7 @@ NO_VARIATION = Variation(mirror=0, shift=False, colour=0, light=0, erase=0)
 """The paper names none."""
 
 
-class Engine(Frozen):
+class Engine(FrozenModel):
     """How the machine is used. It changes speed and rounding, not the method."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from airreid.errors import InputError
+from airreid.validation import first_complaint
 from training.recipes.own import OWN
 from training.recipes.paper import PAPER
 from training.recipes.recipe import Recipe
@@ -55,7 +56,7 @@ def load_recipe(name: str, settings: list[str]) -> Recipe:
         try:
             return with_settings(Recipe.model_validate_json(path.read_bytes()), settings)
         except ValidationError as error:
-            raise InputError(f"{path}: not a recipe ({error.errors()[0]['msg']})") from None
+            raise InputError(f"{path}: not a recipe ({first_complaint(error)})") from None
     raise InputError(f"no recipe {name!r}; there are: {', '.join(sorted(RECIPES))}")
 
 
@@ -89,8 +90,8 @@ def _shorten(step: dict[str, Any], epochs: object) -> None:
 
 def _first(error: ValidationError, tree: dict[str, Any]) -> str:
     """The first complaint, with a step's name in place of its number and kind."""
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
+    first = first_complaint(error)
+    where = list(first.path)
     if len(where) > 2 and where[0] == "steps" and where[1].isdigit():
         where = [tree["steps"][int(where[1])]["name"], *where[3:]]
-    return f"{'.'.join(where) or 'steps'}: {first['msg']}"
+    return f"{'.'.join(where) or 'steps'}: {first.message}"

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from airreid.datasets.synthetic.population import DEMO_SEED, Population
-from training.recipes.base import Engine, Fraction, Frozen
+from airreid.validation import FrozenModel
+from training.recipes.base import Engine, Fraction
 from training.recipes.steps import BackboneStep, JointStep, Step, schemes_of
 
 
-class SyntheticData(Frozen):
+class SyntheticData(FrozenModel):
     """Populations that a recipe draws; no two of them share people or cameras."""
 
     train: Population = Population(seed=1, identities=2000, cameras=8, shots=1)
@@ -32,7 +33,7 @@ class SyntheticData(Frozen):
         return self
 
 
-class Recipe(Frozen):
+class Recipe(FrozenModel):
     """One training run from images to a bundle."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]

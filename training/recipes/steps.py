@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from airreid.validation import FrozenModel
 from training.models.backbone import BackboneName
 from training.models.channel import Model
 from training.recipes.base import (
     Batches,
     Decibel,
     Fraction,
-    Frozen,
     Learning,
     Positive,
     Snr,
@@ -27,7 +27,7 @@ JsccId = Annotated[str, Field(pattern=JSCC_ID)]
 DigitalId = Annotated[str, Field(pattern=DIGITAL_ID)]
 
 
-class _Images(Frozen):
+class _Images(FrozenModel):
     """What steps share that train on images."""
 
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -73,7 +73,7 @@ class BackboneStep(_Images):
     """``none``, ``imagenet`` or a file: see :func:`training.models.weights.load_weights`."""
 
 
-class AutoencoderStep(Frozen):
+class AutoencoderStep(FrozenModel):
     """Step 2 of the paper: the autoencoder alone, on features of the frozen backbone, L1."""
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -90,7 +90,7 @@ class AutoencoderStep(Frozen):
     """Varied copies of each image whose features are learned from, itself included."""
 
 
-class JointScheme(Frozen):
+class JointScheme(FrozenModel):
     """A scheme that is trained with a backbone of its own."""
 
     id: JsccId | DigitalId
@@ -142,7 +142,7 @@ class JointStep(_Images):
         return self
 
 
-class CodecStep(Frozen):
+class CodecStep(FrozenModel):
     """JSCC heads on features of the frozen backbone: linear, from PCA, by retrieval."""
 
     kind: Literal["codec"] = "codec"
@@ -177,7 +177,7 @@ class CodecStep(Frozen):
         return self
 
 
-class DigitalSpec(Frozen):
+class DigitalSpec(FrozenModel):
     """One digital scheme: its id says the channel uses, the rest says the bits."""
 
     id: DigitalId
@@ -193,7 +193,7 @@ class DigitalSpec(Frozen):
         return bandwidth_of(self.id)
 
 
-class DigitalStep(Frozen):
+class DigitalStep(FrozenModel):
     """Digital heads and their priors, on features of the frozen backbone."""
 
     kind: Literal["digital"] = "digital"

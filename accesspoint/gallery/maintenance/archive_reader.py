@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from accesspoint.errors import ConflictError, WrongSpaceError
 from accesspoint.gallery.maintenance.archive_writer import (
@@ -35,6 +35,7 @@ from accesspoint.gallery.maintenance.archive_writer import (
 from accesspoint.gallery.records import NewEntry, Subject, digest
 from accesspoint.gallery.store.store import Store
 from airreid.errors import InputError
+from airreid.validation import loaded
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -86,10 +87,7 @@ class _Reader:
         if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
             raise InputError(f"{path}: compressed members; an archive has none")
         data = self._read(MANIFEST, MANIFEST_MAX)
-        try:
-            self.manifest = ArchiveManifest.model_validate_json(data)
-        except ValidationError as error:
-            raise InputError(f"{path}: {MANIFEST}: {_first(error)}") from None
+        self.manifest = loaded(ArchiveManifest, data, f"{path}: {MANIFEST}", error=InputError)
         listed = {member.name for member in self.manifest.members}
         if listed | {MANIFEST} != set(names) or len(listed) != len(self.manifest.members):
             raise InputError(f"{path}: its members are not those that {MANIFEST} lists")
@@ -127,12 +125,10 @@ class _Reader:
             raise InputError(f"{self.path}: {name}: more than {ROWS} lines")
         found = []
         for number, row in enumerate(rows, 1):
-            try:
-                if len(row) > LINE_MAX:
-                    raise InputError(f"{self.path}: {name}, line {number}: too long")
-                found.append(kind.model_validate_json(row))
-            except ValidationError as error:
-                raise InputError(f"{self.path}: {name}, line {number}: {_first(error)}") from None
+            where = f"{self.path}: {name}, line {number}"
+            if len(row) > LINE_MAX:
+                raise InputError(f"{where}: too long")
+            found.append(loaded(kind, row, where, error=InputError))
         return found
 
     def entries(self, part: str) -> list[NewEntry]:
@@ -165,11 +161,6 @@ class _Reader:
             )
             start = end
         return entries
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _import(

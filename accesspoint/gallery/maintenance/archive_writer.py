@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from accesspoint.gallery.records import NAME_MAX, TEXT_MAX, THUMBNAIL_MAX, Entry
 from accesspoint.gallery.store.store import Store
 from airreid.errors import InputError
+from airreid.validation import FrozenModel
 
 ROWS = 1000
 """Entries, or subjects, of one member."""
@@ -33,11 +34,7 @@ Tick = Callable[[int, int], None]
 _Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Member(_Frozen):
+class Member(FrozenModel):
     """A file of the archive."""
 
     name: Annotated[
@@ -51,7 +48,7 @@ class Member(_Frozen):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class ArchiveManifest(_Frozen):
+class ArchiveManifest(FrozenModel):
     format: Literal["airreid-gallery"] = "airreid-gallery"
     version: Literal[1] = 1
     space_id: Annotated[str, Field(max_length=256)]
@@ -61,14 +58,14 @@ class ArchiveManifest(_Frozen):
     members: Annotated[tuple[Member, ...], Field(max_length=MEMBERS_MAX)]
 
 
-class SubjectLine(_Frozen):
+class SubjectLine(FrozenModel):
     id: _Name
     display_name: Annotated[str, Field(max_length=TEXT_MAX)] = ""
     note: Annotated[str, Field(max_length=TEXT_MAX)] = ""
     expires_at: float | None = None
 
 
-class EntryLine(_Frozen):
+class EntryLine(FrozenModel):
     subject: _Name
     camera: _Name
     captured_at: float | None = None

@@ -16,20 +16,19 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import grpc
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from accesspoint.errors import NotReadyError
 from airreid.errors import AirReidError, InputError
+from airreid.validation import FrozenModel, first_complaint
 
 NOT_LOADED = 101
 """Milvus' code for a collection that is on the server's disk only."""
 _REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
-class MilvusSettings(BaseModel):
+class MilvusSettings(FrozenModel):
     """How to reach a Milvus server, and how it holds the gallery."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     uri: str = Field(max_length=1024)
     """``http://HOST:PORT``, ``https://HOST:PORT``, or a path that ends in ``.db``: Milvus
@@ -77,9 +76,8 @@ def milvus_settings(
     try:
         return MilvusSettings.model_validate({"uri": uri, "token": token, **fields})
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "-".join(str(part) for part in first["loc"][:1])
-        raise InputError(f"--milvus-{option}: {first['msg'].lower()}") from None
+        first = first_complaint(error)
+        raise InputError(f"--milvus-{first.path[0]}: {first.message.lower()}") from None
 
 
 def read_token(path: Path) -> SecretStr:

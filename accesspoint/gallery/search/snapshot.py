@@ -22,12 +22,13 @@ from typing import IO, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from accesspoint.gallery.search.index import IndexSpec
 from accesspoint.gallery.search.segment import CodedSegment, Kind, Segment, flat
 from airreid import log
 from airreid.disk import sync_folder
+from airreid.validation import FrozenModel
 
 MANIFEST = "manifest.json"
 _ALIGN = 4096
@@ -38,9 +39,7 @@ _DTYPES = {
 }
 
 
-class _SegmentFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _SegmentFile(FrozenModel):
     file: Annotated[str, Field(pattern=r"^[0-9a-f]{32}\.segment$")]
     kind: Kind
     rows: Annotated[int, Field(ge=1, le=2**31)]
@@ -48,9 +47,7 @@ class _SegmentFile(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Manifest(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Manifest(FrozenModel):
     format: Annotated[int, Field(ge=2, le=2)] = 2
     spec: dict[str, str | int]
     position: Annotated[int, Field(ge=0)]

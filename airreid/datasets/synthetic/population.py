@@ -9,21 +9,20 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from airreid.datasets.dataset import DataSet
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.datasets.synthetic.cameras import RENDERER, render
 from airreid.errors import InputError
+from airreid.validation import FrozenModel
 
 
-class Population(BaseModel):
+class Population(FrozenModel):
     """A block of consecutive identities of one seed, and the cameras that saw them.
 
     Two populations of different seeds share neither people nor cameras.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: Annotated[int, Field(ge=0)]
     identities: Annotated[int, Field(ge=1, le=1_000_000)]
