@@ -17,11 +17,11 @@ from pathlib import Path
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.errors import LinkError
 from airreid.images import load
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
 from edge.oneshot import send_files
-from edge.uplink import Uplink
 
 _SECONDS = 600.0
 _WARM_UP = 4

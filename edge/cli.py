@@ -18,10 +18,10 @@ from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
 from airreid.payload import Link
+from airreid.uplink_client import Uplink
 from edge import printing, results, settings
 from edge.encoder import Encoder
 from edge.oneshot import expand, send_files
-from edge.uplink import Uplink
 
 app = typer.Typer(no_args_is_help=True, help="The camera: image to channel symbols to uplink.")
 

@@ -13,6 +13,7 @@ from airreid.errors import InputError, LinkError
 from airreid.images import SUFFIXES
 from airreid.payload import Link
 from airreid.scheme import Account
+from airreid.uplink_client import Answer, Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import airtime, backoff
 from edge.airtime import Radio
@@ -21,7 +22,6 @@ from edge.encoder import Encoder
 from edge.frames import track_of
 from edge.reading import read_ahead
 from edge.results import identities
-from edge.uplink import Answer, Uplink
 
 _NOT_READY_SECONDS, _PAUSE_SECONDS = 60.0, 5.0
 """How long blocks are sent again while the access point is not ready, and the longest pause."""

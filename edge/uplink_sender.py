@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from airreid import log
 from airreid.errors import LinkError
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from airreid.worker import Worker
 from edge import backoff
@@ -20,7 +21,6 @@ from edge.metrics import Metrics
 from edge.results import Outcome
 from edge.settings import UplinkSettings
 from edge.spool import Spool
-from edge.uplink import Uplink
 
 _AT_ONCE = 64
 """Blocks read from the spool, and answers recorded, at a time."""

@@ -16,9 +16,9 @@ from airreid.client import ChannelClient, GalleryClient, ok
 from airreid.errors import InputError
 from airreid.images import load, read
 from airreid.retrieval import cosine, evaluate_ranking, rank
+from airreid.uplink_client import Uplink
 from airreid.v1 import gallery_pb2
 from edge.encoder import Encoder
-from edge.uplink import Uplink
 from simulation.people import People
 from simulation.plan import Outcome, Plan, Progress
 from simulation.processes import Role

@@ -18,10 +18,10 @@ from airreid.retrieval import evaluate_ranking
 from airreid.scheme import Account, Scheme, links_of
 from airreid.schemes import open_scheme
 from airreid.signal import capacity
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
-from edge.uplink import Uplink
 from simulation.people import People
 from simulation.plan import EDGE_ID, TIE, Outcome, Plan, Point, Progress
 

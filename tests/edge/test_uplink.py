@@ -21,11 +21,11 @@ from airreid import wire
 from airreid.bundle import Bundle
 from airreid.errors import InputError, LinkError
 from airreid.payload import Analog
+from airreid.uplink_client import Uplink
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
 from edge.oneshot import send_files, truth_of
-from edge.uplink import Uplink
 
 from .support import AccessPoint, served, until
 

@@ -21,10 +21,10 @@ from airreid.noise import NoiseStream
 from airreid.offline import replay, same_ranking
 from airreid.payload import Analog
 from airreid.schemes import open_scheme
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
-from edge.uplink import Uplink
 from simulation.processes import Role
 
 from .conftest import ANY, System, channel, target

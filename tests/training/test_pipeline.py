@@ -158,9 +158,9 @@ def test_pytorch_equals_onnx_equals_the_answer_over_the_wire(
     from airreid.bundle import load_bundle
     from airreid.client import GalleryClient, ok
     from airreid.payload import Analog
+    from airreid.uplink_client import Uplink
     from airreid.v1 import gallery_pb2
     from edge.blocks import BlockMaker
-    from edge.uplink import Uplink
     from simulation.processes import Role
 
     _, out, _ = trained

@@ -25,8 +25,8 @@ from airreid.bundle import Bundle
 from airreid.client import GalleryClient
 from airreid.credentials import ClientCredentials, server_credentials
 from airreid.errors import LinkError
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
-from edge.uplink import Uplink
 from simulation.processes import Role
 
 from .conftest import BANDWIDTH, grpc_over

@@ -19,8 +19,8 @@ from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.payload import put
 from airreid.scheme import Link
 from airreid.schemes import open_scheme
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
-from edge.uplink import Uplink
 from simulation.processes import Role
 
 ANY = "127.0.0.1:0"

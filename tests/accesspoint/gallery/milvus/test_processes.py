@@ -13,9 +13,9 @@ from airreid.bundle import Bundle
 from airreid.client import GalleryClient, ok
 from airreid.errors import LinkError
 from airreid.schemes import open_scheme
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 from edge.blocks import BlockMaker
-from edge.uplink import Uplink
 from simulation.processes import Role
 
 from .milvus_lite_server import MilvusLite
