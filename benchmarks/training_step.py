@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from training.engine.precision import choose
 from training.engine.schedule import make_optimizer
 from training.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from training.recipes.base import Learning
+from training.recipes.base import OptimizerConfig
 from training.steps.backbone import Pooled, groups, new_classifier
 
 IDENTITIES = 751
@@ -58,7 +58,7 @@ def our_step(images: Tensor, labels: Tensor, compiled: bool) -> Step:
     torch.manual_seed(0)
     network = Backbone(bn_neck=False).to(memory_format=torch.channels_last).train()
     classifier = new_classifier(network.dim, IDENTITIES)
-    learning = Learning(lr=0.01)
+    learning = OptimizerConfig(lr=0.01)
     optimizer = make_optimizer(learning, groups(learning, network, classifier))
     precision = choose("auto", torch.device("cpu"))
     forward: nn.Module = Pooled(network)

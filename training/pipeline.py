@@ -12,8 +12,8 @@ from airreid.datasets import DataSet
 from airreid.errors import BundleError
 from training.card.accuracy import measurable, no_channel_rows, scheme_rows, validation
 from training.card.page import write_card
+from training.engine.distributed import open_distributed
 from training.engine.progress_report import Report
-from training.engine.world import open_world
 from training.export.bundle import ABOUT, export_runs
 from training.export.heads import space_id
 from training.models.digital import Digital
@@ -22,11 +22,11 @@ from training.runs.checkpoints import SavedBackbone
 from training.runs.folder import claim, image_sets, made_with
 from training.runs.reuse_backbone import take_backbone, with_backbone_of
 from training.steps.backbone import run_backbone
-from training.steps.context import Bench, Quiet
+from training.steps.context import Quiet, RunContext
 from training.steps.heads import run_autoencoder, run_codec, run_digital
 from training.steps.joint import run_joint
 
-STEPS: dict[str, Callable[[Any, Bench], None]] = {
+STEPS: dict[str, Callable[[Any, RunContext], None]] = {
     "backbone": run_backbone,
     "autoencoder": run_autoencoder,
     "codec": run_codec,
@@ -54,44 +54,44 @@ def run_recipe(
     if backbone is not None:
         recipe = with_backbone_of(backbone, recipe)
     sets = image_sets(recipe, data)
-    with open_world(recipe.engine.device) as world:
+    with open_distributed(recipe.engine.device) as distributed:
         digests = {"train": sets.train.digest(), "codec": sets.codec.digest()}
-        if world.first:
+        if distributed.is_main:
             claim(out, recipe, digests)
             if backbone is not None:
                 take_backbone(backbone, recipe, out)
-        world.wait()
-        shown = report if world.first else Quiet()
-        bench = Bench(recipe, sets, out, cache or out / "cache", shown, world)
+        distributed.barrier()
+        shown = report if distributed.is_main else Quiet()
+        context = RunContext(recipe, sets, out, cache or out / "cache", shown, distributed)
         for step in recipe.steps:
-            STEPS[step.kind](step, bench)
-            world.wait()
-        return _finish(bench) if world.first else None
+            STEPS[step.kind](step, context)
+            distributed.barrier()
+        return _finish(context) if distributed.is_main else None
 
 
-def _finish(bench: Bench) -> Bundle | None:
+def _finish(context: RunContext) -> Bundle | None:
     """The bundle and its card."""
-    used = {scheme.backbone for scheme in bench.schemes}
-    fitted = {stem: bench.people(bench.backbones[stem]).features for stem in sorted(used)}
+    used = {scheme.backbone for scheme in context.schemes}
+    fitted = {stem: context.people(context.backbones[stem]).features for stem in sorted(used)}
     about: dict[str, Any] = {
-        "name": bench.recipe.name,
-        "schemes": scheme_ids(bench.recipe),
-        "codec_images": len(bench.sets.codec),
-        "weights": {one.id: space_id(one.weights) for one in bench.schemes},
-        "provenance": _provenance(bench),
+        "name": context.recipe.name,
+        "schemes": scheme_ids(context.recipe),
+        "codec_images": len(context.sets.codec),
+        "weights": {one.id: space_id(one.weights) for one in context.schemes},
+        "provenance": _provenance(context),
     }
-    path = bench.out / ABOUT
+    path = context.out / ABOUT
     made = _made(path, about)
     if made is not None:
         return made
     path.write_text(json.dumps(about, indent=2), encoding="utf-8")
-    if not bench.schemes:
+    if not context.schemes:
         return None
-    ship = (bench.recipe.ship,)
-    bundle = export_runs([bench.out], bench.out / "bundle", ship, bench.report)
-    images = bench.sets.validation
+    ship = (context.recipe.ship,)
+    bundle = export_runs([context.out], context.out / "bundle", ship, context.report)
+    images = context.sets.validation
     if images is not None and measurable(images):
-        about["provenance"]["accuracy"] = _accuracy(bench, bundle, fitted)
+        about["provenance"]["accuracy"] = _accuracy(context, bundle, fitted)
         manifest = bundle.manifest.model_copy(update={"provenance": about["provenance"]})
         write_card(bundle.path, manifest)
         bundle = write_manifest(bundle.path, manifest)
@@ -110,21 +110,21 @@ def _made(path: Path, about: dict[str, Any]) -> Bundle | None:
     return bundle if same else None
 
 
-def _accuracy(bench: Bench, bundle: Bundle, fitted: dict[str, Any]) -> dict[str, Any]:
+def _accuracy(context: RunContext, bundle: Bundle, fitted: dict[str, Any]) -> dict[str, Any]:
     """Every scheme on held-out people, with its own backbone."""
-    images = bench.sets.validation
+    images = context.sets.validation
     assert images is not None
     found: dict[str, Any] = {}
-    spaces = {bench.backbones[stem].space: stem for stem in fitted}
+    spaces = {context.backbones[stem].space: stem for stem in fitted}
     for info in bundle.manifest.backbones:
         stem = spaces[info.space_id]
-        mine = [one for one in bench.schemes if one.backbone == stem]
-        others = [one.id for one in bench.schemes if one.backbone != stem]
+        mine = [one for one in context.schemes if one.backbone == stem]
+        others = [one.id for one in context.schemes if one.backbone != stem]
         digital: dict[str, Digital] = {one.id: one.digital() for one in mine if one.is_digital}
-        people = validation(bundle, images, bench.cache, bench.report, info)
-        fp32 = bench.graphs(bench.backbones[stem]).fp32
-        head = no_channel_rows(people, images, info.precision, fp32, bench.cache, bench.report)
-        rows = scheme_rows(bundle, people, fitted[stem], digital, bench.report, leave_out=others)
+        people = validation(bundle, images, context.cache, context.report, info)
+        fp32 = context.graphs(context.backbones[stem]).fp32
+        head = no_channel_rows(people, images, info.precision, fp32, context.cache, context.report)
+        rows = scheme_rows(bundle, people, fitted[stem], digital, context.report, leave_out=others)
         found = {**head, **found}
         if len(spaces) > 1:
             found[f"noiseless_{stem}"] = head
@@ -133,25 +133,25 @@ def _accuracy(bench: Bench, bundle: Bundle, fitted: dict[str, Any]) -> dict[str,
     return found
 
 
-def _provenance(bench: Bench) -> dict[str, Any]:
-    sets = bench.sets
+def _provenance(context: RunContext) -> dict[str, Any]:
+    sets = context.sets
     synthetic = sets.train.name.startswith("synthetic")
-    first = next(iter(bench.backbones.values()))
+    first = next(iter(context.backbones.values()))
     return {
         "licence": "Apache-2.0" if synthetic else "not stated: trained on the user's own images",
         "data": f"{sets.train.name}, digest {sets.train.digest()}",
         "codec_data": f"{sets.codec.name}, digest {sets.codec.digest()}",
         "initial_weights": first.origin,
         "backbone_training_minutes": round(first.seconds / 60, 1),
-        "recipe": json.loads(bench.recipe.model_dump_json()),
-        "parity_backbone": _rounded(bench.graphs(first).parity),
-        "backbones": [_about(bench, saved) for saved in bench.backbones.values()],
+        "recipe": json.loads(context.recipe.model_dump_json()),
+        "parity_backbone": _rounded(context.graphs(first).parity),
+        "backbones": [_about(context, saved) for saved in context.backbones.values()],
         **made_with(),
     }
 
 
-def _about(bench: Bench, saved: SavedBackbone) -> dict[str, Any]:
-    graphs = bench.graphs(saved)
+def _about(context: RunContext, saved: SavedBackbone) -> dict[str, Any]:
+    graphs = context.graphs(saved)
     return {
         "name": saved.stem,
         **saved.settings,

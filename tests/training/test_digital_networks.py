@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from airreid.codecs.pca import fit_pca
-from training.models.digital import DigitalHead, FactorisedPrior
+from training.models.digital import DigitalHead, EntropyBottleneck
 
 
-def shaken_prior(dimensions: int) -> FactorisedPrior:
+def shaken_prior(dimensions: int) -> EntropyBottleneck:
     """Parameters far from their start, in float64: nothing holds by accident of symmetry."""
     torch.manual_seed(0)
-    prior = FactorisedPrior(dimensions, torch.linspace(0.3, 8.0, dimensions)).double()
+    prior = EntropyBottleneck(dimensions, torch.linspace(0.3, 8.0, dimensions)).double()
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter += 0.7 * torch.randn(parameter.shape, dtype=torch.float64)
@@ -45,7 +45,7 @@ def test_bits_are_the_integral_of_the_density() -> None:
 
 def test_bits_keep_digits_and_gradient_where_the_cdf_has_none_left() -> None:
     torch.manual_seed(0)
-    prior = FactorisedPrior(2)
+    prior = EntropyBottleneck(2)
     for x in (-60.0, 60.0):
         latent = torch.full((1, 2), x, requires_grad=True)
         bits = prior.bits(latent)
@@ -61,7 +61,7 @@ def test_bits_keep_digits_and_gradient_where_the_cdf_has_none_left() -> None:
 @pytest.mark.parametrize("spread", [0.05, 1.0, 30.0])
 def test_a_prior_starts_as_wide_as_it_is_told(spread: float) -> None:
     torch.manual_seed(0)
-    prior = FactorisedPrior(50, torch.full((50,), spread))
+    prior = EntropyBottleneck(50, torch.full((50,), spread))
     width = max(spread, 0.2)
     x = torch.tensor([-4.0, 4.0])[:, None].expand(-1, 50) * width
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_uniform_noise_estimates_the_bits_of_rounding() -> None:
     scales = torch.tensor([0.4, 1.0, 4.0])
     uniform = torch.rand(20000, 3, generator=generator) - 0.5
     latent = -scales * uniform.sign() * torch.log1p(-2 * uniform.abs() + 1e-7)
-    prior = FactorisedPrior(3, scales)
+    prior = EntropyBottleneck(3, scales)
     optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
     for _ in range(300):
         batch = latent[torch.randint(len(latent), (1000,), generator=generator)]
@@ -107,7 +107,7 @@ def test_a_head_starts_as_scaled_pca() -> None:
     features = (rng.standard_normal((200, 20)) + 3).astype(np.float32)
     pca = fit_pca(features, 4)
     head = DigitalHead(20, 4)
-    head.start_from_pca(torch.from_numpy(pca.mean), torch.from_numpy(pca.components), 2.5)
+    head.init_from_pca(torch.from_numpy(pca.mean), torch.from_numpy(pca.components), 2.5)
     with torch.no_grad():
         latent = head(torch.from_numpy(features)).numpy()
     np.testing.assert_allclose(latent, 2.5 * (features - pca.mean) @ pca.components.T, atol=1e-4)

@@ -17,11 +17,11 @@ import torch
 
 from airreid.errors import InputError
 from training.engine.batches import Images
+from training.engine.distributed import Distributed
 from training.engine.precision import choose, cpu_computes_bf16
 from training.engine.progress import TrainingError
-from training.engine.schedule import rate
-from training.engine.world import World
-from training.recipes.base import Batches, Learning, Stage, Variation
+from training.engine.schedule import lr_scale
+from training.recipes.base import Augmentation, Batches, OptimizerConfig, Stage
 from training.runs import atomic_file as checkpoint
 
 from .train_script import Losses, train
@@ -161,7 +161,7 @@ def test_best_and_last_are_kept_and_curves_are_drawn(cache: Path, tmp_path: Path
 
 
 def images(
-    workers: int = 0, world: World | None = None, variation: Variation | None = None
+    workers: int = 0, distributed: Distributed | None = None, variation: Augmentation | None = None
 ) -> Images:
     crops = np.random.default_rng(0).integers(0, 256, (24, 256, 128, 3), dtype=np.uint8)
     return Images(
@@ -169,10 +169,10 @@ def images(
         labels=np.repeat(np.arange(6), 4),
         stages=(Stage(height=64, width=32, epochs=1), Stage(height=128, width=64, epochs=1)),
         batches=Batches(sampler="shuffled", size=8),
-        variation=variation or Variation(),
+        variation=variation or Augmentation(),
         seed=3,
         workers=workers,
-        world=world or World(torch.device("cpu")),
+        distributed=distributed or Distributed(torch.device("cpu")),
     )
 
 
@@ -187,7 +187,9 @@ def test_batches_do_not_depend_on_who_prepares_them() -> None:
             assert torch.equal(label, same)
     late = list(images()(0, 2)[1])  # a run that goes on at step 2
     assert torch.equal(late[0][0], batches[2][0])
-    halves = [next(images(world=World(torch.device("cpu"), r, 2))(0, 0)[1]) for r in (0, 1)]
+    halves = [
+        next(images(distributed=Distributed(torch.device("cpu"), r, 2))(0, 0)[1]) for r in (0, 1)
+    ]
     assert sorted(torch.cat([label for _, label in halves]).tolist()) == sorted(
         torch.cat([label for _, label in batches[:2]]).tolist()
     )
@@ -196,7 +198,7 @@ def test_batches_do_not_depend_on_who_prepares_them() -> None:
 
 
 def test_without_variation_images_are_only_resized() -> None:
-    still = Variation(mirror=0, shift=False, colour=0, light=0, erase=0)
+    still = Augmentation(mirror=0, shift=False, colour=0, light=0, erase=0)
     source = images(variation=still)
     stage = Stage(height=256, width=128, epochs=1)
     from dataclasses import replace
@@ -207,14 +209,14 @@ def test_without_variation_images_are_only_resized() -> None:
 
 
 def test_rates_fall_when_they_should() -> None:
-    steps = Learning(lr=0.01, schedule="steps", milestones=(30,))
-    assert [rate(steps, 40, at) for at in (0, 29.9)] == [1, 1]
-    assert rate(steps, 40, 30) == pytest.approx(0.1)
-    cosine = Learning(lr=0.1, warmup_epochs=2)
-    assert rate(cosine, 12, 1) == pytest.approx(0.5)
-    assert rate(cosine, 12, 2) == pytest.approx(1.0)
-    assert rate(cosine, 12, 7) == pytest.approx(0.5)
-    assert rate(cosine, 12, 12) == pytest.approx(0.0)
+    steps = OptimizerConfig(lr=0.01, schedule="steps", milestones=(30,))
+    assert [lr_scale(steps, 40, at) for at in (0, 29.9)] == [1, 1]
+    assert lr_scale(steps, 40, 30) == pytest.approx(0.1)
+    cosine = OptimizerConfig(lr=0.1, warmup_epochs=2)
+    assert lr_scale(cosine, 12, 1) == pytest.approx(0.5)
+    assert lr_scale(cosine, 12, 2) == pytest.approx(1.0)
+    assert lr_scale(cosine, 12, 7) == pytest.approx(0.5)
+    assert lr_scale(cosine, 12, 12) == pytest.approx(0.0)
 
 
 def test_bf16_where_the_processor_has_it_and_nowhere_else() -> None:

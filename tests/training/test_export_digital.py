@@ -35,7 +35,7 @@ def model(features: np.ndarray) -> Digital:
     pca = fit_pca(features, 16)
     model = Digital(64, 16, torch.full((16,), 2.0))
     mean, components = torch.from_numpy(pca.mean), torch.from_numpy(pca.components)
-    model.head.start_from_pca(mean, components, 1.0)
+    model.head.init_from_pca(mean, components, 1.0)
     return model.eval()
 
 

@@ -18,13 +18,13 @@ from training.export.integer_prior import (
     integer_prior,
     payload_sizes,
 )
-from training.models.digital import FactorisedPrior
+from training.models.digital import EntropyBottleneck
 
 
-def prior_and_latents(spread: float = 3.0) -> tuple[FactorisedPrior, np.ndarray]:
+def prior_and_latents(spread: float = 3.0) -> tuple[EntropyBottleneck, np.ndarray]:
     torch.manual_seed(1)
     widths = torch.linspace(0.05, spread, 12)
-    prior = FactorisedPrior(12, widths)
+    prior = EntropyBottleneck(12, widths)
     noise = torch.randn(400, 12, generator=torch.Generator().manual_seed(1))
     return prior, (widths * noise).round().long().numpy()
 

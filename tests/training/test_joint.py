@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from airreid.errors import InputError
-from training.engine.world import World
-from training.recipes.base import Batches, Learning, SnrRange, Stage
+from training.engine.distributed import Distributed
+from training.recipes.base import Batches, OptimizerConfig, SnrRange, Stage
 from training.recipes.recipe import Recipe
 from training.recipes.steps import JointScheme, JointStep
 from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
 from training.runs.folder import ImageSets
-from training.steps.context import Bench
+from training.steps.context import RunContext
 from training.steps.joint import run_joint
 
 from .train_script import Losses, people
@@ -27,23 +27,23 @@ STEP = JointStep(
     ),
     start="random",
     stages=(Stage(height=64, width=32, epochs=1),),
-    learning=Learning(lr=1e-3, head_weight_decay=5e-3),
+    learning=OptimizerConfig(lr=1e-3, head_weight_decay=5e-3),
     batches=Batches(sampler="identities", identities=2, images=2),
     retrieval_weight=1.0,
     keep="best",
 )
 
 
-def bench(out: Path, step: JointStep) -> Bench:
+def context(out: Path, step: JointStep) -> RunContext:
     recipe = Recipe.model_validate({"name": "joint", "steps": [step.model_dump()]})
     sets = ImageSets(people(), people(), people(9))
-    return Bench(recipe, sets, out, out / "cache", Losses(), World(torch.device("cpu")))
+    return RunContext(recipe, sets, out, out / "cache", Losses(), Distributed(torch.device("cpu")))
 
 
 def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    first = bench(tmp_path, STEP)
+    first = context(tmp_path, STEP)
     run_joint(STEP, first)
     assert [one.id for one in first.schemes] == ["jscc-ae-8", "digital-64"]
     for scheme_id in ("jscc-ae-8", "digital-64"):
@@ -56,7 +56,7 @@ def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
     losses = first.report
     assert isinstance(losses, Losses)
     assert len(losses.seen) == 8
-    again = bench(tmp_path, STEP)
+    again = context(tmp_path, STEP)
     run_joint(STEP, again)
     assert isinstance(again.report, Losses)
     assert again.report.seen == []
@@ -67,7 +67,7 @@ def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
 def test_a_start_without_what_it_needs(tmp_path: Path) -> None:
     step = STEP.model_copy(update={"start": "trained"})
     with pytest.raises(ValueError, match="no step before it trains digital-64, jscc-ae-8"):
-        bench(tmp_path, step)
+        context(tmp_path, step)
     wide = STEP.model_copy(update={"start": "pca", "schemes": (JointScheme(id="jscc-fc-1024"),)})
     with pytest.raises(InputError, match="cannot reach beyond the feature's 512"):
-        run_joint(wide, bench(tmp_path, wide))
+        run_joint(wide, context(tmp_path, wide))

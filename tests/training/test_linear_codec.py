@@ -39,9 +39,9 @@ def test_an_untrained_codec_ranks_as_pca_does(hidden: int) -> None:
     np.testing.assert_allclose(pca.components @ pca.components.T, np.eye(16), atol=1e-5)
     codec = Codec("jscc-ae", 40, 16, hidden)
     mean = torch.from_numpy(pca.mean)
-    codec.start_encoder_from_pca(mean, torch.from_numpy(pca.components))
+    codec.init_encoder_from_pca(mean, torch.from_numpy(pca.components))
     codec.eval()
-    codec.start_decoder_as_isometry(torch.from_numpy(features), mean)
+    codec.init_decoder_as_isometry(torch.from_numpy(features), mean)
     with torch.no_grad():
         x = codec.encoder(torch.from_numpy(features))
         y = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(1))

@@ -14,7 +14,7 @@ from airreid.errors import InputError
 from training.export.backbone import prove_int8
 from training.export.onnx import ParityError
 from training.models.backbone import KINDS, Backbone, BackboneName, Sized, resize
-from training.models.codec import Codec, Stages
+from training.models.codec import MLP, Codec
 from training.models.weights import load_weights
 from training.recipes.scheme_ids import bandwidth_of
 
@@ -83,10 +83,10 @@ def test_small_images_are_resized_before_the_network() -> None:
 def test_the_papers_stages_narrow_at_once_and_widen_at_last() -> None:
     codec = Codec("jscc-ae", 96, 16, 0, layers=3)
     encoder, decoder = codec.encoder.map, codec.decoder
-    assert isinstance(encoder, Stages)
-    assert isinstance(decoder, Stages)
+    assert isinstance(encoder, MLP)
+    assert isinstance(decoder, MLP)
 
-    def shapes(stages: Stages) -> list[tuple[int, int]]:
+    def shapes(stages: MLP) -> list[tuple[int, int]]:
         linear = [one for one in stages.layers if isinstance(one, torch.nn.Linear)]
         return [(one.in_features, one.out_features) for one in linear]
 
@@ -98,7 +98,7 @@ def test_the_papers_stages_narrow_at_once_and_widen_at_last() -> None:
     torch.testing.assert_close(x.square().mean(1), torch.ones(5))
     assert codec.decode(x).shape == (5, 96)
     with pytest.raises(TypeError, match="no linear path"):
-        codec.start_encoder_from_pca(torch.zeros(96), torch.zeros(16, 96))
+        codec.init_encoder_from_pca(torch.zeros(96), torch.zeros(16, 96))
 
 
 def test_an_int8_graph_that_drifts_fails(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from airreid.errors import InputError
 from training.engine.progress import Progress
 from training.export.bundle import export_runs, open_run
 from training.pipeline import run_recipe
-from training.recipes.base import Batches, Learning, SnrRange, Stage
+from training.recipes.base import Batches, OptimizerConfig, SnrRange, Stage
 from training.recipes.recipe import Recipe
 from training.recipes.steps import (
     AutoencoderStep,
@@ -31,7 +31,7 @@ from training.runs.folder import claim
 from training.steps.context import Quiet
 
 STAGES = (Stage(height=64, width=32, epochs=1),)
-SLOW = Learning(lr=1e-3)
+SLOW = OptimizerConfig(lr=1e-3)
 PEOPLE = Batches(sampler="identities", identities=4, images=2)
 HEAD = DigitalSpec(id="digital-64-r2", dimensions=8, trade=20.0)
 RECIPE = Recipe(

@@ -12,14 +12,14 @@ import torch
 
 from airreid.datasets.samples import ImageSet
 from airreid.datasets.synthetic.population import Population, image_set
+from training.engine.distributed import open_distributed
 from training.engine.progress import Progress
-from training.engine.world import open_world
 from training.recipes.load import load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.checkpoints import SavedBackbone
 from training.runs.folder import ImageSets
 from training.steps.backbone import train_backbone
-from training.steps.context import Bench, Quiet
+from training.steps.context import Quiet, RunContext
 
 SETTINGS = [
     *(
@@ -30,6 +30,7 @@ SETTINGS = [
     ),
     'backbone.stages=[{"height": 64, "width": 32, "epochs": 2}]',
     *("backbone.batches.identities=2", "backbone.batches.images=2", "engine.tensorboard=false"),
+    "engine.precision=fp32",
 ]
 
 
@@ -60,10 +61,10 @@ def train(out: Path, report: Losses, *settings: str, held_out: bool = False) -> 
     chosen = recipe(*settings)
     step = chosen.step("backbone")
     assert step.kind == "backbone"
-    with open_world("cpu") as world:
+    with open_distributed("cpu") as distributed:
         sets = ImageSets(people(), people(), people(9) if held_out else None)
         cache = Path(os.environ.get("CACHE", str(out)))
-        return train_backbone(step, Bench(chosen, sets, out, cache, report, world))
+        return train_backbone(step, RunContext(chosen, sets, out, cache, report, distributed))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.recipes.base import Variation
+from training.recipes.base import Augmentation
 
 
 def generators(seed: int, epoch: int, places: Sequence[int]) -> list[np.random.Generator]:
@@ -20,7 +20,7 @@ def generators(seed: int, epoch: int, places: Sequence[int]) -> list[np.random.G
     ]
 
 
-def vary(images: Tensor, how: Variation, rngs: Sequence[np.random.Generator]) -> Tensor:
+def augment(images: Tensor, how: Augmentation, rngs: Sequence[np.random.Generator]) -> Tensor:
     """Mirrors, recolours, shifts and erases parts of images (N, H, W, 3), 0..255."""
     if not (how.mirror or how.shift or how.colour or how.light or how.erase):
         return images

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from training.engine.augment import generators, vary
+from training.engine.augment import augment, generators
+from training.engine.distributed import Distributed
 from training.engine.sampling import identity_batches, shuffled_batches
-from training.engine.world import World
 from training.models.backbone import resize
-from training.recipes.base import Batches, Stage, Variation
+from training.recipes.base import Augmentation, Batches, Stage
 
 Batch = tuple[Tensor, Tensor]
 """Images float32 (n, H, W, 3), 0..255, and labels int64 (n,)."""
@@ -31,7 +31,7 @@ class Places:
     places: NDArray[np.int64]
 
 
-class Varied(Dataset[Batch]):
+class AugmentedBatches(Dataset[Batch]):
     """Decoded crops (N, 256, 128, 3) as whole batches, resized and varied."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Varied(Dataset[Batch]):
         crops: NDArray[np.uint8],
         labels: NDArray[np.int64],
         stage: Stage,
-        variation: Variation,
+        variation: Augmentation,
         seed: tuple[int, int],
         parts: list[Places],
     ) -> None:
@@ -69,7 +69,7 @@ class Varied(Dataset[Batch]):
         images, places = part.images[order], part.places[order]
         crops = torch.from_numpy(self._crops[images])
         small = resize(crops, self._stage.height, self._stage.width)
-        varied = vary(small, self._variation, generators(*self._seed, places.tolist()))
+        varied = augment(small, self._variation, generators(*self._seed, places.tolist()))
         return varied, torch.from_numpy(self._labels[images])
 
 
@@ -81,10 +81,10 @@ class Images:
     labels: NDArray[np.int64]
     stages: tuple[Stage, ...]
     batches: Batches
-    variation: Variation
+    variation: Augmentation
     seed: int
     workers: int
-    world: World
+    distributed: Distributed
 
     def stage(self, epoch: int) -> Stage:
         """The image size of an epoch."""
@@ -101,18 +101,18 @@ class Images:
         on ``first``, nor on the number of workers or processes.
         """
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
-        how, size = self.batches, self.world.size
+        how, size = self.batches, self.distributed.world_size
         if how.sampler == "identities":
             whole = identity_batches(self.labels, how.identities * size, how.images, rng)
         else:
             whole = shuffled_batches(len(self.labels), how.size * size, rng)
         parts, at = [], 0
         for batch in whole:
-            mine = self.world.share(len(batch))
+            mine = self.distributed.shard(len(batch))
             places = np.arange(at, at + len(batch))
             parts.append(Places(batch[mine], places[mine]))
             at += len(batch)
-        data = Varied(
+        data = AugmentedBatches(
             self.crops,
             self.labels,
             self.stage(epoch),
@@ -120,21 +120,21 @@ class Images:
             (self.seed, epoch),
             parts[first:],
         )
-        return len(parts), _load(data, self.workers, self.world)
+        return len(parts), _load(data, self.workers, self.distributed)
 
 
-def _load(data: Varied, workers: int, world: World) -> Iterator[Batch]:
+def _load(data: AugmentedBatches, workers: int, distributed: Distributed) -> Iterator[Batch]:
     if not len(data):
         return iter(())
     if workers < 0:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        workers = max(0, (cores or 1) - 1) if world.device.type == "cuda" else 0
+        workers = max(0, (cores or 1) - 1) if distributed.device.type == "cuda" else 0
     loader: DataLoader[Batch] = DataLoader(
         data,
         batch_size=None,
         shuffle=False,
         num_workers=workers,
-        pin_memory=world.device.type == "cuda",
+        pin_memory=distributed.device.type == "cuda",
         generator=torch.Generator().manual_seed(0),
     )
     return iter(loader)

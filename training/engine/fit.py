@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from airreid.errors import InputError
+from training.engine.distributed import Distributed
 from training.engine.logs import Curves
 from training.engine.precision import Precision, choose
 from training.engine.progress import Progress, TrainingError
-from training.engine.schedule import Group, make_optimizer, rate, set_rate
-from training.engine.world import World
-from training.recipes.base import Engine, Learning
+from training.engine.schedule import ParamGroup, lr_scale, make_optimizer, set_lr
+from training.recipes.base import Engine, OptimizerConfig
 from training.runs import atomic_file as checkpoint
 
 Report = Callable[[Progress], None]
@@ -47,9 +47,9 @@ class Task:
     """What a checkpoint must have been made with."""
     parts: nn.Module
     """Everything that has weights."""
-    groups: tuple[Group, ...]
+    groups: tuple[ParamGroup, ...]
     """Parts of it and how they move."""
-    learning: Learning
+    learning: OptimizerConfig
     epochs: int
     batches: Callable[[int, int], tuple[int, Iterator[tuple[Tensor, Tensor]]]]
     """(epoch, first step) -> steps of the epoch, and its batches from the first step on."""
@@ -85,13 +85,15 @@ class _State:
 class _Files:
     """A task's checkpoints, which the first process writes."""
 
-    def __init__(self, task: Task, out: Path, world: World) -> None:
-        self._task, self._world = task, world
+    def __init__(self, task: Task, out: Path, distributed: Distributed) -> None:
+        self._task, self._distributed = task, distributed
         self.last, self.best = out / f"{task.name}.last.pt", out / f"{task.name}.best.pt"
 
     def resume(self, optimizer: torch.optim.Optimizer, scaler: Any) -> _State:
         """Puts weights, optimiser and position where the last checkpoint has them."""
-        kept = self._world.same(lambda: self._read(self.last) if self.last.exists() else None)
+        kept = self._distributed.broadcast(
+            lambda: self._read(self.last) if self.last.exists() else None
+        )
         if kept is None:
             return _State()
         try:
@@ -104,7 +106,7 @@ class _Files:
             raise InputError(f"{self.last}: does not fit this run ({first})") from None
 
     def save(self, state: _State, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
-        if self._world.first:
+        if self._distributed.is_main:
             checkpoint.save(
                 self.last,
                 {
@@ -117,7 +119,7 @@ class _Files:
             )
 
     def save_best(self, state: _State) -> None:
-        if self._world.first:
+        if self._distributed.is_main:
             checkpoint.save(
                 self.best,
                 {
@@ -129,7 +131,7 @@ class _Files:
             )
 
     def use_best(self) -> None:
-        kept = self._world.same(lambda: self._read(self.best))
+        kept = self._distributed.broadcast(lambda: self._read(self.best))
         self._task.parts.load_state_dict(kept["parts"])
 
     def _read(self, path: Path) -> dict[str, Any]:
@@ -143,7 +145,7 @@ class _Files:
         return kept
 
 
-def fit(task: Task, engine: Engine, out: Path, world: World, report: Report) -> Fitted:
+def fit(task: Task, engine: Engine, out: Path, distributed: Distributed, report: Report) -> Fitted:
     """Trains ``task.parts`` and leaves them as they are to be used, in evaluation mode.
 
     ``out/NAME.last.pt`` is written after each epoch and every ``checkpoint_minutes`` or
@@ -153,21 +155,32 @@ def fit(task: Task, engine: Engine, out: Path, world: World, report: Report) -> 
     is not finite and :class:`InputError` for a checkpoint that does not fit or that cannot
     be written.
     """
-    precision = choose(engine.precision, world.device)
+    precision = choose(engine.precision, distributed.device)
     scaler = precision.scaler()
     optimizer = make_optimizer(task.learning, task.groups)
-    files = _Files(task, out, world)
+    files = _Files(task, out, distributed)
     state = files.resume(optimizer, scaler)
     fresh = state.epoch < task.epochs
-    wanted = engine.tensorboard and world.first and fresh
+    wanted = engine.tensorboard and distributed.is_main and fresh
     curves = Curves(out / "logs" / task.name, wanted)
     try:
         while state.epoch < task.epochs:
-            _epoch(task, engine, state, optimizer, scaler, precision, files, world, report, curves)
+            _epoch(
+                task,
+                engine,
+                state,
+                optimizer,
+                scaler,
+                precision,
+                files,
+                distributed,
+                report,
+                curves,
+            )
             state.epoch, state.step = state.epoch + 1, 0
             task.parts.eval()
             if task.validate is not None:
-                state.validation = world.same(task.validate)
+                state.validation = distributed.broadcast(task.validate)
                 curves.validation(state.validation, state.epoch)
                 if state.best is None or state.validation >= state.best:
                     state.best = state.validation
@@ -189,7 +202,7 @@ def _epoch(
     scaler: Any,
     precision: Precision,
     files: _Files,
-    world: World,
+    distributed: Distributed,
     report: Report,
     curves: Curves,
 ) -> None:
@@ -199,14 +212,14 @@ def _epoch(
     started = saved = time.monotonic()
     for images, labels in batches:
         step = state.step
-        share = rate(task.learning, task.epochs, state.epoch + step / steps)
-        set_rate(optimizer, share)
+        share = lr_scale(task.learning, task.epochs, state.epoch + step / steps)
+        set_lr(optimizer, share)
         own = np.random.SeedSequence([task.seed, state.epoch, step]).generate_state(2, np.uint64)
         torch.manual_seed(int(own[0]) >> 1)
         draws = torch.Generator().manual_seed(int(own[1]) >> 1)
         loss = task.loss(
-            images.to(world.device, non_blocking=True),
-            labels.to(world.device, non_blocking=True),
+            images.to(distributed.device, non_blocking=True),
+            labels.to(distributed.device, non_blocking=True),
             draws,
             precision,
         )
@@ -218,7 +231,7 @@ def _epoch(
             )
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss.value).backward()
-        world.average_gradients(task.parts.parameters())
+        distributed.average_gradients(task.parts.parameters())
         scaler.step(optimizer)
         scaler.update()
         state.step += 1
@@ -232,7 +245,7 @@ def _epoch(
             state.validation,
             loss.more,
         )
-        if world.first:
+        if distributed.is_main:
             report(progress)
             curves.step(progress, task.learning.lr * share)
         now = time.monotonic()

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.recipes.base import Learning
+from training.recipes.base import OptimizerConfig
 
 _FIRST = 0.02
 """Share of the peak that a warm-up begins with."""
 
 
-def rate(learning: Learning, epochs: int, at: float) -> float:
+def lr_scale(learning: OptimizerConfig, epochs: int, at: float) -> float:
     """Learning rate at a fractional epoch, as a share of ``learning.lr``."""
     if at < learning.warmup_epochs:
         return max(_FIRST, at / learning.warmup_epochs)
@@ -26,14 +26,14 @@ def rate(learning: Learning, epochs: int, at: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (at - learning.warmup_epochs) / rest)))
 
 
-def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Gives every group its own peak times ``share``."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * share
 
 
 @dataclass(frozen=True)
-class Group:
+class ParamGroup:
     """Weights that move alike."""
 
     module: nn.Module
@@ -41,7 +41,9 @@ class Group:
     weight_decay: float
 
 
-def make_optimizer(learning: Learning, groups: Iterable[Group]) -> torch.optim.Optimizer:
+def make_optimizer(
+    learning: OptimizerConfig, groups: Iterable[ParamGroup]
+) -> torch.optim.Optimizer:
     """SGD or AdamW, fused. A weight that is in several groups belongs to the first."""
     taken: set[int] = set()
     made: list[dict[str, Any]] = []

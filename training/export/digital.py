@@ -21,7 +21,7 @@ from airreid.inference import Network
 from training.export.heads import file_ref
 from training.export.integer_prior import code_lengths, integer_prior, payload_sizes
 from training.export.onnx import ParityError, export_onnx, halve_weights, prove_parity
-from training.models.digital import DigitalHead, FactorisedPrior
+from training.models.digital import DigitalHead, EntropyBottleneck
 from training.recipes.scheme_ids import bandwidth_of
 
 LATENT_TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ SAMPLE = 256
 def export_digital(
     scheme_id: str,
     head: DigitalHead,
-    prior: FactorisedPrior,
+    prior: EntropyBottleneck,
     folder: Path,
     features: NDArray[np.float32],
     space: str,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from airreid.digital.prior import PRECISION, Prior, escape_bits, excess, quantise
-from training.models.digital import FactorisedPrior
+from training.models.digital import EntropyBottleneck
 
 TAIL = 1e-4
 """Most of a dimension's mass that may lie outside its table."""
@@ -20,7 +20,7 @@ MARGIN = 0.05
 
 
 @torch.no_grad()
-def integer_prior(prior: FactorisedPrior, latents: NDArray[np.integer]) -> Prior:
+def integer_prior(prior: EntropyBottleneck, latents: NDArray[np.integer]) -> Prior:
     """Integer tables of a learned prior: the probability of each integer, in float64.
 
     A table reaches over all of its dimension's integers in ``latents`` (N, d), rounded

@@ -28,7 +28,7 @@ def awgn(x: Tensor, snr_db: Tensor, generator: torch.Generator) -> Tensor:
     return x + sigma[:, None] * noise.to(x.device)
 
 
-class Mapping(nn.Module):
+class ResidualMLP(nn.Module):
     """A linear path, and beside it an FC-BN-LeakyReLU-FC path that starts at zero.
 
     The paper draws FC layers and does not print them; the stages are our choice, and
@@ -52,7 +52,7 @@ class Mapping(nn.Module):
         return out if self.curve is None else out + self.curve(x)
 
 
-class Stages(nn.Module):
+class MLP(nn.Module):
     """FC layers with BN and LeakyReLU between them: (N, inputs) -> (N, outputs).
 
     The wide side has one layer: an encoder's first layer reduces the dimension, as the
@@ -96,7 +96,7 @@ class Codec(nn.Module):
         """``kind``: ``jscc-ae`` has a decoder, ``jscc-fc`` searches among received vectors.
 
         ``layers`` 0: a linear map with, if ``hidden``, a curved path beside it
-        (:class:`Mapping`); else so many FC layers (:class:`Stages`).
+        (:class:`ResidualMLP`); else so many FC layers (:class:`MLP`).
         """
         super().__init__()
         self.kind = kind
@@ -119,25 +119,25 @@ class Codec(nn.Module):
         decoded: Tensor = self.decoder(received)
         return decoded
 
-    def start_encoder_from_pca(self, mean: Tensor, components: Tensor) -> None:
+    def init_encoder_from_pca(self, mean: Tensor, components: Tensor) -> None:
         """Makes the encoder's linear path a principal component analysis.
 
         mean (D,), components (B, D) with orthonormal rows.
         """
-        if not isinstance(self.encoder.map, Mapping):
+        if not isinstance(self.encoder.map, ResidualMLP):
             raise TypeError("this encoder has no linear path")
         with torch.no_grad():
             self.encoder.map.linear.weight.copy_(components)
             self.encoder.map.linear.bias.copy_(-components @ mean)
 
-    def start_decoder_as_isometry(self, features: Tensor, mean: Tensor) -> None:
+    def init_decoder_as_isometry(self, features: Tensor, mean: Tensor) -> None:
         """Makes the decoder the isometry that best maps symbols back to features (N, D).
 
         It keeps all inner products, so that the codec ranks exactly as a search among
         the received vectors does. The solution of the orthogonal Procrustes problem
         (Schönemann, 1966) for the encoder as it stands.
         """
-        if not isinstance(self.decoder, Mapping):
+        if not isinstance(self.decoder, ResidualMLP):
             raise TypeError("this codec has no linear decoder")
         with torch.no_grad():
             correlation = (features - mean).T @ self.encoder(features)
@@ -146,5 +146,5 @@ class Codec(nn.Module):
             self.decoder.linear.bias.zero_()
 
 
-def _map(inputs: int, outputs: int, hidden: int, layers: int) -> Mapping | Stages:
-    return Stages(inputs, outputs, layers) if layers else Mapping(inputs, outputs, hidden)
+def _map(inputs: int, outputs: int, hidden: int, layers: int) -> ResidualMLP | MLP:
+    return MLP(inputs, outputs, layers) if layers else ResidualMLP(inputs, outputs, hidden)

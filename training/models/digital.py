@@ -31,7 +31,7 @@ class DigitalHead(nn.Module):
         latent: Tensor = self.linear(features)
         return latent
 
-    def start_from_pca(self, mean: Tensor, components: Tensor, scale: float) -> None:
+    def init_from_pca(self, mean: Tensor, components: Tensor, scale: float) -> None:
         """Makes the layer a principal component analysis times ``scale``.
 
         mean (D,), components (d, D) with orthonormal rows; ``scale`` in integers per
@@ -42,7 +42,7 @@ class DigitalHead(nn.Module):
             self.linear.bias.copy_(-scale * (components @ mean))
 
 
-class FactorisedPrior(nn.Module):
+class EntropyBottleneck(nn.Module):
     """A learned density for each dimension of the latent, all dimensions independent.
 
     The cumulative distribution c of a dimension is a small network from a number to a
@@ -103,4 +103,4 @@ class Digital(nn.Module):
         self.settings: dict[str, Any] = {"features": features, "dimensions": dimensions}
         """What another one like it is made with."""
         self.head = DigitalHead(features, dimensions)
-        self.prior = FactorisedPrior(dimensions, spread)
+        self.prior = EntropyBottleneck(dimensions, spread)

@@ -52,7 +52,7 @@ PAPER_STAGE = Stage(height=256, width=128, epochs=30)
 """Paper: images resized to 256 x 128 (height x width), bicubic; 30 epochs."""
 
 
-class Learning(FrozenModel):
+class OptimizerConfig(FrozenModel):
     """How the weights of a step move."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -88,7 +88,7 @@ class Batches(FrozenModel):
     """Of each of the identities."""
 
 
-class Variation(FrozenModel):
+class Augmentation(FrozenModel):
     """How images are varied; all of it 0 means they are not."""
 
     mirror: Fraction = 0.5
@@ -103,7 +103,7 @@ class Variation(FrozenModel):
     """Probability of a random rectangle of one colour (Zhong et al., 2017)."""
 
 
-NO_VARIATION = Variation(mirror=0, shift=False, colour=0, light=0, erase=0)
+NO_AUGMENTATION = Augmentation(mirror=0, shift=False, colour=0, light=0, erase=0)
 """The paper names none."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.recipes.base import Batches, Learning, SnrRange, Stage, Variation
+from training.recipes.base import Augmentation, Batches, OptimizerConfig, SnrRange, Stage
 from training.recipes.recipe import Recipe
 from training.recipes.steps import (
     AutoencoderStep,
@@ -14,7 +14,7 @@ from training.recipes.steps import (
     JointStep,
 )
 
-_SCRATCH = Learning(
+_SCRATCH = OptimizerConfig(
     optimizer="sgd",
     lr=0.1,
     schedule="cosine",
@@ -24,7 +24,7 @@ _SCRATCH = Learning(
     weight_decay=5e-4,
     decay_all=False,
 )
-_REAL = Learning(
+_REAL = OptimizerConfig(
     optimizer="adamw",
     lr=1e-3,
     schedule="cosine",
@@ -124,7 +124,9 @@ SHARED_AUTOENCODER = Recipe(
             schemes=("jscc-ae-256",),
             snr_db=0.0,
             epochs=200,
-            learning=Learning(lr=0.1, schedule="steps", milestones=(150,), weight_decay=5e-4),
+            learning=OptimizerConfig(
+                lr=0.1, schedule="steps", milestones=(150,), weight_decay=5e-4
+            ),
         ),
     ),
 )
@@ -163,7 +165,7 @@ JOINT = Recipe(
                 }
             ),
             batches=_PEOPLE,
-            variation=Variation(erase=0.2),
+            variation=Augmentation(erase=0.2),
             label_smoothing=0.1,
             retrieval_weight=1.0,
             keep="best",

@@ -7,7 +7,7 @@ Image Retrieval*, ICASSP 2020. Comments say ``paper`` where it prints a number a
 
 from __future__ import annotations
 
-from training.recipes.base import NO_VARIATION, PAPER_STAGE, Batches, Learning
+from training.recipes.base import NO_AUGMENTATION, PAPER_STAGE, Batches, OptimizerConfig
 from training.recipes.recipe import Recipe
 from training.recipes.steps import AutoencoderStep, BackboneStep, JointScheme, JointStep
 
@@ -17,9 +17,9 @@ SNR_DB_TRAIN = 0.0
 _BATCHES = Batches(sampler="shuffled", size=16)  # paper: 16
 
 
-def _sgd(*milestones: int, lr: float = 0.01) -> Learning:
+def _sgd(*milestones: int, lr: float = 0.01) -> OptimizerConfig:
     """Paper: SGD, momentum 0.9, L2 5e-4; the rate falls tenfold at the milestones."""
-    return Learning(
+    return OptimizerConfig(
         optimizer="sgd",
         lr=lr,
         momentum=0.9,
@@ -38,7 +38,7 @@ BACKBONE = BackboneStep(
     stages=(PAPER_STAGE,),  # paper: 256 x 128, 30 epochs
     batches=_BATCHES,
     learning=_sgd(),  # paper: 0.01 throughout
-    variation=NO_VARIATION,  # ours: the paper names none
+    variation=NO_AUGMENTATION,  # ours: the paper names none
     label_smoothing=0.0,  # paper: plain cross-entropy
     keep="last",  # ours
 )
@@ -66,7 +66,7 @@ JSCC_AE = Recipe(
             stages=(PAPER_STAGE.model_copy(update={"epochs": 40}),),  # paper: 30 + 10
             learning=_sgd(30),  # paper: 0.01, then 0.001
             batches=_BATCHES,
-            variation=NO_VARIATION,
+            variation=NO_AUGMENTATION,
         ),
     ),
 )
@@ -84,7 +84,7 @@ JSCC_FC = Recipe(
             stages=(PAPER_STAGE.model_copy(update={"epochs": 50}),),  # paper: 50
             learning=_sgd(30),  # paper: 0.01, 0.001 after 30
             batches=_BATCHES,
-            variation=NO_VARIATION,
+            variation=NO_AUGMENTATION,
         ),
     ),
 )
@@ -107,7 +107,7 @@ DIGITAL = Recipe(
                 update={"head_weight_decay": 5e-3}  # paper: L2 5e-3 on the encoder
             ),
             batches=_BATCHES,
-            variation=NO_VARIATION,
+            variation=NO_AUGMENTATION,
         ),
     ),
 )

@@ -10,16 +10,16 @@ from airreid.validation import FrozenModel
 from training.models.backbone import BackboneName
 from training.models.channel import Model
 from training.recipes.base import (
+    Augmentation,
     Batches,
     Decibel,
     Fraction,
-    Learning,
+    OptimizerConfig,
     Positive,
     Snr,
     SnrRange,
     Stage,
     StepName,
-    Variation,
 )
 from training.recipes.scheme_ids import DIGITAL_ID, JSCC_ID, bandwidth_of, kind_of
 
@@ -32,9 +32,9 @@ class _Images(FrozenModel):
 
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     """Small images first: most of the learning at a fraction of the cost."""
-    learning: Learning
+    learning: OptimizerConfig
     batches: Batches
-    variation: Variation = Variation()
+    variation: Augmentation = Augmentation()
     label_smoothing: Fraction = 0.0
     cross_entropy_weight: Annotated[float, Field(ge=0, le=100)] = 1.0
     retrieval_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
@@ -84,10 +84,10 @@ class AutoencoderStep(FrozenModel):
     snr_db: Snr
     channel: Model = "awgn"
     epochs: Annotated[int, Field(ge=0, le=10_000)]
-    learning: Learning
+    learning: OptimizerConfig
     batch: Annotated[int, Field(ge=2, le=4096)] = 16
     views: Annotated[int, Field(ge=1, le=64)] = 1
-    """Varied copies of each image whose features are learned from, itself included."""
+    """Augmented copies of each image whose features are learned from, itself included."""
 
 
 class JointScheme(FrozenModel):
@@ -168,7 +168,7 @@ class CodecStep(FrozenModel):
     """Weight of 1 - cosine(decoded, feature), which keeps a decoder close to the feature."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
     views: Annotated[int, Field(ge=1, le=64)] = 1
-    """Varied copies of each image whose features are learned from, itself included."""
+    """Augmented copies of each image whose features are learned from, itself included."""
 
     @model_validator(mode="after")
     def _ordered(self) -> CodecStep:
@@ -216,7 +216,7 @@ class DigitalStep(FrozenModel):
     start_spread: Positive = 4.0
     """Standard deviation of the first principal component at the start, in integers."""
     views: Annotated[int, Field(ge=1, le=64)] = 1
-    """Varied copies of each image whose features are learned from, itself included."""
+    """Augmented copies of each image whose features are learned from, itself included."""
 
     @model_validator(mode="after")
     def _once(self) -> DigitalStep:

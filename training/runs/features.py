@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from airreid.inference import Network
-from training.engine.augment import generators, vary
-from training.recipes.base import Variation
+from training.engine.augment import augment, generators
+from training.recipes.base import Augmentation
 
 
 def extract(
@@ -52,5 +52,5 @@ def extract(
 
 def _varied(crops: NDArray[np.uint8], view: int, start: int) -> NDArray[np.uint8]:
     rngs = generators(0, view, range(start, start + len(crops)))
-    varied = vary(torch.from_numpy(crops.astype(np.float32)), Variation(), rngs)
+    varied = augment(torch.from_numpy(crops.astype(np.float32)), Augmentation(), rngs)
     return np.asarray(varied.round().to(torch.uint8).numpy())

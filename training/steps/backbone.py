@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.engine.batches import Images
+from training.engine.distributed import Distributed
 from training.engine.fit import Loss, Task, fit
 from training.engine.losses import match_rate, nearest_hit_rate, retrieval_loss
 from training.engine.precision import Precision
-from training.engine.schedule import Group
-from training.engine.world import World
+from training.engine.schedule import ParamGroup
 from training.models.backbone import Backbone
 from training.models.weights import load_weights
-from training.recipes.base import Engine, Learning, Stage
+from training.recipes.base import Engine, OptimizerConfig, Stage
 from training.recipes.steps import BackboneStep, JointStep
 from training.runs.checkpoints import SavedBackbone, backbone_path, save
-from training.steps.context import Bench
+from training.steps.context import RunContext
 
 _CHUNK = 32
 
@@ -35,35 +35,35 @@ class Pooled(nn.Module):
         return self.backbone.pooled(images)
 
 
-def run_backbone(step: BackboneStep, bench: Bench) -> None:
+def run_backbone(step: BackboneStep, context: RunContext) -> None:
     """Trains the step's backbone, or takes it from an earlier run of the same folder."""
-    path = backbone_path(bench.out, step.name)
-    saved = bench.keep(path)
+    path = backbone_path(context.out, step.name)
+    saved = context.keep(path)
     if saved is None:
-        saved = train_backbone(step, bench)
-        if bench.world.first:
+        saved = train_backbone(step, context)
+        if context.distributed.is_main:
             save(path, saved)
-    bench.backbones[step.name] = bench.trunk = saved
+    context.backbones[step.name] = context.trunk = saved
 
 
-def train_backbone(step: BackboneStep, bench: Bench) -> SavedBackbone:
+def train_backbone(step: BackboneStep, context: RunContext) -> SavedBackbone:
     """Trains a backbone and its classifier on the run's images (N, 256, 128, 3)."""
-    seed, world = bench.recipe.seed, bench.world
+    seed, distributed = context.recipe.seed, context.distributed
     torch.manual_seed(seed)
     network = Backbone(step.bn_neck, step.backbone, step.last_stride)
-    origin = first_weights(network, step.weights, world)
-    labels = bench.sets.train.labels()
+    origin = first_weights(network, step.weights, distributed)
+    labels = context.sets.train.labels()
     classifier = new_classifier(network.dim, int(labels.max()) + 1)
     parts = nn.ModuleDict({"backbone": network, "classifier": classifier})
-    placed, forward = place(parts, bench.recipe.engine, bench)
+    placed, forward = place(parts, context.recipe.engine, context)
     network_now: Any = placed["backbone"]
     head: Any = placed["classifier"]
 
     def loss(images: Tensor, target: Tensor, _: torch.Generator, precision: Precision) -> Loss:
         with precision.autocast():
             pooled = forward(images)
-        feature = network_now.neck(world.gather(pooled.float()))
-        identity = world.gather(target)
+        feature = network_now.neck(distributed.gather(pooled.float()))
+        identity = distributed.gather(target)
         value = identity_loss(step, feature, feature, head(feature), identity)
         return Loss(value, nearest_hit_rate(feature.detach(), identity))
 
@@ -81,14 +81,14 @@ def train_backbone(step: BackboneStep, bench: Bench) -> SavedBackbone:
         groups=groups(step.learning, network_now, head),
         learning=step.learning,
         epochs=step.epochs,
-        batches=image_batches(step, bench),
+        batches=image_batches(step, context),
         loss=loss,
         seed=seed,
-        validate=bench.validator(final, step.validation_images, score),
+        validate=context.validator(final, step.validation_images, score),
         keep=step.keep,
     )
-    report = lambda progress: bench.report.network(step.name, progress)  # noqa: E731
-    fitted = fit(task, bench.recipe.engine, bench.out, world, report)
+    report = lambda progress: context.report.network(step.name, progress)  # noqa: E731
+    fitted = fit(task, context.recipe.engine, context.out, distributed, report)
     return SavedBackbone(
         stem=step.name,
         settings=network.settings,
@@ -100,24 +100,26 @@ def train_backbone(step: BackboneStep, bench: Bench) -> SavedBackbone:
     )
 
 
-def first_weights(network: Backbone, weights: str, world: World) -> str:
+def first_weights(network: Backbone, weights: str, distributed: Distributed) -> str:
     """The same initial weights in every process; a line for the model card."""
 
     def make() -> tuple[str, dict[str, Any]]:
         return load_weights(network, weights), cpu_weights(network)
 
-    origin, state = world.same(make)
+    origin, state = distributed.broadcast(make)
     network.load_state_dict(state)
     return origin
 
 
-def groups(learning: Learning, backbone: nn.Module, *heads: nn.Module) -> tuple[Group, ...]:
+def groups(
+    learning: OptimizerConfig, backbone: nn.Module, *heads: nn.Module
+) -> tuple[ParamGroup, ...]:
     """A backbone and what follows it."""
     decay = learning.weight_decay
     head_lr = learning.head_lr or learning.lr
     return (
-        *(Group(head, head_lr, decay) for head in heads),
-        Group(backbone, learning.lr, decay),
+        *(ParamGroup(head, head_lr, decay) for head in heads),
+        ParamGroup(backbone, learning.lr, decay),
     )
 
 
@@ -146,27 +148,27 @@ def identity_loss(
     return loss
 
 
-def image_batches(step: BackboneStep | JointStep, bench: Bench) -> Images:
+def image_batches(step: BackboneStep | JointStep, context: RunContext) -> Images:
     """The run's training images as the step wants them."""
     return Images(
-        crops=bench.crops(),
-        labels=bench.sets.train.labels(),
+        crops=context.crops(),
+        labels=context.sets.train.labels(),
         stages=step.stages,
         batches=step.batches,
         variation=step.variation,
-        seed=bench.recipe.seed,
-        workers=bench.recipe.engine.workers,
-        world=bench.world,
+        seed=context.recipe.seed,
+        workers=context.recipe.engine.workers,
+        distributed=context.distributed,
     )
 
 
-def place(parts: nn.ModuleDict, engine: Engine, bench: Bench) -> tuple[nn.ModuleDict, Any]:
+def place(parts: nn.ModuleDict, engine: Engine, context: RunContext) -> tuple[nn.ModuleDict, Any]:
     """Parts on their device, channels last, with joined statistics; the backbone's pooled
     forward pass, compiled if wanted."""
-    world = bench.world
+    distributed = context.distributed
     backbone: Any = parts["backbone"]
-    backbone.trunk = world.join_statistics(backbone.trunk)
-    placed = parts.to(world.device)
+    backbone.trunk = distributed.sync_batchnorm(backbone.trunk)
+    placed = parts.to(distributed.device)
     backbone.to(memory_format=torch.channels_last)
     forward: Any = Pooled(backbone)
     return placed, torch.compile(forward) if engine.compile else forward

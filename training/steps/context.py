@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from airreid.errors import InputError
+from training.engine.distributed import Distributed
 from training.engine.progress_report import Report
-from training.engine.world import World
 from training.export.backbone import Graphs, make_graphs
 from training.recipes.base import Stage
 from training.recipes.recipe import Recipe
@@ -33,7 +33,7 @@ class People:
 
 
 @dataclass
-class Bench:
+class RunContext:
     """One run at work."""
 
     recipe: Recipe
@@ -41,7 +41,7 @@ class Bench:
     out: Path
     cache: Path
     report: Report
-    world: World
+    distributed: Distributed
     backbones: dict[str, SavedBackbone] = field(default_factory=dict)
     schemes: list[SavedScheme] = field(default_factory=list)
     """As they are to be exported."""
@@ -51,10 +51,12 @@ class Bench:
     def crops(self) -> NDArray[np.uint8]:
         """The training images, decoded once on each machine."""
         images = self.sets.train
-        if self.world.local_rank == 0:
+        if self.distributed.local_rank == 0:
             cached_pixels(images, self.cache, self.report)
-        self.world.wait()
-        return cached_pixels(images, self.cache, Quiet() if not self.world.first else self.report)
+        self.distributed.barrier()
+        return cached_pixels(
+            images, self.cache, Quiet() if not self.distributed.is_main else self.report
+        )
 
     def need_trunk(self) -> SavedBackbone:
         if self.trunk is None:
@@ -79,7 +81,7 @@ class Bench:
 
     def keep(self, path: Path) -> SavedBackbone | None:
         """A backbone that an earlier run of this folder has finished, or None."""
-        return self.world.same(lambda: load_backbone(path) if path.exists() else None)
+        return self.distributed.broadcast(lambda: load_backbone(path) if path.exists() else None)
 
     def validator(
         self, stage: Stage, limit: int, score: Callable[[Tensor, Tensor, Tensor], float]
@@ -101,9 +103,9 @@ class Bench:
             small = resize(torch.from_numpy(crops[np.sort(order)]), stage.height, stage.width)
             rows = np.sort(order)
             return score(
-                small.to(self.world.device),
-                torch.from_numpy(labels[rows]).to(self.world.device),
-                torch.from_numpy(cameras[rows]).to(self.world.device),
+                small.to(self.distributed.device),
+                torch.from_numpy(labels[rows]).to(self.distributed.device),
+                torch.from_numpy(cameras[rows]).to(self.distributed.device),
             )
 
         return validate

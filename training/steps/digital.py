@@ -70,7 +70,7 @@ def train_digital(
     training, held_out = split(labels, cameras)
     train_x, train_y = torch.from_numpy(features[training]), labels[training]
     val_x, val_y = torch.from_numpy(features[held_out]), torch.from_numpy(labels[held_out])
-    model = start_from_pca(scheme.dimensions, recipe.start_spread, features[training])
+    model = init_from_pca(scheme.dimensions, recipe.start_spread, features[training])
     optimizer = torch.optim.AdamW(
         [
             {"params": model.head.parameters(), "peak": recipe.lr},
@@ -113,7 +113,7 @@ def train_digital(
     return model.eval()
 
 
-def start_from_pca(dimensions: int, spread: float, features: NDArray[np.float32]) -> Digital:
+def init_from_pca(dimensions: int, spread: float, features: NDArray[np.float32]) -> Digital:
     """PCA of the features (N, D), scaled, and a prior as wide as its latents."""
     pca = fit_pca(features, dimensions)
     centred = features - pca.mean
@@ -122,7 +122,7 @@ def start_from_pca(dimensions: int, spread: float, features: NDArray[np.float32]
     deviations = scale * (centred @ pca.components.T).std(axis=0)
     model = Digital(features.shape[1], dimensions, torch.from_numpy(deviations))
     mean, components = torch.from_numpy(pca.mean), torch.from_numpy(pca.components)
-    model.head.start_from_pca(mean, components, scale)
+    model.head.init_from_pca(mean, components, scale)
     return model
 
 

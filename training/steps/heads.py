@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from airreid.errors import InputError
+from training.engine.distributed import Distributed
 from training.engine.fit import Loss, Task, fit
 from training.engine.precision import Precision
 from training.engine.progress_report import Report
 from training.engine.sampling import shuffled_batches
-from training.engine.schedule import Group
-from training.engine.world import World
+from training.engine.schedule import ParamGroup
 from training.models.channel import Channel
 from training.models.codec import Codec
 from training.recipes.base import snr_bounds
@@ -26,50 +26,50 @@ from training.recipes.scheme_ids import parse_scheme
 from training.recipes.steps import AutoencoderStep, CodecStep, DigitalStep
 from training.runs.checkpoints import SavedScheme, load_scheme, save, scheme_path
 from training.steps.backbone import cpu_weights
-from training.steps.context import Bench, People
+from training.steps.context import People, RunContext
 from training.steps.digital import train_digital
 from training.steps.linear_codec import train_codec
 
 
-def run_codec(step: CodecStep, bench: Bench) -> None:
+def run_codec(step: CodecStep, context: RunContext) -> None:
     """JSCC heads on the last backbone step's features."""
-    trunk = bench.need_trunk()
-    if bench.world.first:
-        people = bench.people(trunk, step.views)
-        seed, report, left = bench.recipe.seed, bench.report, _left(step, bench)
-        made = codec_heads(step, people, trunk.stem, bench.out, seed, report, left=left)
+    trunk = context.need_trunk()
+    if context.distributed.is_main:
+        people = context.people(trunk, step.views)
+        seed, report, left = context.recipe.seed, context.report, _left(step, context)
+        made = codec_heads(step, people, trunk.stem, context.out, seed, report, left=left)
         if not left:
-            bench.schemes += made
+            context.schemes += made
 
 
-def run_digital(step: DigitalStep, bench: Bench) -> None:
+def run_digital(step: DigitalStep, context: RunContext) -> None:
     """Digital heads on the last backbone step's features."""
-    trunk = bench.need_trunk()
-    if bench.world.first and step.schemes:
-        people = bench.people(trunk, step.views)
-        seed, report, left = bench.recipe.seed, bench.report, _left(step, bench)
-        made = digital_heads(step, people, trunk.stem, bench.out, seed, report, left=left)
+    trunk = context.need_trunk()
+    if context.distributed.is_main and step.schemes:
+        people = context.people(trunk, step.views)
+        seed, report, left = context.recipe.seed, context.report, _left(step, context)
+        made = digital_heads(step, people, trunk.stem, context.out, seed, report, left=left)
         if not left:
-            bench.schemes += made
+            context.schemes += made
 
 
-def run_autoencoder(step: AutoencoderStep, bench: Bench) -> None:
+def run_autoencoder(step: AutoencoderStep, context: RunContext) -> None:
     """The paper's step 2."""
-    trunk = bench.need_trunk()
-    if not bench.world.first:
+    trunk = context.need_trunk()
+    if not context.distributed.is_main:
         return
-    people = bench.people(trunk, step.views)
-    left = _left(step, bench)
+    people = context.people(trunk, step.views)
+    left = _left(step, context)
     for scheme_id in step.schemes:
-        path = scheme_path(bench.out, scheme_id, left)
-        made = _kept(path, partial(_autoencoder, scheme_id, step, people, bench))
+        path = scheme_path(context.out, scheme_id, left)
+        made = _kept(path, partial(_autoencoder, scheme_id, step, people, context))
         if not left:
-            bench.schemes.append(made)
+            context.schemes.append(made)
 
 
-def _left(step: AutoencoderStep | CodecStep | DigitalStep, bench: Bench) -> str:
+def _left(step: AutoencoderStep | CodecStep | DigitalStep, context: RunContext) -> str:
     """Sets the step's files apart where a joint step goes on with them: they are not exported."""
-    return step.name if bench.recipe.prepares(step) else ""
+    return step.name if context.recipe.prepares(step) else ""
 
 
 def codec_heads(
@@ -155,12 +155,12 @@ def _kept(path: Path, train: Callable[[Path], SavedScheme]) -> SavedScheme:
 
 
 def _autoencoder(
-    scheme_id: str, step: AutoencoderStep, people: People, bench: Bench, path: Path
+    scheme_id: str, step: AutoencoderStep, people: People, context: RunContext, path: Path
 ) -> SavedScheme:
     kind, bandwidth = parse_scheme(scheme_id)
     if kind != "jscc-ae":
         raise InputError(f"step {step.name}: scheme {scheme_id} has no decoder to train")
-    seed = bench.recipe.seed
+    seed = context.recipe.seed
     torch.manual_seed(seed)
     features = torch.from_numpy(people.features)
     codec = Codec(kind, features.shape[1], bandwidth, 0, step.layers)
@@ -186,7 +186,7 @@ def _autoencoder(
         setting=step.name,
         architecture=codec.settings,
         parts=codec,
-        groups=(Group(codec, step.learning.lr, step.learning.weight_decay),),
+        groups=(ParamGroup(codec, step.learning.lr, step.learning.weight_decay),),
         learning=step.learning,
         epochs=step.epochs,
         batches=batches,
@@ -194,9 +194,9 @@ def _autoencoder(
         seed=seed,
     )
     # By itself and on the CPU: these layers are small, and the other processes wait.
-    alone = World(torch.device("cpu"))
-    fit(task, bench.recipe.engine, bench.out, alone, lambda p: bench.report.network(name, p))
+    alone = Distributed(torch.device("cpu"))
+    fit(task, context.recipe.engine, context.out, alone, lambda p: context.report.network(name, p))
     codec.eval()
     weights = cpu_weights(codec)
-    stem = bench.need_trunk().stem
+    stem = context.need_trunk().stem
     return SavedScheme(scheme_id, stem, codec.settings, weights, bounds, step="autoencoder")

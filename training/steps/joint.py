@@ -13,12 +13,12 @@ from airreid.errors import InputError
 from training.engine.fit import Loss, Task, fit
 from training.engine.losses import match_rate, nearest_hit_rate
 from training.engine.precision import Precision
-from training.engine.schedule import Group
+from training.engine.schedule import ParamGroup
 from training.models.backbone import Backbone
 from training.models.channel import Channel
 from training.models.codec import Codec
 from training.models.digital import Digital
-from training.recipes.base import Learning, snr_bounds
+from training.recipes.base import OptimizerConfig, snr_bounds
 from training.recipes.scheme_ids import bandwidth_of, kind_of
 from training.recipes.steps import JointScheme, JointStep, schemes_of
 from training.runs.checkpoints import (
@@ -41,44 +41,46 @@ from training.steps.backbone import (
     new_classifier,
     place,
 )
-from training.steps.context import Bench
-from training.steps.digital import start_from_pca
+from training.steps.context import RunContext
+from training.steps.digital import init_from_pca
 
 _TESTED_SNRS = 3
 """Of the training range, where the best epoch is chosen."""
 
 
-def run_joint(step: JointStep, bench: Bench) -> None:
+def run_joint(step: JointStep, context: RunContext) -> None:
     """Trains every scheme of the step with a backbone of its own."""
     for spec in step.schemes:
-        paths = backbone_path(bench.out, spec.id), scheme_path(bench.out, spec.id)
-        backbone = bench.keep(paths[0])
-        scheme = bench.world.same(
+        paths = backbone_path(context.out, spec.id), scheme_path(context.out, spec.id)
+        backbone = context.keep(paths[0])
+        scheme = context.distributed.broadcast(
             lambda path=paths[1]: load_scheme(path) if path.exists() else None  # type: ignore[misc]
         )
         if backbone is None or scheme is None:
-            backbone, scheme = _train(step, spec, bench)
-            if bench.world.first:
+            backbone, scheme = _train(step, spec, context)
+            if context.distributed.is_main:
                 save(paths[1], scheme)
                 save(paths[0], backbone)
-        bench.backbones[spec.id] = backbone
-        bench.schemes.append(scheme)
+        context.backbones[spec.id] = backbone
+        context.schemes.append(scheme)
 
 
-def _train(step: JointStep, spec: JointScheme, bench: Bench) -> tuple[SavedBackbone, SavedScheme]:
-    seed, world = bench.recipe.seed, bench.world
+def _train(
+    step: JointStep, spec: JointScheme, context: RunContext
+) -> tuple[SavedBackbone, SavedScheme]:
+    seed, distributed = context.recipe.seed, context.distributed
     torch.manual_seed(seed)
-    begun = _begin(step, bench)
+    begun = _begin(step, context)
     network = begun.network()
-    code = _start(step, spec, begun, bench)
+    code = _start(step, spec, begun, context)
     decoded = spec.dimensions if spec.dimensions else _embedding(code)
-    classifier = new_classifier(decoded, int(bench.sets.train.labels().max()) + 1)
+    classifier = new_classifier(decoded, int(context.sets.train.labels().max()) + 1)
     if step.keep_classifier and begun.classifier is not None:
         kept = begun.classifier["weight"]
         if kept.shape == classifier.weight.shape:
             classifier.load_state_dict(begun.classifier)
     parts = nn.ModuleDict({"backbone": network, "code": code, "classifier": classifier})
-    placed, forward = place(parts, bench.recipe.engine, bench)
+    placed, forward = place(parts, context.recipe.engine, context)
     network_now: Any = placed["backbone"]
     code_now: Any = placed["code"]
     head: Any = placed["classifier"]
@@ -88,8 +90,8 @@ def _train(step: JointStep, spec: JointScheme, bench: Bench) -> tuple[SavedBackb
     def loss(images: Tensor, target: Tensor, draws: torch.Generator, precision: Precision) -> Loss:
         with precision.autocast():
             pooled = forward(images)
-        feature = network_now.neck(world.gather(pooled.float()))
-        identity = world.gather(target)
+        feature = network_now.neck(distributed.gather(pooled.float()))
+        identity = distributed.gather(target)
         if isinstance(code_now, Digital):
             latent = code_now.head(feature)
             noise = torch.rand(latent.shape, generator=draws).to(latent.device) - 0.5
@@ -123,14 +125,14 @@ def _train(step: JointStep, spec: JointScheme, bench: Bench) -> tuple[SavedBackb
         groups=_groups(step.learning, network_now, code_now, head),
         learning=step.learning,
         epochs=step.epochs,
-        batches=image_batches(step, bench),
+        batches=image_batches(step, context),
         loss=loss,
         seed=seed,
-        validate=bench.validator(final, step.validation_images, score),
+        validate=context.validator(final, step.validation_images, score),
         keep=step.keep,
     )
-    report = lambda progress: bench.report.network(spec.id, progress)  # noqa: E731
-    fitted = fit(task, bench.recipe.engine, bench.out, world, report)
+    report = lambda progress: context.report.network(spec.id, progress)  # noqa: E731
+    fitted = fit(task, context.recipe.engine, context.out, distributed, report)
     backbone = replace(
         begun,
         stem=spec.id,
@@ -153,30 +155,30 @@ def _train(step: JointStep, spec: JointScheme, bench: Bench) -> tuple[SavedBackb
 
 
 def _groups(
-    learning: Learning, backbone: nn.Module, code: Codec | Digital, classifier: nn.Module
-) -> tuple[Group, ...]:
+    learning: OptimizerConfig, backbone: nn.Module, code: Codec | Digital, classifier: nn.Module
+) -> tuple[ParamGroup, ...]:
     """The digital encoder may decay by itself; its prior, a density, does not decay."""
     if not isinstance(code, Digital):
         return groups(learning, backbone, code, classifier)
     own = learning.head_weight_decay
     decay = learning.weight_decay if own is None else own
     lr = learning.head_lr or learning.lr
-    first = (Group(code.head, lr, decay), Group(code.prior, lr, 0.0))
+    first = (ParamGroup(code.head, lr, decay), ParamGroup(code.prior, lr, 0.0))
     return (*first, *groups(learning, backbone, classifier))
 
 
-def _begin(step: JointStep, bench: Bench) -> SavedBackbone:
+def _begin(step: JointStep, context: RunContext) -> SavedBackbone:
     """The backbone step's result, or a new backbone where the step names one."""
     if step.backbone is None:
-        return bench.need_trunk()
+        return context.need_trunk()
     network = Backbone(step.bn_neck, step.backbone, step.last_stride)
-    origin = first_weights(network, step.weights, bench.world)
+    origin = first_weights(network, step.weights, context.distributed)
     size = final_size(step.stages)
     return SavedBackbone("", network.settings, cpu_weights(network), size, origin, 0.0)
 
 
 def _start(
-    step: JointStep, spec: JointScheme, begun: SavedBackbone, bench: Bench
+    step: JointStep, spec: JointScheme, begun: SavedBackbone, context: RunContext
 ) -> Codec | Digital:
     """The code before training; the same in every process."""
     kind, bandwidth, dim = kind_of(spec.id), bandwidth_of(spec.id), begun.dim
@@ -190,34 +192,34 @@ def _start(
 
     def weights() -> Weights:
         if step.start == "trained":
-            return _trained_weights(step, spec, made, bench)
+            return _trained_weights(step, spec, made, context)
         if step.start == "pca":
-            features = bench.people(bench.need_trunk()).features
+            features = context.people(context.need_trunk()).features
             if isinstance(made, Digital):
                 return cpu_weights(
-                    start_from_pca(made.prior.dimensions, step.start_spread, features)
+                    init_from_pca(made.prior.dimensions, step.start_spread, features)
                 )
             pca = fit_pca(features, bandwidth)
             mean = torch.from_numpy(pca.mean)
-            made.start_encoder_from_pca(mean, torch.from_numpy(pca.components))
+            made.init_encoder_from_pca(mean, torch.from_numpy(pca.components))
             if made.decoder is not None:
-                made.start_decoder_as_isometry(torch.from_numpy(features), mean)
+                made.init_decoder_as_isometry(torch.from_numpy(features), mean)
         return cpu_weights(made)
 
-    made.load_state_dict(bench.world.same(weights))
+    made.load_state_dict(context.distributed.broadcast(weights))
     return made
 
 
 def _trained_weights(
-    step: JointStep, spec: JointScheme, made: Codec | Digital, bench: Bench
+    step: JointStep, spec: JointScheme, made: Codec | Digital, context: RunContext
 ) -> Weights:
     """What a step on the frozen backbone has left for this scheme."""
     before = next(
         one
-        for one in bench.recipe.steps
-        if bench.recipe.prepares(one) and spec.id in schemes_of(one)
+        for one in context.recipe.steps
+        if context.recipe.prepares(one) and spec.id in schemes_of(one)
     )
-    kept = load_scheme(scheme_path(bench.out, spec.id, before.name))
+    kept = load_scheme(scheme_path(context.out, spec.id, before.name))
     if kept.settings != made.settings:
         raise InputError(
             f"scheme {spec.id}: step {before.name} made {kept.settings}, "

@@ -68,7 +68,7 @@ def train_codec(
     pca = fit_pca(features[training], bandwidth)
     mean = torch.from_numpy(pca.mean)
     codec = Codec("jscc-fc", features.shape[1], bandwidth, recipe.hidden)
-    codec.start_encoder_from_pca(mean, torch.from_numpy(pca.components))
+    codec.init_encoder_from_pca(mean, torch.from_numpy(pca.components))
     total = recipe.epochs + (recipe.decoder_epochs if kind == "jscc-ae" else 0)
 
     def improve(codec: Codec, epochs: int, lr: float, first: int) -> None:
@@ -110,7 +110,7 @@ def train_codec(
     whole = Codec(kind, features.shape[1], bandwidth, recipe.hidden)
     whole.encoder.load_state_dict(codec.encoder.state_dict())
     whole.eval()
-    whole.start_decoder_as_isometry(train_x, mean)
+    whole.init_decoder_as_isometry(train_x, mean)
     improve(whole, recipe.decoder_epochs, recipe.decoder_lr, recipe.epochs)
     return whole
 

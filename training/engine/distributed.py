@@ -17,14 +17,14 @@ from airreid.errors import InputError
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=24)
-"""How long a process waits for the first one, which alone decodes, tests and exports."""
+"""Longest wait for the main process, which alone decodes, tests and exports."""
 
 
 @dataclass(frozen=True)
-class World:
-    """Which of how many processes this is, and where it computes.
+class Distributed:
+    """One of the processes that train together, and where it computes.
 
-    Every process runs the backbone on its share of a batch; features and labels are then
+    Every process runs the backbone on its shard of a batch; features and labels are then
     gathered, and everything behind them is computed on the whole batch by all. With batch
     statistics taken over all processes, W of them do to a batch of W n images what one
     process does to it.
@@ -32,68 +32,72 @@ class World:
 
     device: torch.device
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
     local_rank: int = 0
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
-    def share(self, count: int) -> slice:
-        """This process's part of ``count`` things; what does not divide is left out."""
-        part = count // self.size
+    def alone(self) -> Distributed:
+        """This process by itself, on its device, while the others wait."""
+        return Distributed(self.device, local_rank=self.local_rank)
+
+    def shard(self, count: int) -> slice:
+        """Returns this process's part of ``count`` rows; what does not divide is left out."""
+        part = count // self.world_size
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def gather(self, x: Tensor) -> Tensor:
         """(n, ...) of each process -> (W n, ...), with gradients to where they came from."""
-        if self.size == 1:
+        if self.world_size == 1:
             return x
-        gathered: Tensor = _Gather.apply(x, self.rank, self.size)
+        gathered: Tensor = _Gather.apply(x, self.rank, self.world_size)
         return gathered
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Makes gradients the mean over all processes."""
-        if self.size == 1:
+        if self.world_size == 1:
             return
         grads = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([grad.reshape(-1) for grad in grads])
         dist.all_reduce(flat)
-        flat /= self.size
-        at = 0
+        flat /= self.world_size
+        offset = 0
         for grad in grads:
-            grad.copy_(flat[at : at + grad.numel()].view_as(grad))
-            at += grad.numel()
+            grad.copy_(flat[offset : offset + grad.numel()].view_as(grad))
+            offset += grad.numel()
 
-    def same(self, make: Callable[[], T]) -> T:
-        """What the first process makes, in every process."""
-        if self.size == 1:
+    def broadcast(self, make: Callable[[], T]) -> T:
+        """Calls ``make`` in the main process and returns its result in every process."""
+        if self.world_size == 1:
             return make()
-        box: list[Any] = [make() if self.first else None]
+        box: list[Any] = [make() if self.is_main else None]
         dist.broadcast_object_list(box, src=0)
-        made: T = box[0]
-        return made
+        result: T = box[0]
+        return result
 
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.size > 1:
+    def barrier(self) -> None:
+        """Waits until all processes are here."""
+        if self.world_size > 1:
             dist.barrier()
 
-    def join_statistics(self, module: nn.Module) -> nn.Module:
-        """Batch normalisations that take their statistics over all processes."""
-        if self.size == 1:
+    def sync_batchnorm(self, module: nn.Module) -> nn.Module:
+        """Makes batch normalisations take their statistics over all processes."""
+        if self.world_size == 1:
             return module
         if self.device.type == "cuda":
-            joined: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-            return joined
+            synced: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+            return synced
         for part in module.modules():
             if type(part) is nn.BatchNorm2d:
-                part.__class__ = JoinedBatchNorm
+                part.__class__ = CpuSyncBatchNorm
         return module
 
 
-class JoinedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over all processes of a CPU run, whose shares are equal.
+class CpuSyncBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over all processes of a CPU run, whose shards are equal.
 
     PyTorch's own, ``nn.SyncBatchNorm``, computes on GPUs only.
     """
@@ -153,26 +157,26 @@ class _Gather(torch.autograd.Function):
 
 
 @contextmanager
-def open_world(device: str) -> Iterator[World]:
+def open_distributed(device: str) -> Iterator[Distributed]:
     """Joins the processes that torchrun started, or stands alone.
 
     ``device``: ``cpu``, ``cuda`` or ``auto``, which takes a GPU where there is one. Raises
     :class:`InputError` for a GPU that there is not.
     """
-    have = torch.cuda.is_available()
-    if device == "cuda" and not have:
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
         raise InputError("engine.device=cuda: PyTorch finds no GPU here; use cpu or auto")
-    on_gpu = have and device != "cpu"
-    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    where = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    on_gpu = has_gpu and device != "cpu"
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    torch_device = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
     if on_gpu:
-        torch.cuda.set_device(where)
-    if size == 1:
-        yield World(where)
+        torch.cuda.set_device(torch_device)
+    if world_size == 1:
+        yield Distributed(torch_device)
         return
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
-        yield World(where, rank, size, local)
+        yield Distributed(torch_device, rank, world_size, local_rank)
     finally:
         dist.destroy_process_group()
