@@ -22,7 +22,7 @@ from accesspoint.matching.calibrate import Calibration, CalibrationSettings, cal
 from accesspoint.matching.decision import decide
 from accesspoint.matching.policy import FEATURES, MatchPolicy
 from accesspoint.matching.rates import lower_bound, mean_share, upper_bound
-from accesspoint.matching.tracks import Fused, TrackFusion, TrackSettings
+from accesspoint.matching.tracks import FusedTrack, TrackFusion, TrackSettings
 from accesspoint.matching.trials import Enrolled, OverTheAir
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.datasets.synthetic.cameras import render
@@ -69,11 +69,13 @@ def load_people(bundle: Bundle, cache: Path) -> tuple[Array, Array, Array]:
     )
 
 
-def fused_frames(sender: OverTheAir, tracks: Array, snr_db: float, first: int) -> list[list[Fused]]:
+def fused_frames(
+    sender: OverTheAir, tracks: Array, snr_db: float, first: int
+) -> list[list[FusedTrack]]:
     """What each track says after each of its frames; tracks (P, F, D). Lost frames say nothing."""
     fusion = TrackFusion(TrackSettings(max_frames=FRAMES, max_age_s=1000, max_tracks=len(tracks)))
     got = sender.receive(tracks.reshape(-1, tracks.shape[2]), snr_db, first)
-    answers: list[list[Fused]] = [[] for _ in tracks]
+    answers: list[list[FusedTrack]] = [[] for _ in tracks]
     for i, (embedding, lost) in enumerate(zip(got.embeddings, got.lost.tolist(), strict=True)):
         track, frame = divmod(i, tracks.shape[1])
         if not lost:
@@ -147,7 +149,7 @@ def measure(cache: Path) -> dict[str, Any]:
 
 
 def _queries(
-    tracks: list[list[Fused]], frames: int, gallery: Array
+    tracks: list[list[FusedTrack]], frames: int, gallery: Array
 ) -> tuple[list[int], list[float], Array]:
     """(person, SNR, best score of each subject) after so many frames, of the tracks that have
     them; gallery (subjects, entries, D)."""

@@ -1,4 +1,4 @@
-"""Several frames of one person fused into one answer.
+"""Fusion of several frames of one person into one embedding.
 
 A camera that follows somebody sends several blocks with one track id. Their embeddings,
 each of length 1, are averaged with weights ``sqrt(s / (1 + s))``, s the linear SNR: the
@@ -28,24 +28,24 @@ from airreid.validation import FiniteModel
 
 
 class TrackSettings(FiniteModel):
-    """How much of a track is remembered. Memory: max_tracks x max_frames embeddings."""
+    """Bounds of what is remembered. Memory: max_tracks x max_frames embeddings."""
 
     max_frames: Annotated[int, Field(ge=1, le=64)] = 8
-    """Newest frames of a track that make an answer."""
+    """Frames of a track that make an answer, the newest."""
     max_age_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
-    """Frames older than this, against the newest of their track, are dropped."""
+    """Age, against the newest frame of the track, from which on a frame is dropped."""
     max_tracks: Annotated[int, Field(ge=1, le=100_000)] = 512
-    """The track that was heard of least recently is forgotten for a new one."""
+    """Tracks at once; the one heard of least recently is forgotten for a new one."""
 
 
 @dataclass(frozen=True)
-class Fused:
-    """What a track's frames say together."""
+class FusedTrack:
+    """Embedding of a track's frames together."""
 
     embedding: NDArray[np.float32]
     """(D,), length 1, or zeros where the frames cancel out."""
     frames: int
-    """Frames in it."""
+    """Number of frames in it."""
     snr_db: float
     """SNR to look the threshold up at."""
 
@@ -66,7 +66,7 @@ class _Track:
 
 
 class TrackFusion:
-    """Remembers the latest frames of the latest tracks. Safe in any thread."""
+    """Memory of the latest frames of the latest tracks; safe in any thread."""
 
     def __init__(self, settings: TrackSettings) -> None:
         self._settings = settings
@@ -74,7 +74,7 @@ class TrackFusion:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Tracks that are remembered."""
+        """Number of tracks that are remembered."""
         return len(self._tracks)
 
     def add(
@@ -85,8 +85,8 @@ class TrackFusion:
         time: float,
         embedding: NDArray[np.float32],
         snr_db: float,
-    ) -> Fused:
-        """Adds a frame and returns what its track says now.
+    ) -> FusedTrack:
+        """Adds a frame and returns what its track is worth now.
 
         time: seconds on any clock, the same for all frames of a track; frames may come
         out of order, and one that is too old for its track is answered alone and not
@@ -101,10 +101,10 @@ class TrackFusion:
         frame = _Frame(time, unit_rows(embedding[None])[0], 10.0 ** (clamped / 10.0))
         with self._lock:
             frames = self._keep(edge_id, track_id, scheme_id, frame)
-        return fuse([one.unit for one in frames], [one.snr for one in frames])
+        return fuse_frames([past.unit for past in frames], [past.snr for past in frames])
 
     def _keep(self, edge_id: str, track_id: str, scheme_id: str, frame: _Frame) -> list[_Frame]:
-        """Frames to fuse: the track's, with the new one in its place, as far as it is kept."""
+        """Adds a frame to its track; returns the frames to fuse, this one among them."""
         key = (edge_id, track_id)
         track = self._tracks.get(key)
         if track is None or track.scheme_id != scheme_id or _other_length(track, frame):
@@ -112,12 +112,13 @@ class TrackFusion:
         self._tracks.move_to_end(key)
         while len(self._tracks) > self._settings.max_tracks:
             self._tracks.popitem(last=False)
-        again = [one for one in track.frames if _same(one, frame)]
-        frame = again[0] if again else frame
-        merged = sorted([*track.frames, *([] if again else [frame])], key=lambda one: one.time)
+        copy = next((past for past in track.frames if _same(past, frame)), None)
+        frame = copy or frame
+        merged = track.frames if copy else sorted([*track.frames, frame], key=_time_of)
         since = merged[-1].time - self._settings.max_age_s
-        track.frames = [one for one in merged if one.time >= since][-self._settings.max_frames :]
-        return track.frames if any(one is frame for one in track.frames) else [frame]
+        recent = [past for past in merged if past.time >= since]
+        track.frames = recent[-self._settings.max_frames :]
+        return track.frames if any(past is frame for past in track.frames) else [frame]
 
     def forget(self) -> None:
         """Drops all tracks: what was decoded before no longer fits the gallery."""
@@ -125,18 +126,22 @@ class TrackFusion:
             self._tracks.clear()
 
 
-def _same(one: _Frame, other: _Frame) -> bool:
-    return one.time == other.time and np.array_equal(one.unit, other.unit)
+def _time_of(frame: _Frame) -> float:
+    return frame.time
+
+
+def _same(frame: _Frame, other: _Frame) -> bool:
+    return frame.time == other.time and np.array_equal(frame.unit, other.unit)
 
 
 def _other_length(track: _Track, frame: _Frame) -> bool:
     return bool(track.frames) and track.frames[0].unit.shape != frame.unit.shape
 
 
-def fuse(units: list[NDArray[np.float32]], snrs: list[float]) -> Fused:
-    """One embedding of frames of length 1, (D,) each, and of their linear SNRs."""
+def fuse_frames(units: list[NDArray[np.float32]], snrs: list[float]) -> FusedTrack:
+    """Fuses frames of length 1, (D,) each, weighted by their linear SNRs."""
     snr = np.asarray(snrs, dtype=np.float64)
     weights = np.sqrt(snr / (1.0 + snr)).astype(np.float32)
     embedding = unit_rows((weights @ np.stack(units))[None])[0]
     snr_db = min(10.0 * math.log10(float(snr.sum())), SNR_DB_MAX)
-    return Fused(embedding, len(units), snr_db)
+    return FusedTrack(embedding, len(units), snr_db)

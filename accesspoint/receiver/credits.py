@@ -1,4 +1,4 @@
-"""How many blocks each stream may have unanswered: shares of a bound over all streams."""
+"""Credits of streams: each may have its share of a bound over all unanswered blocks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 ACTIVE_SECONDS = 1.0
-"""A stream counts among those that share for so long after its last block."""
+"""Time after its last block for which a stream counts among those that share."""
 _RECOUNT_SECONDS = 0.1
 
 
@@ -17,8 +17,9 @@ class Share:
         self.in_flight = 0
         """Blocks admitted and not answered."""
         self.waiting = False
-        """A block has been read and there is no room for it yet."""
+        """Whether a block has been read and there is no room for it yet."""
         self.last_block = float("-inf")
+        """Clock time when a block was last admitted."""
 
 
 class Credits:
@@ -33,7 +34,7 @@ class Credits:
 
     def __init__(self, window: int, max_in_flight: int, clock: Callable[[], float]) -> None:
         """``clock`` gives seconds that only grow."""
-        self._most = window
+        self._max_window = window
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._room = asyncio.Semaphore(max_in_flight)
@@ -45,20 +46,21 @@ class Credits:
 
     @property
     def streams(self) -> int:
+        """Number of open streams."""
         return len(self._shares)
 
     def join(self) -> Share:
-        """A stream that opens."""
+        """Adds a stream that opens."""
         share = Share()
         self._shares.add(share)
         return share
 
     def leave(self, share: Share) -> None:
-        """It has ended; what it has in flight still counts until it is answered."""
+        """Removes a stream that has ended; what it has in flight counts until it is answered."""
         self._shares.discard(share)
 
     def window(self) -> int:
-        """Blocks that a stream may have unanswered now."""
+        """Returns how many blocks a stream may have unanswered now."""
         now = self._clock()
         if now - self._counted_at >= _RECOUNT_SECONDS:
             self._counted_at = now
@@ -66,7 +68,7 @@ class Credits:
                 share.in_flight > 0 or share.waiting or now - share.last_block < ACTIVE_SECONDS
                 for share in self._shares
             )
-        return max(1, min(self._most, self._max_in_flight // max(1, self._active)))
+        return max(1, min(self._max_window, self._max_in_flight // max(1, self._active)))
 
     async def admit(self, share: Share) -> None:
         """Waits until there is room for one more block, then counts it."""
@@ -80,7 +82,7 @@ class Credits:
         share.last_block = self._clock()
 
     def answered(self, share: Share) -> None:
-        """A block that was admitted has its answer."""
+        """Counts off a block that was admitted and has its answer."""
         share.in_flight -= 1
         self.in_flight -= 1
         self._room.release()

@@ -1,4 +1,4 @@
-"""What a search says in the end, and whether a track's earlier frames have a say in it."""
+"""Inputs of a decision: the policy in force, and the frames of a track joined."""
 
 from __future__ import annotations
 
@@ -10,54 +10,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.records import Found
-from accesspoint.matching.decision import decide
 from accesspoint.matching.policy import SETTING, MatchPolicy, load_policy
 from accesspoint.matching.tracks import TrackFusion
-from airreid import decisions, log
+from accesspoint.receiver.requests import Request
+from airreid import log
 from airreid.errors import InputError
-from airreid.v1 import uplink_pb2
 
 
-class Policies:
-    """The operator's policy as the gallery has it; read anew when it changes."""
+class PolicyReader:
+    """Reader of the operator's policy, which parses it only when it has changed."""
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._read: tuple[str | None, MatchPolicy] = None, MatchPolicy()
+        self._text: str | None = None
+        self._policy = MatchPolicy()
 
-    def now(self) -> MatchPolicy:
-        """The policy in force; one that cannot be read decides nothing."""
+    def current(self) -> MatchPolicy:
+        """Returns the policy in force; one that cannot be read decides nothing and is logged."""
         text = self._gallery.setting(SETTING)
-        if text != self._read[0]:
+        if text != self._text:
             try:
-                self._read = text, load_policy(text)
+                policy = load_policy(text)
             except InputError as error:
                 log.warning("match_policy_unusable", error=str(error))
-                self._read = text, MatchPolicy()
-        return self._read[1]
+                policy = MatchPolicy()
+            self._text, self._policy = text, policy
+        return self._policy
 
 
 @dataclass(frozen=True)
-class Fused:
-    """Embeddings to search for, (n, dim), and what each row rests on."""
+class FusedBatch:
+    """Embeddings to search for, and what each row rests on."""
 
     embeddings: NDArray[np.float32]
+    """(n, dim)."""
     frames: list[int]
+    """Number of frames in each row."""
     snrs_db: list[float]
+    """SNR that each row is worth."""
 
 
-def fuse(
+def fuse_tracks(
     tracks: TrackFusion | None,
-    requests: Sequence[uplink_pb2.QueryRequest],
+    requests: Sequence[Request],
     embeddings: NDArray[np.float32],
     snrs_db: list[float],
-) -> Fused:
-    """Joins each block that names a track with the earlier frames of that track."""
-    frames, worth = [1] * len(requests), list(snrs_db)
+) -> FusedBatch:
+    """Joins each block that names a track with the earlier frames of that track.
+
+    embeddings: (n, dim), of the requests in order. ``tracks`` None joins nothing.
+    """
+    frames, fused_snrs_db = [1] * len(requests), list(snrs_db)
     if tracks is None:
-        return Fused(embeddings, frames, worth)
-    out = embeddings.copy()
+        return FusedBatch(embeddings, frames, fused_snrs_db)
+    fused_embeddings = embeddings.copy()
     for row, request in enumerate(requests):
         if not request.track_id:
             continue
@@ -65,37 +71,17 @@ def fuse(
             request.id.edge_id,
             request.track_id,
             request.scheme_id,
-            _captured(request),
+            _captured_at(request),
             embeddings[row],
             snrs_db[row],
         )
-        out[row], frames[row], worth[row] = fused.embedding, fused.frames, fused.snr_db
-    return Fused(out, frames, worth)
+        fused_embeddings[row] = fused.embedding
+        frames[row], fused_snrs_db[row] = fused.frames, fused.snr_db
+    return FusedBatch(fused_embeddings, frames, fused_snrs_db)
 
 
-def _captured(request: uplink_pb2.QueryRequest) -> float:
+def _captured_at(request: Request) -> float:
+    """Seconds since 1970; now, if the block does not say."""
     if not request.HasField("captured_at"):
         return time.time()
     return request.captured_at.seconds + request.captured_at.nanos / 1e9
-
-
-def fill(
-    response: uplink_pb2.QueryResponse,
-    found: Found,
-    scheme_id: str,
-    snr_db: float,
-    policy: MatchPolicy,
-) -> None:
-    """Writes the decision, if the policy has thresholds for the scheme.
-
-    ``found`` must hold the two best subjects, however many the response names.
-    """
-    ranked = [(match.subject, match.score) for match in found.matches]
-    decision = decide(ranked, scheme_id, snr_db, policy)
-    if decision.kind == "unspecified":
-        return
-    response.decision.kind = decisions.to_wire(decision.kind)
-    response.decision.subject = decision.subject
-    response.decision.threshold = decision.threshold
-    response.decision.margin = decision.margin
-    response.decision.false_match_rate = decision.false_match_rate

@@ -1,4 +1,4 @@
-"""What the receiver counts, for Prometheus; never by subject or camera."""
+"""Metrics of the receiver, for Prometheus; never by subject or camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 
 def code_name(number: common_pb2.Code.ValueType) -> str:
-    """ok, outage, wrong_bundle: a status code's name without its prefix."""
+    """Returns a status code's name without its prefix: ok, outage, wrong_bundle."""
     return common_pb2.Code.Name(number).removeprefix("CODE_").lower()
 
 
@@ -65,7 +65,7 @@ class ReceiverMetrics:
         self._registry = registry
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A figure that is asked for when somebody looks."""
+        """Adds a figure that is read at each scrape."""
         gauge = Gauge(f"airreid_ap_uplink_{name}", text, registry=self._registry)
         gauge.set_function(value)
 

@@ -1,4 +1,4 @@
-"""One stream's answers on their way out, and its word on when to read the next block."""
+"""Outbox of a stream: answers on their way out, and the word on when to read the next block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airreid.v1 import uplink_pb2
 
 T = TypeVar("T")
 _BYTES_MAX = 4 << 20
-"""No block is read while so many bytes of answers wait for the transport."""
+"""Bytes of waiting answers from which on no block is read."""
 
 
 class _Answer(NamedTuple):
@@ -22,17 +22,18 @@ class _Answer(NamedTuple):
 
 
 class Outbox(Generic[T]):
-    """Answers leave in the order in which they are ready. Owned by one event loop."""
+    """Answers of one stream, in the order in which they are ready; owned by one event loop."""
 
-    def __init__(self, share: Share, window: Callable[[], int], beyond: int) -> None:
-        """``beyond``: times the window that may be unanswered before reading pauses."""
+    def __init__(self, share: Share, window: Callable[[], int], windows: int) -> None:
+        """``windows``: how many times ``window()`` blocks may be unanswered before reading
+        pauses."""
         self.share = share
         self.queued: OrderedDict[int, T] = OrderedDict()
         """What of this stream waits to be computed, the oldest first, by identity."""
         self.unwritten = 0
         """Blocks read whose answers the transport has not taken."""
         self._window = window
-        self._beyond = beyond
+        self._windows = windows
         self._ready: deque[_Answer] = deque()
         self._bytes = 0
         self._reading = True
@@ -42,13 +43,13 @@ class Outbox(Generic[T]):
         self._written = asyncio.Event()
 
     def send(self, data: bytes, repeated: bool, age_ms: float) -> None:
-        """Queues a serialised response."""
+        """Queues a serialised response. ``age_ms`` is the block's, 0 if that is not known."""
         self._ready.append(_Answer(data, repeated, age_ms))
         self._bytes += len(data)
         self._changed.set()
 
-    def no_more(self, failed: bool = False) -> None:
-        """Nothing will be read any more. ``failed``: what is not answered yet need not be."""
+    def end_reading(self, failed: bool = False) -> None:
+        """Notes that nothing more is read. ``failed``: nothing more need be answered either."""
         self._reading = False
         self._failed = failed
         self._changed.set()
@@ -59,7 +60,7 @@ class Outbox(Generic[T]):
         self._changed.set()
 
     async def next(self) -> bytes | None:
-        """The next answer as it goes out; None once all are out and nothing more is read."""
+        """Returns the next answer as it goes out; None once all are out and nothing is read."""
         while not self._ready:
             if self._failed or not (self._reading or self.unwritten):
                 return None
@@ -67,14 +68,14 @@ class Outbox(Generic[T]):
             await self._changed.wait()
         answer = self._ready.popleft()
         self._bytes -= len(answer.data)
-        more = uplink_pb2.QueryResponse(window=self._window(), repeated_answer=answer.repeated)
+        extra = uplink_pb2.QueryResponse(window=self._window(), repeated_answer=answer.repeated)
         if answer.age_ms:
-            more.timings.age_ms = answer.age_ms
+            extra.timings.age_ms = answer.age_ms
         # Two serialised messages one after the other are the two merged.
-        return answer.data + more.SerializeToString()
+        return answer.data + extra.SerializeToString()
 
     def written(self) -> None:
-        """The transport has taken what :meth:`next` gave last."""
+        """Notes that the transport has taken what :meth:`next` returned last."""
         self.unwritten -= 1
         self._written.set()
 
@@ -82,7 +83,7 @@ class Outbox(Generic[T]):
         """Waits until another block may be read."""
         while (
             self._draining
-            or self.unwritten >= self._beyond * self._window()
+            or self.unwritten >= self._windows * self._window()
             or self._bytes > _BYTES_MAX
         ):
             self._written.clear()

@@ -1,4 +1,4 @@
-"""The cache against a model that keeps everything in plain lists."""
+"""The answer cache against a model that keeps everything in plain lists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from accesspoint.receiver.answer_cache import AnswerCache, Conflict, Joined, Kept, Key, Limits, New
+from accesspoint.receiver.answer_cache import (
+    AnswerCache,
+    Cached,
+    Conflict,
+    Joined,
+    Key,
+    Limits,
+    New,
+)
 
 LIMITS = Limits(per_edge=4, bytes_per_edge=2000, total=7, total_bytes=4000, seconds=100)
 KEYS = st.builds(Key, st.sampled_from("abc"), st.sampled_from(["s", "t"]), st.integers(0, 5))
@@ -23,36 +31,36 @@ class Machine(RuleBasedStateMachine):
         self.kept: list[tuple[Key, str, bytes, float]] = []
         self.asked = 0
 
-    @rule(key=KEYS, sign=st.sampled_from("xxxy"), later=st.sampled_from([0.0, 0.0, 30.0]))
-    def ask(self, key: Key, sign: str, later: float) -> None:
+    @rule(key=KEYS, fingerprint=st.sampled_from("xxxy"), later=st.sampled_from([0.0, 0.0, 30.0]))
+    def ask(self, key: Key, fingerprint: str, later: float) -> None:
         self.now += later
         self.kept = [row for row in self.kept if row[3] > self.now - LIMITS.seconds]
         self.asked += 1
-        verdict = self.cache.ask(key, sign, self.asked)
+        verdict = self.cache.ask(key, fingerprint, self.asked)
         known = [row for row in self.kept if row[0] == key]
         if known:
-            expected: object = Kept(known[0][2]) if known[0][1] == sign else None
+            expected: object = Cached(known[0][2]) if known[0][1] == fingerprint else None
             assert verdict == expected if expected else isinstance(verdict, Conflict)
         elif key in self.open:
-            if self.open[key][0] == sign:
+            if self.open[key][0] == fingerprint:
                 self.open[key][1].append(self.asked)
                 assert isinstance(verdict, Joined)
             else:
                 assert isinstance(verdict, Conflict)
         else:
             assert isinstance(verdict, New)
-            self.open[key] = sign, []
+            self.open[key] = fingerprint, []
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), size=st.one_of(st.none(), st.integers(0, 900), st.just(1900)))
     def answered(self, data: st.DataObject, size: int | None) -> None:
         key = data.draw(st.sampled_from(sorted(self.open)))
-        sign, waiting = self.open.pop(key)
+        fingerprint, waiting = self.open.pop(key)
         answer = None if size is None else bytes(size)
         assert self.cache.answered(key, answer) == waiting
         if answer is None or len(answer) + COST > LIMITS.bytes_per_edge:
             return
-        self.kept.append((key, sign, answer, self.now))
+        self.kept.append((key, fingerprint, answer, self.now))
         self._trim([r for r in self.kept if r[0].edge_id == key.edge_id], 4, 2000)
         self._trim(self.kept, 7, 4000)
 

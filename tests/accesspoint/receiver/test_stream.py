@@ -309,6 +309,28 @@ async def test_a_stream_speaks_only_for_its_edges(receiver: Gated, blocks: Block
         assert receiver.seen == [1]
 
 
+async def test_a_name_that_is_too_long_is_refused_and_settles_nothing(
+    receiver: Gated, blocks: Blocks
+) -> None:
+    """Even for a credential that is bound to another edge: what is wrong comes first."""
+
+    async def access(context: Context):  # type: ignore[no-untyped-def]
+        return lambda edge_id: edge_id == "cam-1"
+
+    long = "x" * 129
+    async with served(receiver, access) as ap:
+        await ask(ap.address, [blocks(1, edge="cam-1")])
+        only = uplink_pb2.QueryRequest(settled_only=True, settled_below=99)
+        only.id.edge_id, only.id.spool_id = "cam-1", long
+        requests = [only, blocks(2, edge=long), blocks(3, edge="cam-1", spool=long)]
+        answers = await ask(ap.address, requests)
+        assert [answer.status.code for answer in answers] == [common_pb2.CODE_INVALID] * 2
+        assert "edge_id: longer than 128" in answers[0].status.message
+        assert "spool_id: longer than 128" in answers[1].status.message
+        assert ap.value("kept_answers") == 1
+    assert receiver.seen == [1]
+
+
 async def test_too_many_streams_are_refused(receiver: Gated, blocks: Blocks) -> None:
     async with served(receiver, max_streams=1) as ap:
         async with Stream(ap.address) as first:

@@ -1,27 +1,25 @@
-"""An answered block as an event for whoever looks on."""
+"""Event of an answered block, for the dashboard."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from accesspoint.receiver.metrics import code_name
+from accesspoint.receiver.requests import Request
+from accesspoint.receiver.responses import Response
 from airreid import decisions
-from airreid.v1 import uplink_pb2
 
-_SHOWN = 10
-"""Ranked identities in an event, at most."""
+_IDENTITIES_MAX = 10
+"""Most ranked identities in an event."""
 _TEXT_MAX = 128
-"""Characters of a name in an event; a refused block may have longer ones."""
+"""Longest name in an event, in characters; a refused block may have longer ones."""
 
 
-def query_event(
-    request: uplink_pb2.QueryRequest, response: uplink_pb2.QueryResponse, now: float
-) -> dict[str, Any]:
-    """What became of a block, as plain values for JSON; ``now`` in seconds since 1970.
+def query_event(request: Request, response: Response, now: float) -> dict[str, Any]:
+    """Describes what became of a block, as plain values for JSON; ``now`` in s since 1970.
 
     ``snr_db`` and ``model`` are None on a direct link, ``threshold`` without a calibration,
-    ``truth`` where nobody knows it, ``age_ms`` where the block does not say when it was
-    captured.
+    ``truth`` where nobody knows it.
     """
     channel = response.channel if response.HasField("channel") else None
     decision = response.decision
@@ -44,12 +42,12 @@ def query_event(
         "fused_frames": max(1, response.fused_frames),
         "identities": [
             {
-                "subject": one.subject,
-                "score": round(one.score, 6),
-                "entry_id": one.entry_id,
-                "camera": one.camera,
+                "subject": identity.subject,
+                "score": round(identity.score, 6),
+                "entry_id": identity.entry_id,
+                "camera": identity.camera,
             }
-            for one in response.identities[:_SHOWN]
+            for identity in response.identities[:_IDENTITIES_MAX]
         ],
         "queue_ms": round(response.timings.queue_ms, 3),
         "decode_ms": round(response.timings.decode_ms, 3),

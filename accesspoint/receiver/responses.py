@@ -1,0 +1,68 @@
+"""Responses to blocks: how one begins, and all that is ever written into it by the receiver."""
+
+from __future__ import annotations
+
+from accesspoint.gallery.records import Found
+from accesspoint.matching.decision import Decision
+from accesspoint.receiver.requests import Request
+from airreid import decisions
+from airreid.payload import link_of
+from airreid.v1 import common_pb2, uplink_pb2
+
+Response = uplink_pb2.QueryResponse
+TOP_K_DEFAULT = 10
+"""Identities in a response to a request that names no number."""
+
+
+def response_to(request: Request) -> Response:
+    """Makes a response that so far names its block, the block's link and the channel's report."""
+    return Response(
+        id=request.id,
+        link=link_of(request) or "",
+        channel=request.channel if request.HasField("channel") else None,
+    )
+
+
+def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) -> Response:
+    """Writes why a block was not searched for, and returns the response."""
+    response.status.code = code
+    response.status.message = message
+    return response
+
+
+def write_outage(response: Response, request: Request, snr_db: float) -> None:
+    """Writes that the block's bits were lost on the air."""
+    why = (
+        "no code word of the list passes its CRC"
+        if response.link == "coded"
+        else "more bits than capacity carries"
+    )
+    at = f" at {snr_db:+.3g} dB" if request.HasField("channel") else ""
+    response.outage = True
+    refuse(response, common_pb2.CODE_OUTAGE, f"{request.scheme_id}: block lost{at}: {why}")
+
+
+def write_answer(
+    response: Response, request: Request, found: Found, decision: Decision, fused_frames: int
+) -> None:
+    """Writes the ranked identities and entries that the request asks for, and the decision.
+
+    ``fused_frames`` is how many frames of a track the answer rests on. A decision that is
+    ``unspecified`` and a single frame leave their fields unset.
+    """
+    response.status.code = common_pb2.CODE_OK
+    for match in found.matches[: request.top_k or TOP_K_DEFAULT]:
+        response.identities.add(
+            subject=match.subject, score=match.score, entry_id=match.entry_id, camera=match.camera
+        )
+    response.entry_ids.extend(found.entry_ids[: request.top_entries].tolist())
+    response.entry_scores.extend(found.scores[: request.top_entries].tolist())
+    if fused_frames > 1:
+        response.fused_frames = fused_frames
+    if decision.kind == "unspecified":
+        return
+    response.decision.kind = decisions.to_wire(decision.kind)
+    response.decision.subject = decision.subject
+    response.decision.threshold = decision.threshold
+    response.decision.margin = decision.margin
+    response.decision.false_match_rate = decision.false_match_rate
