@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from grpc import aio
 
+from airreid.channels.models import apply
 from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
 from airreid.v1 import uplink_pb2
 from benchmarks.proxies import MODELS, Query, Server
 from benchmarks.rows import Row, in_turns, row, spread
-from channel_sim.models import apply
 from channel_sim.service import UPLINK
 
 BATCHES = (16, 64, 256, 1024)

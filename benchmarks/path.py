@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.channels.settings import LinkSettings
 from airreid.images import load
 from airreid.v1 import uplink_pb2
 from airreid.validation import FrozenModel
@@ -32,7 +33,6 @@ from benchmarks.replay import Settings as ReplaySettings
 from benchmarks.rows import Row, Turns, in_turns, row, spread
 from benchmarks.uplink import Load, make_gallery
 from channel_sim.links import Links
-from channel_sim.settings import LinkSettings
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
 from simulation.processes import Role

@@ -13,10 +13,10 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from airreid.channels.settings import LinkSettings
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from channel_sim.links import Links
 from channel_sim.service import UPLINK, UplinkProxy
-from channel_sim.settings import LinkSettings
 
 MODELS = {
     "awgn": LinkSettings(snr_db=5),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
 
-from airreid.digital.bounds import ideal_arrives
+from airreid.channels.models import USES_MAX
+from airreid.channels.outcome import packet_outcome, power_db
+from airreid.channels.settings import LinkSettings, changed
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
-from airreid.signal import POWER
 from airreid.v1 import uplink_pb2
-from channel_sim.models import USES_MAX, conditions, erasures
 from channel_sim.prefetch import Ahead
-from channel_sim.settings import LinkSettings, changed
 from channel_sim.stats import NAME_MAX, LinkStats, Stats
 
-POWER_TOLERANCE = 1e-3
 _WIRE = np.dtype("<f4")
 OWN_MAX = 1024
 """Links that may have settings of their own."""
@@ -119,28 +116,16 @@ class Links:
         return found
 
 
-def power_db(power: float) -> float:
-    """Decibels that a block of mean power ``power`` adds to its SNR: 0 for power 1, within
-    ``POWER_TOLERANCE``, and for a block without energy or without finite values."""
-    if abs(power - POWER) > POWER_TOLERANCE and 0 < power < math.inf:
-        return 10 * math.log10(power / POWER)
-    return 0.0
-
-
 def _carry(request: uplink_pb2.QueryRequest, link: Ahead, stats: LinkStats) -> float:
     """The ideal link: takes the bits away unless a capacity-achieving code carries them.
 
     Bits that are there count, whatever number the packet gives. Returns the report's SNR.
     """
-    packet, block = request.ideal, request.id.sequence
-    met = conditions(link.settings, link.stream, block, 1)
-    usable = packet.uses
-    if link.settings.model == "erasure" and 0 < usable <= USES_MAX:
-        usable -= int(erasures(link.settings, link.stream, block, 1, usable).sum())
+    packet = request.ideal
     bits = max(packet.bit_count, 8 * (len(packet.bits) - 1) + 1 if packet.bits else 0)
-    if not ideal_arrives(bits, usable, float(met.effective_db[0])):
+    outcome = packet_outcome(link.settings, link.stream, request.id.sequence, bits, packet.uses)
+    if not outcome.arrives:
         packet.bits = b""
         packet.lost = True
-    report_db = float(met.report_db[0])
-    stats.count_packet(abs(complex(met.gain[0])) ** 2, packet.lost, report_db)
-    return report_db
+    stats.count_packet(outcome.gain_power, packet.lost, outcome.report_db)
+    return outcome.report_db

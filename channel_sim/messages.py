@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from airreid.channels.settings import OWN_FIELDS, LinkSettings
+from airreid.channels.traces import Trace, make_trace
 from airreid.errors import InputError
 from airreid.v1 import channel_pb2
-from channel_sim.settings import OWN_FIELDS, LinkSettings
 from channel_sim.stats import Stats
-from channel_sim.traces import Trace, make_trace
 
 _PLAIN = ("model", "snr_db", "seed", *sorted({n for own in OWN_FIELDS.values() for n in own}))
 """Fields that have one name and one value in settings and message alike."""

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from airreid.channels.settings import SNR_FIELDS
+from airreid.channels.traces import read_trace
 from airreid.errors import InputError
-from channel_sim.settings import SNR_FIELDS
-from channel_sim.traces import read_trace
 
 Model = Annotated[str | None, typer.Option(help="awgn, rayleigh, rician, impulsive or erasure.")]
 Snr = Annotated[float | None, typer.Option(help="SNR per real channel use, in dB.")]

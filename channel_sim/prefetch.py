@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.channels import models
+from airreid.channels.settings import LinkSettings
 from airreid.noise import NoiseStream
-from channel_sim import models
-from channel_sim.settings import LinkSettings
 
 _SYMBOLS_AHEAD = 1 << 14
 _BLOCKS_AHEAD = 64

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from airreid import log
+from airreid.channels.settings import LinkSettings
 from airreid.client import MESSAGE_OPTIONS
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.serving import serve, told_to_stop
@@ -18,7 +19,6 @@ from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
 from channel_sim.control import ChannelControl
 from channel_sim.links import Links
 from channel_sim.metrics import serve_metrics
-from channel_sim.settings import LinkSettings
 from channel_sim.transmission import ChannelTransmission
 
 Context = aio.ServicerContext[Any, Any]

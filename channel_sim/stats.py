@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from channel_sim.models import Realisation, fade
+from airreid.channels.models import Realisation, fade
 from channel_sim.prefetch import Met
 
 LINKS_MAX = 256

@@ -13,11 +13,11 @@ import pytest
 from grpc import aio
 
 from airreid import wire
+from airreid.channels.settings import LinkSettings
 from airreid.v1 import channel_pb2_grpc, common_pb2, uplink_pb2, uplink_pb2_grpc
 from channel_sim.control import ChannelControl
 from channel_sim.links import Links
 from channel_sim.service import UplinkProxy
-from channel_sim.settings import LinkSettings
 from channel_sim.transmission import ChannelTransmission
 
 Request = uplink_pb2.QueryRequest

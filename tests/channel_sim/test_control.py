@@ -9,12 +9,12 @@ import grpc
 import pytest
 from grpc import aio
 
+from airreid.channels.settings import LinkSettings
 from airreid.client import ChannelClient
 from airreid.errors import InputError, LinkError
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2_grpc
 from channel_sim.links import Links
 from channel_sim.metrics import serve_metrics
-from channel_sim.settings import LinkSettings
 
 from .conftest import Radio, block
 

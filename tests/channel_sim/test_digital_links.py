@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airreid.channels.settings import LinkSettings
 from airreid.digital.bounds import ideal_arrives
 from airreid.noise import NoiseStream
 from airreid.offline import transmit
@@ -14,7 +15,6 @@ from airreid.payload import Analog, Coded, Ideal, get, put
 from airreid.signal import awgn
 from airreid.v1 import common_pb2, uplink_pb2
 from channel_sim.links import Links
-from channel_sim.settings import LinkSettings
 
 
 def request(payload: Analog | Coded | Ideal, sequence: int = 4) -> uplink_pb2.QueryRequest:

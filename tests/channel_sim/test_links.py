@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from airreid import wire
+from airreid.channels.models import USES_MAX, apply
+from airreid.channels.settings import LinkSettings
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
 from airreid.v1 import common_pb2, uplink_pb2
 from channel_sim.links import OWN_MAX, Links
-from channel_sim.models import USES_MAX, apply
 from channel_sim.prefetch import Ahead
-from channel_sim.settings import LinkSettings
 from channel_sim.stats import LINKS_MAX, OTHERS, Stats
 
 

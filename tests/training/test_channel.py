@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from airreid.channels import impairments
+from airreid.channels.models import Realisation, apply, realise
+from airreid.channels.settings import LinkSettings
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.signal import SNR_DB_MIN, normalise_power
-from channel_sim import impairments
-from channel_sim.models import Realisation, apply, realise
-from channel_sim.settings import LinkSettings
 from training.models.channel import Channel, Draws, rotate
 
 N = 20_000

@@ -1,4 +1,4 @@
-"""The radio inside training: the models of ``channel_sim.models``, differentiable in torch.
+"""The radio inside training: the models of ``airreid.channels.models``, differentiable in torch.
 
 Real blocks x (N, B) of mean power 1 per use; uses 2i and 2i + 1 are I and Q of one complex
 use, and a block has one complex gain h, E|h|^2 = 1, for all of them. Of an odd bandwidth
@@ -67,7 +67,7 @@ class Channel(nn.Module):
     ) -> None:
         """``snr_db``: of all blocks, or the bounds that each block's is drawn between,
         uniform in dB. Settings of other models than ``model`` are not looked at; meaning
-        and bounds are those of ``channel_sim.settings.LinkSettings``.
+        and bounds are those of ``airreid.channels.settings.LinkSettings``.
 
         Raises :class:`InputError` for a value out of bounds.
         """
@@ -164,7 +164,7 @@ class Channel(nn.Module):
         return x + turned, effective
 
     def _gain(self, parts: Tensor) -> Tensor:
-        """N(0, 1) draws (N, 2) -> gains (N,), as in ``channel_sim.fading``: Rayleigh
+        """N(0, 1) draws (N, 2) -> gains (N,), as in ``airreid.channels.fading``: Rayleigh
         ``h = (a + jb) / sqrt 2``, Rician ``sqrt(K/(K+1)) + sqrt(1/(K+1)) h``."""
         scattered: Tensor = torch.complex(parts[:, 0], parts[:, 1]) * 0.5**0.5
         if self.model == "rayleigh":

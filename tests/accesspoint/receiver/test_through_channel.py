@@ -5,10 +5,10 @@ from __future__ import annotations
 import grpc
 from grpc import aio
 
+from airreid.channels.settings import LinkSettings
 from airreid.v1 import common_pb2, uplink_pb2
 from channel_sim.links import Links
 from channel_sim.service import UplinkProxy
-from channel_sim.settings import LinkSettings
 
 from .support import Blocks, Gated, Stream, served
 

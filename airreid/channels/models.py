@@ -34,10 +34,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.channels import fading, impairments
+from airreid.channels.settings import LinkSettings
 from airreid.noise import NoiseStream, Purpose
 from airreid.signal import SNR_DB_MIN, noise_variance
-from channel_sim import fading, impairments
-from channel_sim.settings import LinkSettings
 
 Floats = NDArray[np.float64]
 USES_MAX = 1 << 16

@@ -8,9 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from airreid.channels.traces import Trace
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.validation import FrozenModel, validated
-from channel_sim.traces import Trace
 
 Model = Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"]
 OWN_FIELDS: dict[str, tuple[str, ...]] = {

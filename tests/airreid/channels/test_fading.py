@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airreid.channels import fading
+from airreid.channels.models import conditions
+from airreid.channels.settings import LinkSettings
 from airreid.noise import NoiseStream
-from channel_sim import fading
-from channel_sim.models import conditions
-from channel_sim.settings import LinkSettings
 
 from .oracles import j0, ks_distance, rician_power_cdf
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from airreid.channels.models import apply, conditions, realise
+from airreid.channels.settings import LinkSettings
+from airreid.channels.traces import make_trace
 from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
 from airreid.wire import LARGEST
-from channel_sim.models import apply, conditions, realise
-from channel_sim.settings import LinkSettings
-from channel_sim.traces import make_trace
 
 BLOCKS = np.arange(2000, dtype=np.uint64)
 EVERY = {

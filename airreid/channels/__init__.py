@@ -1,0 +1,1 @@
+"""Channel models as pure functions over blocks, and the settings of a link."""
