@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +15,13 @@ from accesspoint.api.audit import Audit
 from accesspoint.api.auth import LOCAL
 from accesspoint.api.tokens import Scope, TokenFile
 from accesspoint.gallery.maintenance import backup
-from accesspoint.gallery.milvus.client import milvus_settings
-from accesspoint.gallery.settings import GallerySettings
-from accesspoint.receiver.settings import receiver_settings
 from accesspoint.settings import ServeSettings
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.config_file import Given
 from airreid.errors import InputError
 from airreid.serving import parse_address
-from airreid.validation import validated
+from airreid.settings_options import with_settings
 
 app = typer.Typer(no_args_is_help=True, help="The access point: receiver and gallery.")
 token = typer.Typer(no_args_is_help=True, help="Who may use the access point.")
@@ -34,200 +31,43 @@ DataDir = Annotated[Path, typer.Option(help="Folder of the gallery; made if miss
 _DATA = Path("airreid-data")
 
 
-class Drop(Enum):
-    """What becomes of old blocks when the access point is behind."""
-
-    NEVER = "never"
-    OLDEST = "oldest"
-
-
-class IndexKind(Enum):
-    """How entries are searched."""
-
-    AUTO = "auto"
-    FLAT = "flat"
-    SQ8 = "sq8"
-    MILVUS = "milvus"
-
-
-class MilvusRole(Enum):
-    """Who changes a shared gallery."""
-
-    WRITER = "writer"
-    READER = "reader"
-
-
-class MilvusKind(Enum):
-    """How Milvus searches."""
-
-    FLAT = "FLAT"
-    HNSW = "HNSW"
-
-
 @app.command()
-def serve(
-    data_dir: DataDir = _DATA,
-    grpc: Annotated[str, typer.Option(help="HOST:PORT for gRPC; port 0 picks a free one.")] = (
-        "127.0.0.1:50052"
-    ),
-    http: Annotated[
-        str, typer.Option(help="HOST:PORT for REST and the dashboard.")
-    ] = "127.0.0.1:8080",
-    bundle: Annotated[Path | None, typer.Option(help="Model bundle; the demo's if left out.")] = (
-        None
-    ),
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads per network.")] = 1,
-    window: Annotated[
-        int, typer.Option(min=1, max=1024, help="Unanswered blocks of one stream, at most.")
-    ] = 64,
-    max_in_flight: Annotated[
-        int, typer.Option(min=1, max=65536, help="Unanswered blocks of all streams, at most.")
-    ] = 512,
-    max_streams: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Streams at once; more are refused.")
-    ] = 1000,
-    drop: Annotated[
-        Drop, typer.Option(help="oldest: answer old blocks CODE_DROPPED when behind.")
-    ] = Drop.NEVER,
-    drop_after_ms: Annotated[
-        float | None,
-        typer.Option(help="With --drop oldest: blocks older than this.", show_default="no age"),
-    ] = None,
-    max_batch: Annotated[
-        int, typer.Option(min=1, max=1024, help="Blocks that are decoded and searched together.")
-    ] = 64,
-    kept_answers: Annotated[
-        int, typer.Option(min=0, help="Answers kept for blocks that come again; of all edges.")
-    ] = 65_536,
-    kept_mib: Annotated[
-        int, typer.Option(min=0, max=1 << 20, help="MiB that these answers may take.")
-    ] = 64,
-    fuse_tracks: Annotated[
-        bool, typer.Option("--fuse-tracks", help="Answer from all recent frames of a track.")
-    ] = False,
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            help="HOST:PORT of a channel simulator that the dashboard may turn.",
-            show_default=False,
-        ),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate chain (PEM): serve TLS.", show_default=False)
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key.", show_default=False)] = None,
-    tls_client_ca: Annotated[
-        Path | None,
-        typer.Option(
-            help="Who vouches for cameras (PEM): gRPC clients must show a certificate, and a "
-            "camera speaks for the edge that it names.",
-            show_default=False,
-        ),
-    ] = None,
-    require_token: Annotated[
-        bool, typer.Option("--require-token", help="Ask for a token on loopback too.")
-    ] = False,
-    insecure_no_auth: Annotated[
-        bool, typer.Option("--insecure-no-auth", help="Ask nobody for a token: closed networks.")
-    ] = False,
-    insecure_plaintext: Annotated[
-        bool, typer.Option("--insecure-plaintext", help="Take tokens without TLS from anywhere.")
-    ] = False,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="A name that browsers may use where no token is asked for."),
-    ] = None,
-    keep_thumbnails: Annotated[
-        bool, typer.Option("--keep-thumbnails", help="Keep a picture of each enrolled crop.")
-    ] = False,
-    index: Annotated[
-        IndexKind, typer.Option(help="How entries are searched; auto: by their number.")
-    ] = IndexKind.AUTO,
-    milvus_uri: Annotated[
-        str | None,
-        typer.Option(help="With --index milvus: http://HOST:PORT, or FILE.db.", show_default=False),
-    ] = None,
-    milvus_token_file: Annotated[
-        Path | None,
-        typer.Option(help="File with USER:PASSWORD or an API key.", show_default=False),
-    ] = None,
-    milvus_role: Annotated[
-        MilvusRole, typer.Option(help="One access point writes a shared gallery, others read it.")
-    ] = MilvusRole.WRITER,
-    milvus_scheme: Annotated[
-        list[str] | None,
-        typer.Option(help="A scheme to keep on Milvus; all if left out.", show_default=False),
-    ] = None,
-    milvus_prefix: Annotated[
-        str, typer.Option(help="Of the collections' names; one for each gallery.")
-    ] = "airreid",
-    milvus_index: Annotated[
-        MilvusKind, typer.Option(help="FLAT is exact; of collections made from now on.")
-    ] = MilvusKind.FLAT,
-) -> None:
+@with_settings(ServeSettings, config=True)
+def serve(given: Given[ServeSettings]) -> None:
     """Serve the uplink, the gallery and the dashboard until told to stop.
 
     On loopback addresses nobody is asked for a token; elsewhere everybody is, over TLS.
     """
     log.configure("accesspoint")
-    on_milvus = index is IndexKind.MILVUS
-    if milvus_uri is not None and not on_milvus:
-        raise InputError("--milvus-uri needs --index milvus")
-    settings = _settings(
-        data_dir=data_dir,
-        grpc=grpc,
-        http=http,
-        threads=threads,
-        uplink=receiver_settings(
-            window=window,
-            max_in_flight=max_in_flight,
-            max_streams=max_streams,
-            max_batch=max_batch,
-            drop=drop.value,
-            drop_after_ms=drop_after_ms,
-            fuse_tracks=fuse_tracks,
-            kept=kept_answers,
-            kept_bytes=kept_mib << 20,
-        ),
-        channel=channel,
-        tls=_tls(tls_cert, tls_key, tls_client_ca),
-        require_token=require_token,
-        insecure_no_auth=insecure_no_auth,
-        insecure_plaintext=insecure_plaintext,
-        allow_hosts=tuple(allow_host or ()),
-        keep_thumbnails=keep_thumbnails,
-        gallery=GallerySettings(index="auto" if on_milvus else index.value),
-        milvus=milvus_settings(
-            uri=milvus_uri,
-            token_file=milvus_token_file,
-            role=milvus_role.value,
-            schemes=tuple(milvus_scheme or ()),
-            prefix=milvus_prefix,
-            index=milvus_index.value,
-        )
-        if on_milvus
-        else None,
-    )
-    if channel is not None:
-        parse_address(channel)
-    loaded = load_bundle(bundle or default_bundle_path())
-    asyncio.run(server.run(loaded, settings))
+    settings = given.checked(_checked_parts(given))
+    if settings.channel is not None:
+        parse_address(settings.channel)
+    bundle = load_bundle(settings.bundle or default_bundle_path())
+    asyncio.run(server.run(bundle, settings))
 
 
-def _tls(
-    cert: Path | None, key: Path | None, client_ca: Path | None
-) -> dict[str, Path | None] | None:
-    if (cert is None) != (key is None):
+def _checked_parts(given: Given[ServeSettings]) -> dict[str, object]:
+    """The given values; those of Milvus only where entries are searched there.
+
+    Raises :class:`InputError` for options that need another one that is not given.
+    """
+    values = given.values
+    tls, milvus = values.get("tls"), values.get("milvus", {})
+    if tls is not None and ("cert" in tls) != ("key" in tls):
         raise InputError("TLS needs both --tls-cert and --tls-key")
-    if cert is None:
-        if client_ca is not None:
-            raise InputError("--tls-client-ca needs --tls-cert and --tls-key")
-        return None
-    return {"cert": cert, "key": key, "client_ca": client_ca}
-
-
-def _settings(**fields: object) -> ServeSettings:
-    return validated(ServeSettings, fields)
+    if tls is not None and "cert" not in tls:
+        raise InputError("--tls-client-ca needs --tls-cert and --tls-key")
+    gallery = dict(values.get("gallery", {}))
+    typed = given.flags.get("gallery", {}).get("index")
+    if typed is None and "milvus" in (given.file or {}):
+        typed = "milvus"
+    if (typed or gallery.get("index")) == "milvus":
+        if "uri" not in milvus:
+            raise InputError("--index milvus needs --milvus-uri, such as http://127.0.0.1:19530")
+        return values | {"gallery": gallery | {"index": "auto"}}
+    if "uri" in given.flags.get("milvus", {}):
+        raise InputError("--milvus-uri needs --index milvus")
+    return values | {"gallery": gallery, "milvus": None}
 
 
 @app.command("backup")

@@ -12,50 +12,60 @@ from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid.credentials import is_loopback
 from airreid.errors import InputError
+from airreid.flags import Flag, Settings
 from airreid.serving import parse_address
-from airreid.validation import FrozenModel
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 
 
-class Tls(FrozenModel):
+class Tls(Settings):
     """What the listeners prove themselves with."""
 
-    cert: Path
-    """Certificate chain, PEM."""
-    key: Path
-    client_ca: Path | None = None
-    """Who vouches for cameras (PEM): gRPC then demands a certificate of every client."""
+    cert: Annotated[Path, Flag("--tls-cert")]
+    """Certificate chain (PEM): serve TLS."""
+    key: Annotated[Path, Flag("--tls-key")]
+    """Its key."""
+    client_ca: Annotated[Path | None, Flag("--tls-client-ca")] = None
+    """Who vouches for cameras (PEM): gRPC clients must show a certificate, and a camera speaks
+    for the edge that it names."""
 
 
-class ServeSettings(FrozenModel):
+class ServeSettings(Settings):
     """One access point."""
 
-    data_dir: Path
-    grpc: str = "127.0.0.1:50052"
-    """HOST:PORT of the uplink and the gallery."""
-    http: str = "127.0.0.1:8080"
-    """HOST:PORT of REST and the dashboard."""
-    threads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Of each network."""
+    data_dir: Annotated[Path, Flag()] = Path("airreid-data")
+    """Folder of the gallery; made if missing."""
+    grpc: Annotated[str, Flag()] = "127.0.0.1:50052"
+    """HOST:PORT for gRPC; port 0 picks a free one."""
+    http: Annotated[str, Flag()] = "127.0.0.1:8080"
+    """HOST:PORT for REST and the dashboard."""
+    bundle: Annotated[Path | None, Flag()] = None
+    """Model bundle; the demo's if left out."""
+    threads: Annotated[int, Field(ge=1, le=64), Flag()] = 1
+    """Threads per network."""
     uplink: ReceiverSettings = ReceiverSettings()
-    channel: str | None = None
-    """HOST:PORT of a channel simulator whose knobs the dashboard shows."""
+    channel: Annotated[str | None, Flag()] = None
+    """HOST:PORT of a channel simulator that the dashboard may turn."""
     tls: Tls | None = None
-    require_token: bool = False
-    """Ask for a token on loopback addresses too."""
-    insecure_no_auth: bool = False
-    """Ask for none anywhere: for a closed network."""
-    insecure_plaintext: bool = False
-    """Take tokens without TLS beyond this machine."""
-    allow_hosts: tuple[Name, ...] = ()
-    """Names, besides localhost and addresses, by which browsers may ask where no token is
-    demanded."""
+    require_token: Annotated[bool, Flag()] = False
+    """Ask for a token on loopback too."""
+    insecure_no_auth: Annotated[bool, Flag()] = False
+    """Ask nobody for a token: closed networks."""
+    insecure_plaintext: Annotated[bool, Flag()] = False
+    """Take tokens without TLS from anywhere."""
+    allow_hosts: Annotated[tuple[Name, ...], Flag("--allow-host")] = ()
+    """A name that browsers may use where no token is asked for.
+
+    Besides localhost and addresses.
+    """
     gallery: GallerySettings = GallerySettings()
     milvus: MilvusSettings | None = None
     """Where the embeddings are, if not in an index of this process."""
-    keep_thumbnails: bool = False
-    """Keep a picture of each enrolled crop: a change of model can then re-encode it."""
+    keep_thumbnails: Annotated[bool, Flag()] = False
+    """Keep a picture of each enrolled crop.
+
+    A change of model can then re-encode it.
+    """
     expire_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 30.0
     """How often entries and subjects past their time are looked for."""
     body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 40 * 1024 * 1024

@@ -10,27 +10,50 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import grpc
 from grpc import aio
 from pydantic import model_validator
 
 from airreid.errors import InputError
-from airreid.validation import FrozenModel
+from airreid.flags import Flag, Settings
 
 
-class ClientCredentials(FrozenModel):
+class ClientCredentials(Settings):
     """What a client shows. The default shows nothing, in plain text."""
 
-    token: str | None = None
-    tls_ca: Path | None = None
-    """Certificates (PEM) of who vouches for the server; turns TLS on."""
-    tls_cert: Path | None = None
-    """The client's own certificate chain (PEM), for a server that asks for one."""
-    tls_key: Path | None = None
-    insecure_plaintext: bool = False
-    """Send the token in plain text beyond this machine too."""
+    token: Annotated[str | None, Flag(envvar="AIRREID_TOKEN", instead_of=("token_file",))] = None
+    """Token of the access point. Others see a command line: better the variable."""
+    token_file: Annotated[Path | None, Flag()] = None
+    """File that holds the token.
+
+    It is read when the credentials are made, and wins over ``token``.
+    """
+    tls_ca: Annotated[Path | None, Flag()] = None
+    """Who vouches for the server (PEM): use TLS."""
+    tls_cert: Annotated[Path | None, Flag()] = None
+    """Own certificate (PEM).
+
+    With its chain, for a server that asks for one.
+    """
+    tls_key: Annotated[Path | None, Flag()] = None
+    """Its key (PEM)."""
+    insecure_plaintext: Annotated[bool, Flag()] = False
+    """Send the token without TLS anywhere."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_token(cls, values: Any) -> Any:
+        """Raises :class:`InputError` for a token, or a file of one, that cannot be used."""
+        if not isinstance(values, dict):
+            return values
+        token, file = values.get("token"), values.get("token_file")
+        if file is not None:
+            token = _read_token(Path(file))
+        if isinstance(token, str) and not _is_token(token):
+            raise InputError("the token has characters that no token has; copy it again")
+        return values | {"token": token or None}
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -99,6 +122,17 @@ class ClientCredentials(FrozenModel):
         if tls is None:
             return aio.insecure_channel(target, options=options)
         return aio.secure_channel(target, tls, options=options)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{path}: cannot be read as a token ({error})") from None
+
+
+def _is_token(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 NOBODY = ClientCredentials()

@@ -11,14 +11,15 @@ import typer
 from google.protobuf.message import Message
 
 from airreid import log
-from airreid.channels.settings import link_settings
+from airreid.channels.settings import LinkSettings
 from airreid.client import ChannelClient
-from airreid.credential_options import with_credentials
-from airreid.credentials import NOBODY, ClientCredentials
+from airreid.config_file import Given
 from airreid.errors import InputError
+from airreid.settings_options import with_settings
 from airreid.v1 import channel_pb2
 from channel_sim import options, service
 from channel_sim.messages import from_fields
+from channel_sim.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="The simulated radio between edge and access point.")
 
@@ -29,73 +30,25 @@ _AT = "127.0.0.1:50051"
 
 
 @app.command()
-@with_credentials
-def serve(
-    listen: Annotated[str, typer.Option(help="HOST:PORT to serve on; port 0 picks a free one.")] = (
-        "127.0.0.1:50051"
-    ),
-    upstream: Annotated[str, typer.Option(help="HOST:PORT of the access point.")] = (
-        "127.0.0.1:50052"
-    ),
-    model: options.Model = None,
-    snr: options.Snr = None,
-    snr_range: options.SnrRange = None,
-    trace: options.TraceFile = None,
-    seed: options.Seed = None,
-    csi: options.Csi = None,
-    doppler: options.Doppler = None,
-    k_factor: options.KFactor = None,
-    impulse_probability: options.ImpulseProbability = None,
-    impulse_ratio: options.ImpulseRatio = None,
-    erasure_probability: options.ErasureProbability = None,
-    erasure_unit: options.ErasureUnit = None,
-    metrics: Annotated[
-        str | None, typer.Option(help="HOST:PORT to answer Prometheus on; off without it.")
-    ] = None,
-    credentials: ClientCredentials = NOBODY,
-) -> None:
+@with_settings(ServeSettings, config=True, partial=LinkSettings)
+def serve(given: Given[ServeSettings]) -> None:
     """Serve the uplink: fade each block and add noise on its way to the access point.
 
     Without options: AWGN at 10 dB, seed 0. ``airreid channel set`` changes it all while
     blocks fly. An edge's token passes through to the access point; --token and the like are
     for edges that show none.
     """
-    settings = link_settings(
-        **options.given(
-            trace,
-            model=model,
-            snr_db=snr,
-            snr_range_db=snr_range,
-            seed=seed,
-            csi=csi,
-            doppler=doppler,
-            k_factor_db=k_factor,
-            impulse_probability=impulse_probability,
-            impulse_ratio_db=impulse_ratio,
-            erasure_probability=erasure_probability,
-            erasure_unit=erasure_unit,
-        )
-    )
+    settings = options.serve_settings(given)
     log.configure("channel")
-    credentials.verify(upstream)
-    asyncio.run(service.run(listen, upstream, settings, metrics, credentials))
+    settings.credentials.verify(settings.upstream)
+    asyncio.run(service.run(settings))
 
 
 @app.command("set")
+@with_settings(LinkSettings, partial=LinkSettings)
 def set_link(
+    given: Given[LinkSettings],
     link: Link = "",
-    model: options.Model = None,
-    snr: options.Snr = None,
-    snr_range: options.SnrRange = None,
-    trace: options.TraceFile = None,
-    seed: options.Seed = None,
-    csi: options.Csi = None,
-    doppler: options.Doppler = None,
-    k_factor: options.KFactor = None,
-    impulse_probability: options.ImpulseProbability = None,
-    impulse_ratio: options.ImpulseRatio = None,
-    erasure_probability: options.ErasureProbability = None,
-    erasure_unit: options.ErasureUnit = None,
     at: At = _AT,
     as_json: Json = False,
 ) -> None:
@@ -103,24 +56,11 @@ def set_link(
 
     A link's first settings of its own start from the default's.
     """
-    fields = options.given(
-        trace,
-        model=model,
-        snr_db=snr,
-        snr_range_db=snr_range,
-        seed=seed,
-        csi=csi,
-        doppler=doppler,
-        k_factor_db=k_factor,
-        impulse_probability=impulse_probability,
-        impulse_ratio_db=impulse_ratio,
-        erasure_probability=erasure_probability,
-        erasure_unit=erasure_unit,
-    )
-    if not fields:
+    changes = options.link_changes(given.flags)
+    if not changes:
         raise InputError("nothing to change: give some option, for example --snr -3")
     with ChannelClient(at) as client:
-        settings = client.change(from_fields(fields), link)
+        settings = client.change(from_fields(changes), link)
     _print_link(link or "default", settings, as_json)
 
 

@@ -1,60 +1,37 @@
-"""The options of ``airreid channel`` that make a link's settings."""
+"""A link's settings from the options of ``airreid channel``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from airreid.channels.settings import SNR_FIELDS
+from airreid.channels.settings import SNR_FIELDS, changed
 from airreid.channels.traces import read_trace
+from airreid.config_file import Given
 from airreid.errors import InputError
-
-Model = Annotated[str | None, typer.Option(help="awgn, rayleigh, rician, impulsive or erasure.")]
-Snr = Annotated[float | None, typer.Option(help="SNR per real channel use, in dB.")]
-SnrRange = Annotated[
-    tuple[float, float] | None,
-    typer.Option(metavar="LOW HIGH", help="SNR of each block at random between two, in dB."),
-]
-TraceFile = Annotated[
-    Path | None, typer.Option(help="SNR of each block from a CSV file: snr_db or block,snr_db.")
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of the noise.")]
-Csi = Annotated[
-    bool | None,
-    typer.Option(
-        "--csi/--no-csi",
-        help="Fading: the receiver knows each block's gain, or is told the average SNR alone.",
-    ),
-]
-Doppler = Annotated[
-    float | None,
-    typer.Option(help="Fading: Doppler frequency times time between blocks; 0: independent."),
-]
-KFactor = Annotated[float | None, typer.Option(help="rician: K in dB.")]
-ImpulseProbability = Annotated[
-    float | None, typer.Option(help="impulsive: that an impulse hits a complex use.")
-]
-ImpulseRatio = Annotated[
-    float | None, typer.Option(help="impulsive: noise of a hit use over that of others, in dB.")
-]
-ErasureProbability = Annotated[
-    float | None, typer.Option(help="erasure: that a channel use is erased.")
-]
-ErasureUnit = Annotated[
-    str | None, typer.Option(help="erasure: complex (I and Q together) or real.")
-]
+from channel_sim.settings import ServeSettings
 
 
-def given(trace: Path | None, **fields: object) -> dict[str, object]:
-    """The fields that were given on the command line, a trace read.
+def link_changes(flags: Mapping[str, object]) -> dict[str, object]:
+    """The fields that were given as options, a trace read.
 
     Raises :class:`InputError` for a file that is no trace, and for more than one SNR.
     """
-    found = {name: value for name, value in fields.items() if value is not None}
-    if trace is not None:
-        found["snr_trace"] = read_trace(trace)
-    if len([name for name in SNR_FIELDS if name in found]) > 1:
+    if len([name for name in SNR_FIELDS if name in flags]) > 1:
         raise InputError("give one of --snr, --snr-range and --trace")
-    return found
+    changes = dict(flags)
+    if "snr_trace" in changes:
+        changes["snr_trace"] = read_trace(Path(str(changes["snr_trace"])))
+    return changes
+
+
+def serve_settings(given: Given[ServeSettings]) -> ServeSettings:
+    """The settings of the file, and the link's changed as the options say.
+
+    So another model, or another kind of SNR, takes the place of the file's.
+    Raises :class:`InputError`.
+    """
+    link = given.flags.get("link", {})
+    changes = link_changes(link)
+    settings = given.checked(given.values | {"link": (given.file or {}).get("link", {})})
+    return settings.model_copy(update={"link": changed(settings.link, changes)})

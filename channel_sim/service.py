@@ -11,7 +11,6 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from airreid import log
-from airreid.channels.settings import LinkSettings
 from airreid.client import MESSAGE_OPTIONS
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.serving import serve, told_to_stop
@@ -19,6 +18,7 @@ from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
 from channel_sim.control import ChannelControl
 from channel_sim.links import Links
 from channel_sim.metrics import serve_metrics
+from channel_sim.settings import ServeSettings
 from channel_sim.transmission import ChannelTransmission
 
 Context = aio.ServicerContext[Any, Any]
@@ -129,18 +129,13 @@ def _parse(data: bytes) -> uplink_pb2.QueryRequest | bytes:
         return data
 
 
-async def run(
-    listen: str,
-    upstream: str,
-    settings: LinkSettings,
-    metrics: str | None = None,
-    credentials: ClientCredentials = NOBODY,
-) -> None:
-    """Serves until told to stop; ``credentials`` are shown to the access point.
+async def run(settings: ServeSettings) -> None:
+    """Serves until told to stop; the settings' credentials are shown to the access point.
 
     Raises :class:`InputError` if ``listen`` or ``metrics`` is taken.
     """
-    stop, links = told_to_stop(), Links(settings)
+    stop, links = told_to_stop(), Links(settings.link)
+    credentials, upstream = settings.credentials, settings.upstream
     async with contextlib.AsyncExitStack() as stack:
         channel = await stack.enter_async_context(
             credentials.aio_channel(upstream, MESSAGE_OPTIONS)
@@ -156,8 +151,10 @@ async def run(
             )
             return [UPLINK, CONTROL, CHANNEL]
 
-        ports = {"grpc_port": await stack.enter_async_context(serve(listen, register))}
-        if metrics is not None:
-            ports["metrics_port"] = stack.enter_context(serve_metrics(metrics, links.stats))
-        log.event("ready", **ports, upstream=upstream, **settings.described())
+        ports = {"grpc_port": await stack.enter_async_context(serve(settings.listen, register))}
+        if settings.metrics is not None:
+            ports["metrics_port"] = stack.enter_context(
+                serve_metrics(settings.metrics, links.stats)
+            )
+        log.event("ready", **ports, upstream=upstream, **settings.link.described())
         await stop.wait()

@@ -6,20 +6,26 @@ from typing import Annotated
 
 from pydantic import Field
 
+from airreid.flags import Flag, Settings
 from airreid.scheme import Account
-from airreid.validation import FrozenModel
 
 PerSecond = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Milliwatt = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
-class Radio(FrozenModel):
+class Radio(Settings):
     """The transmitter that the air time and the energy are counted for."""
 
-    symbol_rate: PerSecond | None = None
-    """Real channel uses per second; None leaves air time and energy out."""
-    tx_power_mw: Milliwatt | None = None
-    """Mean transmit power in milliwatts; None leaves the energy out."""
+    symbol_rate: Annotated[PerSecond | None, Flag()] = None
+    """Real channel uses per second: counts air time.
+
+    None leaves air time and energy out.
+    """
+    tx_power_mw: Annotated[Milliwatt | None, Flag()] = None
+    """Transmit power in mW: counts energy.
+
+    The mean over a block; None leaves the energy out.
+    """
 
     def air_ms(self, account: Account) -> float | None:
         """Milliseconds that one transmission of the block takes."""

@@ -23,7 +23,7 @@ from edge.encoder import Encoder
 from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError
 from edge.metrics import Metrics
 from edge.results import Outcome
-from edge.settings import Sending
+from edge.settings import SendSettings
 from edge.spool import Entry, Spool
 
 MAX_BATCH = 8
@@ -54,7 +54,7 @@ class Pipeline:
         self,
         encoder: Encoder,
         spool: Spool,
-        sending: Sending,
+        sending: SendSettings,
         radio: Radio,
         metrics: Metrics,
         notify: Callable[[], None],
@@ -75,7 +75,7 @@ class Pipeline:
         self.switch(sending.scheme_id, sending.link)
         self._worker = Worker("encoder", self._process, MAX_BATCH)
 
-    def switch(self, scheme_id: str, link: Link | None) -> Sending:
+    def switch(self, scheme_id: str, link: Link | None) -> SendSettings:
         """How frames are sent from now on. ``link`` None: the scheme's usual one.
 
         Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks; then
@@ -83,7 +83,7 @@ class Pipeline:
         """
         chosen = self._encoder.link(scheme_id, link)
         self._encoder.scheme(scheme_id)
-        self.sending = Sending(scheme_id=scheme_id, link=chosen, top_k=self.sending.top_k)
+        self.sending = SendSettings(scheme_id=scheme_id, link=chosen, top_k=self.sending.top_k)
         return self.sending
 
     def submit(self, frame: Frame, wants_outcome: bool = False) -> Future[Accepted]:
@@ -183,7 +183,7 @@ class Pipeline:
             return []
         return [(job, row[None]) for (job, _), row in zip(ready, rows, strict=True)]
 
-    def _pack(self, job: _Job, row: NDArray[np.float32], sending: Sending) -> Payload | None:
+    def _pack(self, job: _Job, row: NDArray[np.float32], sending: SendSettings) -> Payload | None:
         try:
             [payload] = self._encoder.payloads(row, sending.scheme_id, sending.link)
             check_sendable(payload, job.frame.name or "image")
@@ -195,7 +195,9 @@ class Pipeline:
             return payload
         return None
 
-    def _entry(self, frame: Frame, payload: Payload, sending: Sending, encode_ms: float) -> Entry:
+    def _entry(
+        self, frame: Frame, payload: Payload, sending: SendSettings, encode_ms: float
+    ) -> Entry:
         account = self._encoder.scheme(sending.scheme_id).account(payload)
         block = unnumbered(
             payload,

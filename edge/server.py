@@ -22,7 +22,7 @@ from edge.folder_source import Watcher
 from edge.grpc_source import EdgeServicer
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
-from edge.settings import Sending, ServeSettings
+from edge.settings import SendSettings, ServeSettings
 from edge.spool import Spool
 from edge.stdin_source import Lines
 from edge.uplink_sender import Sender
@@ -40,12 +40,17 @@ class _Edge:
     metrics: Metrics
 
 
-async def run(encoder: Encoder, sending: Sending, settings: ServeSettings) -> None:
+async def run(encoder: Encoder, settings: ServeSettings) -> None:
     """Serves until told to stop, or until standard input has ended and all is answered.
 
     Raises :class:`airreid.errors.InputError` for an address, a folder or a spool that cannot
     be used; nothing has been taken then.
     """
+    sending = SendSettings(
+        scheme_id=settings.scheme,
+        link=encoder.link(settings.scheme, settings.link),
+        top_k=settings.top_k,
+    )
     stop = told_to_stop()
     loop = asyncio.get_running_loop()
     input_ended = asyncio.Event()
@@ -97,7 +102,7 @@ async def run(encoder: Encoder, sending: Sending, settings: ServeSettings) -> No
 
 
 @contextlib.contextmanager
-def _parts(encoder: Encoder, sending: Sending, settings: ServeSettings) -> Iterator[_Edge]:
+def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> Iterator[_Edge]:
     """Everything that must be there; on leaving, what is accepted is sent or stays."""
     metrics = Metrics()
     spool = Spool(settings.spool, settings.edge_id, settings.spool_blocks)
@@ -114,6 +119,7 @@ def _parts(encoder: Encoder, sending: Sending, settings: ServeSettings) -> Itera
             pipeline.publish,
             metrics,
             random.Random(),
+            settings.credentials,
         )
         senders.append(sender)
         try:

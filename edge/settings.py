@@ -1,4 +1,4 @@
-"""Settings of a running edge: typed, bounded, frozen."""
+"""Settings of the camera: typed, bounded, frozen."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from airreid.config_file import Given
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
+from airreid.flags import Flag, Settings
 from airreid.payload import Link
-from airreid.validation import FrozenModel, validated
 from edge.airtime import Radio
 
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 
 
-class Sending(FrozenModel):
+class SendSettings(Settings):
     """How a frame is sent; changed while the edge runs."""
 
     scheme_id: str
@@ -24,63 +25,108 @@ class Sending(FrozenModel):
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
-class UplinkSettings(FrozenModel):
+class UplinkSettings(Settings):
     """How the stream is kept."""
 
-    window: Annotated[int, Field(ge=1, le=256)] = 16
+    window: Annotated[int, Field(ge=1, le=256), Flag()] = 16
     """Unanswered blocks at a time."""
     connect_seconds: Seconds = 5.0
-    answer_seconds: Seconds = 30.0
-    """A block without an answer for so long breaks the stream, and is sent again."""
-    backoff_seconds: Seconds = 30.0
-    """The longest wait before another attempt."""
-    credentials: ClientCredentials = NOBODY
+    """Longest time that a connection may take."""
+    answer_seconds: Annotated[Seconds, Flag("--answer-timeout")] = 30.0
+    """Seconds without an answer that break the stream.
+
+    The block is then sent again.
+    """
+    backoff_seconds: Annotated[Seconds, Flag("--backoff")] = 30.0
+    """Longest wait between attempts, seconds."""
 
 
-class WatchSettings(FrozenModel):
+class WatchSettings(Settings):
     """A folder in which files appear."""
 
-    folder: Path
-    after: Literal["move", "delete"] = "move"
-    """What becomes of a file once its frame is accepted: into ``done/``, or deleted."""
+    folder: Annotated[Path, Flag("--watch")]
+    """Folder in which crops appear by rename."""
+    after: Annotated[Literal["move", "delete"], Flag()] = "move"
+    """What becomes of a watched file.
+
+    Once its frame is accepted: into ``done/``, or deleted.
+    """
     poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = 0.2
+    """Time between two looks at the folder."""
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """A file that cannot be decoded may still be growing: it is rejected only when it has not
     changed for so long."""
     marks: Path | None = None
-    """Where to remember which files are under way; None remembers nothing."""
+    """File that remembers which files are under way; None remembers nothing."""
 
 
-class ServeSettings(FrozenModel):
+class CameraSettings(Settings):
+    """What a camera is, where it sends, and how."""
+
+    to: Annotated[str, Flag()] = "127.0.0.1:50051"
+    """HOST:PORT of the channel, or of the access point."""
+    scheme: Annotated[str, Flag()] = "jscc-ae-256"
+    """Scheme of the bundle."""
+    link: Annotated[Link | None, Flag(shown_default="the usual")] = None
+    """How it is sent: analog (JSCC), coded or ideal (digital)."""
+    bundle: Annotated[Path | None, Flag()] = None
+    """Model bundle; the demo's if left out."""
+    edge_id: Annotated[str, Field(min_length=1, max_length=128), Flag()] = "cam-1"
+    """Name of this camera and of its radio link."""
+    threads: Annotated[int, Field(ge=1, le=64), Flag()] = 1
+    """Threads of the backbone."""
+    radio: Radio = Radio()
+    credentials: ClientCredentials = NOBODY
+
+
+class OneShotSettings(CameraSettings):
+    """Everything that ``airreid edge send`` is told, besides the files."""
+
+    top_k: Annotated[int, Field(ge=1, le=1000), Flag()] = 5
+    """Identities to print."""
+    truth: Annotated[bool, Flag()] = False
+    """Say whom each crop shows, from <identity>/<camera>/<image>: for measurements."""
+
+
+class ServeSettings(CameraSettings):
     """Everything that ``airreid edge serve`` is told."""
 
-    edge_id: Annotated[str, Field(min_length=1, max_length=128)] = "cam-1"
-    listen: str = "127.0.0.1:50050"
-    to: str = "127.0.0.1:50051"
-    spool: Path | None = None
-    """None keeps frames in memory: then a kill loses what waits."""
-    spool_blocks: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
-    keep_rows: Annotated[int, Field(ge=0)] = 1_000_000
-    """Settled rows of the result log that are kept."""
-    deadline: Seconds | None = None
-    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    top_k: Annotated[int, Field(ge=1, le=1000), Flag()] = 10
+    """Identities to ask for."""
+    listen: Annotated[str, Flag()] = "127.0.0.1:50050"
+    """HOST:PORT to take crops on."""
     watch: WatchSettings | None = None
-    stdin: bool = False
-    metrics: str | None = None
-    radio: Radio = Radio()
+    stdin: Annotated[bool, Flag()] = False
+    """Read paths from standard input, one a line."""
+    spool: Annotated[Path | None, Flag(shown_default="in memory")] = None
+    """Folder that holds frames until they are answered, and the result log.
+
+    None keeps frames in memory: then a kill loses what waits.
+    """
+    spool_blocks: Annotated[int, Field(ge=1, le=100_000_000), Flag()] = 10_000
+    """Frames that may wait; then no more are taken."""
+    keep_rows: Annotated[int, Field(ge=0), Flag()] = 1_000_000
+    """Results kept in the log, the newest."""
+    deadline: Annotated[Seconds | None, Flag(shown_default="never")] = None
+    """Give frames up after so many seconds."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600), Flag("--drain")] = 5.0
+    """Seconds for what waits, on SIGTERM."""
     uplink: UplinkSettings = UplinkSettings()
+    metrics: Annotated[str | None, Flag(shown_default="off")] = None
+    """HOST:PORT for Prometheus."""
 
 
-def radio(symbol_rate: float | None, tx_power_mw: float | None) -> Radio:
-    """The transmitter. Raises :class:`InputError` naming the field."""
-    return validated(
-        Radio, {"symbol_rate": symbol_rate, "tx_power_mw": tx_power_mw}, show_given=True
-    )
-
-
-def checked(**values: object) -> ServeSettings:
-    """Settings from plain values. Raises :class:`InputError` naming the field."""
-    settings = validated(ServeSettings, values, show_given=True)
-    if settings.spool is None and (settings.watch or settings.stdin):
-        raise InputError("--watch and --stdin need --spool DIR: that is where frames are kept")
-    return settings
+def serve_settings(given: Given[ServeSettings]) -> ServeSettings:
+    """Returns what a running edge was told, checked. Raises :class:`InputError`."""
+    values, watch = given.values, given.values.get("watch")
+    if watch is not None and "folder" not in watch and "watch" not in (given.file or {}):
+        watch = None  # only --after: it has nothing to say
+    settings = given.checked(values | {"watch": watch})
+    if settings.spool is None:
+        if settings.watch or settings.stdin:
+            raise InputError("--watch and --stdin need --spool DIR: that is where frames are kept")
+        return settings
+    if settings.watch is None or settings.watch.marks is not None:
+        return settings
+    marked = settings.watch.model_copy(update={"marks": settings.spool / "under-way.json"})
+    return settings.model_copy(update={"watch": marked})

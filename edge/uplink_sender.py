@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from airreid import log
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
@@ -67,9 +68,11 @@ class Sender:
         publish: Callable[[list[Outcome]], None],
         metrics: Metrics,
         rng: random.Random,
+        credentials: ClientCredentials = NOBODY,
     ) -> None:
         """``publish`` is called with answers once they are recorded."""
         self._target = target
+        self._credentials = credentials
         self._spool = spool
         self._settings = settings
         self._publish = publish
@@ -134,9 +137,7 @@ class Sender:
         """One stream from its opening to its end; the number of answers that came."""
         self._answered = 0
         stream = _Stream()
-        with Uplink(
-            self._target, self._settings.connect_seconds, self._settings.credentials
-        ) as uplink:
+        with Uplink(self._target, self._settings.connect_seconds, self._credentials) as uplink:
             self._uplink = uplink
             self._up()
             try:

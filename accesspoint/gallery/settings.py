@@ -6,15 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from airreid.validation import FrozenModel
+from airreid.flags import Flag, Settings
 
 
-class GallerySettings(FrozenModel):
+class GallerySettings(Settings):
     """How entries are indexed and kept."""
 
-    index: Literal["auto", "flat", "sq8"] = "auto"
-    """``flat``: exact inner products over float32. ``sq8``: 8 bits a value make a short
-    list, which is ranked exactly. ``auto``: flat up to ``flat_max`` entries."""
+    index: Annotated[
+        Literal["auto", "flat", "sq8"],
+        Flag("--index", type=Literal["auto", "flat", "sq8", "milvus"]),
+    ] = "auto"
+    """How entries are searched; auto: by their number.
+
+    ``flat``: exact inner products over float32. ``sq8``: 8 bits a value make a short list,
+    which is ranked exactly. ``auto``: flat up to ``flat_max`` entries.
+    """
     flat_max: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
     segment_rows: Annotated[int, Field(ge=16, le=1_000_000)] = 16_384
     """Most entries of one 8-bit segment: what a compaction rewrites at once."""

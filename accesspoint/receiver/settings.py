@@ -8,38 +8,59 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from accesspoint.matching.tracks import TrackSettings
-from airreid.validation import FrozenModel, validated
+from airreid.flags import Flag, Settings
 
 _MIB = 1 << 20
 
 
-class ReceiverSettings(FrozenModel):
+class ReceiverSettings(Settings):
     """What an operator may choose about blocks on their way through."""
 
-    window: Annotated[int, Field(ge=1, le=1024)] = 64
-    """Blocks of one stream that may be unanswered at once, when there is room for it."""
-    max_in_flight: Annotated[int, Field(ge=1, le=65536)] = 512
-    """Blocks of all streams together that are read and not yet answered."""
-    max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """Streams at once; further ones are refused."""
-    max_batch: Annotated[int, Field(ge=1, le=1024)] = 64
-    """Blocks of one scheme that are decoded and searched together."""
-    drop: Literal["never", "oldest"] = "never"
-    """What happens to old blocks when the access point is behind. ``oldest``: they are
-    answered CODE_DROPPED instead of being computed."""
-    drop_after_ms: Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)] | None = None
-    """With ``drop`` ``oldest``: blocks older than this are dropped. The age counts from
-    ``captured_at``; of a block that has none, from when it was read."""
-    fuse_tracks: bool = False
-    """Answer a block that names a track from all recent frames of that track."""
+    window: Annotated[int, Field(ge=1, le=1024), Flag()] = 64
+    """Unanswered blocks of one stream, at most.
+
+    Fewer where there is no room for them.
+    """
+    max_in_flight: Annotated[int, Field(ge=1, le=65536), Flag()] = 512
+    """Unanswered blocks of all streams, at most."""
+    max_streams: Annotated[int, Field(ge=1, le=100_000), Flag()] = 1000
+    """Streams at once; more are refused."""
+    drop: Annotated[Literal["never", "oldest"], Flag()] = "never"
+    """oldest: answer old blocks CODE_DROPPED when behind.
+
+    They are answered so instead of being computed.
+    """
+    drop_after_ms: Annotated[
+        Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)] | None,
+        Flag(shown_default="no age"),
+    ] = None
+    """With --drop oldest: blocks older than this.
+
+    In milliseconds, counted from ``captured_at``; of a block that has none, from when it was
+    read.
+    """
+    max_batch: Annotated[int, Field(ge=1, le=1024), Flag()] = 64
+    """Blocks that are decoded and searched together.
+
+    Those of one scheme.
+    """
+    kept: Annotated[int, Field(ge=0, le=100_000_000), Flag("--kept-answers")] = 65_536
+    """Answers kept for blocks that come again; of all edges."""
+    kept_bytes: Annotated[int, Field(ge=0, le=1 << 40), Flag("--kept-mib", scale=_MIB)] = 64 * _MIB
+    """MiB that these answers may take.
+
+    The option counts in MiB, this field in bytes.
+    """
+    fuse_tracks: Annotated[bool, Flag()] = False
+    """Answer from all recent frames of a track.
+
+    Of the track that a block names.
+    """
     tracks: TrackSettings = TrackSettings()
     """How many frames and tracks are remembered for that."""
     kept_per_edge: Annotated[int, Field(ge=0, le=1_000_000)] = 4096
     """Answers of one edge that are kept for blocks that come again."""
     kept_bytes_per_edge: Annotated[int, Field(ge=0, le=1 << 34)] = 4 * _MIB
-    kept: Annotated[int, Field(ge=0, le=100_000_000)] = 65_536
-    """Answers of all edges together."""
-    kept_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = 64 * _MIB
     kept_seconds: Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)] = 900.0
     """An answer is forgotten after so long even if no edge says that it has it."""
 
@@ -50,11 +71,3 @@ class ReceiverSettings(FrozenModel):
                 "drop", "drop_after_ms: nothing is dropped; choose drop 'oldest' with it"
             )
         return self
-
-
-def receiver_settings(**fields: object) -> ReceiverSettings:
-    """Checked settings; fields left out have their defaults.
-
-    Raises :class:`InputError` naming the field.
-    """
-    return validated(ReceiverSettings, fields, "uplink")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from airreid.channels.traces import Trace
+from airreid.channels.traces import Trace, read_trace
+from airreid.flags import Flag, Settings
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
-from airreid.validation import FrozenModel, validated
+from airreid.validation import validated
 
 Model = Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"]
 OWN_FIELDS: dict[str, tuple[str, ...]] = {
@@ -28,36 +30,73 @@ Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class LinkSettings(FrozenModel):
+class LinkSettings(Settings):
     """How one link behaves. A field of another model than ``model`` is refused."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    model: Model = "awgn"
-    snr_db: Snr = 10.0
-    """Per real channel use, on average over fading. Of every block, unless a range or a
-    trace is set."""
-    snr_range_db: tuple[Snr, Snr] | None = None
-    """Each block has an SNR of its own, uniform in dB between these two."""
-    snr_trace: Trace | None = None
-    """Each block has the SNR of its number."""
-    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    csi: bool = True
-    """The receiver knows each block's gain: the simulator equalises and reports the
-    block's own SNR. False: the receiver gets the faded block and the average SNR."""
-    doppler: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
-    """Doppler frequency times the time from one block to the next. 0: not one gain has
-    to do with another (as after ideal interleaving)."""
-    k_factor_db: Annotated[float, Field(ge=-40, le=40, allow_inf_nan=False)] = 6.0
-    """Rician K: power of the line of sight over that of all scattered paths."""
-    impulse_probability: Probability = 0.01
-    """That an impulse hits a complex channel use (I and Q together)."""
-    impulse_ratio_db: Annotated[float, Field(ge=0, le=40, allow_inf_nan=False)] = 20.0
-    """Noise power of a use that is hit over that of one that is not."""
-    erasure_probability: Probability = 0.1
-    """That a channel use is erased."""
-    erasure_unit: Literal["complex", "real"] = "complex"
-    """What is erased at once: I and Q of a complex use, or each real use for itself."""
+    model: Annotated[Model, Flag()] = "awgn"
+    """awgn, rayleigh, rician, impulsive or erasure."""
+    snr_db: Annotated[Snr, Flag("--snr")] = 10.0
+    """SNR per real channel use, in dB.
+
+    On average over fading. Of every block, unless a range or a trace is set.
+    """
+    snr_range_db: Annotated[
+        tuple[Snr, Snr] | None,
+        Flag("--snr-range", metavar="LOW HIGH", type=tuple[float, float]),
+    ] = None
+    """SNR of each block at random between two, in dB.
+
+    Each block has one of its own, uniform in dB.
+    """
+    snr_trace: Annotated[Trace | None, Flag("--trace", type=Path)] = None
+    """SNR of each block from a CSV file: snr_db or block,snr_db.
+
+    Each block has the SNR of its number.
+    """
+    seed: Annotated[int, Field(ge=0, lt=2**64), Flag()] = 0
+    """Seed of the noise."""
+    csi: Annotated[bool, Flag("--csi/--no-csi")] = True
+    """Fading: the receiver knows each block's gain, or is told the average SNR alone.
+
+    True: the simulator equalises and reports the block's own SNR. False: the receiver gets
+    the faded block and the average SNR.
+    """
+    doppler: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False), Flag()] = 0.0
+    """Fading: Doppler frequency times time between blocks; 0: independent.
+
+    0: not one gain has to do with another, as after ideal interleaving.
+    """
+    k_factor_db: Annotated[float, Field(ge=-40, le=40, allow_inf_nan=False), Flag("--k-factor")] = (
+        6.0
+    )
+    """rician: K in dB.
+
+    Power of the line of sight over that of all scattered paths.
+    """
+    impulse_probability: Annotated[Probability, Flag()] = 0.01
+    """impulsive: that an impulse hits a complex use.
+
+    I and Q together.
+    """
+    impulse_ratio_db: Annotated[
+        float, Field(ge=0, le=40, allow_inf_nan=False), Flag("--impulse-ratio")
+    ] = 20.0
+    """impulsive: noise of a hit use over that of others, in dB."""
+    erasure_probability: Annotated[Probability, Flag()] = 0.1
+    """erasure: that a channel use is erased."""
+    erasure_unit: Annotated[Literal["complex", "real"], Flag()] = "complex"
+    """erasure: complex (I and Q together) or real.
+
+    What is erased at once.
+    """
+
+    @field_validator("snr_trace", mode="before")
+    @classmethod
+    def _read(cls, trace: object) -> object:
+        """A trace, read where its file is named. Raises :class:`InputError`."""
+        return read_trace(Path(trace)) if isinstance(trace, str | Path) else trace
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

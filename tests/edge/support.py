@@ -23,10 +23,10 @@ from edge.encoder import Encoder
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.results import Outcome
-from edge.settings import Sending
+from edge.settings import SendSettings
 from edge.spool import Entry, Spool
 
-SENDING = Sending(scheme_id="jscc-ae-64", link="analog")
+SENDING = SendSettings(scheme_id="jscc-ae-64", link="analog")
 
 
 class Quick(Encoder):

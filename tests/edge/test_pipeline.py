@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from airreid.bundle import Bundle
+from airreid.config_file import Given
 from airreid.errors import InputError
 from airreid.payload import Analog, Coded, Ideal, get
 from airreid.scheme import Account
@@ -18,7 +19,7 @@ from edge.blocks import check_sendable, unnumbered
 from edge.contact_sheet import Query, contact_sheet
 from edge.encoder import Encoder
 from edge.frames import ClosedError, Frame, track_of
-from edge.settings import checked
+from edge.settings import ServeSettings, serve_settings
 from edge.spool import Entry, Spool
 
 from .support import Quick, picture, pipeline_on
@@ -148,14 +149,15 @@ def test_air_time_and_energy() -> None:
 
 
 def test_settings_name_the_field() -> None:
-    with pytest.raises(InputError, match=r"radio\.symbol_rate: .*greater than 0"):
-        checked(radio={"symbol_rate": -1})
-    with pytest.raises(InputError, match="deadline: "):
-        checked(deadline=float("nan"))
-    with pytest.raises(InputError, match="--watch and --stdin need --spool"):
-        checked(stdin=True)
-    with pytest.raises(InputError, match="edge_id: "):
-        checked(edge_id="")
+    for options, words in (
+        ({"radio": {"symbol_rate": -1}}, r"--symbol-rate: .*greater than 0"),
+        ({"deadline": float("nan")}, "--deadline: "),
+        ({"stdin": True}, "--watch and --stdin need --spool"),
+        ({"edge_id": ""}, "--edge-id: "),
+        ({"uplink": {"connect_seconds": 0}}, r"uplink\.connect_seconds: .*greater than 0"),
+    ):
+        with pytest.raises(InputError, match=words):
+            serve_settings(Given(ServeSettings, options))
 
 
 def test_contact_sheet_shows_crops_and_answers() -> None:

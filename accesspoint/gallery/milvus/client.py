@@ -12,38 +12,59 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import grpc
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from accesspoint.errors import NotReadyError
 from airreid.errors import AirReidError, InputError
-from airreid.validation import FrozenModel, first_complaint
+from airreid.flags import Flag, Settings
 
 NOT_LOADED = 101
 """Milvus' code for a collection that is on the server's disk only."""
 _REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
-class MilvusSettings(FrozenModel):
+class MilvusSettings(Settings):
     """How to reach a Milvus server, and how it holds the gallery."""
 
-    uri: str = Field(max_length=1024)
-    """``http://HOST:PORT``, ``https://HOST:PORT``, or a path that ends in ``.db``: Milvus
-    Lite inside this process, for one access point and small galleries."""
+    uri: Annotated[str, Field(max_length=1024), Flag("--milvus-uri")]
+    """With --index milvus: http://HOST:PORT, or FILE.db.
+
+    ``https://HOST:PORT`` too. A path that ends in ``.db`` is Milvus Lite inside this process,
+    for one access point and small galleries.
+    """
     token: SecretStr | None = None
     """``USER:PASSWORD`` or an API key."""
-    prefix: str = Field(default="airreid", pattern=r"^[a-z][a-z0-9]{0,31}$")
-    """First part of the collections' names; galleries that share a server differ in it."""
-    role: Literal["writer", "reader"] = "writer"
-    """The writer has the store; readers only search."""
-    schemes: tuple[str, ...] = ()
-    """Schemes whose collections the writing access point keeps, ``features`` for the raw
-    ones; all of the bundle if empty."""
-    index: Literal["FLAT", "HNSW"] = "FLAT"
-    """``FLAT`` is exact; ``HNSW`` trades recall for speed."""
+    token_file: Annotated[Path | None, Flag("--milvus-token-file")] = None
+    """File with USER:PASSWORD or an API key.
+
+    It is read when the settings are made.
+    """
+    role: Annotated[Literal["writer", "reader"], Flag("--milvus-role")] = "writer"
+    """One access point writes a shared gallery, others read it.
+
+    The writer has the store; readers only search.
+    """
+    schemes: Annotated[tuple[str, ...], Flag("--milvus-scheme")] = ()
+    """A scheme to keep on Milvus; all if left out.
+
+    Schemes whose collections the writing access point keeps, ``features`` for the raw ones.
+    """
+    prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,31}$"), Flag("--milvus-prefix")] = (
+        "airreid"
+    )
+    """Of the collections' names; one for each gallery.
+
+    Galleries that share a server differ in it.
+    """
+    index: Annotated[Literal["FLAT", "HNSW"], Flag("--milvus-index")] = "FLAT"
+    """FLAT is exact; of collections made from now on.
+
+    ``HNSW`` trades recall for speed.
+    """
     hnsw_m: int = Field(default=16, ge=4, le=64)
     hnsw_ef_construction: int = Field(default=200, ge=16, le=2048)
     hnsw_ef: int = Field(default=128, ge=16, le=16_384)
@@ -52,6 +73,13 @@ class MilvusSettings(FrozenModel):
     replicas: int = Field(default=1, ge=1, le=16)
     """Copies in the memory of query nodes; more of them answer more queries."""
     timeout_s: float = Field(default=10.0, gt=0, le=600)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_token(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("token_file") is not None:
+            return values | {"token": read_token(Path(values["token_file"]))}
+        return values
 
     @field_validator("uri")
     @classmethod
@@ -64,20 +92,6 @@ class MilvusSettings(FrozenModel):
         if parts.username or parts.password:
             raise ValueError("leave the password out of it; put USER:PASSWORD in a token file")
         return uri
-
-
-def milvus_settings(
-    *, uri: str | None, token_file: Path | None = None, **fields: object
-) -> MilvusSettings:
-    """From the command line. Raises :class:`InputError` naming the option."""
-    if uri is None:
-        raise InputError("--index milvus needs --milvus-uri, such as http://127.0.0.1:19530")
-    token = None if token_file is None else read_token(token_file)
-    try:
-        return MilvusSettings.model_validate({"uri": uri, "token": token, **fields})
-    except ValidationError as error:
-        first = first_complaint(error)
-        raise InputError(f"--milvus-{first.path[0]}: {first.message.lower()}") from None
 
 
 def read_token(path: Path) -> SecretStr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from accesspoint.cli import app
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.milvus.applied_table import Applied, AppliedTable
 from accesspoint.gallery.milvus.client import (
     MilvusServer,
     MilvusSettings,
-    milvus_settings,
     read_token,
 )
 from accesspoint.gallery.milvus.collection import Collection, Row, collection_name
@@ -225,14 +227,26 @@ def test_tokens_come_from_files_and_are_not_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("options", "says"),
     [
-        ({"uri": None}, "needs --milvus-uri"),
-        ({"uri": "nowhere"}, "--milvus-uri: .*http://HOST:PORT"),
-        ({"uri": "http://h:1", "prefix": "A-b"}, "--milvus-prefix"),
-        ({"uri": "http://h:1", "role": "owner"}, "--milvus-role"),
+        ([], "needs --milvus-uri"),
+        (["--milvus-uri", "nowhere"], "--milvus-uri: .*http://HOST:PORT"),
+        (["--milvus-uri", "http://h:1", "--milvus-prefix", "A-b"], "--milvus-prefix"),
     ],
 )
-def test_a_wrong_option_is_named(fields: dict[str, str | None], says: str) -> None:
-    with pytest.raises(InputError, match=f"(?i){says}"):
-        milvus_settings(**fields)
+def test_a_wrong_option_is_named(options: list[str], says: str) -> None:
+    result = CliRunner().invoke(app, ["serve", "--index", "milvus", *options])
+    assert isinstance(result.exception, InputError)
+    assert re.search(f"(?i){says}", str(result.exception))
+
+
+def test_options_that_are_none_of_a_choice_are_named() -> None:
+    result = CliRunner().invoke(app, ["serve", "--index", "milvus", "--milvus-role", "owner"])
+    assert result.exit_code == 2
+    assert "--milvus-role" in result.output
+
+
+def test_milvus_options_need_the_index() -> None:
+    result = CliRunner().invoke(app, ["serve", "--milvus-uri", "http://h:1"])
+    assert isinstance(result.exception, InputError)
+    assert "needs --index milvus" in str(result.exception)
