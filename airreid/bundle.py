@@ -11,9 +11,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from airreid.errors import BundleError
+from airreid.model_card import ModelCard
 from airreid.validation import FrozenModel, loaded
 
 MANIFEST = "manifest.json"
@@ -27,6 +33,11 @@ class FileRef(FrozenModel):
     path: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     """Name inside the folder; no folders below it."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @classmethod
+    def of(cls, path: Path) -> FileRef:
+        """Names a file that lies in the bundle's folder, with the hash of its contents."""
+        return cls(path=path.name, sha256=file_sha256(path))
 
 
 class BackboneInfo(FrozenModel):
@@ -90,6 +101,17 @@ class DigitalInfo(FrozenModel):
     codebook: FileRef
     """The prior's integer tables and the channel codes: :mod:`airreid.digital.coding_tables`."""
     gallery: Literal["rounded"] = "rounded"
+    rate_lambda: Annotated[float, Field(gt=0)] | None = None
+    """The paper's λ that the scheme was trained with: bits per query that one unit of
+    retrieval loss is worth. None in bundles that were exported without it, and then not
+    in the JSON."""
+
+    @model_serializer(mode="wrap")
+    def _without_missing_lambda(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if self.rate_lambda is None:
+            del values["rate_lambda"]
+        return values
 
 
 SchemeInfo = JsccInfo | DigitalInfo
@@ -105,8 +127,7 @@ class Manifest(FrozenModel):
     schemes: Annotated[
         tuple[Annotated[SchemeInfo, Field(discriminator="kind")], ...], Field(min_length=1)
     ]
-    provenance: dict[str, Any]
-    """The model card: data, recipe, seed, versions, licence, measured accuracy."""
+    provenance: ModelCard
 
     @model_validator(mode="after")
     def _fits_together(self) -> Manifest:
@@ -128,6 +149,12 @@ class Bundle:
         self.manifest = manifest
         self.bundle_id = bundle_id
         """First 16 hex digits of the manifest's SHA-256."""
+
+    def rate_lambda(self, scheme: DigitalInfo) -> float | None:
+        """λ that a scheme was trained with: its own or, in an older bundle, the card's."""
+        if scheme.rate_lambda is not None:
+            return scheme.rate_lambda
+        return self.manifest.provenance.rate_lambda_of(scheme.id)
 
     def file(self, ref: FileRef) -> Path:
         return self.path / ref.path

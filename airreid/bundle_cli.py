@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +57,7 @@ def show(folder: Folder = None) -> None:
             f"{size:.1f}",
         )
     console.print(schemes)
-    console.print_json(json.dumps(bundle.manifest.provenance))
+    console.print_json(bundle.manifest.provenance.model_dump_json())
 
 
 def _made_for(bundle: Bundle, scheme: SchemeInfo) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from airreid.bundle import Bundle, Manifest, SchemeInfo, files_of, load_bundle, write_manifest
 from airreid.datasets import DataSet
 from airreid.errors import InputError
+from airreid.model_card import ModelCard
 from training.card.accuracy import measurable, protocol, scheme_rows, validation
 from training.engine.progress_report import Report
 from training.export.digital import export_digital, prove_distinct
@@ -87,7 +88,7 @@ def extend_bundle(
         "codec_data": f"{images.name}, digest {images.digest()}",
         **made_with(),
     }
-    provenance = dict(bundle.manifest.provenance)
+    provenance = bundle.manifest.provenance.model_dump(mode="json")
     provenance["extended"] = [*provenance.get("extended", []), added]
 
     def build() -> Bundle:
@@ -95,7 +96,7 @@ def extend_bundle(
             name=bundle.manifest.name,
             backbones=bundle.manifest.backbones,
             schemes=infos,
-            provenance=provenance,
+            provenance=ModelCard.model_validate(provenance),
         )
         return write_manifest(folder, manifest)
 

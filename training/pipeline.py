@@ -10,6 +10,7 @@ from typing import Any
 from airreid.bundle import Bundle, load_bundle, write_manifest
 from airreid.datasets import DataSet
 from airreid.errors import BundleError
+from airreid.model_card import ModelCard
 from training.card.accuracy import measurable, no_channel_rows, scheme_rows, validation
 from training.card.page import write_card
 from training.engine.distributed import open_distributed
@@ -92,7 +93,9 @@ def _finish(context: RunContext) -> Bundle | None:
     images = context.sets.validation
     if images is not None and measurable(images):
         about["provenance"]["accuracy"] = _accuracy(context, bundle, fitted)
-        manifest = bundle.manifest.model_copy(update={"provenance": about["provenance"]})
+        manifest = bundle.manifest.model_copy(
+            update={"provenance": ModelCard.model_validate(about["provenance"])}
+        )
         write_card(bundle.path, manifest)
         bundle = write_manifest(bundle.path, manifest)
     path.write_text(json.dumps({**about, "bundle": bundle.bundle_id}, indent=2), encoding="utf-8")

@@ -131,23 +131,11 @@ def _scheme(
             tick,
         )
     if isinstance(info, DigitalInfo):
-        rate_lambda = trade_of(bundle.manifest.provenance, info.id)
+        rate_lambda = bundle.rate_lambda(info)
         points = [
             replace(p, dimensions=info.embedding_dim, rate_lambda=rate_lambda) for p in points
         ]
     return points
-
-
-def trade_of(provenance: object, scheme_id: str) -> float | None:
-    """The lambda of a scheme, from the recipe that is somewhere in a bundle's provenance."""
-    if isinstance(provenance, dict):
-        if provenance.get("id") == scheme_id and isinstance(provenance.get("trade"), int | float):
-            return float(provenance["trade"])
-        provenance = list(provenance.values())
-    if isinstance(provenance, list):
-        found = (trade_of(one, scheme_id) for one in provenance)
-        return next((trade for trade in found if trade is not None), None)
-    return None
 
 
 def about(
@@ -181,7 +169,7 @@ def about(
             {
                 "id": bundle.bundle_id,
                 "name": bundle.manifest.name,
-                "trained_on": bundle.manifest.provenance.get("data"),
+                "trained_on": bundle.manifest.provenance.data,
                 "recipe": _recipe_name(bundle),
             }
             for bundle in bundles
@@ -193,5 +181,5 @@ def about(
 
 
 def _recipe_name(bundle: Bundle) -> str | None:
-    recipe = bundle.manifest.provenance.get("recipe")
-    return recipe.get("name") if isinstance(recipe, dict) else None
+    recipe = bundle.manifest.provenance.recipe
+    return None if recipe is None else recipe.name

@@ -14,24 +14,30 @@ from .test_cli import airreid
 
 
 def test_the_card_shows_every_scheme_above_pca(bundle: Bundle) -> None:
-    accuracy = bundle.manifest.provenance["accuracy"]
-    assert 0.90 <= accuracy["noiseless_int8_top1"] <= 0.99
-    rows = accuracy["over_the_air"]
+    accuracy = bundle.manifest.provenance.accuracy
+    assert accuracy is not None
+    assert accuracy.noiseless_int8_top1 is not None
+    assert 0.90 <= accuracy.noiseless_int8_top1 <= 0.99
+    rows = accuracy.over_the_air
     jscc = {info.id for info in bundle.manifest.schemes if not isinstance(info, DigitalInfo)}
-    assert {row["scheme"] for row in rows} == jscc
+    assert {row.scheme for row in rows} == jscc
     for row in rows:
-        assert row["top1"] + row["top1_half_width"] >= row["pca_top1"] - row["pca_half_width"], row
+        assert row.top1_half_width is not None
+        assert row.pca_half_width is not None
+        assert row.top1 + row.top1_half_width >= row.pca_top1 - row.pca_half_width, row
 
 
 def test_the_card_shows_every_digital_scheme_above_quantised_pca(bundle: Bundle) -> None:
-    rows = bundle.manifest.provenance["accuracy"]["digital"]
+    accuracy = bundle.manifest.provenance.accuracy
+    assert accuracy is not None
+    rows = accuracy.digital
     digital = {info.id for info in bundle.manifest.schemes if isinstance(info, DigitalInfo)}
-    assert {row["scheme"] for row in rows} == digital
+    assert {row.scheme for row in rows} == digital
     for row in rows:
-        assert row["top1"] > row["pca_top1"], row
-        assert row["pca_bits_mean"] >= row["bits_mean"] - 0.5
-        assert row["bits_mean"] <= row["bits_ideal_mean"] + 2
-        assert 0 < row["bits_noise_estimate_gap"] < 0.1 * row["bits_mean"]
+        assert row.top1 > row.pca_top1, row
+        assert row.pca_bits_mean >= row.bits_mean - 0.5
+        assert row.bits_mean <= row.bits_ideal_mean + 2
+        assert 0 < row.bits_noise_estimate_gap < 0.1 * row.bits_mean
 
 
 @pytest.mark.slow

@@ -36,6 +36,18 @@ SETTINGS = [
 ]
 
 
+ROW = {
+    "scheme": "jscc-fc-8",
+    "snr_db": 0.0,
+    "top1": 0.5,
+    "top1_half_width": 0.1,
+    "map": 0.5,
+    "pca_top1": 0.4,
+    "pca_half_width": None,
+}
+"""Of the card of the bundle that is extended."""
+
+
 class Colours(nn.Module):
     """A backbone of a kind: mean colours of 8 x 4 fields."""
 
@@ -70,7 +82,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = np.random.default_rng(0).standard_normal((8, 96)).astype(np.float32)
     torch.manual_seed(0)
     info = export_head("jscc-fc-8", Codec("jscc-fc", 96, 8, 0), folder, features, "c", (0, 10))
-    provenance = {"licence": "x", "accuracy": {"protocol": "p", "over_the_air": [{"old": 1}]}}
+    provenance = {"licence": "x", "accuracy": {"protocol": "p", "over_the_air": [ROW]}}
     build_bundle(folder, "colours", [(path, "fp32")], "c", 96, [info], provenance)
     (folder / "README.md").write_text("no file of the bundle")
     return folder
@@ -112,7 +124,7 @@ def test_the_old_stays_and_the_new_is_added(
 def test_provenance_is_kept_and_says_what_was_added(
     source: Path, extended: tuple[Path, Bundle, Silent]
 ) -> None:
-    provenance = extended[1].manifest.provenance
+    provenance = extended[1].manifest.provenance.model_dump(mode="json")
     assert provenance["licence"] == "x"
     (added,) = provenance["extended"]
     assert added["from_bundle"] == load_bundle(source).bundle_id
@@ -122,7 +134,7 @@ def test_provenance_is_kept_and_says_what_was_added(
     assert "torch" in added["versions"]
     card = provenance["accuracy"]
     assert card["protocol"] == "p"
-    assert card["over_the_air"][0] == {"old": 1}
+    assert card["over_the_air"][0] == ROW
     assert {row["scheme"] for row in card["over_the_air"][1:]} == {"jscc-fc-4"}
     assert [row["scheme"] for row in card["digital"]] == ["digital-64-r1"]
 

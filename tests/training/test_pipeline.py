@@ -113,7 +113,7 @@ def test_a_users_folder_becomes_a_bundle_that_runs(trained: tuple[Path, Path, Re
     bundle = load_bundle(out / "bundle")
     check_graphs(bundle)
     assert bundle.scheme_ids == ["jscc-ae-8", "jscc-fc-16", "digital-64"]
-    assert bundle.manifest.provenance["recipe"]["name"] == "demo"
+    assert bundle.manifest.provenance.recipe.name == "demo"  # type: ignore[union-attr]
     again = run_recipe(recipe, open_data(data), out, Silent())  # nothing is trained twice
     assert again is not None
     assert again.manifest.backbones == bundle.manifest.backbones
@@ -224,7 +224,7 @@ def test_a_backbone_of_another_run_is_taken_and_not_trained(
     assert taken.space == load_backbone(backbone_path(out, "backbone")).space
     assert taken.classifier is not None
     assert not (mine / "backbone.last.pt").exists()
-    told = made.manifest.provenance["recipe"]
+    told = made.manifest.provenance.model_dump(mode="json")["recipe"]
     assert told["steps"][0] == recipe.model_dump(mode="json")["steps"][0]
     assert run_recipe(heads, open_data(data), mine, Silent(), backbone=out) is not None
     # Other people: the network goes on without the classifier of people who are not there.

@@ -119,7 +119,7 @@ def test_every_scheme_has_the_backbone_that_it_was_trained_with(
     assert seen.bits
     assert bundle.scheme("jscc-ae-16").snr_db_train == (100.0, 100.0)  # type: ignore[union-attr]
     assert "no noise" in (bundle.path / "README.md").read_text()
-    card = bundle.manifest.provenance
+    card = bundle.manifest.provenance.model_dump(mode="json")
     assert {row["scheme"] for row in card["accuracy"]["over_the_air"]} == {
         "jscc-ae-16",
         "jscc-fc-joint-8",
@@ -191,9 +191,10 @@ def test_chosen_schemes_of_runs_become_a_bundle(
     )
     assert (bundle.manifest.name, bundle.scheme_ids) == ("mine", ["jscc-fc-joint-8"])
     assert [info.id for info in bundle.manifest.backbones] == ["resnet18-fp32"]
-    assert bundle.manifest.provenance["licence"] == "private"
-    rows = bundle.manifest.provenance["accuracy"]["over_the_air"]
-    assert {row["scheme"] for row in rows} == {"jscc-fc-joint-8"}
+    assert bundle.manifest.provenance.licence == "private"
+    accuracy = bundle.manifest.provenance.accuracy
+    assert accuracy is not None
+    assert {row.scheme for row in accuracy.over_the_air} == {"jscc-fc-joint-8"}
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(InputError, match=r"--scheme jscc-ae-9: no run has it; there are: jscc-ae"):
         export_runs([out], tmp_path / "no", ["fp32"], Seen(), ["jscc-ae-9"])

@@ -19,7 +19,7 @@ def write_card(folder: Path, manifest: Manifest) -> Path:
 
 
 def _lines(manifest: Manifest) -> list[str]:
-    card = manifest.provenance
+    card = manifest.provenance.model_dump(mode="json")
     runs: list[dict[str, Any]] = card.get("runs", [card])
     lines = [f"# {manifest.name}", "", f"Licence: {card.get('licence', 'not stated')}.", ""]
     for run in runs:

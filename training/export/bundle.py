@@ -21,6 +21,7 @@ from airreid.bundle import (
     write_manifest,
 )
 from airreid.errors import InputError
+from airreid.model_card import ModelCard
 from training.card.page import write_card
 from training.engine.progress_report import Report
 from training.export.backbone import stored_graphs
@@ -107,7 +108,7 @@ def export_runs(
             name=name or opened[0].about["name"],
             backbones=tuple(info for group in backbones.values() for info in group),
             schemes=tuple(infos),
-            provenance=_provenance(opened, chosen, licence),
+            provenance=ModelCard.model_validate(_provenance(opened, chosen, licence)),
         )
         write_card(part, manifest)
         write_manifest(part, manifest)

@@ -20,6 +20,7 @@ from airreid.bundle import (
     file_sha256,
     write_manifest,
 )
+from airreid.model_card import ModelCard
 from training.export.onnx import export_onnx, halve_weights, prove_parity
 from training.models.codec import Codec
 
@@ -99,7 +100,10 @@ def build_bundle(
         for path, precision in backbones
     ]
     manifest = Manifest(
-        name=name, backbones=tuple(infos), schemes=tuple(schemes), provenance=provenance
+        name=name,
+        backbones=tuple(infos),
+        schemes=tuple(schemes),
+        provenance=ModelCard.model_validate(provenance),
     )
     return write_manifest(folder, manifest)
 

@@ -73,7 +73,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     pca = fit_pca(features, 8)
     model = Digital(DIM, 8, torch.full((8,), 2.0))
     start = torch.from_numpy(pca.mean), torch.from_numpy(pca.components)
-    model.head.start_from_pca(*start, 1.0)
+    model.head.init_from_pca(*start, 1.0)
     model.eval()
     digital = export_digital("digital-64", model.head, model.prior, folder, features, "c", 11)
     return build_bundle(folder, "tiny", [(path, "fp32")], "c", DIM, [*infos, digital], PROVENANCE)
