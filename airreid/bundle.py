@@ -1,4 +1,4 @@
-"""The bundle: what training hands to the services, a folder that proves itself.
+"""Model bundles: folders in which training hands networks to the services.
 
 ``manifest.json`` names backbones and schemes and lists every file with its SHA-256.
 :func:`load_bundle` refuses a folder in which anything is missing or altered.
@@ -9,35 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
+from airreid.disk import file_sha256
 from airreid.errors import BundleError
 from airreid.model_card import ModelCard
+from airreid.scheme_info import DigitalInfo, FileRef, SchemeInfo
+from airreid.scheme_kinds import AnyScheme
 from airreid.validation import FrozenModel, loaded
 
 MANIFEST = "manifest.json"
-SchemeId = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*-[0-9]+(-r[0-9]+)?$")]
-Bandwidth = Annotated[int, Field(ge=1, le=65536)]
-
-
-class FileRef(FrozenModel):
-    """A file of the bundle."""
-
-    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
-    """Name inside the folder; no folders below it."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-    @classmethod
-    def of(cls, path: Path) -> FileRef:
-        """Names a file that lies in the bundle's folder, with the hash of its contents."""
-        return cls(path=path.name, sha256=file_sha256(path))
 
 
 class BackboneInfo(FrozenModel):
@@ -56,67 +39,6 @@ class BackboneInfo(FrozenModel):
     feature_dim: Annotated[int, Field(ge=1)] = 2048
 
 
-class JsccInfo(FrozenModel):
-    """A joint source-channel code: features straight to symbols.
-
-    encoder: features (N, feature_dim) -> x (N, bandwidth), each row of mean power 1.
-    decoder: y (N, bandwidth) -> embeddings (N, embedding_dim); without one the
-    received vector is itself the embedding.
-    """
-
-    id: SchemeId
-    kind: Literal["jscc-ae", "jscc-fc"]
-    space_id: str
-    bandwidth: Bandwidth
-    """Real channel uses per query."""
-    embedding_dim: Annotated[int, Field(ge=1)]
-    encoder: FileRef
-    decoder: FileRef | None = None
-    gallery: Literal["decoder(encoder)", "encoder"]
-    """How a gallery feature comes to the space of the decoded embeddings."""
-    snr_db_train: tuple[float, float]
-    """Range of SNR that the scheme was trained with."""
-
-    @model_validator(mode="after")
-    def _agrees(self) -> JsccInfo:
-        if self.gallery == "decoder(encoder)" and self.decoder is None:
-            raise ValueError(f"scheme {self.id}: gallery map needs a decoder and there is none")
-        return self
-
-
-class DigitalInfo(FrozenModel):
-    """Separate source and channel coding: features to a latent, to bits, to symbols.
-
-    encoder: features (N, feature_dim) -> latent (N, embedding_dim), which is rounded to
-    integers; these are what is sent and what the gallery holds.
-    """
-
-    id: SchemeId
-    kind: Literal["digital"]
-    space_id: str
-    bandwidth: Bandwidth
-    """Real channel uses per query."""
-    embedding_dim: Annotated[int, Field(ge=1)]
-    encoder: FileRef
-    codebook: FileRef
-    """The prior's integer tables and the channel codes: :mod:`airreid.digital.coding_tables`."""
-    gallery: Literal["rounded"] = "rounded"
-    rate_lambda: Annotated[float, Field(gt=0)] | None = None
-    """The paper's λ that the scheme was trained with: bits per query that one unit of
-    retrieval loss is worth. None in bundles that were exported without it, and then not
-    in the JSON."""
-
-    @model_serializer(mode="wrap")
-    def _without_missing_lambda(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        if self.rate_lambda is None:
-            del values["rate_lambda"]
-        return values
-
-
-SchemeInfo = JsccInfo | DigitalInfo
-
-
 class Manifest(FrozenModel):
     """The contents of ``manifest.json``."""
 
@@ -124,9 +46,7 @@ class Manifest(FrozenModel):
     name: str
     backbones: Annotated[tuple[BackboneInfo, ...], Field(min_length=1)]
     """The first one is used where nothing else is asked for."""
-    schemes: Annotated[
-        tuple[Annotated[SchemeInfo, Field(discriminator="kind")], ...], Field(min_length=1)
-    ]
+    schemes: Annotated[tuple[AnyScheme, ...], Field(min_length=1)]
     provenance: ModelCard
 
     @model_validator(mode="after")
@@ -185,10 +105,10 @@ class Bundle:
         Raises :class:`BundleError` for a space without backbone or scheme.
         """
         self.backbone_of(space_id)
-        schemes = tuple(one for one in self.manifest.schemes if one.space_id == space_id)
+        schemes = tuple(info for info in self.manifest.schemes if info.space_id == space_id)
         if not schemes:
             raise BundleError(f"no scheme of space {space_id} in bundle {self.manifest.name}")
-        backbones = tuple(one for one in self.manifest.backbones if one.space_id == space_id)
+        backbones = tuple(info for info in self.manifest.backbones if info.space_id == space_id)
         parts = {"backbones": backbones, "schemes": schemes}
         return Bundle(self.path, self.manifest.model_copy(update=parts), self.bundle_id)
 
@@ -201,12 +121,6 @@ class Bundle:
             f"no scheme {scheme_id!r} in bundle {self.manifest.name}; "
             f"it has: {', '.join(self.scheme_ids)}"
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -235,14 +149,7 @@ def load_bundle(path: Path) -> Bundle:
 def files_of(manifest: Manifest) -> list[FileRef]:
     """Every file that the manifest names."""
     refs = [backbone.file for backbone in manifest.backbones]
-    return refs + [ref for scheme in manifest.schemes for ref in scheme_files(scheme)]
-
-
-def scheme_files(scheme: SchemeInfo) -> list[FileRef]:
-    """The files of one scheme."""
-    if isinstance(scheme, DigitalInfo):
-        return [scheme.encoder, scheme.codebook]
-    return [scheme.encoder] if scheme.decoder is None else [scheme.encoder, scheme.decoder]
+    return refs + [ref for scheme in manifest.schemes for ref in scheme.files]
 
 
 def write_manifest(path: Path, manifest: Manifest) -> Bundle:

@@ -11,20 +11,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from airreid.bundle import (
-    Bundle,
-    DigitalInfo,
-    SchemeInfo,
-    default_bundle_path,
-    load_bundle,
-    scheme_files,
-)
-from airreid.digital.coding_tables import load_codebook
+from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.errors import BundleError
 from airreid.inference import BackboneRunner
 from airreid.payload import Ideal, Link
 from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme, scheme_kind
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
 Folder = Annotated[Path | None, typer.Argument(help="Bundle; the demo's if left out.")]
@@ -46,27 +38,18 @@ def show(folder: Folder = None) -> None:
     console.print(backbones)
     schemes = Table("scheme", "B", "links", "embedding", "gallery", "made for", "MB")
     for scheme in bundle.manifest.schemes:
-        size = sum(bundle.file(ref).stat().st_size for ref in scheme_files(scheme)) / 1e6
+        size = sum(bundle.file(ref).stat().st_size for ref in scheme.files) / 1e6
         schemes.add_row(
             scheme.id,
             str(scheme.bandwidth),
             ", ".join(links_of(scheme)),
             str(scheme.embedding_dim),
             scheme.gallery,
-            _made_for(bundle, scheme),
+            scheme_kind(scheme.kind).made_for(bundle, scheme),
             f"{size:.1f}",
         )
     console.print(schemes)
     console.print_json(bundle.manifest.provenance.model_dump_json())
-
-
-def _made_for(bundle: Bundle, scheme: SchemeInfo) -> str:
-    """Training SNR of a JSCC scheme, payload sizes of a digital one."""
-    if isinstance(scheme, DigitalInfo):
-        sizes = [code.payload_bits for code in load_codebook(bundle.file(scheme.codebook)).codes]
-        return f"{', '.join(map(str, sizes))} bits"
-    low, high = scheme.snr_db_train
-    return f"{low:g} to {high:g} dB"
 
 
 @app.command()

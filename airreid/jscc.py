@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import Bundle, JsccInfo
+from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.inference import Network
 from airreid.payload import Analog, Link, Payload
 from airreid.scheme import Account, Received, check_link
+from airreid.scheme_info import JsccInfo
 
 Array = NDArray[np.float32]
 

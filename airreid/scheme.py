@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import DigitalInfo, SchemeInfo
 from airreid.errors import InputError
 from airreid.payload import Link, Payload
+from airreid.scheme_info import SchemeInfo
+from airreid.scheme_kinds import scheme_kind
 
 Array = NDArray[np.float32]
 DIRECT_SNR_DB = 40.0
@@ -61,8 +62,8 @@ class Account:
 
 
 def links_of(info: SchemeInfo) -> tuple[Link, ...]:
-    """What blocks of a scheme may be sent over, the usual one first."""
-    return ("coded", "ideal") if isinstance(info, DigitalInfo) else ("analog",)
+    """Payloads that a scheme sends, the usual one first."""
+    return scheme_kind(info.kind).links
 
 
 def check_link(info: SchemeInfo, link: Link) -> None:

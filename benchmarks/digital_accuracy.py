@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airreid.bundle import Bundle, DigitalInfo
+from airreid.bundle import Bundle
 from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.point_files import point_row
 from airreid.evaluation.points import paper_point, scheme_points
 from airreid.evaluation.retrieval_features import RetrievalFeatures
+from airreid.scheme_info import DigitalInfo
 
 Row = dict[str, Any]
 

@@ -29,7 +29,7 @@ from torchvision.transforms import InterpolationMode
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.images import decode, to_crop
 from airreid.inference import BackboneRunner, Network
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from benchmarks.pictures import jpegs
 from benchmarks.rows import SETTLE_SECONDS, Row, Turns, in_turns, row
 from training.export.onnx import export_onnx

@@ -28,7 +28,7 @@ from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.datasets.synthetic.cameras import render
 from airreid.inference import BackboneRunner
 from airreid.scheme import links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.signal import unit_rows
 
 SEED, NOISE_SEED = 901, 4

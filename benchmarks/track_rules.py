@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from accesspoint.matching.trials import OverTheAir
 from airreid.bundle import default_bundle_path, load_bundle
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.signal import unit_rows
 from benchmarks.matching import DOCS, ENROLLED, FRAMES, KNOWN, SEED, load_people
 

@@ -32,7 +32,7 @@ from airreid import __version__, child_process
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.errors import LinkError
 from airreid.payload import put
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
 from airreid.validation import FrozenModel
 from benchmarks import rows

@@ -11,7 +11,7 @@ from airreid.images import to_crop
 from airreid.inference import BackboneRunner
 from airreid.payload import Link, Payload
 from airreid.scheme import Scheme, check_link, links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 
 class Encoder:

@@ -16,7 +16,7 @@ from airreid.offline import Replayed, pack_each, replay_payloads, same_ranking
 from airreid.payload import Link
 from airreid.retrieval import evaluate_ranking
 from airreid.scheme import Account, Scheme, links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.signal import capacity
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from airreid.bundle import Bundle, Manifest, SchemeInfo, files_of, load_bundle, write_manifest
+from airreid.bundle import Bundle, Manifest, files_of, load_bundle, write_manifest
 from airreid.datasets import DataSet
 from airreid.errors import InputError
 from airreid.model_card import ModelCard
+from airreid.scheme_info import SchemeInfo
 from training.card.accuracy import measurable, protocol, scheme_rows, validation
 from training.engine.progress_report import Report
 from training.export.digital import export_digital, prove_distinct

@@ -21,10 +21,11 @@ from accesspoint.matching.decision import Decision, decide
 from accesspoint.matching.near_duplicates import duplicate_warnings
 from accesspoint.matching.policy import FEATURES, MatchPolicy
 from accesspoint.matching.quality import QualityGate
-from airreid.bundle import Bundle, JsccInfo
+from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError
 from airreid.retrieval import cosine
-from airreid.scheme import DIRECT_SNR_DB
+from airreid.scheme import DIRECT_SNR_DB, links_of
+from airreid.scheme_kinds import scheme_kinds
 
 TOP_DEFAULT, TOP_MAX = 10, 1000
 _ENTRIES_AT_ONCE = 1000
@@ -64,10 +65,18 @@ def usual_scheme(bundle: Bundle, calibrated: Collection[str]) -> str:
     keep. Those where there is no such scheme.
     """
     space = bundle.backbone.space_id
-    analog = [s for s in bundle.manifest.schemes if isinstance(s, JsccInfo) and s.space_id == space]
+    analog = [
+        info
+        for info in bundle.manifest.schemes
+        if info.space_id == space and "analog" in links_of(info)
+    ]
     if not analog:
         return FEATURES
-    best = max(analog, key=lambda s: (s.id in calibrated, s.bandwidth, s.kind == "jscc-ae"))
+    order = [kind.name for kind in scheme_kinds()]
+    best = max(
+        analog,
+        key=lambda info: (info.id in calibrated, info.bandwidth, -order.index(info.kind)),
+    )
     return best.id
 
 

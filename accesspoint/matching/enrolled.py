@@ -13,7 +13,7 @@ from accesspoint.matching.calibrate import Calibration, CalibrationSettings, cal
 from accesspoint.matching.trials import Enrolled
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 _PAGE = 10_000
 

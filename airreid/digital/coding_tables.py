@@ -65,7 +65,7 @@ class PolarCode(FrozenModel):
         return np.unpackbits(raw, count=self.mother_length).astype(bool)
 
 
-class CodeBook(FrozenModel):
+class CodingTables(FrozenModel):
     """The prior of a digital scheme and one channel code for each payload size."""
 
     format: Literal[1] = 1
@@ -74,7 +74,7 @@ class CodeBook(FrozenModel):
     """Smallest payload first. Which one was used is side information of a block."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> CodeBook:
+    def _ordered(self) -> CodingTables:
         sizes = [code.payload_bits for code in self.codes]
         if sizes != sorted(set(sizes)):
             raise ValueError("codes: payload sizes must grow")
@@ -92,10 +92,10 @@ class CodeBook(FrozenModel):
         return (len(self.codes) - 1).bit_length()
 
 
-def load_codebook(path: Path) -> CodeBook:
+def load_coding_tables(path: Path) -> CodingTables:
     """Raises :class:`BundleError` naming the file and the field."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
-    return loaded(CodeBook, data, path)
+    return loaded(CodingTables, data, path)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.digital import arithmetic
-from airreid.digital.coding_tables import CodeBook
+from airreid.digital.coding_tables import CodingTables
 from airreid.digital.prior import Prior
 
 Bits = NDArray[np.uint8]
@@ -48,7 +48,7 @@ def message(latent: NDArray[np.int64], prior: Prior, limit: int) -> Message:
     raise ValueError(f"not even the most likely latent fits into {limit} bits")
 
 
-def smallest_size(length: int, book: CodeBook) -> int:
+def smallest_size(length: int, book: CodingTables) -> int:
     """Number of the smallest payload size that holds so many bits."""
     return next(i for i, code in enumerate(book.codes) if code.payload_bits >= length)
 

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import Bundle, DigitalInfo
+from airreid.bundle import Bundle
 from airreid.digital import arithmetic
 from airreid.digital.arithmetic import CorruptMessageError
-from airreid.digital.coding_tables import load_codebook
+from airreid.digital.coding_tables import load_coding_tables
 from airreid.digital.link import CodedLink
 from airreid.digital.message import Message, message, padded, smallest_size
 from airreid.digital.prior import LARGEST
@@ -20,6 +20,7 @@ from airreid.errors import BundleError, InputError
 from airreid.inference import Network
 from airreid.payload import Coded, Ideal, Link, Payload
 from airreid.scheme import Account, Received, check_link
+from airreid.scheme_info import DigitalInfo
 from airreid.signal import noise_variance
 
 Array = NDArray[np.float32]
@@ -32,8 +33,8 @@ class DigitalScheme:
         """Raises :class:`BundleError` for a code book that does not fit its scheme."""
         self.info = info
         self._encoder = Network(bundle.file(info.encoder), threads)
-        self.book = load_codebook(bundle.file(info.codebook))
-        prior, path = self.book.prior, bundle.file(info.codebook)
+        self.book = load_coding_tables(bundle.file(info.coding_tables))
+        prior, path = self.book.prior, bundle.file(info.coding_tables)
         if prior.dimensions != info.embedding_dim:
             raise BundleError(f"{path}: {prior.dimensions} tables for {info.embedding_dim} symbols")
         if self.book.uses != info.bandwidth:

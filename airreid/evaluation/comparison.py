@@ -7,11 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from airreid.bundle import Bundle, JsccInfo
+from airreid.bundle import Bundle
 from airreid.codecs.pca import fit_pca
 from airreid.evaluation.points import pca_points, scheme_points
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.jscc import JsccScheme
+from airreid.scheme_info import JsccInfo
 
 
 def pca_comparison(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from airreid.bundle import BackboneInfo, Bundle, DigitalInfo, SchemeInfo
+from airreid.bundle import BackboneInfo, Bundle
 from airreid.codecs.pca import Pca, fit_pca
 from airreid.datasets.dataset import DataSet
 from airreid.digital.scheme import DigitalScheme
@@ -26,7 +26,8 @@ from airreid.evaluation.points import (
 )
 from airreid.payload import Link
 from airreid.scheme import links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_info import DigitalInfo, SchemeInfo
+from airreid.scheme_kinds import open_scheme
 
 PCA_IMAGES = 1200
 """Training images that the linear baseline is fitted on, unless more are asked for."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from airreid.evaluation.points import Point
+from airreid.payload import Link
+from airreid.scheme_kinds import SchemeKind, scheme_kinds
 
 Figure = Literal["4a", "4b", "4c"]
 TITLES: dict[Figure, str] = {
@@ -16,7 +18,7 @@ TITLES: dict[Figure, str] = {
 }
 TOLERABLE = 0.05
 """Share of lost blocks at which a digital rate still counts as usable."""
-NAMES = {"jscc-ae": "JSCC AE", "jscc-fc": "JSCC FC", "digital": "digital", "pca": "PCA, linear"}
+PCA_LABEL = "PCA, linear"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def _at(points: Iterable[Point]) -> dict[float, list[Point]]:
     return dict(sorted(found.items()))
 
 
+def _kinds_over(link: Link) -> list[SchemeKind]:
+    """Kinds of scheme that are usually sent over ``link``."""
+    return [kind for kind in scheme_kinds() if kind.links[0] == link]
+
+
 def _curve(label: str, chosen: dict[float, Point]) -> Curve:
     first = next(iter(chosen.values()))
     return Curve(label, first.kind, first.link, tuple(chosen), tuple(chosen.values()))
@@ -108,30 +115,31 @@ def trained(point: Point) -> str:
 
 def _matched(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
     curves, notes = [], []
-    for kind in ("jscc-ae", "jscc-fc"):
-        at = _at(p for p in points if p.kind == kind)
+    for kind in _kinds_over("analog"):
+        at = _at(p for p in points if p.kind == kind.name)
         if not at:
             continue
         chosen = {snr_db: nearest_snr_train(some) for snr_db, some in at.items()}
         used = list(dict.fromkeys(chosen.values()))
         ranged = all(p.snr_db_train and p.snr_db_train[0] < p.snr_db_train[1] for p in used)
-        label = NAMES[kind] + (f", {trained(used[0])}" if ranged else ", trained for each SNR")
+        label = kind.label + (f", {trained(used[0])}" if ranged else ", trained for each SNR")
         curves.append(_curve(label, chosen))
         if ranged:
-            notes.append(f"{NAMES[kind]}: no scheme trained at one SNR; {trained(used[0])} instead")
+            notes.append(f"{kind.label}: no scheme trained at one SNR; {trained(used[0])} instead")
         else:
             which = (f"{snr:+g} dB: {p.scheme} {trained(p)}" for snr, p in chosen.items())
-            notes.append(f"{NAMES[kind]}: " + "; ".join(which))
-    for link in ("ideal", "coded"):
-        at = _at(p for p in points if p.kind == "digital" and p.link == link)
-        if at:
-            chosen = {snr_db: highest_reliable_rate(some) for snr_db, some in at.items()}
-            curves.append(_curve(f"digital, {link}, rate for each SNR", chosen))
-    if any(p.kind == "digital" for p in points):
-        notes.append(
-            f"digital: at each SNR the scheme with the most bits of those that lose at most "
-            f"{TOLERABLE:.0%} of their blocks, else the one that loses fewest"
-        )
+            notes.append(f"{kind.label}: " + "; ".join(which))
+    for kind in _kinds_over("coded"):
+        for link in ("ideal", "coded"):
+            at = _at(p for p in points if p.kind == kind.name and p.link == link)
+            if at:
+                chosen = {snr_db: highest_reliable_rate(some) for snr_db, some in at.items()}
+                curves.append(_curve(f"{kind.label}, {link}, rate for each SNR", chosen))
+        if any(p.kind == kind.name for p in points):
+            notes.append(
+                f"{kind.label}: at each SNR the scheme with the most bits of those that lose at "
+                f"most {TOLERABLE:.0%} of their blocks, else the one that loses fewest"
+            )
     curves += _paper(points) + _pca(points)
     return tuple(curves), tuple(notes)
 
@@ -142,7 +150,7 @@ def _each(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
     keys = dict.fromkeys(
         (p.bundle, p.scheme, p.link)
         for p in points
-        if p.kind in NAMES and p.kind != "pca" and p.link != "paper"
+        if p.kind not in ("pca", "noiseless") and p.link != "paper"
     )
     for key in keys:
         at = {
@@ -154,25 +162,24 @@ def _each(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
         where = f" ({first.bundle[:6]})" if bundles > 1 else ""
         curves.append(_curve(f"{first.scheme}{where}, {what}", at))
     curves += _paper(points) + _pca(points)
-    ranged = [c.label for c in curves if c.kind.startswith("jscc") and " to " in c.label]
+    analog = {kind.name for kind in _kinds_over("analog")}
+    ranged = [c.label for c in curves if c.kind in analog and " to " in c.label]
     notes = [f"trained over a range, not at one SNR: {'; '.join(ranged)}"] if ranged else []
     return tuple(curves), tuple(notes)
 
 
 def _against_bandwidth(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
     curves = []
-    kinds: tuple[tuple[str, str, Callable[[list[Point]], Point]], ...] = (
-        ("jscc-ae", "analog", nearest_snr_train),
-        ("jscc-fc", "analog", nearest_snr_train),
-        ("digital", "coded", highest_reliable_rate),
-    )
-    for kind, link, choose in kinds:
-        for snr_db, some in _at(p for p in points if (p.kind, p.link) == (kind, link)).items():
+    for kind in scheme_kinds():
+        link = kind.links[0]
+        choose = nearest_snr_train if link == "analog" else highest_reliable_rate
+        of_kind = (p for p in points if (p.kind, p.link) == (kind.name, link))
+        for snr_db, some in _at(of_kind).items():
             widths = sorted({p.bandwidth for p in some})
             chosen = {
                 float(width): choose([p for p in some if p.bandwidth == width]) for width in widths
             }
-            curves.append(_curve(f"{NAMES[kind]}, {snr_db:+g} dB", chosen))
+            curves.append(_curve(f"{kind.label}, {snr_db:+g} dB", chosen))
     for label, of in _pca_by_backbone(points):
         for snr_db, some in _at(of).items():
             by_width = {float(p.bandwidth): p for p in sorted(some, key=lambda p: p.bandwidth)}
@@ -202,5 +209,5 @@ def _pca_by_backbone(points: Sequence[Point]) -> list[tuple[str, list[Point]]]:
         if point.kind == "pca":
             found.setdefault((point.bundle, point.backbone), []).append(point)
     if len(found) == 1:
-        return [(NAMES["pca"], of) for of in found.values()]
-    return [(f"{NAMES['pca']}, on {backbone}", of) for (_, backbone), of in found.items()]
+        return [(PCA_LABEL, of) for of in found.values()]
+    return [(f"{PCA_LABEL}, on {backbone}", of) for (_, backbone), of in found.items()]

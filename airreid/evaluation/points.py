@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import DigitalInfo
 from airreid.codecs.pca import Pca
 from airreid.digital.bounds import shannon_snr_db
 from airreid.digital.scheme import DigitalScheme
@@ -19,6 +18,7 @@ from airreid.offline import pack_each, receive, transmit
 from airreid.payload import Analog, Link, Payload
 from airreid.retrieval import Retrieval
 from airreid.scheme import Scheme
+from airreid.scheme_info import DigitalInfo, JsccInfo
 
 LINK_NAME = "offline"
 """Name of the noise stream that evaluations draw from."""
@@ -157,7 +157,7 @@ def scheme_points(
             link=link,
             bandwidth=info.bandwidth,
             snr_db=snr_db,
-            snr_db_train=None if isinstance(info, DigitalInfo) else info.snr_db_train,
+            snr_db_train=info.snr_db_train if isinstance(info, JsccInfo) else None,
         )
         if isinstance(info, DigitalInfo):
             point = _with_bits(point, bits, costs[0].crc_bits, costs[0].side_bits, lost)

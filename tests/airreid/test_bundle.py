@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from airreid.bundle import Bundle, FileRef, load_bundle
+from airreid.bundle import Bundle, load_bundle
 from airreid.bundle_cli import check_graphs
 from airreid.errors import BundleError
 from airreid.payload import Ideal
 from airreid.scheme import links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_info import FileRef
+from airreid.scheme_kinds import open_scheme
 from airreid.signal import normalise_power
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from airreid.bundle import Bundle, DigitalInfo, Manifest, load_bundle, write_manifest
+from airreid.bundle import Bundle, Manifest, load_bundle, write_manifest
 from airreid.errors import BundleError
 from airreid.model_card import Accuracy, ModelCard
+from airreid.scheme_info import DigitalInfo
 
 JSCC_ROW = {
     "scheme": "jscc-ae-16",

@@ -15,7 +15,7 @@ from airreid.noise import NoiseStream
 from airreid.offline import pack_each, transmit
 from airreid.payload import Coded, Ideal
 from airreid.scheme import links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 from .support import FILES, FIRST_BLOCK, LINK, SEED, SNRS_DB
 

@@ -16,7 +16,7 @@ from airreid.inference import BackboneRunner
 from airreid.noise import NoiseStream
 from airreid.offline import replay, same_ranking
 from airreid.scheme import links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 from .support import FIRST_BLOCK, LINK, SEED, SNRS_DB
 

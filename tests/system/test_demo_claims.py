@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airreid.bundle import Bundle, DigitalInfo
+from airreid.bundle import Bundle
+from airreid.scheme_info import DigitalInfo
 
 from .test_cli import airreid
 

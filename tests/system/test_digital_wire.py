@@ -17,7 +17,7 @@ from airreid.digital.scheme import DigitalScheme
 from airreid.noise import NoiseStream
 from airreid.offline import replay, same_ranking
 from airreid.payload import Analog, Coded, Ideal, Link
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker

@@ -20,7 +20,7 @@ from airreid.images import load
 from airreid.noise import NoiseStream
 from airreid.offline import replay, same_ranking
 from airreid.payload import Analog
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc, uplink_pb2
 from edge.blocks import BlockMaker

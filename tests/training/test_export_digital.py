@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from airreid.bundle import BackboneInfo, Bundle, DigitalInfo, Manifest
+from airreid.bundle import BackboneInfo, Bundle, Manifest
 from airreid.codecs.pca import fit_pca
-from airreid.digital.coding_tables import load_codebook
+from airreid.digital.coding_tables import load_coding_tables
 from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.retrieval_features import split_by_camera
+from airreid.scheme_info import DigitalInfo
 from training.card.digital import digital_rows, noisy_bits
 from training.export import digital as exporting
 from training.export.digital import export_digital, prove_distinct, rounded, stored
@@ -61,8 +62,8 @@ def test_the_files_hold_what_was_trained(
 ) -> None:
     folder, info = exported
     assert (info.bandwidth, info.embedding_dim, info.gallery) == (64, 16, "rounded")
-    path = folder / info.codebook.path
-    book = load_codebook(path)
+    path = folder / info.coding_tables.path
+    book = load_coding_tables(path)
     assert book.uses == 64
     assert 1 <= len(book.codes) <= 4
     assert {code.crc_bits for code in book.codes} == {11}
@@ -134,4 +135,4 @@ def test_the_card_counts_what_is_sent(
     assert row["pca_bits_mean"] == pytest.approx(row["bits_mean"], rel=0.05)
     assert row["pca_dimensions"] in (2, 4, 8, 16)
     assert row["top1"] > 0.9
-    assert file_ref(folder / info.codebook.path) == info.codebook
+    assert file_ref(folder / info.coding_tables.path) == info.coding_tables

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from airreid.bundle import Bundle, DigitalInfo, file_sha256, load_bundle
+from airreid.bundle import Bundle, load_bundle
 from airreid.bundle_cli import check_graphs
+from airreid.disk import file_sha256
 from airreid.errors import InputError
-from airreid.schemes import open_scheme
+from airreid.scheme_info import DigitalInfo
+from airreid.scheme_kinds import open_scheme
 from training.cli import app
 from training.engine.progress import Progress
 from training.export.heads import build_bundle, export_head

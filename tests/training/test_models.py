@@ -16,7 +16,6 @@ from training.export.onnx import ParityError
 from training.models.backbone import KINDS, Backbone, BackboneName, Sized, resize
 from training.models.codec import MLP, Codec
 from training.models.weights import load_weights
-from training.recipes.scheme_ids import bandwidth_of
 
 NAMES = get_args(BackboneName)
 
@@ -124,9 +123,3 @@ def test_an_int8_graph_that_drifts_fails(tmp_path: Path) -> None:
     assert 0.9 < prove_int8(exact, tmp_path / "close.onnx", crops) < 1.0
     with pytest.raises(ParityError, match=r"far\.onnx: features have a cosine of .* ship=fp32"):
         prove_int8(exact, tmp_path / "far.onnx", crops)
-
-
-def test_bandwidths_are_read_off_ids() -> None:
-    assert [bandwidth_of(one) for one in ("jscc-ae-64", "digital-256-r2")] == [64, 256]
-    with pytest.raises(InputError, match="does not end in a bandwidth"):
-        bandwidth_of("jscc-ae")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.bundle import BackboneInfo, Bundle, JsccInfo
+from airreid.bundle import BackboneInfo, Bundle
 from airreid.datasets.samples import ImageSet
 from airreid.evaluation.comparison import pca_comparison
 from airreid.evaluation.retrieval_features import (
@@ -18,6 +18,7 @@ from airreid.evaluation.retrieval_features import (
     paired_difference,
     split_by_camera,
 )
+from airreid.scheme_info import JsccInfo
 from training.card.digital import digital_rows
 from training.engine.progress_report import Report
 from training.models.digital import Digital

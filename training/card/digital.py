@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from airreid.bundle import Bundle, DigitalInfo
+from airreid.bundle import Bundle
 from airreid.codecs.pca import fit_pca
 from airreid.digital.arithmetic import encode
 from airreid.digital.bounds import shannon_snr_db
-from airreid.digital.coding_tables import load_codebook
+from airreid.digital.coding_tables import load_coding_tables
 from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
 from airreid.retrieval import Retrieval
+from airreid.scheme_info import DigitalInfo
 from training.export.digital import rounded, stored
 from training.export.integer_prior import code_lengths
 from training.models.digital import Digital
@@ -113,7 +114,7 @@ def digital_rows(
 def _row(
     bundle: Bundle, info: DigitalInfo, data: RetrievalFeatures, model: Digital, baseline: Baseline
 ) -> dict[str, Any]:
-    book = load_codebook(bundle.file(info.codebook))
+    book = load_coding_tables(bundle.file(info.coding_tables))
     sizes = np.asarray([code.payload_bits for code in book.codes])
     queries, gallery = (rounded(bundle.file(info.encoder), x) for x in (data.queries, data.gallery))
     found = no_channel_bound(_integers(data, queries, gallery))

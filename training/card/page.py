@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from airreid.bundle import DigitalInfo, Manifest
+from airreid.bundle import Manifest
+from airreid.scheme_info import JsccInfo
 from airreid.signal import SNR_DB_MAX
 
 _NOT_MEASURED = "Not measured: no people were held out. `airreid evaluate` measures it."
@@ -33,7 +34,7 @@ def _lines(manifest: Manifest) -> list[str]:
         lines.append(f"| {info.id} | {info.precision} | {info.feature_dim} | {info.space_id} |")
     lines += ["", "| scheme | uses | trained for | space |", "| --- | --- | --- | --- |"]
     for scheme in manifest.schemes:
-        meant = "bits" if isinstance(scheme, DigitalInfo) else _snr(*scheme.snr_db_train)
+        meant = _snr(*scheme.snr_db_train) if isinstance(scheme, JsccInfo) else "bits"
         lines.append(f"| {scheme.id} | {scheme.bandwidth} | {meant} | {scheme.space_id} |")
     return [*lines, "", "## Accuracy", "", *_accuracy(card.get("accuracy"))]
 

@@ -11,17 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from airreid.bundle import (
-    MANIFEST,
-    BackboneInfo,
-    Bundle,
-    Manifest,
-    SchemeInfo,
-    load_bundle,
-    write_manifest,
-)
+from airreid.bundle import MANIFEST, BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
 from airreid.errors import InputError
 from airreid.model_card import ModelCard
+from airreid.scheme_info import SchemeInfo
 from training.card.page import write_card
 from training.engine.progress_report import Report
 from training.export.backbone import stored_graphs

@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from airreid.bundle import DigitalInfo, SchemeInfo
 from airreid.digital.arithmetic import decode, encode
-from airreid.digital.coding_tables import CodeBook, load_codebook
+from airreid.digital.coding_tables import CodingTables, load_coding_tables
 from airreid.digital.crc import CrcBits
 from airreid.digital.polar_design import design_code
 from airreid.digital.prior import Prior
 from airreid.inference import Network
+from airreid.scheme_info import DigitalInfo, SchemeInfo
+from airreid.scheme_kinds import bandwidth_of
 from training.export.heads import file_ref
 from training.export.integer_prior import code_lengths, integer_prior, payload_sizes
 from training.export.onnx import ParityError, export_onnx, halve_weights, prove_parity
 from training.models.digital import DigitalHead, EntropyBottleneck
-from training.recipes.scheme_ids import bandwidth_of
 
 LATENT_TOLERANCE = 1e-4
 """Relative to the latent's RMS. Much less than the JSCC heads', because rounding turns a
@@ -60,13 +60,13 @@ def export_digital(
     tables = integer_prior(prior, latents)
     lengths = _prove_coding(scheme_id, tables, latents)
     uses = bandwidth_of(scheme_id)
-    book = CodeBook(
+    book = CodingTables(
         prior=tables,
         codes=tuple(design_code(k, uses, crc_bits) for k in payload_sizes(lengths, sizes)),
     )
     book_path = folder / f"{scheme_id}.codebook.json"
     book_path.write_text(canonical(book), encoding="ascii")
-    if load_codebook(book_path) != book:
+    if load_coding_tables(book_path) != book:
         raise ParityError(f"{book_path}: reads back as another code book")
     return DigitalInfo(
         id=scheme_id,
@@ -75,7 +75,7 @@ def export_digital(
         bandwidth=uses,
         embedding_dim=latents.shape[1],
         encoder=file_ref(path),
-        codebook=file_ref(book_path),
+        coding_tables=file_ref(book_path),
     )
 
 
@@ -94,7 +94,7 @@ def rounded(path: Path, features: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.rint(np.concatenate(chunks)).astype(np.int64)
 
 
-def canonical(book: CodeBook) -> str:
+def canonical(book: CodingTables) -> str:
     """The one JSON text of a code book: sorted keys, no spaces, ASCII."""
     return json.dumps(book.model_dump(mode="json"), sort_keys=True, separators=(",", ":")) + "\n"
 
@@ -109,7 +109,7 @@ def prove_distinct(folder: Path, schemes: Sequence[SchemeInfo]) -> None:
     for info in schemes:
         if not isinstance(info, DigitalInfo):
             continue
-        book = load_codebook(folder / info.codebook.path)
+        book = load_coding_tables(folder / info.coding_tables.path)
         seed = int.from_bytes(book.prior.digest[:4], "big") % (
             1 << min(c.crc_bits for c in book.codes)
         )

@@ -10,17 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from airreid.bundle import (
-    BackboneInfo,
-    Bundle,
-    FileRef,
-    JsccInfo,
-    Manifest,
-    SchemeInfo,
-    file_sha256,
-    write_manifest,
-)
+from airreid.bundle import BackboneInfo, Bundle, Manifest, write_manifest
+from airreid.disk import file_sha256
 from airreid.model_card import ModelCard
+from airreid.scheme_info import FileRef, JsccInfo, SchemeInfo
 from training.export.onnx import export_onnx, halve_weights, prove_parity
 from training.models.codec import Codec
 

@@ -1,39 +1,37 @@
-"""Scheme ids: ``jscc-ae-256``, ``jscc-fc-joint-64``, ``digital-256-r1``."""
+"""Ids of the schemes that recipes train, of the kinds that there are networks for."""
 
 from __future__ import annotations
 
-import re
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from airreid.errors import InputError
+from airreid.scheme_kinds import parse_scheme_id
 
-Kind = Literal["jscc-ae", "jscc-fc", "digital"]
-_TAIL = r"(-[a-z]+)*-(?:[1-9][0-9]{0,2}|1[0-9]{3}|20[0-3][0-9]|204[0-8])"
-_RATE = r"(-r[1-9][0-9]{0,2})?"
-JSCC_ID = rf"^jscc-(ae|fc){_TAIL}{_RATE}$"
-DIGITAL_ID = rf"^digital{_TAIL}{_RATE}$"
-
-
-def kind_of(scheme_id: str) -> Kind:
-    """The kind, which an id begins with. Raises :class:`InputError` for another beginning."""
-    for kind in ("jscc-ae", "jscc-fc", "digital"):
-        if scheme_id.startswith(kind + "-"):
-            return kind
-    raise InputError(f"scheme {scheme_id!r}: begins with none of jscc-ae, jscc-fc, digital")
-
-
-def bandwidth_of(scheme_id: str) -> int:
-    """B, real channel uses per query: ``digital-256-r1`` -> 256."""
-    found = re.search(r"-([0-9]+)(?:-r[0-9]+)?$", scheme_id)
-    if found is None:
-        raise InputError(f"scheme {scheme_id!r}: does not end in a bandwidth")
-    return int(found[1])
+BANDWIDTH_MAX = 2048
+JSCC_KINDS = ("jscc-ae", "jscc-fc")
+DIGITAL_KINDS = ("digital",)
 
 
 def parse_scheme(scheme_id: str) -> tuple[str, int]:
     """``jscc-ae-256`` -> (``jscc-ae``, 256). Raises :class:`InputError`."""
-    if not re.match(JSCC_ID, scheme_id):
-        raise InputError(
-            f"scheme {scheme_id!r}: write jscc-ae-B or jscc-fc-B with a bandwidth B of 1 to 2048"
-        )
-    return kind_of(scheme_id), bandwidth_of(scheme_id)
+    return parse_scheme_id(scheme_id, JSCC_KINDS, BANDWIDTH_MAX)
+
+
+def _of(*kinds: str) -> Callable[[str], str]:
+    def check(scheme_id: str) -> str:
+        try:
+            parse_scheme_id(scheme_id, kinds, BANDWIDTH_MAX)
+        except InputError as error:
+            raise PydanticCustomError("scheme_id", "{error}", {"error": str(error)}) from None
+        return scheme_id
+
+    return check
+
+
+JsccId = Annotated[str, AfterValidator(_of(*JSCC_KINDS))]
+DigitalId = Annotated[str, AfterValidator(_of(*DIGITAL_KINDS))]
+AnyId = Annotated[str, AfterValidator(_of(*JSCC_KINDS, *DIGITAL_KINDS))]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from airreid.scheme_kinds import bandwidth_of, kind_of
 from airreid.validation import FrozenModel
 from training.models.backbone import BackboneName
 from training.models.channel import Model
@@ -21,10 +22,7 @@ from training.recipes.base import (
     Stage,
     StepName,
 )
-from training.recipes.scheme_ids import DIGITAL_ID, JSCC_ID, bandwidth_of, kind_of
-
-JsccId = Annotated[str, Field(pattern=JSCC_ID)]
-DigitalId = Annotated[str, Field(pattern=DIGITAL_ID)]
+from training.recipes.scheme_ids import AnyId, DigitalId, JsccId
 
 
 class _Images(FrozenModel):
@@ -93,7 +91,7 @@ class AutoencoderStep(FrozenModel):
 class JointScheme(FrozenModel):
     """A scheme that is trained with a backbone of its own."""
 
-    id: JsccId | DigitalId
+    id: AnyId
     snr_db: Snr = SnrRange(low=-10.0, high=5.0)
     """Not used by a digital scheme, which is trained without a channel."""
     dimensions: Annotated[int, Field(ge=1, le=2048)] | None = None

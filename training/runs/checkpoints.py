@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from airreid.errors import InputError
+from airreid.scheme_kinds import kind_of
 from training.export.heads import space_id
 from training.models.backbone import Backbone, Sized
 from training.models.codec import Codec
 from training.models.digital import Digital
-from training.recipes.scheme_ids import kind_of
 from training.runs import atomic_file as checkpoint
 
 Weights = dict[str, Any]

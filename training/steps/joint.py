@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from airreid.codecs.pca import fit_pca
 from airreid.errors import InputError
+from airreid.scheme_kinds import bandwidth_of, kind_of
 from training.engine.fit import Loss, Task, fit
 from training.engine.losses import match_rate, nearest_hit_rate
 from training.engine.precision import Precision
@@ -19,7 +20,6 @@ from training.models.channel import Channel
 from training.models.codec import Codec
 from training.models.digital import Digital
 from training.recipes.base import OptimizerConfig, snr_bounds
-from training.recipes.scheme_ids import bandwidth_of, kind_of
 from training.recipes.steps import JointScheme, JointStep, schemes_of
 from training.runs.checkpoints import (
     SavedBackbone,

@@ -9,7 +9,7 @@ import numpy as np
 
 from accesspoint.gallery.search.index import Array, Ids, Index
 from accesspoint.gallery.store.store import Features, Store
-from airreid.bundle import Bundle, DigitalInfo, scheme_files
+from airreid.bundle import Bundle
 
 Embed = Callable[[Array], Array]
 _CHUNK = 2048
@@ -22,8 +22,7 @@ def scheme_digest(bundle: Bundle, scheme_id: str) -> str:
     if scheme_id == FEATURES:
         return ""
     info = bundle.scheme(scheme_id)
-    kind = "digital" if isinstance(info, DigitalInfo) else info.kind
-    parts = [kind, info.gallery, *(ref.sha256 for ref in scheme_files(info))]
+    parts = [info.kind, info.gallery, *(ref.sha256 for ref in info.files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

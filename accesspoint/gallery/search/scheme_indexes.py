@@ -18,7 +18,7 @@ from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.jscc import JsccScheme
 from airreid.scheme import Scheme
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 
 class Indexes:

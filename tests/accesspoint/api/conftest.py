@@ -30,7 +30,8 @@ from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.settings import ReceiverSettings
 from accesspoint.receiver.stream import Uplink
 from accesspoint.settings import ServeSettings
-from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest, write_manifest
+from airreid.bundle import BackboneInfo, Bundle, Manifest, write_manifest
+from airreid.scheme_info import FileRef, JsccInfo
 from airreid.serving import serve
 from airreid.v1 import gallery_pb2_grpc
 

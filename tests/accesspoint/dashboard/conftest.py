@@ -18,7 +18,7 @@ from airreid.client import ChannelClient, GalleryClient, ok
 from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.payload import put
 from airreid.scheme import Link
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 from simulation.processes import Role

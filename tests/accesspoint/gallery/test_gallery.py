@@ -8,7 +8,7 @@ from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.scheme import DIRECT_SNR_DB, links_of
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 DIM = 2048
 

@@ -13,7 +13,7 @@ from accesspoint.matching.trials import Direct, Enrolled, Sender
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.retrieval import cosine
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 People = Callable[..., Enrolled]
 Code = Callable[..., Sender]

@@ -19,7 +19,7 @@ from accesspoint.matching.trials import Enrolled
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 from airreid.scheme import DIRECT_SNR_DB
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 
 SETTINGS = CalibrationSettings(false_match_rate=0.15, review_rate=0.3, snrs_db=(0.0, 20.0))
 

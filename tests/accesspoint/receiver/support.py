@@ -20,7 +20,7 @@ from accesspoint.receiver.settings import ReceiverSettings
 from accesspoint.receiver.stream import SERVICE, Access, Uplink, anybody
 from airreid.bundle import Bundle
 from airreid.payload import Link, put
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.v1 import uplink_pb2
 
 SCHEME = "jscc-ae-64"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from airreid.digital.coding_tables import CodeBook, PolarCode, load_codebook
+from airreid.digital.coding_tables import CodingTables, PolarCode, load_coding_tables
 from airreid.digital.polar_design import design_code
 from airreid.digital.prior import Prior
 from airreid.errors import BundleError
@@ -53,25 +53,25 @@ def test_codes_that_do_not_add_up(fields: dict, message: str) -> None:
 
 def test_payload_sizes_must_grow_and_fill_the_same_uses() -> None:
     larger = design_code(40, 64, 11, 1)
-    book = CodeBook(prior=PRIOR, codes=(CODE, larger, design_code(41, 64, 11, 1)))
+    book = CodingTables(prior=PRIOR, codes=(CODE, larger, design_code(41, 64, 11, 1)))
     assert (book.uses, book.side_bits) == (64, 2)
-    assert CodeBook(prior=PRIOR, codes=(CODE,)).side_bits == 0
+    assert CodingTables(prior=PRIOR, codes=(CODE,)).side_bits == 0
     with pytest.raises(ValidationError, match="payload sizes must grow"):
-        CodeBook(prior=PRIOR, codes=(larger, CODE))
+        CodingTables(prior=PRIOR, codes=(larger, CODE))
     with pytest.raises(ValidationError, match="payload sizes must grow"):
-        CodeBook(prior=PRIOR, codes=(CODE, CODE))
+        CodingTables(prior=PRIOR, codes=(CODE, CODE))
     for other in (design_code(40, 70, 11, 1), design_code(30, 64, 24, 1)):
         with pytest.raises(ValidationError, match="same channel uses with the same CRC"):
-            CodeBook(prior=PRIOR, codes=(CODE, other))
+            CodingTables(prior=PRIOR, codes=(CODE, other))
     with pytest.raises(ValidationError, match="codes"):
-        CodeBook(prior=PRIOR, codes=())
+        CodingTables(prior=PRIOR, codes=())
 
 
 def test_a_book_is_read_back(tmp_path: Path) -> None:
-    book = CodeBook(prior=PRIOR, codes=(CODE,))
+    book = CodingTables(prior=PRIOR, codes=(CODE,))
     path = tmp_path / "book.json"
     path.write_text(book.model_dump_json())
-    again = load_codebook(path)
+    again = load_coding_tables(path)
     assert again == book
     assert again.prior.digest == book.prior.digest
 
@@ -79,13 +79,13 @@ def test_a_book_is_read_back(tmp_path: Path) -> None:
 def test_errors_name_the_file_and_the_field(tmp_path: Path) -> None:
     path = tmp_path / "book.json"
     with pytest.raises(BundleError, match=r"book\.json: cannot be read"):
-        load_codebook(path)
-    whole = json.loads(CodeBook(prior=PRIOR, codes=(CODE,)).model_dump_json())
+        load_coding_tables(path)
+    whole = json.loads(CodingTables(prior=PRIOR, codes=(CODE,)).model_dump_json())
     whole["codes"][0]["uses"] = 0
     path.write_text(json.dumps(whole))
     with pytest.raises(BundleError, match=r"book\.json: codes\.0\.uses: "):
-        load_codebook(path)
+        load_coding_tables(path)
     for text in ("", "[]", "{", '{"format": 2}', "\x00"):
         path.write_text(text)
         with pytest.raises(BundleError, match=r"book\.json: "):
-            load_codebook(path)
+            load_coding_tables(path)

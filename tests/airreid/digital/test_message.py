@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airreid.digital import arithmetic
-from airreid.digital.coding_tables import CodeBook
+from airreid.digital.coding_tables import CodingTables
 from airreid.digital.crc import Crc
 from airreid.digital.message import message, padded, smallest_size
 from airreid.digital.polar_design import design_code
@@ -25,7 +25,7 @@ def table(seed: int, sharp: float) -> Prior:
 
 
 PRIOR = table(0, 4.0)
-BOOK = CodeBook(prior=PRIOR, codes=tuple(design_code(size, 128, 11, 1) for size in SIZES))
+BOOK = CodingTables(prior=PRIOR, codes=tuple(design_code(size, 128, 11, 1) for size in SIZES))
 
 
 def frame(bits: np.ndarray, size: int, prior: Prior, crc_bits: int) -> np.ndarray:

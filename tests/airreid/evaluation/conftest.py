@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from airreid.bundle import Bundle, JsccInfo
+from airreid.bundle import Bundle
 from airreid.codecs.pca import fit_pca
+from airreid.scheme_info import JsccInfo
 from training.export.digital import export_digital
 from training.export.heads import build_bundle, export_head
 from training.export.onnx import export_onnx

@@ -23,7 +23,7 @@ from airreid.noise import NoiseStream
 from airreid.offline import replay
 from airreid.payload import Link
 from airreid.retrieval import evaluate_ranking
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.signal import capacity
 
 from . import oracle

@@ -12,7 +12,7 @@ from airreid import wire
 from airreid.bundle import Bundle
 from airreid.client import GalleryClient, ok
 from airreid.errors import LinkError
-from airreid.schemes import open_scheme
+from airreid.scheme_kinds import open_scheme
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 from edge.blocks import BlockMaker

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest
+from airreid.bundle import BackboneInfo, Bundle, Manifest
+from airreid.scheme_info import FileRef, JsccInfo
 
 DIM = 4
 prefixes = (f"g{i}" for i in itertools.count())

@@ -14,9 +14,10 @@ from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.search.linear_subspace import compact
 from accesspoint.gallery.store.store import Store
-from airreid.bundle import BackboneInfo, Bundle, FileRef, JsccInfo, Manifest, write_manifest
+from airreid.bundle import BackboneInfo, Bundle, Manifest, write_manifest
 from airreid.retrieval import cosine
-from airreid.schemes import open_scheme
+from airreid.scheme_info import FileRef, JsccInfo
+from airreid.scheme_kinds import open_scheme
 
 DIM, BANDWIDTH = 40, 8
 SCHEME = f"jscc-ae-{BANDWIDTH}"
