@@ -114,7 +114,7 @@ def cancel(
 def calibrate(
     to: To = DEFAULT,
     false_match_rate: Annotated[
-        float, typer.Option(help="Share of strangers' queries that may match somebody.")
+        float, typer.Option(help="Share of impostors' queries that may match somebody.")
     ] = 0.01,
     schemes: Annotated[
         str, typer.Option(help="Schemes, with commas.", show_default="all of the bundle")
@@ -141,7 +141,7 @@ def calibrate(
     if as_json:
         typer.echo(json.dumps(result, indent=2))
         return
-    table = Table("scheme", "SNR dB", "match from", "unknown below", "strangers", "true matches")
+    table = Table("scheme", "SNR dB", "match from", "unknown below", "impostors", "true matches")
     for scheme in result["report"]["schemes"]:  # type: ignore[index]
         for point in scheme["points"]:
             table.add_row(

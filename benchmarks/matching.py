@@ -3,7 +3,7 @@
     python -m benchmarks.matching --cache FOLDER
 
 500 synthetic people are enrolled from two cameras and calibrated on; a third camera then
-sees 150 of them and 400 strangers, 8 frames each. The features, which take minutes, are
+sees 150 of them and 400 impostors, 8 frames each. The features, which take minutes, are
 kept in FOLDER. Writes docs/results/matching.json and docs/images/matching.png.
 """
 
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.matching.calibrate import Calibration, CalibrationSettings, calibrate, senders
+from accesspoint.matching.calibrate import Calibration, calibrate, senders
+from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.decision import decide
 from accesspoint.matching.policy import FEATURES, MatchPolicy
 from accesspoint.matching.rates import lower_bound, mean_share, upper_bound
@@ -32,7 +33,7 @@ from airreid.scheme_kinds import open_scheme
 from airreid.signal import unit_rows
 
 SEED, NOISE_SEED = 901, 4
-ENROLLED, KNOWN, STRANGERS, FRAMES = 500, 150, 400, 8
+ENROLLED, KNOWN, IMPOSTORS, FRAMES = 500, 150, 400, 8
 CURVES = ("jscc-ae-64", "jscc-ae-256", "jscc-fc-256", "digital-256")
 SNRS_DB = (-10.0, -8.75, -5.0, 0.0, 5.0, 10.0, 20.0)
 """-8.75 dB is not on the calibration's grid."""
@@ -60,8 +61,8 @@ def features(
 
 def load_people(bundle: Bundle, cache: Path) -> tuple[Array, Array, Array]:
     """Features (n, 2048) of the enrolled (2 cameras x 2 shots each), of the known and of
-    strangers (8 frames each)."""
-    others = range(ENROLLED, ENROLLED + STRANGERS)
+    impostors (8 frames each)."""
+    others = range(ENROLLED, ENROLLED + IMPOSTORS)
     return (
         features(bundle, cache, "enrolled", range(ENROLLED), range(2), 2),
         features(bundle, cache, "known", range(KNOWN), range(2, 3), FRAMES),
@@ -107,7 +108,7 @@ def share(hits: list[bool], people: list[int]) -> dict[str, float]:
 
 def measure(cache: Path) -> dict[str, Any]:
     bundle = load_bundle(default_bundle_path())
-    entries, known, strangers = load_people(bundle, cache)
+    entries, known, impostors = load_people(bundle, cache)
     names = [f"{i:04d}" for i in range(ENROLLED) for _ in range(4)]
     enrolled = Enrolled(entries, names, ["a", "a", "b", "b"] * ENROLLED)
     schemes = [open_scheme(bundle, bundle.scheme(one), threads=1) for one in CURVES]
@@ -125,7 +126,7 @@ def measure(cache: Path) -> dict[str, Any]:
         for i, snr_db in enumerate(SNRS_DB):
             tracks = [
                 fused_frames(sender, part.reshape(-1, FRAMES, part.shape[1]), snr_db, first)
-                for part, first in ((known, i * 10**6), (strangers, i * 10**6 + 500_000))
+                for part, first in ((known, i * 10**6), (impostors, i * 10**6 + 500_000))
             ]
             for frames in (1, 2, 4, 8):
                 asked = [_queries(part, frames, gallery) for part in tracks]
@@ -138,7 +139,7 @@ def measure(cache: Path) -> dict[str, Any]:
         "people": f"synthetic(seed={SEED})",
         "enrolled": ENROLLED,
         "known": KNOWN,
-        "strangers": STRANGERS,
+        "strangers": IMPOSTORS,
         "bundle_id": bundle.bundle_id,
         "calibration_seconds": round(seconds, 1),
         "reports": {
@@ -168,7 +169,7 @@ def _row(
     policy: MatchPolicy,
     snr_db: float,
 ) -> dict[str, Any]:
-    """Rates of the known and of strangers at the fused SNR's threshold and, for comparison,
+    """Rates of the known and of impostors at the fused SNR's threshold and, for comparison,
     at the threshold of one frame's SNR and of 20 dB."""
     row: dict[str, Any] = {"queries": [len(people) for people, _, _ in asked]}
     for prefix, at in {"": None, "frame_": snr_db, "clear_": 20.0}.items():
@@ -230,7 +231,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
             label=label,
         )
     right.axhline(0.05, color="grey", linestyle="--", label="stated")
-    right.set(title="strangers matched, 5 %", xlabel="SNR (dB)", ylim=(0, 1.02))
+    right.set(title="impostors matched, 5 %", xlabel="SNR (dB)", ylim=(0, 1.02))
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)

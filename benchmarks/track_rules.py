@@ -3,9 +3,9 @@
     python -m benchmarks.track_rules --cache FOLDER
 
 The people and the features of benchmarks.matching: 500 enrolled, 150 of them and 150
-strangers seen again, 8 frames each, in an order drawn anew for each noise seed. For every
+impostors seen again, 8 frames each, in an order drawn anew for each noise seed. For every
 rule: top-1 of the known, and the share of the known who are right and above the score that
-5 % of the strangers reach. Writes docs/results/track_rules.json.
+5 % of the impostors reach. Writes docs/results/track_rules.json.
 """
 
 from __future__ import annotations
@@ -97,11 +97,11 @@ def measure(cache: Path) -> list[dict[str, Any]]:
                 at = np.asarray(snrs)[order]
                 got = [receive(sender, part, at, i * 10**6) for i, part in enumerate(groups)]
                 for count in (1, 2, 4, 8):
-                    known, strangers = (
+                    known, impostors = (
                         scores_by_rule(part[:, :count], at[:, :count], gallery) for part in got
                     )
                     for rule, scores in known.items():
-                        limit = np.quantile(strangers[rule].max(axis=1), 0.95)
+                        limit = np.quantile(impostors[rule].max(axis=1), 0.95)
                         right = scores.argmax(axis=1) == np.arange(TRACKS)
                         above = right & (scores.max(axis=1) > limit)
                         figures.setdefault((count, rule), []).append((right.mean(), above.mean()))

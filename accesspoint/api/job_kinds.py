@@ -22,7 +22,7 @@ from accesspoint.api.search_service import SearchService
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.maintenance.archive_writer import OnConflict
-from accesspoint.matching.calibrate import CalibrationSettings
+from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.enrolled import calibrate_gallery
 from airreid.bundle import Bundle
 from airreid.errors import InputError

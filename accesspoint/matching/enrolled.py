@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.matching.calibrate import Calibration, CalibrationSettings, calibrate, senders
+from accesspoint.matching.calibrate import Calibration, calibrate, senders
+from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.trials import Enrolled
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -19,7 +20,7 @@ _PAGE = 10_000
 
 
 def read_enrolled(gallery: Gallery, folder: Path) -> Enrolled:
-    """The gallery's entries with their features in a file of ``folder``, memory-mapped.
+    """Reads the gallery's entries, their features memory-mapped from a file in ``folder``.
 
     Entries that are enrolled or deleted meanwhile may be left out. Raises
     :class:`InputError` for a gallery without entries of the bundle's feature space.
@@ -29,20 +30,20 @@ def read_enrolled(gallery: Gallery, folder: Path) -> Enrolled:
     while rows := gallery.store.owners(gallery.space_id, after, _PAGE):
         owners |= {number: (subject, camera) for number, subject, camera, _ in rows}
         after = rows[-1][0]
-    kept: list[int] = []
+    numbers: list[int] = []
     dim = 0
     path = folder / "features.f32"
     with path.open("wb") as file:
         for part in gallery.store.all_features(gallery.space_id):
             known = np.array([number in owners for number in part.ids.tolist()], dtype=bool)
             part.features[known].astype("<f4").tofile(file)
-            kept += part.ids[known].tolist()
+            numbers += part.ids[known].tolist()
             dim = part.features.shape[1]
-    if not kept:
+    if not numbers:
         raise InputError("the gallery has no entries to calibrate with; enrol people first")
-    features = np.memmap(path, dtype="<f4", mode="r", shape=(len(kept), dim))
-    named = [owners[number] for number in kept]
-    return Enrolled(features, [subject for subject, _ in named], [camera for _, camera in named])
+    features = np.memmap(path, dtype="<f4", mode="r", shape=(len(numbers), dim))
+    subjects, cameras = zip(*(owners[number] for number in numbers), strict=True)
+    return Enrolled(features, subjects, cameras)
 
 
 def calibrate_gallery(
@@ -58,9 +59,9 @@ def calibrate_gallery(
     The policy is not stored: put ``policy.model_dump_json()`` into the gallery's setting
     ``match_policy``. Writes a temporary file of 8 kB an entry, deleted at the end. Raises
     as :func:`calibrate` and :func:`read_enrolled` do, and
-    :class:`airreid.errors.BundleError` for a scheme that the bundle has not.
+    :class:`airreid.errors.BundleError` for a scheme that the bundle lacks.
     """
-    schemes = [open_scheme(bundle, bundle.scheme(one), threads=1) for one in scheme_ids]
+    schemes = [open_scheme(bundle, bundle.scheme(scheme_id), threads=1) for scheme_id in scheme_ids]
     with tempfile.TemporaryDirectory(prefix="airreid-calibrate-") as folder:
         enrolled = read_enrolled(gallery, Path(folder))
         return calibrate(enrolled, senders(schemes, settings.seed), settings, tick)

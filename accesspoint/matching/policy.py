@@ -1,4 +1,4 @@
-"""What an operator decides about matches, as one JSON document."""
+"""Match policy: when a query's best subject is a match, as one JSON document."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
@@ -19,7 +19,7 @@ SETTING = "match_policy"
 """Name of the document among the gallery's settings."""
 
 Cosine = Annotated[float, Field(ge=-1.0, le=1.01)]
-"""Scores to compare with; a little above 1 is out of everybody's reach."""
+"""Score to compare with; a little above 1 is out of everybody's reach."""
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -27,17 +27,21 @@ Model = TypeVar("Model", bound=FiniteModel)
 
 
 class Point(FiniteModel):
-    """Thresholds at one SNR."""
+    """Thresholds at one SNR. In JSON ``review_threshold`` is ``lower``."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     snr_db: Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX)]
     threshold: Cosine
-    """A match needs this score."""
-    lower: Cosine
-    """Below it the query is nobody's; between the two a person must look."""
+    """Score that a match needs."""
+    review_threshold: Cosine = Field(
+        validation_alias=AliasChoices("lower", "review_threshold"), serialization_alias="lower"
+    )
+    """Score below which the query is nobody's; between the two a person must look."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Point:
-        if self.lower > self.threshold:
+        if self.review_threshold > self.threshold:
             raise ValueError("lower must not be above threshold")
         return self
 
@@ -46,7 +50,7 @@ class Table(FiniteModel):
     """Thresholds of one scheme by SNR."""
 
     points: Annotated[tuple[Point, ...], Field(min_length=1, max_length=1000)]
-    """By rising SNR."""
+    """Points by rising SNR."""
 
     @model_validator(mode="after")
     def _rising(self) -> Table:
@@ -56,9 +60,11 @@ class Table(FiniteModel):
         return self
 
     def at(self, snr_db: float) -> Point:
-        """Thresholds at any SNR: linear between two points; above the last one its own;
-        below the first one, and for NaN, the strictest of the table, since nothing was
-        measured there."""
+        """Returns the thresholds at any SNR.
+
+        They are linear between two points; above the last one its own; below the first one,
+        and for NaN, the strictest of the table, since nothing was measured there.
+        """
         first, last = self.points[0], self.points[-1]
         if snr_db >= last.snr_db:
             return last
@@ -66,16 +72,17 @@ class Table(FiniteModel):
             return Point(
                 snr_db=first.snr_db,
                 threshold=max(point.threshold for point in self.points),
-                lower=max(point.lower for point in self.points),
+                review_threshold=max(point.review_threshold for point in self.points),
             )
         snrs = [point.snr_db for point in self.points]
-        lower = float(np.interp(snr_db, snrs, [point.lower for point in self.points]))
+        reviews = [point.review_threshold for point in self.points]
+        review = float(np.interp(snr_db, snrs, reviews))
         threshold = float(np.interp(snr_db, snrs, [point.threshold for point in self.points]))
-        return Point(snr_db=snr_db, threshold=max(threshold, lower), lower=lower)
+        return Point(snr_db=snr_db, threshold=max(threshold, review), review_threshold=review)
 
 
 class MatchPolicy(FiniteModel):
-    """When a query's best subject is a match. The default decides nothing.
+    """Rates and thresholds by scheme. The default decides nothing.
 
     A ``calibrate`` job makes one from the enrolled entries; one may also be
     written by hand.
@@ -83,19 +90,19 @@ class MatchPolicy(FiniteModel):
 
     version: Literal[1] = 1
     false_match_rate: Rate = 0.01
-    """Share of queries by strangers that may match somebody."""
+    """Share of impostors' queries that may match somebody."""
     review_rate: Rate = 0.1
-    """Share of queries by strangers that may score above ``lower``, for a person to look at."""
+    """Share of impostors' queries that may reach ``review_threshold``, for a person to look at."""
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
-    """With which the rates were shown to hold when they were calibrated."""
+    """Confidence with which the rates were shown to hold when they were calibrated."""
     margin: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
-    """By how much the best subject must lead the second."""
+    """Lead that the best subject must have over the second."""
     min_subjects: Annotated[int, Field(ge=1)] = 10
-    """Below this many subjects nothing can be calibrated."""
+    """Fewest subjects that can be calibrated with."""
     subjects: Annotated[int, Field(ge=0)] = 0
-    """Enrolled when the policy was calibrated; the rate grows with the gallery."""
+    """Subjects enrolled when the policy was calibrated; the rate grows with the gallery."""
     near_duplicate: Cosine | None = None
-    """Raw features of two subjects that are closer than this are likely one person's."""
+    """Cosine from which on raw features of two subjects are likely one person's."""
     schemes: dict[str, Table] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -105,7 +112,7 @@ class MatchPolicy(FiniteModel):
         return self
 
     def rate_with(self, subjects: int) -> float:
-        """What the false-match rate becomes when the gallery holds ``subjects``.
+        """Returns what the false-match rate becomes when the gallery holds ``subjects``.
 
         ``1 - (1 - rate)^(subjects / calibrated)``: each subject is one more chance to be
         taken for somebody (ISO/IEC 19795-1 on identification; independent chances).
@@ -117,7 +124,7 @@ class MatchPolicy(FiniteModel):
 
 
 def load_policy(text: str | None) -> MatchPolicy:
-    """A policy from its JSON; the default one for None or an empty text.
+    """Reads a policy from its JSON; the default one for None or an empty text.
 
     Raises :class:`InputError` naming the first field that is wrong.
     """
@@ -125,7 +132,7 @@ def load_policy(text: str | None) -> MatchPolicy:
 
 
 def load_document(kind: type[Model], text: str | None, what: str) -> Model:
-    """A settings document from its JSON, the default one for None or an empty text.
+    """Reads a settings document from its JSON; the default one for None or an empty text.
 
     Raises :class:`InputError` with ``what`` and the first field that is wrong.
     """

@@ -1,4 +1,4 @@
-"""Is an image good enough to enrol? What its pixels say, and the gate's settings."""
+"""Quality of an image that is to be enrolled: measures of its pixels, and the gate's bounds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ blurring it again over 5 pixels."""
 
 
 class QualityGate(FiniteModel):
-    """What the gate asks for. Where the defaults come from: docs/matching.md."""
+    """Bounds that an image must keep; docs/matching.md says where the defaults come from."""
 
     version: Literal[1] = 1
     mode: Literal["off", "warn", "refuse"] = "warn"
@@ -49,7 +49,7 @@ class QualityGate(FiniteModel):
 
 
 def load_gate(text: str | None) -> QualityGate:
-    """A gate from its JSON; the default one for None or an empty text.
+    """Reads a gate from its JSON; the default one for None or an empty text.
 
     Raises :class:`airreid.errors.InputError` naming the first field that is wrong.
     """
@@ -58,7 +58,7 @@ def load_gate(text: str | None) -> QualityGate:
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of an image."""
+    """Measures of an image."""
 
     width: int
     height: int
@@ -74,17 +74,17 @@ class Measures:
 
 @dataclass(frozen=True)
 class Quality:
-    """A verdict on an image."""
+    """Verdict on an image."""
 
     score: float
     """0 to 1: the worst of its properties, 0.5 where one is just at its bound."""
     reasons: tuple[str, ...]
-    """What is outside the gate's bounds; empty for a good image."""
+    """Properties outside the gate's bounds; empty for a good image."""
     measures: Measures
 
 
 def measure(image: Image.Image | NDArray[np.uint8]) -> Measures:
-    """Measures of a decoded image, or of uint8 (H, W, 3) RGB.
+    """Measures a decoded image, or uint8 (H, W, 3) RGB.
 
     Sharpness is the blur metric of Crété, Dolmiere, Ladret and Nicolas (*The blur
     effect*, SPIE 6492, 2007), turned round so that sharp is high.
@@ -105,7 +105,7 @@ def measure(image: Image.Image | NDArray[np.uint8]) -> Measures:
 
 
 def _sharpness(luma: NDArray[np.float32]) -> float:
-    """Along the first axis of (H, W)."""
+    """Sharpness along the first axis of (H, W)."""
     padded = np.pad(luma, ((_BOX // 2 + 1, _BOX // 2), (0, 0)), mode="edge")
     sums = np.cumsum(padded, axis=0, dtype=np.float64)
     blurred = (sums[_BOX:] - sums[:-_BOX]) / _BOX
@@ -115,34 +115,44 @@ def _sharpness(luma: NDArray[np.float32]) -> float:
 
 
 def assess(image: Image.Image | NDArray[np.uint8], gate: QualityGate) -> Quality:
-    """What to think of an image: a decoded original, or uint8 (H, W, 3) RGB."""
-    found = measure(image)
-    aspect = found.height / found.width
+    """Judges an image: a decoded original, or uint8 (H, W, 3) RGB."""
+    measures = measure(image)
+    aspect = measures.height / measures.width
     checks = [
-        _Check(found.width, gate.min_width, f"only {found.width} pixels wide"),
-        _Check(found.height, gate.min_height, f"only {found.height} pixels high"),
-        _Check(aspect, gate.min_aspect, f"too wide for a person: {found.width}x{found.height}"),
+        _Check(measures.width, gate.min_width, f"only {measures.width} pixels wide"),
+        _Check(measures.height, gate.min_height, f"only {measures.height} pixels high"),
         _Check(
-            1 / aspect, 1 / gate.max_aspect, f"too slim for a person: {found.width}x{found.height}"
+            aspect, gate.min_aspect, f"too wide for a person: {measures.width}x{measures.height}"
         ),
-        _Check(found.sharpness, gate.min_sharpness, f"blurred: sharpness {found.sharpness:.2f}"),
-        _Check(found.brightness, gate.min_brightness, f"dark: brightness {found.brightness:.2f}"),
         _Check(
-            1 - found.brightness,
+            1 / aspect,
+            1 / gate.max_aspect,
+            f"too slim for a person: {measures.width}x{measures.height}",
+        ),
+        _Check(
+            measures.sharpness, gate.min_sharpness, f"blurred: sharpness {measures.sharpness:.2f}"
+        ),
+        _Check(
+            measures.brightness, gate.min_brightness, f"dark: brightness {measures.brightness:.2f}"
+        ),
+        _Check(
+            1 - measures.brightness,
             1 - gate.max_brightness,
-            f"too bright: brightness {found.brightness:.2f}",
+            f"too bright: brightness {measures.brightness:.2f}",
         ),
-        _Check(found.contrast, gate.min_contrast, f"flat: contrast {found.contrast:.2f}"),
+        _Check(measures.contrast, gate.min_contrast, f"flat: contrast {measures.contrast:.2f}"),
     ]
     return Quality(
         score=min(check.score for check in checks),
         reasons=tuple(check.reason for check in checks if check.value < check.bound),
-        measures=found,
+        measures=measures,
     )
 
 
 @dataclass(frozen=True)
 class _Check:
+    """One property of an image, its bound, and what is wrong below it."""
+
     value: float
     bound: float
     reason: str
@@ -159,7 +169,7 @@ class _Check:
 
 
 def pass_gate(reasons: Sequence[str], gate: QualityGate, name: str) -> tuple[str, ...]:
-    """Warnings to answer with: all ``reasons`` in mode ``warn``, none in mode ``off``.
+    """Returns the warnings to answer with: all ``reasons`` in mode ``warn``, none in ``off``.
 
     Raises :class:`QualityError` with ``name`` and the reasons in mode ``refuse``.
     """

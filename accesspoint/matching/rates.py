@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def upper_bound(wrong: ArrayLike, people: int, confidence: float) -> Floats:
-    """One-sided upper confidence bound of a rate; ``wrong`` of ``people``, same shape.
+    """Returns the one-sided upper confidence bound of a rate; ``wrong`` of ``people``, same shape.
 
     Clopper and Pearson 1934, ``B(confidence; wrong + 1, people - wrong)``. ``wrong`` may
     be a sum of shares: a mean of variables in [0, 1] spreads no more than a proportion
@@ -32,22 +32,22 @@ def upper_bound(wrong: ArrayLike, people: int, confidence: float) -> Floats:
 
 
 def lower_bound(wrong: ArrayLike, people: int, confidence: float) -> Floats:
-    """One-sided lower confidence bound, the mirror image of :func:`upper_bound`."""
+    """Returns the one-sided lower confidence bound, the mirror image of :func:`upper_bound`."""
     return np.asarray(1.0 - upper_bound(people - np.asarray(wrong), people, confidence))
 
 
 def smallest_rate(people: int, confidence: float) -> float:
-    """The smallest rate that ``people`` without one mistake can vouch for: about 3/n at 95 %."""
+    """Returns the smallest rate that ``people`` without a mistake prove: about 3/n at 95 %."""
     return float(upper_bound(0.0, people, confidence)) if people else 1.0
 
 
 def people_needed(rate: float, confidence: float) -> int:
-    """How many people :func:`smallest_rate` needs to reach ``rate``."""
+    """Returns how many people :func:`smallest_rate` needs to reach ``rate``."""
     return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
 
 
 def shares(people: NDArray[np.int64]) -> Floats:
-    """Weights (n,) with which each of a person's values counts: together they weigh 1."""
+    """Returns weights (n,) of values: those of one person weigh 1 together."""
     counts = np.bincount(people)
     return np.asarray(1.0 / counts[people], dtype=np.float64)
 
@@ -55,10 +55,10 @@ def shares(people: NDArray[np.int64]) -> Floats:
 def threshold_for(
     scores: Floats, people: NDArray[np.int64], rate: float, confidence: float
 ) -> float | None:
-    """The lowest threshold that keeps a rate: scores (n,) of strangers, people (n,) >= 0.
+    """Returns the lowest threshold that keeps a rate; None if there are too few people.
 
-    At most ``rate`` of all strangers reach it, with ``confidence``, judged by
-    :func:`upper_bound`. None if there are too few people for that.
+    scores: (n,) of impostors; people: (n,) their numbers, >= 0. At most ``rate`` of all
+    impostors reach the threshold, with ``confidence``, judged by :func:`upper_bound`.
     """
     if not len(scores):
         return None
@@ -78,7 +78,7 @@ def threshold_for(
 
 
 def mean_share(hits: NDArray[np.bool_], people: NDArray[np.int64]) -> tuple[float, int]:
-    """(sum of each person's share of hits, number of people): hits, people (n,)."""
+    """Returns (sum of each person's share of hits, number of people); hits, people: (n,)."""
     if not len(hits):
         return 0.0, 0
     return float(shares(people) @ hits), len(np.unique(people))

@@ -1,8 +1,8 @@
-"""What queries by known people and by strangers would score, from the enrolled entries.
+"""Scores of queries by enrolled people and by impostors, estimated from the enrolled entries.
 
 Each chosen entry is sent as a query through its scheme and the channel, against the
-gallery without noise. With its own subject left out it is a stranger's query (leave one
-subject out); its own subject's entries of other cameras make it a known person's.
+gallery without noise. With its own subject left out it is an impostor's query (leave one
+subject out); its own subject's entries of other cameras make it a genuine one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from airreid.signal import unit_rows
 Array = NDArray[np.float32]
 Ints = NDArray[np.int64]
 _ROWS = 2048
-"""Gallery entries compared at once; more only where one subject has more."""
+"""Gallery entries that are compared at once; more only where one subject has more."""
 _SENT_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class Enrolled:
-    """The entries to learn from: whose, by which camera, and their raw features."""
+    """Entries to learn from: subject, camera and raw feature of each."""
 
     features: Array
     """float32 (n, D); may be memory-mapped."""
@@ -45,14 +45,15 @@ class Enrolled:
 class Sender(Protocol):
     """A way from a feature to an embedding, and what that is compared with."""
 
-    def gallery(self, features: Array) -> Array: ...
+    def gallery(self, features: Array) -> Array:
+        """Returns what features (n, D) are compared as: (n, dim)."""
 
     def receive(self, features: Array, snr_db: float, first: int) -> Received:
-        """Features (n, D) as they arrive; ``first`` numbers the first block's noise."""
+        """Sends features (n, D) at an SNR; ``first`` numbers the first block's noise."""
 
 
 class Direct:
-    """Raw features, no radio: search from an image, verification."""
+    """Raw features without a radio: search from an image, verification."""
 
     def gallery(self, features: Array) -> Array:
         return features
@@ -83,10 +84,10 @@ class Trials:
 
     snrs_db: tuple[float, ...]
     people: Ints
-    """(Q,): whose query, as numbers from 0."""
-    stranger: Array
+    """(Q,): number of the person who queries, from 0."""
+    impostor: Array
     """(S, Q): best score over all other subjects."""
-    second: Array
+    second_impostor: Array
     """(S, Q): best score of yet another subject than that; -inf if there is none."""
     genuine: Array
     """(S, Q): best score of the own subject by another camera; -inf if there is none."""
@@ -94,7 +95,7 @@ class Trials:
     @property
     def lost(self) -> NDArray[np.bool_]:
         """(S, Q): blocks that did not arrive."""
-        return np.isnan(self.stranger)
+        return np.isnan(self.impostor)
 
 
 def run_trials(
@@ -122,10 +123,10 @@ def run_trials(
         starts = np.flatnonzero(np.diff(subject[chunk], prepend=-1))
         same = people[:, None] == subject[chunk][None]
         cross = same & (camera[rows][:, None] != camera[chunk][None])
-        for got, top in zip(received, tops, strict=True):
-            top.update(got.embeddings @ items.T, same, cross, starts)
+        for queries, top in zip(received, tops, strict=True):
+            top.update(queries.embeddings @ items.T, same, cross, starts)
         tick(len(chunk))
-    lost = np.stack([got.lost for got in received])
+    lost = np.stack([queries.lost for queries in received])
     stacked = [np.stack(parts) for parts in zip(*(top.values() for top in tops), strict=True)]
     for values in stacked:
         values[lost] = np.nan
@@ -133,23 +134,23 @@ def run_trials(
 
 
 def numbered(names: Sequence[str]) -> Ints:
-    """Numbers from 0 in the names' alphabetical order: (n,)."""
+    """Numbers names (n,) from 0 in their alphabetical order."""
     return np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
 
 
-def choose(subject: Ints, most: int, rng: np.random.Generator) -> Ints:
-    """Rows of up to ``most`` entries, as evenly over the subjects as can be: subject (n,)."""
+def choose(subject: Ints, max_rows: int, rng: np.random.Generator) -> Ints:
+    """Chooses up to ``max_rows`` entries, as evenly over the subjects (n,) as can be."""
     shuffled = rng.permutation(len(subject))
     by_subject = shuffled[np.argsort(subject[shuffled], kind="stable")]
     owner = subject[by_subject]
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     turn = np.arange(len(owner)) - np.repeat(starts, np.diff(np.append(starts, len(owner))))
     lot = rng.permutation(int(subject.max()) + 1 if len(subject) else 0)[owner]
-    return np.asarray(np.sort(by_subject[np.lexsort((lot, turn))[:most]]), dtype=np.int64)
+    return np.asarray(np.sort(by_subject[np.lexsort((lot, turn))[:max_rows]]), dtype=np.int64)
 
 
 def count_steps(entries: int, snrs: int, max_queries: int) -> int:
-    """Steps of :func:`run_trials`: queries sent and gallery entries compared."""
+    """Counts the steps of :func:`run_trials`: queries sent and gallery entries compared."""
     return entries + snrs * min(entries, max_queries)
 
 
@@ -158,22 +159,22 @@ def _send(
     rows: Ints,
     sender: Sender,
     snr_db: float,
-    nth: int,
+    snr_index: int,
     tick: Callable[[int], None],
 ) -> Received:
-    """Queries as they arrive, embeddings of length 1; no two share their noise."""
+    """Sends rows as queries; embeddings of length 1. No two queries share their noise."""
     embeddings, lost = [], []
-    for at in range(0, len(rows), _SENT_AT_ONCE):
-        some = np.asarray(enrolled.features[rows[at : at + _SENT_AT_ONCE]], np.float32)
-        got = sender.receive(some, snr_db, nth * len(rows) + at)
-        embeddings.append(unit_rows(got.embeddings))
-        lost.append(got.lost)
-        tick(len(some))
+    for start in range(0, len(rows), _SENT_AT_ONCE):
+        batch = np.asarray(enrolled.features[rows[start : start + _SENT_AT_ONCE]], np.float32)
+        received = sender.receive(batch, snr_db, snr_index * len(rows) + start)
+        embeddings.append(unit_rows(received.embeddings))
+        lost.append(received.lost)
+        tick(len(batch))
     return Received(np.concatenate(embeddings), np.concatenate(lost))
 
 
 def _by_subject(subject: Ints) -> Iterator[Ints]:
-    """Rows subject by subject, some whole subjects at a time."""
+    """Yields rows subject by subject, several whole subjects at a time."""
     order = np.argsort(subject, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(subject[order])) + 1, len(order))
     start = 0
@@ -184,11 +185,11 @@ def _by_subject(subject: Ints) -> Iterator[Ints]:
 
 
 class _Tops:
-    """The best two other subjects and the own one's best, over the chunks so far."""
+    """Best scores of two other subjects and of the own one, over the chunks so far."""
 
     def __init__(self, queries: int) -> None:
         self._others = np.full((queries, 2), -np.inf, np.float32)
-        self._own = np.full(queries, -np.inf, np.float32)
+        self._genuine = np.full(queries, -np.inf, np.float32)
 
     def update(
         self,
@@ -197,17 +198,21 @@ class _Tops:
         cross: NDArray[np.bool_],
         starts: NDArray[np.intp],
     ) -> None:
-        """scores, same, cross (Q, n): n entries, of another subject from each of ``starts``."""
-        own = np.max(scores, axis=1, where=cross, initial=-np.inf)
-        self._own = np.maximum(self._own, own)
+        """Adds scores (Q, n) of n entries, another subject's from each of ``starts`` on.
+
+        ``same`` (Q, n) marks entries of the own subject, ``cross`` those by another camera.
+        Overwrites ``scores``.
+        """
+        genuine = np.max(scores, axis=1, where=cross, initial=-np.inf)
+        self._genuine = np.maximum(self._genuine, genuine)
         scores[same] = -np.inf
         best = np.maximum.reduceat(scores, starts, axis=1)
         both = np.concatenate([self._others, best], axis=1)
         self._others = _best_two(both)
 
     def values(self) -> tuple[Array, Array, Array]:
-        """stranger, second, genuine: (Q,) each."""
-        return self._others[:, 0].copy(), self._others[:, 1].copy(), self._own
+        """Returns impostor, second_impostor, genuine: (Q,) each."""
+        return self._others[:, 0].copy(), self._others[:, 1].copy(), self._genuine
 
 
 def _best_two(values: Array) -> Array:

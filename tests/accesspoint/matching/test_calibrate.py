@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from accesspoint.matching.calibrate import Calibration, CalibrationSettings, calibrate, senders
+from accesspoint.matching.calibrate import Calibration, calibrate, senders
+from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.decision import decide
 from accesspoint.matching.policy import FEATURES, load_policy
 from accesspoint.matching.trials import Direct, Enrolled, Sender
@@ -38,13 +39,13 @@ def test_fresh_strangers_match_no_more_often_than_stated(
 ) -> None:
     people = make_people(200)
     policy = _calibrate(people, make_code(24)).policy
-    strangers = make_people(600, cameras=1, seed=5)
+    impostors = make_people(600, cameras=1, seed=5)
     fresh = make_code(24, seed=1234)
-    got = fresh.receive(strangers.features, snr_db, 0).embeddings
+    got = fresh.receive(impostors.features, snr_db, 0).embeddings
     scores = cosine(got, fresh.gallery(people.features))
     subjects = list(people.subjects)
     kinds = [decide(_ranked(row, subjects), "line", snr_db, policy).kind for row in scores]
-    # 600 strangers: 3 standard deviations of a 5 % rate are 2.7 %, of a 20 % rate 4.9 %.
+    # 600 impostors: 3 standard deviations of a 5 % rate are 2.7 %, of a 20 % rate 4.9 %.
     assert kinds.count("match") / 600 <= 0.05 + 0.027
     assert (600 - kinds.count("unknown")) / 600 <= 0.2 + 0.049
     assert kinds.count("unknown") < 600  # not by calling everybody unknown
@@ -60,7 +61,7 @@ def test_thresholds_rise_with_the_snr_and_the_rate(make_people: People, make_cod
         assert all(b.threshold >= a.threshold for a, b in pairwise(points))
     for a, b in zip(strict.schemes["line"].points, loose.schemes["line"].points, strict=True):
         assert a.threshold > b.threshold
-        assert a.lower == b.lower
+        assert a.review_threshold == b.review_threshold
     # The point of it all: a threshold for a clear channel refuses everybody in noise.
     assert loose.schemes["line"].points[0].threshold < loose.schemes["line"].points[-1].threshold
 
@@ -76,18 +77,18 @@ def test_report_says_what_the_policy_does(make_people: People, make_code: Code) 
         assert point.threshold == result.policy.schemes["line"].at(point.snr_db).threshold
         assert point.false_match_low <= point.false_match_rate <= point.false_match_high <= 0.05
         assert point.true_match_low <= point.true_match_rate <= point.true_match_high
-        assert (point.strangers, point.known, point.lost) == (150, 150, 0.0)
+        assert (point.impostors, point.known, point.lost) == (150, 150, 0.0)
     assert line.points[0].true_match_rate < line.points[-1].true_match_rate
     # Raw features, by brute force: leave the own subject out, count each person once.
     scores = cosine(people.features, people.features)
     owner = np.array(people.subjects)
     camera = np.array(people.cameras)
     same = owner[:, None] == owner[None]
-    stranger = np.where(same, -1, scores).max(1)
+    impostor = np.where(same, -1, scores).max(1)
     genuine = np.where(same & (camera[:, None] != camera[None]), scores, -1).max(1)
     threshold = raw.points[0].threshold
-    assert raw.points[0].false_match_rate == pytest.approx((stranger >= threshold).mean())
-    right = (genuine >= threshold) & (genuine - stranger >= 0.03)
+    assert raw.points[0].false_match_rate == pytest.approx((impostor >= threshold).mean())
+    right = (genuine >= threshold) & (genuine - impostor >= 0.03)
     assert raw.points[0].true_match_rate == pytest.approx(right.mean())
     assert result.policy.near_duplicate == threshold
 
@@ -98,8 +99,8 @@ def test_an_snr_where_nothing_arrives_is_left_out_and_treated_strictly(
     result = _calibrate(make_people(150), make_code(24, cliff_db=-1.0))
     assert [p.snr_db for p in result.policy.schemes["line"].points] == [0.0, 10.0]
     lost, arrived = result.report.schemes[1].points[0], result.report.schemes[1].points[2]
-    assert (lost.lost, lost.threshold, lost.strangers) == (1.0, None, 0)
-    assert (arrived.lost, arrived.strangers) == (0.0, 150)
+    assert (lost.lost, lost.threshold, lost.impostors) == (1.0, None, 0)
+    assert (arrived.lost, arrived.impostors) == (0.0, 150)
     assert result.policy.schemes["line"].at(-5.0).threshold == max(
         point.threshold for point in result.policy.schemes["line"].points
     )

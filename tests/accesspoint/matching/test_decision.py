@@ -14,8 +14,8 @@ POLICY = MatchPolicy(
     schemes={
         "s": Table(
             points=(
-                Point(snr_db=-10.0, threshold=0.4, lower=0.3),
-                Point(snr_db=10.0, threshold=0.8, lower=0.6),
+                Point(snr_db=-10.0, threshold=0.4, review_threshold=0.3),
+                Point(snr_db=10.0, threshold=0.8, review_threshold=0.6),
             )
         )
     },
@@ -104,7 +104,11 @@ def test_a_stricter_policy_never_strengthens_the_verdict(
     ranked: list[tuple[str, float]], snr_db: float, more: float, wider: float
 ) -> None:
     points = tuple(
-        Point(snr_db=p.snr_db, threshold=p.threshold + more, lower=p.lower + more)
+        Point(
+            snr_db=p.snr_db,
+            threshold=p.threshold + more,
+            review_threshold=p.review_threshold + more,
+        )
         for p in POLICY.schemes["s"].points
     )
     strict = MatchPolicy(margin=POLICY.margin + wider, schemes={"s": Table(points=points)})

@@ -9,7 +9,8 @@ import pytest
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
-from accesspoint.matching.calibrate import CalibrationSettings, calibrate, senders
+from accesspoint.matching.calibrate import calibrate, senders
+from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.decision import decide
 from accesspoint.matching.enrolled import calibrate_gallery, read_enrolled
 from accesspoint.matching.near_duplicates import duplicate_warnings

@@ -12,16 +12,16 @@ from airreid.errors import InputError
 
 TABLE = Table(
     points=(
-        Point(snr_db=-5.0, threshold=0.5, lower=0.4),
-        Point(snr_db=0.0, threshold=0.9, lower=0.45),
-        Point(snr_db=10.0, threshold=0.7, lower=0.5),
+        Point(snr_db=-5.0, threshold=0.5, review_threshold=0.4),
+        Point(snr_db=0.0, threshold=0.9, review_threshold=0.45),
+        Point(snr_db=10.0, threshold=0.7, review_threshold=0.5),
     )
 )
 
 
 def test_interpolates_between_points_and_stays_put_outside() -> None:
     assert TABLE.at(-2.5).threshold == pytest.approx(0.7)
-    assert TABLE.at(-2.5).lower == pytest.approx(0.425)
+    assert TABLE.at(-2.5).review_threshold == pytest.approx(0.425)
     assert TABLE.at(0.0).threshold == 0.9
     assert TABLE.at(60.0) == TABLE.points[-1]
     assert TABLE.at(math.inf) == TABLE.points[-1]
@@ -29,20 +29,29 @@ def test_interpolates_between_points_and_stays_put_outside() -> None:
 
 @pytest.mark.parametrize("snr_db", [-5.001, -60.0, -math.inf, math.nan])
 def test_below_what_was_measured_the_strictest_holds(snr_db: float) -> None:
-    assert (TABLE.at(snr_db).threshold, TABLE.at(snr_db).lower) == (0.9, 0.5)
+    assert (TABLE.at(snr_db).threshold, TABLE.at(snr_db).review_threshold) == (0.9, 0.5)
 
 
 @settings(deadline=None)
 @given(st.floats())
 def test_any_snr_has_thresholds_in_order_and_within_the_table(snr_db: float) -> None:
     point = TABLE.at(snr_db)
-    assert 0.4 <= point.lower <= point.threshold <= 0.9
+    assert 0.4 <= point.review_threshold <= point.threshold <= 0.9
 
 
 def test_json_round_trip() -> None:
     policy = MatchPolicy(false_match_rate=0.02, subjects=300, schemes={"jscc-ae-256": TABLE})
     assert load_policy(policy.model_dump_json()) == policy
     assert load_policy(None) == load_policy("") == MatchPolicy()
+
+
+def test_the_review_threshold_is_lower_in_json_and_read_by_either_name() -> None:
+    document = {"snr_db": 0.0, "threshold": 0.9, "lower": 0.5}
+    point = Point(snr_db=0.0, threshold=0.9, review_threshold=0.5)
+    written = json.loads(MatchPolicy(schemes={"s": Table(points=(point,))}).model_dump_json())
+    assert written["schemes"]["s"]["points"] == [document]
+    assert Point.model_validate(document) == point
+    assert point.model_dump() == document
 
 
 @pytest.mark.parametrize(

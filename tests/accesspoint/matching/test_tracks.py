@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accesspoint.matching.calibrate import CalibrationSettings, calibrate
+from accesspoint.matching.calibrate import calibrate
+from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.tracks import TrackFusion, TrackSettings
 from accesspoint.matching.trials import Enrolled, Sender
 from airreid.retrieval import cosine
@@ -173,10 +174,10 @@ def test_fusing_finds_more_people_and_keeps_the_rate_at_the_summed_snr(
     assert fused_db == pytest.approx(snr_db + 10 * np.log10(frames))
     assert right_fused > right_single + 0.1
 
-    strangers = make_people(400, cameras=1, shots=frames, seed=9).features.reshape(400, frames, 24)
-    _, fused, fused_db = best(strangers, 10_000)
+    impostors = make_people(400, cameras=1, shots=frames, seed=9).features.reshape(400, frames, 24)
+    _, fused, fused_db = best(impostors, 10_000)
     table = policy.schemes["line"]
-    # 400 strangers: 3 standard deviations of a 5 % rate are 3.3 %.
+    # 400 impostors: 3 standard deviations of a 5 % rate are 3.3 %.
     assert (fused.max(1) >= table.at(fused_db).threshold).mean() <= 0.05 + 0.033
-    # The threshold of one frame would let strangers in.
+    # The threshold of one frame would let impostors in.
     assert (fused.max(1) >= table.at(snr_db).threshold).mean() > 0.15

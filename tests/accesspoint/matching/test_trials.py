@@ -13,7 +13,7 @@ from airreid.retrieval import cosine
 
 
 def _oracle(enrolled: Enrolled, rows: list[int]) -> list[tuple[float, float, float]]:
-    """(stranger, second, genuine) of each row, entry by entry."""
+    """(impostor, second_impostor, genuine) of each row, entry by entry."""
     scores = cosine(enrolled.features, enrolled.features)
     expected = []
     for row in rows:
@@ -47,7 +47,9 @@ def test_scores_are_those_of_brute_force(
     got = run_trials(mixed, Direct(), [20.0], 100, 0, seen.append)
     assert sum(seen) == count_steps(36, 1, 100) == 72
     expected = np.array(_oracle(mixed, list(range(36))))
-    for values, column in zip((got.stranger, got.second, got.genuine), expected.T, strict=True):
+    for values, column in zip(
+        (got.impostor, got.second_impostor, got.genuine), expected.T, strict=True
+    ):
         np.testing.assert_allclose(values[0], column, atol=1e-5)
     assert np.isneginf(got.genuine[0]).sum() == 1
     assert not got.lost.any()
@@ -55,8 +57,8 @@ def test_scores_are_those_of_brute_force(
 
 def test_two_subjects_have_no_second_stranger(make_people: Callable[..., Enrolled]) -> None:
     got = run_trials(make_people(2), Direct(), [20.0], 10, 0)
-    assert np.isneginf(got.second).all()
-    assert np.isfinite(got.stranger).all()
+    assert np.isneginf(got.second_impostor).all()
+    assert np.isfinite(got.impostor).all()
 
 
 def test_lost_blocks_have_no_scores(
@@ -64,7 +66,7 @@ def test_lost_blocks_have_no_scores(
 ) -> None:
     got = run_trials(make_people(20), make_code(24, cliff_db=0.0), [-5.0, 5.0], 100, 0)
     assert got.lost.tolist() == [[True] * 40, [False] * 40]
-    for values in (got.stranger, got.second, got.genuine):
+    for values in (got.impostor, got.second_impostor, got.genuine):
         assert np.isnan(values[0]).all()
         assert not np.isnan(values[1]).any()
 
@@ -74,10 +76,10 @@ def test_same_seed_same_trials_and_noise_differs_by_snr(
 ) -> None:
     people = make_people(40)
     first, again = (run_trials(people, make_code(24), [0.0, 0.01], 50, 7) for _ in range(2))
-    np.testing.assert_array_equal(first.stranger, again.stranger)
+    np.testing.assert_array_equal(first.impostor, again.impostor)
     np.testing.assert_array_equal(first.people, again.people)
     # 0.01 dB apart, the scores differ by their noise.
-    assert np.abs(first.stranger[0] - first.stranger[1]).mean() > 0.01
+    assert np.abs(first.impostor[0] - first.impostor[1]).mean() > 0.01
     other = run_trials(people, make_code(24), [0.0], 50, 8)
     assert not np.array_equal(other.people, first.people)
 

@@ -23,8 +23,8 @@ POLICY = MatchPolicy(
     schemes={
         SCHEME: Table(
             points=(
-                Point(snr_db=0.0, threshold=0.9, lower=0.2),
-                Point(snr_db=10.0, threshold=0.1, lower=0.1),
+                Point(snr_db=0.0, threshold=0.9, review_threshold=0.2),
+                Point(snr_db=10.0, threshold=0.1, review_threshold=0.1),
             )
         )
     },
@@ -76,7 +76,7 @@ def test_the_margin_counts_though_one_identity_is_asked_for(
 
 
 def test_a_stranger_is_nobody(bundle: Bundle, full: Gallery) -> None:
-    strict = Table(points=(Point(snr_db=10.0, threshold=0.99, lower=0.98),))
+    strict = Table(points=(Point(snr_db=10.0, threshold=0.99, review_threshold=0.98),))
     full.set_setting(SETTING, MatchPolicy(schemes={SCHEME: strict}).model_dump_json())
     strangers = Blocks(bundle, -people(20)[::-1].copy() * 2)
     answers = Receiver(bundle, full).answer([strangers(i) for i in range(5)])

@@ -31,7 +31,7 @@ export function policyCard({ started }) {
   const rate = h("input", { type: "number", min: 0.001, max: 50, step: "any", value: 1, required: true, inputmode: "decimal" });
   const needs = h("p", { class: "hint", role: "status" });
   const form = h("form", {},
-    field("False matches to allow, % of queries by strangers", rate, "Measured on the enrolled entries over the channel's SNR range. Fewer false matches mean more people who are not recognised."),
+    field("False matches to allow, % of queries by people who are not enrolled", rate, "Measured on the enrolled entries over the channel's SNR range. Fewer false matches mean more people who are not recognised."),
     needs,
     h("div", { class: "row" }, h("button", { type: "submit" }, "Calibrate")));
   const element = h("section", { class: "card", "aria-label": "When is it a match?" }, h("h2", {}, "When is it a match?"), now, form);
@@ -66,7 +66,7 @@ export function policyCard({ started }) {
         return;
       }
       replace(now,
-        h("p", {}, "At most ", h("strong", {}, `${+(100 * policy.false_match_rate).toPrecision(3)} %`), " of queries by strangers are to match."),
+        h("p", {}, "At most ", h("strong", {}, `${+(100 * policy.false_match_rate).toPrecision(3)} %`), " of queries by people who are not enrolled are to match."),
         thresholds(Object.fromEntries(schemes)));
     } catch (error) {
       replace(now, h("p", { class: "muted" }, error.status === 404 ? "This access point has no thresholds." : error.message));
