@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all check format proto bench bench-check clean
+.PHONY: help demo test test-all mutants check format proto bench bench-check clean
 
 help:  ## What each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: $(VENV)/.dev  ## Everything installed and the tests run (slow ones: make t
 
 test-all: $(VENV)/.dev  ## The slow tests too
 	$(BIN)/pytest -n auto --dist loadfile -m ""
+
+mutants: $(VENV)/.mutants  ## 200 small faults in the core packages: which do the tests see? (half an hour)
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 check: $(VENV)/.dev  ## Lint, format and strict types
 	$(BIN)/ruff check .
@@ -51,6 +54,10 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,evaluate,milvus,training,dev]'
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.mutants: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutants]'
+	touch $@
 
 # What only the benchmarks compare with.
 $(VENV)/.bench: $(VENV)/.dev
