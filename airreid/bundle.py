@@ -62,7 +62,14 @@ class Manifest(FrozenModel):
 
 
 class Bundle:
-    """A bundle on disk whose files have been checked."""
+    """A bundle on disk whose files have been checked.
+
+    Example:
+        >>> import airreid
+        >>> bundle = airreid.load_bundle()
+        >>> bundle.scheme_ids[:2], bundle.scheme("jscc-ae-256").bandwidth
+        (['jscc-ae-64', 'jscc-ae-256'], 256)
+    """
 
     def __init__(self, path: Path, manifest: Manifest, bundle_id: str) -> None:
         self.path = path
@@ -123,12 +130,22 @@ class Bundle:
         )
 
 
-def load_bundle(path: Path) -> Bundle:
-    """Reads a bundle and checks every file against the manifest.
+def load_bundle(path: Path | str | None = None) -> Bundle:
+    """Reads a bundle, a folder, and checks every file against the manifest.
+
+    Without a path it is the folder that ``AIRREID_BUNDLE`` names, or the demo bundle.
 
     Raises :class:`BundleError` for a missing folder, a manifest that does not fit,
     and a file that is missing or altered.
+
+    Example:
+        >>> import airreid
+        >>> airreid.load_bundle("nowhere")
+        Traceback (most recent call last):
+        ...
+        airreid.errors.BundleError: no bundle at nowhere (no manifest.json); ...
     """
+    path = default_bundle_path() if path is None else Path(path)
     manifest_path = path / MANIFEST
     try:
         raw = manifest_path.read_bytes()

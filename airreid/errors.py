@@ -4,16 +4,49 @@ from __future__ import annotations
 
 
 class AirReidError(Exception):
-    """Base of every error that the command line prints as one line, without a traceback."""
+    """Base of the errors that are a user's to mend: one line that says the way out.
+
+    Example:
+        >>> import airreid
+        >>> try:
+        ...     airreid.Model(scheme_id="jscc-ae-7")
+        ... except airreid.AirReidError as error:
+        ...     print(str(error).split(";")[0])
+        no scheme 'jscc-ae-7' in bundle demo
+    """
 
 
 class InputError(AirReidError):
-    """A file, field or value given by the user cannot be used."""
+    """A file, field or value given by the user cannot be used.
+
+    Example:
+        >>> import airreid
+        >>> airreid.channel("rain")
+        Traceback (most recent call last):
+        ...
+        airreid.errors.InputError: link model: ...
+    """
 
 
 class BundleError(AirReidError):
-    """A model bundle is missing, damaged or does not fit."""
+    """A model bundle is missing, damaged or does not fit.
+
+    Example:
+        >>> import airreid
+        >>> airreid.load_bundle().scheme("jscc-ae-7")
+        Traceback (most recent call last):
+        ...
+        airreid.errors.BundleError: no scheme 'jscc-ae-7' in bundle demo; it has: ...
+    """
 
 
 class LinkError(AirReidError):
-    """The other end cannot be reached, or broke off."""
+    """The other end cannot be reached, or broke off.
+
+    Example:
+        >>> import airreid
+        >>> airreid.RemoteChannel("127.0.0.1:1", connect_seconds=0.1)
+        Traceback (most recent call last):
+        ...
+        airreid.errors.LinkError: 127.0.0.1:1: no answer within 0.1 s; ...
+    """

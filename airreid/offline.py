@@ -15,6 +15,9 @@ from airreid.retrieval import cosine, rank
 from airreid.scheme import Received, Scheme
 from airreid.signal import awgn
 
+LINK_NAME = "offline"
+"""Name of the link that evaluations draw noise from."""
+
 
 @dataclass(frozen=True)
 class Replayed:

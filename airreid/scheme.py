@@ -21,7 +21,14 @@ DIRECT_SNR_DB = 40.0
 
 @dataclass(frozen=True)
 class Received:
-    """What a receiver made of some blocks."""
+    """Embeddings that a receiver decoded, and which blocks were lost.
+
+    Example:
+        >>> import airreid, numpy as np
+        >>> received = airreid.Received(np.zeros((2, 8), np.float32), np.array([False, True]))
+        >>> int(received.lost.sum())
+        1
+    """
 
     embeddings: Array
     """float32 (n, embedding_dim); zeros where a block is lost."""

@@ -29,7 +29,15 @@ def noise_variance(snr_db: ArrayLike) -> NDArray[np.float64]:
 
 
 def capacity(snr_db: ArrayLike) -> NDArray[np.float64]:
-    """Shannon capacity ``0.5 log2(1 + P/sigma^2)`` in bits per real channel use."""
+    """Shannon capacity ``0.5 log2(1 + P/sigma^2)`` in bits per real channel use.
+
+    Same shape as ``snr_db``, in dB per real use.
+
+    Example:
+        >>> import airreid
+        >>> (256 * airreid.capacity([0.0, 20.0])).round(1)
+        array([128. , 852.3])
+    """
     return np.asarray(0.5 * np.log2(1.0 + POWER / noise_variance(snr_db)))
 
 

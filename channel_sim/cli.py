@@ -11,6 +11,7 @@ import typer
 from google.protobuf.message import Message
 
 from airreid import log
+from airreid.channels.messages import from_fields
 from airreid.channels.settings import LinkSettings
 from airreid.client import ChannelClient
 from airreid.config_file import Given
@@ -18,7 +19,6 @@ from airreid.errors import InputError
 from airreid.settings_options import with_settings
 from airreid.v1 import channel_pb2
 from channel_sim import options, service
-from channel_sim.messages import from_fields
 from channel_sim.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="The simulated radio between edge and access point.")

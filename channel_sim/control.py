@@ -11,10 +11,11 @@ import grpc
 from grpc import aio
 
 from airreid import log
+from airreid.channels.messages import changes, to_message
 from airreid.errors import InputError
 from airreid.v1 import channel_pb2, channel_pb2_grpc
 from channel_sim.links import Links
-from channel_sim.messages import changes, stats_message, to_message
+from channel_sim.messages import stats_message
 
 Context = aio.ServicerContext[Any, Any]
 INTERVAL_SECONDS = 1.0

@@ -17,13 +17,13 @@ from airreid.digital.scheme import DigitalScheme
 from airreid.errors import InputError
 from airreid.evaluation.features import Extracted, Phase, extract_test
 from airreid.evaluation.points import (
-    LINK_NAME,
     Point,
     no_channel_point,
     paper_point,
     pca_points,
     scheme_points,
 )
+from airreid.offline import LINK_NAME
 from airreid.payload import Link
 from airreid.scheme import links_of
 from airreid.scheme_info import DigitalInfo, SchemeInfo

@@ -14,14 +14,12 @@ from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.interval import mean_of
 from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
 from airreid.noise import NoiseStream
-from airreid.offline import pack_each, receive, transmit
+from airreid.offline import LINK_NAME, pack_each, receive, transmit
 from airreid.payload import Analog, Link, Payload
 from airreid.retrieval import Retrieval
 from airreid.scheme import Scheme
 from airreid.scheme_info import DigitalInfo, JsccInfo
 
-LINK_NAME = "offline"
-"""Name of the noise stream that evaluations draw from."""
 NO_CHANNEL = "noiseless"
 """Kind of a point that compares the backbone's features without a channel."""
 

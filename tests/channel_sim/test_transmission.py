@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from airreid import wire
+from airreid.channels.messages import from_fields
 from airreid.channels.settings import LinkSettings, link_settings
 from airreid.client import ChannelClient
 from airreid.errors import LinkError
 from airreid.v1 import channel_pb2, common_pb2, uplink_pb2
 from channel_sim.links import Links
-from channel_sim.messages import from_fields
 from channel_sim.transmission import SYMBOLS_MAX, transmit
 
 from .conftest import Radio

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from airreid.channels.messages import changes, from_fields, to_message
 from airreid.channels.settings import OWN_FIELDS, LinkSettings, changed, link_settings
 from airreid.channels.traces import ROWS_MAX, make_trace, read_trace
 from airreid.errors import InputError
-from channel_sim.messages import changes, from_fields, to_message
 
 
 @pytest.mark.parametrize(
