@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from airreid import images
 from airreid.errors import InputError
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, decode, load, to_crop
 
@@ -33,6 +34,61 @@ def test_crop_is_pillows_bicubic(photo: Image.Image) -> None:
 def test_every_mode_becomes_rgb(photo: Image.Image, mode: str) -> None:
     kind = "JPEG" if mode == "CMYK" else "PNG"
     assert to_crop(decode(encoded(photo.convert(mode), kind), "a")).shape[-1] == 3
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_a_crop_of_any_mode_has_pillows_colours(photo: Image.Image, mode: str) -> None:
+    """Also where an image comes straight from a program, without :func:`decode`."""
+    image = photo.convert(mode)
+    expected = to_crop(image.convert("RGB"))
+    np.testing.assert_array_equal(to_crop(image), expected)
+    if mode in ("L", "1"):
+        assert (expected == expected[..., :1]).all()
+
+
+def test_a_decoded_grey_image_is_rgb_with_its_greys(photo: Image.Image) -> None:
+    grey = photo.convert("L")
+    decoded = decode(encoded(grey, "PNG"), "grey.png")
+    assert decoded.mode == "RGB"
+    pixels = np.repeat(np.asarray(grey)[..., None], 3, axis=2)
+    np.testing.assert_array_equal(np.asarray(decoded), pixels)
+
+
+def test_a_crop_of_the_right_size_is_not_touched() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (CROP_HEIGHT, CROP_WIDTH, 3), np.uint8)
+    np.testing.assert_array_equal(to_crop(Image.fromarray(pixels)), pixels)
+    turned = np.ascontiguousarray(pixels.transpose(1, 0, 2))
+    assert to_crop(Image.fromarray(turned)).shape == (CROP_HEIGHT, CROP_WIDTH, 3)
+
+
+@pytest.mark.parametrize(("size", "fits"), [((8, 8), True), ((7, 90), False), ((90, 7), False)])
+def test_the_smallest_side_is_eight_pixels(size: tuple[int, int], fits: bool) -> None:
+    data = encoded(Image.new("RGB", size), "PNG")
+    if fits:
+        assert decode(data, "small.png").size == size
+    else:
+        with pytest.raises(InputError, match="too small for a person"):
+            decode(data, "small.png")
+
+
+def test_the_largest_image_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """50 million pixels and 32 MiB are taken, one more of either is not."""
+    assert (images.MAX_PIXELS, images.MAX_BYTES) == (50_000_000, 32 * 2**20)
+    photo = encoded(Image.new("L", (20, 10)), "PNG")
+    path = tmp_path / "photo.png"
+    path.write_bytes(photo)
+    monkeypatch.setattr(images, "MAX_PIXELS", 200)
+    monkeypatch.setattr(images, "MAX_BYTES", len(photo))
+    assert load(path).size == (20, 10)
+    monkeypatch.setattr(images, "MAX_PIXELS", 199)
+    with pytest.raises(InputError, match="20x10 pixels; crop the person out"):
+        load(path)
+    monkeypatch.setattr(images, "MAX_PIXELS", 200)
+    monkeypatch.setattr(images, "MAX_BYTES", len(photo) - 1)
+    with pytest.raises(InputError, match="send a person crop of at most"):
+        decode(photo, "photo.png")
+    with pytest.raises(InputError, match=r"photo\.png: over .* bytes"):
+        load(path)
 
 
 def test_not_an_image() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from grpc import aio
 
 from airreid import wire
 from airreid.channels.settings import LinkSettings
+from airreid.credentials import NOBODY, ClientCredentials
 from airreid.v1 import channel_pb2_grpc, common_pb2, uplink_pb2, uplink_pb2_grpc
 from channel_sim.control import ChannelControl
 from channel_sim.links import Links
@@ -32,11 +34,15 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
     fail: dict[str, grpc.StatusCode] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
     seconds: list[float | None] = field(default_factory=list)
+    tokens: list[list[str]] = field(default_factory=list)
+    """Of each stream, what it showed as ``authorization``."""
 
     async def Query(
         self, request_iterator: AsyncIterator[Request], context: Any
     ) -> AsyncIterator[Response]:
         self.seconds.append(context.time_remaining())
+        metadata = context.invocation_metadata()
+        self.tokens.append([value for key, value in metadata if key == "authorization"])
         async for request in request_iterator:
             link = request.id.edge_id
             self.read[link] = self.read.get(link, 0) + 1
@@ -55,14 +61,15 @@ class Radio:
     stop: asyncio.Event
 
 
-@pytest.fixture
-async def radio() -> AsyncIterator[Radio]:
+@asynccontextmanager
+async def radio_between(credentials: ClientCredentials = NOBODY) -> AsyncIterator[Radio]:
+    """An access point and a channel before it that shows ``credentials``."""
     ap, links, stop = AccessPoint(), Links(LinkSettings(snr_db=5, seed=1)), asyncio.Event()
     upstream, proxy = aio.server(), aio.server()
     uplink_pb2_grpc.add_UplinkServiceServicer_to_server(ap, upstream)
     ports = upstream.add_insecure_port("127.0.0.1:0"), proxy.add_insecure_port("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
-        UplinkProxy(links, channel, "upstream").register(proxy)
+        UplinkProxy(links, channel, "upstream", credentials).register(proxy)
         channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
             ChannelControl(links, stop), proxy
         )
@@ -75,6 +82,12 @@ async def radio() -> AsyncIterator[Radio]:
             stop.set()
             await proxy.stop(0)
             await upstream.stop(0)
+
+
+@pytest.fixture
+async def radio() -> AsyncIterator[Radio]:
+    async with radio_between() as between:
+        yield between
 
 
 def block(link: str, sequence: int, bandwidth: int = 256) -> Request:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,11 +20,20 @@ from edge.airtime import Radio, as_dict
 from edge.blocks import check_sendable, unnumbered
 from edge.contact_sheet import Query, contact_sheet
 from edge.encoder import Encoder
-from edge.frames import ClosedError, Frame, track_of
+from edge.frames import (
+    ClosedError,
+    EncodeError,
+    Frame,
+    SpoolDiskError,
+    SpoolFullError,
+    track_of,
+)
+from edge.metrics import Metrics
+from edge.pipeline import Pipeline
 from edge.settings import ServeSettings, serve_settings
 from edge.spool import Entry, Spool
 
-from .support import Quick, picture, pipeline_on
+from .support import SENDING, Quick, picture, pipeline_on
 
 
 def test_frames_that_queue_are_encoded_together_and_a_lone_one_at_once(bundle: Bundle) -> None:
@@ -127,6 +138,99 @@ def test_what_is_queued_at_the_end_is_accepted_and_later_frames_are_not(bundle: 
         with pytest.raises(ClosedError):
             pipeline.submit(Frame("grpc", "late", picture())).result(1)
     spool.close()
+
+
+def counted(metrics: Metrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(f"airreid_edge_frames_{name}_total", labels) or 0.0
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, object]]]:
+    """Events that ask somebody to look, with their fields."""
+    return [
+        (record.getMessage(), record.fields)  # type: ignore[attr-defined]
+        for record in caplog.records
+        if record.levelname == "WARNING"
+    ]
+
+
+def test_a_bad_image_is_its_senders_matter_and_not_logged(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        closing(Spool(None, "cam")) as spool,
+        pipeline_on(Quick(bundle), spool) as pipeline,
+        pytest.raises(InputError, match="torn: not an image"),
+    ):
+        pipeline.submit(Frame("grpc", "torn", b"no image")).result(10)
+    assert warnings_in(caplog) == []
+
+
+def test_a_network_that_breaks_is_logged_with_its_frame(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = Quick(bundle)
+
+    def fail(image: Image.Image) -> None:
+        raise RuntimeError("out of memory")
+
+    encoder.fail = fail
+    with closing(Spool(None, "cam")) as spool, pipeline_on(encoder, spool) as pipeline:
+        for name, shown in (("a.png", "a.png"), ("", "image")):
+            frame = Frame("watch", name, picture())
+            with pytest.raises(EncodeError, match=f"{shown}: edge: RuntimeError: out of memory"):
+                pipeline.submit(frame).result(10)
+        assert spool.accepted == 0
+    events = warnings_in(caplog)
+    assert [event for event, _ in events] == ["encode_failed"] * 2
+    assert [fields["source"] for _, fields in events] == ["watch"] * 2
+    assert "a.png: edge: RuntimeError: out of memory" in str(events[0][1]["error"])
+
+
+def test_a_payload_that_breaks_is_logged_and_costs_one_frame(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Quick(bundle)
+    real, broken = encoder.payloads, [True]
+
+    def payloads(*arguments: object) -> list[Analog]:
+        if broken.pop():
+            raise RuntimeError("no symbols")
+        return real(*arguments)  # type: ignore[arg-type,return-value]
+
+    monkeypatch.setattr(encoder, "payloads", payloads)
+    broken[:] = [False, True]
+    with closing(Spool(None, "cam")) as spool, pipeline_on(encoder, spool) as pipeline:
+        with pytest.raises(EncodeError, match="a: edge: RuntimeError: no symbols"):
+            pipeline.submit(Frame("stdin", "a", picture())).result(10)
+        assert pipeline.submit(Frame("stdin", "b", picture(1))).result(10).sequence == 1
+    assert [event for event, _ in warnings_in(caplog)] == ["encode_failed"]
+
+
+def test_a_full_spool_and_a_full_disk_are_counted_and_not_logged(
+    bundle: Bundle,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    metrics = Metrics()
+
+    def refusals() -> list[float]:
+        return [counted(metrics, "refused", why=why) for why in ("full", "disk")]
+
+    with closing(Spool(tmp_path, "cam", 1)) as spool:
+        pipeline = Pipeline(Quick(bundle), spool, SENDING, Radio(), metrics, lambda: None)
+        pipeline.submit(Frame("grpc", "first", picture())).result(10)
+        with pytest.raises(SpoolFullError, match="offer the frame again later"):
+            pipeline.submit(Frame("grpc", "second", picture())).result(10)
+        assert refusals() == [1, 0]
+        spool.capacity = 9
+        monkeypatch.setattr("edge.spool.RESERVE_BYTES", 1 << 62)  # no disk has so much
+        with pytest.raises(SpoolDiskError, match="make room on it"):
+            pipeline.submit(Frame("grpc", "third", picture())).result(10)
+        assert refusals() == [1, 1]
+        pipeline.close()
+    assert counted(metrics, "accepted", source="grpc") == 1
+    assert warnings_in(caplog) == []
 
 
 def test_track_ids_in_names() -> None:
