@@ -23,8 +23,8 @@ from accesspoint.api.service import Service
 from accesspoint.api.tokens import TokenFile
 from accesspoint.events import Feed
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.milvus.gallery import open_gallery
-from accesspoint.gallery.store.store import Store
+from accesspoint.gallery.maintenance.backup import FILE_NAME
+from accesspoint.gallery.opening import ServedGallery, opened_gallery
 from accesspoint.settings import ServeSettings, asks_for_token
 from airreid import log
 from airreid.bundle import Bundle
@@ -39,7 +39,7 @@ _EXPIRY = Principal("expiry", "local", frozenset())
 class Services:
     """An open access point, as the gRPC and HTTP servers use it."""
 
-    gallery: Gallery
+    gallery: ServedGallery
     feed: Feed
     rest: RestServices
     grpc_access: Access
@@ -76,10 +76,10 @@ def access_point(
     """
     access = access or access_control(settings)
     with contextlib.ExitStack() as stack:
-        store = Store(settings.data_dir / "gallery.sqlite")
-        stack.callback(store.close)
-        gallery = open_gallery(store, bundle, settings.threads, settings.gallery, settings.milvus)
-        stack.callback(gallery.close)
+        path = settings.data_dir / FILE_NAME
+        gallery = stack.enter_context(
+            opened_gallery(path, bundle, settings.threads, settings.gallery, settings.milvus)
+        )
         metrics, audit = access.metrics, Audit(settings.data_dir)
         encoder = Encoder(bundle, settings.threads)
         search_service = SearchService(bundle, gallery, encoder, audit)
@@ -95,7 +95,9 @@ def access_point(
         stack.callback(jobs.close)
         metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
-        stack.enter_context(_expiry(gallery, audit, settings.expire_seconds))
+        if gallery.writable is not None:
+            expiry = _expiry(gallery.writable, audit, settings.expire_seconds)
+            stack.enter_context(expiry)
         yield Services(
             gallery,
             Feed(),
@@ -105,7 +107,7 @@ def access_point(
         )
 
 
-def _page_key(gallery: Gallery) -> bytes:
+def _page_key(gallery: ServedGallery) -> bytes:
     """Returns the key that seals page tokens; makes it the first time.
 
     It is kept with the gallery, so that after a restart, or at a second access point over
@@ -118,7 +120,7 @@ def _page_key(gallery: Gallery) -> bytes:
     return key.encode()
 
 
-def _gauges(gallery: Gallery, jobs: Jobs) -> dict[str, float]:
+def _gauges(gallery: ServedGallery, jobs: Jobs) -> dict[str, float]:
     subjects, entries = gallery.counts()
     return {
         "ready": float(gallery.ready),
@@ -136,7 +138,7 @@ def _expiry(gallery: Gallery, audit: Audit, seconds: float) -> Iterator[None]:
     def work() -> None:
         while not stop.wait(seconds):
             try:
-                entries, subjects = gallery.expire_due(time.time())
+                entries, subjects = gallery.maintenance.expire_due(time.time())
             except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
                 log.warning("expiry_failed", error=str(error))
             else:

@@ -19,7 +19,7 @@ from accesspoint.api.streams import stream_access
 from accesspoint.api.tokens import TokenFile
 from accesspoint.assembly import Services, access_control, access_point
 from accesspoint.dashboard.mount import add_dashboard
-from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.opening import ServedGallery
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
@@ -114,10 +114,11 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
             await _serve(bundle, settings, services, guard, listener, stop)
 
 
-def _news(gallery: Gallery) -> str:
+def _news(gallery: ServedGallery) -> str:
     if gallery.ready:
         return "ready"
-    return "waits_for_reindex" if gallery.needs_reindex else "not_ready"
+    waits = gallery.writable is not None and gallery.writable.needs_reindex
+    return "waits_for_reindex" if waits else "not_ready"
 
 
 async def _serve(

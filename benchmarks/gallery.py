@@ -124,7 +124,7 @@ def measure(
     gallery.close()
     store.close()
     cold, _, store, gallery = _start(path, bundle, settings, asked[:1])
-    gallery.tidy()
+    gallery.maintenance.run_now()
     gallery.close()
     store.close()
     del gallery

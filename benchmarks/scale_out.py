@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.gallery.records import NewEntry
-from accesspoint.gallery.search.entry_owners import Catalog
+from accesspoint.gallery.search.entry_owners import EntryOwners
 from accesspoint.gallery.store.store import Store
 from airreid.signal import unit_rows
 
@@ -131,10 +131,10 @@ def storing() -> dict[str, float]:
 def remembering() -> dict[str, float]:
     """Bytes of memory an entry in the writing access point, beside what Milvus holds."""
     before = _resident()
-    catalog, digests = Catalog(), dict[int, int]()
+    owners, digests = EntryOwners(), dict[int, int]()
     marks = np.random.default_rng(2).integers(-(2**63), 2**63 - 1, REMEMBERED).tolist()
     for number in range(REMEMBERED):
-        catalog.put(number, f"person-{number // 10}", "camera-1")
+        owners.put(number, f"person-{number // 10}", "camera-1")
         digests[number] = marks[number]
     del marks
     return {"bytes_per_entry": round((_resident() - before) / REMEMBERED)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from accesspoint.errors import RateLimitedError
-from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import NewEntry
 from airreid import log
 from airreid.bundle import Bundle
@@ -114,7 +114,7 @@ def thumbnail_of(crop: NDArray[np.uint8]) -> bytes:
 class Enrolment:
     """Candidates to entries on disk."""
 
-    def __init__(self, gallery: Gallery, encoder: Encoder, keep_thumbnails: bool) -> None:
+    def __init__(self, gallery: ServedGallery, encoder: Encoder, keep_thumbnails: bool) -> None:
         self._gallery = gallery
         self._encoder = encoder
         self._keep_thumbnails = keep_thumbnails
@@ -155,7 +155,7 @@ class Enrolment:
                     verdicts[i] = more
                 else:
                     waiting.append((i, entry, warnings + more))
-            numbers = self._gallery.enrol([entry for _, entry, _ in waiting])
+            numbers = writable_part(self._gallery).enrol([entry for _, entry, _ in waiting])
         except AirReidError as error:  # the gallery is not ready: nobody is enrolled
             for i, _, _ in usable:
                 verdicts[i] = verdicts[i] or error
@@ -226,7 +226,7 @@ class Enrolment:
         )
 
 
-def feature_of(source: Source, encoder: Encoder, gallery: Gallery) -> Array:
+def feature_of(source: Source, encoder: Encoder, gallery: ServedGallery) -> Array:
     """The raw feature (dim,) of a source, checked as for enrolment. Raises :class:`InputError`
     and :class:`RateLimitedError`."""
     if source.feature is None:

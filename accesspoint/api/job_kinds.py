@@ -20,8 +20,8 @@ from accesspoint.api.enrolment import ITEMS_MAX, Encoder
 from accesspoint.api.jobs import JobKind, Tick
 from accesspoint.api.search_service import SearchService
 from accesspoint.errors import NotFoundError
-from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.maintenance.archive_writer import OnConflict
+from accesspoint.gallery.maintenance.archive_format import OnConflict
+from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.enrolled import calibrate_gallery
 from airreid.bundle import Bundle
@@ -36,7 +36,7 @@ _MORE_NUMBERS = ("max_queries", "seed")
 
 def job_kinds(
     bundle: Bundle,
-    gallery: Gallery,
+    gallery: ServedGallery,
     search_service: SearchService,
     encoder: Encoder,
     data_dir: Path,
@@ -64,7 +64,7 @@ class _Work:
     """The jobs' functions, and what they share."""
 
     bundle: Bundle
-    gallery: Gallery
+    gallery: ServedGallery
     search_service: SearchService
     encoder: Encoder
     data_dir: Path
@@ -75,7 +75,7 @@ class _Work:
         """Thresholds from the enrolled entries, put in force unless ``apply`` is false."""
         settings = calibration_settings(parameters)
         schemes = _listed(parameters.get("schemes", "")) or self.bundle.scheme_ids
-        found = calibrate_gallery(self.gallery, self.bundle, schemes, settings, tick)
+        found = calibrate_gallery(writable_part(self.gallery), self.bundle, schemes, settings, tick)
         apply = _flag(parameters, "apply", default=True)
         if apply:
             self.search_service.set_policy(who, found.policy.model_dump_json(), "")
@@ -90,7 +90,7 @@ class _Work:
     ) -> Mapping[str, object]:
         """A copy of the database in ``backups``, checked."""
         path = self._path("backups", parameters.get("name", ""), ".sqlite")
-        self.gallery.backup(path)
+        writable_part(self.gallery).maintenance.backup(path)
         return {"file": str(path.relative_to(self.data_dir)), "bytes": path.stat().st_size}
 
     def export(
@@ -98,7 +98,7 @@ class _Work:
     ) -> Mapping[str, object]:
         """Everybody, in an archive in ``archives``."""
         path = self._path("archives", parameters.get("name", ""), ".zip")
-        counts = self.gallery.export_archive(path, tick)
+        counts = writable_part(self.gallery).maintenance.export_archive(path, tick)
         file = str(path.relative_to(self.data_dir))
         return {"file": file, "bytes": path.stat().st_size, **asdict(counts)}
 
@@ -115,7 +115,8 @@ class _Work:
         path = self._path("archives", name, ".zip")
         if not path.is_file():
             raise NotFoundError(f"no archive {path.name!r} in {path.parent.name}")
-        return asdict(self.gallery.import_archive(path, cast(OnConflict, on_conflict), tick))
+        maintenance = writable_part(self.gallery).maintenance
+        return asdict(maintenance.import_archive(path, cast(OnConflict, on_conflict), tick))
 
     def reindex(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
@@ -127,7 +128,8 @@ class _Work:
             return self.encoder.features(np.stack(crops))
 
         allow = _flag(parameters, "allow_unserved", default=False)
-        return asdict(self.gallery.reindex(encode, tick, self.encoder.digest, allow))
+        maintenance = writable_part(self.gallery).maintenance
+        return asdict(maintenance.reindex(encode, tick, self.encoder.digest, allow))
 
     def prove_deleted(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
@@ -141,12 +143,12 @@ class _Work:
         if len(numbers) > ITEMS_MAX or max(numbers) >= 2**63:
             raise InputError(f"entries: at most {ITEMS_MAX} numbers below 2^63")
         delete = _flag(parameters, "delete", default=False)
-        gallery = self.gallery
+        maintenance = writable_part(self.gallery).maintenance
         if delete:
-            report = gallery.delete_provably(numbers)
+            report = maintenance.delete_provably(numbers)
             self.search_service.audit.record(who, "delete_entries", entries=numbers)
         else:
-            report = gallery.prove_deleted(numbers)
+            report = maintenance.prove_deleted(numbers)
         return {"clean": report.clean, **asdict(report)}
 
     def _path(self, folder: str, name: str, suffix: str) -> Path:

@@ -13,7 +13,7 @@ from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
 from accesspoint.api.enrolment import Checked, Encoder, Gate, NearDuplicates, Source, feature_of
 from accesspoint.errors import NotFoundError, QualityError
-from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import Entry, Found, NewEntry
 from accesspoint.matching import policy as policies
 from accesspoint.matching import quality
@@ -88,7 +88,9 @@ class SearchService:
     :func:`usual_scheme`.
     """
 
-    def __init__(self, bundle: Bundle, gallery: Gallery, encoder: Encoder, audit: Audit) -> None:
+    def __init__(
+        self, bundle: Bundle, gallery: ServedGallery, encoder: Encoder, audit: Audit
+    ) -> None:
         self._bundle = bundle
         self._gallery = gallery
         self._encoder = encoder
@@ -116,7 +118,7 @@ class SearchService:
         [found] = self._gallery.search(scheme, embedding, max(most, 2), top_entries)
         ranked = [(match.subject, match.score) for match in found.matches]
         decision = decide(ranked, scheme, DIRECT_SNR_DB, self.match_policy())
-        entries = [self._gallery.entry(int(number)) for number in found.entry_ids]
+        entries = [writable_part(self._gallery).entry(int(number)) for number in found.entry_ids]
         kept = [i for i, entry in enumerate(entries) if entry is not None]
         return Answer(
             Found(found.matches[:most], found.entry_ids[kept], found.scores[kept]),
@@ -127,17 +129,16 @@ class SearchService:
 
     def verify(self, subject: str, source: Source, scheme: str = "") -> Verification:
         """Whether somebody is the subject: its best entry, exactly compared."""
-        if self._gallery.subject(subject[:200]) is None:
+        gallery = writable_part(self._gallery)
+        if gallery.subjects.get(subject[:200]) is None:
             raise NotFoundError(f"no subject {subject[:128]!r}")
         scheme = self._scheme(scheme)
         feature = feature_of(source, self._encoder, self._gallery)
         embedding = self._embedded(scheme, feature[None])
         best, best_id, after = -np.inf, 0, 0
-        while page := self._gallery.entries(after, _ENTRIES_AT_ONCE, subject):
+        while page := gallery.entries(after, _ENTRIES_AT_ONCE, subject):
             after = page[-1].id
-            stored = self._gallery.store.features(
-                [entry.id for entry in page], self._gallery.space_id
-            )
+            stored = gallery.store.features([entry.id for entry in page], gallery.space_id)
             if not len(stored.ids):
                 continue
             scores = cosine(embedding, self._embedded(scheme, stored.features))[0]
@@ -201,11 +202,11 @@ class SearchService:
                 return [()] * len(entries)
             features = np.stack([entry.feature for entry in entries]).astype(np.float32)
             names = [entry.subject for entry in entries]
-            store = self._gallery.store
+            writable = self._gallery.writable
             again = {
                 i
                 for i, entry in enumerate(entries)
-                if store.has_key(entry.subject, entry.key, entry.space_id)
+                if writable and writable.store.has_key(entry.subject, entry.key, entry.space_id)
             }
             found = duplicate_warnings(features, names, self._gallery, gate, policy, again)
             verdicts: list[tuple[str, ...] | AirReidError] = []

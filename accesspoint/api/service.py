@@ -18,7 +18,7 @@ from accesspoint.api.paging import Pager, limit
 from accesspoint.api.problems import kind_of
 from accesspoint.api.search_service import SearchService
 from accesspoint.errors import NotFoundError, TooLargeError
-from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import UNSET, Entry, Subject, Unset, check_text
 from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError
@@ -50,7 +50,7 @@ class Service:
     def __init__(
         self,
         bundle: Bundle,
-        gallery: Gallery,
+        gallery: ServedGallery,
         enrolment: Enrolment,
         search_service: SearchService,
         pager: Pager,
@@ -69,6 +69,7 @@ class Service:
 
     def state(self) -> State:
         """What is served, now."""
+        writable = self._gallery.writable
         subjects, entries = self._gallery.counts()
         rate = self._search_service.match_policy().rate_with(subjects)
         return State(
@@ -79,7 +80,7 @@ class Service:
             subjects=subjects,
             entries=entries,
             ready=self._gallery.ready,
-            other_space_entries=self._gallery.entries_elsewhere(),
+            other_space_entries=0 if writable is None else writable.entries_elsewhere(),
             index=self._index,
             false_match_rate=None if math.isnan(rate) else rate,
         )
@@ -95,7 +96,9 @@ class Service:
         expires_at: float | None,
     ) -> tuple[Subject, bool]:
         """The subject, and whether it is new. Fields that are None stay as they are."""
-        made, created = self._gallery.put_subject(subject, display_name, note, expires_at)
+        made, created = writable_part(self._gallery).subjects.put(
+            subject, display_name, note, expires_at
+        )
         self._audit.record(who, "put_subject", subject=subject, created=created)
         return made, created
 
@@ -109,29 +112,29 @@ class Service:
     ) -> Subject:
         """Sets the fields that are given; an expiry of None takes it away."""
         self.subject(subject)
-        changed = self._gallery.patch_subject(
+        changed = writable_part(self._gallery).subjects.patch(
             subject, display_name=display_name, note=note, expires_at=expires_at
         )
         self._audit.record(who, "patch_subject", subject=subject)
         return changed
 
     def subject(self, subject: str) -> Subject:
-        found = self._gallery.subject(_text(subject, "subject"))
-        if found is None:
-            raise NotFoundError(f"no subject {subject[:128]!r}")
-        return found
+        subject = _text(subject, "subject")
+        return writable_part(self._gallery).subjects.existing(subject)
 
     def subjects(self, prefix: str, page_size: int, token: str) -> tuple[list[Subject], str]:
         """A page of subjects by id, and the token of the next page."""
         most = limit(page_size)
         listed = ("subjects", _text(prefix, "prefix"))
-        page = self._gallery.subjects(self._pager.last(token, *listed), most + 1, prefix)
+        after = self._pager.last(token, *listed)
+        page = writable_part(self._gallery).subjects.page(after, most + 1, prefix)
         more = len(page) > most
         return page[:most], self._pager.token(page[most - 1].id, *listed) if more else ""
 
     def delete_subject(self, who: Principal, subject: str) -> int:
         """Number of entries deleted with it."""
-        count = self._gallery.delete_subject(_text(subject, "subject"))
+        subject = _text(subject, "subject")
+        count = writable_part(self._gallery).delete_subject(subject)
         if count is None:
             raise NotFoundError(f"no subject {subject[:128]!r}")
         self._audit.record(who, "delete_subject", subject=subject, entries=count)
@@ -142,7 +145,7 @@ class Service:
         """Moves all entries of ``source`` to ``into``, which must both be there."""
         for name in (source, into):
             self.subject(name)
-        merged = self._gallery.merge_subjects(source, into)
+        merged = writable_part(self._gallery).merge_subjects(source, into)
         self._audit.record(who, "merge_subjects", source=source, into=into)
         return merged
 
@@ -175,18 +178,19 @@ class Service:
         return verdicts
 
     def entry(self, number: int) -> Entry:
-        found = self._gallery.entry(number) if 0 < number < _NUMBERS else None
-        if found is None:
+        inside = 0 < number < _NUMBERS
+        entry = writable_part(self._gallery).entry(number) if inside else None
+        if entry is None:
             raise NotFoundError(f"no entry {_shown(number)}")
-        return found
+        return entry
 
     def thumbnail(self, number: int) -> bytes:
         """A JPEG file."""
         self.entry(number)
-        found = self._gallery.thumbnail(number)
-        if found is None:
+        thumbnail = writable_part(self._gallery).thumbnail(number)
+        if thumbnail is None:
             raise NotFoundError(f"entry {number} has no thumbnail; see --keep-thumbnails")
-        return found
+        return thumbnail
 
     def entries(
         self, subject: str, camera: str, page_size: int, token: str
@@ -196,7 +200,7 @@ class Service:
         most = limit(page_size)
         listed = ("entries", _text(subject, "subject"), _text(camera, "camera"))
         after = int(self._pager.last(token, *listed) or 0)
-        page = self._gallery.entries(after, most + 1, subject, camera)
+        page = writable_part(self._gallery).entries(after, most + 1, subject, camera)
         more = len(page) > most
         return page[:most], self._pager.token(str(page[most - 1].id), *listed) if more else ""
 
@@ -205,7 +209,7 @@ class Service:
         if len(numbers) > ITEMS_MAX:
             raise TooLargeError(f"{len(numbers)} ids; send at most {ITEMS_MAX} at once")
         inside = [number if 0 < number < _NUMBERS else 0 for number in numbers]
-        gone = self._gallery.delete_entries(inside)
+        gone = writable_part(self._gallery).delete_entries(inside)
         deleted = [number for number, there in zip(numbers, gone, strict=True) if there]
         if deleted:
             self._audit.record(who, "delete_entries", entries=deleted)

@@ -1,116 +1,286 @@
-"""The gallery: what everybody else knows of the store and the indexes."""
+"""The gallery: a store, the indexes that follow it, and what an operator does to both."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import threading
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from accesspoint.errors import ConflictError, NotFoundError
-from accesspoint.gallery.core import CoreGallery
-from accesspoint.gallery.maintenance import backup, deletion_proof
-from accesspoint.gallery.maintenance.archive_reader import read_archive
-from accesspoint.gallery.maintenance.archive_writer import Counts, OnConflict, write_archive
-from accesspoint.gallery.maintenance.reindex import Encode, ReindexReport, Tick, encode_all
+from accesspoint.gallery import records
+from accesspoint.gallery.maintenance.background import BackgroundMaintenance
+from accesspoint.gallery.maintenance.maintenance import Maintenance
+from accesspoint.gallery.records import Entry, Found, NewEntry, Subject
+from accesspoint.gallery.search.entry_search import EntrySearch
+from accesspoint.gallery.search.index import Index, RemoteIndexes
+from accesspoint.gallery.search.scheme_cache import SchemeCache
+from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
+from accesspoint.gallery.search.segmented_index import SegmentedIndex
+from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store import feature_spaces
+from accesspoint.gallery.store.loading import BackgroundLoading
+from accesspoint.gallery.store.store import Store
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from airreid.scheme import Scheme
 
 
-class Gallery(CoreGallery):
-    """The gallery with what an operator does to it as a whole."""
+class Gallery:
+    """Enrols, deletes and searches; safe in any thread.
 
-    def tidy(self) -> None:
-        """What the background does after changes, now: merges, and snapshots that are due."""
-        self._loading.wait()
-        self._keeper.tidy()
+    The store is written first and the indexes follow, so that whatever has been
+    acknowledged is on disk, and a search that begins after an acknowledgement sees the
+    change. An index is made when its scheme is first used, from the raw features that
+    the store keeps. A search waits for no writer.
 
-    def prove_deleted(
-        self, ids: Sequence[int], pieces: Sequence[bytes] = ()
-    ) -> deletion_proof.DeletionReport:
-        """Takes deleted entries out of indexes and snapshots now rather than soon, gives
-        the file's free pages back, and looks for the entries, and for these pieces of
-        bytes, everywhere."""
-        self._loading.wait()
-        for index in self._indexes.live.values():
-            index.purge(np.asarray(ids, dtype=np.int64))
-        self._store.give_back_free_pages()
-        return deletion_proof.search(self._store, self._indexes.live, ids, pieces)
+    It is loaded in the background: :attr:`ready` is False until then, and for as long as
+    the entries are of another feature space than the bundle's.
+    """
 
-    def delete_provably(self, ids: Sequence[int]) -> deletion_proof.DeletionReport:
-        """Deletes entries and then searches every file for pieces of their bytes.
-
-        Raises :class:`NotFoundError` for an entry that is not there: of one that is gone
-        nobody knows the bytes any more.
-        """
-        self._loading.wait()
-        thumbnails = [data for n in ids if (data := self._store.thumbnail(n)) is not None]
-        features = self._store.features(ids)
-        missing = set(ids) - set(features.ids.tolist())
-        if missing:
-            raise NotFoundError(f"no entry {min(missing)}")
-        embeddings = self._indexes.embed_for_all(features.features).values()
-        pieces = deletion_proof.needles(features.features, embeddings, thumbnails)
-        self.delete_entries(ids)
-        return self.prove_deleted(ids, pieces)
-
-    def reindex(
+    def __init__(
         self,
-        encode: Encode,
-        tick: Tick = lambda done, total: None,
-        model_digest: str = "",
-        allow_unserved: bool = False,
-    ) -> ReindexReport:
-        """Brings the gallery to the bundle's feature space: encodes the thumbnails there
-        are, then serves the new space and deletes the old entries, in one transaction.
-
-        If that would leave subjects without any entry that is served, it changes nothing
-        unless ``allow_unserved``; enrol them anew, or delete them, and run it again: it
-        goes on where it was, after a kill as well. Raises :class:`ConflictError` if the
-        gallery is of the bundle's space already.
-        """
-        self._loading.wait()
-        if not self.needs_reindex:
-            raise ConflictError(f"the gallery is of the space {self.space_id}: nothing to reindex")
-        old, new = self.active_space, self.space_id
-        made, failed = encode_all(self._store, old, new, encode, self._enrol, tick, model_digest)
-        with self._lock:
-            count = feature_spaces.unserved_count(self._store, new)
-            first = feature_spaces.unserved(self._store, new, "", 100)
-            switched = allow_unserved or not count
-            if switched:
-                feature_spaces.switch(self._store, new)
-                self._loading.active_space = new
-        self._keeper.changed(deleted=switched)
-        return ReindexReport(made, tuple(failed), tuple(first), count, switched)
-
-    def unserved(self, after: str, limit: int) -> list[str]:
-        """Subjects, by id, all of whose entries are of a space that is not served."""
-        return feature_spaces.unserved(self._store, self.space_id, after, limit)
-
-    def backup(self, path: Path) -> None:
-        """A copy of the gallery as of now in a file of its own, checked.
-
-        Raises :class:`InputError` if it is there already or cannot be written.
-        """
-        backup.backup(self._store.path, path)
-
-    def export_archive(self, path: Path, tick: Tick = lambda done, total: None) -> Counts:
-        """Everything that is served, for another gallery of this space: see
-        :mod:`accesspoint.gallery.maintenance.archive_writer`."""
-        return write_archive(
-            path, self._store, self.active_space, self._bundle.backbone.feature_dim, tick
+        store: Store,
+        bundle: Bundle,
+        threads: int,
+        settings: GallerySettings | None = None,
+        remote: RemoteIndexes | None = None,
+    ) -> None:
+        """``remote``: the indexes live on a server; None: in this process. The store, and
+        ``remote``, are the caller's to close after the gallery."""
+        settings = settings or GallerySettings()
+        self.store = store
+        self.subjects = store.subjects
+        self._bundle = bundle
+        self._remote = remote
+        self._lock = threading.RLock()
+        """Held by whoever changes entries, until the indexes have followed."""
+        # Others search a server's collections too, and by embeddings as the bundle says.
+        self._schemes = SchemeCache(bundle, threads, compact=remote is None)
+        self._indexes = SchemeIndexes(
+            store,
+            bundle,
+            self._schemes,
+            self._lock,
+            remote.open if remote else lambda spec: SegmentedIndex(spec, settings),
+            snapshots=settings.snapshots and remote is None,
         )
+        self._search = EntrySearch(self._indexes)
+        self._background = BackgroundMaintenance(store, self._indexes, self._lock)
+        self._loading = BackgroundLoading(store, self.space_id, settings.ready_wait_s, self._load)
+        self.maintenance = Maintenance(
+            self, self._search, self._loading, self._background, self._lock, provable=remote is None
+        )
+        if remote:
+            remote.start(self._indexes, self._loading.check_ready)
 
-    def import_archive(
-        self,
-        path: Path,
-        on_conflict: OnConflict = "skip",
-        tick: Tick = lambda done, total: None,
-    ) -> Counts:
-        """Enrols what an archive holds: see :mod:`accesspoint.gallery.maintenance.archive_writer`.
+    def _load(self, set_owners_known: Callable[[], None]) -> None:
+        """Checks the file, reads the owners of entries, then opens the indexes on disk."""
+        self.store.database.check()
+        with self._lock:
+            self._search.load_owners(self.store, self.space_id)
+        set_owners_known()
+        self._indexes.open_snapshots()
+        self._background.notify()
 
-        Raises :class:`WrongSpaceError`, :class:`ConflictError` with ``fail``, and
-        :class:`InputError` for a file that is no archive, or damaged; batches before the
-        damage are in then, and an import with ``skip`` goes on after them.
+    def close(self) -> None:
+        """Writes snapshots; the store stays open. No call may follow."""
+        if self._remote:
+            self._remote.stop()
+        self._loading.wait()
+        self._background.close()
+        self._indexes.close()
+
+    @property
+    def writable(self) -> Gallery:
+        """This gallery: it can be listed and changed, other than one that is only read."""
+        return self
+
+    @property
+    def space_id(self) -> str:
+        """Feature space of the bundle that is served."""
+        return self._bundle.backbone.space_id
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a raw feature."""
+        return self._bundle.backbone.feature_dim
+
+    @property
+    def active_space(self) -> str:
+        """Feature space whose entries are served."""
+        return self._loading.active_space
+
+    @property
+    def needs_reindex(self) -> bool:
+        """Whether the entries are of another space than the bundle's:
+        see :meth:`accesspoint.gallery.maintenance.maintenance.Maintenance.reindex`."""
+        return self._loading.needs_reindex
+
+    @property
+    def ready(self) -> bool:
+        """Whether the gallery is loaded, of the bundle's space, and complete for others who
+        search its indexes."""
+        return self._loading.ready and (self._remote is None or self._remote.ready)
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Waits until loaded, and until a server holds what it should. Returns whether the
+        gallery is then ready."""
+        ready = self._loading.wait(timeout_s)
+        if self._remote is None:
+            return ready
+        return not self.needs_reindex and self._remote.wait(lambda: self.ready, timeout_s)
+
+    # Subjects
+
+    def delete_subject(self, subject: str) -> int | None:
+        """Deletes a subject. Returns the number of entries deleted with it, or None if there
+        is no such subject."""
+        self._loading.check_changeable()
+        with self._lock:
+            ids = self.store.delete_subject(subject)
+            self._forget(ids or [])
+        return None if ids is None else len(ids)
+
+    def merge_subjects(self, source: str, into: str) -> Subject:
+        """Gives ``source``'s entries to ``into``, deletes ``source``, returns ``into``.
+
+        Raises :class:`NotFoundError` if one is missing, :class:`InputError` if they are the
+        same.
         """
-        return read_archive(path, self, self.space_id, on_conflict, tick)
+        if source == into:
+            raise InputError(f"subject {source[:128]!r} cannot be merged into itself")
+        self._loading.check_changeable()
+        with self._lock:
+            self._search.move(self.store.merge_subjects(source, into), into)
+            return self.subjects.existing(into)
+
+    def counts(self) -> tuple[int, int]:
+        """Returns how many (subjects, entries) there are."""
+        return self.store.counts()
+
+    # Entries
+
+    def check(self, entry: NewEntry) -> None:
+        """Raises as :func:`accesspoint.gallery.records.check_entry` does."""
+        records.check_entry(entry, self._bundle.backbone)
+
+    def enrol(self, entries: Sequence[NewEntry], origins: Sequence[int] = ()) -> list[int]:
+        """Stores entries in one transaction, all or none, and returns their numbers.
+
+        An entry with a client key takes the place of the subject's earlier one with it.
+        ``origins``, one for each entry or none at all, are entries of another space that
+        these were made from. Raises as :meth:`check` does, and :class:`NotFoundError` for an
+        origin that is gone.
+        """
+        for entry in entries:
+            self.check(entry)
+        if not entries:
+            return []
+        self._loading.check_changeable()
+        features = np.stack([entry.feature for entry in entries]).astype(np.float32)
+        embeddings = self._indexes.embed_for_all(features)
+        with self._lock:
+            embeddings = self._indexes.embed_for_all(features, embeddings)
+            stored, replaced = self.store.add_entries(entries, origins)
+            self._forget(replaced)
+            gone = set(replaced)  # by a later one of this very batch
+            places = [i for i, entry in enumerate(stored) if entry.id not in gone]
+            self._search.add(
+                [stored[i] for i in places],
+                [_digest(entries[i]) for i in places],
+                {name: rows[places] for name, rows in embeddings.items()},
+            )
+        self._background.notify(deleted=bool(replaced))
+        return [entry.id for entry in stored]
+
+    def entry(self, entry_id: int) -> Entry | None:
+        """Returns an entry by its number, or None."""
+        return self.store.entry(entry_id) if 0 < entry_id < 2**63 else None
+
+    def entries(self, after: int, limit: int, subject: str = "", camera: str = "") -> list[Entry]:
+        """Returns up to ``limit`` entries with numbers above ``after``; an empty filter takes
+        all."""
+        return self.store.entries(after, limit, subject, camera)
+
+    def thumbnail(self, entry_id: int) -> bytes | None:
+        """Returns the encoded image kept with an entry, or None."""
+        return self.store.thumbnail(entry_id) if 0 < entry_id < 2**63 else None
+
+    def delete_entries(self, ids: Sequence[int]) -> list[bool]:
+        """Deletes entries in one transaction. Returns for each whether it was there."""
+        self._loading.check_changeable()
+        inside = [number if 0 < number < 2**63 else 0 for number in ids]
+        with self._lock:
+            if self.needs_reindex:
+                inside += feature_spaces.made_from(self.store.database, inside)
+            existed = self.store.delete_entries(inside)
+            self._forget([number for number, was in zip(inside, existed, strict=True) if was])
+        return existed[: len(ids)]
+
+    def delete_entry(self, entry_id: int) -> bool:
+        """Deletes an entry. Returns whether it was there."""
+        return self.delete_entries([entry_id])[0]
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        if ids:
+            self._search.forget(ids)
+            self._background.notify(deleted=True)
+
+    def entries_elsewhere(self) -> int:
+        """Returns the number of entries of other feature spaces than the bundle's."""
+        spaces = self.store.spaces()
+        return sum(spaces.values()) - spaces.get(self.space_id, 0)
+
+    # Settings
+
+    def setting(self, key: str) -> str | None:
+        """Returns a small JSON document kept with the gallery, or None."""
+        return self.store.settings.get(key)
+
+    def set_setting(self, key: str, text: str) -> None:
+        """Stores a document in place of the one before."""
+        self.store.settings.set(key, text)
+
+    # Searching
+
+    @property
+    def deletions(self) -> int:
+        """Times that entries or their subjects went since the start; answers from before a
+        change of it may name somebody who is gone."""
+        return self._search.deletions
+
+    def scheme(self, scheme_id: str) -> Scheme:
+        """Returns a scheme at work; its embeddings are as :meth:`search` takes them. Raises
+        :class:`airreid.errors.BundleError` if unknown."""
+        return self._schemes.scheme(scheme_id)
+
+    def search(
+        self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
+    ) -> list[Found]:
+        """Returns for each embedding (n, dim) the best subjects and the best entries.
+
+        Embeddings are as :meth:`scheme` gives them; ``scheme_id`` ``features`` searches among
+        the raw features, by cosine. Raises :class:`NotReadyError`, and
+        :class:`airreid.errors.BundleError` for a scheme that is not there.
+        """
+        self._loading.check_ready()
+        return self._search.search(scheme_id, embeddings, top_k, top_entries)
+
+    def is_local(self, scheme_id: str) -> bool:
+        """Tells whether the index of a scheme is open in this process."""
+        return self.ready and self._remote is None and self._indexes.is_open(scheme_id)
+
+    def open_index(self, scheme_id: str) -> None:
+        """Opens the index of a scheme, which its first search does otherwise. Raises as
+        :meth:`search` does."""
+        self.index(scheme_id)
+
+    def index(self, scheme_id: str) -> Index:
+        """Returns the index that :meth:`search` uses, for those who measure it."""
+        self._loading.check_ready()
+        return self._indexes.get(scheme_id)
+
+
+def _digest(entry: NewEntry) -> int:
+    return records.digest(entry.feature.astype("<f4").tobytes())

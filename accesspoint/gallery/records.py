@@ -1,4 +1,4 @@
-"""What the gallery stores, as values: subjects, entries, and what is asked of them."""
+"""Subjects, entries and answers of the gallery, as values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accesspoint.errors import WrongSpaceError
+from airreid.bundle import BackboneInfo
 from airreid.errors import InputError
+from airreid.wire import check_magnitude
 
 NAME_MAX, TEXT_MAX, THUMBNAIL_MAX = 128, 2000, 256 * 1024
 """Longest id, longest display name or note (characters), largest thumbnail (bytes)."""
@@ -32,7 +35,7 @@ class NewEntry:
     quality: float | None = None
     """From 0, useless, to 1; None where nobody looked."""
     thumbnail: bytes | None = field(default=None, repr=False)
-    """An encoded image; what a change of model re-encodes from."""
+    """An encoded image, from which a change of model encodes the feature anew."""
     expires_at: float | None = None
     model_digest: str = ""
     """Hex SHA-256 of the backbone's file; empty where the feature came from outside."""
@@ -46,7 +49,7 @@ class Entry:
     """A stored entry, without its feature."""
 
     id: int
-    """Given once, never to another entry."""
+    """Number, given once and never to another entry."""
     subject: str
     camera: str
     space_id: str
@@ -61,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Subject:
-    """Somebody who is known, with or without entries."""
+    """A person who is known, with or without entries."""
 
     id: str
     display_name: str
@@ -100,7 +103,7 @@ class Found:
     """Best first, each subject once."""
     entry_ids: NDArray[np.int64]
     scores: NDArray[np.float32]
-    """Cosine, for each of ``entry_ids``."""
+    """Cosine similarity of each of ``entry_ids``."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ UNSET = Unset()
 
 
 def check_name(name: str, what: str) -> str:
-    """A subject's or camera's id. Raises :class:`InputError` naming ``what``."""
+    """Returns a subject's or camera's id as it is. Raises :class:`InputError` naming ``what``."""
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{what} {name[:40]!r}: use 1 to {NAME_MAX} letters, digits and . _ : @ + -, "
@@ -122,7 +125,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def check_text(text: str, what: str) -> str:
-    """A display name or note. Raises :class:`InputError` naming ``what``."""
+    """Returns a display name or note as it is. Raises :class:`InputError` naming ``what``."""
     if len(text) > TEXT_MAX or any(c < " " and c not in "\n\t" for c in text) or "\x7f" in text:
         raise InputError(f"{what}: use at most {TEXT_MAX} characters, no control characters")
     try:
@@ -133,14 +136,31 @@ def check_text(text: str, what: str) -> str:
 
 
 def check_time(value: float | None, what: str) -> float | None:
-    """Seconds since 1970, to the year 9999. Raises :class:`InputError` naming ``what``."""
+    """Returns seconds since 1970, to the year 9999, as they are. Raises :class:`InputError`
+    naming ``what``."""
     if value is not None and not (math.isfinite(value) and 0 <= value < 253402300800):
         raise InputError(f"{what} {value}: use seconds since 1970")
     return value
 
 
-def check_about(entry: NewEntry) -> None:
-    """Everything about an entry except its feature. Raises :class:`InputError`."""
+def check_entry(entry: NewEntry, backbone: BackboneInfo) -> None:
+    """Raises :class:`InputError` for an entry that cannot be enrolled: a bad field, a feature
+    of another space than the backbone's (:class:`WrongSpaceError`) or of another length, one
+    that is not finite or is all zeros."""
+    _check_fields(entry)
+    if entry.space_id != backbone.space_id:
+        raise WrongSpaceError(
+            f"feature of space {entry.space_id[:64]!r}; this gallery holds "
+            f"{backbone.space_id!r}: encode it with the bundle that is served"
+        )
+    if entry.feature.shape != (backbone.feature_dim,):
+        raise InputError(f"feature of {entry.subject}: needs {backbone.feature_dim} values")
+    check_magnitude(entry.feature, f"feature of {entry.subject}")
+    if not entry.feature.any():
+        raise InputError(f"feature of {entry.subject}: all zeros, it names nobody")
+
+
+def _check_fields(entry: NewEntry) -> None:
     check_name(entry.subject, "subject")
     check_name(entry.camera, "camera")
     if entry.key:
@@ -158,7 +178,7 @@ def check_about(entry: NewEntry) -> None:
 
 
 def digest(feature: bytes) -> int:
-    """64 bits of BLAKE2b over a stored feature, as SQLite and NumPy hold them: signed.
+    """Returns 64 bits of BLAKE2b over a stored feature, as SQLite and NumPy hold them: signed.
 
     An index keeps it beside the entry's number, and so proves to be of this very store.
     """

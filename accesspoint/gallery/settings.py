@@ -1,4 +1,4 @@
-"""What an operator may set about the gallery."""
+"""Settings of the gallery."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airreid.flags import Flag, Settings
 
 
 class GallerySettings(Settings):
-    """How entries are indexed and kept."""
+    """Kinds of index, snapshots, and the times after which things are done."""
 
     index: Annotated[
         Literal["auto", "flat", "sq8"],
@@ -23,13 +23,13 @@ class GallerySettings(Settings):
     """
     flat_max: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
     segment_rows: Annotated[int, Field(ge=16, le=1_000_000)] = 16_384
-    """Most entries of one 8-bit segment: what a compaction rewrites at once."""
+    """Most entries of one 8-bit segment, which a compaction rewrites at once."""
     snapshots: bool = True
     """Keep the indexes on disk, beside the gallery's file, for a quick start."""
     snapshot_changes: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
     """Changes after which an index is written again; it is on a close as well."""
     purge_after_s: Annotated[float, Field(ge=0, le=31_536_000)] = 300.0
-    """How long the embedding of a deleted entry may stay in an index's memory and files,
+    """Seconds that the embedding of a deleted entry may stay in an index's memory and files,
     where no search finds it. The store forgets at once."""
     ready_wait_s: Annotated[float, Field(ge=0, le=600)] = 10.0
-    """How long a request waits for a gallery that is being loaded."""
+    """Seconds that a request waits for a gallery that is being loaded."""

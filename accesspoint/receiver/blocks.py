@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.errors import NotReadyError
-from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.matching.decision import decide
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.deciding import PolicyReader, fuse_tracks
@@ -51,7 +51,9 @@ class Block:
 class Receiver:
     """Answers batches of blocks; a bad block gets its status, the others their answers."""
 
-    def __init__(self, bundle: Bundle, gallery: Gallery, tracks: TrackFusion | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, gallery: SearchableGallery, tracks: TrackFusion | None = None
+    ) -> None:
         """``tracks`` None answers every block by itself, whatever track it names."""
         self._bundle = bundle
         self._gallery = gallery

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.matching.policy import SETTING, MatchPolicy, load_policy
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.requests import Request
@@ -20,7 +20,7 @@ from airreid.errors import InputError
 class PolicyReader:
     """Reader of the operator's policy, which parses it only when it has changed."""
 
-    def __init__(self, gallery: Gallery) -> None:
+    def __init__(self, gallery: SearchableGallery) -> None:
         self._gallery = gallery
         self._text: str | None = None
         self._policy = MatchPolicy()

@@ -1,4 +1,4 @@
-"""Reading an archive that somebody else may have made: nothing in it is taken on trust.
+"""Reading of archives that somebody else may have made: nothing in them is taken on trust.
 
 Members are read by the names that the manifest may have, never written to a file; no more
 bytes are read than the manifest says and the limits allow; every line is checked as a
@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from accesspoint.errors import ConflictError, WrongSpaceError
-from accesspoint.gallery.maintenance.archive_writer import (
+from accesspoint.gallery.maintenance.archive_format import (
     LINE_MAX,
     MANIFEST,
     MANIFEST_MAX,
@@ -32,7 +32,7 @@ from accesspoint.gallery.maintenance.archive_writer import (
     SubjectLine,
     Tick,
 )
-from accesspoint.gallery.records import NewEntry, Subject, digest
+from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
 from airreid.errors import InputError
 from airreid.validation import loaded
@@ -43,40 +43,34 @@ Line = TypeVar("Line", bound=BaseModel)
 class Target(Protocol):
     """The gallery that is imported into."""
 
+    store: Store
+
     @property
-    def store(self) -> Store: ...
-
-    def subject(self, subject: str) -> Subject | None: ...
-
-    def put_subject(
-        self,
-        subject: str,
-        display_name: str | None = None,
-        note: str | None = None,
-        expires_at: float | None = None,
-    ) -> tuple[Subject, bool]: ...
+    def space_id(self) -> str: ...
 
     def enrol(self, entries: Sequence[NewEntry]) -> list[int]: ...
 
     def delete_entries(self, ids: Sequence[int]) -> list[bool]: ...
 
 
-def read_archive(
-    path: Path, gallery: Target, space_id: str, on_conflict: OnConflict, tick: Tick
-) -> Counts:
-    """Imports in batches, each all or none. An entry is there already if its subject has
-    one with the same feature, or the same client key: ``skip`` leaves it, ``replace`` puts
-    the archive's in its place, and the archive's subjects' fields too; ``fail`` imports
-    nothing if a single subject is there. See :meth:`Gallery.import_archive` for errors."""
+def read_archive(path: Path, gallery: Target, on_conflict: OnConflict, tick: Tick) -> Counts:
+    """Imports in batches, each all or none.
+
+    An entry is there already if its subject has one with the same feature, or the same
+    client key: ``skip`` leaves it, ``replace`` puts the archive's in its place, and the
+    archive's subjects' fields too; ``fail`` imports nothing if a single subject is there.
+    Raises as :meth:`accesspoint.gallery.maintenance.maintenance.Maintenance.import_archive`
+    does.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _import(_Reader(path, archive), gallery, space_id, on_conflict, tick)
+            return _import(_Reader(path, archive), gallery, on_conflict, tick)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as an archive ({error})") from None
 
 
 class _Reader:
-    """Members that are what the manifest says."""
+    """An archive whose members are as its manifest says."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self._archive = path, archive
@@ -103,7 +97,7 @@ class _Reader:
         return data
 
     def member(self, name: str) -> bytes:
-        """Raises :class:`InputError` for one that is not listed, or not as listed."""
+        """Returns a member. Raises :class:`InputError` if it is not listed, or not as listed."""
         entry = next((m for m in self._members(name.split("-")[0]) if m.name == name), None)
         if entry is None:
             raise InputError(f"{self.path}: {name} is missing")
@@ -116,23 +110,24 @@ class _Reader:
         return (m for m in self.manifest.members if m.name.startswith(f"{kind}-"))
 
     def parts(self, kind: str) -> list[str]:
-        """The numbers of a kind's members, in order."""
+        """Returns the numbers of a kind's members, in order."""
         return sorted(m.name.split("-")[1].split(".")[0] for m in self._members(kind))
 
     def lines(self, name: str, kind: type[Line]) -> list[Line]:
+        """Returns a member's lines. Raises :class:`InputError` naming a line that is wrong."""
         rows = self.member(name).splitlines()
         if len(rows) > ROWS:
             raise InputError(f"{self.path}: {name}: more than {ROWS} lines")
-        found = []
+        lines = []
         for number, row in enumerate(rows, 1):
             where = f"{self.path}: {name}, line {number}"
             if len(row) > LINE_MAX:
                 raise InputError(f"{where}: too long")
-            found.append(loaded(kind, row, where, error=InputError))
-        return found
+            lines.append(loaded(kind, row, where, error=InputError))
+        return lines
 
     def entries(self, part: str) -> list[NewEntry]:
-        """The entries of a part, not yet checked as enrolment does."""
+        """Returns the entries of a part, not yet checked as enrolment does."""
         lines = self.lines(f"entries-{part}.jsonl", EntryLine)
         data = self.member(f"features-{part}.f32")
         dim = self.manifest.feature_dim
@@ -163,50 +158,33 @@ class _Reader:
         return entries
 
 
-def _import(
-    reader: _Reader, gallery: Target, space_id: str, on_conflict: OnConflict, tick: Tick
-) -> Counts:
-    manifest = reader.manifest
-    if manifest.space_id != space_id:
+def _import(reader: _Reader, gallery: Target, on_conflict: OnConflict, tick: Tick) -> Counts:
+    manifest, known = reader.manifest, gallery.store.subjects
+    if manifest.space_id != gallery.space_id:
         raise WrongSpaceError(
             f"{reader.path}: of the feature space {manifest.space_id!r}; this gallery is of "
-            f"{space_id!r}: export from a gallery that serves the same model"
+            f"{gallery.space_id!r}: export from a gallery that serves the same model"
         )
     if on_conflict == "fail":
         for part in reader.parts("subjects"):
             for line in reader.lines(f"subjects-{part}.jsonl", SubjectLine):
-                if gallery.subject(line.id) is not None:
+                if known.get(line.id) is not None:
                     raise ConflictError(f"subject {line.id} is there already; nothing imported")
     subjects = entries = skipped = 0
     for part in reader.parts("subjects"):
         for line in reader.lines(f"subjects-{part}.jsonl", SubjectLine):
-            if on_conflict != "skip" or gallery.subject(line.id) is None:
-                gallery.put_subject(line.id, line.display_name, line.note, line.expires_at)
+            if on_conflict != "skip" or known.get(line.id) is None:
+                known.put(line.id, line.display_name, line.note, line.expires_at)
             subjects += 1
     tick(0, manifest.entries)
     for part in reader.parts("entries"):
         batch = reader.entries(part)
-        there = [_there(gallery.store, entry) for entry in batch]
+        earlier = [gallery.store.same_entry(entry) for entry in batch]
         if on_conflict == "skip":
-            batch = [entry for entry, number in zip(batch, there, strict=True) if not number]
-            skipped += len(there) - len(batch)
+            batch = [entry for entry, number in zip(batch, earlier, strict=True) if not number]
+            skipped += len(earlier) - len(batch)
         entries += len(gallery.enrol(batch))
         if on_conflict == "replace":
-            gallery.delete_entries([number for number in there if number])
+            gallery.delete_entries([number for number in earlier if number])
         tick(min(entries + skipped, manifest.entries), manifest.entries)
     return Counts(subjects, entries, skipped)
-
-
-def _there(store: Store, entry: NewEntry) -> int:
-    """The number of the entry that this one would be a second of, or 0."""
-    row = store.row(
-        "SELECT id FROM entries WHERE subject = ?1 AND space_id = ?2 "
-        "AND (digest = ?3 OR (?4 != '' AND key = ?4)) ORDER BY id LIMIT 1",
-        (
-            entry.subject,
-            entry.space_id,
-            digest(entry.feature.astype("<f4").tobytes()),
-            entry.key,
-        ),
-    )
-    return row[0] if row else 0

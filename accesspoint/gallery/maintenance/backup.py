@@ -1,4 +1,4 @@
-"""Backups: a checked copy of the gallery's file, and the way back."""
+"""Backups: a checked copy of the gallery's file, and its return into place."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def backup(source: Path, path: Path) -> None:
         temporary.unlink(missing_ok=True)
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with (
-            contextlib.closing(sqlite3.connect(source)) as here,
-            contextlib.closing(sqlite3.connect(temporary)) as there,
+            contextlib.closing(sqlite3.connect(source)) as original,
+            contextlib.closing(sqlite3.connect(temporary)) as copy,
         ):
-            here.execute("PRAGMA query_only = ON")
-            here.backup(there)  # in one step: writers do not make it begin again
-            there.execute("PRAGMA journal_mode = DELETE")
+            original.execute("PRAGMA query_only = ON")
+            original.backup(copy)  # in one step: writers do not make it begin again
+            copy.execute("PRAGMA journal_mode = DELETE")
         _check(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -89,7 +89,8 @@ def restore(path: Path, data_dir: Path, replace: bool = False) -> tuple[int, int
 
 
 def _settle(target: Path) -> None:
-    """Empties the log of the gallery that is replaced; learns whether it is in use."""
+    """Empties the log of the gallery that is replaced. Raises :class:`InputError` if it is in
+    use."""
     try:
         Store(target).close()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Showing that a deleted entry is nowhere: rows, free pages, log, indexes, files."""
+"""Proof that a deleted entry is nowhere: rows, free pages, log, indexes, files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEEDLES, _LENGTH = 8, 24
 
 @dataclass(frozen=True)
 class DeletionReport:
-    """What was searched for, and how much of it was found where; all zeros is the proof."""
+    """Numbers of finds, place by place; all zeros is the proof."""
 
     entries: tuple[int, ...]
     store: int
@@ -32,65 +32,65 @@ class DeletionReport:
     log_bytes: int
     """Write-ahead log."""
     searched_bytes: int
-    """How much the files are, each read to its end."""
+    """Total size of the files, each read to its end."""
     needles: int
-    """How many pieces of bytes were searched for; without one, ``files`` proves nothing."""
+    """Pieces of bytes that were searched for; without one, ``files`` proves nothing."""
 
     @property
     def clean(self) -> bool:
-        found = (self.store, self.index, self.files, self.free_pages, self.log_bytes)
-        return not any(found)
+        """Whether nothing was found anywhere."""
+        return not any((self.store, self.index, self.files, self.free_pages, self.log_bytes))
 
 
 def needles(
     features: Array, embeddings: Iterable[Array], thumbnails: Iterable[bytes]
 ) -> list[bytes]:
-    """Pieces of the bytes that the store and the indexes hold of some entries.
+    """Returns pieces of the bytes that the store and the indexes hold of some entries.
 
     features (n, feature_dim); embeddings (n, dim) of each index; thumbnails as stored.
     """
-    found: list[bytes] = []
+    pieces: list[bytes] = []
     for row in features.astype("<f4"):
-        found += _pieces(row.tobytes())
+        pieces += _pieces(row.tobytes())
     for rows in embeddings:
         for row in unit_rows(rows):
-            found += _pieces(row.astype("<f4").tobytes())
-            found += _pieces(row.astype("<f2").tobytes())
+            pieces += _pieces(row.astype("<f4").tobytes())
+            pieces += _pieces(row.astype("<f2").tobytes())
     for data in thumbnails:  # their latter half: all JPEG files begin with the same tables
-        found += _pieces(data[len(data) // 2 :])
-    return found
+        pieces += _pieces(data[len(data) // 2 :])
+    return pieces
 
 
 def _pieces(data: bytes) -> list[bytes]:
-    """Up to eight pieces of 24 bytes, spread, without those that are one byte repeated
+    """Returns up to eight pieces of 24 bytes, spread, without those that are one byte repeated
     or nearly so: they would be found anywhere."""
     step = max(_LENGTH, len(data) // _NEEDLES)
     pieces = [data[start : start + _LENGTH] for start in range(0, len(data), step)]
-    return [one for one in pieces if len(one) == _LENGTH and len(set(one)) > 8]
+    return [piece for piece in pieces if len(piece) == _LENGTH and len(set(piece)) > 8]
 
 
 def search(
     store: Store, indexes: Mapping[str, Index], ids: Sequence[int], pieces: Sequence[bytes]
 ) -> DeletionReport:
-    """Looks everywhere; changes nothing."""
-    rows = 0
+    """Looks for entries and pieces of bytes everywhere; changes nothing."""
+    database, rows = store.database, 0
     for number in ids:
         rows += sum(
-            store.row(f"SELECT count(*) FROM {table} WHERE {column} = ?", (number,))[0]
+            database.row(f"SELECT count(*) FROM {table} WHERE {column} = ?", (number,))[0]
             for table, column in (("entries", "id"), ("features", "entry"), ("thumbnails", "entry"))
         )
     held = sum(int(np.isin(index.held()[0], ids).sum()) for index in indexes.values())
-    found = size = 0
+    matches = size = 0
     for path in _files(store.path):
         size += path.stat().st_size
-        found += _count(path, pieces)
+        matches += _count(path, pieces)
     log = store.path.with_name(store.path.name + "-wal")
     return DeletionReport(
         entries=tuple(ids),
         store=rows,
         index=held,
-        files=found,
-        free_pages=store.row("PRAGMA freelist_count")[0],
+        files=matches,
+        free_pages=database.row("PRAGMA freelist_count")[0],
         log_bytes=log.stat().st_size if log.exists() else 0,
         searched_bytes=size,
         needles=len(pieces),

@@ -1,4 +1,4 @@
-"""A change of model: entries of a new feature space beside the old ones, then a switch.
+"""Change of model: entries of a new feature space beside the old ones, then a switch.
 
 Each batch is a transaction, and an entry of the new space names the one that it was made
 from, so that a run which was killed goes on where it was.
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.errors import NotFoundError
+from accesspoint.gallery.maintenance.archive_format import Tick
 from accesspoint.gallery.records import Entry, NewEntry
 from accesspoint.gallery.store import feature_spaces
 from accesspoint.gallery.store.store import Store
@@ -22,14 +23,12 @@ Encode = Callable[[Sequence[bytes]], NDArray[np.float32]]
 """Image files -> features of the bundle's space, float32 (n, feature_dim). Raises
 :class:`InputError` for one that cannot be read."""
 Enrol = Callable[[Sequence[NewEntry], Sequence[int]], object]
-Tick = Callable[[int, int], None]
-"""tick(done, total)"""
 _FAILURES = 100
 
 
 @dataclass(frozen=True)
 class ReindexReport:
-    """What a reindex did, and what it leaves to people."""
+    """Outcome of a reindex, and the subjects that it leaves to people."""
 
     encoded: int
     """Entries made in this run."""
@@ -54,26 +53,26 @@ def encode_all(
 ) -> tuple[int, list[tuple[int, str]]]:
     """Makes entries of the new space from thumbnails of the old, where there are none yet.
 
-    Returns how many were made, and what could not be.
+    Returns how many were made, and which could not be, with the reason.
     """
-    made, failed, after = 0, list[tuple[int, str]](), 0
-    total = feature_spaces.awaiting_count(store, old, new)
+    encoded, failed, after = 0, list[tuple[int, str]](), 0
+    total = feature_spaces.awaiting_count(store.database, old, new)
     tick(0, total)
-    while ids := feature_spaces.awaiting(store, old, new, after, batch):
+    while ids := feature_spaces.awaiting(store.database, old, new, after, batch):
         after = ids[-1]
         waiting = [entry for number in ids if (entry := store.entry(number)) is not None]
         try:
-            made += _encode(store, waiting, new, encode, enrol, model_digest)
-        except InputError:  # one of them; which, shows when each goes by itself
+            encoded += _encode(store, waiting, new, encode, enrol, model_digest)
+        except InputError:  # one of them: each by itself shows which
             for entry in waiting:
                 try:
-                    made += _encode(store, [entry], new, encode, enrol, model_digest)
+                    encoded += _encode(store, [entry], new, encode, enrol, model_digest)
                 except NotFoundError:
                     pass  # deleted meanwhile
                 except InputError as error:
                     failed.append((entry.id, str(error)))
-        tick(min(total, made + len(failed)), total)
-    return made, failed[:_FAILURES]
+        tick(min(total, encoded + len(failed)), total)
+    return encoded, failed[:_FAILURES]
 
 
 def _encode(
@@ -84,10 +83,10 @@ def _encode(
     enrol: Enrol,
     model_digest: str,
 ) -> int:
-    kept = [(entry, image) for entry in entries if (image := store.thumbnail(entry.id))]
-    if not kept:
+    images = [(entry, image) for entry in entries if (image := store.thumbnail(entry.id))]
+    if not images:
         return 0
-    features = encode([image for _, image in kept])
+    features = encode([image for _, image in images])
     new = [
         NewEntry(
             entry.subject,
@@ -100,7 +99,7 @@ def _encode(
             model_digest=model_digest,
             key=entry.key,
         )
-        for (entry, _), row in zip(kept, features, strict=True)
+        for (entry, _), row in zip(images, features, strict=True)
     ]
-    enrol(new, [entry.id for entry, _ in kept])
+    enrol(new, [entry.id for entry, _ in images])
     return len(new)

@@ -1,4 +1,4 @@
-"""The table of what each collection on a Milvus server is, and has applied."""
+"""Table of the collections on a Milvus server, and of the changes that each has applied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SETTING = "setting/"
 
 
 class Applied(BaseModel):
-    """What a collection is of, and how far in the log of changes it has got."""
+    """Contents of a collection, and its position in the log of changes."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -25,7 +25,7 @@ class Applied(BaseModel):
     scheme_id: str
     space_id: str
     content: str
-    """Digest of what turns a feature into this collection's embeddings."""
+    """Hex SHA-256 over what turns a feature into this collection's embeddings."""
     dim: int
     position: int
     """The last change of the store's log that is in it; 0: none is known to be."""
@@ -33,13 +33,13 @@ class Applied(BaseModel):
     """Readers may answer from it: it has been equal to the store since it was filled."""
     subjects: int = 0
     entries: int = 0
-    """How many there were in the gallery then."""
+    """Entries, and subjects, of the gallery at that time."""
     writer: str
     """Drawn anew by each process that writes."""
 
 
 class AppliedTable:
-    """The collection that says of each other one what it is and what it has applied.
+    """A collection with a row for each other one: its contents and its position.
 
     A row is written after the changes it speaks of were acknowledged, so it may lag
     behind and never leads; applying changes again does no harm.
@@ -66,7 +66,7 @@ class AppliedTable:
         )
 
     def all(self) -> dict[str, Applied]:
-        """By collection. Empty where no gallery was ever kept on this server."""
+        """Returns the rows by collection; empty where no gallery was ever kept on this server."""
         if not self._server.call("has_collection", self._name):
             return {}
         rows = self._server.call(
@@ -89,7 +89,7 @@ class AppliedTable:
             ) from None
 
     def setting(self, key: str) -> str | None:
-        """A document that the writing access point shares with its readers."""
+        """Returns a document that the writing access point shares with its readers, or None."""
         if not self._server.call("has_collection", self._name):
             return None
         rows = self._server.call(
@@ -98,15 +98,18 @@ class AppliedTable:
         return str(rows[0]["about"]) if rows else None
 
     def share(self, key: str, text: str) -> None:
-        """Raises :class:`InputError` for a document of more than 65,535 bytes."""
+        """Stores a document for the readers. Raises :class:`InputError` for one of more than
+        65,535 bytes."""
         if len(text.encode()) > TEXT_MAX:
             raise InputError(f"{key}: more than {TEXT_MAX} bytes, Milvus takes no longer text")
         row: dict[str, Any] = {"name": _SETTING + key, "about": text, "unused": [0, 0]}
         self._server.call("upsert", self._name, [row])
 
     def write(self, name: str, applied: Applied) -> None:
+        """Stores a collection's row in place of the one before."""
         row: dict[str, Any] = {"name": name, "about": applied.model_dump_json(), "unused": [0, 0]}
         self._server.call("upsert", self._name, [row])
 
     def remove(self, name: str) -> None:
+        """Deletes a collection's row."""
         self._server.call("delete", self._name, ids=[name])

@@ -1,4 +1,4 @@
-"""The way to a Milvus server: settings, the client, and its failures as this project's.
+"""Client of a Milvus server: settings, calls, and its failures as errors of this project.
 
 ``pymilvus`` is imported when a server is first used: it takes a second, and an access
 point with its own index needs none of it.
@@ -28,7 +28,7 @@ _REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
 class MilvusSettings(Settings):
-    """How to reach a Milvus server, and how it holds the gallery."""
+    """Address of a Milvus server, and the way it holds the gallery."""
 
     uri: Annotated[str, Field(max_length=1024), Flag("--milvus-uri")]
     """With --index milvus: http://HOST:PORT, or FILE.db.
@@ -95,7 +95,7 @@ class MilvusSettings(Settings):
 
 
 def read_token(path: Path) -> SecretStr:
-    """The token in a file's first line. Raises :class:`InputError` naming the file."""
+    """Returns the token in a file's first line. Raises :class:`InputError` naming the file."""
     try:
         token = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -133,20 +133,21 @@ class MilvusServer:
 
     @property
     def types(self) -> Any:
-        """``pymilvus.DataType``"""
+        """Types of fields, ``pymilvus.DataType``."""
         return self._pymilvus.DataType
 
     def schema(self) -> Any:
+        """Returns an empty schema of a collection."""
         return self._pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
 
     def vector_index(self, field: str, kind: str, params: dict[str, int]) -> Any:
-        """Inner product over one field."""
-        wanted = self._client.prepare_index_params()
-        wanted.add_index(field, index_type=kind, metric_type="IP", params=params)
-        return wanted
+        """Returns the parameters of an index by inner product over one field."""
+        index_params = self._client.prepare_index_params()
+        index_params.add_index(field, index_type=kind, metric_type="IP", params=params)
+        return index_params
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """A method of ``MilvusClient``, with this server's time limit.
+        """Calls a method of ``MilvusClient``, with this server's time limit.
 
         A collection that the server has unloaded (Milvus Lite does at each start) is
         loaded and asked again, once. Raises as :meth:`asking` does.
@@ -163,6 +164,7 @@ class MilvusServer:
                 return bound(*args, **options)
 
     def load(self, collection: str) -> None:
+        """Has the server load a collection into memory."""
         options = {"replica_number": self.settings.replicas} if self.settings.replicas > 1 else {}
         timeout = max(60.0, self.settings.timeout_s)
         self._client.load_collection(collection, timeout=timeout, **options)

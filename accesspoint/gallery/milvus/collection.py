@@ -1,4 +1,4 @@
-"""One scheme's embeddings as a Milvus collection."""
+"""Embeddings of one scheme as a Milvus collection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Row:
 
     id: int
     digest: int
-    """64 bits over the stored feature, as the store has them."""
+    """Digest of the stored feature, 64 bits, as the store has it."""
     subject: str
     camera: str
 
@@ -57,9 +57,11 @@ class Collection:
         self.dim = dim
 
     def exists(self) -> bool:
+        """Tells whether the server has it."""
         return bool(self._server.call("has_collection", self.name))
 
     def create(self) -> None:
+        """Makes it, empty."""
         settings, types = self._server.settings, self._server.types
         schema = self._server.schema()
         schema.add_field("id", types.INT64, is_primary=True)
@@ -96,6 +98,7 @@ class Collection:
             )
 
     def drop(self) -> None:
+        """Removes it from the server."""
         self._server.call("drop_collection", self.name)
 
     def upsert(self, rows: Sequence[Row], embeddings: NDArray[np.float32]) -> None:
@@ -112,7 +115,7 @@ class Collection:
             self._server.call("upsert", self.name, batch)
 
     def delete(self, ids: Sequence[int]) -> None:
-        """Ids that are not there are passed over."""
+        """Deletes rows; ids that are not there are passed over."""
         for start in range(0, len(ids), _CHUNK):
             self._server.call("delete", self.name, ids=list(ids[start : start + _CHUNK]))
 
@@ -121,13 +124,14 @@ class Collection:
         self._server.call("flush", self.name, timeout=max(60.0, self._server.settings.timeout_s))
 
     def count(self) -> int:
+        """Returns the number of rows."""
         rows = self._server.call(
             "query", self.name, filter="", output_fields=["count(*)"], **STRONG
         )
         return int(rows[0]["count(*)"])
 
     def rows(self, batch: int = 1000) -> Iterator[list[Row]]:
-        """Every row, in batches, in any order."""
+        """Yields every row, in batches, in any order."""
         pages = self._server.call(
             "query_iterator",
             self.name,
@@ -146,18 +150,18 @@ class Collection:
             pages.close()
 
     def present(self, ids: Sequence[int]) -> set[int]:
-        """Those of these ids that there are rows of."""
-        found: set[int] = set()
+        """Returns those of these ids that there are rows of."""
+        present: set[int] = set()
         for start in range(0, len(ids), _CHUNK):
             part = list(ids[start : start + _CHUNK])
             rows = self._server.call("get", self.name, ids=part, output_fields=["id"], **STRONG)
-            found.update(row["id"] for row in rows)
-        return found
+            present.update(row["id"] for row in rows)
+        return present
 
     def embeddings(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
-        """The stored embeddings (dim,) by id, of length 1; ids not there are left out."""
+        """Returns the stored embeddings (dim,) by id, of length 1; ids not there are left out."""
         step = max(1, _BATCH_BYTES // (4 * self.dim))
-        found: dict[int, NDArray[np.float32]] = {}
+        vectors: dict[int, NDArray[np.float32]] = {}
         for start in range(0, len(ids), step):
             for row in self._server.call(
                 "get",
@@ -166,15 +170,15 @@ class Collection:
                 output_fields=["id", "embedding"],
                 **STRONG,
             ):
-                found[row["id"]] = np.asarray(row["embedding"], dtype=np.float32)
-        return found
+                vectors[row["id"]] = np.asarray(row["embedding"], dtype=np.float32)
+        return vectors
 
     def compact(self) -> None:
         """Asks the server to rewrite its segments without what was deleted."""
         self._server.call("compact", self.name)
 
     def search(self, embeddings: NDArray[np.float32], k: int) -> list[list[Hit]]:
-        """For each embedding (n, dim) of any length its ``k`` best rows by cosine.
+        """Returns for each embedding (n, dim) of any length its ``k`` best rows by cosine.
 
         Best first; rows with the very same score by id. Milvus breaks such a tie in any
         order, also at the end of the list, so more is asked for until the tie ends.
@@ -223,7 +227,8 @@ def _tie_is_cut(hits: Sequence[Hit], k: int, limit: int) -> bool:
 
 
 def collection_name(prefix: str, scheme_id: str, space_id: str, content: str) -> str:
-    """One for each scheme, space and content: letters, digits and underscores."""
+    """Returns a name of letters, digits and underscores, one for each scheme, space and
+    content."""
     key = "\0".join((scheme_id, space_id, content)).encode()
     readable = re.sub(r"[^A-Za-z0-9]", "_", scheme_id)[:64]
     return f"{prefix}_{readable}_{hashlib.sha256(key).hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""The writing side of a gallery on Milvus: opens its collections and keeps them up to date."""
+"""Collections of a gallery on a Milvus server: opened, shared and dropped by one writer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from airreid import log
 from airreid.errors import InputError
 
 
-class MilvusIndexes:
-    """Opens a gallery's indexes on a Milvus server: what its ``open_index`` is then.
+class MilvusCollections:
+    """Opens a gallery's indexes as collections on a Milvus server.
 
     One process writes: the one that holds the store. It says so in the table with a name
     drawn at its start, and an index whose table names another process closes itself.
@@ -34,15 +34,15 @@ class MilvusIndexes:
         """Raises :class:`InputError` if the server refuses the token, or its collections
         with this prefix are another gallery's; :class:`NotReadyError` if it is away."""
         with self._lock:
-            self._own(AppliedTable(self._connect()).all())
+            self._check_ours(AppliedTable(self._connect()).all())
 
-    def keep_clean(self, space_id: str) -> None:
-        """Raises as :meth:`claim` does, and drops collections of spaces without entries,
-        other than ``space_id``: a reindex leaves them behind."""
+    def drop_stale(self, space_id: str) -> None:
+        """Drops collections of spaces without entries, other than ``space_id``, which a
+        reindex leaves behind. Raises as :meth:`claim` does."""
         with self._lock:
             table = AppliedTable(self._connect())
             known = table.all()
-            self._own(known)
+            self._check_ours(known)
             if any(applied.space_id != space_id for applied in known.values()):
                 spaces = {*self._store.spaces(), space_id}
                 for name, applied in known.items():
@@ -54,7 +54,7 @@ class MilvusIndexes:
         Collection(self._connect(), name, applied.dim).drop()
         table.remove(name)
 
-    def _own(self, known: dict[str, Applied]) -> None:
+    def _check_ours(self, known: dict[str, Applied]) -> None:
         for applied in known.values():
             if applied.store_id != self._store.store_id:
                 raise InputError(
@@ -67,7 +67,7 @@ class MilvusIndexes:
             self._server = MilvusServer(self.settings)
         return self._server
 
-    def __call__(self, spec: IndexSpec) -> MilvusIndex:
+    def open(self, spec: IndexSpec) -> MilvusIndex:
         """Opens a collection, made if there is none. Raises :class:`NotReadyError`."""
         try:
             with self._lock:
@@ -80,7 +80,7 @@ class MilvusIndexes:
         table = AppliedTable(server)
         table.open()
         known = table.all()
-        self._own(known)
+        self._check_ours(known)
         name = collection_name(
             self.settings.prefix, spec.scheme_id, spec.space_id, spec.scheme_digest
         )
@@ -102,15 +102,14 @@ class MilvusIndexes:
             collection.check()
             server.load(name)
             if name in known:
-                noted = known[name]
-                about = noted.model_copy(update={"writer": self._writer})
+                about = known[name].model_copy(update={"writer": self._writer})
         else:
             collection.create()
         log.event("milvus_collection_opened", collection=name, position=about.position)
         return MilvusIndex(collection, table, about, self._store)
 
     def share(self, key: str, text: str) -> None:
-        """A document for the readers, if theirs is another. Raises :class:`NotReadyError`."""
+        """Gives the readers a document, if theirs is another. Raises :class:`NotReadyError`."""
         with self._lock:
             table = AppliedTable(self._connect())
             if table.setting(key) != text:
@@ -118,6 +117,7 @@ class MilvusIndexes:
                 table.share(key, text)
 
     def close(self) -> None:
+        """Leaves the server."""
         with self._lock:
             if self._server is not None:
                 self._server.close()

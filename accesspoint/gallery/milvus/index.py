@@ -1,4 +1,4 @@
-"""A search index of the gallery that lives on a Milvus server."""
+"""A search index of the gallery on a Milvus server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from accesspoint.errors import NotReadyError
 from accesspoint.gallery.milvus.applied_table import Applied, AppliedTable
 from accesspoint.gallery.milvus.collection import Collection, Row
 from accesspoint.gallery.search.index import Array, Ids
-from accesspoint.gallery.search.reconcile import stored
 from accesspoint.gallery.store.store import Store
 from airreid import log
 from airreid.errors import InputError
@@ -27,7 +26,7 @@ _UNKNOWN = 0
 class MilvusIndex:
     """An index as :class:`accesspoint.gallery.search.index.Index` says, for one writing process.
 
-    Beside each embedding stands whose it is, so that access points that only read need
+    Subject and camera stand beside each embedding, so that access points that only read need
     no store. The numbers and digests of what the collection holds are kept here as well
     (about 130 bytes an entry). When it is opened they are taken from the store and the
     log of changes since the position that the collection had applied, or, where those do
@@ -40,7 +39,7 @@ class MilvusIndex:
     def __init__(
         self, collection: Collection, applied: AppliedTable, about: Applied, store: Store
     ) -> None:
-        """``about``: what the table said of the collection, or would say of a new one."""
+        """``about``: the table's row of the collection, or the first one of a new one."""
         self._collection = collection
         self._table = applied
         self._about = about
@@ -56,32 +55,33 @@ class MilvusIndex:
         self._digests = self._from_rows() if held is None else held
 
     def _from_log(self) -> dict[int, int] | None:
-        """What the rows must be, by the store and the changes after the position."""
+        """Returns number -> digest of the rows, by the store and the changes after the
+        position; None where those do not explain how many rows there are."""
         touched: set[int] = set()
         after = self._about.position
         if after == 0:
             return {} if self._collection.count() == 0 else None
         try:
-            while changes := self._store.changes(after, _CHUNK):
+            while changes := self._store.log.changes(after, _CHUNK):
                 after = changes[-1].seq
                 touched.update(change.entry for change in changes)
                 if len(touched) > _REPLAY_MAX:
                     return None
         except InputError:  # the log was cut
             return None
-        ids, digests = stored(self._store, self._about.space_id)
-        now = dict(zip(ids.tolist(), digests.tolist(), strict=True))
-        sure = {number: mark for number, mark in now.items() if number not in touched}
-        there = self._collection.present(sorted(touched))
-        if self._collection.count() != len(sure) + len(there):
+        ids, digests = self._store.ids_and_digests(self._about.space_id)
+        stored = dict(zip(ids.tolist(), digests.tolist(), strict=True))
+        sure = {number: digest for number, digest in stored.items() if number not in touched}
+        present = self._collection.present(sorted(touched))
+        if self._collection.count() != len(sure) + len(present):
             return None
         # Those of the touched that are in the store are written again, to be sure of all of
         # the row; the others are removed again.
-        return sure | {number: _UNKNOWN for number in there if number not in now}
+        return sure | {number: _UNKNOWN for number in present if number not in stored}
 
     def _from_rows(self) -> dict[int, int]:
-        """What the rows are; those that name another owner than the store does left out,
-        to be written again."""
+        """Returns number -> digest of the rows, read one by one; those that name another owner
+        than the store does are left out, to be written again."""
         log.event("milvus_rows_compared", collection=self._collection.name)
         held: dict[int, int] = {}
         for rows in self._collection.rows():
@@ -93,18 +93,11 @@ class MilvusIndex:
         return held
 
     def _rows(self, ids: Sequence[int]) -> list[Row]:
-        """What the store says of entries; those that it does not have left out."""
-        rows: list[Row] = []
-        for start in range(0, len(ids), 500):
-            part = tuple(ids[start : start + 500])
-            marks = ",".join("?" * len(part))
-            rows += [
-                Row(number, mark, subject, camera)
-                for number, mark, subject, camera in self._store.rows(
-                    f"SELECT id, digest, subject, camera FROM entries WHERE id IN ({marks})", part
-                )
-            ]
-        return rows
+        """Returns rows as the store has them; entries that it does not have are left out."""
+        return [
+            Row(number, digest, subject, camera)
+            for number, subject, camera, digest in self._store.owners_of(ids)
+        ]
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -123,29 +116,31 @@ class MilvusIndex:
             self._delete(ids.tolist())
 
     def _delete(self, ids: Iterable[int]) -> None:
-        there = [number for number in ids if number in self._digests]
-        if there:
-            self._collection.delete(there)
-            for number in there:
+        held = [number for number in ids if number in self._digests]
+        if held:
+            self._collection.delete(held)
+            for number in held:
                 del self._digests[number]
 
     def moved(self, ids: Ids) -> None:
-        """Entries that belong to another subject from now on."""
+        """Writes entries again that belong to another subject from now on."""
         with self._lock:
             self._check_open()
             rows = {row.id: row for row in self._rows([n for n in ids.tolist() if n in self])}
             numbers = list(rows)
             for start in range(0, len(numbers), _CHUNK):
-                kept = self._collection.embeddings(numbers[start : start + _CHUNK])
-                if kept:
-                    self._collection.upsert([rows[n] for n in kept], np.stack([*kept.values()]))
+                vectors = self._collection.embeddings(numbers[start : start + _CHUNK])
+                if vectors:
+                    moved = [rows[number] for number in vectors]
+                    self._collection.upsert(moved, np.stack([*vectors.values()]))
 
     def __contains__(self, entry_id: int) -> bool:
         return entry_id in self._digests
 
     def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
-        """Also at most 16,384 entries, Milvus' limit. Where an approximate kind of index
-        found fewer than it should the rest of the row is id -1, score -1."""
+        """Returns scores and ids as :class:`accesspoint.gallery.search.index.Index` says, of at
+        most 16,384 entries, Milvus' limit. Where an approximate kind of index found fewer than
+        it should, the rest of the row is id -1, score -1."""
         self._check_open()
         answer = self._collection.search(embeddings, min(k, len(self)))
         width = max((len(hits) for hits in answer), default=0)
@@ -172,8 +167,8 @@ class MilvusIndex:
         with self._lock:
             self._check_open()
             name = self._collection.name
-            noted = self._table.all().get(name)
-            if noted is None or noted.writer != self._about.writer:
+            row = self._table.all().get(name)
+            if row is None or row.writer != self._about.writer:
                 self._closed = True
                 raise NotReadyError(f"another access point has begun to write {name}")
             if (count := self._collection.count()) != len(self):
@@ -181,15 +176,15 @@ class MilvusIndex:
                 wrong = {"position": 0, "complete": False}
                 self._table.write(name, self._about.model_copy(update=wrong))
                 raise NotReadyError(f"{name} has {count} rows and should have {len(self)}")
-            true = {"position": position, "complete": True}
-            about = self._about.model_copy(update=true | self._counts())
+            changes = {"position": position, "complete": True} | self._counts()
+            about = self._about.model_copy(update=changes)
             if about != self._about:
                 self._table.write(name, about)
                 self._about = about
         return True
 
     def _counts(self) -> dict[str, int]:
-        """How large the gallery is; counted once a minute, as it takes a while at millions."""
+        """Returns the size of the gallery once a minute, as counting takes a while at millions."""
         if (now := time.monotonic()) >= self._count_next:
             self._count_next = now + 60
             subjects, entries = self._store.counts()
@@ -197,20 +192,20 @@ class MilvusIndex:
         return {}
 
     def purge(self, ids: Ids) -> None:
-        """Removed entries are out of every answer; the server is asked to rewrite the
-        segments that have them, which it does in its own time."""
+        """Removes entries, and asks the server to rewrite the segments that have them, which
+        it does in its own time."""
         self.remove(ids)
         self._collection.flush()
         self._collection.compact()
 
     @property
     def complete(self) -> bool:
-        """Readers know that it holds what it should."""
+        """Whether readers know that it holds what it should."""
         return self._about.complete and not self._closed
 
     @property
     def closed(self) -> bool:
-        """By :meth:`close`, or because it was found to be wrong."""
+        """Whether it was closed, by :meth:`close` or because it was found to be wrong."""
         return self._closed
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Work that is done over and over beside a gallery on Milvus."""
+"""A task that is repeated in the background beside a gallery on Milvus."""
 
 from __future__ import annotations
 
@@ -9,39 +9,33 @@ from collections.abc import Callable
 from airreid import log
 from airreid.errors import AirReidError
 
-_ROUND_S = 1.0
+_PERIOD_S = 1.0
 
 
-class Rounds:
-    """Does something every second until closed, and knows why it last failed."""
+class PeriodicTask:
+    """Runs a function every second until closed, and keeps why it last failed."""
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
-        self._work = work
-        self._name = name
-        self._stop = threading.Event()
+    def __init__(self, name: str, run: Callable[[], None]) -> None:
         self.failure: str = "not asked yet"
+        """Reason of the last failure; empty after a run without one."""
+        self._name, self._function = name, run
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def wait(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Waits until something is so, or closed; whether it is so."""
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        while not ready() and (end is None or time.monotonic() < end):
-            if self._stop.wait(0.1):
-                break
-        return ready()
-
     def start(self) -> None:
+        """Begins; the first run is at once."""
         self._thread.start()
 
     def _run(self) -> None:
         while True:
-            self.now()
-            if self._stop.wait(_ROUND_S):
+            self.run_now()
+            if self._stop.wait(_PERIOD_S):
                 return
 
-    def now(self) -> None:
+    def run_now(self) -> None:
+        """Runs the function once. A failure goes to the log when it is another than before."""
         try:
-            self._work()
+            self._function()
         except Exception as error:
             failure = str(error) if isinstance(error, AirReidError) else type(error).__name__
             if failure != self.failure and not self._stop.is_set():
@@ -50,6 +44,15 @@ class Rounds:
         else:
             self.failure = ""
 
+    def wait(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Waits until ``ready``, or closed. Returns whether it is."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while not ready() and (end is None or time.monotonic() < end):
+            if self._stop.wait(0.1):
+                break
+        return ready()
+
     def close(self) -> None:
+        """Ends after the run that is under way."""
         self._stop.set()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""Whose each entry is, in memory: what a search turns entry numbers into."""
+"""Owners of entries, in memory: a search turns entry numbers into subjects by them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from accesspoint.gallery.records import Found, Match
 from accesspoint.gallery.search.index import Array, Ids
 
 
-class Catalog:
+class EntryOwners:
     """Entry number -> subject and camera.
 
     One thread at a time changes it; reading in others meanwhile is safe.
@@ -32,12 +32,13 @@ class Catalog:
         return len(self._entries_of)
 
     def put(self, entry_id: int, subject: str, camera: str) -> None:
+        """Adds an entry, or gives it another owner."""
         self.drop([entry_id])
         self._owners[entry_id] = (sys.intern(subject), sys.intern(camera))
         self._entries_of[subject] += 1
 
     def drop(self, ids: Iterable[int]) -> None:
-        """Ids that are not there are passed over."""
+        """Removes entries; ids that are not there are passed over."""
         for entry_id in ids:
             if (owner := self._owners.pop(entry_id, None)) is not None:
                 self._entries_of[owner[0]] -= 1
@@ -50,21 +51,21 @@ class Catalog:
             if entry_id in self._owners:
                 self.put(entry_id, subject, self._owners[entry_id][1])
 
-    def found(self, scores: Array, ids: Ids, top_k: int, top_entries: int) -> Found:
-        """Ranked entries, scores and ids (k,), as ranked subjects and entries.
+    def ranked(self, scores: Array, ids: Ids, top_k: int, top_entries: int) -> Found:
+        """Turns ranked entries, scores and ids (k,), into ranked subjects and entries.
 
         An entry that was deleted while the index was searched is left out.
         """
         matches: dict[str, Match] = {}
-        kept = list[int]()
+        places = list[int]()
         for i, (score, entry_id) in enumerate(zip(scores.tolist(), ids.tolist(), strict=True)):
             owner = self._owners.get(entry_id)
             if owner is None:
                 continue
-            if len(kept) < top_entries:
-                kept.append(i)
+            if len(places) < top_entries:
+                places.append(i)
             if len(matches) < top_k and owner[0] not in matches:
                 matches[owner[0]] = Match(owner[0], score, entry_id, owner[1])
-            if len(matches) == top_k and len(kept) >= top_entries:
+            if len(matches) == top_k and len(places) >= top_entries:
                 break
-        return Found(list(matches.values()), ids[kept], scores[kept])
+        return Found(list(matches.values()), ids[places], scores[places])

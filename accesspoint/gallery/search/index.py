@@ -1,4 +1,4 @@
-"""What a search index is to the gallery: a Protocol, so that it may live elsewhere.
+"""Search indexes as the gallery uses them: Protocols, so that they may live elsewhere.
 
 The store is the truth, and an index can be made from it. The gallery calls ``add`` and
 ``remove`` one at a time, under its lock, after the store has committed; ``search`` comes
@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """What an index is of. Two indexes with equal specs hold interchangeable vectors."""
+    """Contents of an index. Two indexes with equal specs hold interchangeable vectors."""
 
     scheme_id: str
     """A scheme of the bundle, or ``features``: the raw features."""
@@ -35,7 +35,7 @@ class IndexSpec:
     """Length of an embedding."""
     store_id: str
     folder: Path | None
-    """Where files may be kept, one folder for each index; None: nowhere."""
+    """Parent of the folder for the index's files; None: it keeps none."""
 
 
 class Index(Protocol):
@@ -44,35 +44,69 @@ class Index(Protocol):
     def __len__(self) -> int: ...
 
     def add(self, ids: Ids, digests: Ids, embeddings: Array) -> None:
-        """ids (n,), ascending, none of them in the index, nor removed from it without a
-        :meth:`purge` since; digests (n,), to be given back
-        by :meth:`held`; embeddings float32 (n, dim) of any length."""
+        """Adds entries: ids (n,), ascending, none of them in the index, nor removed from it
+        without a :meth:`purge` since; digests (n,), to be given back by :meth:`held`;
+        embeddings float32 (n, dim) of any length."""
 
     def remove(self, ids: Ids) -> None:
-        """Ids (n,); those that are not there are passed over."""
+        """Removes entries, ids (n,); those that are not there are passed over."""
 
     def moved(self, ids: Ids) -> None:
-        """Entries that belong to another subject from now on, for an index that keeps
-        whose they are; those that are not there are passed over."""
+        """Notes that entries belong to another subject from now on, in an index that stores
+        subjects; those that are not there are passed over."""
 
     def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
-        """Cosine scores float32 and ids, each (n, min(k, len(self))), best first, ties by
-        id. Sees every ``add`` and ``remove`` that had returned before."""
+        """Returns cosine scores float32 and ids, each (n, min(k, len(self))), best first, ties
+        by id. Sees every ``add`` and ``remove`` that had returned before."""
 
     def held(self) -> tuple[Ids, Ids]:
-        """(ids, digests) of everything in the index, in any order."""
+        """Returns (ids, digests) of everything in the index, in any order."""
 
     def maintain(self, position: int) -> bool:
-        """Called from a background thread after changes: merge, compact, write a snapshot
-        if due. ``position``: the log of changes up to which the index is known to be
-        complete. True if what is on disk is now complete up to it."""
+        """Merges, compacts, writes a snapshot if due; a background thread calls it after
+        changes. ``position``: the log of changes up to which the index is known to be
+        complete. Returns whether the files on disk are now complete up to it."""
 
     def purge(self, ids: Ids) -> None:
         """Makes sure that nothing of these removed entries is in memory or on disk."""
 
     def close(self) -> None:
-        """Writes what a quick start needs. The index is not used any more."""
+        """Writes the files that a quick start needs. The index is not used any more."""
 
 
 OpenIndex = Callable[[IndexSpec], Index]
 """Opens an index with whatever was kept of it; empty if there is nothing."""
+
+
+class LiveIndexes(Protocol):
+    """Indexes of a gallery that are open, as far as :class:`RemoteIndexes` needs them."""
+
+    @property
+    def live(self) -> dict[str, Index]: ...
+
+    def get(self, scheme_id: str) -> Index: ...
+
+    def drop(self, name: str) -> None: ...
+
+    def maintain(self, scheme_id: str) -> None: ...
+
+
+class RemoteIndexes(Protocol):
+    """Indexes on a server, which this process fills and others search too."""
+
+    def open(self, spec: IndexSpec) -> Index:
+        """Opens an index with whatever the server has of it."""
+
+    def start(self, indexes: LiveIndexes, check_ready: Callable[[], None]) -> None:
+        """Begins to keep the indexes complete for those others. ``check_ready`` raises
+        :class:`accesspoint.errors.NotReadyError` until the gallery is loaded."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every index that others search is complete."""
+
+    def wait(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Waits until ``ready``, or stopped. Returns whether it is."""
+
+    def stop(self) -> None:
+        """Ends what :meth:`start` began."""

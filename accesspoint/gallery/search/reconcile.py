@@ -1,4 +1,4 @@
-"""Making an index equal to the store, from whatever it holds."""
+"""Ways to make an index equal to the store, from whatever it holds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from accesspoint.gallery.search.index import Array, Ids, Index
+from accesspoint.gallery.search.index import Array, Index
 from accesspoint.gallery.store.store import Features, Store
 from airreid.bundle import Bundle
 
 Embed = Callable[[Array], Array]
 _CHUNK = 2048
 FEATURES = "features"
-"""In place of a scheme id: the raw features of the backbone."""
+"""Stands in place of a scheme id for the raw features of the backbone."""
 
 
 def scheme_digest(bundle: Bundle, scheme_id: str) -> str:
-    """Hex SHA-256 over the files and the map that make a scheme's gallery embeddings."""
+    """Returns the hex SHA-256 over the files and the map that make a scheme's gallery
+    embeddings; empty for ``features``."""
     if scheme_id == FEATURES:
         return ""
     info = bundle.scheme(scheme_id)
@@ -27,12 +28,12 @@ def scheme_digest(bundle: Bundle, scheme_id: str) -> str:
 
 
 def reconcile(index: Index, store: Store, space_id: str, embed: Embed) -> None:
-    """Removes from an index what the store does not have, and adds what it has more.
+    """Removes from an index what the store does not have, and adds what is missing.
 
     Entries are compared by number and digest, so an index of another file, or of this
     one before a backup was restored, comes right as well.
     """
-    ids, digests = stored(store, space_id)
+    ids, digests = store.ids_and_digests(space_id)
     held_ids, held_digests = index.held()
     order = np.argsort(ids)
     ids, digests = ids[order], digests[order]
@@ -61,21 +62,14 @@ def replay(index: Index, store: Store, space_id: str, after: int, embed: Embed) 
     Raises :class:`airreid.errors.InputError` if the log no longer reaches back so far.
     """
     held = {int(number) for number in index.held()[0]}
-    while changes := store.changes(after, _CHUNK):
+    while changes := store.log.changes(after, _CHUNK):
         after = changes[-1].seq
-        gone = [c.entry for c in changes if c.kind == "delete" and c.entry in held]
-        index.remove(np.asarray(gone, dtype=np.int64))
+        deleted = [c.entry for c in changes if c.kind == "delete" and c.entry in held]
+        index.remove(np.asarray(deleted, dtype=np.int64))
         added = [c.entry for c in changes if c.kind == "add" and c.entry not in held]
         held.update(added)
         _add(index, store.features(added, space_id), embed)
         index.moved(np.asarray([c.entry for c in changes if c.kind == "move"], dtype=np.int64))
-
-
-def stored(store: Store, space_id: str) -> tuple[Ids, Ids]:
-    """(entry numbers, digests) of everything that the store has of a space."""
-    rows = store.rows("SELECT id, digest FROM entries WHERE space_id = ? ORDER BY id", (space_id,))
-    pairs = np.asarray(rows, dtype=np.int64).reshape(-1, 2)
-    return pairs[:, 0].copy(), pairs[:, 1].copy()
 
 
 def _add(index: Index, features: Features, embed: Embed) -> None:

@@ -1,4 +1,4 @@
-"""The search indexes of one feature space, one for each scheme in use."""
+"""Search indexes of one feature space, one for each scheme in use."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from functools import partial
 from accesspoint.gallery.search import linear_subspace
 from accesspoint.gallery.search.index import Array, Ids, Index, IndexSpec, OpenIndex
 from accesspoint.gallery.search.reconcile import FEATURES, reconcile, replay, scheme_digest
+from accesspoint.gallery.search.scheme_cache import SchemeCache
 from accesspoint.gallery.store.store import Store
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.jscc import JsccScheme
-from airreid.scheme import Scheme
-from airreid.scheme_kinds import open_scheme
 
 
-class Indexes:
+class SchemeIndexes:
     """Opens an index when its scheme is first searched, and keeps it equal to the store.
 
     ``lock`` is held by whoever changes the store, until :meth:`add` or :meth:`remove`
@@ -32,46 +30,26 @@ class Indexes:
         self,
         store: Store,
         bundle: Bundle,
-        threads: int,
+        schemes: SchemeCache,
         lock: threading.RLock,
         open_index: OpenIndex,
-        keep: bool,
-        compact: bool,
+        snapshots: bool,
     ) -> None:
-        """``keep``: snapshots on disk. ``compact``: indexes may hold embeddings in fewer
-        dimensions, with the same cosines (:mod:`accesspoint.gallery.search.linear_subspace`)."""
-        self._store, self._bundle, self._threads = store, bundle, threads
+        """``snapshots``: indexes are kept on disk, beside the gallery's file."""
+        self._store, self._bundle, self._schemes = store, bundle, schemes
         self._lock, self._open_index = lock, open_index
         self._files = store.path.parent / "index"
-        self._folder = self._files if keep else None
-        self._compact = compact
+        self._folder = self._files if snapshots else None
         self._opening = threading.RLock()
-        self._dims: dict[str, int] = {}
-        """Of embeddings that have fewer dimensions than the bundle says."""
-        self._schemes: dict[str, Scheme] = {}
         self._live: dict[str, Index] = {}
 
-    def scheme(self, scheme_id: str) -> Scheme:
-        """A scheme at work, whose embeddings are as its index has them.
-
-        Raises :class:`airreid.errors.BundleError` if unknown.
-        """
-        if (scheme := self._schemes.get(scheme_id)) is not None:
-            return scheme
-        with self._opening:
-            if scheme_id not in self._schemes:
-                info = self._bundle.scheme(scheme_id)
-                scheme = open_scheme(self._bundle, info, self._threads)
-                if self._compact and isinstance(scheme, JsccScheme) and scheme.info.decoder:
-                    sizes = scheme.info.bandwidth, scheme.info.embedding_dim
-                    if (decoder := linear_subspace.compact(scheme.decode, *sizes)) is not None:
-                        self._dims[scheme_id] = decoder.matrix.shape[1]
-                        scheme = scheme.decoding_by(decoder)
-                self._schemes[scheme_id] = scheme
-            return self._schemes[scheme_id]
+    @property
+    def live(self) -> dict[str, Index]:
+        """Indexes that are open, by scheme."""
+        return dict(self._live)
 
     def get(self, scheme_id: str) -> Index:
-        """The index of a scheme, or of the raw features for ``features``.
+        """Returns the index of a scheme, or of the raw features for ``features``.
 
         Raises :class:`airreid.errors.BundleError` for a scheme that is not there.
         """
@@ -82,11 +60,11 @@ class Indexes:
                 self._bring_up(scheme_id)
             return self._live[scheme_id]
 
-    def is_local(self, scheme_id: str) -> bool:
-        """Whether the index of a scheme is open, and in this process."""
-        return self._compact and scheme_id in self._live
+    def is_open(self, scheme_id: str) -> bool:
+        """Tells whether the index of a scheme is open."""
+        return scheme_id in self._live
 
-    def bring_up_kept(self) -> None:
+    def open_snapshots(self) -> None:
         """Opens the indexes that are on disk; removes those that nobody can use."""
         usable = {FEATURES, *self._bundle.scheme_ids} if self._folder else set()
         for folder in sorted(self._files.iterdir()) if self._files.is_dir() else []:
@@ -94,36 +72,36 @@ class Indexes:
                 self.get(folder.name)
             elif folder.is_dir():
                 shutil.rmtree(folder)
-                self._store.drop_consumer(f"snapshot:{folder.name}")
-
-    @property
-    def live(self) -> dict[str, Index]:
-        """The indexes that are open, by scheme."""
-        return dict(self._live)
+                self._store.log.drop_consumer(f"snapshot:{folder.name}")
 
     def embed(self, scheme_id: str, features: Array) -> Array:
-        """What the index of a scheme holds of features (n, feature_dim)."""
-        return features if scheme_id == FEATURES else self.scheme(scheme_id).gallery(features)
+        """Maps features (n, feature_dim) to what the index of a scheme holds, (n, dim)."""
+        if scheme_id == FEATURES:
+            return features
+        return self._schemes.scheme(scheme_id).gallery(features)
 
     def embed_for_all(
         self, features: Array, done: dict[str, Array] | None = None
     ) -> dict[str, Array]:
-        """Embeddings (n, dim) for every open index; those in ``done`` are kept."""
+        """Returns embeddings (n, dim) for every open index; those in ``done`` are kept."""
         done = done or {}
         return {
             name: done[name] if name in done else self.embed(name, features) for name in self.live
         }
 
     def add(self, ids: Ids, digests: Ids, embeddings: dict[str, Array]) -> None:
-        """Follows the store. An index that fails is dropped, to be made anew."""
+        """Adds to every index what the store has. An index that fails is dropped, to be made
+        anew."""
         for name, index in self.live.items():
             self._or_drop(name, partial(index.add, ids, digests, embeddings[name]))
 
     def remove(self, ids: Ids) -> None:
+        """Removes entries from every index, as :meth:`add` adds them."""
         for name, index in self.live.items():
             self._or_drop(name, partial(index.remove, ids))
 
     def moved(self, ids: Ids) -> None:
+        """Tells every index of entries that belong to another subject from now on."""
         for name, index in self.live.items():
             self._or_drop(name, partial(index.moved, ids))
 
@@ -139,7 +117,14 @@ class Indexes:
         with self._lock:
             self._live.pop(name, None)
 
+    def maintain(self, scheme_id: str) -> None:
+        """Has an index do its upkeep while nothing changes; nothing if it is not open."""
+        with self._lock:
+            if (index := self._live.get(scheme_id)) is not None:
+                index.maintain(self._store.log.position)
+
     def spec(self, scheme_id: str) -> IndexSpec:
+        """Returns what the index of a scheme must be. Raises as :meth:`get` does."""
         backbone = self._bundle.backbone
         raw = scheme_id == FEATURES
         whole = IndexSpec(
@@ -150,26 +135,20 @@ class Indexes:
             self._store.store_id,
             self._folder,
         )
-        if not raw:
-            self.scheme(scheme_id)  # so that nobody who holds the lock has to open it
-        dim = self._dims.get(scheme_id)
+        # This opens the scheme, so that nobody who holds the lock has to.
+        dim = None if raw else self._schemes.compact_dim(scheme_id)
         if dim is None:
             return whole
-        digest = hashlib.sha256(
-            f"{whole.scheme_digest}\n{linear_subspace.MARK}".encode()
-        ).hexdigest()
-        return replace(whole, dim=dim, scheme_digest=digest)
+        text = f"{whole.scheme_digest}\n{linear_subspace.MARK}"
+        return replace(whole, dim=dim, scheme_digest=hashlib.sha256(text.encode()).hexdigest())
 
     def _bring_up(self, scheme_id: str) -> None:
-        """Nobody waits while the index takes in most of the store; then, under the lock,
-        what has changed meanwhile."""
+        """Opens an index. Nobody waits while it takes in most of the store; then, under the
+        lock, whatever has changed meanwhile."""
         spec = self.spec(scheme_id)
-
-        def embed(features: Array) -> Array:
-            return self.embed(scheme_id, features)
-
+        embed = partial(self.embed, scheme_id)
         index = self._open_index(spec)
-        before = self._store.log_position
+        before = self._store.log.position
         reconcile(index, self._store, spec.space_id, embed)
         with self._lock:
             try:
@@ -179,6 +158,7 @@ class Indexes:
             self._live[scheme_id] = index
 
     def close(self) -> None:
+        """Closes every index, which writes the snapshots that are due."""
         with self._opening, self._lock:
             for index in self._live.values():
                 index.close()

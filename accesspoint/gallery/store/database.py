@@ -100,7 +100,7 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """BEGIN IMMEDIATE, then COMMIT, or ROLLBACK when the block raises."""
+        """Runs a block between BEGIN IMMEDIATE and COMMIT, or ROLLBACK when it raises."""
         with self._write_lock:
             db = self._writer
             db.execute("BEGIN IMMEDIATE")
@@ -112,19 +112,19 @@ class Database:
                     db.execute("ROLLBACK")
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """All rows of a query, as of the last commit."""
+        """Returns all rows of a query, as of the last commit."""
         with self._read_lock:
             return self._reader.execute(query, values).fetchall()
 
     def row(self, query: str, values: tuple[Any, ...] = ()) -> Any:
-        """The first row of a query, or None."""
+        """Returns the first row of a query, or None."""
         return next(iter(self.rows(query, values)), None)
 
     def empty_log(self) -> None:
-        """Moves the write-ahead log into the file: what was deleted is then nowhere.
+        """Moves the write-ahead log into the file, so that deleted content is in neither.
 
-        A disk that cannot take it now is said in the log: what was committed stays so, and
-        the indexes must follow.
+        A disk that cannot take it now gets a line in the program's log and no error: what
+        was committed stays so, and the indexes must follow.
         """
         with self._write_lock, self._read_lock:
             try:
@@ -133,7 +133,7 @@ class Database:
                 log.warning("write_ahead_log_not_emptied", error=str(error))
 
     def give_back_free_pages(self) -> None:
-        """Cuts free pages, overwritten with zeros before, off the end of the file."""
+        """Cuts free pages, which were overwritten with zeros, off the end of the file."""
         with self._write_lock, self._read_lock:
             # A script, since a statement by itself would be stepped once, for one page.
             self._writer.executescript("PRAGMA incremental_vacuum")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from accesspoint.gallery.loading import ACTIVE_SPACE
 from accesspoint.gallery.store.database import Database
+from accesspoint.gallery.store.store import Store
 
+ACTIVE_SPACE = "active_space"
+"""Setting that names the feature space whose entries are served."""
 _AWAITING = (
     "FROM entries o WHERE o.space_id = ?1 AND o.id > ?3 "
     "AND EXISTS (SELECT 1 FROM thumbnails t WHERE t.entry = o.id) "
@@ -22,27 +24,29 @@ _UNSERVED = (
 
 
 def awaiting(db: Database, old: str, new: str, after: int, limit: int) -> list[int]:
-    """Entries above a number with a thumbnail and nothing in the new space: neither made
-    from them, nor enrolled under their client key."""
+    """Returns entries above a number with a thumbnail and no successor in the new space:
+    neither made from them, nor enrolled under their client key."""
     rows = db.rows(f"SELECT o.id {_AWAITING} ORDER BY o.id LIMIT ?4", (old, new, after, limit))
     return [row[0] for row in rows]
 
 
 def awaiting_count(db: Database, old: str, new: str) -> int:
+    """Returns how many entries :func:`awaiting` gives in all."""
     count: int = db.row(f"SELECT count(*) {_AWAITING}", (old, new, 0))[0]
     return count
 
 
 def made_from(db: Database, ids: Sequence[int]) -> list[int]:
-    """Entries that a reindex under way made from these."""
-    found: list[int] = []
+    """Returns entries that a reindex under way made from these."""
+    successors: list[int] = []
     for number in ids:
-        found += [row[0] for row in db.rows("SELECT id FROM entries WHERE origin = ?", (number,))]
-    return found
+        rows = db.rows("SELECT id FROM entries WHERE origin = ?", (number,))
+        successors += [row[0] for row in rows]
+    return successors
 
 
 def unserved(db: Database, space_id: str, after: str, limit: int) -> list[str]:
-    """Subjects, by id, whose entries are all of other spaces: who must be enrolled anew."""
+    """Returns subjects, by id, with entries of other spaces only: they must be enrolled anew."""
     rows = db.rows(
         f"SELECT s.id {_UNSERVED} AND s.id > ?2 ORDER BY s.id LIMIT ?3", (space_id, after, limit)
     )
@@ -50,17 +54,18 @@ def unserved(db: Database, space_id: str, after: str, limit: int) -> list[str]:
 
 
 def unserved_count(db: Database, space_id: str) -> int:
+    """Returns how many subjects :func:`unserved` gives in all."""
     count: int = db.row(f"SELECT count(*) {_UNSERVED}", (space_id,))[0]
     return count
 
 
-def switch(db: Database, space_id: str) -> None:
+def switch(store: Store, space_id: str) -> None:
     """Serves a space from now on, in one transaction.
 
     New entries take over the thumbnails of those that they were made from. Entries of
     other spaces go, except those of subjects who have no others.
     """
-    with db.writing() as writer:
+    with store.database.writing() as writer:
         writer.execute(
             "UPDATE thumbnails SET entry = (SELECT n.id FROM entries n "
             "WHERE n.origin = thumbnails.entry AND n.space_id = ?1) "
@@ -75,4 +80,5 @@ def switch(db: Database, space_id: str) -> None:
         )
         writer.execute("UPDATE entries SET origin = NULL WHERE origin IS NOT NULL")
         writer.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (ACTIVE_SPACE, space_id))
-    db.empty_log()
+    store.settings.read_again(ACTIVE_SPACE)
+    store.database.empty_log()

@@ -1,4 +1,4 @@
-"""The tables of a gallery file, and how a file of an older format becomes one of this."""
+"""Tables of a gallery file, and the change of a file of an older format to this one."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA foreign_keys = OFF")
         _all_or_nothing(db, _FROM_1.format(tables=_TABLES, rest=_REST) + stamp)
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        db.execute("VACUUM")  # what makes the line above count; the old tables' pages go
+        db.execute("VACUUM")  # makes the line above count; the old tables' pages go
         db.execute("PRAGMA foreign_keys = ON")
     else:
         raise InputError(

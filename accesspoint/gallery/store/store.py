@@ -1,10 +1,10 @@
-"""The gallery on disk: what is acknowledged is in it; everything else can be made from it."""
+"""The gallery on disk: whatever was acknowledged is in it, and all else can be made from it."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,25 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.errors import NotFoundError
-from accesspoint.gallery.records import (
-    UNSET,
-    Entry,
-    NewEntry,
-    Subject,
-    Unset,
-    digest,
-)
-from accesspoint.gallery.store.change_log import LoggedDatabase
+from accesspoint.gallery.records import Entry, NewEntry, digest
+from accesspoint.gallery.store.change_log import ChangeLog
+from accesspoint.gallery.store.database import Database
+from accesspoint.gallery.store.stored_settings import StoredSettings
+from accesspoint.gallery.store.subject_store import SubjectStore, make_subject, update_subject
 
-_SUBJECT = (
-    "SELECT s.id, s.display_name, s.note, s.created_at, s.updated_at, "
-    "(SELECT count(*) FROM entries e WHERE e.subject = s.id), s.expires_at FROM subjects s"
-)
 _ENTRY = (
     "SELECT e.id, e.subject, e.camera, e.space_id, e.created_at, e.captured_at, e.quality, "
     "e.expires_at, EXISTS (SELECT 1 FROM thumbnails t WHERE t.entry = e.id), e.model_digest, "
     "e.key FROM entries e"
 )
+
+
+_IDS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -43,8 +38,8 @@ class Features:
     """(n, feature_dim)"""
 
 
-class Store(LoggedDatabase):
-    """Subjects, entries, settings and the log of changes, in one SQLite file.
+class Store:
+    """Entries in one SQLite file, with its subjects, settings and log of changes.
 
     Every method is safe in any thread and every write one transaction. Names and
     features have been checked by the caller.
@@ -52,41 +47,16 @@ class Store(LoggedDatabase):
 
     def __init__(self, path: Path) -> None:
         """Raises :class:`InputError` for a file that is in use, damaged or no gallery."""
-        super().__init__(path)
-        self.store_id = self.setting("store_id") or ""
+        self.path = path
+        self.database = Database(path)
+        self.subjects = SubjectStore(self.database)
+        self.settings = StoredSettings(self.database)
+        self.log = ChangeLog(self.database)
+        self.store_id = self.settings.get("store_id") or ""
         """Made with the file, so that an index of another file is known as such."""
 
-    def put_subject(
-        self,
-        subject: str,
-        display_name: str | None = None,
-        note: str | None = None,
-        expires_at: float | None = None,
-    ) -> bool:
-        """Makes a subject, True, or sets what is given of one that is there, False."""
-        now = time.time()
-        with self.writing() as db:
-            created = _make_subject(db, subject, now)
-            fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
-            given = {name: value for name, value in fields.items() if value is not None}
-            _set(db, subject, given, now)
-        return created
-
-    def patch_subject(
-        self,
-        subject: str,
-        display_name: str | Unset = UNSET,
-        note: str | Unset = UNSET,
-        expires_at: float | Unset | None = UNSET,
-    ) -> bool:
-        """Sets the fields given; False if there is no such subject."""
-        fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
-        given = {name: v for name, v in fields.items() if not isinstance(v, Unset)}
-        with self.writing() as db:
-            found = db.execute("SELECT 1 FROM subjects WHERE id = ?", (subject,)).fetchone()
-            if found:
-                _set(db, subject, given, time.time())
-        return found is not None
+    def close(self) -> None:
+        self.database.close()
 
     def add_entries(
         self, entries: Sequence[NewEntry], origins: Sequence[int] = ()
@@ -99,18 +69,18 @@ class Store(LoggedDatabase):
         nothing, if that was deleted meanwhile.
         """
         stored, replaced, now = list[Entry](), list[int](), time.time()
-        with self.writing() as db:
+        with self.database.writing() as db:
             for i, entry in enumerate(entries):
                 if origins and not _has_entry(db, origins[i]):
                     raise NotFoundError(f"no entry {origins[i]}")
-                _make_subject(db, entry.subject, now)
+                make_subject(db, entry.subject, now)
                 if entry.key:
-                    gone = db.execute(
+                    deleted = db.execute(
                         "DELETE FROM entries WHERE subject = ? AND key = ? AND space_id = ? "
                         "RETURNING id",
                         (entry.subject, entry.key, entry.space_id),
                     ).fetchall()
-                    replaced += [row[0] for row in gone]
+                    replaced += [row[0] for row in deleted]
                 data = entry.feature.astype("<f4").tobytes()
                 number = db.execute(
                     "INSERT INTO entries (subject, camera, space_id, model_digest, key, "
@@ -150,32 +120,35 @@ class Store(LoggedDatabase):
                     )
                 )
         if replaced:
-            self.empty_log()
+            self.database.empty_log()
         return stored, replaced
 
     def delete_subject(self, subject: str) -> list[int] | None:
-        """Deletes a subject; the numbers of its entries, or None if there was none."""
-        with self.writing() as db:
-            ids = db.execute("DELETE FROM entries WHERE subject = ? RETURNING id", (subject,))
-            numbers = sorted(row[0] for row in ids.fetchall())
-            gone = db.execute("DELETE FROM subjects WHERE id = ?", (subject,)).rowcount
-        self.empty_log()
-        return numbers if gone else None
+        """Deletes a subject. Returns the numbers of its entries, or None if there was none."""
+        with self.database.writing() as db:
+            rows = db.execute("DELETE FROM entries WHERE subject = ? RETURNING id", (subject,))
+            ids = sorted(row[0] for row in rows.fetchall())
+            existed = db.execute("DELETE FROM subjects WHERE id = ?", (subject,)).rowcount
+        self.database.empty_log()
+        return ids if existed else None
 
     def delete_entries(self, ids: Sequence[int]) -> list[bool]:
-        """Deletes entries by number; for each whether it was there."""
-        with self.writing() as db:
-            gone = [
+        """Deletes entries by number. Returns for each whether it was there."""
+        with self.database.writing() as db:
+            existed = [
                 db.execute("DELETE FROM entries WHERE id = ?", (number,)).rowcount > 0
                 for number in ids
             ]
-        if any(gone):
-            self.empty_log()
-        return gone
+        if any(existed):
+            self.database.empty_log()
+        return existed
 
     def delete_expired(self, now: float) -> tuple[list[int], list[str]]:
-        """Deletes what expired at or before ``now``: numbers of entries, ids of subjects."""
-        with self.writing() as db:
+        """Deletes whatever expired at or before ``now``.
+
+        Returns numbers of entries and ids of subjects.
+        """
+        with self.database.writing() as db:
             entries = db.execute(
                 "DELETE FROM entries WHERE expires_at <= ?1 OR subject IN "
                 "(SELECT id FROM subjects WHERE expires_at <= ?1) RETURNING id",
@@ -185,16 +158,16 @@ class Store(LoggedDatabase):
                 "DELETE FROM subjects WHERE expires_at <= ? RETURNING id", (now,)
             ).fetchall()
         if entries or subjects:
-            self.empty_log()
+            self.database.empty_log()
         return sorted(row[0] for row in entries), [row[0] for row in subjects]
 
     def merge_subjects(self, source: str, into: str) -> list[int]:
-        """Gives ``source``'s entries to ``into`` and deletes ``source``; the numbers moved.
+        """Gives ``source``'s entries to ``into`` and deletes ``source``.
 
-        An entry whose client key ``into`` has as well loses the key. Raises
-        :class:`NotFoundError` if one is missing.
+        Returns the numbers of the entries moved. An entry whose client key ``into`` has as
+        well loses the key. Raises :class:`NotFoundError` if one is missing.
         """
-        with self.writing() as db:
+        with self.database.writing() as db:
             for name in (source, into):
                 if not db.execute("SELECT 1 FROM subjects WHERE id = ?", (name,)).fetchone():
                     raise NotFoundError(f"no subject {name!r}")
@@ -208,80 +181,106 @@ class Store(LoggedDatabase):
                 "UPDATE entries SET subject = ? WHERE subject = ? RETURNING id", (into, source)
             ).fetchall()
             db.execute("DELETE FROM subjects WHERE id = ?", (source,))
-            _set(db, into, {}, time.time())
-        self.empty_log()
+            update_subject(db, into, {}, time.time())
+        self.database.empty_log()
         return sorted(row[0] for row in moved)
 
     def counts(self) -> tuple[int, int]:
-        """(subjects, entries)"""
-        row: tuple[int, int] = self.row(
+        """Returns how many (subjects, entries) there are."""
+        row: tuple[int, int] = self.database.row(
             "SELECT (SELECT count(*) FROM subjects), (SELECT count(*) FROM entries)"
         )
         return row
 
-    def subject(self, subject: str) -> Subject | None:
-        row = self.row(f"{_SUBJECT} WHERE s.id = ?", (subject,))
-        return Subject(*row) if row else None
-
-    def subjects(self, after: str, limit: int, prefix: str = "") -> list[Subject]:
-        """Up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``."""
-        rows = self.rows(
-            f"{_SUBJECT} WHERE s.id > ?1 AND s.id >= ?3 AND substr(s.id, 1, length(?3)) = ?3 "
-            "ORDER BY s.id LIMIT ?2",
-            (after, limit, prefix),
-        )
-        return [Subject(*row) for row in rows]
-
     def entry(self, entry_id: int) -> Entry | None:
-        row = self.row(f"{_ENTRY} WHERE e.id = ?", (entry_id,))
+        """Returns an entry by its number, or None."""
+        row = self.database.row(f"{_ENTRY} WHERE e.id = ?", (entry_id,))
         return _entry(row) if row else None
 
     def entries(
         self, after: int, limit: int, subject: str = "", camera: str = "", space_id: str = ""
     ) -> list[Entry]:
-        """Up to ``limit`` entries with numbers above ``after``; an empty filter takes all."""
-        where, given = "e.id > ?", list[int | str]([after])
+        """Returns up to ``limit`` entries with numbers above ``after``, in order; an empty
+        filter takes all."""
+        where, values = "e.id > ?", list[int | str]([after])
         for column, value in (("subject", subject), ("camera", camera), ("space_id", space_id)):
             if value:
                 where += f" AND e.{column} = ?"
-                given.append(value)
-        rows = self.rows(f"{_ENTRY} WHERE {where} ORDER BY e.id LIMIT ?", (*given, limit))
+                values.append(value)
+        rows = self.database.rows(f"{_ENTRY} WHERE {where} ORDER BY e.id LIMIT ?", (*values, limit))
         return [_entry(row) for row in rows]
 
     def has_key(self, subject: str, key: str, space_id: str) -> bool:
-        """Whether a subject has an entry with this client key in a space."""
+        """Tells whether a subject has an entry with this client key in a space."""
         query = "SELECT 1 FROM entries WHERE subject = ? AND key = ? AND space_id = ?"
-        return bool(key) and self.row(query, (subject, key, space_id)) is not None
+        return bool(key) and self.database.row(query, (subject, key, space_id)) is not None
+
+    def same_entry(self, entry: NewEntry) -> int:
+        """Returns the number of a subject's entry with the same feature or client key, or 0."""
+        row = self.database.row(
+            "SELECT id FROM entries WHERE subject = ?1 AND space_id = ?2 "
+            "AND (digest = ?3 OR (?4 != '' AND key = ?4)) ORDER BY id LIMIT 1",
+            (
+                entry.subject,
+                entry.space_id,
+                digest(entry.feature.astype("<f4").tobytes()),
+                entry.key,
+            ),
+        )
+        return row[0] if row else 0
 
     def thumbnail(self, entry_id: int) -> bytes | None:
-        row = self.row("SELECT data FROM thumbnails WHERE entry = ?", (entry_id,))
+        """Returns the encoded image kept with an entry, or None."""
+        row = self.database.row("SELECT data FROM thumbnails WHERE entry = ?", (entry_id,))
         return row[0] if row else None
 
     def owners(self, space_id: str, after: int, limit: int) -> list[tuple[int, str, str, int]]:
-        """(entry number, subject, camera, digest) of entries of a space, by number."""
-        return self.rows(
+        """Returns (entry number, subject, camera, digest) of up to ``limit`` entries of a space
+        with numbers above ``after``, in order."""
+        return self.database.rows(
             "SELECT id, subject, camera, digest FROM entries WHERE space_id = ? AND id > ? "
             "ORDER BY id LIMIT ?",
             (space_id, after, limit),
         )
 
+    def owners_of(self, ids: Sequence[int]) -> list[tuple[int, str, str, int]]:
+        """Returns (entry number, subject, camera, digest) of these entries, in any order;
+        those that are not there are left out."""
+        rows: list[tuple[int, str, str, int]] = []
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            batch = tuple(ids[start : start + _IDS_AT_ONCE])
+            rows += self.database.rows(
+                "SELECT id, subject, camera, digest FROM entries "
+                f"WHERE id IN ({','.join('?' * len(batch))})",
+                batch,
+            )
+        return rows
+
+    def ids_and_digests(self, space_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns (entry numbers, digests of features) of everything in a space, in order."""
+        rows = self.database.rows(
+            "SELECT id, digest FROM entries WHERE space_id = ? ORDER BY id", (space_id,)
+        )
+        pairs = np.asarray(rows, dtype=np.int64).reshape(-1, 2)
+        return pairs[:, 0].copy(), pairs[:, 1].copy()
+
     def features(self, ids: Sequence[int], space_id: str = "") -> Features:
-        """What is stored of these entries, by number; those that are not there, or not of
-        the space, left out."""
+        """Returns the features of these entries, by number; those that are not there, or not
+        of the space, are left out."""
         rows: list[tuple[int, int, bytes]] = []
-        for start in range(0, len(ids), 500):
-            part = tuple(ids[start : start + 500])
-            rows += self.rows(
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            batch = tuple(ids[start : start + _IDS_AT_ONCE])
+            rows += self.database.rows(
                 "SELECT e.id, e.digest, f.data FROM entries e JOIN features f ON f.entry = e.id "
-                f"WHERE e.id IN ({','.join('?' * len(part))}) AND ? IN ('', e.space_id)",
-                (*part, space_id),
+                f"WHERE e.id IN ({','.join('?' * len(batch))}) AND ? IN ('', e.space_id)",
+                (*batch, space_id),
             )
         return _features(rows)
 
     def all_features(self, space_id: str, chunk: int = 2048) -> Iterator[Features]:
-        """Everything of a space in chunks, by number."""
+        """Yields all features of a space in chunks, by number."""
         after = 0
-        while rows := self.rows(
+        while rows := self.database.rows(
             "SELECT e.id, e.digest, f.data FROM entries e JOIN features f ON f.entry = e.id "
             "WHERE e.space_id = ? AND e.id > ? ORDER BY e.id LIMIT ?",
             (space_id, after, chunk),
@@ -290,25 +289,12 @@ class Store(LoggedDatabase):
             yield _features(rows)
 
     def spaces(self) -> dict[str, int]:
-        """Number of entries of each feature space."""
-        return dict(self.rows("SELECT space_id, count(*) FROM entries GROUP BY space_id"))
+        """Returns the number of entries of each feature space."""
+        return dict(self.database.rows("SELECT space_id, count(*) FROM entries GROUP BY space_id"))
 
 
 def _has_entry(db: sqlite3.Connection, entry_id: int) -> bool:
     return db.execute("SELECT 1 FROM entries WHERE id = ?", (entry_id,)).fetchone() is not None
-
-
-def _make_subject(db: sqlite3.Connection, subject: str, now: float) -> bool:
-    cursor = db.execute(
-        "INSERT OR IGNORE INTO subjects (id, created_at, updated_at) VALUES (?, ?, ?)",
-        (subject, now, now),
-    )
-    return cursor.rowcount > 0
-
-
-def _set(db: sqlite3.Connection, subject: str, fields: Mapping[str, object], now: float) -> None:
-    for name, value in {**fields, "updated_at": now}.items():  # names from this module alone
-        db.execute(f"UPDATE subjects SET {name} = ? WHERE id = ?", (value, subject))
 
 
 def _entry(row: tuple[object, ...]) -> Entry:
@@ -321,6 +307,6 @@ def _features(rows: list[tuple[int, int, bytes]]) -> Features:
     features = [np.frombuffer(data, dtype="<f4") for _, _, data in rows]
     return Features(
         np.asarray([number for number, _, _ in rows], dtype=np.int64),
-        np.asarray([mark for _, mark, _ in rows], dtype=np.int64),
+        np.asarray([digest for _, digest, _ in rows], dtype=np.int64),
         np.stack(features).astype(np.float32) if rows else np.zeros((0, 0), np.float32),
     )

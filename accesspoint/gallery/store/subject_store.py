@@ -1,26 +1,33 @@
-"""Who is known, with or without entries: the part of the gallery that needs no index."""
+"""Subjects in the gallery's file: people who are known, with or without entries."""
 
 from __future__ import annotations
 
-import threading
+import sqlite3
+import time
+from collections.abc import Mapping
 
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery import records
 from accesspoint.gallery.records import UNSET, Subject, Unset
-from accesspoint.gallery.store.store import Store
+from accesspoint.gallery.store.database import Database
+
+_SUBJECT = (
+    "SELECT s.id, s.display_name, s.note, s.created_at, s.updated_at, "
+    "(SELECT count(*) FROM entries e WHERE e.subject = s.id), s.expires_at FROM subjects s"
+)
 
 
-class Subjects:
-    """Subjects and settings of a store; safe in any thread."""
+class SubjectStore:
+    """Reads and writes subjects, checked before they are stored; safe in any thread.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._lock = threading.RLock()
-        """Held by whoever changes the store, until the indexes have followed."""
-        self._settings_lock = threading.Lock()
-        self._settings_read: dict[str, str | None] = {}
+    Deleting and merging subjects changes entries too: see
+    :class:`accesspoint.gallery.gallery.Gallery`.
+    """
 
-    def put_subject(
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
         self,
         subject: str,
         display_name: str | None = None,
@@ -33,11 +40,15 @@ class Subjects:
         """
         records.check_name(subject, "subject")
         _check_fields(display_name or "", note or "", expires_at)
-        with self._lock:
-            created = self._store.put_subject(subject, display_name, note, expires_at)
-            return self._existing(subject), created
+        fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
+        given = {name: value for name, value in fields.items() if value is not None}
+        now = time.time()
+        with self._database.writing() as db:
+            created = make_subject(db, subject, now)
+            update_subject(db, subject, given, now)
+            return _subject(db, subject), created
 
-    def patch_subject(
+    def patch(
         self,
         subject: str,
         *,
@@ -54,42 +65,60 @@ class Subjects:
             "" if isinstance(note, Unset) else note,
             None if isinstance(expires_at, Unset) else expires_at,
         )
-        with self._lock:
-            self._store.patch_subject(subject, display_name, note, expires_at)
-            return self._existing(subject)
+        fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
+        given = {name: value for name, value in fields.items() if not isinstance(value, Unset)}
+        with self._database.writing() as db:
+            _subject(db, subject)
+            update_subject(db, subject, given, time.time())
+            return _subject(db, subject)
 
-    def _existing(self, subject: str) -> Subject:
-        found = self._store.subject(subject)
-        if found is None:
-            raise NotFoundError(f"no subject {subject[:128]!r}")
-        return found
+    def get(self, subject: str) -> Subject | None:
+        """Returns a subject by its id, or None."""
+        row = self._database.row(f"{_SUBJECT} WHERE s.id = ?", (subject,))
+        return Subject(*row) if row else None
 
-    def subject(self, subject: str) -> Subject | None:
-        return self._store.subject(subject)
+    def existing(self, subject: str) -> Subject:
+        """Returns a subject by its id. Raises :class:`NotFoundError`."""
+        if (stored := self.get(subject)) is None:
+            raise _missing(subject)
+        return stored
 
-    def subjects(self, after: str, limit: int, prefix: str = "") -> list[Subject]:
-        """Up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``."""
-        return self._store.subjects(after, limit, prefix)
+    def page(self, after: str, limit: int, prefix: str = "") -> list[Subject]:
+        """Returns up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``."""
+        rows = self._database.rows(
+            f"{_SUBJECT} WHERE s.id > ?1 AND s.id >= ?3 AND substr(s.id, 1, length(?3)) = ?3 "
+            "ORDER BY s.id LIMIT ?2",
+            (after, limit, prefix),
+        )
+        return [Subject(*row) for row in rows]
 
-    def counts(self) -> tuple[int, int]:
-        """(subjects, entries)"""
-        return self._store.counts()
 
-    def setting(self, key: str) -> str | None:
-        """A small JSON document kept with the gallery, or None.
+def make_subject(db: sqlite3.Connection, subject: str, now: float) -> bool:
+    """Inserts a subject unless it is there, inside a transaction; whether it is new."""
+    cursor = db.execute(
+        "INSERT OR IGNORE INTO subjects (id, created_at, updated_at) VALUES (?, ?, ?)",
+        (subject, now, now),
+    )
+    return cursor.rowcount > 0
 
-        Read from the file once: every search asks for the policy, and the file is busy
-        for seconds while the pages of many deleted entries are given back.
-        """
-        if key not in self._settings_read:
-            with self._settings_lock:
-                self._settings_read[key] = self._store.setting(key)
-        return self._settings_read[key]
 
-    def set_setting(self, key: str, text: str) -> None:
-        with self._settings_lock:
-            self._store.set_setting(key, text)
-            self._settings_read[key] = text
+def update_subject(
+    db: sqlite3.Connection, subject: str, fields: Mapping[str, object], now: float
+) -> None:
+    """Sets columns of a subject inside a transaction; the names are this package's own."""
+    for name, value in {**fields, "updated_at": now}.items():
+        db.execute(f"UPDATE subjects SET {name} = ? WHERE id = ?", (value, subject))
+
+
+def _subject(db: sqlite3.Connection, subject: str) -> Subject:
+    row = db.execute(f"{_SUBJECT} WHERE s.id = ?", (subject,)).fetchone()
+    if row is None:
+        raise _missing(subject)
+    return Subject(*row)
+
+
+def _missing(subject: str) -> NotFoundError:
+    return NotFoundError(f"no subject {subject[:128]!r}")
 
 
 def _check_fields(display_name: str, note: str, expires_at: float | None) -> None:

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from accesspoint.api.search_service import usual_scheme
 from accesspoint.assembly import Services, access_point
-from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.maintenance.maintenance import Maintenance
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 
@@ -281,7 +281,7 @@ def test_head_is_get_without_a_body(client: TestClient) -> None:
 def test_an_expired_entry_goes_by_itself(client: TestClient, services: Services) -> None:
     soon = enrol(client, "p", 1, expires_at=5.0)
     kept = enrol(client, "p", 2)
-    assert services.gallery.expire_due(6.0) == ([soon], [])
+    assert services.gallery.maintenance.expire_due(6.0) == ([soon], [])
     assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [kept]
 
 
@@ -300,15 +300,15 @@ def test_a_disk_that_fails_once_does_not_end_expiry(
     tiny: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed: list[float] = []
-    expire_due = Gallery.expire_due
+    expire_due = Maintenance.expire_due
 
-    def fails_once(gallery: Gallery, now: float) -> tuple[list[int], list[str]]:
+    def fails_once(maintenance: Maintenance, now: float) -> tuple[list[int], list[str]]:
         if not failed:
             failed.append(now)
             raise sqlite3.OperationalError("database or disk is full")
-        return expire_due(gallery, now)
+        return expire_due(maintenance, now)
 
-    monkeypatch.setattr(Gallery, "expire_due", fails_once)
+    monkeypatch.setattr(Maintenance, "expire_due", fails_once)
     settings = ServeSettings(data_dir=tmp_path / "data", expire_seconds=0.1)
     with access_point(tiny, settings) as services:
         assert services.gallery.wait_ready(30)
@@ -356,7 +356,7 @@ def test_every_change_is_in_the_audit_log_and_no_feature(
 def test_what_a_failing_disk_takes_is_said_item_by_item(
     client: TestClient, services: Services
 ) -> None:
-    with services.gallery.store.writing() as db:
+    with services.gallery.store.database.writing() as db:
         db.execute(
             "CREATE TRIGGER full BEFORE INSERT ON entries WHEN NEW.subject = 'p17' "
             "BEGIN SELECT RAISE(ABORT, 'disk is full'); END"

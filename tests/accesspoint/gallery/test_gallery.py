@@ -101,7 +101,7 @@ def test_a_gallery_of_another_space_starts_and_answers_no_search(
     store: Store, bundle: Bundle
 ) -> None:
     store.add_entries([make("elsewhere", "x", np.ones(DIM))])
-    store.set_setting("active_space", "elsewhere")
+    store.settings.set("active_space", "elsewhere")
     gallery = Gallery(store, bundle, threads=1)
     assert not gallery.wait_ready()
     assert gallery.needs_reindex

@@ -14,8 +14,9 @@ from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
-from accesspoint.gallery.store.change_log import LoggedDatabase
+from accesspoint.gallery.store.database import Database
 from accesspoint.gallery.store.store import Store
+from accesspoint.gallery.store.stored_settings import StoredSettings
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 
@@ -57,30 +58,30 @@ def nearest(gallery: Gallery, seed: int) -> tuple[str, int]:
 
 def test_subjects_are_made_changed_and_listed(opened: Opener) -> None:
     gallery = opened("one")
-    subject, created = gallery.put_subject("alice", "Alice A.", "north gate", 2e9)
+    subject, created = gallery.subjects.put("alice", "Alice A.", "north gate", 2e9)
     assert created
     assert (subject.display_name, subject.note, subject.expires_at) == (
         "Alice A.",
         "north gate",
         2e9,
     )
-    again, created = gallery.put_subject("alice")
+    again, created = gallery.subjects.put("alice")
     assert not created
     assert again.note == "north gate"
-    changed = gallery.patch_subject("alice", note="", expires_at=None)
+    changed = gallery.subjects.patch("alice", note="", expires_at=None)
     assert (changed.display_name, changed.note, changed.expires_at) == ("Alice A.", "", None)
     assert changed.updated_at >= changed.created_at
     for name in ("albert", "bob"):
-        gallery.put_subject(name)
-    assert [s.id for s in gallery.subjects("", 9, "al")] == ["albert", "alice"]
-    assert [s.id for s in gallery.subjects("albert", 1)] == ["alice"]
+        gallery.subjects.put(name)
+    assert [s.id for s in gallery.subjects.page("", 9, "al")] == ["albert", "alice"]
+    assert [s.id for s in gallery.subjects.page("albert", 1)] == ["alice"]
     with pytest.raises(NotFoundError, match="no subject 'zoe'"):
-        gallery.patch_subject("zoe", note="x")
+        gallery.subjects.patch("zoe", note="x")
     with pytest.raises(InputError, match="display_name"):
-        gallery.put_subject("zoe", "a\x00b")
+        gallery.subjects.put("zoe", "a\x00b")
     with pytest.raises(InputError, match="expires_at"):
-        gallery.put_subject("zoe", expires_at=float("nan"))
-    assert gallery.subject("zoe") is None
+        gallery.subjects.put("zoe", expires_at=float("nan"))
+    assert gallery.subjects.get("zoe") is None
 
 
 def test_what_is_stored_of_an_entry(opened: Opener) -> None:
@@ -125,7 +126,7 @@ def test_merging_moves_entries_and_deletes_the_source(opened: Opener) -> None:
     nearest(gallery, 1)
     merged = gallery.merge_subjects("a", "b")
     assert (merged.id, merged.entries) == ("b", 3)
-    assert gallery.subject("a") is None
+    assert gallery.subjects.get("a") is None
     assert [nearest(gallery, seed) for seed in (1, 2, 3)] == [
         ("b", first),
         ("b", second),
@@ -137,7 +138,7 @@ def test_merging_moves_entries_and_deletes_the_source(opened: Opener) -> None:
         gallery.merge_subjects("a", "b")
     with pytest.raises(InputError, match="into itself"):
         gallery.merge_subjects("b", "b")
-    kinds = [(c.kind, c.entry) for c in gallery.store.changes(3, 99)]
+    kinds = [(c.kind, c.entry) for c in gallery.store.log.changes(3, 99)]
     assert kinds == [("move", first), ("move", second)]
 
 
@@ -146,14 +147,14 @@ def test_what_expires_is_deleted_when_due(opened: Opener) -> None:
     [soon, late, kept] = gallery.enrol(
         [new("a", 1, expires_at=100), new("a", 2, expires_at=200), new("b", 3)]
     )
-    gallery.put_subject("c", expires_at=150)
+    gallery.subjects.put("c", expires_at=150)
     [of_c] = gallery.enrol([new("c", 4)])
     nearest(gallery, 1)
-    assert gallery.expire_due(99) == ([], [])
-    assert gallery.expire_due(100) == ([soon], [])
+    assert gallery.maintenance.expire_due(99) == ([], [])
+    assert gallery.maintenance.expire_due(100) == ([soon], [])
     assert gallery.entry(soon) is None
-    assert gallery.expire_due(150) == ([of_c], ["c"])
-    assert gallery.subject("c") is None
+    assert gallery.maintenance.expire_due(150) == ([of_c], ["c"])
+    assert gallery.subjects.get("c") is None
     [found] = gallery.search("features", vector(4)[None], 9, 9)
     assert sorted(found.entry_ids.tolist()) == [late, kept]
     assert of_c not in found.entry_ids
@@ -163,26 +164,26 @@ def test_the_log_is_cut_behind_its_readers(store: Store) -> None:
     for seed in range(6):
         store.add_entries([new("a", seed)])
     store.delete_entries([2])
-    assert [(c.seq, c.kind, c.entry) for c in store.changes(4, 9)] == [
+    assert [(c.seq, c.kind, c.entry) for c in store.log.changes(4, 9)] == [
         (5, "add", 5),
         (6, "add", 6),
         (7, "delete", 2),
     ]
-    store.consumed("one", 3)
-    store.consumed("two", 5)
-    assert store.changes(3, 1)[0].seq == 4
+    store.log.set_consumed("one", 3)
+    store.log.set_consumed("two", 5)
+    assert store.log.changes(3, 1)[0].seq == 4
     with pytest.raises(InputError, match="no longer reaches back to 2"):
-        store.changes(2, 9)
-    store.consumed("one", 7)
-    assert [c.seq for c in store.changes(5, 9)] == [6, 7]
-    store.drop_consumer("two")
-    store.consumed("one", 7)
-    assert store.changes(7, 9) == []
-    assert store.log_position == 7
+        store.log.changes(2, 9)
+    store.log.set_consumed("one", 7)
+    assert [c.seq for c in store.log.changes(5, 9)] == [6, 7]
+    store.log.drop_consumer("two")
+    store.log.set_consumed("one", 7)
+    assert store.log.changes(7, 9) == []
+    assert store.log.position == 7
     with pytest.raises(InputError, match="no longer reaches back"):
-        store.changes(5, 9)  # cut off whole, and still known to have been longer
+        store.log.changes(5, 9)  # cut off whole, and still known to have been longer
     store.add_entries([new("a", 9)])
-    assert [c.seq for c in store.changes(7, 9)] == [8]
+    assert [c.seq for c in store.log.changes(7, 9)] == [8]
 
 
 def encode(images: Sequence[bytes]) -> np.ndarray:
@@ -211,7 +212,9 @@ def test_a_change_of_model_from_thumbnails(opened: Opener) -> None:
     with pytest.raises(WrongSpaceError, match="feature of space 'one'"):
         gallery.enrol([new("x", 1)])
     ticks: list[tuple[int, int]] = []
-    report = gallery.reindex(encode, lambda done, total: ticks.append((done, total)), "ab")
+    report = gallery.maintenance.reindex(
+        encode, lambda done, total: ticks.append((done, total)), "ab"
+    )
     assert (report.encoded, report.failed, report.switched) == (40, (), True)
     assert ticks[0] == (0, 40)
     assert ticks[-1] == (40, 40)
@@ -224,7 +227,7 @@ def test_a_change_of_model_from_thumbnails(opened: Opener) -> None:
     assert (entry.space_id, entry.quality, entry.model_digest) == ("two", 3 / 40, "ab")
     assert gallery.thumbnail(number) == b"3"  # for the next change
     with pytest.raises(ConflictError, match="nothing to reindex"):
-        gallery.reindex(encode)
+        gallery.maintenance.reindex(encode)
     again = opened("two")
     assert again.ready
     assert nearest(again, 1003) == (subject, number)
@@ -241,7 +244,7 @@ def test_a_reindex_that_was_killed_goes_on_where_it_was(opened: Opener) -> None:
         return encode(images)
 
     with pytest.raises(KeyboardInterrupt):
-        gallery.reindex(dies)
+        gallery.maintenance.reindex(dies)
     gallery.delete_entries([1])  # encoded already: what was made of it goes as well
     gallery.delete_subject("p1")
     gallery = opened("two")
@@ -252,7 +255,7 @@ def test_a_reindex_that_was_killed_goes_on_where_it_was(opened: Opener) -> None:
         seen.extend(images)
         return encode(images)
 
-    assert gallery.reindex(counting).switched
+    assert gallery.maintenance.reindex(counting).switched
     assert len(set(seen)) == len(seen)
     assert gallery.counts() == (9, 35)
     [found] = gallery.search("features", vector(1000)[None], 99, 99)
@@ -271,19 +274,19 @@ def test_who_has_no_thumbnail_must_be_enrolled_anew(opened: Opener) -> None:
         ]
     )
     gallery = opened("two")
-    report = gallery.reindex(encode)
+    report = gallery.maintenance.reindex(encode)
     assert not report.switched
     assert report.unserved == ("bad", "without")
     assert report.unserved_count == 2
     assert [(number, message) for number, message in report.failed] == [(4, "no image")]
     assert gallery.needs_reindex
     gallery.enrol([new("without", 5, "two")])
-    assert gallery.unserved("", 9) == ["bad"]
-    report = gallery.reindex(encode, allow_unserved=True)
+    assert gallery.maintenance.unserved("", 9) == ["bad"]
+    report = gallery.maintenance.reindex(encode, allow_unserved=True)
     assert report.switched
     assert report.encoded == 0
     assert gallery.ready
-    assert gallery.unserved("", 9) == ["bad"]
+    assert gallery.maintenance.unserved("", 9) == ["bad"]
     assert {entry.space_id for entry in gallery.entries(0, 9, "bad")} == {"one"}
     assert {entry.space_id for entry in gallery.entries(0, 9, "with")} == {"two"}
 
@@ -297,7 +300,9 @@ def test_an_empty_gallery_takes_any_space(opened: Opener) -> None:
     assert nearest(gallery, 1)[0] == "a"
 
 
-def test_an_index_that_fails_is_made_anew(store: Store, bundle: Bundle) -> None:
+def test_an_index_that_fails_is_made_anew(
+    store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Fragile(SegmentedIndex):
         broken = False
 
@@ -307,9 +312,8 @@ def test_an_index_that_fails_is_made_anew(store: Store, bundle: Bundle) -> None:
                 raise MemoryError
             super().add(ids, digests, embeddings)
 
-    gallery = Gallery(
-        store, bundle, 1, open_index=lambda spec: Fragile(spec, GallerySettings(snapshots=False))
-    )
+    monkeypatch.setattr("accesspoint.gallery.gallery.SegmentedIndex", Fragile)
+    gallery = Gallery(store, bundle, 1, GallerySettings(snapshots=False))
     vectors = np.random.default_rng(0).standard_normal((3, 2048)).astype(np.float32)
     entries = [NewEntry(f"p{i}", "c", gallery.space_id, row) for i, row in enumerate(vectors)]
     gallery.enrol(entries[:2])
@@ -327,7 +331,7 @@ def test_searches_do_not_wait_for_a_writer(opened: Opener) -> None:
     gallery = opened("one")
     gallery.enrol([new("a", 1)])
     nearest(gallery, 1)
-    with gallery.store.writing():  # as for as long as a commit takes
+    with gallery.store.database.writing():  # as for as long as a commit takes
         answers: list[str] = []
         thread = threading.Thread(target=lambda: answers.append(nearest(gallery, 1)[0]))
         thread.start()
@@ -343,12 +347,12 @@ def test_settings_are_read_from_the_file_once(
     gallery.set_setting("match_policy", "{}")
     assert gallery.setting("quality_gate") is None
     with monkeypatch.context() as patch:
-        patch.delattr(LoggedDatabase, "setting")  # the file is busy: nobody may ask it
+        patch.delattr(Database, "rows")  # the file is busy: nobody may ask it
         assert gallery.setting("match_policy") == "{}"
         assert gallery.setting("quality_gate") is None
     gallery.set_setting("quality_gate", '{"mode": "off"}')
     assert gallery.setting("quality_gate") == '{"mode": "off"}'
-    assert gallery.store.setting("match_policy") == "{}"
+    assert StoredSettings(gallery.store.database).get("match_policy") == "{}"
 
 
 def test_a_large_file_is_checked_while_loading(

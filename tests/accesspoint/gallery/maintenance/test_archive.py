@@ -50,7 +50,7 @@ def few(store: Store, bundle: Bundle) -> Iterator[Gallery]:
 
 def fill(gallery: Gallery, count: int) -> None:
     rng = np.random.default_rng(0)
-    gallery.put_subject("nobody", "No entries", "a note\nof two lines", 2e9)
+    gallery.subjects.put("nobody", "No entries", "a note\nof two lines", 2e9)
     gallery.enrol(
         [
             NewEntry(
@@ -82,7 +82,8 @@ def other(tmp_path: Path, bundle: Bundle) -> Iterator[Gallery]:
 def contents(gallery: Gallery) -> tuple[list[object], list[object], bytes]:
     """Everything that an archive carries."""
     subjects = [
-        (s.id, s.display_name, s.note, s.expires_at, s.entries) for s in gallery.subjects("", 9999)
+        (s.id, s.display_name, s.note, s.expires_at, s.entries)
+        for s in gallery.subjects.page("", 9999)
     ]
     entries = [
         (
@@ -104,48 +105,50 @@ def contents(gallery: Gallery) -> tuple[list[object], list[object], bytes]:
 def test_an_archive_carries_everything(full: Gallery, other: Gallery, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     ticks: list[tuple[int, int]] = []
-    assert full.export_archive(path, lambda *tick: ticks.append(tick)) == Counts(301, 1100)
+    assert full.maintenance.export_archive(path, lambda *tick: ticks.append(tick)) == Counts(
+        301, 1100
+    )
     assert ticks == [(0, 1100), (1000, 1100), (1100, 1100)]
     assert path.stat().st_mode & 0o777 == 0o600
-    assert other.import_archive(path) == Counts(301, 1100)
+    assert other.maintenance.import_archive(path) == Counts(301, 1100)
     assert contents(other) == contents(full)
     # a second time: nothing twice
-    assert other.import_archive(path) == Counts(301, 0, 1100)
+    assert other.maintenance.import_archive(path) == Counts(301, 0, 1100)
     assert contents(other) == contents(full)
     with pytest.raises(InputError, match="exists already"):
-        full.export_archive(path)
+        full.maintenance.export_archive(path)
     probe = next(full.store.all_features("one")).features[:1]
     assert other.search("features", probe, 1, 0)[0].matches[0].subject == "p000"
 
 
 def test_conflicts_as_the_operator_says(full: Gallery, other: Gallery, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
-    full.export_archive(path)
-    other.put_subject("p007", "Mine")
+    full.maintenance.export_archive(path)
+    other.subjects.put("p007", "Mine")
     with pytest.raises(ConflictError, match="subject p007 is there already; nothing imported"):
-        other.import_archive(path, "fail")
+        other.maintenance.import_archive(path, "fail")
     assert other.counts() == (1, 0)
-    other.import_archive(path, "skip")
-    assert other.subject("p007").display_name == "Mine"  # type: ignore[union-attr]
+    other.maintenance.import_archive(path, "skip")
+    assert other.subjects.get("p007").display_name == "Mine"  # type: ignore[union-attr]
     before = other.entries(0, 1)[0].id
-    assert other.import_archive(path, "replace") == Counts(301, 1100)
-    assert other.subject("p007").display_name == ""  # type: ignore[union-attr]
+    assert other.maintenance.import_archive(path, "replace") == Counts(301, 1100)
+    assert other.subjects.get("p007").display_name == ""  # type: ignore[union-attr]
     assert other.entries(0, 1)[0].id > before
     assert contents(other) == contents(full)
 
 
 def test_an_import_that_broke_off_goes_on(full: Gallery, other: Gallery, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
-    full.export_archive(path)
+    full.maintenance.export_archive(path)
 
     def stop(done: int, total: int) -> None:
         if done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        other.import_archive(path, "skip", stop)
+        other.maintenance.import_archive(path, "skip", stop)
     assert other.counts() == (301, 1000)
-    assert other.import_archive(path) == Counts(301, 100, 1000)
+    assert other.maintenance.import_archive(path) == Counts(301, 100, 1000)
     assert contents(other) == contents(full)
 
 
@@ -213,11 +216,11 @@ def test_a_hostile_archive_is_refused(
     message: str,
 ) -> None:
     path = tmp_path / "a.zip"
-    few.export_archive(path)
+    few.maintenance.export_archive(path)
     rewritten(path, change, seal=True)
     before = {file for file in tmp_path.rglob("*") if file.is_file()}
     with pytest.raises(InputError, match=message):
-        other.import_archive(path)
+        other.maintenance.import_archive(path)
     assert {file for file in tmp_path.rglob("*") if file.is_file()} == before
     assert other.counts()[1] == 0
 
@@ -226,34 +229,34 @@ def test_damage_bombs_and_other_files_are_refused(
     few: Gallery, other: Gallery, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.zip"
-    few.export_archive(path)
+    few.maintenance.export_archive(path)
     whole = path.read_bytes()
     rewritten(path, features(1.0), seal=False)
     with pytest.raises(InputError, match=r"features-00000.f32 is damaged"):
-        other.import_archive(path)
+        other.maintenance.import_archive(path)
     with pytest.raises(InputError, match="cannot be read as an archive"):
-        other.import_archive(tmp_path / "none.zip")
+        other.maintenance.import_archive(tmp_path / "none.zip")
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot be read as an archive"):
-        other.import_archive(path)
+        other.maintenance.import_archive(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", b" " * 3_000_000)
     with pytest.raises(InputError, match="compressed members"):
-        other.import_archive(path)
+        other.maintenance.import_archive(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", b"hello")
     with pytest.raises(InputError, match=r"no manifest.json; not an archive"):
-        other.import_archive(path)
+        other.maintenance.import_archive(path)
     assert other.counts() == (41, 0)
 
 
 def test_an_archive_of_another_space(few: Gallery, tmp_path: Path, bundle: Bundle) -> None:
     path = tmp_path / "a.zip"
-    few.export_archive(path)
+    few.maintenance.export_archive(path)
     store = Store(tmp_path / "two" / "gallery.sqlite")
     gallery = Gallery(store, small(bundle, "two"), threads=1)
     with pytest.raises(WrongSpaceError, match="of the feature space 'one'; this gallery"):
-        gallery.import_archive(path)
+        gallery.maintenance.import_archive(path)
     gallery.close()
     store.close()
 
@@ -262,11 +265,11 @@ def test_backup_and_restore(full: Gallery, tmp_path: Path, bundle: Bundle) -> No
     full.search("features", np.ones((1, DIM), np.float32), 1, 0)  # there is an index
     expected = contents(full)
     path = tmp_path / "backup #1?.sqlite"
-    full.backup(path)
+    full.maintenance.backup(path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert not list(tmp_path.glob("backup*.sqlite-*"))
     with pytest.raises(InputError, match="exists already"):
-        full.backup(path)
+        full.maintenance.backup(path)
     full.delete_subject("p001")
     data_dir = full.store.path.parent
     with pytest.raises(InputError, match="in use by another access point"):
@@ -289,7 +292,7 @@ def test_backup_and_restore(full: Gallery, tmp_path: Path, bundle: Bundle) -> No
 
 def test_only_a_whole_gallery_is_restored(full: Gallery, tmp_path: Path) -> None:
     path = tmp_path / "backup.sqlite"
-    full.backup(path)
+    full.maintenance.backup(path)
     data = bytearray(path.read_bytes())
     data[8192:-8192] = bytes(len(data) - 16384)
     torn = tmp_path / "torn.sqlite"

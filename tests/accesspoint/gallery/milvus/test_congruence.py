@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -27,9 +27,9 @@ from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.milvus.applied_table import AppliedTable
 from accesspoint.gallery.milvus.client import MilvusServer, MilvusSettings
 from accesspoint.gallery.milvus.collection import Collection
-from accesspoint.gallery.milvus.collections import MilvusIndexes
+from accesspoint.gallery.milvus.collections import MilvusCollections
 from accesspoint.gallery.records import NewEntry
-from accesspoint.gallery.search.index import IndexSpec
+from accesspoint.gallery.search.index import IndexSpec, LiveIndexes, OpenIndex
 from accesspoint.gallery.search.reconcile import FEATURES, replay
 from accesspoint.gallery.store.store import Store
 from airreid.errors import InputError
@@ -43,13 +43,33 @@ def milvus(lite: MilvusLite) -> MilvusSettings:
     return MilvusSettings(uri=lite.uri, prefix=next(prefixes), timeout_s=5)
 
 
+class Unattended:
+    """Remote indexes that nothing but the test keeps up to date."""
+
+    ready = True
+
+    def __init__(self, open_index: OpenIndex) -> None:
+        self.open = open_index
+
+    def start(self, indexes: LiveIndexes, check_ready: Callable[[], None]) -> None:
+        pass
+
+    def wait(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
+        return ready()
+
+    def stop(self) -> None:
+        pass
+
+
 class AccessPoint:
     """A gallery on Milvus over one folder, which can stop as if it were killed."""
 
     def __init__(self, folder: Path, milvus: MilvusSettings, space: str = "tiny") -> None:
         self.store = Store(folder / "gallery.sqlite")
-        self.indexes = MilvusIndexes(milvus, self.store)
-        self.gallery = Gallery(self.store, tiny_bundle(space), 1, open_index=self.indexes)
+        self.collections = MilvusCollections(milvus, self.store)
+        self.gallery = Gallery(
+            self.store, tiny_bundle(space), 1, remote=Unattended(self.collections.open)
+        )
         assert self.gallery.wait_ready(10)
 
     def enrol(self, *entries: tuple[str, np.ndarray]) -> list[int]:
@@ -63,11 +83,11 @@ class AccessPoint:
 
     def note_position(self) -> None:
         for index in self.gallery._indexes.live.values():
-            assert index.maintain(self.store.log_position)
+            assert index.maintain(self.store.log.position)
 
     def vanish(self) -> None:
         """Nothing of what a clean stop does to the collections. May be called twice."""
-        self.indexes.close()
+        self.collections.close()
         self.store.close()
 
 
@@ -131,7 +151,9 @@ class Congruence(RuleBasedStateMachine):
 
     @rule(source=subjects, into=subjects)
     def merge(self, source: str, into: str) -> None:
-        if source == into or not (self.exact.subject(source) and self.exact.subject(into)):
+        if source == into or not (
+            self.exact.subjects.get(source) and self.exact.subjects.get(into)
+        ):
             return
         for gallery in (self.point.gallery, self.exact):
             gallery.merge_subjects(source, into)
@@ -232,7 +254,7 @@ def test_what_is_lost_at_either_end_is_put_right(
         table.remove(name)
     else:
         store = Store(tmp_path / "ap" / "gallery.sqlite")
-        store.consumed("another", store.log_position)
+        store.log.set_consumed("another", store.log.position)
         store.close()
     server.close()
     point = serve("ap")
@@ -283,7 +305,7 @@ def test_a_server_that_is_away_loses_nothing_and_answers_nothing_wrong(
 def test_a_server_that_is_away_at_the_start(serve: Serve) -> None:
     point = serve("ap", uri=f"http://127.0.0.1:{free_port()}", timeout_s=0.5)
     with pytest.raises(NotReadyError, match="Milvus"):
-        point.indexes.claim()
+        point.collections.claim()
     point.enrol(("ada", CORNERS[1]))
     with pytest.raises(NotReadyError, match="Milvus"):
         point.ranked(CORNERS[1])
@@ -297,12 +319,12 @@ def test_collections_of_another_gallery_are_left_alone(
     first.ranked(CORNERS[1])
     second = serve("second")
     with pytest.raises(InputError, match="another --milvus-prefix"):
-        second.indexes.claim()
+        second.collections.claim()
     second.enrol(("ben", CORNERS[2]))
     with pytest.raises(NotReadyError, match="another gallery's"):
         second.ranked(CORNERS[2])
     assert rows_of(milvus) == {1: "ada"}
-    first.indexes.claim()
+    first.collections.claim()
 
 
 def test_a_second_writer_ends_the_first(serve: Serve, tmp_path: Path) -> None:
@@ -328,7 +350,7 @@ def test_collections_that_nothing_keeps_up_are_dropped(
     point.gallery.delete_entries([entry])
     point.vanish()
     point = serve("ap", space="new")
-    point.indexes.keep_clean("new")
+    point.collections.drop_stale("new")
     assert not AppliedTable(server).all()
     point.enrol(("ben", CORNERS[2]))
     assert point.ranked(CORNERS[2], 1) == [(2, "ben")]
@@ -344,7 +366,7 @@ def test_a_merge_while_the_index_is_brought_up_reaches_its_rows(
     point = serve("ap")
     point.enrol(("ada", CORNERS[1]), ("ben", CORNERS[2]))
     point.ranked(CORNERS[1])
-    before = point.store.log_position
+    before = point.store.log.position
     point.store.merge_subjects("ben", "ada")
     [index] = point.gallery._indexes.live.values()
     replay(index, point.store, "tiny", before, lambda features: features)
@@ -357,12 +379,12 @@ def test_a_scheme_of_another_bundle_loses_its_collection(
     point = serve("ap")
     point.enrol(("ada", CORNERS[1]))
     spec = IndexSpec("jscc-fc-4", "tiny", "a" * 64, DIM, point.store.store_id, None)
-    point.indexes(spec)
+    point.collections.open(spec)
     server = MilvusServer(milvus)
     [old] = AppliedTable(server).all()
-    point.indexes(replace(spec, scheme_id="jscc-fc-8"))
+    point.collections.open(replace(spec, scheme_id="jscc-fc-8"))
     assert len(AppliedTable(server).all()) == 2
-    point.indexes(replace(spec, scheme_digest="b" * 64))
+    point.collections.open(replace(spec, scheme_digest="b" * 64))
     known = AppliedTable(server).all()
     assert sorted(applied.scheme_id for applied in known.values()) == ["jscc-fc-4", "jscc-fc-8"]
     assert old not in known

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from accesspoint.api.auth import Principal
+from accesspoint.api.enrolment import Candidate, Source
+from accesspoint.api.problems import kind_of
+from accesspoint.assembly import access_point
 from accesspoint.errors import ConflictError, NotReadyError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.milvus.applied_table import AppliedTable
 from accesspoint.gallery.milvus.client import MilvusServer, MilvusSettings
 from accesspoint.gallery.milvus.collection import Collection
-from accesspoint.gallery.milvus.gallery import ReadingGallery, WritingGallery
-from accesspoint.gallery.milvus.reader import SHARED
+from accesspoint.gallery.milvus.read_only_gallery import SHARED_SETTINGS
+from accesspoint.gallery.opening import ServedGallery, opened_gallery, writable_part
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.search.reconcile import FEATURES
-from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store.store import Store
 from accesspoint.matching.policy import SETTING
+from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 
 from .milvus_lite_server import MilvusLite
 from .tiny import CORNERS, DIM, prefixes, tiny_bundle
 
-Open = Callable[..., Gallery]
+Open = Callable[..., ServedGallery]
+OpenWriter = Callable[..., Gallery]
 
 
 @pytest.fixture
@@ -38,31 +45,33 @@ def milvus(lite: MilvusLite) -> MilvusSettings:
 @pytest.fixture
 def open_gallery(milvus: MilvusSettings, tmp_path: Path) -> Iterator[Open]:
     """Opens a gallery over a folder of the test; closes them all at the end."""
-    opened: list[tuple[Gallery, Store]] = []
+    with ExitStack() as opened:
 
-    def start(
-        kind: type[WritingGallery | ReadingGallery],
-        folder: str,
-        bundle: Bundle | None = None,
-        **changes: object,
-    ) -> Gallery:
-        store = Store(tmp_path / folder / "gallery.sqlite")
-        settings = milvus.model_copy(update=changes)
-        try:
-            made = kind(store, bundle or tiny_bundle(), 1, GallerySettings(), settings)
-        except Exception:
-            store.close()
-            raise
-        opened.append((made, store))
-        return made
+        def start(
+            role: str, folder: str, bundle: Bundle | None = None, **changes: object
+        ) -> ServedGallery:
+            settings = milvus.model_copy(update={"role": role, **changes})
+            path = tmp_path / folder / "gallery.sqlite"
+            return opened.enter_context(
+                opened_gallery(path, bundle or tiny_bundle(), 1, milvus=settings)
+            )
 
-    yield start
-    for gallery, store in reversed(opened):
-        gallery.close()
-        store.close()
+        yield start
 
 
-def until_ready(gallery: Gallery) -> None:
+@pytest.fixture
+def open_writer(open_gallery: Open) -> OpenWriter:
+    return lambda folder, *more, **changes: writable_part(
+        open_gallery("writer", folder, *more, **changes)
+    )
+
+
+@pytest.fixture
+def open_reader(open_gallery: Open) -> Open:
+    return lambda folder, **changes: open_gallery("reader", folder, **changes)
+
+
+def until_ready(gallery: ServedGallery) -> None:
     assert gallery.wait_ready(60), "not ready"
 
 
@@ -70,17 +79,19 @@ def entry(who: str, corner: int) -> NewEntry:
     return NewEntry(who, "c1", "tiny", CORNERS[corner])
 
 
-def answers(gallery: Gallery, top_k: int, top_entries: int) -> list[tuple[object, ...]]:
+def answers(gallery: ServedGallery, top_k: int, top_entries: int) -> list[tuple[object, ...]]:
     return [
         (found.matches, found.entry_ids.tolist(), found.scores.tolist())
         for found in gallery.search(FEATURES, CORNERS, top_k, top_entries)
     ]
 
 
-def test_a_reader_sees_each_change_once_it_is_acknowledged(open_gallery: Open) -> None:
-    writer = open_gallery(WritingGallery, "writer")
+def test_a_reader_sees_each_change_once_it_is_acknowledged(
+    open_writer: OpenWriter, open_reader: Open
+) -> None:
+    writer = open_writer("writer")
     until_ready(writer)
-    readers = [open_gallery(ReadingGallery, f"reader-{i}") for i in range(2)]
+    readers = [open_reader(f"reader-{i}") for i in range(2)]
     for reader in readers:
         until_ready(reader)
     rng = np.random.default_rng(5)
@@ -99,11 +110,13 @@ def test_a_reader_sees_each_change_once_it_is_acknowledged(open_gallery: Open) -
     assert answers(readers[0], 6, 0) == answers(writer, 6, 0)
 
 
-def test_a_subject_with_most_of_the_entries_does_not_hide_the_others(open_gallery: Open) -> None:
-    writer = open_gallery(WritingGallery, "writer")
+def test_a_subject_with_most_of_the_entries_does_not_hide_the_others(
+    open_writer: OpenWriter, open_reader: Open
+) -> None:
+    writer = open_writer("writer")
     until_ready(writer)
     writer.enrol([entry("crowd", 3)] * 60 + [entry("ada", 5), entry("ben", 9)])
-    reader = open_gallery(ReadingGallery, "reader")
+    reader = open_reader("reader")
     until_ready(reader)
     [found] = reader.search(FEATURES, CORNERS[[3]], 3, 1)
     assert {match.subject for match in found.matches} == {"crowd", "ada", "ben"}
@@ -111,79 +124,122 @@ def test_a_subject_with_most_of_the_entries_does_not_hide_the_others(open_galler
     assert [f.matches for f in writer.search(FEATURES, CORNERS[[3]], 3, 1)] == [found.matches]
 
 
-def test_a_reader_changes_nothing_and_says_who_does(open_gallery: Open, tmp_path: Path) -> None:
-    until_ready(open_gallery(WritingGallery, "writer"))
-    reader = open_gallery(ReadingGallery, "reader")
-    for refused in (
-        lambda: reader.enrol([entry("ada", 1)]),
-        lambda: reader.put_subject("ada"),
-        lambda: reader.patch_subject("ada", note="x"),
-        lambda: reader.subject("ada"),
-        lambda: reader.subjects("", 10),
-        lambda: reader.delete_subject("ada"),
-        lambda: reader.merge_subjects("ada", "ben"),
-        lambda: reader.entry(1),
-        lambda: reader.entries(0, 10),
-        lambda: reader.thumbnail(1),
-        lambda: reader.delete_entries([1]),
-        lambda: reader.delete_entry(1),
-        lambda: reader.delete_provably([1]),
-        lambda: reader.prove_deleted([1]),
-        lambda: reader.backup(tmp_path / "copy"),
-        lambda: reader.export_archive(tmp_path / "copy"),
-        lambda: reader.import_archive(tmp_path / "copy"),
-    ):
-        with pytest.raises(ConflictError, match="at the one that writes it"):
-            refused()
+ANYBODY = Principal("test", "local", frozenset())
 
 
-def test_nothing_is_called_proved_that_cannot_be(open_gallery: Open) -> None:
-    writer = open_gallery(WritingGallery, "writer")
+def refused(call: Callable[[], object]) -> None:
+    """Asserts that a call is refused at a reader, over HTTP with 409."""
+    with pytest.raises(ConflictError) as refusal:
+        call()
+    assert str(refusal.value) == (
+        "this access point reads a shared gallery: list, enrol and delete at the one that writes it"
+    )
+    assert kind_of(refusal.value).http == 409
+
+
+def test_a_reader_changes_nothing_and_says_who_does(
+    open_writer: OpenWriter, milvus: MilvusSettings, tmp_path: Path
+) -> None:
+    writer = open_writer("writer")
+    writer.enrol([entry("ada", 1)])
+    until_ready(writer)
+    settings = ServeSettings(
+        data_dir=tmp_path / "reader", milvus=milvus.model_copy(update={"role": "reader"})
+    )
+    with access_point(tiny_bundle(), settings) as services:
+        assert services.gallery.writable is None
+        until_ready(services.gallery)
+        service, search = services.rest.service, services.rest.search_service
+        source = Source(feature=CORNERS[1], space_id="tiny")
+        for call in (
+            lambda: service.put_subject(ANYBODY, "ada", None, None, None),
+            lambda: service.patch_subject(ANYBODY, "ada", note="x"),
+            lambda: service.subject("ada"),
+            lambda: service.subjects("", 10, ""),
+            lambda: service.delete_subject(ANYBODY, "ada"),
+            lambda: service.merge_subjects(ANYBODY, "ada", "ben"),
+            lambda: service.entry(1),
+            lambda: service.entries("", "", 10, ""),
+            lambda: service.thumbnail(1),
+            lambda: service.delete_entries(ANYBODY, [1]),
+            lambda: service.delete_entry(ANYBODY, 1),
+            lambda: search.search(source, 1, 1, FEATURES),
+            lambda: search.verify("ada", source, FEATURES),
+            lambda: search.set_policy(ANYBODY, "{}", ""),
+        ):
+            refused(call)
+        kinds = services.rest.jobs.kinds
+        (tmp_path / "reader" / "archives").mkdir()
+        (tmp_path / "reader" / "archives" / "other.zip").touch()
+        for kind, parameters in (
+            ("calibrate", {"schemes": FEATURES}),
+            ("backup", {}),
+            ("export", {}),
+            ("import", {"name": "other"}),
+            ("reindex", {}),
+            ("prove_deleted", {"entries": "1"}),
+            ("prove_deleted", {"entries": "1", "delete": "true"}),
+        ):
+            refused(partial(kinds[kind].run, ANYBODY, parameters, lambda done, total: None))
+        [verdict] = service.enrol(ANYBODY, [Candidate("ben", "c1", source)])
+        assert isinstance(verdict, ConflictError)
+        assert "at the one that writes it" in str(verdict)
+        with pytest.raises(InputError, match="128 characters"):
+            service.subject("a" * 129)
+        assert search.search(source, 1, 0, FEATURES).found.matches[0].subject == "ada"
+        state = service.state()
+        assert (state.subjects, state.other_space_entries, state.ready) == (1, 0, True)
+
+
+def test_nothing_is_called_proved_that_cannot_be(open_writer: OpenWriter) -> None:
+    writer = open_writer("writer")
     until_ready(writer)
     ids = writer.enrol([entry("ada", 1)])
     with pytest.raises(ConflictError, match="nothing can be proved"):
-        writer.delete_provably(ids)
+        writer.maintenance.delete_provably(ids)
     assert writer.counts() == (1, 1)
 
 
-def test_a_reader_waits_for_a_writer_with_the_same_bundle(open_gallery: Open) -> None:
-    reader = open_gallery(ReadingGallery, "reader")
+def test_a_reader_waits_for_a_writer_with_the_same_bundle(
+    open_writer: OpenWriter, open_reader: Open
+) -> None:
+    reader = open_reader("reader")
     with pytest.raises(NotReadyError, match="is the writing access point up"):
         answers(reader, 1, 1)
     assert not reader.wait_ready(0.2)
-    other = open_gallery(WritingGallery, "writer", bundle=tiny_bundle("other"))
+    other = open_writer("writer", bundle=tiny_bundle("other"))
     until_ready(other)
     with pytest.raises(NotReadyError, match="feature space tiny"):
         answers(reader, 1, 1)
 
 
-def test_a_scheme_that_the_writer_does_not_keep(open_gallery: Open) -> None:
-    until_ready(open_gallery(WritingGallery, "writer"))
-    reader = open_gallery(ReadingGallery, "reader")
+def test_a_scheme_that_the_writer_does_not_keep(open_writer: OpenWriter, open_reader: Open) -> None:
+    until_ready(open_writer("writer"))
+    reader = open_reader("reader")
     until_ready(reader)
     with pytest.raises(NotReadyError, match="keeps no collection of jscc-fc-4"):
         reader.search("jscc-fc-4", CORNERS[:1], 1, 1)
     with pytest.raises(BundleError, match="jscc-fc-8"):
         reader.search("jscc-fc-8", CORNERS[:1], 1, 1)
     with pytest.raises(BundleError, match="jscc-fc-8"):
-        open_gallery(WritingGallery, "another", schemes=("jscc-fc-8",))
+        open_writer("another", schemes=("jscc-fc-8",))
 
 
-def test_a_gallery_of_its_own_is_no_readers(open_gallery: Open, tmp_path: Path) -> None:
+def test_a_gallery_of_its_own_is_no_readers(open_reader: Open, tmp_path: Path) -> None:
     store = Store(tmp_path / "reader" / "gallery.sqlite")
-    store.put_subject("ada")
+    store.subjects.put("ada")
     store.close()
     with pytest.raises(InputError, match="entries of its own"):
-        open_gallery(ReadingGallery, "reader")
+        open_reader("reader")
 
 
 def test_both_come_back_after_the_server_was_killed(
-    open_gallery: Open, own_lite: MilvusLite
+    open_writer: OpenWriter, open_reader: Open, own_lite: MilvusLite
 ) -> None:
-    writer = open_gallery(WritingGallery, "writer", uri=own_lite.uri, timeout_s=2)
+    writer = open_writer("writer", uri=own_lite.uri, timeout_s=2)
     until_ready(writer)
     writer.enrol([entry("ada", 1), entry("ben", 2)])
-    reader = open_gallery(ReadingGallery, "reader", uri=own_lite.uri, timeout_s=2)
+    reader = open_reader("reader", uri=own_lite.uri, timeout_s=2)
     until_ready(reader)
     expected = answers(reader, 2, 2)
     own_lite.kill()
@@ -202,12 +258,15 @@ def test_both_come_back_after_the_server_was_killed(
 
 
 def test_rows_that_vanish_are_written_again_without_a_restart(
-    open_gallery: Open, milvus: MilvusSettings, caplog: pytest.LogCaptureFixture
+    open_writer: OpenWriter,
+    open_reader: Open,
+    milvus: MilvusSettings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    writer = open_gallery(WritingGallery, "writer")
+    writer = open_writer("writer")
     until_ready(writer)
     writer.enrol([entry("ada", 1), entry("ben", 2)])
-    reader = open_gallery(ReadingGallery, "reader")
+    reader = open_reader("reader")
     until_ready(reader)
     expected = answers(reader, 2, 2)
     server = MilvusServer(milvus)
@@ -215,7 +274,7 @@ def test_rows_that_vanish_are_written_again_without_a_restart(
     Collection(server, name, DIM).delete([1])
     server.close()
     assert answers(reader, 2, 2) != expected
-    writer.tidy()
+    writer.maintenance.run_now()
     said = [str(getattr(record, "fields", "")) for record in caplog.records]
     assert any("1 rows and should have 2" in one for one in said)
     for _ in range(50):  # the reader has seen that the writer is at it
@@ -227,16 +286,15 @@ def test_rows_that_vanish_are_written_again_without_a_restart(
     until_ready(reader)
     assert answers(reader, 2, 2) == expected
     assert reader.counts() == writer.counts() == (2, 2)
-    assert reader.entries_elsewhere() == 0
 
 
 def test_a_collection_that_is_being_filled_answers_nobody(
-    open_gallery: Open, milvus: MilvusSettings
+    open_writer: OpenWriter, open_reader: Open, milvus: MilvusSettings
 ) -> None:
-    writer = open_gallery(WritingGallery, "writer")
+    writer = open_writer("writer")
     writer.enrol([entry("ada", 1), entry("ben", 2)])
     until_ready(writer)
-    reader = open_gallery(ReadingGallery, "reader")
+    reader = open_reader("reader")
     until_ready(reader)
     server = MilvusServer(milvus)
     table = AppliedTable(server)
@@ -252,11 +310,13 @@ def test_a_collection_that_is_being_filled_answers_nobody(
     server.close()
 
 
-def test_when_it_is_a_match_is_for_the_writer_to_say(open_gallery: Open) -> None:
-    assert SETTING in SHARED
-    writer = open_gallery(WritingGallery, "writer")
+def test_when_it_is_a_match_is_for_the_writer_to_say(
+    open_writer: OpenWriter, open_reader: Open
+) -> None:
+    assert SETTING in SHARED_SETTINGS
+    writer = open_writer("writer")
     until_ready(writer)
-    reader = open_gallery(ReadingGallery, "reader")
+    reader = open_reader("reader")
     until_ready(reader)
     assert reader.setting(SETTING) is None
     for text in ('{"first": 1}', '{"second": 2}'):

@@ -135,7 +135,7 @@ def test_a_gallery_ranks_as_the_whole_embeddings_do(leaky: bool, tmp_path: Path)
             )
         scheme = gallery.scheme(SCHEME)
         if life:
-            report = gallery.delete_provably([numbers[i] for i in range(0, 200, 3)])
+            report = gallery.maintenance.delete_provably([numbers[i] for i in range(0, 200, 3)])
             assert report.clean
             assert report.needles
             kept = [i for i in range(200) if i % 3]
@@ -147,7 +147,7 @@ def test_a_gallery_ranks_as_the_whole_embeddings_do(leaky: bool, tmp_path: Path)
             assert [match.subject for match in one.matches] == [f"p{kept[i]}" for i in best]
             np.testing.assert_allclose([match.score for match in one.matches], row[best], atol=1e-6)
         snapshot = tmp_path / "data" / "index" / SCHEME
-        gallery.tidy()
+        gallery.maintenance.run_now()
         gallery.close()
         store.close()
         vectors = sum(path.stat().st_size for path in snapshot.glob("*.segment")) / len(kept)

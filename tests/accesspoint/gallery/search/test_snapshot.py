@@ -58,7 +58,7 @@ def saved(store: Store, kind: str) -> Store:
     fill(store, 200)
     index = SegmentedIndex(spec(store), small(kind))
     reconcile(index, store, "s", embed)
-    index.maintain(store.log_position)
+    index.maintain(store.log.position)
     index.close()
     return store
 
@@ -147,7 +147,7 @@ def test_a_snapshot_newer_than_a_restored_store_is_not_believed(
     saved: Store, kind: str, tmp_path: Path
 ) -> None:
     """The same entry numbers, given a second time by a file that was put back."""
-    saved.empty_log()
+    saved.database.empty_log()
     copy = tmp_path / "copy"
     shutil.copy(saved.path, copy)
     fill(saved, 20, seed=1)
@@ -222,11 +222,11 @@ def test_a_gallery_comes_back_from_its_snapshot(tmp_path: Path, bundle: Bundle) 
     found = again.search("features", vectors, 1, 1)
     assert [one.entry_ids.tolist() for one in found] == [[number] for number in ids]
     assert [path.name for path in (tmp_path / "index").iterdir()] == ["features"]
-    report = again.delete_provably(ids[3:5])
+    report = again.maintenance.delete_provably(ids[3:5])
     assert report.clean
     assert report.needles
     assert report.searched_bytes > 38 * 2048 * 8
-    kept = again.prove_deleted([], [vectors[10].tobytes()[:24]])
+    kept = again.maintenance.prove_deleted([], [vectors[10].tobytes()[:24]])
     assert kept.files == 1  # the search does find what is there
     again.close()
     store.close()

@@ -56,7 +56,7 @@ def old(tmp_path: Path, vectors: np.ndarray) -> Path:
 
 def test_format_1_is_brought_to_this_format(old: Path, vectors: np.ndarray) -> None:
     store = Store(old)
-    assert [(s.id, s.created_at, s.entries) for s in store.subjects("", 9)] == [
+    assert [(s.id, s.created_at, s.entries) for s in store.subjects.page("", 9)] == [
         ("alice", 10.0, 2),
         ("bob", 20.0, 1),
         ("carol", 3.0, 0),
@@ -67,12 +67,12 @@ def test_format_1_is_brought_to_this_format(old: Path, vectors: np.ndarray) -> N
         (3, "bob", "c1", 103.0),
         (4, "alice", "c1", 104.0),
     ]
-    assert store.setting("active_space") == "space"
+    assert store.settings.get("active_space") == "space"
     [kept] = store.all_features("space")
     np.testing.assert_array_equal(kept.features, vectors[[2, 3, 0]])
     expected = [hashlib.blake2b(vectors[i].tobytes(), digest_size=8).digest() for i in (2, 3, 0)]
     assert kept.digests.astype("<i8").tobytes() == b"".join(expected)
-    assert [(c.kind, c.entry) for c in store.changes(0, 9)] == [("add", n) for n in (2, 3, 4)]
+    assert [(c.kind, c.entry) for c in store.log.changes(0, 9)] == [("add", n) for n in (2, 3, 4)]
     [added], _ = store.add_entries([NewEntry("dora", "c", "space", vectors[0])])
     assert added.id == 6  # 5 was given once already
     assert store.delete_subject("alice") == [2, 4]

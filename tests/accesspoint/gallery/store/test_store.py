@@ -127,7 +127,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path({str(tmp_path / "small.sqlite")!r}))
 entries = [NewEntry("a", "c", "x", np.full(2048, i, np.float32)) for i in range(1, 100)]
 store.add_entries(entries)
-store.empty_log()
+store.database.empty_log()
 store.add_entries(entries[:40])
 full = store.path.stat().st_size + 50_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""When a gallery may be used: loaded, and of the feature space of the bundle."""
+"""Loading of a gallery in the background, and when it may be used."""
 
 from __future__ import annotations
 
@@ -6,62 +6,65 @@ import threading
 from collections.abc import Callable
 
 from accesspoint.errors import NotReadyError
-from accesspoint.gallery.settings import GallerySettings
+from accesspoint.gallery.store.feature_spaces import ACTIVE_SPACE
 from accesspoint.gallery.store.store import Store
 from airreid import log
 
-ACTIVE_SPACE = "active_space"
-"""The setting that names the feature space whose entries are served."""
 
+class BackgroundLoading:
+    """Runs ``load`` in a thread.
 
-class Loading:
-    """Runs ``load`` in a thread. It is given a function to call once it is known whose
-    each entry is, so that enrolment need not wait for the indexes."""
+    ``load`` is given a function to call once the owner of each entry is known, so that
+    enrolment need not wait for the indexes.
+    """
 
     def __init__(
         self,
         store: Store,
         space_id: str,
-        settings: GallerySettings,
+        wait_s: float,
         load: Callable[[Callable[[], None]], None],
     ) -> None:
+        """``wait_s``: how long a check waits before it refuses."""
         self._space_id = space_id
-        self._wait_s = settings.ready_wait_s
+        self._wait_s = wait_s
         self._load_all = load
-        self._known, self._loaded = threading.Event(), threading.Event()
+        self._owners_known, self._loaded = threading.Event(), threading.Event()
         self._failure: Exception | None = None
-        active = store.setting(ACTIVE_SPACE)
+        active = store.settings.get(ACTIVE_SPACE)
         if active is None or (active != space_id and active not in store.spaces()):
             active = space_id  # nothing of it is left, or ever was
-            store.set_setting(ACTIVE_SPACE, active)
+            store.settings.set(ACTIVE_SPACE, active)
         self.active_space = active
         threading.Thread(target=self._load, name="gallery-loader", daemon=True).start()
 
     def _load(self) -> None:
         try:
-            self._load_all(self._known.set)
+            self._load_all(self._owners_known.set)
         except Exception as error:
             log.warning("gallery_not_loaded", error=f"{type(error).__name__}: {error}")
             self._failure = error
-        self._known.set()
+        self._owners_known.set()
         self._loaded.set()
 
     @property
     def needs_reindex(self) -> bool:
+        """Whether the entries are of another space than the bundle's."""
         return self.active_space != self._space_id
 
     @property
     def ready(self) -> bool:
+        """Whether the gallery is loaded, and of the bundle's space."""
         return self._loaded.is_set() and self._failure is None and not self.needs_reindex
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Waits until loaded; whether the gallery is then ready."""
+        """Waits until loaded. Returns whether the gallery is then ready."""
         self._loaded.wait(timeout_s)
         return self.ready
 
-    def check_known(self) -> None:
+    def check_changeable(self) -> None:
         """Raises :class:`NotReadyError` for a gallery that cannot be changed yet."""
-        self._check(self._known)
+        self._check(self._owners_known)
 
     def check_ready(self) -> None:
         """Raises :class:`NotReadyError` for a gallery that cannot be searched."""

@@ -1,0 +1,81 @@
+"""Search for entries and the subjects they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accesspoint.gallery.records import Entry, Found
+from accesspoint.gallery.search.entry_owners import EntryOwners
+from accesspoint.gallery.search.index import Array
+from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
+from accesspoint.gallery.store.store import Store
+
+_PAGE = 10_000
+
+
+class EntrySearch:
+    """The indexes and the owners of entries, changed together after the store.
+
+    Changes come one at a time, under the gallery's lock; :meth:`search` comes from any
+    thread at any time.
+    """
+
+    def __init__(self, indexes: SchemeIndexes) -> None:
+        self.indexes = indexes
+        self.deletions = 0
+        """Times that entries or their subjects went since the start; answers from before a
+        change of it may name somebody who is gone."""
+        self._owners = EntryOwners()
+
+    def load_owners(self, store: Store, space_id: str) -> None:
+        """Reads the owner of each entry of a space."""
+        after = 0
+        while rows := store.owners(space_id, after, _PAGE):
+            for entry_id, subject, camera, _ in rows:
+                self._owners.put(entry_id, subject, camera)
+            after = rows[-1][0]
+
+    def add(
+        self, entries: Sequence[Entry], digests: Sequence[int], embeddings: dict[str, Array]
+    ) -> None:
+        """Adds stored entries; embeddings (n, dim) for every open index."""
+        for entry in entries:
+            self._owners.put(entry.id, entry.subject, entry.camera)
+        ids = np.asarray([entry.id for entry in entries], dtype=np.int64)
+        self.indexes.add(ids, np.asarray(digests, dtype=np.int64), embeddings)
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Removes deleted entries."""
+        if ids:
+            self.indexes.remove(np.asarray(ids, dtype=np.int64))
+            self._owners.drop(ids)
+            self.deletions += 1  # last: with the old number, a gone entry may have been found
+
+    def move(self, ids: Sequence[int], subject: str) -> None:
+        """Gives entries to another subject."""
+        self._owners.move(ids, subject)
+        self.indexes.moved(np.asarray(ids, dtype=np.int64))
+        self.deletions += 1
+
+    def search(
+        self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
+    ) -> list[Found]:
+        """Returns for each embedding (n, dim) the best subjects and the best entries.
+
+        Raises :class:`airreid.errors.BundleError` for a scheme that is not there.
+        """
+        index = self.indexes.get(scheme_id)
+        wanted = min(top_k, self._owners.subjects)
+        depth = max(top_entries, 4 * top_k)
+        while True:
+            scores, ids = index.search(embeddings, depth)
+            answers = [
+                self._owners.ranked(row_scores, row_ids, top_k, top_entries)
+                for row_scores, row_ids in zip(scores, ids, strict=True)
+            ]
+            if depth >= len(index) or all(len(found.matches) >= wanted for found in answers):
+                return answers
+            depth *= 4

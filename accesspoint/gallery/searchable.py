@@ -1,0 +1,40 @@
+"""Protocol of a gallery that can be searched: as much as a receiver of blocks needs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accesspoint.gallery.records import Found
+from airreid.scheme import Scheme
+
+
+class SearchableGallery(Protocol):
+    """Search and match policy; safe in any thread."""
+
+    @property
+    def deletions(self) -> int:
+        """Times that entries or their subjects went since the start; answers from before a
+        change of it may name somebody who is gone."""
+
+    def scheme(self, scheme_id: str) -> Scheme:
+        """Returns a scheme whose embeddings are as :meth:`search` takes them. Raises
+        :class:`airreid.errors.BundleError` if unknown."""
+
+    def search(
+        self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
+    ) -> list[Found]:
+        """Returns for each embedding (n, dim) the best subjects and the best entries.
+
+        Embeddings are as :meth:`scheme` gives them; ``scheme_id`` ``features`` searches among
+        the raw features, by cosine. Raises :class:`accesspoint.errors.NotReadyError`, and
+        :class:`airreid.errors.BundleError` for a scheme that is not there.
+        """
+
+    def setting(self, key: str) -> str | None:
+        """Returns a small JSON document kept with the gallery, or None."""
+
+    def is_local(self, scheme_id: str) -> bool:
+        """Tells whether a search by this scheme needs nothing but this process, now."""
