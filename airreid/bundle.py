@@ -22,6 +22,9 @@ from airreid.validation import FrozenModel, loaded
 
 MANIFEST = "manifest.json"
 
+Precision = Literal["fp32", "int8"]
+"""How a backbone computes."""
+
 
 class BackboneInfo(FrozenModel):
     """uint8 RGB crops (N, height, width, 3) -> features (N, feature_dim) float32.
@@ -31,7 +34,7 @@ class BackboneInfo(FrozenModel):
 
     id: str
     file: FileRef
-    precision: Literal["fp32", "int8"]
+    precision: Precision
     space_id: str
     """Features of one space may meet in a gallery, features of two never."""
     height: Annotated[int, Field(ge=16)] = 256

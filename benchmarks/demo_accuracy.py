@@ -93,7 +93,8 @@ def measure(run: Path) -> dict[str, Any]:
         ).top1
         for name, of in COLOUR_BASELINES.items()
     }
-    rows = pca_comparison(bundle, data, training_features, SNRS_DB, SEEDS)
+    compared = pca_comparison(bundle, data, training_features, SNRS_DB, SEEDS)
+    rows = [row.model_dump() for row in compared]
     for row in rows:
         print(
             f"{row['scheme']} {row['snr_db']:+g} dB  "

@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
+from airreid.bundle import Precision
 from airreid.console import progress_bars
 from airreid.datasets import DataSet, open_data
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
@@ -81,6 +82,12 @@ class Precisions(Enum):
     BOTH = "both"
 
 
+_PRECISIONS: dict[Precisions, tuple[Precision, ...]] = {
+    Precisions.INT8: ("int8",),
+    Precisions.FP32: ("fp32",),
+    Precisions.BOTH: ("int8", "fp32"),
+}
+
 Data = Annotated[
     str | None,
     typer.Option(
@@ -149,8 +156,7 @@ def export_command(
     licence: Annotated[str | None, typer.Option(help="What the model card says of it.")] = None,
 ) -> None:
     """Put schemes of one run or several into one bundle, with proof that it works."""
-    both = precision is Precisions.BOTH
-    precisions = ("int8", "fp32") if both else (precision.value,)
+    precisions = _PRECISIONS[precision]
     with progress_bars() as bars:
         bundle = export_runs(runs, out, precisions, _Shown(bars), scheme or [], name, licence)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")

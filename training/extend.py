@@ -1,28 +1,31 @@
-"""More schemes for a bundle that there is: its backbone stays as it is."""
+"""More schemes for a bundle that exists: its backbone stays as it is."""
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from airreid.bundle import Bundle, Manifest, files_of, load_bundle, write_manifest
+from airreid.bundle import Bundle, files_of, load_bundle
 from airreid.datasets import DataSet
 from airreid.errors import InputError
-from airreid.model_card import ModelCard
+from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord
 from airreid.scheme_info import SchemeInfo
-from training.card.accuracy import measurable, protocol, scheme_rows, validation
+from training.card.accuracy import measurable, protocol, scheme_accuracy, validation_features
 from training.engine.progress_report import Report
-from training.export.digital import export_digital, prove_distinct
-from training.export.heads import export_head
+from training.export.bundle import write_with_card
+from training.export.digital import prove_distinct
+from training.export.scheme import export_scheme
 from training.recipes.recipe import Recipe
 from training.recipes.steps import CodecStep, DigitalStep, schemes_of
-from training.runs.folder import claim, image_sets, kept_features, made_with
+from training.runs.checkpoints import SavedScheme
+from training.runs.folder import ImageSets, claim, image_sets, kept_features, machine_and_versions
 from training.steps.context import People
 from training.steps.heads import codec_heads, digital_heads
+
+HeadStep = CodecStep | DigitalStep
 
 
 def extend_bundle(
@@ -37,15 +40,15 @@ def extend_bundle(
 
     Only steps that train heads on a frozen backbone are done, on features by the first
     backbone of the bundle, of the recipe's codec population or of the images in ``data``.
-    Old files are copied as they are and the provenance is kept; ``extended`` in it says
-    what was added, with which recipe, data and versions. A run that was stopped goes on
-    where its last checkpoint is. Raises :class:`InputError` when nothing is missing and
-    when ``out`` holds anything but this run.
+    Old files are copied as they are and the card is kept; ``extended`` in it says what was
+    added, with which recipe, data and versions. A run that was stopped goes on where its
+    last checkpoint is. Raises :class:`InputError` when nothing is missing and when ``out``
+    holds anything but this run.
     """
     bundle = load_bundle(source)
-    old = tuple(bundle.scheme_ids)
-    steps = [step for step in recipe.steps if isinstance(step, CodecStep | DigitalStep)]
-    new = [one for step in steps for one in schemes_of(step) if one not in old]
+    steps = [step for step in recipe.steps if isinstance(step, HeadStep)]
+    ids = [scheme_id for step in steps for scheme_id in schemes_of(step)]
+    new = [scheme_id for scheme_id in ids if scheme_id not in bundle.scheme_ids]
     if not new:
         raise InputError(f"{source}: has every scheme of recipe {recipe.name} already")
     cache = cache or out / "cache"
@@ -56,59 +59,76 @@ def extend_bundle(
     for ref in files_of(bundle.manifest):
         shutil.copyfile(bundle.file(ref), folder / ref.path)
 
-    backbone = bundle.backbone
-    space, graph, images = backbone.space_id, bundle.file(backbone.file), sets.codec
-    made: list[SchemeInfo] = []
-    networks = {}
-    plain = kept_features(graph, images, out, space, cache, report)
+    schemes = _train(bundle, steps, sets, recipe.seed, out, cache, report)
+    space, graph = bundle.backbone.space_id, bundle.file(bundle.backbone.file)
+    features = kept_features(graph, sets.codec, out, space, cache, report)
+    added = [export_scheme(scheme, folder, features, space) for scheme in schemes]
+    infos: tuple[SchemeInfo, ...] = (*bundle.manifest.schemes, *added)
+    prove_distinct(folder, infos)
+    extension = _extension(bundle, new, recipe, steps, sets)
+    card = _with_extension(bundle.manifest.provenance, extension)
+    manifest = bundle.manifest.model_copy(update={"schemes": infos, "provenance": card})
+    extended = write_with_card(folder, manifest)
+    if sets.validation is None or not measurable(sets.validation):
+        return extended
+    people = validation_features(extended, sets.validation, cache, report)
+    rows = scheme_accuracy(extended, people, features, schemes, report)
+    measured = protocol(sets.validation, people)
+    card = _with_extension(
+        bundle.manifest.provenance, extension.model_copy(update={"accuracy_protocol": measured})
+    )
+    accuracy = (card.accuracy or Accuracy()).with_rows_of(rows)
+    card = card.model_copy(update={"accuracy": accuracy})
+    return write_with_card(folder, manifest.model_copy(update={"provenance": card}))
+
+
+def _train(
+    bundle: Bundle,
+    steps: Sequence[HeadStep],
+    sets: ImageSets,
+    seed: int,
+    out: Path,
+    cache: Path,
+    report: Report,
+) -> list[SavedScheme]:
+    """Trains the schemes that the bundle has not, or takes them from ``out``."""
+    space, graph = bundle.backbone.space_id, bundle.file(bundle.backbone.file)
+    present = tuple(bundle.scheme_ids)
+    labels, cameras = sets.codec.labels(), sets.codec.cameras()
+    schemes: list[SavedScheme] = []
     for step in steps:
-        features = kept_features(graph, images, out, space, cache, report, step.views)
-        labels, cameras = images.labels(), images.cameras()
+        features = kept_features(graph, sets.codec, out, space, cache, report, step.views)
         people = People(features, np.tile(labels, step.views), np.tile(cameras, step.views))
         if isinstance(step, CodecStep):
-            for one in codec_heads(step, people, space, out, recipe.seed, report, old):
-                snrs = one.snr_db_train
-                made.append(export_head(one.id, one.codec(), folder, plain[:64], space, snrs))
-            continue
-        for one in digital_heads(step, people, space, out, recipe.seed, report, old):
-            model = networks[one.id] = one.digital()
-            heads = (model.head, model.prior)
-            sizes = step.payload_sizes
-            made.append(export_digital(one.id, *heads, folder, plain, space, step.crc_bits, sizes))
-    infos = (*bundle.manifest.schemes, *made)
-    prove_distinct(folder, infos)
-    added: dict[str, Any] = {
-        "schemes": new,
-        "from_bundle": bundle.bundle_id,
-        "backbone": backbone.id,
-        "recipe": {
-            "name": recipe.name,
-            "seed": recipe.seed,
-            "steps": [json.loads(step.model_dump_json()) for step in steps],
-        },
-        "codec_data": f"{images.name}, digest {images.digest()}",
-        **made_with(),
+            schemes += codec_heads(step, people, space, out, seed, report, present)
+        else:
+            schemes += digital_heads(step, people, space, out, seed, report, present)
+    return schemes
+
+
+def _extension(
+    bundle: Bundle,
+    new: Sequence[str],
+    recipe: Recipe,
+    steps: Sequence[HeadStep],
+    sets: ImageSets,
+) -> ExtensionRecord:
+    made_with = machine_and_versions()
+    used = {
+        "name": recipe.name,
+        "seed": recipe.seed,
+        "steps": [step.model_dump(mode="json") for step in steps],
     }
-    provenance = bundle.manifest.provenance.model_dump(mode="json")
-    provenance["extended"] = [*provenance.get("extended", []), added]
+    return ExtensionRecord(
+        schemes=tuple(new),
+        from_bundle=bundle.bundle_id,
+        backbone=bundle.backbone.id,
+        recipe=RecipeRecord.model_validate(used),
+        codec_data=f"{sets.codec.name}, digest {sets.codec.digest()}",
+        machine=made_with.machine,
+        versions=made_with.versions,
+    )
 
-    def build() -> Bundle:
-        manifest = Manifest(
-            name=bundle.manifest.name,
-            backbones=bundle.manifest.backbones,
-            schemes=infos,
-            provenance=ModelCard.model_validate(provenance),
-        )
-        return write_manifest(folder, manifest)
 
-    extended = build()
-    if sets.validation is not None and measurable(sets.validation):
-        gallery = validation(extended, sets.validation, cache, report)
-        added["accuracy_protocol"] = protocol(sets.validation, gallery)
-        accuracy = dict(provenance.get("accuracy", {}))
-        rows = scheme_rows(extended, gallery, plain, networks, report, leave_out=old)
-        for part, more in rows.items():
-            accuracy[part] = [*accuracy.get(part, []), *more]
-        provenance["accuracy"] = accuracy
-        extended = build()
-    return extended
+def _with_extension(card: ModelCard, extension: ExtensionRecord) -> ModelCard:
+    return card.model_copy(update={"extended": (*card.extended, extension)})

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from airreid.bundle import Bundle, load_bundle, write_manifest
+from airreid.bundle import Bundle, load_bundle
 from airreid.datasets import DataSet
-from airreid.errors import BundleError
-from airreid.model_card import ModelCard
-from training.card.accuracy import measurable, no_channel_rows, scheme_rows, validation
-from training.card.page import write_card
+from airreid.errors import AirReidError
+from training.card.run_card import accuracy_of_run, card_of_run
 from training.engine.distributed import open_distributed
 from training.engine.progress_report import Report
-from training.export.bundle import ABOUT, export_runs
-from training.export.heads import space_id
-from training.models.digital import Digital
+from training.export.bundle import export_runs, write_with_card
 from training.recipes.recipe import Recipe, scheme_ids
-from training.runs.checkpoints import SavedBackbone
-from training.runs.folder import claim, image_sets, made_with
+from training.runs.folder import claim, image_sets
+from training.runs.record import RunRecord, digests_of, open_run, save_record
 from training.runs.reuse_backbone import take_backbone, with_backbone_of
 from training.steps.backbone import run_backbone
 from training.steps.context import Quiet, RunContext
@@ -71,101 +66,40 @@ def run_recipe(
 
 
 def _finish(context: RunContext) -> Bundle | None:
-    """The bundle and its card."""
+    """Records the run, and exports and measures its bundle unless that is done already."""
     used = {scheme.backbone for scheme in context.schemes}
-    fitted = {stem: context.people(context.backbones[stem]).features for stem in sorted(used)}
-    about: dict[str, Any] = {
-        "name": context.recipe.name,
-        "schemes": scheme_ids(context.recipe),
-        "codec_images": len(context.sets.codec),
-        "weights": {one.id: space_id(one.weights) for one in context.schemes},
-        "provenance": _provenance(context),
-    }
-    path = context.out / ABOUT
-    made = _made(path, about)
-    if made is not None:
-        return made
-    path.write_text(json.dumps(about, indent=2), encoding="utf-8")
+    trained_on = {name: context.people(context.backbones[name]).features for name in sorted(used)}
+    earlier = _finished_bundle(context)
+    if earlier is not None:
+        return earlier
+    record = RunRecord(
+        name=context.recipe.name,
+        schemes=tuple(scheme_ids(context.recipe)),
+        codec_images=len(context.sets.codec),
+        weights=digests_of(context.schemes),
+        provenance=card_of_run(context),
+    )
+    save_record(context.out, record)
     if not context.schemes:
         return None
     ship = (context.recipe.ship,)
     bundle = export_runs([context.out], context.out / "bundle", ship, context.report)
-    images = context.sets.validation
-    if images is not None and measurable(images):
-        about["provenance"]["accuracy"] = _accuracy(context, bundle, fitted)
-        manifest = bundle.manifest.model_copy(
-            update={"provenance": ModelCard.model_validate(about["provenance"])}
-        )
-        write_card(bundle.path, manifest)
-        bundle = write_manifest(bundle.path, manifest)
-    path.write_text(json.dumps({**about, "bundle": bundle.bundle_id}, indent=2), encoding="utf-8")
+    accuracy = accuracy_of_run(context, bundle, trained_on)
+    if accuracy is not None:
+        card = record.provenance.model_copy(update={"accuracy": accuracy})
+        record = record.model_copy(update={"provenance": card})
+        manifest = bundle.manifest.model_copy(update={"provenance": card})
+        bundle = write_with_card(bundle.path, manifest)
+    save_record(context.out, record.model_copy(update={"bundle": bundle.bundle_id}))
     return bundle
 
 
-def _made(path: Path, about: dict[str, Any]) -> Bundle | None:
+def _finished_bundle(context: RunContext) -> Bundle | None:
     """The bundle that an earlier call has made of the same weights, if it is still whole."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        bundle = load_bundle(path.parent / "bundle")
-    except (OSError, ValueError, BundleError):
+        record = open_run(context.out).record
+        bundle = load_bundle(context.out / "bundle")
+    except AirReidError:
         return None
-    same = kept.get("weights") == about["weights"] and kept.get("bundle") == bundle.bundle_id
+    same = record.same_weights(context.schemes) and record.bundle == bundle.bundle_id
     return bundle if same else None
-
-
-def _accuracy(context: RunContext, bundle: Bundle, fitted: dict[str, Any]) -> dict[str, Any]:
-    """Every scheme on held-out people, with its own backbone."""
-    images = context.sets.validation
-    assert images is not None
-    found: dict[str, Any] = {}
-    spaces = {context.backbones[stem].space: stem for stem in fitted}
-    for info in bundle.manifest.backbones:
-        stem = spaces[info.space_id]
-        mine = [one for one in context.schemes if one.backbone == stem]
-        others = [one.id for one in context.schemes if one.backbone != stem]
-        digital: dict[str, Digital] = {one.id: one.digital() for one in mine if one.is_digital}
-        people = validation(bundle, images, context.cache, context.report, info)
-        fp32 = context.graphs(context.backbones[stem]).fp32
-        head = no_channel_rows(people, images, info.precision, fp32, context.cache, context.report)
-        rows = scheme_rows(bundle, people, fitted[stem], digital, context.report, leave_out=others)
-        found = {**head, **found}
-        if len(spaces) > 1:
-            found[f"noiseless_{stem}"] = head
-        for part, more in rows.items():
-            found[part] = [*found.get(part, []), *more]
-    return found
-
-
-def _provenance(context: RunContext) -> dict[str, Any]:
-    sets = context.sets
-    synthetic = sets.train.name.startswith("synthetic")
-    first = next(iter(context.backbones.values()))
-    return {
-        "licence": "Apache-2.0" if synthetic else "not stated: trained on the user's own images",
-        "data": f"{sets.train.name}, digest {sets.train.digest()}",
-        "codec_data": f"{sets.codec.name}, digest {sets.codec.digest()}",
-        "initial_weights": first.origin,
-        "backbone_training_minutes": round(first.seconds / 60, 1),
-        "recipe": json.loads(context.recipe.model_dump_json()),
-        "parity_backbone": _rounded(context.graphs(first).parity),
-        "backbones": [_about(context, saved) for saved in context.backbones.values()],
-        **made_with(),
-    }
-
-
-def _about(context: RunContext, saved: SavedBackbone) -> dict[str, Any]:
-    graphs = context.graphs(saved)
-    return {
-        "name": saved.stem,
-        **saved.settings,
-        "space": saved.space,
-        "trained_at": list(saved.size),
-        "initial_weights": saved.origin,
-        "minutes": round(saved.seconds / 60, 1),
-        "parity": _rounded(graphs.parity),
-        "int8_cosine": None if graphs.int8_cosine is None else round(graphs.int8_cosine, 4),
-    }
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.2e}")

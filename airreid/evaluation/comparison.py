@@ -1,4 +1,4 @@
-"""Every JSCC scheme beside the linear baseline of its bandwidth, as a model card lists them."""
+"""Comparison of JSCC schemes with the linear baseline of their bandwidth, as in a model card."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from airreid.codecs.pca import fit_pca
 from airreid.evaluation.points import pca_points, scheme_points
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.jscc import JsccScheme
+from airreid.model_card import JsccAccuracy
 from airreid.scheme_info import JsccInfo
 
 
@@ -22,31 +23,34 @@ def pca_comparison(
     snrs_db: Sequence[float],
     seeds: Sequence[int],
     tick: Callable[[], object] = lambda: None,
-    leave_out: Collection[str] = (),
-) -> list[dict[str, Any]]:
-    """One row a JSCC scheme and SNR, with the same noise for both.
+    scheme_ids: Collection[str] | None = None,
+) -> list[JsccAccuracy]:
+    """Measures JSCC schemes beside PCA, with the same noise for both: a row a scheme and SNR.
 
-    ``fitted_on``: the features (N, D) that PCA's components are taken from. Digital
-    schemes have no row: they send bits, and neither they nor their baseline are analog.
+    ``fitted_on``: the features (N, D) that PCA's components are taken from; ``scheme_ids``:
+    all JSCC schemes of the bundle if None. Digital schemes have no row: they send bits, and
+    neither they nor their baseline are analog.
     """
     rows = []
     for info in bundle.manifest.schemes:
-        if not isinstance(info, JsccInfo) or info.id in leave_out:
+        if not isinstance(info, JsccInfo):
+            continue
+        if scheme_ids is not None and info.id not in scheme_ids:
             continue
         scheme, pca = JsccScheme(bundle, info, threads=2), fit_pca(fitted_on, info.bandwidth)
-        codes = scheme_points(bundle.bundle_id, scheme, "analog", data, snrs_db, seeds, tick)
-        lines = pca_points(bundle.bundle_id, pca, data, snrs_db, seeds)
-        for code, line in zip(codes, lines, strict=True):
+        points = scheme_points(bundle.bundle_id, scheme, "analog", data, snrs_db, seeds, tick)
+        baseline = pca_points(bundle.bundle_id, pca, data, snrs_db, seeds)
+        for snr_db, point, pca_point in zip(snrs_db, points, baseline, strict=True):
             rows.append(
-                {
-                    "scheme": info.id,
-                    "snr_db": code.snr_db,
-                    "top1": round(code.top1, 4),
-                    "top1_half_width": _round(code.top1_half_width),
-                    "map": round(code.map, 4),
-                    "pca_top1": round(line.top1, 4),
-                    "pca_half_width": _round(line.top1_half_width),
-                }
+                JsccAccuracy(
+                    scheme=info.id,
+                    snr_db=snr_db,
+                    top1=round(point.top1, 4),
+                    top1_half_width=_round(point.top1_half_width),
+                    map=round(point.map, 4),
+                    pca_top1=round(pca_point.top1, 4),
+                    pca_half_width=_round(pca_point.top1_half_width),
+                )
             )
     return rows
 

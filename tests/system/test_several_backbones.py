@@ -16,7 +16,8 @@ from edge.encoder import Encoder
 from simulation.people import from_folders
 from simulation.plan import Plan, Progress
 from simulation.run import run
-from training.export.heads import backbone_info, export_head
+from training.export.backbone import backbone_info
+from training.export.jscc import export_jscc
 from training.export.onnx import export_onnx
 from training.models.codec import Codec
 
@@ -48,7 +49,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         features = np.random.default_rng(0).standard_normal((8, dim)).astype(np.float32)
         codec = Codec("jscc-fc", dim, bandwidth, 0)
         name = f"jscc-fc-{bandwidth}"
-        schemes.append(export_head(name, codec, folder, features, space, (0, 0)))
+        schemes.append(export_jscc(name, codec, folder, features, space, (0, 0)))
     manifest = Manifest(
         name="two", backbones=tuple(backbones), schemes=tuple(schemes), provenance={}
     )

@@ -14,11 +14,10 @@ from airreid.codecs.pca import fit_pca
 from airreid.digital.coding_tables import load_coding_tables
 from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.retrieval_features import split_by_camera
-from airreid.scheme_info import DigitalInfo
-from training.card.digital import digital_rows, noisy_bits
+from airreid.scheme_info import DigitalInfo, FileRef
+from training.card.digital_accuracy import digital_accuracy, noisy_bits
 from training.export import digital as exporting
 from training.export.digital import export_digital, prove_distinct, rounded, stored
-from training.export.heads import file_ref
 from training.export.onnx import ParityError, export_onnx
 from training.models.digital import Digital
 
@@ -45,7 +44,7 @@ def exported(
     features: np.ndarray, model: Digital, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, DigitalInfo]:
     folder = tmp_path_factory.mktemp("bundle")
-    info = export_digital("digital-64-r1", model.head, model.prior, folder, features, "s", 11)
+    info = export_digital("digital-64-r1", model, folder, features, "s")
     return folder, info
 
 
@@ -106,7 +105,7 @@ def test_a_message_longer_than_its_tables_say_is_refused(
         exporting, "encode", lambda latent, tables: np.append(encode(latent, tables), [1] * 3)
     )
     with pytest.raises(ParityError, match="above its ideal length"):
-        export_digital("digital-64", model.head, model.prior, tmp_path, features, "s", 11)
+        export_digital("digital-64", model, tmp_path, features, "s")
 
 
 def test_two_schemes_with_one_table_are_refused(exported: tuple[Path, DigitalInfo]) -> None:
@@ -121,18 +120,18 @@ def test_the_card_counts_what_is_sent(
 ) -> None:
     folder, info = exported
     data = split_by_camera(features, np.repeat(np.arange(40), 6), np.tile(np.arange(2), 120))
-    (row,) = digital_rows(as_bundle(folder, info), data, features, {info.id: model})
+    (row,) = digital_accuracy(as_bundle(folder, info), data, features, {info.id: model})
     scheme = DigitalScheme(as_bundle(folder, info), info, 1)
     lengths = [len(message.bits) for message in scheme.messages(data.queries)]
-    assert row["bits_mean"] == round(float(np.mean(lengths)), 2)
-    assert row["bits_p100"] == max(lengths)
-    assert abs(row["bits_ideal_mean"] - row["bits_mean"]) < 1
-    assert row["bits_padded_mean"] > row["bits_mean"]
-    assert row["bits_noise_estimate_mean"] == round(noisy_bits(model, data.queries), 2)
+    assert row.bits_mean == round(float(np.mean(lengths)), 2)
+    assert row.bits_p100 == max(lengths)
+    assert abs(row.bits_ideal_mean - row.bits_mean) < 1
+    assert row.bits_padded_mean > row.bits_mean
+    assert row.bits_noise_estimate_mean == round(noisy_bits(model, data.queries), 2)
     # C = 1/2 log2(1 + SNR) carries the mean in 64 uses at exactly this SNR
-    capacity = 64 * 0.5 * np.log2(1 + 10 ** (row["paper_snr_db"] / 10))
+    capacity = 64 * 0.5 * np.log2(1 + 10 ** (row.paper_snr_db / 10))
     assert capacity == pytest.approx(np.mean(lengths), rel=2e-3)
-    assert row["pca_bits_mean"] == pytest.approx(row["bits_mean"], rel=0.05)
-    assert row["pca_dimensions"] in (2, 4, 8, 16)
-    assert row["top1"] > 0.9
-    assert file_ref(folder / info.coding_tables.path) == info.coding_tables
+    assert row.pca_bits_mean == pytest.approx(row.bits_mean, rel=0.05)
+    assert row.pca_dimensions in (2, 4, 8, 16)
+    assert row.top1 > 0.9
+    assert FileRef.of(folder / info.coding_tables.path) == info.coding_tables

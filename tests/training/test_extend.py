@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from airreid.bundle import Bundle, load_bundle
+from airreid.bundle import Bundle, Manifest, load_bundle, write_manifest
 from airreid.bundle_cli import check_graphs
 from airreid.disk import file_sha256
 from airreid.errors import InputError
+from airreid.model_card import ModelCard
 from airreid.scheme_info import DigitalInfo
 from airreid.scheme_kinds import open_scheme
 from training.cli import app
 from training.engine.progress import Progress
-from training.export.heads import build_bundle, export_head
+from training.export.backbone import backbone_info
+from training.export.jscc import export_jscc
 from training.export.onnx import export_onnx
 from training.extend import extend_bundle
 from training.models.codec import Codec
@@ -83,9 +85,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_onnx(Colours(), torch.zeros((2, 256, 128, 3), dtype=torch.uint8), path)
     features = np.random.default_rng(0).standard_normal((8, 96)).astype(np.float32)
     torch.manual_seed(0)
-    info = export_head("jscc-fc-8", Codec("jscc-fc", 96, 8, 0), folder, features, "c", (0, 10))
+    info = export_jscc("jscc-fc-8", Codec("jscc-fc", 96, 8, 0), folder, features, "c", (0, 10))
     provenance = {"licence": "x", "accuracy": {"protocol": "p", "over_the_air": [ROW]}}
-    build_bundle(folder, "colours", [(path, "fp32")], "c", 96, [info], provenance)
+    backbone = backbone_info(path, "resnet50-fp32", "fp32", "c", 96)
+    manifest = Manifest(
+        name="colours",
+        backbones=(backbone,),
+        schemes=(info,),
+        provenance=ModelCard.model_validate(provenance),
+    )
+    write_manifest(folder, manifest)
     (folder / "README.md").write_text("no file of the bundle")
     return folder
 
@@ -113,7 +122,10 @@ def test_the_old_stays_and_the_new_is_added(
     assert bundle.manifest.backbones == before.manifest.backbones
     assert bundle.manifest.schemes[:1] == before.manifest.schemes
     assert {info.space_id for info in bundle.manifest.schemes} == {"c"}
-    assert not (bundle.path / "README.md").exists()
+    page = (bundle.path / "README.md").read_text()
+    assert "no file of the bundle" not in page
+    assert f"added to bundle {before.bundle_id}: jscc-fc-4, digital-64-r1" in page
+    assert bundle.rate_lambda(bundle.scheme("digital-64-r1")) == 50.0  # type: ignore[arg-type]
     check_graphs(bundle)
     features = np.random.default_rng(1).standard_normal((3, 96)).astype(np.float32) + 2
     for info in bundle.manifest.schemes:

@@ -14,7 +14,7 @@ from airreid.datasets import open_data
 from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.errors import InputError
 from training.engine.progress import Progress
-from training.export.bundle import export_runs, open_run
+from training.export.bundle import export_runs
 from training.pipeline import run_recipe
 from training.recipes.base import Batches, OptimizerConfig, SnrRange, Stage
 from training.recipes.recipe import Recipe
@@ -28,6 +28,7 @@ from training.recipes.steps import (
 )
 from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
 from training.runs.folder import claim
+from training.runs.record import open_run
 from training.steps.context import Quiet
 
 STAGES = (Stage(height=64, width=32, epochs=1),)

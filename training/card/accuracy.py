@@ -1,10 +1,9 @@
-"""The accuracy part of a model card: people whom nothing was trained on."""
+"""Accuracy part of a model card, measured on people whom nothing was trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,10 @@ from airreid.evaluation.retrieval_features import (
     paired_difference,
     split_by_camera,
 )
-from airreid.scheme_info import JsccInfo
-from training.card.digital import digital_rows
+from airreid.model_card import Accuracy
+from training.card.digital_accuracy import digital_accuracy
 from training.engine.progress_report import Report
-from training.models.digital import Digital
+from training.runs.checkpoints import SavedScheme
 from training.runs.features import extract
 from training.runs.folder import cached_pixels
 
@@ -30,7 +29,7 @@ CARD_SEEDS = tuple(range(5))
 
 
 def protocol(images: ImageSet, data: RetrievalFeatures) -> str:
-    """How accuracy is measured, in a line."""
+    """Says in a line how accuracy is measured."""
     return (
         f"{images.name}: {len(data.queries)} queries by one camera against "
         f"{len(data.gallery)} images by another; {len(CARD_SEEDS)} noise seeds"
@@ -44,7 +43,7 @@ def measurable(images: ImageSet) -> bool:
     return bool(first & set(labels[cameras != cameras.min()].tolist()))
 
 
-def validation(
+def validation_features(
     bundle: Bundle,
     images: ImageSet,
     cache: Path,
@@ -56,52 +55,44 @@ def validation(
     return _by_camera(bundle.file(info.file), images, cache, info.precision, report)
 
 
-def no_channel_rows(
+def no_channel_accuracy(
     data: RetrievalFeatures,
     images: ImageSet,
     precision: str,
     fp32: Path,
     cache: Path,
     report: Report,
-) -> dict[str, Any]:
-    """The shipped backbone's features ``data``, against its fp32 original if it is int8."""
-    ours = no_channel_bound(data)
+) -> Accuracy:
+    """Compares the shipped backbone's features ``data``, with its fp32 original if it is int8."""
+    shipped = no_channel_bound(data)
     if precision == "fp32":
-        rows = {"noiseless_fp32_top1": round(ours.top1, 4)}
-        return {"protocol": protocol(images, data), **rows}
-    full = no_channel_bound(_by_camera(fp32, images, cache, "fp32", report))
-    difference, half = paired_difference(ours, full)
-    return {
-        "protocol": protocol(images, data),
-        "noiseless_int8_top1": round(ours.top1, 4),
-        "noiseless_fp32_top1": round(full.top1, 4),
-        "int8_minus_fp32": round(difference, 4),
-        "int8_minus_fp32_half_width": round(half, 4),
-    }
+        return Accuracy(protocol=protocol(images, data), noiseless_fp32_top1=round(shipped.top1, 4))
+    original = no_channel_bound(_by_camera(fp32, images, cache, "fp32", report))
+    difference, half_width = paired_difference(shipped, original)
+    return Accuracy(
+        protocol=protocol(images, data),
+        noiseless_int8_top1=round(shipped.top1, 4),
+        noiseless_fp32_top1=round(original.top1, 4),
+        int8_minus_fp32=round(difference, 4),
+        int8_minus_fp32_half_width=round(half_width, 4),
+    )
 
 
-def scheme_rows(
+def scheme_accuracy(
     bundle: Bundle,
     data: RetrievalFeatures,
     fitted_on: NDArray[np.float32],
-    digital: Mapping[str, Digital],
+    schemes: Sequence[SavedScheme],
     report: Report,
-    leave_out: Collection[str] = (),
-) -> dict[str, list[dict[str, Any]]]:
-    """``over_the_air`` for JSCC schemes, ``digital`` for the digital ones, each against PCA.
-
-    ``digital`` maps the ids of the digital schemes to their networks; ``leave_out``
-    names schemes that get no row.
-    """
-    jscc = [
-        info
-        for info in bundle.manifest.schemes
-        if isinstance(info, JsccInfo) and info.id not in leave_out
-    ]
+) -> Accuracy:
+    """Measures the bundle's files of ``schemes``, each beside PCA fitted on the features (N, D)."""
+    models = {scheme.id: scheme.digital() for scheme in schemes if scheme.is_digital}
+    jscc = [scheme.id for scheme in schemes if not scheme.is_digital]
     tick = report.phase("accuracy over the air", len(jscc) * len(CARD_SNRS_DB))
-    rows = pca_comparison(bundle, data, fitted_on, CARD_SNRS_DB, CARD_SEEDS, tick, leave_out)
-    tick = report.phase("accuracy of digital schemes", len(digital))
-    return {"over_the_air": rows, "digital": digital_rows(bundle, data, fitted_on, digital, tick)}
+    over_the_air = pca_comparison(bundle, data, fitted_on, CARD_SNRS_DB, CARD_SEEDS, tick, jscc)
+    tick = report.phase("accuracy of digital schemes", len(models))
+    digital = digital_accuracy(bundle, data, fitted_on, models, tick)
+    return Accuracy(over_the_air=tuple(over_the_air), digital=tuple(digital))
 
 
 def _by_camera(

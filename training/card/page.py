@@ -1,11 +1,11 @@
-"""The model card as a page: what a bundle's manifest says, for reading."""
+"""Model card as a page: what a bundle's manifest says, for reading."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from airreid.bundle import Manifest
+from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord
 from airreid.scheme_info import JsccInfo
 from airreid.signal import SNR_DB_MAX
 
@@ -20,23 +20,39 @@ def write_card(folder: Path, manifest: Manifest) -> Path:
 
 
 def _lines(manifest: Manifest) -> list[str]:
-    card = manifest.provenance.model_dump(mode="json")
-    runs: list[dict[str, Any]] = card.get("runs", [card])
-    lines = [f"# {manifest.name}", "", f"Licence: {card.get('licence', 'not stated')}.", ""]
-    for run in runs:
-        recipe = run.get("recipe", {})
-        lines.append(
-            f"- recipe `{recipe.get('name', '?')}`, seed {recipe.get('seed', '?')}; "
-            f"images: {run.get('data', '?')}; started from: {run.get('initial_weights', '?')}"
-        )
+    card = manifest.provenance
+    runs: tuple[ModelCard, ...] = card.runs or (card,)
+    lines = [f"# {manifest.name}", "", f"Licence: {card.licence or 'not stated'}.", ""]
+    lines += [_trained(run) for run in runs]
+    lines += [_added(extension) for extension in card.extended]
     lines += ["", "| backbone | precision | feature | space |", "| --- | --- | --- | --- |"]
     for info in manifest.backbones:
         lines.append(f"| {info.id} | {info.precision} | {info.feature_dim} | {info.space_id} |")
     lines += ["", "| scheme | uses | trained for | space |", "| --- | --- | --- | --- |"]
     for scheme in manifest.schemes:
-        meant = _snr(*scheme.snr_db_train) if isinstance(scheme, JsccInfo) else "bits"
-        lines.append(f"| {scheme.id} | {scheme.bandwidth} | {meant} | {scheme.space_id} |")
-    return [*lines, "", "## Accuracy", "", *_accuracy(card.get("accuracy"))]
+        purpose = _snr(*scheme.snr_db_train) if isinstance(scheme, JsccInfo) else "bits"
+        lines.append(f"| {scheme.id} | {scheme.bandwidth} | {purpose} | {scheme.space_id} |")
+    return [*lines, "", "## Accuracy", "", *_accuracy(card.accuracy)]
+
+
+def _trained(run: ModelCard) -> str:
+    recipe = run.recipe or RecipeRecord()
+    return (
+        f"- recipe `{recipe.name or '?'}`, seed {_known(recipe.seed)}; "
+        f"images: {_known(run.data)}; started from: {_known(run.initial_weights)}"
+    )
+
+
+def _added(extension: ExtensionRecord) -> str:
+    return (
+        f"- added to bundle {extension.from_bundle}: {', '.join(extension.schemes)}; "
+        f"recipe `{extension.recipe.name or '?'}`, seed {_known(extension.recipe.seed)}; "
+        f"images: {extension.codec_data}"
+    )
+
+
+def _known(value: object) -> object:
+    return "?" if value is None else value
 
 
 def _snr(low: float, high: float) -> str:
@@ -45,30 +61,33 @@ def _snr(low: float, high: float) -> str:
     return f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
 
 
-def _accuracy(accuracy: dict[str, Any] | None) -> list[str]:
-    if not accuracy:
+def _accuracy(accuracy: Accuracy | None) -> list[str]:
+    if accuracy is None:
         return [_NOT_MEASURED]
-    lines = [f"{accuracy['protocol']}.", ""] if "protocol" in accuracy else []
-    if accuracy.get("over_the_air"):
+    lines = [f"{accuracy.protocol}.", ""] if accuracy.protocol is not None else []
+    if accuracy.over_the_air:
         lines += [
             "| scheme | SNR dB | top-1 | PCA |",
             "| --- | --- | --- | --- |",
             *(
-                f"| {row['scheme']} | {row['snr_db']:+g} "
-                f"| {row['top1']:.3f} ± {row['top1_half_width']:.3f} "
-                f"| {row['pca_top1']:.3f} ± {row['pca_half_width']:.3f} |"
-                for row in accuracy["over_the_air"]
+                f"| {row.scheme} | {row.snr_db:+g} "
+                f"| {_interval(row.top1, row.top1_half_width)} "
+                f"| {_interval(row.pca_top1, row.pca_half_width)} |"
+                for row in accuracy.over_the_air
             ),
             "",
         ]
-    if accuracy.get("digital"):
+    if accuracy.digital:
         lines += [
             "| digital scheme | bits | top-1 | PCA of as many bits |",
             "| --- | --- | --- | --- |",
             *(
-                f"| {row['scheme']} | {row['bits_mean']:.1f} | {row['top1']:.3f} "
-                f"| {row['pca_top1']:.3f} |"
-                for row in accuracy["digital"]
+                f"| {row.scheme} | {row.bits_mean:.1f} | {row.top1:.3f} | {row.pca_top1:.3f} |"
+                for row in accuracy.digital
             ),
         ]
     return lines
+
+
+def _interval(value: float, half_width: float | None) -> str:
+    return f"{value:.3f}" if half_width is None else f"{value:.3f} ± {half_width:.3f}"

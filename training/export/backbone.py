@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from airreid.bundle import BackboneInfo, Precision
 from airreid.errors import InputError
 from airreid.inference import Network
 from airreid.retrieval import cosine
+from airreid.scheme_info import FileRef
 from training.engine.progress_report import Report
 from training.export.onnx import ParityError, export_onnx, prove_parity
 from training.export.quantise import quantise
@@ -35,13 +37,26 @@ class Graphs:
     """Largest difference of the fp32 graph from PyTorch, relative to the RMS."""
     int8_cosine: float | None
 
-    def of(self, precision: str) -> Path:
-        """Raises :class:`InputError` for an int8 graph that was not made."""
+    def of(self, precision: Precision) -> Path:
+        """The graph of a precision. Raises :class:`InputError` where there is no int8 graph."""
         if precision == "fp32":
             return self.fp32
         if self.int8 is None:
             raise InputError(f"{self.fp32}: there is no int8 twin of it; export fp32")
         return self.int8
+
+
+def backbone_info(
+    path: Path, backbone_id: str, precision: Precision, space: str, feature_dim: int
+) -> BackboneInfo:
+    """Describes a graph that lies in the bundle's folder."""
+    return BackboneInfo(
+        id=backbone_id,
+        file=FileRef.of(path),
+        precision=precision,
+        space_id=space,
+        feature_dim=feature_dim,
+    )
 
 
 def make_graphs(

@@ -1,25 +1,28 @@
-"""One bundle from what one run or several have trained."""
+"""Bundle of what one run or several have trained."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from airreid.bundle import MANIFEST, BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
+from airreid.bundle import (
+    MANIFEST,
+    BackboneInfo,
+    Bundle,
+    Manifest,
+    Precision,
+    load_bundle,
+    write_manifest,
+)
 from airreid.errors import InputError
-from airreid.model_card import ModelCard
+from airreid.model_card import Accuracy, ModelCard, RunCard
 from airreid.scheme_info import SchemeInfo
 from training.card.page import write_card
 from training.engine.progress_report import Report
-from training.export.backbone import stored_graphs
-from training.export.digital import export_digital, prove_distinct
-from training.export.heads import backbone_info, export_head
+from training.export.backbone import backbone_info, stored_graphs
+from training.export.digital import prove_distinct
+from training.export.scheme import export_scheme
 from training.runs.checkpoints import (
     SavedBackbone,
     SavedScheme,
@@ -28,42 +31,14 @@ from training.runs.checkpoints import (
     load_scheme,
     scheme_path,
 )
-from training.runs.folder import made_with, stored_features
-
-ABOUT = "run.json"
-_SAMPLE = 64
-"""Features on which a JSCC head's graphs are compared with PyTorch."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run's folder."""
-
-    out: Path
-    about: dict[str, Any]
-    """``name``, ``schemes``, ``codec_images`` and ``provenance``."""
-
-    @property
-    def schemes(self) -> list[str]:
-        return list(self.about["schemes"])
-
-
-def open_run(out: Path) -> Run:
-    """Raises :class:`InputError` for a folder that holds no finished run."""
-    try:
-        return Run(out, json.loads((out / ABOUT).read_text(encoding="utf-8")))
-    except OSError:
-        state = "is not finished: give 'airreid train run' the same --out again"
-        begun = (out / "recipe.json").exists()
-        raise InputError(f"{out}: {state if begun else 'holds no run'}") from None
-    except ValueError:
-        raise InputError(f"{out / ABOUT}: damaged; delete it and run the recipe again") from None
+from training.runs.folder import machine_and_versions, stored_features
+from training.runs.record import Run, open_run
 
 
 def export_runs(
     runs: Sequence[Path],
     folder: Path,
-    precisions: Sequence[str],
+    precisions: Sequence[Precision],
     report: Report,
     wanted: Sequence[str] = (),
     name: str | None = None,
@@ -98,13 +73,12 @@ def export_runs(
                 tick()
         prove_distinct(part, infos)
         manifest = Manifest(
-            name=name or opened[0].about["name"],
+            name=name or opened[0].record.name,
             backbones=tuple(info for group in backbones.values() for info in group),
             schemes=tuple(infos),
-            provenance=ModelCard.model_validate(_provenance(opened, chosen, licence)),
+            provenance=_card(opened, chosen, licence),
         )
-        write_card(part, manifest)
-        write_manifest(part, manifest)
+        write_with_card(part, manifest)
         _replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -124,7 +98,7 @@ def _chosen(runs: list[Run], wanted: Sequence[str]) -> list[list[str]]:
     """Scheme ids to be taken from each run."""
     owner: dict[str, Path] = {}
     for run in runs:
-        for scheme_id in run.schemes:
+        for scheme_id in run.record.schemes:
             if wanted and scheme_id not in wanted:
                 continue
             if scheme_id in owner:
@@ -136,11 +110,11 @@ def _chosen(runs: list[Run], wanted: Sequence[str]) -> list[list[str]]:
             owner[scheme_id] = run.out
     missing = [scheme_id for scheme_id in wanted if scheme_id not in owner]
     if missing:
-        there = ", ".join(one for run in runs for one in run.schemes)
+        there = ", ".join(one for run in runs for one in run.record.schemes)
         raise InputError(f"--scheme {missing[0]}: no run has it; there are: {there}")
     if not owner:
         raise InputError(f"{runs[0].out}: trains no scheme, and a bundle needs one")
-    return [[one for one in run.schemes if owner.get(one) == run.out] for run in runs]
+    return [[one for one in run.record.schemes if owner.get(one) == run.out] for run in runs]
 
 
 def _several(runs: list[Run], chosen: list[list[str]]) -> bool:
@@ -153,7 +127,7 @@ def _several(runs: list[Run], chosen: list[list[str]]) -> bool:
 
 
 def _backbones(
-    run: Run, saved: SavedBackbone, folder: Path, precisions: Sequence[str], several: bool
+    run: Run, saved: SavedBackbone, folder: Path, precisions: Sequence[Precision], several: bool
 ) -> list[BackboneInfo]:
     """Copies a backbone's graphs; their names carry the space where there are several."""
     graphs = stored_graphs(saved, run.out)
@@ -167,56 +141,42 @@ def _backbones(
     return made
 
 
-def _scheme(run: Run, scheme: SavedScheme, saved: SavedBackbone, folder: Path) -> SchemeInfo:
-    count = int(run.about["codec_images"])
-    features = stored_features(run.out, saved.space, count)
+def _scheme(run: Run, scheme: SavedScheme, backbone: SavedBackbone, folder: Path) -> SchemeInfo:
+    features = stored_features(run.out, backbone.space, run.record.codec_images)
     if features is None:
-        raise InputError(f"{run.out}: features-{saved.space}.npy is gone; run the recipe again")
-    if scheme.is_digital:
-        model = scheme.digital()
-        return export_digital(
-            scheme.id,
-            model.head,
-            model.prior,
-            folder,
-            features,
-            saved.space,
-            24 if scheme.crc_bits == 24 else 11,
-            scheme.payload_sizes,
-        )
-    spread = np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int)
-    sample = np.ascontiguousarray(features[spread])
-    return export_head(scheme.id, scheme.codec(), folder, sample, saved.space, scheme.snr_db_train)
+        raise InputError(f"{run.out}: features-{backbone.space}.npy is gone; run the recipe again")
+    recorded = run.record.provenance.rate_lambda_of(scheme.id)
+    return export_scheme(scheme, folder, features, backbone.space, recorded)
 
 
-def _provenance(runs: list[Run], chosen: list[list[str]], licence: str | None) -> dict[str, Any]:
-    """The model card's data: a run's own, or that of several side by side."""
+def _card(runs: list[Run], chosen: list[list[str]], licence: str | None) -> ModelCard:
+    """The card of one run, or those of several side by side."""
     used = [(run, ids) for run, ids in zip(runs, chosen, strict=True) if ids]
-    cards = [_of_schemes(dict(run.about["provenance"]), ids) for run, ids in used]
+    cards = [run.record.provenance.only(ids) for run, ids in used]
     if licence is not None:
-        cards = [{**card, "licence": licence} for card in cards]
+        cards = [card.model_copy(update={"licence": licence}) for card in cards]
     if len(cards) == 1:
         return cards[0]
-    accuracy: dict[str, list[Any]] = {}
+    made_with = machine_and_versions()
+    several = ModelCard(
+        licence="; ".join(dict.fromkeys(card.licence or "not stated" for card in cards)),
+        runs=tuple(
+            RunCard.model_validate({**card.model_dump(), "schemes": ids})
+            for card, (_, ids) in zip(cards, used, strict=True)
+        ),
+        machine=made_with.machine,
+        versions=made_with.versions,
+    )
+    accuracy = Accuracy()
     for card in cards:
-        for part, rows in card.get("accuracy", {}).items():
-            if isinstance(rows, list):
-                accuracy[part] = [*accuracy.get(part, []), *rows]
-    both: dict[str, Any] = {
-        "licence": "; ".join(dict.fromkeys(card["licence"] for card in cards)),
-        "runs": [{**card, "schemes": ids} for card, (_, ids) in zip(cards, used, strict=True)],
-        **made_with(),
-    }
-    if accuracy:
-        both["accuracy"] = accuracy
-    return both
+        if card.accuracy is not None:
+            accuracy = accuracy.with_rows_of(card.accuracy)
+    if not accuracy.model_fields_set:
+        return several
+    return several.model_copy(update={"accuracy": accuracy})
 
 
-def _of_schemes(card: dict[str, Any], ids: list[str]) -> dict[str, Any]:
-    """A card without the rows of schemes that are left out."""
-    if "accuracy" in card:
-        card["accuracy"] = {
-            part: [row for row in rows if row["scheme"] in ids] if isinstance(rows, list) else rows
-            for part, rows in card["accuracy"].items()
-        }
-    return card
+def write_with_card(folder: Path, manifest: Manifest) -> Bundle:
+    """Writes the manifest and its model card over files that lie in ``folder``."""
+    write_card(folder, manifest)
+    return write_manifest(folder, manifest)

@@ -17,12 +17,11 @@ from airreid.digital.crc import CrcBits
 from airreid.digital.polar_design import design_code
 from airreid.digital.prior import Prior
 from airreid.inference import Network
-from airreid.scheme_info import DigitalInfo, SchemeInfo
+from airreid.scheme_info import DigitalInfo, FileRef, SchemeInfo
 from airreid.scheme_kinds import bandwidth_of
-from training.export.heads import file_ref
 from training.export.integer_prior import code_lengths, integer_prior, payload_sizes
 from training.export.onnx import ParityError, export_onnx, halve_weights, prove_parity
-from training.models.digital import DigitalHead, EntropyBottleneck
+from training.models.digital import Digital, DigitalHead
 
 LATENT_TOLERANCE = 1e-4
 """Relative to the latent's RMS. Much less than the JSCC heads', because rounding turns a
@@ -35,13 +34,14 @@ SAMPLE = 256
 
 def export_digital(
     scheme_id: str,
-    head: DigitalHead,
-    prior: EntropyBottleneck,
+    model: Digital,
     folder: Path,
     features: NDArray[np.float32],
     space: str,
-    crc_bits: CrcBits,
+    *,
+    crc_bits: CrcBits = 11,
     sizes: int = 4,
+    rate_lambda: float | None = None,
 ) -> DigitalInfo:
     """Exports a digital scheme, proves it on the training ``features`` (N, D), describes it.
 
@@ -50,14 +50,14 @@ def export_digital(
     graph gives. Raises :class:`training.export.onnx.ParityError` when the graph differs from
     PyTorch, and when a message is longer than its tables say or does not come back.
     """
-    head = stored(head)
+    head = stored(model.head)
     path = folder / f"{scheme_id}.encoder.onnx"
     export_onnx(head, torch.from_numpy(features[:2]), path)
     halve_weights(path)
     spread = np.linspace(0, len(features) - 1, min(len(features), SAMPLE)).astype(int)
     _prove_rounding(head, path, np.ascontiguousarray(features[spread]))
     latents = rounded(path, features)
-    tables = integer_prior(prior, latents)
+    tables = integer_prior(model.prior, latents)
     lengths = _prove_coding(scheme_id, tables, latents)
     uses = bandwidth_of(scheme_id)
     book = CodingTables(
@@ -74,8 +74,9 @@ def export_digital(
         space_id=space,
         bandwidth=uses,
         embedding_dim=latents.shape[1],
-        encoder=file_ref(path),
-        coding_tables=file_ref(book_path),
+        encoder=FileRef.of(path),
+        coding_tables=FileRef.of(book_path),
+        rate_lambda=rate_lambda,
     )
 
 
@@ -116,7 +117,7 @@ def prove_distinct(folder: Path, schemes: Sequence[SchemeInfo]) -> None:
         if seed in seen:
             raise ParityError(
                 f"schemes {seen[seed]} and {info.id} seed their CRC alike; give one of them "
-                "other dimensions or another trade"
+                "other dimensions or another rate_lambda"
             )
         seen[seed] = info.id
 

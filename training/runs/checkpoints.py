@@ -1,17 +1,20 @@
-"""What a run has trained, as files from which a bundle can be made at any time."""
+"""Networks that a run has trained, as files from which a bundle can be made at any time."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from airreid.digital.crc import CrcBits
 from airreid.errors import InputError
 from airreid.scheme_kinds import kind_of
-from training.export.heads import space_id
+from airreid.validation import first_complaint
 from training.models.backbone import Backbone, Sized
 from training.models.codec import Codec
 from training.models.digital import Digital
@@ -38,9 +41,9 @@ class SavedBackbone:
 
     def network(self) -> Backbone:
         """In evaluation mode, for images of its size."""
-        made = Backbone(**self.settings)
-        made.load_state_dict(self.weights)
-        return made.eval()
+        backbone = Backbone(**self.settings)
+        backbone.load_state_dict(self.weights)
+        return backbone.eval()
 
     def shipped(self) -> nn.Module:
         """In evaluation mode, for crops of 256 x 128."""
@@ -50,10 +53,10 @@ class SavedBackbone:
     @property
     def space(self) -> str:
         """The id of its feature space."""
-        own = dict(self.weights)
+        state = dict(self.weights)
         if self.size != (256, 128):
-            own["size"] = torch.tensor(self.size)
-        return space_id(own)
+            state["size"] = torch.tensor(self.size)
+        return weights_digest(state)
 
     @property
     def dim(self) -> int:
@@ -71,24 +74,37 @@ class SavedScheme:
     """What its network is made with."""
     weights: Weights
     snr_db_train: tuple[float, float]
-    crc_bits: int = 11
+    crc_bits: CrcBits = 11
     payload_sizes: int = 4
     step: str = ""
     """Kind of the step that trained it."""
+    rate_lambda: float | None = None
+    """The paper's λ of a digital scheme; None in files of before it was kept here."""
 
     def codec(self) -> Codec:
-        made = Codec(**self.settings)
-        made.load_state_dict(self.weights)
-        return made.eval()
+        """The JSCC network, in evaluation mode."""
+        codec = Codec(**self.settings)
+        codec.load_state_dict(self.weights)
+        return codec.eval()
 
     def digital(self) -> Digital:
-        made = Digital(**self.settings)
-        made.load_state_dict(self.weights)
-        return made.eval()
+        """The digital head and its prior, in evaluation mode."""
+        model = Digital(**self.settings)
+        model.load_state_dict(self.weights)
+        return model.eval()
 
     @property
     def is_digital(self) -> bool:
         return kind_of(self.id) == "digital"
+
+
+def weights_digest(state: Weights) -> str:
+    """16 hex digits over a network's weights; a backbone's name its feature space."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def backbone_path(out: Path, stem: str) -> Path:
@@ -107,17 +123,20 @@ def save(path: Path, what: SavedBackbone | SavedScheme) -> None:
 
 def load_backbone(path: Path) -> SavedBackbone:
     """Raises :class:`InputError` for a file that is no backbone."""
-    state = checkpoint.load(path)
-    try:
-        return SavedBackbone(**{**state, "size": tuple(state["size"])})
-    except (TypeError, KeyError):
-        raise InputError(f"{path}: not a trained backbone") from None
+    return _loaded(path, SavedBackbone, "not a trained backbone")
 
 
 def load_scheme(path: Path) -> SavedScheme:
     """Raises :class:`InputError` for a file that is no scheme."""
-    state = checkpoint.load(path)
+    return _loaded(path, SavedScheme, "not a trained scheme")
+
+
+T = TypeVar("T", SavedBackbone, SavedScheme)
+
+
+def _loaded(path: Path, what: type[T], complaint: str) -> T:
+    """Reads a file with every field checked against its type."""
     try:
-        return SavedScheme(**{**state, "snr_db_train": tuple(state["snr_db_train"])})
-    except (TypeError, KeyError):
-        raise InputError(f"{path}: not a trained scheme") from None
+        return TypeAdapter(what).validate_python(checkpoint.load(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: {complaint} ({first_complaint(error)})") from None

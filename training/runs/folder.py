@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -147,12 +147,18 @@ def stored_features(out: Path, space: str, count: int) -> NDArray[np.float32] | 
     return None
 
 
-def made_with() -> dict[str, Any]:
-    """Machine and package versions, for provenance."""
-    return {
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "versions": {
-            name: version(name)
-            for name in ("airreid", "torch", "torchvision", "onnx", "onnxruntime", "numpy")
-        },
-    }
+class MachineAndVersions(NamedTuple):
+    """Where something was computed, for a model card."""
+
+    machine: str
+    versions: dict[str, str]
+    """Package name to version."""
+
+
+def machine_and_versions() -> MachineAndVersions:
+    """This machine and its packages."""
+    packages = ("airreid", "torch", "torchvision", "onnx", "onnxruntime", "numpy")
+    return MachineAndVersions(
+        f"{platform.machine()}, {torch.get_num_threads()} threads",
+        {name: version(name) for name in packages},
+    )

@@ -140,6 +140,7 @@ def digital_heads(
                 crc_bits=step.crc_bits,
                 payload_sizes=step.payload_sizes,
                 step="digital",
+                rate_lambda=spec.trade,
             )
 
         made.append(_kept(scheme_path(out, spec.id, left), train))

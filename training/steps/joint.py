@@ -150,6 +150,7 @@ def _train(
         crc_bits=step.crc_bits,
         payload_sizes=step.payload_sizes,
         step="joint",
+        rate_lambda=spec.trade,
     )
     return backbone, scheme
 

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from airreid.bundle import Bundle
+from airreid.bundle import Bundle, Manifest, write_manifest
 from airreid.codecs.pca import fit_pca
+from airreid.model_card import ModelCard
 from airreid.scheme_info import JsccInfo
+from training.export.backbone import backbone_info
 from training.export.digital import export_digital
-from training.export.heads import build_bundle, export_head
+from training.export.jscc import export_jscc
 from training.export.onnx import export_onnx
 from training.models.codec import Codec
 from training.models.digital import Digital
@@ -62,7 +64,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
     def head(scheme_id: str, snr_db_train: tuple[float, float]) -> JsccInfo:
         kind, bandwidth = parse_scheme(scheme_id)
-        return export_head(
+        return export_jscc(
             scheme_id, Codec(kind, DIM, bandwidth, 0), folder, sample, "c", snr_db_train
         )
 
@@ -76,5 +78,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     start = torch.from_numpy(pca.mean), torch.from_numpy(pca.components)
     model.head.init_from_pca(*start, 1.0)
     model.eval()
-    digital = export_digital("digital-64", model.head, model.prior, folder, features, "c", 11)
-    return build_bundle(folder, "tiny", [(path, "fp32")], "c", DIM, [*infos, digital], PROVENANCE)
+    digital = export_digital("digital-64", model, folder, features, "c")
+    manifest = Manifest(
+        name="tiny",
+        backbones=(backbone_info(path, "resnet50-fp32", "fp32", "c", DIM),),
+        schemes=(*infos, digital),
+        provenance=ModelCard.model_validate(PROVENANCE),
+    )
+    return write_manifest(folder, manifest)

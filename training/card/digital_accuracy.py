@@ -1,10 +1,10 @@
-"""What a digital scheme's bits buy: its accuracy and rate, beside a quantised PCA."""
+"""Accuracy and rate of digital schemes beside PCA quantised to as many bits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +16,13 @@ from airreid.digital.arithmetic import encode
 from airreid.digital.bounds import shannon_snr_db
 from airreid.digital.coding_tables import load_coding_tables
 from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
+from airreid.model_card import DigitalAccuracy
 from airreid.retrieval import Retrieval
 from airreid.scheme_info import DigitalInfo
 from training.export.digital import rounded, stored
 from training.export.integer_prior import code_lengths
 from training.models.digital import Digital
 
-PERCENTILES = (5, 50, 95, 100)
 _HALVINGS = 12
 _SMOOTHING = 0.5
 """Added to every count of the baseline's histograms, so that everything can be sent."""
@@ -41,7 +41,7 @@ class Baseline:
     def fit(
         cls, features: NDArray[np.float32], data: RetrievalFeatures, dimensions: int
     ) -> Baseline:
-        """From training features (N, D)."""
+        """Fits it on training features (N, D)."""
         pca = fit_pca(features, dimensions)
 
         def project(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ class Baseline:
         return cls(project(features), project(data.gallery), project(data.queries))
 
     def bits(self, scale: float, dimensions: int) -> float:
-        """Mean ideal length of a query's message with a step of ``1 / scale``."""
+        """Mean ideal length of a query's message with a quantisation step of ``1 / scale``."""
         total = 0.0
         for i in range(dimensions):
             seen = np.rint(scale * self.fitted_on[:, i]).astype(np.int64)
@@ -62,7 +62,7 @@ class Baseline:
         return total
 
     def scale_of(self, bits: float, dimensions: int) -> float:
-        """The scale at which a query takes so many bits, by bisection."""
+        """Finds the scale at which a query takes so many bits, by bisection."""
         spread = float(self.fitted_on[:, 0].std())
         low, high = 0.01 / spread, 1000.0 / spread
         for _ in range(_HALVINGS):
@@ -70,34 +70,40 @@ class Baseline:
             low, high = (middle, high) if self.bits(middle, dimensions) < bits else (low, middle)
         return float(np.sqrt(low * high))
 
-    def best(
-        self, bits: float, dimensions: int, data: RetrievalFeatures
-    ) -> tuple[int, float, Retrieval]:
-        """Of ``dimensions``, half, a quarter and an eighth of them, what finds most.
+    def best(self, bits: float, dimensions: int, data: RetrievalFeatures) -> BaselineAccuracy:
+        """Finds most with ``dimensions``, half, a quarter or an eighth of them, for so many bits.
 
-        Returns the dimensions kept, the bits per query, and what ``data``'s queries find;
-        chosen on these queries, in favour of the baseline.
+        Chosen on ``data``'s own queries, in favour of the baseline.
         """
         tried = []
         for count in sorted({max(1, dimensions >> halving) for halving in range(4)}):
             scale = self.scale_of(bits, count)
             queries, gallery = (np.rint(scale * x[:, :count]) for x in (self.queries, self.gallery))
-            found = no_channel_bound(_integers(data, queries, gallery))
-            tried.append((count, self.bits(scale, count), found))
-        return max(tried, key=lambda one: one[2].top1)
+            retrieval = no_channel_bound(_with_integers(data, queries, gallery))
+            tried.append(BaselineAccuracy(count, self.bits(scale, count), retrieval))
+        return max(tried, key=lambda accuracy: accuracy.retrieval.top1)
 
 
-def digital_rows(
+class BaselineAccuracy(NamedTuple):
+    """What quantised PCA finds."""
+
+    dimensions: int
+    """Principal components that it keeps."""
+    bits: float
+    """Mean per query."""
+    retrieval: Retrieval
+
+
+def digital_accuracy(
     bundle: Bundle,
     data: RetrievalFeatures,
     fitted_on: NDArray[np.float32],
     models: Mapping[str, Digital],
     tick: Callable[[], object] = lambda: None,
-) -> list[dict[str, Any]]:
-    """One row for each digital scheme of the bundle that ``models`` has the networks of.
+) -> list[DigitalAccuracy]:
+    """Measures each digital scheme of the bundle that ``models`` has the networks of.
 
-    ``fitted_on``: the training features (N, D), for the baseline. Lengths are those of
-    the queries' arithmetic-coded messages, in bits, without padding unless it says so.
+    ``fitted_on``: the training features (N, D), for the baseline.
     """
     if not models:
         return []
@@ -106,48 +112,56 @@ def digital_rows(
     rows = []
     for info in bundle.manifest.schemes:
         if isinstance(info, DigitalInfo) and info.id in models:
-            rows.append(_row(bundle, info, data, models[info.id], baseline))
+            rows.append(_measured(bundle, info, data, models[info.id], baseline))
             tick()
     return rows
 
 
-def _row(
-    bundle: Bundle, info: DigitalInfo, data: RetrievalFeatures, model: Digital, baseline: Baseline
-) -> dict[str, Any]:
+def _measured(
+    bundle: Bundle,
+    info: DigitalInfo,
+    data: RetrievalFeatures,
+    model: Digital,
+    baseline: Baseline,
+) -> DigitalAccuracy:
     book = load_coding_tables(bundle.file(info.coding_tables))
     sizes = np.asarray([code.payload_bits for code in book.codes])
     queries, gallery = (rounded(bundle.file(info.encoder), x) for x in (data.queries, data.gallery))
-    found = no_channel_bound(_integers(data, queries, gallery))
+    retrieval = no_channel_bound(_with_integers(data, queries, gallery))
     lengths = np.asarray([len(encode(query, book.prior)) for query in queries.tolist()])
     fitting = np.minimum(np.searchsorted(sizes, lengths), len(sizes) - 1)
     mean = float(lengths.mean())
     noisy = noisy_bits(model, data.queries)
-    dimensions, line_bits, line = baseline.best(mean, info.embedding_dim, data)
-    return {
-        "scheme": info.id,
-        "bandwidth": info.bandwidth,
-        "dimensions": info.embedding_dim,
-        "top1": round(found.top1, 4),
-        "map": round(found.mean_ap, 4),
-        "bits_mean": round(mean, 2),
-        **{
-            f"bits_p{share}": int(np.percentile(lengths, share, method="higher"))
-            for share in PERCENTILES
-        },
-        "bits_ideal_mean": round(float(code_lengths(queries, book.prior).mean()), 2),
-        "bits_noise_estimate_mean": round(noisy, 2),
-        "bits_noise_estimate_gap": round(noisy - mean, 2),
-        "payload_sizes": sizes.tolist(),
-        "bits_padded_mean": round(float(sizes[fitting].mean()), 2),
-        "too_long_share": round(float((lengths > sizes[-1]).mean()), 4),
-        "paper_snr_db": round(shannon_snr_db(mean, info.bandwidth), 2),
-        "pca_top1": round(line.top1, 4),
-        "pca_bits_mean": round(line_bits, 2),
-        "pca_dimensions": dimensions,
-    }
+    pca = baseline.best(mean, info.embedding_dim, data)
+
+    def percentile(share: int) -> int:
+        return int(np.percentile(lengths, share, method="higher"))
+
+    return DigitalAccuracy(
+        scheme=info.id,
+        bandwidth=info.bandwidth,
+        dimensions=info.embedding_dim,
+        top1=round(retrieval.top1, 4),
+        map=round(retrieval.mean_ap, 4),
+        bits_mean=round(mean, 2),
+        bits_p5=percentile(5),
+        bits_p50=percentile(50),
+        bits_p95=percentile(95),
+        bits_p100=percentile(100),
+        bits_ideal_mean=round(float(code_lengths(queries, book.prior).mean()), 2),
+        bits_noise_estimate_mean=round(noisy, 2),
+        bits_noise_estimate_gap=round(noisy - mean, 2),
+        payload_sizes=tuple(sizes.tolist()),
+        bits_padded_mean=round(float(sizes[fitting].mean()), 2),
+        too_long_share=round(float((lengths > sizes[-1]).mean()), 4),
+        paper_snr_db=round(shannon_snr_db(mean, info.bandwidth), 2),
+        pca_top1=round(pca.retrieval.top1, 4),
+        pca_bits_mean=round(pca.bits, 2),
+        pca_dimensions=pca.dimensions,
+    )
 
 
-def _integers(
+def _with_integers(
     data: RetrievalFeatures, queries: NDArray[np.generic], gallery: NDArray[np.generic]
 ) -> RetrievalFeatures:
     return replace(data, queries=queries.astype(np.float32), gallery=gallery.astype(np.float32))
@@ -155,7 +169,7 @@ def _integers(
 
 @torch.no_grad()
 def noisy_bits(model: Digital, features: NDArray[np.float32], seed: int = 0) -> float:
-    """Mean bits per query as training estimates them: uniform noise instead of rounding."""
+    """Mean bits per query as training estimates them, with uniform noise instead of rounding."""
     latent = stored(model.head)(torch.from_numpy(features))
     noise = torch.rand(latent.shape, generator=torch.Generator().manual_seed(seed)) - 0.5
     return float(model.prior.bits(latent + noise).sum(1).mean())
