@@ -160,8 +160,10 @@ def _plain(message: Message) -> dict[str, Any]:
         value = getattr(message, field.name)
         if isinstance(value, Message):
             plain[field.name] = _plain(value)
+        elif field.message_type and field.message_type.GetOptions().map_entry:
+            plain |= {field.name: dict(value)} if value else {}
         elif field.is_repeated and field.message_type:
-            plain[field.name] = [_plain(one) for one in value]
+            plain[field.name] = [_plain(entry) for entry in value]
         elif not field.is_repeated:
             plain[field.name] = value
     return plain
@@ -173,7 +175,7 @@ def _line(settings: channel_pb2.LinkSettings) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name}={_value(one)}" for name, one in value.items())
+        return " ".join(f"{name}={_value(entry)}" for name, entry in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

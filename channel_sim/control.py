@@ -15,7 +15,7 @@ from airreid.channels.messages import changes, to_message
 from airreid.errors import InputError
 from airreid.v1 import channel_pb2, channel_pb2_grpc
 from channel_sim.links import Links
-from channel_sim.messages import stats_message
+from channel_sim.messages import model_messages, stats_message
 
 Context = aio.ServicerContext[Any, Any]
 INTERVAL_SECONDS = 1.0
@@ -52,7 +52,8 @@ class ChannelControl(channel_pb2_grpc.ChannelControlServiceServicer):
     ) -> channel_pb2.ListLinksResponse:
         return channel_pb2.ListLinksResponse(
             default_settings=to_message(self._links.default),
-            links={name: to_message(s) for name, s in self._links.own.items()},
+            links={name: to_message(settings) for name, settings in self._links.own.items()},
+            models=model_messages(),
         )
 
     async def WatchStats(

@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from airreid.channels.parameters import parameters_of
+from airreid.channels.registry import channel_models
 from airreid.v1 import channel_pb2
 from channel_sim.stats import Stats
+
+
+def model_messages() -> list[channel_pb2.ChannelModel]:
+    """The channel models that there are."""
+    return [
+        channel_pb2.ChannelModel(
+            name=model.name,
+            label=model.label,
+            parameters=[
+                channel_pb2.ModelParameter(
+                    name=parameter.name,
+                    label=parameter.label,
+                    low=parameter.low,
+                    high=parameter.high,
+                    choices=parameter.choices,
+                )
+                for parameter in parameters_of(model)
+            ],
+        )
+        for model in channel_models()
+    ]
 
 
 def stats_message(stats: Stats, link: str = "") -> channel_pb2.WatchStatsResponse:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
-from airreid.channels.settings import SNR_FIELDS, changed
+from airreid.channels.settings import SNR_FIELDS, changed, split_parameters
 from airreid.channels.traces import read_trace
 from airreid.config_file import Given
 from airreid.errors import InputError
@@ -22,6 +23,8 @@ def link_changes(flags: Mapping[str, object]) -> dict[str, object]:
     changes = dict(flags)
     if "snr_trace" in changes:
         changes["snr_trace"] = read_trace(Path(str(changes["snr_trace"])))
+    if "parameters" in changes:
+        changes["parameters"] = split_parameters(cast(list[str], changes["parameters"]))
     return changes
 
 

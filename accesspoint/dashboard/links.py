@@ -34,7 +34,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 class LinkChange(FrozenModel):
     """Fields to change; the channel checks that they fit its model."""
 
-    model: Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"] | None = None
+    model: Annotated[str, Field(max_length=64)] | None = None
     snr_db: Snr | None = None
     snr_range_db: tuple[Snr, Snr] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**64)] | None = None
@@ -45,6 +45,8 @@ class LinkChange(FrozenModel):
     impulse_ratio_db: Number | None = None
     erasure_probability: Share | None = None
     erasure_unit: Literal["complex", "real"] | None = None
+    parameters: dict[str, Number] | None = None
+    """Of a model that an extension of the channel brings."""
 
 
 class LinkView(BaseModel):
@@ -62,6 +64,25 @@ class LinkView(BaseModel):
     impulse_ratio_db: float | None = None
     erasure_probability: float | None = None
     erasure_unit: str | None = None
+    parameters: dict[str, float] = {}
+
+
+class ParameterView(BaseModel):
+    """A number between bounds, one of some choices, or else a flag."""
+
+    name: str
+    label: str
+    low: float | None = None
+    high: float | None = None
+    choices: list[str] = []
+
+
+class ModelView(BaseModel):
+    """A channel model, and what it has beside the SNR and the seed."""
+
+    name: str
+    label: str
+    parameters: list[ParameterView]
 
 
 class LinkSums(BaseModel):
@@ -81,19 +102,35 @@ class LinksView(BaseModel):
     default: LinkView | None = None
     links: dict[str, LinkView] = {}
     stats: list[LinkSums] = []
+    models: list[ModelView] = []
+    """The channel models that there are."""
 
 
 def _view(settings: channel_pb2.LinkSettings) -> LinkView:
     fields: dict[str, Any] = {
         field.name: value
         for field, value in settings.ListFields()
-        if field.name not in ("snr_range_db", "snr_trace")
+        if field.name not in ("snr_range_db", "snr_trace", "parameters")
     }
     if settings.HasField("snr_range_db"):
         fields["snr_range_db"] = (settings.snr_range_db.low, settings.snr_range_db.high)
     if settings.HasField("snr_trace"):
         fields["snr_trace"] = f"{settings.snr_trace.name} ({settings.snr_trace.rows} rows)"
-    return LinkView(**fields)
+    return LinkView(**fields, parameters=dict(settings.parameters))
+
+
+def _model(model: channel_pb2.ChannelModel) -> ModelView:
+    parameters = [
+        ParameterView(
+            name=parameter.name,
+            label=parameter.label,
+            low=parameter.low if parameter.HasField("low") else None,
+            high=parameter.high if parameter.HasField("high") else None,
+            choices=list(parameter.choices),
+        )
+        for parameter in model.parameters
+    ]
+    return ModelView(name=model.name, label=model.label, parameters=parameters)
 
 
 def _message(change: LinkChange) -> channel_pb2.LinkSettings:
@@ -141,12 +178,13 @@ def links_router(channel: str | None) -> APIRouter:
         """Settings of all links of the channel simulator, and what it did."""
         if channel is None:
             return LinksView(channel=None)
-        found, stats = at_channel(lambda client: (client.links(), client.stats()))
+        listed, stats = at_channel(lambda client: (client.links(), client.stats()))
         return LinksView(
             channel=channel,
-            default=_view(found.default_settings),
-            links={name: _view(settings) for name, settings in found.links.items()},
+            default=_view(listed.default_settings),
+            links={name: _view(settings) for name, settings in listed.links.items()},
             stats=[_sums(sums) for sums in stats.links],
+            models=[_model(model) for model in listed.models],
         )
 
     @router.patch("/v1/links", responses=_NO_CHANNEL)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from airreid.channels.settings import OWN_FIELDS, LinkSettings
+from airreid.channels.registry import channel_model
+from airreid.channels.settings import LinkSettings
 from airreid.channels.traces import Trace, make_trace
 from airreid.errors import InputError
 from airreid.v1 import channel_pb2
 
-_PLAIN = ("model", "snr_db", "seed", *sorted({n for own in OWN_FIELDS.values() for n in own}))
+_PLAIN = tuple(
+    name
+    for name in LinkSettings.model_fields
+    if name not in ("snr_range_db", "snr_trace", "parameters")
+)
 """Fields that have one name and one value in settings and message alike."""
 
 
@@ -24,8 +29,9 @@ def to_message(settings: LinkSettings) -> channel_pb2.LinkSettings:
         message.snr_trace.rows = len(settings.snr_trace.blocks)
     else:
         message.snr_db = settings.snr_db
-    for name in OWN_FIELDS[settings.model]:
+    for name in channel_model(settings.model).fields:
         setattr(message, name, getattr(settings, name))
+    message.parameters.update(settings.model_parameters.model_dump())
     return message
 
 
@@ -41,6 +47,8 @@ def changes(message: channel_pb2.LinkSettings) -> dict[str, object]:
     if message.HasField("snr_trace"):
         trace = message.snr_trace
         given["snr_trace"] = make_trace(trace.name[:256], trace.blocks, trace.snr_db)
+    if message.parameters:
+        given["parameters"] = dict(message.parameters)
     return given
 
 
@@ -55,6 +63,8 @@ def from_fields(fields: Mapping[str, object]) -> channel_pb2.LinkSettings:
             message.snr_trace.name = value.name
             message.snr_trace.blocks.extend(value.blocks.tolist())
             message.snr_trace.snr_db.extend(value.snr_db.tolist())
+        elif name == "parameters":
+            message.parameters.update(cast(Mapping[str, float], value))
         elif name == "snr_range_db":
             message.snr_range_db.low, message.snr_range_db.high = cast(tuple[float, float], value)
         else:

@@ -29,12 +29,12 @@ least capacity that noise of a power can have: a lower bound.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.channels import fading, impairments
+from airreid.channels.fading import Gains
+from airreid.channels.registry import channel_model
 from airreid.channels.settings import LinkSettings
 from airreid.noise import NoiseStream, Purpose
 from airreid.signal import SNR_DB_MIN, noise_variance
@@ -50,7 +50,7 @@ class Conditions:
 
     snr_db: Floats
     """Before fading: fixed, random or from a trace."""
-    gain: fading.Gains
+    gain: Gains
     """Complex; 1 without fading."""
     effective_db: Floats
     """|gain|^2 SNR, at least ``SNR_DB_MIN``."""
@@ -62,7 +62,7 @@ class Conditions:
 class Realisation(Conditions):
     """Of n blocks of B real uses: everything but their symbols."""
 
-    factor: fading.Gains
+    factor: Gains
     """(n,): what a complex use is multiplied by; 1 where the receiver has equalised."""
     noise: NDArray[np.float32]
     """(n, B): what is added, after equalisation."""
@@ -77,15 +77,10 @@ class Realisation(Conditions):
 def conditions(settings: LinkSettings, stream: NoiseStream, first: int, count: int) -> Conditions:
     """What blocks ``first .. first + count - 1`` meet, apart from single uses' noise."""
     snr_db = _snr_db(settings, stream, first, count)
-    if settings.model not in ("rayleigh", "rician"):
+    draw_gain = channel_model(settings.model).gain
+    if draw_gain is None:
         return Conditions(snr_db, np.ones(count, np.complex128), snr_db, snr_db)
-    gain = (
-        _slow(stream, settings.doppler).gains(first, count)
-        if settings.doppler
-        else fading.independent(stream, first, count)
-    )
-    if settings.model == "rician":
-        gain = fading.rician(gain, settings.k_factor_db)
+    gain = draw_gain(settings, stream, first, count)
     power = np.maximum(np.square(np.abs(gain)), np.finfo(np.float64).tiny)
     effective = np.maximum(snr_db + 10.0 * np.log10(power), SNR_DB_MIN)
     return Conditions(snr_db, gain, effective, effective if settings.csi else snr_db)
@@ -98,6 +93,7 @@ def realise(
 
     Raises ``ValueError`` for negative numbers and a bandwidth of 0.
     """
+    model = channel_model(settings.model)
     met = conditions(settings, stream, first, count)
     noise = stream.blocks(first, count, bandwidth)
     sigma = np.sqrt(noise_variance(met.snr_db)).astype(np.float32)
@@ -105,15 +101,14 @@ def realise(
     factor = np.ones(count, np.complex128)
     erased = np.zeros((count, 0), np.bool_)
     impulses = np.zeros(count, np.int64)
-    if settings.model == "impulsive":
-        chance = settings.impulse_probability
-        hit = impairments.impulses(stream, first, count, bandwidth, chance)
-        noise *= impairments.impulsive_scale(hit, chance, settings.impulse_ratio_db)
+    if model.impulses is not None:
+        hit, scale = model.impulses(settings, stream, first, count, bandwidth)
+        noise *= scale
         impulses = hit.sum(axis=1)
-    elif settings.model == "erasure":
-        erased = erasures(settings, stream, first, count, bandwidth)
+    if model.erasures is not None:
+        erased = model.erasures(settings, stream, first, count, bandwidth)
     energy = np.einsum("ij,ij->i", noise, noise, dtype=np.float64)
-    if settings.model in ("rayleigh", "rician"):
+    if model.gain is not None:
         if settings.csi:
             noise = _equalised(noise, met)
         else:
@@ -129,7 +124,7 @@ def realise(
 
 
 def fade(
-    symbols: NDArray[np.float32], factor: fading.Gains, erased: NDArray[np.bool_]
+    symbols: NDArray[np.float32], factor: Gains, erased: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """``kept * (factor * symbols)``, the signal part of what is received: float32 (n, B).
 
@@ -175,15 +170,7 @@ def apply(
     return fade(sent, radio.factor, radio.erased) + radio.noise, radio
 
 
-def erasures(
-    settings: LinkSettings, stream: NoiseStream, first: int, count: int, bandwidth: int
-) -> NDArray[np.bool_]:
-    """Which uses of an erasure link's blocks are erased: bool (count, bandwidth)."""
-    chance, unit = settings.erasure_probability, settings.erasure_unit
-    return impairments.erasures(stream, first, count, bandwidth, chance, unit)
-
-
-def rotate(values: NDArray[np.float32], factor: fading.Gains) -> NDArray[np.float32]:
+def rotate(values: NDArray[np.float32], factor: Gains) -> NDArray[np.float32]:
     """Real uses (n, B), taken in pairs as complex ones, times ``factor`` (n,): (n, B)."""
     count, bandwidth = values.shape
     padded = np.zeros((count, bandwidth + bandwidth % 2), np.float32)
@@ -212,8 +199,3 @@ def _snr_db(settings: LinkSettings, stream: NoiseStream, first: int, count: int)
         blocks = np.arange(count, dtype=np.uint64) + np.uint64(first)
         return settings.snr_trace.at(blocks)
     return np.full(count, settings.snr_db)
-
-
-@lru_cache(maxsize=512)
-def _slow(stream: NoiseStream, doppler: float) -> fading.SlowFading:
-    return fading.SlowFading(stream, doppler)

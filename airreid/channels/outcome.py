@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from airreid.channels.models import USES_MAX, conditions, erasures
+from airreid.channels.models import USES_MAX, conditions
+from airreid.channels.registry import channel_model
 from airreid.channels.settings import LinkSettings
 from airreid.digital.bounds import ideal_arrives
 from airreid.noise import NoiseStream
@@ -33,9 +34,9 @@ def packet_outcome(
     Of an erasure link the uses that are not erased count.
     """
     met = conditions(settings, stream, block, 1)
-    usable = uses
-    if settings.model == "erasure" and 0 < usable <= USES_MAX:
-        usable -= int(erasures(settings, stream, block, 1, usable).sum())
+    usable, draw_erasures = uses, channel_model(settings.model).erasures
+    if draw_erasures is not None and 0 < usable <= USES_MAX:
+        usable -= int(draw_erasures(settings, stream, block, 1, usable).sum())
     arrives = ideal_arrives(bits, usable, float(met.effective_db[0]))
     return PacketOutcome(arrives, abs(complex(met.gain[0])) ** 2, float(met.report_db[0]))
 

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from airreid.channels.registry import ModelName, channel_model, channel_models, is_channel_model
 from airreid.channels.traces import Trace, read_trace
+from airreid.errors import InputError
 from airreid.flags import Flag, Settings
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
-from airreid.validation import validated
+from airreid.validation import FiniteModel, first_complaint, validated
 
-Model = Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"]
-OWN_FIELDS: dict[str, tuple[str, ...]] = {
-    "awgn": (),
-    "rayleigh": ("csi", "doppler"),
-    "rician": ("csi", "doppler", "k_factor_db"),
-    "impulsive": ("impulse_probability", "impulse_ratio_db"),
-    "erasure": ("erasure_probability", "erasure_unit"),
-}
-"""What each model has beside the SNR and the seed."""
 SNR_FIELDS = ("snr_db", "snr_range_db", "snr_trace")
 """Where the SNR comes from: one of them."""
 
 Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Field(allow_inf_nan=False)
 
 
 class LinkSettings(Settings):
@@ -35,7 +28,7 @@ class LinkSettings(Settings):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    model: Annotated[Model, Flag()] = "awgn"
+    model: Annotated[ModelName, Flag()] = "awgn"
     """awgn, rayleigh, rician, impulsive or erasure."""
     snr_db: Annotated[Snr, Flag("--snr")] = 10.0
     """SNR per real channel use, in dB.
@@ -57,39 +50,54 @@ class LinkSettings(Settings):
     """
     seed: Annotated[int, Field(ge=0, lt=2**64), Flag()] = 0
     """Seed of the noise."""
-    csi: Annotated[bool, Flag("--csi/--no-csi")] = True
+    csi: Annotated[bool, Field(title="Receiver knows the gain"), Flag("--csi/--no-csi")] = True
     """Fading: the receiver knows each block's gain, or is told the average SNR alone.
 
     True: the simulator equalises and reports the block's own SNR. False: the receiver gets
     the faded block and the average SNR.
     """
-    doppler: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False), Flag()] = 0.0
+    doppler: Annotated[float, Field(ge=0, le=10, title="Doppler × block time"), Finite, Flag()] = (
+        0.0
+    )
     """Fading: Doppler frequency times time between blocks; 0: independent.
 
     0: not one gain has to do with another, as after ideal interleaving.
     """
-    k_factor_db: Annotated[float, Field(ge=-40, le=40, allow_inf_nan=False), Flag("--k-factor")] = (
-        6.0
-    )
+    k_factor_db: Annotated[
+        float, Field(ge=-40, le=40, title="K factor, dB"), Finite, Flag("--k-factor")
+    ] = 6.0
     """rician: K in dB.
 
     Power of the line of sight over that of all scattered paths.
     """
-    impulse_probability: Annotated[Probability, Flag()] = 0.01
+    impulse_probability: Annotated[
+        float, Field(ge=0, le=1, title="Probability of an impulse"), Finite, Flag()
+    ] = 0.01
     """impulsive: that an impulse hits a complex use.
 
     I and Q together.
     """
     impulse_ratio_db: Annotated[
-        float, Field(ge=0, le=40, allow_inf_nan=False), Flag("--impulse-ratio")
+        float, Field(ge=0, le=40, title="Impulse over noise, dB"), Finite, Flag("--impulse-ratio")
     ] = 20.0
     """impulsive: noise of a hit use over that of others, in dB."""
-    erasure_probability: Annotated[Probability, Flag()] = 0.1
+    erasure_probability: Annotated[
+        float, Field(ge=0, le=1, title="Probability of an erasure"), Finite, Flag()
+    ] = 0.1
     """erasure: that a channel use is erased."""
-    erasure_unit: Annotated[Literal["complex", "real"], Flag()] = "complex"
+    erasure_unit: Annotated[Literal["complex", "real"], Field(title="Erased at once"), Flag()] = (
+        "complex"
+    )
     """erasure: complex (I and Q together) or real.
 
     What is erased at once.
+    """
+    parameters: Annotated[dict[str, float], Flag("--parameter", type=list[str])] = Field(
+        default_factory=dict
+    )
+    """NAME=VALUE of a model that an extension brings; may be repeated.
+
+    What is not given has the model's default.
     """
 
     @field_validator("snr_trace", mode="before")
@@ -98,11 +106,16 @@ class LinkSettings(Settings):
         """A trace, read where its file is named. Raises :class:`InputError`."""
         return read_trace(Path(trace)) if isinstance(trace, str | Path) else trace
 
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _split(cls, parameters: object) -> object:
+        """Texts ``NAME=VALUE`` as a mapping. Raises :class:`InputError`."""
+        return split_parameters(parameters) if isinstance(parameters, list) else parameters
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        foreign = self.model_fields_set.intersection(*[_foreign(self.model)])
-        for name in sorted(foreign):
-            owners = " or ".join(model for model, own in OWN_FIELDS.items() if name in own)
+        for name in sorted(self.model_fields_set & _foreign(self.model)):
+            owners = " or ".join(model.name for model in channel_models() if name in model.fields)
             raise PydanticCustomError(
                 "foreign", f"{name}: model {self.model} has none; it belongs to {owners}"
             )
@@ -114,13 +127,26 @@ class LinkSettings(Settings):
             raise PydanticCustomError(
                 "order", f"snr_range_db: {low:g} is above {high:g}; give the lower SNR first"
             )
+        try:
+            self.model_parameters  # noqa: B018
+        except ValidationError as error:
+            first = first_complaint(error)
+            raise PydanticCustomError(
+                "parameters", f"parameters of model {self.model}: {first}"
+            ) from None
         return self
+
+    @property
+    def model_parameters(self) -> FiniteModel:
+        """``parameters`` as the model's own class, defaults filled in."""
+        return channel_model(self.model).parameters.model_validate(self.parameters)
 
     def described(self) -> dict[str, object]:
         """What matters of these settings, for people and logs: short, in fields' order."""
         snr = next((name for name in SNR_FIELDS[1:] if getattr(self, name) is not None), "snr_db")
-        names = ("model", snr, "seed", *OWN_FIELDS[self.model])
+        names = ("model", snr, "seed", *channel_model(self.model).fields)
         values = {name: getattr(self, name) for name in names}
+        values |= self.model_parameters.model_dump()
         return {
             name: str(value) if isinstance(value, Trace) else value
             for name, value in values.items()
@@ -128,7 +154,21 @@ class LinkSettings(Settings):
 
 
 def _foreign(model: str) -> set[str]:
-    return {name for own in OWN_FIELDS.values() for name in own} - set(OWN_FIELDS[model])
+    """Fields that belong to other models alone."""
+    fields = {name for other in channel_models() for name in other.fields}
+    return fields - set(channel_model(model).fields)
+
+
+def split_parameters(texts: Sequence[str]) -> dict[str, float]:
+    """``["m=2"]`` -> ``{"m": 2.0}``. Raises :class:`InputError` for another text."""
+    parameters: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            parameters[name.strip()] = float(value)
+        except ValueError:
+            raise InputError(f"parameter {text!r}: write NAME=VALUE, a number") from None
+    return parameters
 
 
 def link_settings(**fields: object) -> LinkSettings:
@@ -145,10 +185,17 @@ def changed(settings: LinkSettings, changes: Mapping[str, object]) -> LinkSettin
     An SNR, a range or a trace takes the place of whichever there was. Another model
     takes its own defaults. Raises :class:`InputError` naming the field.
     """
-    kept = {name: getattr(settings, name) for name in settings.model_fields_set}
+    fields = {name: getattr(settings, name) for name in settings.model_fields_set}
     model = changes.get("model", settings.model)
-    if isinstance(model, str) and model in OWN_FIELDS:
-        kept = {name: value for name, value in kept.items() if name not in _foreign(model)}
+    gone: set[str] = set()
+    if model != settings.model:
+        gone |= {"parameters"}
+        if is_channel_model(model):
+            gone |= _foreign(str(model))
     if any(name in changes for name in SNR_FIELDS):
-        kept = {name: value for name, value in kept.items() if name not in SNR_FIELDS}
-    return link_settings(**(kept | dict(changes)))
+        gone |= set(SNR_FIELDS)
+    fields = {name: value for name, value in fields.items() if name not in gone}
+    parameters = changes.get("parameters")
+    if isinstance(parameters, Mapping):
+        changes = {**changes, "parameters": {**fields.get("parameters", {}), **parameters}}
+    return link_settings(**(fields | dict(changes)))

@@ -24,47 +24,55 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61irreid/v1/channel.proto\x12\nairreid.v1\"\xf4\x03\n\x0cLinkSettings\x12\x12\n\x05model\x18\x01 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x06snr_db\x18\x02 \x01(\x01H\x00\x12,\n\x0csnr_range_db\x18\x04 \x01(\x0b\x32\x14.airreid.v1.SnrRangeH\x00\x12)\n\tsnr_trace\x18\x05 \x01(\x0b\x32\x14.airreid.v1.SnrTraceH\x00\x12\x11\n\x04seed\x18\x03 \x01(\x04H\x02\x88\x01\x01\x12\x10\n\x03\x63si\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x14\n\x07\x64oppler\x18\x07 \x01(\x01H\x04\x88\x01\x01\x12\x18\n\x0bk_factor_db\x18\x08 \x01(\x01H\x05\x88\x01\x01\x12 \n\x13impulse_probability\x18\t \x01(\x01H\x06\x88\x01\x01\x12\x1d\n\x10impulse_ratio_db\x18\n \x01(\x01H\x07\x88\x01\x01\x12 \n\x13\x65rasure_probability\x18\x0b \x01(\x01H\x08\x88\x01\x01\x12\x19\n\x0c\x65rasure_unit\x18\x0c \x01(\tH\t\x88\x01\x01\x42\x05\n\x03snrB\x08\n\x06_modelB\x07\n\x05_seedB\x06\n\x04_csiB\n\n\x08_dopplerB\x0e\n\x0c_k_factor_dbB\x16\n\x14_impulse_probabilityB\x13\n\x11_impulse_ratio_dbB\x16\n\x14_erasure_probabilityB\x0f\n\r_erasure_unit\"%\n\x08SnrRange\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\"F\n\x08SnrTrace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62locks\x18\x02 \x03(\x04\x12\x0e\n\x06snr_db\x18\x03 \x03(\x01\x12\x0c\n\x04rows\x18\x04 \x01(\r\"J\n\x0eSetLinkRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\"=\n\x0fSetLinkResponse\x12*\n\x08settings\x18\x01 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\" \n\x10ResetLinkRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\"?\n\x11ResetLinkResponse\x12*\n\x08settings\x18\x01 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\"\x12\n\x10ListLinksRequest\"\xc8\x01\n\x11ListLinksResponse\x12\x32\n\x10\x64\x65\x66\x61ult_settings\x18\x01 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\x12\x37\n\x05links\x18\x02 \x03(\x0b\x32(.airreid.v1.ListLinksResponse.LinksEntry\x1a\x46\n\nLinksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings:\x02\x38\x01\";\n\x11WatchStatsRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x18\n\x10interval_seconds\x18\x02 \x01(\x01\"d\n\x12WatchStatsResponse\x12$\n\x05links\x18\x01 \x03(\x0b\x32\x15.airreid.v1.LinkStats\x12\x17\n\x0fupstream_errors\x18\x02 \x01(\x04\x12\x0f\n\x07streams\x18\x03 \x01(\r\"\xe4\x01\n\tLinkStats\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x0e\n\x06\x62locks\x18\x02 \x01(\x04\x12\x0f\n\x07packets\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04\x12\x10\n\x08unusable\x18\x05 \x01(\x04\x12\x0c\n\x04uses\x18\x06 \x01(\x04\x12\x1c\n\x0fmeasured_snr_db\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tmean_gain\x18\x08 \x01(\x01\x12\x13\n\x0blast_snr_db\x18\t \x01(\x01\x12\x0e\n\x06\x65rased\x18\n \x01(\x04\x12\x10\n\x08impulses\x18\x0b \x01(\x04\x42\x12\n\x10_measured_snr_db\"\x84\x01\n\x0fTransmitRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\x12\x13\n\x0b\x66irst_block\x18\x03 \x01(\x04\x12\x11\n\tbandwidth\x18\x04 \x01(\r\x12\x0f\n\x07symbols\x18\x05 \x01(\x0c\"\x85\x01\n\x10TransmitResponse\x12\x0f\n\x07symbols\x18\x01 \x01(\x0c\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\x12\x0e\n\x06snr_db\x18\x03 \x03(\x01\x12\x11\n\tgain_real\x18\x04 \x03(\x01\x12\x11\n\tgain_imag\x18\x05 \x03(\x01\x32\xbe\x02\n\x15\x43hannelControlService\x12\x42\n\x07SetLink\x12\x1a.airreid.v1.SetLinkRequest\x1a\x1b.airreid.v1.SetLinkResponse\x12H\n\tResetLink\x12\x1c.airreid.v1.ResetLinkRequest\x1a\x1d.airreid.v1.ResetLinkResponse\x12H\n\tListLinks\x12\x1c.airreid.v1.ListLinksRequest\x1a\x1d.airreid.v1.ListLinksResponse\x12M\n\nWatchStats\x12\x1d.airreid.v1.WatchStatsRequest\x1a\x1e.airreid.v1.WatchStatsResponse0\x01\x32W\n\x0e\x43hannelService\x12\x45\n\x08Transmit\x12\x1b.airreid.v1.TransmitRequest\x1a\x1c.airreid.v1.TransmitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61irreid/v1/channel.proto\x12\nairreid.v1\"\xe5\x04\n\x0cLinkSettings\x12\x12\n\x05model\x18\x01 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x06snr_db\x18\x02 \x01(\x01H\x00\x12,\n\x0csnr_range_db\x18\x04 \x01(\x0b\x32\x14.airreid.v1.SnrRangeH\x00\x12)\n\tsnr_trace\x18\x05 \x01(\x0b\x32\x14.airreid.v1.SnrTraceH\x00\x12\x11\n\x04seed\x18\x03 \x01(\x04H\x02\x88\x01\x01\x12\x10\n\x03\x63si\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x14\n\x07\x64oppler\x18\x07 \x01(\x01H\x04\x88\x01\x01\x12\x18\n\x0bk_factor_db\x18\x08 \x01(\x01H\x05\x88\x01\x01\x12 \n\x13impulse_probability\x18\t \x01(\x01H\x06\x88\x01\x01\x12\x1d\n\x10impulse_ratio_db\x18\n \x01(\x01H\x07\x88\x01\x01\x12 \n\x13\x65rasure_probability\x18\x0b \x01(\x01H\x08\x88\x01\x01\x12\x19\n\x0c\x65rasure_unit\x18\x0c \x01(\tH\t\x88\x01\x01\x12<\n\nparameters\x18\r \x03(\x0b\x32(.airreid.v1.LinkSettings.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x05\n\x03snrB\x08\n\x06_modelB\x07\n\x05_seedB\x06\n\x04_csiB\n\n\x08_dopplerB\x0e\n\x0c_k_factor_dbB\x16\n\x14_impulse_probabilityB\x13\n\x11_impulse_ratio_dbB\x16\n\x14_erasure_probabilityB\x0f\n\r_erasure_unit\"%\n\x08SnrRange\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\"F\n\x08SnrTrace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62locks\x18\x02 \x03(\x04\x12\x0e\n\x06snr_db\x18\x03 \x03(\x01\x12\x0c\n\x04rows\x18\x04 \x01(\r\"J\n\x0eSetLinkRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\"=\n\x0fSetLinkResponse\x12*\n\x08settings\x18\x01 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\" \n\x10ResetLinkRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\"?\n\x11ResetLinkResponse\x12*\n\x08settings\x18\x01 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\"\x12\n\x10ListLinksRequest\"\xf2\x01\n\x11ListLinksResponse\x12\x32\n\x10\x64\x65\x66\x61ult_settings\x18\x01 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\x12\x37\n\x05links\x18\x02 \x03(\x0b\x32(.airreid.v1.ListLinksResponse.LinksEntry\x12(\n\x06models\x18\x03 \x03(\x0b\x32\x18.airreid.v1.ChannelModel\x1a\x46\n\nLinksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings:\x02\x38\x01\"[\n\x0c\x43hannelModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12.\n\nparameters\x18\x03 \x03(\x0b\x32\x1a.airreid.v1.ModelParameter\"t\n\x0eModelParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x10\n\x03low\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04high\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07\x63hoices\x18\x05 \x03(\tB\x06\n\x04_lowB\x07\n\x05_high\";\n\x11WatchStatsRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x18\n\x10interval_seconds\x18\x02 \x01(\x01\"d\n\x12WatchStatsResponse\x12$\n\x05links\x18\x01 \x03(\x0b\x32\x15.airreid.v1.LinkStats\x12\x17\n\x0fupstream_errors\x18\x02 \x01(\x04\x12\x0f\n\x07streams\x18\x03 \x01(\r\"\xe4\x01\n\tLinkStats\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x0e\n\x06\x62locks\x18\x02 \x01(\x04\x12\x0f\n\x07packets\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04\x12\x10\n\x08unusable\x18\x05 \x01(\x04\x12\x0c\n\x04uses\x18\x06 \x01(\x04\x12\x1c\n\x0fmeasured_snr_db\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tmean_gain\x18\x08 \x01(\x01\x12\x13\n\x0blast_snr_db\x18\t \x01(\x01\x12\x0e\n\x06\x65rased\x18\n \x01(\x04\x12\x10\n\x08impulses\x18\x0b \x01(\x04\x42\x12\n\x10_measured_snr_db\"\x84\x01\n\x0fTransmitRequest\x12\x0c\n\x04link\x18\x01 \x01(\t\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\x12\x13\n\x0b\x66irst_block\x18\x03 \x01(\x04\x12\x11\n\tbandwidth\x18\x04 \x01(\r\x12\x0f\n\x07symbols\x18\x05 \x01(\x0c\"\x85\x01\n\x10TransmitResponse\x12\x0f\n\x07symbols\x18\x01 \x01(\x0c\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.airreid.v1.LinkSettings\x12\x0e\n\x06snr_db\x18\x03 \x03(\x01\x12\x11\n\tgain_real\x18\x04 \x03(\x01\x12\x11\n\tgain_imag\x18\x05 \x03(\x01\x32\xbe\x02\n\x15\x43hannelControlService\x12\x42\n\x07SetLink\x12\x1a.airreid.v1.SetLinkRequest\x1a\x1b.airreid.v1.SetLinkResponse\x12H\n\tResetLink\x12\x1c.airreid.v1.ResetLinkRequest\x1a\x1d.airreid.v1.ResetLinkResponse\x12H\n\tListLinks\x12\x1c.airreid.v1.ListLinksRequest\x1a\x1d.airreid.v1.ListLinksResponse\x12M\n\nWatchStats\x12\x1d.airreid.v1.WatchStatsRequest\x1a\x1e.airreid.v1.WatchStatsResponse0\x01\x32W\n\x0e\x43hannelService\x12\x45\n\x08Transmit\x12\x1b.airreid.v1.TransmitRequest\x1a\x1c.airreid.v1.TransmitResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'airreid.v1.channel_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LINKSETTINGS_PARAMETERSENTRY']._loaded_options = None
+  _globals['_LINKSETTINGS_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_LISTLINKSRESPONSE_LINKSENTRY']._loaded_options = None
   _globals['_LISTLINKSRESPONSE_LINKSENTRY']._serialized_options = b'8\001'
   _globals['_LINKSETTINGS']._serialized_start=41
-  _globals['_LINKSETTINGS']._serialized_end=541
-  _globals['_SNRRANGE']._serialized_start=543
-  _globals['_SNRRANGE']._serialized_end=580
-  _globals['_SNRTRACE']._serialized_start=582
-  _globals['_SNRTRACE']._serialized_end=652
-  _globals['_SETLINKREQUEST']._serialized_start=654
-  _globals['_SETLINKREQUEST']._serialized_end=728
-  _globals['_SETLINKRESPONSE']._serialized_start=730
-  _globals['_SETLINKRESPONSE']._serialized_end=791
-  _globals['_RESETLINKREQUEST']._serialized_start=793
-  _globals['_RESETLINKREQUEST']._serialized_end=825
-  _globals['_RESETLINKRESPONSE']._serialized_start=827
-  _globals['_RESETLINKRESPONSE']._serialized_end=890
-  _globals['_LISTLINKSREQUEST']._serialized_start=892
-  _globals['_LISTLINKSREQUEST']._serialized_end=910
-  _globals['_LISTLINKSRESPONSE']._serialized_start=913
-  _globals['_LISTLINKSRESPONSE']._serialized_end=1113
-  _globals['_LISTLINKSRESPONSE_LINKSENTRY']._serialized_start=1043
-  _globals['_LISTLINKSRESPONSE_LINKSENTRY']._serialized_end=1113
-  _globals['_WATCHSTATSREQUEST']._serialized_start=1115
-  _globals['_WATCHSTATSREQUEST']._serialized_end=1174
-  _globals['_WATCHSTATSRESPONSE']._serialized_start=1176
-  _globals['_WATCHSTATSRESPONSE']._serialized_end=1276
-  _globals['_LINKSTATS']._serialized_start=1279
-  _globals['_LINKSTATS']._serialized_end=1507
-  _globals['_TRANSMITREQUEST']._serialized_start=1510
-  _globals['_TRANSMITREQUEST']._serialized_end=1642
-  _globals['_TRANSMITRESPONSE']._serialized_start=1645
-  _globals['_TRANSMITRESPONSE']._serialized_end=1778
-  _globals['_CHANNELCONTROLSERVICE']._serialized_start=1781
-  _globals['_CHANNELCONTROLSERVICE']._serialized_end=2099
-  _globals['_CHANNELSERVICE']._serialized_start=2101
-  _globals['_CHANNELSERVICE']._serialized_end=2188
+  _globals['_LINKSETTINGS']._serialized_end=654
+  _globals['_LINKSETTINGS_PARAMETERSENTRY']._serialized_start=457
+  _globals['_LINKSETTINGS_PARAMETERSENTRY']._serialized_end=506
+  _globals['_SNRRANGE']._serialized_start=656
+  _globals['_SNRRANGE']._serialized_end=693
+  _globals['_SNRTRACE']._serialized_start=695
+  _globals['_SNRTRACE']._serialized_end=765
+  _globals['_SETLINKREQUEST']._serialized_start=767
+  _globals['_SETLINKREQUEST']._serialized_end=841
+  _globals['_SETLINKRESPONSE']._serialized_start=843
+  _globals['_SETLINKRESPONSE']._serialized_end=904
+  _globals['_RESETLINKREQUEST']._serialized_start=906
+  _globals['_RESETLINKREQUEST']._serialized_end=938
+  _globals['_RESETLINKRESPONSE']._serialized_start=940
+  _globals['_RESETLINKRESPONSE']._serialized_end=1003
+  _globals['_LISTLINKSREQUEST']._serialized_start=1005
+  _globals['_LISTLINKSREQUEST']._serialized_end=1023
+  _globals['_LISTLINKSRESPONSE']._serialized_start=1026
+  _globals['_LISTLINKSRESPONSE']._serialized_end=1268
+  _globals['_LISTLINKSRESPONSE_LINKSENTRY']._serialized_start=1198
+  _globals['_LISTLINKSRESPONSE_LINKSENTRY']._serialized_end=1268
+  _globals['_CHANNELMODEL']._serialized_start=1270
+  _globals['_CHANNELMODEL']._serialized_end=1361
+  _globals['_MODELPARAMETER']._serialized_start=1363
+  _globals['_MODELPARAMETER']._serialized_end=1479
+  _globals['_WATCHSTATSREQUEST']._serialized_start=1481
+  _globals['_WATCHSTATSREQUEST']._serialized_end=1540
+  _globals['_WATCHSTATSRESPONSE']._serialized_start=1542
+  _globals['_WATCHSTATSRESPONSE']._serialized_end=1642
+  _globals['_LINKSTATS']._serialized_start=1645
+  _globals['_LINKSTATS']._serialized_end=1873
+  _globals['_TRANSMITREQUEST']._serialized_start=1876
+  _globals['_TRANSMITREQUEST']._serialized_end=2008
+  _globals['_TRANSMITRESPONSE']._serialized_start=2011
+  _globals['_TRANSMITRESPONSE']._serialized_end=2144
+  _globals['_CHANNELCONTROLSERVICE']._serialized_start=2147
+  _globals['_CHANNELCONTROLSERVICE']._serialized_end=2465
+  _globals['_CHANNELSERVICE']._serialized_start=2467
+  _globals['_CHANNELSERVICE']._serialized_end=2554
 # @@protoc_insertion_point(module_scope)

@@ -26,6 +26,26 @@ class LinkSettings(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MODEL_FIELD_NUMBER: _builtins.int
     SNR_DB_FIELD_NUMBER: _builtins.int
     SNR_RANGE_DB_FIELD_NUMBER: _builtins.int
@@ -38,8 +58,9 @@ class LinkSettings(_message.Message):
     IMPULSE_RATIO_DB_FIELD_NUMBER: _builtins.int
     ERASURE_PROBABILITY_FIELD_NUMBER: _builtins.int
     ERASURE_UNIT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """awgn, rayleigh, rician, impulsive or erasure."""
+    """awgn, rayleigh, rician, impulsive, erasure, or one that an extension brings."""
     snr_db: _builtins.float
     seed: _builtins.int
     """Noise is a function of (seed, edge id, block number)."""
@@ -61,6 +82,10 @@ class LinkSettings(_message.Message):
     def snr_range_db(self) -> Global___SnrRange: ...
     @_builtins.property
     def snr_trace(self) -> Global___SnrTrace: ...
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Of a model that an extension of the channel brings, by name."""
+
     def __init__(
         self,
         *,
@@ -76,10 +101,11 @@ class LinkSettings(_message.Message):
         impulse_ratio_db: _builtins.float | None = ...,
         erasure_probability: _builtins.float | None = ...,
         erasure_unit: _builtins.str | None = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_csi", b"_csi", "_doppler", b"_doppler", "_erasure_probability", b"_erasure_probability", "_erasure_unit", b"_erasure_unit", "_impulse_probability", b"_impulse_probability", "_impulse_ratio_db", b"_impulse_ratio_db", "_k_factor_db", b"_k_factor_db", "_model", b"_model", "_seed", b"_seed", "csi", b"csi", "doppler", b"doppler", "erasure_probability", b"erasure_probability", "erasure_unit", b"erasure_unit", "impulse_probability", b"impulse_probability", "impulse_ratio_db", b"impulse_ratio_db", "k_factor_db", b"k_factor_db", "model", b"model", "seed", b"seed", "snr", b"snr", "snr_db", b"snr_db", "snr_range_db", b"snr_range_db", "snr_trace", b"snr_trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_csi", b"_csi", "_doppler", b"_doppler", "_erasure_probability", b"_erasure_probability", "_erasure_unit", b"_erasure_unit", "_impulse_probability", b"_impulse_probability", "_impulse_ratio_db", b"_impulse_ratio_db", "_k_factor_db", b"_k_factor_db", "_model", b"_model", "_seed", b"_seed", "csi", b"csi", "doppler", b"doppler", "erasure_probability", b"erasure_probability", "erasure_unit", b"erasure_unit", "impulse_probability", b"impulse_probability", "impulse_ratio_db", b"impulse_ratio_db", "k_factor_db", b"k_factor_db", "model", b"model", "seed", b"seed", "snr", b"snr", "snr_db", b"snr_db", "snr_range_db", b"snr_range_db", "snr_trace", b"snr_trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_csi", b"_csi", "_doppler", b"_doppler", "_erasure_probability", b"_erasure_probability", "_erasure_unit", b"_erasure_unit", "_impulse_probability", b"_impulse_probability", "_impulse_ratio_db", b"_impulse_ratio_db", "_k_factor_db", b"_k_factor_db", "_model", b"_model", "_seed", b"_seed", "csi", b"csi", "doppler", b"doppler", "erasure_probability", b"erasure_probability", "erasure_unit", b"erasure_unit", "impulse_probability", b"impulse_probability", "impulse_ratio_db", b"impulse_ratio_db", "k_factor_db", b"k_factor_db", "model", b"model", "parameters", b"parameters", "seed", b"seed", "snr", b"snr", "snr_db", b"snr_db", "snr_range_db", b"snr_range_db", "snr_trace", b"snr_trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__csi: _TypeAlias = _typing.Literal["csi"]  # noqa: Y015
     _WhichOneofArgType__csi: _TypeAlias = _typing.Literal["_csi", b"_csi"]  # noqa: Y015
@@ -314,23 +340,101 @@ class ListLinksResponse(_message.Message):
 
     DEFAULT_SETTINGS_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def default_settings(self) -> Global___LinkSettings: ...
     @_builtins.property
     def links(self) -> _containers.MessageMap[_builtins.str, Global___LinkSettings]: ...
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelModel]:
+        """The channel models that there are."""
+
     def __init__(
         self,
         *,
         default_settings: Global___LinkSettings | None = ...,
         links: _abc.Mapping[_builtins.str, Global___LinkSettings] | None = ...,
+        models: _abc.Iterable[Global___ChannelModel] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_settings", b"default_settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_settings", b"default_settings", "links", b"links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_settings", b"default_settings", "links", b"links", "models", b"models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLinksResponse: _TypeAlias = ListLinksResponse  # noqa: Y015
+
+@_typing.final
+class ChannelModel(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    label: _builtins.str
+    """Name and one phrase, for people."""
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelParameter]:
+        """What it has beside the SNR and the seed: fields of LinkSettings, or names in its
+        parameters.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        label: _builtins.str = ...,
+        parameters: _abc.Iterable[Global___ModelParameter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "name", b"name", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelModel: _TypeAlias = ChannelModel  # noqa: Y015
+
+@_typing.final
+class ModelParameter(_message.Message):
+    """A number between bounds, one of some choices, or else a flag."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    label: _builtins.str
+    low: _builtins.float
+    high: _builtins.float
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        label: _builtins.str = ...,
+        low: _builtins.float | None = ...,
+        high: _builtins.float | None = ...,
+        choices: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "high", b"high", "low", b"low"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "choices", b"choices", "high", b"high", "label", b"label", "low", b"low", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__high: _TypeAlias = _typing.Literal["high"]  # noqa: Y015
+    _WhichOneofArgType__high: _TypeAlias = _typing.Literal["_high", b"_high"]  # noqa: Y015
+    _WhichOneofReturnType__low: _TypeAlias = _typing.Literal["low"]  # noqa: Y015
+    _WhichOneofArgType__low: _TypeAlias = _typing.Literal["_low", b"_low"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__high) -> _WhichOneofReturnType__high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low) -> _WhichOneofReturnType__low | None: ...
+
+Global___ModelParameter: _TypeAlias = ModelParameter  # noqa: Y015
 
 @_typing.final
 class WatchStatsRequest(_message.Message):

@@ -227,7 +227,7 @@ def test_one_state_of_the_generator_gives_one_result(name: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"model": "fog"}, "model: 'fog' is none of awgn"),
+        ({"model": "fog"}, "channel model 'fog': use one of awgn"),
         ({"snr_db": math.nan}, "snr_db: nan is not between -60 and 100"),
         ({"snr_db": (5.0, 2.0)}, "snr_db: 2 is not between 5 and 100"),
         ({"k_factor_db": 41.0}, "k_factor_db: 41 is not between"),

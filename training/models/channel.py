@@ -20,17 +20,19 @@ not depend on x, so gradients with respect to x are exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from airreid.channels.registry import channel_model
 from airreid.errors import InputError
+from airreid.registry import Registry
 from airreid.signal import POWER, SNR_DB_MAX, SNR_DB_MIN
+from airreid.validation import validated
 
-Model = Literal["awgn", "rayleigh", "rician", "impulsive", "erasure"]
-FADING = ("rayleigh", "rician")
 _TINY = torch.finfo(torch.float64).tiny
 
 
@@ -50,12 +52,27 @@ class Draws:
     """bool (N, B): uses that are erased; None for another model."""
 
 
+TorchDraw = Callable[["Channel", tuple[int, int], torch.Generator], dict[str, Tensor]]
+"""(channel, (N, B), generator) -> the fields of :class:`Draws` that a model adds, made on the
+generator's device."""
+_DRAWS: Registry[TorchDraw] = Registry("channel model in torch")
+
+
+def register_torch_model(name: str, draw: TorchDraw) -> None:
+    """Adds the torch twin of a channel model of that name.
+
+    What it draws must be distributed as the model's own draws are. Raises
+    :class:`ValueError` for a name that is taken.
+    """
+    _DRAWS.register(name, draw)
+
+
 class Channel(nn.Module):
     """One model with its settings; ``forward(x, generator)`` gives received and SNR."""
 
     def __init__(
         self,
-        model: Model = "awgn",
+        model: str = "awgn",
         snr_db: float | tuple[float, float] = 10.0,
         *,
         csi: bool = True,
@@ -64,17 +81,19 @@ class Channel(nn.Module):
         impulse_ratio_db: float = 20.0,
         erasure_probability: float = 0.1,
         erasure_unit: Literal["complex", "real"] = "complex",
+        parameters: Mapping[str, float] | None = None,
     ) -> None:
         """``snr_db``: of all blocks, or the bounds that each block's is drawn between,
         uniform in dB. Settings of other models than ``model`` are not looked at; meaning
-        and bounds are those of ``airreid.channels.settings.LinkSettings``.
+        and bounds are those of ``airreid.channels.settings.LinkSettings``. ``parameters``:
+        those of a model that an extension brings.
 
         Raises :class:`InputError` for a value out of bounds.
         """
         super().__init__()
         low, high = snr_db if isinstance(snr_db, tuple) else (snr_db, snr_db)
-        if model not in get_args(Model):
-            raise InputError(f"model: {model!r} is none of {', '.join(get_args(Model))}")
+        self.model_parameters = validated(channel_model(model).parameters, parameters or {})
+        _DRAWS.get(model)
         if erasure_unit not in ("complex", "real"):
             raise InputError(f"erasure_unit: {erasure_unit!r} is neither complex nor real")
         _check("snr_db", low, SNR_DB_MIN, SNR_DB_MAX)
@@ -116,19 +135,10 @@ class Channel(nn.Module):
         noise = torch.randn(
             like.shape, generator=generator, dtype=like.dtype, device=generator.device
         ).to(like.device)
-        if self.model in FADING:
-            parts = torch.randn(
-                (count, 2), generator=generator, dtype=torch.float64, device=generator.device
-            )
-            return Draws(snr_db, noise, gain=self._gain(parts).to(like.device))
-        if self.model == "impulsive":
-            hit = _events((count, bandwidth), self.impulse_probability, 2, generator)
-            return Draws(snr_db, noise, hit=hit.to(like.device))
-        if self.model == "erasure":
-            unit = 2 if self.erasure_unit == "complex" else 1
-            erased = _events((count, bandwidth), self.erasure_probability, unit, generator)
-            return Draws(snr_db, noise, erased=erased.to(like.device))
-        return Draws(snr_db, noise)
+        drawn = _DRAWS.get(self.model)(self, (count, bandwidth), generator)
+        return Draws(
+            snr_db, noise, **{name: value.to(like.device) for name, value in drawn.items()}
+        )
 
     def apply_draws(self, x: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Symbols (N, B) that meet ``draws`` -> received (N, B), effective SNR in dB (N,).
@@ -163,16 +173,6 @@ class Channel(nn.Module):
             turned = torch.cat([turned[:, :-1], last], dim=1)
         return x + turned, effective
 
-    def _gain(self, parts: Tensor) -> Tensor:
-        """N(0, 1) draws (N, 2) -> gains (N,), as in ``airreid.channels.fading``: Rayleigh
-        ``h = (a + jb) / sqrt 2``, Rician ``sqrt(K/(K+1)) + sqrt(1/(K+1)) h``."""
-        scattered: Tensor = torch.complex(parts[:, 0], parts[:, 1]) * 0.5**0.5
-        if self.model == "rayleigh":
-            return scattered
-        k = 10.0 ** (self.k_factor_db / 10.0)
-        gain: Tensor = (k / (k + 1.0)) ** 0.5 + (1.0 / (k + 1.0)) ** 0.5 * scattered
-        return gain
-
     def _impulse_scale(self, hit: Tensor) -> Tensor:
         """float64, like ``hit``: the square roots of R s where hit and of s where not, with
         ``(1 - p) s + p R s = 1``; R the ratio of the noise powers, p the probability."""
@@ -197,6 +197,45 @@ def rotate(values: Tensor, factor: Tensor) -> Tensor:
     i, q = padded[:, 0::2], padded[:, 1::2]
     product = torch.stack([re * i - im * q, re * q + im * i], dim=2).flatten(1)
     return product[:, : values.shape[1]]
+
+
+def _rayleigh(
+    channel: Channel, shape: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Gains ``h = (a + jb) / sqrt 2``, a and b N(0, 1), as in ``airreid.channels.fading``."""
+    parts = torch.randn(
+        (shape[0], 2), generator=generator, dtype=torch.float64, device=generator.device
+    )
+    return {"gain": torch.complex(parts[:, 0], parts[:, 1]) * 0.5**0.5}
+
+
+def _rician(
+    channel: Channel, shape: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Gains ``sqrt(K/(K+1)) + sqrt(1/(K+1)) h`` of Rayleigh gains h."""
+    k = 10.0 ** (channel.k_factor_db / 10.0)
+    scattered = _rayleigh(channel, shape, generator)["gain"]
+    return {"gain": (k / (k + 1.0)) ** 0.5 + (1.0 / (k + 1.0)) ** 0.5 * scattered}
+
+
+def _impulsive(
+    channel: Channel, shape: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    return {"hit": _events(shape, channel.impulse_probability, 2, generator)}
+
+
+def _erasure(
+    channel: Channel, shape: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    unit = 2 if channel.erasure_unit == "complex" else 1
+    return {"erased": _events(shape, channel.erasure_probability, unit, generator)}
+
+
+register_torch_model("awgn", lambda channel, shape, generator: {})
+register_torch_model("rayleigh", _rayleigh)
+register_torch_model("rician", _rician)
+register_torch_model("impulsive", _impulsive)
+register_torch_model("erasure", _erasure)
 
 
 def _rand(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

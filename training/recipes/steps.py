@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from airreid.channels.registry import ModelName
 from airreid.scheme_kinds import bandwidth_of, kind_of
 from airreid.validation import FrozenModel
 from training.models.backbone import BackboneName
-from training.models.channel import Model
 from training.recipes.base import (
     Augmentation,
     Batches,
@@ -80,7 +80,7 @@ class AutoencoderStep(FrozenModel):
     layers: Annotated[int, Field(ge=1, le=8)] = 3
     """FC layers of the encoder and of the decoder each."""
     snr_db: Snr
-    channel: Model = "awgn"
+    channel: ModelName = "awgn"
     epochs: Annotated[int, Field(ge=0, le=10_000)]
     learning: OptimizerConfig
     batch: Annotated[int, Field(ge=2, le=4096)] = 16
@@ -115,7 +115,7 @@ class JointStep(_Images):
     kind: Literal["joint"] = "joint"
     name: StepName = "joint"
     schemes: Annotated[tuple[JointScheme, ...], Field(min_length=1)]
-    channel: Model = "awgn"
+    channel: ModelName = "awgn"
     start: Literal["pca", "trained", "random"] = "pca"
     """Of the code: principal components of the backbone's features, the scheme of the same
     id that a step before this one has trained on the frozen backbone, or random weights."""

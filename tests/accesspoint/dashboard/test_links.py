@@ -51,6 +51,23 @@ def test_set_read_back_and_reset(channel: str) -> None:
     assert http.get("/v1/links").json()["links"] == {}
 
 
+def test_the_channel_says_which_models_there_are(channel: str) -> None:
+    models = {model["name"]: model for model in client(channel).get("/v1/links").json()["models"]}
+    assert list(models) == ["awgn", "rayleigh", "rician", "impulsive", "erasure"]
+    assert models["awgn"]["label"] == "AWGN: white noise"
+    csi, doppler, k_factor = models["rician"]["parameters"]
+    assert csi == {
+        "name": "csi",
+        "label": "Receiver knows the gain",
+        "low": None,
+        "high": None,
+        "choices": [],
+    }
+    assert (doppler["name"], doppler["low"], doppler["high"]) == ("doppler", 0, 10)
+    assert (k_factor["label"], k_factor["low"], k_factor["high"]) == ("K factor, dB", -40, 40)
+    assert models["erasure"]["parameters"][1]["choices"] == ["complex", "real"]
+
+
 def test_a_range_takes_the_place_of_an_snr(channel: str) -> None:
     http = client(channel)
     span = http.patch("/v1/links", params={"link": "r"}, json={"snr_range_db": [-3, 6]}).json()
@@ -61,7 +78,7 @@ def test_a_range_takes_the_place_of_an_snr(channel: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"snr_db": 1e9}, {"model": "magic"}, {"seed": -1}, {"volume": 11}, {"erasure_probability": 2}],
+    [{"snr_db": 1e9}, {"model": 3}, {"seed": -1}, {"volume": 11}, {"erasure_probability": 2}],
 )
 def test_a_value_out_of_bounds_is_refused_here(channel: str, change: dict[str, object]) -> None:
     assert client(channel).patch("/v1/links", json=change).status_code == 422
@@ -71,6 +88,8 @@ def test_a_value_out_of_bounds_is_refused_here(channel: str, change: dict[str, o
     ("change", "words"),
     [
         ({"doppler": 0.1}, "model awgn has none"),
+        ({"model": "magic"}, "link model: Input should be 'awgn', "),
+        ({"parameters": {"m": 2}}, "link parameters of model awgn: m: Extra inputs"),
         ({"snr_range_db": [6, -3]}, "lower SNR first"),
         ({"snr_db": 1, "snr_range_db": [0, 1]}, "give one of them"),
     ],
@@ -89,6 +108,7 @@ def test_without_a_channel_the_list_says_so_and_a_change_is_refused() -> None:
         "default": None,
         "links": {},
         "stats": [],
+        "models": [],
     }
     with pytest.raises(ConflictError, match="--channel HOST:PORT"):
         http.patch("/v1/links", json={"snr_db": 1})

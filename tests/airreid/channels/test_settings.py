@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from airreid.channels.messages import changes, from_fields, to_message
-from airreid.channels.settings import OWN_FIELDS, LinkSettings, changed, link_settings
+from airreid.channels.registry import channel_model
+from airreid.channels.settings import LinkSettings, changed, link_settings
 from airreid.channels.traces import ROWS_MAX, make_trace, read_trace
 from airreid.errors import InputError
 
@@ -81,7 +82,7 @@ def test_messages_hold_what_settings_say(settings: LinkSettings) -> None:
     back = link_settings(**changes(to_message(settings)))
     assert back.described() == settings.described()
     assert changes(from_fields(changes(to_message(settings)))) == changes(to_message(settings))
-    assert set(settings.described()) >= {"model", "seed", *OWN_FIELDS[settings.model]}
+    assert set(settings.described()) >= {"model", "seed", *channel_model(settings.model).fields}
 
 
 def test_a_trace_crosses_the_wire_one_way_and_is_named_the_other() -> None:

@@ -3,28 +3,20 @@
 import { field, h, replace } from "./dom.js";
 import { count, decibel, percent } from "./format.js";
 
-const MODELS = {
-  awgn: "AWGN: white noise",
-  rayleigh: "Rayleigh: fading, no line of sight",
-  rician: "Rician: fading, line of sight",
-  impulsive: "Impulsive: bursts of noise",
-  erasure: "Erasure: lost channel uses",
-};
-const OWN = {
-  csi: { label: "Receiver knows the gain", type: "checkbox" },
-  doppler: { label: "Doppler × block time", min: 0, max: 10, step: 0.001 },
-  k_factor_db: { label: "K factor, dB", min: -40, max: 40, step: 0.5 },
-  impulse_probability: { label: "Probability of an impulse", min: 0, max: 1, step: 0.001 },
-  impulse_ratio_db: { label: "Impulse over noise, dB", min: 0, max: 40, step: 0.5 },
-  erasure_probability: { label: "Probability of an erasure", min: 0, max: 1, step: 0.01 },
-};
 const SLIDER = { min: -20, max: 30, step: 0.5 };
 
-/** One link's controls; `change(fields)` sends them. Keeps what is being typed. */
-export function linkCard(name, change, reset) {
+/** Whether a link has a parameter among its fields, or in the parameters of an extension. */
+const isField = (settings, parameter) => parameter.name in settings;
+
+const valueOf = (settings, parameter) =>
+  isField(settings, parameter) ? settings[parameter.name] : settings.parameters[parameter.name];
+
+/** One link's controls; `change(fields)` sends them. Keeps what is being typed. `models` are
+ * those of the channel: name, label and parameters of each. */
+export function linkCard(name, models, change, reset) {
   const range = h("input", { type: "range", ...SLIDER });
   const exact = h("input", { type: "number", min: -40, max: 60, step: 0.1, inputmode: "decimal" });
-  const model = h("select", {}, Object.entries(MODELS).map(([id, words]) => h("option", { value: id }, words)));
+  const model = h("select", {}, models.map(({ name: id, label }) => h("option", { value: id }, label)));
   const said = h("output", { class: "snr-said" });
   const stats = h("p", { class: "muted small" });
   const own = h("div", { class: "own" });
@@ -61,26 +53,32 @@ export function linkCard(name, change, reset) {
   });
   model.addEventListener("change", () => send({ model: model.value }));
 
-  function ownControl(key) {
-    const { label, type = "number", ...bounds } = OWN[key];
-    const input = h("input", { type, ...bounds });
+  function ownControl(parameter, inFields) {
+    const { name: key, label, low, high, choices } = parameter;
+    const number = low != null || high != null;
+    const input = choices.length
+      ? h("select", {}, choices.map((choice) => h("option", { value: choice }, choice)))
+      : number
+        ? h("input", { type: "number", min: low ?? "", max: high ?? "", step: "any" })
+        : h("input", { type: "checkbox" });
     input.addEventListener("change", () => {
-      if (!input.reportValidity() || (type === "number" && input.value === "")) return;
-      send({ [key]: type === "checkbox" ? input.checked : Number(input.value) });
+      if (!input.reportValidity() || (number && input.value === "")) return;
+      const value = input.type === "checkbox" ? input.checked : number ? Number(input.value) : input.value;
+      send(inFields ? { [key]: value } : { parameters: { [key]: value } });
     });
     controls.set(key, input);
-    return type === "checkbox"
+    return input.type === "checkbox"
       ? h("label", { class: "check" }, input, " ", label)
       : field(label, input);
   }
 
   function show(settings, sums) {
     const busy = Date.now() - asked < 1200;
-    const keys = Object.keys(OWN).filter((key) => settings[key] != null);
+    const parameters = models.find(({ name: id }) => id === settings.model)?.parameters ?? [];
     if (ownFor !== settings.model) {
       ownFor = settings.model;
       controls.clear();
-      replace(own, keys.map(ownControl));
+      replace(own, parameters.map((parameter) => ownControl(parameter, isField(settings, parameter))));
     }
     if (!busy) {
       const editing = document.activeElement;
@@ -94,11 +92,12 @@ export function linkCard(name, change, reset) {
       } else if (settings.snr_trace) {
         said.textContent = `trace ${settings.snr_trace}`;
       }
-      for (const key of keys) {
-        const input = controls.get(key);
+      for (const parameter of parameters) {
+        const input = controls.get(parameter.name);
+        const value = valueOf(settings, parameter);
         if (input === editing) continue;
-        if (input.type === "checkbox") input.checked = settings[key];
-        else input.value = Math.round(settings[key] * 1e6) / 1e6;
+        if (input.type === "checkbox") input.checked = value;
+        else input.value = typeof value === "number" ? Math.round(value * 1e6) / 1e6 : value;
       }
     }
     stats.textContent = sums

@@ -97,7 +97,7 @@ export function startLinks(section) {
     }
     for (const link of wanted) {
       if (!cards.has(link)) {
-        const card = linkCard(link, (fields) => set(link, fields), () => reset(link));
+        const card = linkCard(link, answer.models, (fields) => set(link, fields), () => reset(link));
         cards.set(link, card);
         list.append(card.element);
       }
