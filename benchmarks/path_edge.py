@@ -21,7 +21,7 @@ from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
-from edge.oneshot import send_files
+from edge.oneshot import OneShot
 
 _SECONDS = 600.0
 _WARM_UP = 4
@@ -111,9 +111,11 @@ def _edge(asked: Asked, number: int, together: Barrier, pipe: Connection) -> Non
 def _overlapping(
     files: list[Path], encoder: Encoder, uplink: Uplink, scheme: str, name: str
 ) -> None:
-    for sent in send_files(files, encoder, uplink, scheme, name, 10):
-        if sent.error:
-            raise LinkError(sent.error)
+    settings = encoder.send_settings(scheme, None, 10)
+    with OneShot(encoder, uplink, settings, name) as one_shot:
+        for sent in one_shot.send(files):
+            if sent.error:
+                raise LinkError(sent.error)
 
 
 def _one_by_one(

@@ -21,7 +21,7 @@ from airreid.settings_options import with_settings
 from airreid.uplink_client import Uplink
 from edge import printing, results
 from edge.encoder import Encoder
-from edge.oneshot import expand, send_files
+from edge.oneshot import OneShot, expand
 from edge.settings import OneShotSettings, ServeSettings, serve_settings
 
 app = typer.Typer(no_args_is_help=True, help="The camera: image to channel symbols to uplink.")
@@ -60,20 +60,11 @@ def send(
     if image_out is not None:
         printing.check_picture(image_out)
     encoder = Encoder(load_bundle(settings.bundle or default_bundle_path()), settings.threads)
-    encoder.link(settings.scheme, settings.link)
+    sending = encoder.send_settings(settings.scheme, settings.link, settings.top_k)
     with Uplink(settings.to, credentials=settings.credentials) as uplink, progress_bars() as bars:
         task = bars.add_task("sending", total=len(paths))
-        outcomes = send_files(
-            paths,
-            encoder,
-            uplink,
-            settings.scheme,
-            settings.edge_id,
-            settings.top_k,
-            partial(bars.advance, task),
-            settings.link,
-            settings.truth,
-        )
+        with OneShot(encoder, uplink, sending, settings.edge_id) as one_shot:
+            outcomes = one_shot.send(paths, partial(bars.advance, task), settings.truth)
     if as_json:
         typer.echo(json.dumps([outcome.as_dict(settings.radio) for outcome in outcomes], indent=2))
     else:

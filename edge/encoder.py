@@ -12,6 +12,7 @@ from airreid.inference import BackboneRunner
 from airreid.payload import Link, Payload
 from airreid.scheme import Scheme, check_link, links_of
 from airreid.scheme_kinds import open_scheme
+from edge.settings import SendSettings
 
 
 class Encoder:
@@ -60,6 +61,13 @@ class Encoder:
         link = wanted or links_of(info)[0]
         check_link(info, link)
         return link
+
+    def send_settings(self, scheme_id: str, link: Link | None, top_k: int) -> SendSettings:
+        """How frames are sent; ``link`` None means the scheme's usual one.
+
+        Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks.
+        """
+        return SendSettings(scheme_id=scheme_id, link=self.link(scheme_id, link), top_k=top_k)
 
     def payloads(
         self, features: NDArray[np.float32], scheme_id: str, link: Link | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from PIL import Image
+
 from airreid.errors import AirReidError, InputError
 
-Source = Literal["watch", "grpc", "stdin"]
+Source = Literal["watch", "grpc", "stdin", "send"]
 TRACK_MAX = 128
 NAME_MAX = 256
 _SEPARATOR = "__"
@@ -19,14 +21,16 @@ class Frame:
 
     source: Source
     name: str
-    """What the sender calls it; the file's name in a watched folder."""
-    image: bytes
-    """The image file's contents."""
+    """The sender's name for it; the file's name in a watched folder."""
+    image: bytes | Image.Image
+    """The image file's contents, or the image that was read from it."""
     track_id: str = ""
     top_k: int = 0
     """Ranked identities to ask for; 0 means the edge's setting."""
     file_key: str = ""
     """Names the file in a watched folder until it has been moved away; see edge.folder_source."""
+    truth: str = ""
+    """Identity that the crop shows, for measurements; empty says nothing."""
 
 
 class EncodeError(AirReidError):

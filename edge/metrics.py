@@ -1,4 +1,4 @@
-"""What a running edge counts, for Prometheus."""
+"""Counters of a running edge, for Prometheus."""
 
 from __future__ import annotations
 
@@ -77,6 +77,11 @@ class Metrics:
             registry=self.registry,
         )
         self._streams = 0
+
+    def frame_accepted(self, source: str, encode_seconds: float) -> None:
+        """Counts a frame that was written to the spool."""
+        self.accepted.labels(source).inc()
+        self.encode.observe(encode_seconds)
 
     def answer(self, outcome: Outcome) -> None:
         """Counts an answer."""

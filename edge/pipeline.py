@@ -1,12 +1,20 @@
-"""From frames to accepted blocks: decode, encode in micro-batches, write to the spool."""
+"""From frames to accepted blocks: decode, encode in micro-batches, write to the spool.
+
+How a crop travels:
+
+    a source (folder, gRPC, standard input, ``edge send``)  Pipeline.submit(frame), any thread
+    queue -> worker                 decodes, encodes up to 8 frames at once, makes blocks
+    worker -> Spool.accept          the frame is promised now; ``submit``'s future is done
+    Spool -> UplinkStream -> Spool.settle -> Pipeline.publish   sent, answered, told to who waits
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +24,21 @@ from airreid import log
 from airreid.errors import InputError
 from airreid.images import decode
 from airreid.payload import Link, Payload
+from airreid.scheme import Account
 from airreid.worker import Worker
 from edge.airtime import Radio
 from edge.blocks import check_sendable, unnumbered
 from edge.encoder import Encoder
 from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError
-from edge.metrics import Metrics
 from edge.results import Outcome
 from edge.settings import SendSettings
 from edge.spool import Entry, Spool
 
+if TYPE_CHECKING:  # prometheus: only where it is served
+    from edge.metrics import Metrics
+
 MAX_BATCH = 8
+"""Frames that are encoded together, at most."""
 _FULL = "the spool is full; offer the frame again later"
 
 
@@ -36,6 +48,8 @@ class Accepted:
 
     sequence: int
     encode_ms: float
+    cost: Account
+    """Channel uses and bits of its block."""
     outcome: Future[Outcome | None]
     """The answer once it is recorded; None for a frame that was dropped as stale."""
 
@@ -48,7 +62,7 @@ class _Job:
 
 
 class Pipeline:
-    """Takes frames from any thread; one worker encodes what has queued, at most 8 at a time."""
+    """Takes frames from any thread; one worker encodes what has queued, some at a time."""
 
     def __init__(
         self,
@@ -56,10 +70,10 @@ class Pipeline:
         spool: Spool,
         sending: SendSettings,
         radio: Radio,
-        metrics: Metrics,
-        notify: Callable[[], None],
+        metrics: Metrics | None = None,
+        max_batch: int = MAX_BATCH,
     ) -> None:
-        """``notify`` is called when there is something new in the spool.
+        """``max_batch`` frames are encoded together at most.
 
         Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks.
         """
@@ -67,13 +81,12 @@ class Pipeline:
         self._spool = spool
         self._radio = radio
         self._metrics = metrics
-        self._notify = notify
         self._lock = threading.Lock()
         self._outcomes: dict[int, Future[Outcome | None]] = {}
         self._closed = False
         self.sending = sending
         self.switch(sending.scheme_id, sending.link)
-        self._worker = Worker("encoder", self._process, MAX_BATCH)
+        self._worker = Worker("encoder", self._process, max_batch)
 
     def switch(self, scheme_id: str, link: Link | None) -> SendSettings:
         """How frames are sent from now on. ``link`` None: the scheme's usual one.
@@ -81,9 +94,9 @@ class Pipeline:
         Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks; then
         everything stays as it was.
         """
-        chosen = self._encoder.link(scheme_id, link)
+        settings = self._encoder.send_settings(scheme_id, link, self.sending.top_k)
         self._encoder.scheme(scheme_id)
-        self.sending = SendSettings(scheme_id=scheme_id, link=chosen, top_k=self.sending.top_k)
+        self.sending = settings
         return self.sending
 
     def submit(self, frame: Frame, wants_outcome: bool = False) -> Future[Accepted]:
@@ -137,7 +150,7 @@ class Pipeline:
         started, ready = time.perf_counter(), []
         for job in jobs[:room]:
             try:
-                ready.append((job, decode(job.frame.image, job.frame.name or "image")))
+                ready.append((job, _decoded(job.frame)))
             except InputError as error:
                 self._fail(job, error)
         if not ready:
@@ -160,15 +173,17 @@ class Pipeline:
                 for job, _ in packed:
                     self._fail(job, error)
                 return
-            accepted = [Accepted(sequence, encode_ms, Future()) for sequence in sequences]
-            for (job, _), one in zip(packed, accepted, strict=True):
+            accepted = [
+                Accepted(sequence, encode_ms, entry.account, Future())
+                for sequence, entry in zip(sequences, entries, strict=True)
+            ]
+            for (job, _), frame in zip(packed, accepted, strict=True):
                 if job.wants_outcome:
-                    self._outcomes[one.sequence] = one.outcome
-        self._notify()
-        for (job, _), one in zip(packed, accepted, strict=True):
-            self._metrics.accepted.labels(job.frame.source).inc()
-            self._metrics.encode.observe(encode_ms / 1e3)
-            job.future.set_result(one)
+                    self._outcomes[frame.sequence] = frame.outcome
+        for (job, _), frame in zip(packed, accepted, strict=True):
+            if self._metrics is not None:
+                self._metrics.frame_accepted(job.frame.source, encode_ms / 1e3)
+            job.future.set_result(frame)
 
     def _features(
         self, ready: list[tuple[_Job, Image.Image]], scheme_id: str
@@ -178,7 +193,7 @@ class Pipeline:
             rows = self._encoder.features([image for _, image in ready], scheme_id)
         except Exception as error:
             if len(ready) > 1:
-                return [one for pair in ready for one in self._features([pair], scheme_id)]
+                return [row for pair in ready for row in self._features([pair], scheme_id)]
             self._fail(ready[0][0], _broken(ready[0][0].frame, error))
             return []
         return [(job, row[None]) for (job, _), row in zip(ready, rows, strict=True)]
@@ -206,6 +221,7 @@ class Pipeline:
             frame.top_k or sending.top_k,
             track_id=frame.track_id,
         )
+        block.truth = frame.truth
         return Entry(
             source=frame.source,
             name=frame.name,
@@ -218,13 +234,20 @@ class Pipeline:
         )
 
     def _fail(self, job: _Job, error: Exception) -> None:
-        if isinstance(error, SpoolFullError):
-            self._metrics.refused.labels("full").inc()
-        elif isinstance(error, SpoolDiskError):
-            self._metrics.refused.labels("disk").inc()
+        if isinstance(error, SpoolFullError | SpoolDiskError):
+            if self._metrics is not None:
+                why = "full" if isinstance(error, SpoolFullError) else "disk"
+                self._metrics.refused.labels(why).inc()
         elif not isinstance(error, InputError):
             log.warning("encode_failed", source=job.frame.source, error=repr(error))
         job.future.set_exception(error)
+
+
+def _decoded(frame: Frame) -> Image.Image:
+    """The frame's image. Raises :class:`InputError` for contents that are none."""
+    if isinstance(frame.image, bytes):
+        return decode(frame.image, frame.name or "image")
+    return frame.image
 
 
 def _broken(frame: Frame, error: Exception) -> EncodeError:

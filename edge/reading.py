@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ def read_crop(path: Path) -> Crop:
     return Crop(path, image, error, time.perf_counter() - started)
 
 
-def read_ahead(paths: Sequence[Path]) -> Iterator[Crop]:
+def read_ahead(paths: Sequence[Path]) -> Generator[Crop]:
     """The files in order; the next ones are read while the caller is busy with one.
 
     Close it (or let it go) to end the reading early.

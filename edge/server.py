@@ -46,11 +46,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
     Raises :class:`airreid.errors.InputError` for an address, a folder or a spool that cannot
     be used; nothing has been taken then.
     """
-    sending = SendSettings(
-        scheme_id=settings.scheme,
-        link=encoder.link(settings.scheme, settings.link),
-        top_k=settings.top_k,
-    )
+    sending = encoder.send_settings(settings.scheme, settings.link, settings.top_k)
     stop = told_to_stop()
     loop = asyncio.get_running_loop()
     input_ended = asyncio.Event()
@@ -108,10 +104,7 @@ def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> 
     spool = Spool(settings.spool, settings.edge_id, settings.spool_blocks)
     try:
         metrics.depth.set_function(lambda: spool.waiting)
-        senders: list[Sender] = []
-        pipeline = Pipeline(
-            encoder, spool, sending, settings.radio, metrics, lambda: senders[0].notify()
-        )
+        pipeline = Pipeline(encoder, spool, sending, settings.radio, metrics)
         sender = Sender(
             settings.to,
             spool,
@@ -121,7 +114,6 @@ def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> 
             random.Random(),
             settings.credentials,
         )
-        senders.append(sender)
         try:
             yield _Edge(spool, pipeline, sender, metrics)
         finally:

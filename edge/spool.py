@@ -1,4 +1,4 @@
-"""What the edge has promised: accepted frames on disk, each with one row for ever.
+"""The edge's promises: accepted frames on disk, each with one row for ever.
 
 A row is a frame's block while it waits and its result afterwards. Rows are numbered when
 they are accepted, and the number is the block's sequence: it only grows, over restarts too.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,16 @@ class Spool:
     log, ``synchronous=FULL``). One process at a time: the file beside, ``*.lock``, is held.
     """
 
-    def __init__(self, folder: Path | None, edge_id: str, capacity: int = 10_000) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        edge_id: str,
+        capacity: int = 10_000,
+        first_sequence: int = 1,
+    ) -> None:
         """``folder`` None keeps everything in memory. ``capacity``: rows that may wait.
+
+        ``first_sequence`` is the number of the first row of a spool in memory; on disk it is 1.
 
         Raises :class:`InputError` for a spool that is in use, damaged, or another edge's.
         """
@@ -64,6 +72,8 @@ class Spool:
             if self._held is not None:
                 self._held.close()
             raise
+        self._first_sequence = first_sequence if folder is None else 1
+        self._on_accept: list[Callable[[], None]] = []
         self._rebase(clock.now())
         count = self._db.execute("SELECT count(*) FROM frames WHERE state = 'waiting'")
         self._waiting: int = count.fetchone()[0]
@@ -95,10 +105,18 @@ class Spool:
     @property
     def accepted(self) -> int:
         """Rows accepted ever, those cleared away included."""
+        return self._last_sequence() - self._first_sequence + 1
+
+    def _last_sequence(self) -> int:
         with self._lock:
-            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frames'")
-            found = row.fetchone()
-        return found[0] if found else 0
+            row = self._db.execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'frames'"
+            ).fetchone()
+        return row[0] if row else self._first_sequence - 1
+
+    def on_accept(self, listener: Callable[[], None]) -> None:
+        """Calls ``listener`` after rows were accepted, in the thread that offered them."""
+        self._on_accept.append(listener)
 
     def accept(self, entries: Sequence[Entry]) -> list[int]:
         """Stores entries in one transaction and returns their sequence numbers.
@@ -122,6 +140,8 @@ class Spool:
                     f"the spool's disk does not take the frame ({error}); make room on it"
                 ) from None
             self._waiting += len(entries)
+        for listener in self._on_accept:
+            listener()
         return sequences
 
     def _check_disk(self) -> None:
@@ -159,6 +179,8 @@ class Spool:
             "encode_ms": entry.encode_ms,
             "block": block.SerializeToString(),
         }
+        if self._first_sequence != 1 and not self.accepted:
+            row["sequence"] = self._first_sequence  # SQLite itself begins with 1
         cursor = self._db.execute(
             f"INSERT INTO frames ({', '.join(row)}) VALUES ({', '.join(':' + key for key in row)})",
             row,
@@ -184,12 +206,12 @@ class Spool:
         return blocks
 
     def settled_below(self) -> int:
-        """Every row with a lower number has its result, or was cleared away."""
+        """Returns the number below which every row has its result, or was cleared away."""
         with self._lock:
             [oldest] = self._db.execute(
                 "SELECT min(sequence) FROM frames WHERE state = 'waiting'"
             ).fetchone()
-        return self.accepted + 1 if oldest is None else int(oldest)
+        return self._last_sequence() + 1 if oldest is None else int(oldest)
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Records answers in one transaction; returns those that were the first for their row.

@@ -75,7 +75,7 @@ def answer(spool: Spool, sequence: int, who: str = "alice", code: int = 1) -> Ou
 
 @contextmanager
 def pipeline_on(encoder: Encoder, spool: Spool) -> Iterator[Pipeline]:
-    pipeline = Pipeline(encoder, spool, SENDING, Radio(), Metrics(), lambda: None)
+    pipeline = Pipeline(encoder, spool, SENDING, Radio(), Metrics())
     try:
         yield pipeline
     finally:

@@ -43,11 +43,9 @@ class Edge:
 @asynccontextmanager
 async def edge_at(to: str, encoder: Quick, capacity: int = 1000) -> AsyncIterator[Edge]:
     spool, metrics = Spool(None, "cam", capacity), Metrics()
-    senders: list[Sender] = []
-    pipeline = Pipeline(encoder, spool, SENDING, Radio(), metrics, lambda: senders[0].notify())
+    pipeline = Pipeline(encoder, spool, SENDING, Radio(), metrics)
     settings = UplinkSettings(answer_seconds=1.0, backoff_seconds=0.2, connect_seconds=2.0)
     sender = Sender(to, spool, settings, pipeline.publish, metrics, random.Random(1))
-    senders.append(sender)
     sender.start()
     server = aio.server()
     edge_pb2_grpc.add_EdgeServiceServicer_to_server(EdgeServicer(pipeline, spool, metrics), server)

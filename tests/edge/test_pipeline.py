@@ -218,7 +218,7 @@ def test_a_full_spool_and_a_full_disk_are_counted_and_not_logged(
         return [counted(metrics, "refused", why=why) for why in ("full", "disk")]
 
     with closing(Spool(tmp_path, "cam", 1)) as spool:
-        pipeline = Pipeline(Quick(bundle), spool, SENDING, Radio(), metrics, lambda: None)
+        pipeline = Pipeline(Quick(bundle), spool, SENDING, Radio(), metrics)
         pipeline.submit(Frame("grpc", "first", picture())).result(10)
         with pytest.raises(SpoolFullError, match="offer the frame again later"):
             pipeline.submit(Frame("grpc", "second", picture())).result(10)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -18,16 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from airreid import wire
-from airreid.bundle import Bundle
 from airreid.errors import InputError, LinkError
 from airreid.payload import Analog
 from airreid.uplink_client import Uplink
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from edge.blocks import BlockMaker
-from edge.encoder import Encoder
-from edge.oneshot import send_files, truth_of
 
-from .support import AccessPoint, served, until
+from .support import until
 
 
 class Slow(uplink_pb2_grpc.UplinkServiceServicer):
@@ -190,47 +186,3 @@ def test_symbols_cross_the_wire_exactly_or_are_refused(values: np.ndarray) -> No
             wire.from_bytes(data, len(values), "x")
     with pytest.raises(InputError, match="float32 values"):
         wire.from_bytes(data + b"1", len(values), "x")
-
-
-def test_a_broken_stream_keeps_the_answers_so_far_and_names_the_rest(
-    server: tuple[Slow, str], bundle: Bundle, people: Path
-) -> None:
-    slow, address = server
-    slow.release.set()
-    slow.break_at = 2
-    files = sorted(people.rglob("*.png"))[:5]
-    with Uplink(address) as uplink:
-        outcomes = send_files(files, Encoder(bundle, 1), uplink, "jscc-ae-64", "cam", 1)
-    assert [outcome.path for outcome in outcomes] == files
-    assert [outcome.response is not None for outcome in outcomes] == [True, True] + [False] * 3
-    assert all("not answered" in outcome.error for outcome in outcomes[2:])
-
-
-def test_sending_waits_for_an_access_point_that_is_not_ready_and_says_the_truth(
-    bundle: Bundle, people: Path
-) -> None:
-    far = AccessPoint()
-    far.not_ready = 6
-    files = sorted(people.rglob("*.png"))[:4]
-    ticks: list[int] = []
-    with served(far) as to, Uplink(to) as uplink:
-        outcomes = send_files(
-            files,
-            Encoder(bundle, 1),
-            uplink,
-            "jscc-ae-64",
-            "cam",
-            1,
-            lambda: ticks.append(1),
-            truth=True,
-        )
-    assert [outcome.error for outcome in outcomes] == [""] * 4
-    assert len(ticks) == 4
-    assert len(far.seen) == 10
-    assert set(far.truths) == {path.parts[-3] for path in files}
-
-
-def test_truth_needs_folders() -> None:
-    with pytest.raises(InputError, match=r"/a\.png: --truth reads <identity>/<camera>/<image>"):
-        truth_of(Path("/a.png"))
-    assert truth_of(Path("/x/bob/cam-2/a.png")) == "bob"

@@ -29,7 +29,6 @@ def sending(
     )
     sender = Sender(to, spool, chosen, published.extend, metrics, random.Random(1))
     sender.start()
-    metrics.notify = sender.notify  # type: ignore[attr-defined]
     try:
         yield metrics
     finally:
@@ -51,7 +50,6 @@ def test_everything_is_answered_in_order_over_broken_streams() -> None:
     with served(far) as to, sending(spool, to, published) as metrics:
         until(lambda: spool.waiting == 0)
         fill(spool, 1)
-        metrics.notify()
         until(lambda: spool.waiting == 0)
         until(lambda: len(published) == 21)
     assert sorted(one.sequence for one in published) == list(range(1, 22))
@@ -104,11 +102,10 @@ def test_stray_and_doubled_answers_do_not_widen_the_window() -> None:
     spool, published, far = Spool(None, "cam"), [], AccessPoint()
     far.twice = far.strangers = True
     fill(spool, 10)
-    with served(far) as to, sending(spool, to, published, window=2, answer_seconds=60) as metrics:
+    with served(far) as to, sending(spool, to, published, window=2, answer_seconds=60):
         until(lambda: spool.waiting == 0)
         far.gate.clear()
         fill(spool, 10)
-        metrics.notify()
         until(lambda: len(far.seen) > 10)
         far.gate.wait(0.3)
         assert len(far.seen) <= 12
@@ -141,7 +138,7 @@ def test_dropped_is_an_answer_that_stays() -> None:
 def test_the_other_end_is_told_what_is_settled_even_when_nothing_more_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edge.uplink_sender._IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("edge.uplink_stream._IDLE_SECONDS", 0.05)
     spool, published, far = Spool(None, "cam"), [], AccessPoint()
     fill(spool, 5)
     with served(far) as to, sending(spool, to, published):

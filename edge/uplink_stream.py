@@ -1,0 +1,164 @@
+"""One stream: what waits in the spool goes out in order, and answers come in."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import sqlite3
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+
+from airreid import log
+from airreid.uplink_client import Uplink
+from airreid.v1 import common_pb2, uplink_pb2
+from edge import backoff
+from edge.results import Outcome
+from edge.spool import Spool
+
+_READ_AT_ONCE = 64
+"""Blocks read from the spool at a time."""
+_IDLE_SECONDS = 1.0
+"""After so long without a block the other end is told which answers it may forget."""
+_NOT_READY_SECONDS = 0.1
+"""Shortest pause when the other end is not ready."""
+
+
+class UplinkStream:
+    """A stream's place in the spool, from its opening to its end.
+
+    Blocks go out in the order of their numbers. One for which the access point is not ready
+    goes out again after a pause, which grows while that lasts.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        sends: Counter[int],
+        answered: Callable[[Outcome], None],
+        refused: Callable[[Outcome, bool], None],
+        backoff_seconds: float,
+        rng: random.Random,
+    ) -> None:
+        """``answered`` is called with every answer, in the thread of :meth:`run`.
+
+        ``sends`` counts how often each number was sent. ``refused`` is called with an answer
+        that says that the access point is not ready, and whether that begins a pause after
+        none; ``backoff_seconds`` is the longest pause.
+        """
+        self._spool = spool
+        self._sends = sends
+        self._answered = answered
+        self._refused = refused
+        self._backoff_seconds = backoff_seconds
+        self._rng = rng
+        self._changed = threading.Condition()
+        self._ended = False
+        self._sent_through = -1
+        """The highest number that was sent."""
+        self._buffer: deque[uplink_pb2.QueryRequest] = deque()
+        self._postponed: list[int] = []
+        """Heap of numbers for which the access point was not ready."""
+        self._pauses = 0
+        """Pauses in a row."""
+        self._pause_until = 0.0
+        self._told_below = 0
+        """The other end knows that all blocks with lower numbers are settled."""
+        self.answers = 0
+        """Answers that have come, whatever they say."""
+
+    def run(self, uplink: Uplink, window: int, answer_seconds: float | None) -> None:
+        """Sends and receives until :meth:`end`, or until the other end ends the stream.
+
+        At most ``window`` blocks are unanswered. Raises :class:`airreid.errors.LinkError` when
+        the stream breaks, and when a block has no answer after ``answer_seconds``.
+        """
+        try:
+            for answer in uplink.query(self._blocks(), window, answer_seconds):
+                self.answers += 1
+                response = answer.response
+                if response.id.spool_id != self._spool.spool_id:
+                    continue  # nobody here sent that
+                sequence = response.id.sequence
+                outcome = Outcome(sequence, response, answer.latency_ms, self._sends[sequence])
+                if response.status.code == common_pb2.CODE_NOT_READY:
+                    self._refused(outcome, self._postpone(sequence))
+                else:
+                    self._pauses = 0
+                    self._answered(outcome)
+        finally:
+            self.end()
+
+    def notify(self) -> None:
+        """Wakes the stream: there is something new in the spool."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Sends no more; the stream ends once the other end has answered what is on its way."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _blocks(self) -> Iterator[uplink_pb2.QueryRequest]:
+        """What waits, then what comes, until the stream has ended."""
+        while (block := self._next()) is not None:
+            if not block.settled_only:
+                sequence = block.id.sequence
+                self._sent_through = max(self._sent_through, sequence)
+                self._sends[sequence] += 1
+            self._told_below = block.settled_below = self._settled_below()
+            yield block
+
+    def _next(self) -> uplink_pb2.QueryRequest | None:
+        """Waits for the next block to send, or for something to say; None: it is over."""
+        with self._changed:
+            while not self._ended:
+                pause = self._pause_until - time.monotonic()
+                if pause > 0:
+                    self._changed.wait(min(pause, _IDLE_SECONDS))
+                    continue
+                block = self._oldest()
+                if block is not None:
+                    return block
+                news = self._changed.wait(_IDLE_SECONDS)
+                if not news and self._settled_below() > self._told_below:
+                    return uplink_pb2.QueryRequest(id=self._spool.block_id(0), settled_only=True)
+        return None
+
+    def _oldest(self) -> uplink_pb2.QueryRequest | None:
+        while self._postponed:
+            sequence = heapq.heappop(self._postponed)
+            for block in self._read(sequence - 1, 1):
+                if block.id.sequence == sequence:  # it has not been given up meanwhile
+                    return block
+        if not self._buffer:
+            self._buffer.extend(self._read(self._sent_through, _READ_AT_ONCE))
+        return self._buffer.popleft() if self._buffer else None
+
+    def _postpone(self, sequence: int) -> bool:
+        """Sends a block again later, and lets all wait a little; whether that is news."""
+        with self._changed:
+            heapq.heappush(self._postponed, sequence)
+            now = time.monotonic()
+            if now < self._pause_until:  # of the same windowful
+                return False
+            pause = backoff.delay(self._pauses, self._backoff_seconds, self._rng)
+            self._pause_until = now + max(_NOT_READY_SECONDS, pause)
+            self._pauses += 1
+            return self._pauses == 1
+
+    def _settled_below(self) -> int:
+        try:
+            return self._spool.settled_below()
+        except sqlite3.Error:
+            return self._told_below
+
+    def _read(self, after: int, limit: int) -> list[uplink_pb2.QueryRequest]:
+        try:
+            return self._spool.blocks(after, limit)
+        except sqlite3.Error as error:
+            if not self._ended:
+                log.warning("spool_read_failed", error=str(error))
+            return []
