@@ -50,3 +50,7 @@ class LinkError(AirReidError):
         ...
         airreid.errors.LinkError: 127.0.0.1:1: no answer within 0.1 s; ...
     """
+
+
+class ParityError(AirReidError):
+    """A written graph or table does not compute what it was made from."""

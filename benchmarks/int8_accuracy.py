@@ -42,7 +42,7 @@ def compare(
     """Top-1 and mAP of both graphs, and their difference in points.
 
     ``int8``: the twin, if it has been made; else it is made of ``images`` training images.
-    ``cache`` holds decoded images. Raises :class:`training.export.onnx.ParityError` when the
+    ``cache`` holds decoded images. Raises :class:`airreid.errors.ParityError` when the
     twin's features are far from those of fp32.
     """
     with TemporaryDirectory() as folder:

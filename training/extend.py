@@ -10,13 +10,13 @@ import numpy as np
 
 from airreid.bundle import Bundle, files_of, load_bundle
 from airreid.datasets import DataSet
+from airreid.digital.table_design import prove_distinct
 from airreid.errors import InputError
 from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord
 from airreid.scheme_info import SchemeInfo
 from training.card.accuracy import measurable, protocol, scheme_accuracy, validation_features
 from training.engine.progress_report import Report
 from training.export.bundle import write_with_card
-from training.export.digital import prove_distinct
 from training.export.scheme import export_scheme
 from training.recipes.recipe import Recipe
 from training.recipes.steps import CodecStep, DigitalStep, schemes_of

@@ -13,12 +13,14 @@ from airreid.bundle import BackboneInfo, Bundle, Manifest
 from airreid.codecs.pca import fit_pca
 from airreid.digital.coding_tables import load_coding_tables
 from airreid.digital.scheme import DigitalScheme
+from airreid.digital.table_design import prove_distinct, rounded
+from airreid.errors import ParityError
 from airreid.evaluation.retrieval_features import split_by_camera
 from airreid.scheme_info import DigitalInfo, FileRef
 from training.card.digital_accuracy import digital_accuracy, noisy_bits
 from training.export import digital as exporting
-from training.export.digital import export_digital, prove_distinct, rounded, stored
-from training.export.onnx import ParityError, export_onnx
+from training.export.digital import export_digital, stored
+from training.export.onnx import export_onnx
 from training.models.digital import Digital
 
 

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from airreid.digital.arithmetic import decode, encode
 from airreid.digital.prior import TOTAL
-from training.export.integer_prior import (
-    MARGIN,
-    TAIL,
-    WIDEST,
-    code_lengths,
-    integer_prior,
-    payload_sizes,
-)
+from airreid.digital.table_design import MARGIN, code_lengths, payload_sizes
+from training.export.integer_prior import TAIL, WIDEST, integer_prior
 from training.models.digital import EntropyBottleneck
 
 

@@ -10,9 +10,8 @@ import pytest
 import torch
 import torchvision
 
-from airreid.errors import InputError
+from airreid.errors import InputError, ParityError
 from training.export.backbone import prove_int8
-from training.export.onnx import ParityError
 from training.models.backbone import KINDS, Backbone, BackboneName, Sized, resize
 from training.models.codec import MLP, Codec
 from training.models.weights import load_weights

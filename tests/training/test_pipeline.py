@@ -13,13 +13,13 @@ from airreid.bundle_cli import check_graphs
 from airreid.datasets import open_data
 from airreid.datasets.folder import folder_set
 from airreid.datasets.synthetic.population import Population, write_folder
-from airreid.errors import InputError
+from airreid.errors import InputError, ParityError
 from airreid.images import load, to_crop
 from airreid.inference import BackboneRunner
 from airreid.jscc import JsccScheme
 from airreid.retrieval import cosine
 from training.engine.progress import Progress
-from training.export.onnx import ParityError, export_onnx, halve_weights, prove_parity
+from training.export.onnx import export_onnx, halve_weights, prove_parity
 from training.models.backbone import Backbone
 from training.models.weights import load_weights
 from training.pipeline import run_recipe

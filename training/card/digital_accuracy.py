@@ -15,12 +15,12 @@ from airreid.codecs.pca import fit_pca
 from airreid.digital.arithmetic import encode
 from airreid.digital.bounds import shannon_snr_db
 from airreid.digital.coding_tables import load_coding_tables
+from airreid.digital.table_design import code_lengths, rounded
 from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
 from airreid.model_card import DigitalAccuracy
 from airreid.retrieval import Retrieval
 from airreid.scheme_info import DigitalInfo
-from training.export.digital import rounded, stored
-from training.export.integer_prior import code_lengths
+from training.export.digital import stored
 from training.models.digital import Digital
 
 _HALVINGS = 12

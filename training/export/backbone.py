@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from airreid.bundle import BackboneInfo, Precision
-from airreid.errors import InputError
+from airreid.errors import InputError, ParityError
 from airreid.inference import Network
 from airreid.retrieval import cosine
 from airreid.scheme_info import FileRef
 from training.engine.progress_report import Report
-from training.export.onnx import ParityError, export_onnx, prove_parity
+from training.export.onnx import export_onnx, prove_parity
 from training.export.quantise import quantise
 from training.runs.checkpoints import SavedBackbone
 

@@ -15,13 +15,13 @@ from airreid.bundle import (
     load_bundle,
     write_manifest,
 )
+from airreid.digital.table_design import prove_distinct
 from airreid.errors import InputError
 from airreid.model_card import Accuracy, ModelCard, RunCard
 from airreid.scheme_info import SchemeInfo
 from training.card.page import write_card
 from training.engine.progress_report import Report
 from training.export.backbone import backbone_info, stored_graphs
-from training.export.digital import prove_distinct
 from training.export.scheme import export_scheme
 from training.runs.checkpoints import (
     SavedBackbone,
@@ -49,7 +49,7 @@ def export_runs(
     ``precisions`` of each backbone, the one to be used first; ``wanted``: scheme ids, all
     of them if left out. ``folder`` is new, empty or holds a bundle, which is replaced once
     the new one is whole. Raises :class:`InputError` for runs that have a scheme id in
-    common and :class:`training.export.onnx.ParityError` when a graph drifts from PyTorch.
+    common and :class:`airreid.errors.ParityError` when a graph drifts from PyTorch.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise InputError(f"{folder}: holds something that is no bundle; give another --out")

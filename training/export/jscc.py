@@ -26,7 +26,7 @@ def export_jscc(
 ) -> JsccInfo:
     """Exports a codec, proves it on ``features`` (n, D) and describes it.
 
-    Raises :class:`training.export.onnx.ParityError` when a graph differs from PyTorch.
+    Raises :class:`airreid.errors.ParityError` when a graph differs from PyTorch.
     """
     codec.eval()
     encoder_path = folder / f"{scheme_id}.encoder.onnx"

@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from airreid.errors import AirReidError
+from airreid.errors import ParityError
 from airreid.inference import Network
 from airreid.retrieval import cosine
 
 OPSET = 18
-
-
-class ParityError(AirReidError):
-    """The exported graph does not compute what PyTorch computes."""
 
 
 def export_onnx(module: nn.Module, example: torch.Tensor, path: Path) -> None:

@@ -26,7 +26,7 @@ def export_scheme(
     """Exports a scheme, proves it on the training ``features`` (N, D) and describes it.
 
     ``space``: id of the feature space that it works on; ``rate_lambda``: λ of a digital
-    scheme that was saved without it. Raises :class:`training.export.onnx.ParityError` when
+    scheme that was saved without it. Raises :class:`airreid.errors.ParityError` when
     what was written does not compute what PyTorch computes.
     """
     if scheme.is_digital:
