@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.datasets.cuhk03 import Boxes
 from airreid.datasets.dataset import DataSet
-from airreid.datasets.open import KINDS, open_data
+from airreid.datasets.open import open_data
 from airreid.datasets.pixels import pixels
+from airreid.datasets.reader import BOXES, Boxes
 from airreid.evaluation.features import default_cache, every
 from airreid.evaluation.retrieval_features import (
     RetrievalFeatures,
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--int8", type=Path, help="its twin; made if left out")
     parser.add_argument("--data", default="synthetic", help="folder, .mat file or 'synthetic'")
     parser.add_argument("--protocol", help="one of the data set's; its first if left out")
-    parser.add_argument("--boxes", choices=KINDS, help="CUHK03's boxes")
+    parser.add_argument("--boxes", choices=BOXES, help="CUHK03's boxes")
     parser.add_argument("--images", type=int, default=CALIBRATION, help="for calibration")
     given = parser.parse_args()
     boxes: Boxes | None = given.boxes

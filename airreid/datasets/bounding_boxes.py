@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from airreid.datasets.cuhk03 import NEW, NEW_PROTOCOL, Boxes
+from airreid.datasets.cuhk03 import (
+    NEW,
+    NEW_PROTOCOL,
+    any_boxes_folder,
+    boxes_folder,
+    known_boxes,
+)
 from airreid.datasets.dataset import DISTRACTOR, Count, DataSet, pick
 from airreid.datasets.folder import file_sample
+from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
 from airreid.images import SUFFIXES
@@ -37,20 +44,52 @@ _MARKET_NAMES = _Names(_MARKET, "Market-1501", "0002_c1s1_000451_03.jpg")
 _NP_NAMES = _Names(_NP, "CUHK03-NP", "0001_c1_1.png")
 
 
-def has_boxes(folder: Path) -> bool:
-    return all((folder / name).is_dir() for name in FOLDERS.values())
+class Market1501Reader(Reader):
+    """Market-1501's three folders."""
+
+    name = "Market-1501"
+    looks_for = f"{', '.join(FOLDERS.values())} with files like {_MARKET_NAMES.example}"
+    protocols = ("market-1501",)
+
+    def recognises(self, path: Path) -> Recognition:
+        return _recognised(path, _MARKET_NAMES, otherwise=Certainty.NO)
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        return open_market(path, protocol)
 
 
-def is_market(folder: Path) -> bool:
-    """Are the images called as in Market-1501, going by the first one?"""
+class Cuhk03NpReader(Reader):
+    """The three folders that CUHK03's new protocol was published with."""
+
+    name = "CUHK03-NP folders"
+    looks_for = f"{', '.join(FOLDERS.values())} with files like {_NP_NAMES.example}"
+    protocols = (NEW_PROTOCOL,)
+
+    def recognises(self, path: Path) -> Recognition:
+        folder = any_boxes_folder(path)
+        return _recognised(folder, _NP_NAMES, otherwise=Certainty.POSSIBLE)
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        folder, kind = boxes_folder(path, boxes)
+        if not _images(folder / FOLDERS["train"]):
+            raise InputError(f"{folder / FOLDERS['train']}: no images")
+        return open_np(folder, known_boxes(kind, folder), protocol)
+
+
+def _recognised(folder: Path, names: _Names, otherwise: Certainty) -> Recognition:
+    """Whether the three folders are there, and ``otherwise`` if the first image of
+    ``bounding_box_train`` is not called so."""
+    missing = [below for below in FOLDERS.values() if not (folder / below).is_dir()]
+    if missing:
+        return Recognition(Certainty.NO, f"no folder {missing[0]}")
     images = _images(folder / FOLDERS["train"])
-    if not images:
-        raise InputError(f"{folder / FOLDERS['train']}: no images")
-    return bool(_MARKET.match(_stem(images[0])))
+    if images and names.pattern.match(_stem(images[0])):
+        return Recognition(Certainty.SURE, f"files like {names.example}")
+    return Recognition(otherwise, f"no file in {FOLDERS['train']} like {names.example}")
 
 
 def open_market(folder: Path, protocol: str | None = None) -> DataSet:
-    """Market-1501. Junk (identity -1) is left out, distractors (0) stay in the gallery."""
+    """Opens Market-1501. Junk (identity -1) is left out, distractors (0) stay in the gallery."""
     name = "Market-1501"
     chosen = pick(protocol, ("market-1501",), str(folder))
     subsets, junk = _read(folder, _MARKET_NAMES)
@@ -60,7 +99,7 @@ def open_market(folder: Path, protocol: str | None = None) -> DataSet:
 
 
 def open_np(folder: Path, boxes: Boxes, protocol: str | None = None) -> DataSet:
-    """CUHK03 as the folders that the new protocol was published with."""
+    """Opens CUHK03 as the folders that the new protocol was published with."""
     chosen = pick(protocol, (NEW_PROTOCOL,), str(folder))
     subsets, _ = _read(folder, _NP_NAMES)
     name = f"CUHK03 {boxes}"

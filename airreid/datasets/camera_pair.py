@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airreid.datasets.dataset import Count, DataSet, pick
 from airreid.datasets.folder import file_sample
+from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
 from airreid.images import SUFFIXES
@@ -17,20 +18,31 @@ _NAME = re.compile(r"^(\d{4})_(0[0-9])$")
 _IDENTITIES = {"train": 743, "query": 100, "gallery": 100}
 
 
-def has_pair(folder: Path) -> bool:
-    """Are there ``train`` and ``val`` with such files in them?"""
-    return all(
-        (folder / part).is_dir()
-        and any(_NAME.match(p.stem) and p.is_file() for p in (folder / part).iterdir())
-        for part in FOLDERS
-    )
+class CameraPairReader(Reader):
+    """Folders ``train`` and ``val`` of flat files."""
+
+    name = "CUHK03 camera pair, flat files"
+    looks_for = "train and val with files like 0001_07.jpg"
+    protocols = PROTOCOLS
+
+    def recognises(self, path: Path) -> Recognition:
+        for part in FOLDERS:
+            if not (path / part).is_dir():
+                return Recognition(Certainty.NO, f"no folder {part}")
+            if not any(_NAME.match(p.stem) and p.is_file() for p in (path / part).iterdir()):
+                return Recognition(Certainty.NO, f"no file in {part} like 0001_07.jpg")
+        return Recognition(Certainty.SURE, "train and val with files like 0001_07.jpg")
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        return open_pair(path, protocol)
 
 
 def open_pair(folder: Path, protocol: str | None = None) -> DataSet:
-    """Index 0-4 is one camera, 5-9 the other; ``val`` searches one for the other.
+    """Opens one camera pair: index 0-4 is one camera, 5-9 the other.
 
-    The two folders number their identities apart. Every result says that it is a part
-    of CUHK03. Raises :class:`InputError` naming an image that is called otherwise.
+    ``val`` searches one camera for the other. The two folders number their identities
+    apart. Every result says that it is a part of CUHK03. Raises :class:`InputError` naming
+    an image that is called otherwise.
     """
     chosen = pick(protocol, PROTOCOLS, str(folder))
     query_camera = f"camera-{chosen[-1]}"

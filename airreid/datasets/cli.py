@@ -11,16 +11,13 @@ import typer
 
 from airreid.console import progress_bars
 from airreid.datasets.check import check_images, describe, images_of, remarks, structure_problems
-from airreid.datasets.cuhk03 import Boxes
 from airreid.datasets.open import open_data
+from airreid.datasets.reader import Boxes
+from airreid.datasets.readers import READERS
 from airreid.errors import InputError
+from airreid.registry import load_extensions
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: recognise, count and check.")
-
-
-@app.callback()
-def _group() -> None:
-    """Data sets: recognise, count and check."""
 
 
 class BoxesChoice(Enum):
@@ -30,6 +27,10 @@ class BoxesChoice(Enum):
     DETECTED = "detected"
 
 
+_BOXES: dict[BoxesChoice, Boxes] = {
+    BoxesChoice.LABELED: "labeled",
+    BoxesChoice.DETECTED: "detected",
+}
 BoxesOption = Annotated[
     BoxesChoice | None, typer.Option(help="Which of CUHK03's two kinds of crops.")
 ]
@@ -37,9 +38,18 @@ BoxesOption = Annotated[
 
 def boxes_of(choice: BoxesChoice | None) -> Boxes | None:
     """The option's value as :func:`open_data` takes it."""
-    if choice is None:
-        return None
-    return "labeled" if choice is BoxesChoice.LABELED else "detected"
+    return None if choice is None else _BOXES[choice]
+
+
+@app.command("forms")
+def forms_command() -> None:
+    """List the forms of data sets that are recognised, by what, and their protocols."""
+    load_extensions()
+    for reader in READERS.parts():
+        typer.echo(f"{reader.name}: {reader.looks_for}")
+        protocols = ", ".join(reader.protocols)
+        families = "".join(f"; all splits: {family}" for family in reader.families)
+        typer.echo(f"    protocols {protocols}{families}")
 
 
 @app.command("check")

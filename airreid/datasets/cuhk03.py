@@ -11,17 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from airreid.datasets.cuhk03_config import Config
+from airreid.datasets.cuhk03_config import Config, find_config
 from airreid.datasets.dataset import Count, DataSet, pick
 from airreid.datasets.folder import file_sample
+from airreid.datasets.reader import BOXES, Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
 from airreid.images import SUFFIXES
 
-Boxes = Literal["labeled", "detected"]
-"""How people were cut out: by hand or by a detector. The two are never mixed."""
 PAIRS = 5
 CELLS = 10
 """Pictures of an identity at most: cells 0-4 by one camera of its pair, 5-9 by the other."""
@@ -59,8 +58,8 @@ class Key(NamedTuple):
 
 def parse_name(name: str) -> Key | None:
     """The picture that a file is called after, ``1_001_1_01.png``; None for another name."""
-    matched = _NAME.match(Path(name).stem)
-    return Key(*(int(part) for part in matched.groups())) if matched else None
+    match = _NAME.match(Path(name).stem)
+    return Key(*(int(part) for part in match.groups())) if match else None
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,13 @@ class Pictures:
     boxes: Boxes
     samples: Mapping[Key, Sample]
     testsets: Sequence[frozenset[tuple[int, int]]] = ()
-    """Of the old protocol: (pair, person) of the test identities of each split."""
+    """(pair, person) of the test identities of each split of the old protocol."""
     config: Config | None = None
-    """Of the new protocol."""
+    """Configuration of the new protocol."""
 
 
 def open_pictures(pictures: Pictures, protocol: str | None) -> DataSet:
-    """CUHK03 under ``new``, ``old-1`` ... ``old-20`` or ``all``, as far as they are known.
+    """Opens CUHK03 under ``new``, ``old-1`` ... ``old-20`` or ``all``, as far as they are known.
 
     ``all`` trains on everybody and searches view 2 for view 1 of everybody: for bundles
     that were trained elsewhere. Raises :class:`InputError`.
@@ -158,13 +157,70 @@ def _new(pictures: Pictures, config: Config) -> tuple[dict[str, list[Sample]], t
     return subsets, tuple(dict.fromkeys(missing))
 
 
-def has_extracted(folder: Path) -> bool:
-    """Does the folder itself hold pictures called ``{pair}_{person}_{view}_{cell}``?"""
-    return any(path.is_file() and parse_name(path.name) for path in folder.iterdir())
+class Cuhk03FilesReader(Reader):
+    """Pictures as single files called ``{pair}_{person}_{view}_{cell}``."""
+
+    name = "CUHK03 extracted files"
+    looks_for = "files like 1_001_1_01.png"
+    protocols = (NEW_PROTOCOL, ALL)
+
+    def recognises(self, path: Path) -> Recognition:
+        folder = any_boxes_folder(path)
+        if folder.is_dir() and any(parse_name(p.name) and p.is_file() for p in folder.iterdir()):
+            return Recognition(Certainty.SURE, self.looks_for)
+        return Recognition(Certainty.NO, f"no {self.looks_for}")
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        folder, kind = boxes_folder(path, boxes)
+        kind = known_boxes(kind, folder)
+        return open_pictures(extracted(folder, kind, find_config(folder, kind)), protocol)
+
+
+def _boxes_folders(path: Path) -> dict[Boxes, Path]:
+    """The folder of each kind of boxes below ``path``, where there is one."""
+    below = {boxes: (path / boxes, path / f"images_{boxes}") for boxes in BOXES}
+    return {
+        boxes: folder
+        for boxes, folders in below.items()
+        if (folder := next((f for f in folders if f.is_dir()), None)) is not None
+    }
+
+
+def any_boxes_folder(path: Path) -> Path:
+    """A folder of one kind of boxes where ``path`` holds both, else ``path`` itself."""
+    below = _boxes_folders(path)
+    return below[BOXES[0]] if len(below) == len(BOXES) else path
+
+
+def boxes_folder(path: Path, boxes: Boxes | None) -> tuple[Path, Boxes | None]:
+    """The folder of one kind of boxes, and which kind its name says it is.
+
+    Raises :class:`InputError` where ``path`` holds both kinds and ``boxes`` is None, and
+    where its name says another kind.
+    """
+    below = _boxes_folders(path)
+    if len(below) == len(BOXES):
+        if boxes is None:
+            raise InputError(f"{path}: holds labeled and detected; choose one with --boxes")
+        return below[boxes], boxes
+    named = next((kind for kind in BOXES if kind in path.resolve().name.lower()), None)
+    if boxes is not None and named is not None and named != boxes:
+        raise InputError(f"{path}: called {named}, but --boxes says {boxes}")
+    return path, boxes or named
+
+
+def known_boxes(boxes: Boxes | None, path: Path) -> Boxes:
+    """The kind of boxes. Raises :class:`InputError` for None."""
+    if boxes is None:
+        raise InputError(f"{path}: CUHK03; say with --boxes whether it is labeled or detected")
+    return boxes
 
 
 def extracted(folder: Path, boxes: Boxes, config: Config | None) -> Pictures:
-    """Pictures as single files. Raises :class:`InputError` naming an image of another name."""
+    """Finds pictures that lie as single files.
+
+    Raises :class:`InputError` naming an image of another name.
+    """
     samples = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES:

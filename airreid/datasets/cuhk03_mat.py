@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from airreid.datasets.cuhk03 import CELLS, PAIRS, Boxes, Key, Pictures
-from airreid.datasets.cuhk03_config import Config
+from airreid.datasets.cuhk03 import ALL, CELLS, NEW_PROTOCOL, PAIRS, Key, Pictures, open_pictures
+from airreid.datasets.cuhk03_config import Config, find_config
+from airreid.datasets.dataset import DataSet
 from airreid.datasets.folder import file_version
+from airreid.datasets.reader import BOXES, Boxes, Certainty, Reader, Recognition, Splits
 from airreid.datasets.samples import Sample
 from airreid.errors import InputError
 
@@ -21,6 +23,45 @@ if TYPE_CHECKING:
     import h5py
 
 FILE = "cuhk-03.mat"
+OLD = "old"
+"""All splits of the old protocol together."""
+
+
+class Cuhk03MatReader(Reader):
+    """The file that CUHK03 was published as, given itself or lying in the folder."""
+
+    name = "CUHK03, the original"
+    looks_for = f"CUHK03's {FILE}"
+    protocols = (NEW_PROTOCOL, f"{OLD}-N", ALL)
+    families = (OLD,)
+
+    def recognises(self, path: Path) -> Recognition:
+        if path.is_file() and path.suffix != ".mat":
+            return Recognition(Certainty.NO, "not a .mat file")
+        if _mat_file(path).is_file():
+            return Recognition(Certainty.SURE, "a .mat file")
+        return Recognition(Certainty.NO, f"no {FILE}")
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        mat, kind = _mat_file(path), boxes or BOXES[0]
+        return open_pictures(read_mat(mat, kind, find_config(mat.parent, kind)), protocol)
+
+    def splits(self, path: Path, family: str, boxes: Boxes | None) -> Splits:
+        mat = _mat_file(path)
+        pictures = read_mat(mat, boxes or BOXES[0], None)
+        numbers = range(1, len(pictures.testsets) + 1)
+        data_sets = tuple(open_pictures(pictures, f"{family}-{number}") for number in numbers)
+        if not data_sets:
+            raise InputError(f"{mat}: no testsets in it, so no protocol {family}")
+        return Splits(family, open_pictures(pictures, ALL)["train"], data_sets)
+
+
+def _mat_file(path: Path) -> Path:
+    """The file itself, or where it lies in a folder."""
+    if path.is_file():
+        return path
+    places = (path / FILE, path / "cuhk03_release" / FILE)
+    return next((place for place in places if place.is_file()), places[0])
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from airreid.crop_folder import read_folder
 from airreid.datasets.dataset import DataSet, pick
+from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
-from airreid.images import load
+from airreid.images import SUFFIXES, load
 
 ALL, HOLDOUT, GIVEN = "all", "holdout", "given"
 PARTS = ("train", "query", "gallery")
@@ -20,7 +21,7 @@ HELD_OUT = 5
 
 
 def file_version(path: Path) -> str:
-    """Changes when the file does: its size and time. Raises :class:`InputError`."""
+    """Size and time of a file, which change when it does. Raises :class:`InputError`."""
     try:
         state = path.stat()
     except OSError as error:
@@ -52,13 +53,41 @@ def folder_set(folder: Path) -> ImageSet:
     return images
 
 
-def has_parts(folder: Path) -> bool:
-    """Does the folder hold ``train``, ``query`` and ``gallery``, each a folder of people?"""
-    return all((folder / part).is_dir() for part in PARTS)
+class SplitFolderReader(Reader):
+    """A user's own people, split by the user."""
+
+    name = "your own, split by you"
+    looks_for = "train, query and gallery, each <identity>/<camera>/<image>"
+    protocols = (GIVEN,)
+
+    def recognises(self, path: Path) -> Recognition:
+        missing = [part for part in PARTS if not (path / part).is_dir()]
+        if missing:
+            return Recognition(Certainty.NO, f"no folder {missing[0]}")
+        return Recognition(Certainty.SURE, "folders train, query and gallery")
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        return open_parts(path, protocol)
+
+
+class FolderReader(Reader):
+    """A user's own people in one folder."""
+
+    name = "your own"
+    looks_for = "<identity>/<camera>/<image>"
+    protocols = (ALL, HOLDOUT)
+
+    def recognises(self, path: Path) -> Recognition:
+        if any(image.suffix.lower() in SUFFIXES for image in path.glob("*/*/*")):
+            return Recognition(Certainty.POSSIBLE, "images at <identity>/<camera>/<image>")
+        return Recognition(Certainty.NO, "no images at <identity>/<camera>/<image>")
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        return open_folder(path, protocol)
 
 
 def open_parts(folder: Path, protocol: str | None = None) -> DataSet:
-    """``train``, ``query`` and ``gallery`` as the user has split them."""
+    """Opens ``train``, ``query`` and ``gallery`` as the user has split them."""
     name = f"folder {folder.resolve().name}"
     chosen = pick(protocol, (GIVEN,), str(folder))
     subsets = {part: ImageSet(f"{name} {part}", _samples(folder, folder / part)) for part in PARTS}
@@ -66,7 +95,7 @@ def open_parts(folder: Path, protocol: str | None = None) -> DataSet:
 
 
 def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
-    """A user's people, ``<identity>/<camera>/<image>``.
+    """Opens a user's people, ``<identity>/<camera>/<image>``.
 
     Protocol ``all``: every image is trained on, and every image searches the others;
     honest only for a bundle that was trained elsewhere. ``holdout``: one identity in
@@ -92,11 +121,11 @@ def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
 
 
 def held_out(identities: Iterable[str]) -> set[str]:
-    """A fifth of the identities, at least two: those whose names hash lowest."""
-    ordered = sorted(identities, key=lambda one: hashlib.sha256(one.encode()).digest())
+    """Chooses a fifth of the identities, at least two: those whose names hash lowest."""
+    ordered = sorted(identities, key=lambda name: hashlib.sha256(name.encode()).digest())
     return set(ordered[: max(2, len(ordered) // HELD_OUT)])
 
 
 def _part(images: ImageSet, name: str, identities: set[str]) -> ImageSet:
-    kept = tuple(s for s in images.samples if s.identity in identities)
-    return ImageSet(f"{images.name} {name}", kept)
+    samples = tuple(sample for sample in images.samples if sample.identity in identities)
+    return ImageSet(f"{images.name} {name}", samples)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from airreid.datasets.dataset import Count, DataSet, pick
 from airreid.datasets.folder import file_sample
+from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
 
@@ -20,12 +21,24 @@ _COUNTS = {
 }
 
 
-def has_lists(folder: Path) -> bool:
-    return (folder / "list_train.txt").is_file()
+class Msmt17Reader(Reader):
+    """MSMT17's list files and folders of images."""
+
+    name = "MSMT17"
+    looks_for = "list_train.txt beside folders of images"
+    protocols = ("msmt17",)
+
+    def recognises(self, path: Path) -> Recognition:
+        if (path / "list_train.txt").is_file():
+            return Recognition(Certainty.SURE, "list_train.txt")
+        return Recognition(Certainty.NO, "no list_train.txt")
+
+    def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
+        return open_msmt17(path, protocol)
 
 
 def open_msmt17(folder: Path, protocol: str | None = None) -> DataSet:
-    """MSMT17, version 1 or 2, by its list files; ``val`` is part of the training people.
+    """Opens MSMT17, version 1 or 2, by its list files; ``val`` is part of the training people.
 
     Identities of train and test are numbered apart. Raises :class:`InputError` for a
     missing list and for a line that is no image and number.
@@ -62,12 +75,12 @@ def _lines(path: Path) -> list[tuple[str, int]]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    found = []
+    entries = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words:
             continue
         if len(words) != 2 or not words[1].isdigit() or len(Path(words[0]).stem.split("_")) < 3:
             raise InputError(f"{path}: line {number}: expected an image of MSMT17 and its identity")
-        found.append((words[0], int(words[1])))
-    return found
+        entries.append((words[0], int(words[1])))
+    return entries

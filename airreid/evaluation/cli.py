@@ -13,8 +13,7 @@ from rich.progress import Progress
 from airreid.bundle import load_bundle
 from airreid.console import progress_bars
 from airreid.datasets.cli import BoxesOption, boxes_of
-from airreid.datasets.dataset import DataSet
-from airreid.datasets.open import open_data, open_splits
+from airreid.datasets.open import families_of, open_data, open_splits
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
 from airreid.evaluation.features import Phase, default_cache
@@ -24,8 +23,6 @@ from airreid.evaluation.splits import evaluate_splits
 from airreid.evaluation.sweep import bandwidth_of, redraw, sweep
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
-OLD = "old"
-"""All splits of CUHK03's old protocol together."""
 DEFAULT_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 20.0)
 
 DATA_HELP = "Folder, CUHK03's .mat file, or 'synthetic'."
@@ -94,12 +91,13 @@ def evaluate_command(
 ) -> None:
     """Measure a bundle's schemes on a data set, beside PCA and the features without a channel.
 
-    --protocol old takes every split of CUHK03's old protocol and gives means and deviations.
+    A protocol that stands for many splits, as --protocol old of CUHK03, gives means over
+    the splits and standard deviations.
     """
-    loaded, splits = load_bundle(bundle), list[DataSet]()
-    if protocol == OLD:
-        everybody, splits = open_splits(data, boxes_of(boxes))
-        opened = splits[0]
+    loaded, splits = load_bundle(bundle), None
+    if protocol is not None and protocol in families_of(data):
+        splits = open_splits(data, protocol, boxes_of(boxes))
+        opened = splits.data_sets[0]
     else:
         opened = open_data(data, protocol, boxes_of(boxes))
     settings = Settings(
@@ -112,9 +110,8 @@ def evaluate_command(
     check_writable("--json", as_json)
     check_writable("--csv", as_csv)
     with progress_bars() as bars:
-        if splits:
-            images = everybody["train"]
-            points = evaluate_splits(loaded, images, splits, settings, phases(bars))
+        if splits is not None:
+            points = evaluate_splits(loaded, splits, settings, phases(bars))
         else:
             points = evaluate(loaded, opened, settings, phases(bars))
     what = about([loaded], opened, settings, splits)

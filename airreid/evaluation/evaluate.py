@@ -13,6 +13,7 @@ import numpy as np
 from airreid.bundle import BackboneInfo, Bundle
 from airreid.codecs.pca import Pca, fit_pca
 from airreid.datasets.dataset import DataSet
+from airreid.datasets.reader import Splits
 from airreid.digital.scheme import DigitalScheme
 from airreid.errors import InputError
 from airreid.evaluation.features import Extracted, Phase, extract_test
@@ -140,18 +141,19 @@ def _scheme(
 
 
 def about(
-    bundles: Sequence[Bundle], data: DataSet, settings: Settings, splits: Sequence[DataSet] = ()
+    bundles: Sequence[Bundle], data: DataSet, settings: Settings, splits: Splits | None = None
 ) -> dict[str, Any]:
-    """What a result is of: everything that it takes to get it again.
+    """Describes a result: everything that it takes to get it again.
 
     With ``splits``, of which ``data`` is the first, counts and digest are those of ``data``.
     """
+    count = 1 if splits is None else len(splits.data_sets)
     fitted = "codec" if "codec" in data else "train"
     return {
-        "data": data.label + (f" and {len(splits) - 1} more splits" if splits else ""),
+        "data": data.label + (f" and {count - 1} more splits" if splits else ""),
         "form": data.form,
-        "protocol": "old" if splits else data.protocol,
-        "splits": max(1, len(splits)),
+        "protocol": splits.family if splits else data.protocol,
+        "splits": count,
         "subset": bool(data.shortfall or data.part or data.missing),
         "data_digest": data.digest(),
         "query_images": len(data["query"]),

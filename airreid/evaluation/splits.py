@@ -1,4 +1,4 @@
-"""The 20 splits of CUHK03's old protocol: a mean and a spread over all of them."""
+"""Families of protocols, such as CUHK03's 20 old splits: a mean and a spread over all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from airreid.bundle import BackboneInfo, Bundle
 from airreid.datasets.dataset import DataSet
+from airreid.datasets.reader import Splits
 from airreid.datasets.samples import ImageSet
 from airreid.evaluation.evaluate import Settings, evaluate
 from airreid.evaluation.exact_retrieval import SingleShot
@@ -20,53 +21,60 @@ from airreid.evaluation.retrieval_features import RetrievalFeatures
 
 
 def evaluate_splits(
-    bundle: Bundle, everybody: ImageSet, splits: Sequence[DataSet], settings: Settings, phase: Phase
+    bundle: Bundle, splits: Splits, settings: Settings, phase: Phase
 ) -> list[Point]:
-    """Each point's mean over the splits, with their standard deviation.
+    """Measures each point's mean over the splits, and their standard deviation.
 
-    ``everybody``: all images that the splits draw from; their features are made once. Each
-    split fits the linear baseline on its own training images. One bundle is tested on
-    every split: it should have been trained on none of these people.
+    Features of all images are made once. Each split fits the linear baseline on its own
+    training images. One bundle is tested on every split: it should have been trained on
+    none of these people.
     """
+    everybody = splits.everybody
     rows = {sample.name: row for row, sample in enumerate(everybody.samples)}
-    kept: dict[str, NDArray[np.float32]] = {}
+    by_backbone: dict[str, NDArray[np.float32]] = {}
 
     def extract(backbone: BackboneInfo, data: DataSet) -> Extracted:
-        if backbone.id not in kept:
+        if backbone.id not in by_backbone:
             tick = phase("features of all images", len(everybody))
-            kept[backbone.id] = features_of(bundle, backbone, everybody, settings.cache, tick)
-        features = kept[backbone.id]
+            by_backbone[backbone.id] = features_of(
+                bundle, backbone, everybody, settings.cache, tick
+            )
+        features = by_backbone[backbone.id]
 
-        def of(images: ImageSet) -> NDArray[np.float32]:
+        def select(images: ImageSet) -> NDArray[np.float32]:
             return features[[rows[sample.name] for sample in images.samples]]
 
         query_labels, gallery_labels = data.test_labels()
         test = RetrievalFeatures(
-            of(data["gallery"]), gallery_labels, of(data["query"]), query_labels, SingleShot()
+            select(data["gallery"]),
+            gallery_labels,
+            select(data["query"]),
+            query_labels,
+            SingleShot() if data.single_shot else None,
         )
         fitted = every(data["train"], settings.pca_images) if settings.pca_images else None
-        return Extracted(test, features[:0] if fitted is None else of(fitted))
+        return Extracted(test, features[:0] if fitted is None else select(fitted))
 
-    tick = phase("splits", len(splits))
-    each = []
-    for data in splits:
-        each.append(evaluate(bundle, data, settings, _quiet, extract))
+    tick = phase("splits", len(splits.data_sets))
+    by_split = []
+    for data in splits.data_sets:
+        by_split.append(evaluate(bundle, data, settings, _quiet, extract))
         tick()
-    return over_splits(each)
+    return over_splits(by_split)
 
 
 def _quiet(name: str, steps: int) -> Callable[[], object]:
     return lambda: None
 
 
-def over_splits(each: Sequence[Sequence[Point]]) -> list[Point]:
-    """Points of every split, in the same order, as one list of means.
+def over_splits(by_split: Sequence[Sequence[Point]]) -> list[Point]:
+    """Averages the points of every split, which come in the same order.
 
     ``top1_sd`` is the standard deviation over the splits, and the half-widths are Student's
     over them as well. ``queries`` is the number counted over all splits.
     """
     merged = []
-    for points in zip(*each, strict=True):
+    for points in zip(*by_split, strict=True):
         first = points[0]
         top1, mean_ap = mean_of([p.top1 for p in points]), mean_of([p.map for p in points])
         several = len(points) > 1
@@ -95,6 +103,6 @@ def over_splits(each: Sequence[Sequence[Point]]) -> list[Point]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """Of values that are all there; None where one is not."""
-    there = [value for value in values if value is not None]
-    return round(float(np.mean(there)), 3) if len(there) == len(values) else None
+    """Mean of values that are all known; None where one is not."""
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 3) if len(known) == len(values) else None

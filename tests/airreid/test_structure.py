@@ -52,7 +52,7 @@ def test_only_training_imports_torch() -> None:
         ("simulation.cli", {"torch", "faiss", "fastapi", "matplotlib"}),
         (
             "airreid.datasets.cli",
-            {"torch", "faiss", "fastapi", "onnxruntime", "matplotlib", "scipy"},
+            {"torch", "faiss", "fastapi", "onnxruntime", "matplotlib", "scipy", "h5py"},
         ),
         ("airreid.evaluation.cli", {"torch", "faiss", "fastapi", "matplotlib"}),
         ("airreid.cli", {"torch", "faiss", "fastapi", "onnxruntime", "numpy", "grpc"}),
