@@ -187,7 +187,7 @@ def test_a_reader_changes_nothing_and_says_who_does(
         assert "at the one that writes it" in str(verdict)
         with pytest.raises(InputError, match="128 characters"):
             service.subject("a" * 129)
-        assert search.search(source, 1, 0, FEATURES).found.matches[0].subject == "ada"
+        assert search.search(source, 1, 0, FEATURES).result.matches[0].subject == "ada"
         state = service.state()
         assert (state.subjects, state.other_space_entries, state.ready) == (1, 0, True)
 
