@@ -1,4 +1,4 @@
-"""Errors of an access point; ``accesspoint.api.problems`` says what each is on the wire."""
+"""What can go wrong at an access point, as types: one table says what each is on the wire."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from airreid.errors import AirReidError, InputError
 
 
 class NotFoundError(InputError):
-    """Raised where the request names something that does not exist."""
+    """Something that the request names does not exist."""
 
 
 class ConflictError(InputError):
-    """Raised where the request contradicts what there is: an id in use, a job that runs."""
+    """The request contradicts what there is: an id in use, a job that runs."""
 
 
 class WrongSpaceError(InputError):
-    """Raised for a feature of another backbone's space than the gallery's."""
+    """A feature of another backbone's space than the gallery's."""
 
 
 class QualityError(InputError):
-    """Raised for an image that the quality gate refuses; the message says why."""
+    """The quality gate refused an image; the message says why."""
 
 
 class TooLargeError(InputError):
-    """Raised for a body, a batch or an image above its limit."""
+    """A body, a batch or an image above its limit."""
 
 
 class NotReadyError(AirReidError):
-    """Raised while the access point starts or waits for a reindex; try again."""
+    """The access point is starting, or waits for a reindex; try again."""
 
 
 class UnauthorizedError(AirReidError):
-    """Raised without a token or certificate, or for one that is not known."""
+    """No token or certificate, or one that is not known."""
 
 
 class ForbiddenError(AirReidError):
-    """Raised for a token or certificate that is known and has another scope."""
+    """The token or certificate is known and its scope is another."""
 
 
 class RateLimitedError(AirReidError):
-    """Raised for more at once than the access point takes; try again later."""
+    """More at once than the access point takes from one client; try again later."""

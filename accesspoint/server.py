@@ -1,4 +1,4 @@
-"""Server process of an access point: gRPC and HTTP over the same gallery."""
+"""One process: gRPC and HTTP over the same gallery."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from airreid.v1 import gallery_pb2, gallery_pb2_grpc
 
 
 class _Http(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the process has them."""
+    """uvicorn without handlers for signals of its own: the process has them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,7 +57,7 @@ def _listening_socket(listen: str) -> socket.socket:
 
 
 def _warn_if_open(settings: ServeSettings) -> None:
-    """Logs a warning where others can reach the gallery without a token."""
+    """Says so when others can reach the gallery without a token."""
     for address in (settings.grpc, settings.http):
         if settings.insecure_no_auth and not is_loopback(parse_address(address).host):
             log.warning("listening_beyond_loopback_without_tokens", address=address)
@@ -114,8 +114,7 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
             await _serve(bundle, settings, services, guard, listener, stop)
 
 
-def _readiness(gallery: ServedGallery) -> str:
-    """Names the event to log once the gallery has been loaded."""
+def _news(gallery: ServedGallery) -> str:
     if gallery.ready:
         return "ready"
     waits = gallery.writable is not None and gallery.writable.needs_reindex
@@ -171,7 +170,7 @@ async def _serve(
             if not stop.is_set():
                 subjects, entries = gallery.counts()
                 log.event(
-                    _readiness(gallery),
+                    _news(gallery),
                     **ports,
                     bundle=bundle.bundle_id,
                     subjects=subjects,

@@ -1,4 +1,4 @@
-"""Sums over the queries since the start: outcomes, right answers by SNR, cameras."""
+"""What came of the queries since the start: outcomes, right answers by SNR, cameras."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 BUCKET_DB = 2
-"""Width of the SNR ranges by which answers with a known truth are counted."""
+"""Answers whose truth is known are counted by ranges of SNR of this width."""
 CAMERAS_MAX = 50
-"""Cameras that are remembered, those heard last."""
+"""Those heard last are remembered."""
 
 
 @dataclass
 class Camera:
-    """Sums over the queries of one camera."""
+    """What was heard of one camera."""
 
     name: str
     queries: int = 0
     lost: int = 0
     time: float = 0.0
-    """Time of the last query, in seconds since 1970."""
+    """Seconds since 1970 of the last query."""
     snr_db: float | None = None
-    """SNR of the last query; None without a radio."""
+    """Of the last query; None without a radio."""
 
 
 def outcome(event: Mapping[str, Any]) -> str:
-    """Returns match, ambiguous, unknown, unspecified (only ranked), outage or refused."""
+    """match, ambiguous, unknown, unspecified (ranked alone), outage or refused."""
     if event["outage"]:
         return "outage"
     if event["code"] != "ok":
@@ -74,7 +74,7 @@ class Tally:
             self._cameras.popitem(last=False)
 
     def event(self) -> dict[str, Any]:
-        """Returns the sums as an event of type tally, plain values for JSON."""
+        """The sums as an event of type tally, plain values for JSON."""
         return {
             "type": "tally",
             "queries": self._outcomes.total(),

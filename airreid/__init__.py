@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airreid.api.crops import Crops, read_crops, synthetic_people
     from airreid.api.gallery import Gallery, Hit
     from airreid.api.model import Blocks, Model
+    from airreid.api.own_scheme import add_jscc_scheme
     from airreid.api.remote_channel import RemoteChannel
     from airreid.bundle import Bundle, load_bundle
     from airreid.errors import AirReidError, BundleError, InputError, LinkError
@@ -52,6 +53,7 @@ __all__ = [
     "Received",
     "RemoteChannel",
     "Report",
+    "add_jscc_scheme",
     "capacity",
     "channel",
     "evaluate",
@@ -72,6 +74,7 @@ _MODULES = {
     "airreid.api.crops": ("Crops", "read_crops", "synthetic_people"),
     "airreid.api.gallery": ("Gallery", "Hit"),
     "airreid.api.model": ("Blocks", "Model"),
+    "airreid.api.own_scheme": ("add_jscc_scheme",),
     "airreid.api.remote_channel": ("RemoteChannel",),
     "airreid.bundle": ("Bundle", "load_bundle"),
     "airreid.errors": ("AirReidError", "BundleError", "InputError", "LinkError"),

@@ -1,4 +1,4 @@
-"""GalleryService over gRPC: protobuf messages in and out of :mod:`accesspoint.api`."""
+"""GalleryService: protobuf messages in and out of what :mod:`accesspoint.api` means."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ g = gallery_pb2
 
 
 def principal_of(context: Context, access: Access) -> Principal:
-    """Identifies a caller by the token in the metadata and the connection's certificate.
+    """Who calls, by the token in the metadata and the certificate of the connection.
 
     Raises :class:`accesspoint.errors.UnauthorizedError`.
     """
@@ -40,7 +40,7 @@ def principal_of(context: Context, access: Access) -> Principal:
 
 
 def request_id_of(context: Context) -> str:
-    """Returns the caller's name for the request (``x-request-id``), or a new one."""
+    """The caller's name for the request (``x-request-id``), or a new one."""
     given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
     usable = isinstance(given, str) and _REQUEST_ID.fullmatch(given)
     return str(given) if usable else secrets.token_hex(8)
@@ -55,7 +55,7 @@ async def abort(context: Context, error: BaseException, request_id: str) -> None
 
 
 class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
-    """Servicer that translates; see the proto file for the methods' meanings."""
+    """Each method says who may call it, and translates; see the proto file for meanings."""
 
     def __init__(
         self,
@@ -64,37 +64,37 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         jobs: Jobs,
         access: Access,
         metrics: Metrics,
-        max_calls: int = 256,
+        at_once: int = 256,
     ) -> None:
-        """``max_calls``: calls under way, each with its message in memory; further ones are
+        """``at_once``: calls under way, each with its message in memory; further ones are
         told to come again."""
         self._service = service
         self._search_service = search_service
         self._jobs = jobs
         self._access = access
         self._metrics = metrics
-        self._max_calls = max_calls
-        self._calls = 0
+        self._at_once = at_once
+        self._under_way = 0
 
     async def _call(
         self, context: Context, method: str, work: Callable[[Principal], Answer]
     ) -> Answer:
-        """Does the work in a thread, if the caller has the method's scope."""
+        """Does the work in a thread, for whoever may ask for it."""
         request_id, started, code = request_id_of(context), time.perf_counter(), "ok"
         context.set_trailing_metadata((("x-request-id", request_id),))
-        self._calls += 1
+        self._under_way += 1
         try:
             who = principal_of(context, self._access)
             who.demand(scope_of_rpc(method))
-            if self._calls > self._max_calls:
-                raise RateLimitedError(f"more than {self._max_calls} calls at once")
+            if self._under_way > self._at_once:
+                raise RateLimitedError(f"more than {self._at_once} calls at once")
             return await asyncio.to_thread(work, who)
         except Exception as error:  # whatever it is, the caller gets a status
             code = problems.kind_of(error).code
             await abort(context, error, request_id)
             raise
         finally:
-            self._calls -= 1
+            self._under_way -= 1
             self._metrics.requests.labels("grpc", method, code).observe(
                 time.perf_counter() - started
             )
@@ -150,7 +150,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
                 request.prefix, request.page_size, request.page_token
             )
             return g.ListSubjectsResponse(
-                subjects=[messages.subject(subject) for subject in page], next_page_token=token
+                subjects=[messages.subject(one) for one in page], next_page_token=token
             )
 
         return await self._call(context, "ListSubjects", work)
@@ -179,10 +179,8 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
 
     async def Enroll(self, request: g.EnrollRequest, context: Context) -> g.EnrollResponse:
         def work(who: Principal) -> g.EnrollResponse:
-            verdicts = self._service.enrol(
-                who, [messages.candidate(item) for item in request.items]
-            )
-            return g.EnrollResponse(results=[messages.enrolled(verdict) for verdict in verdicts])
+            verdicts = self._service.enrol(who, [messages.candidate(i) for i in request.items])
+            return g.EnrollResponse(results=[messages.enrolled(one) for one in verdicts])
 
         return await self._call(context, "Enroll", work)
 
@@ -199,7 +197,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
                 request.subject, request.camera, request.page_size, request.page_token
             )
             return g.ListEntriesResponse(
-                entries=[messages.entry(entry) for entry in page], next_page_token=token
+                entries=[messages.entry(one) for one in page], next_page_token=token
             )
 
         return await self._call(context, "ListEntries", work)
@@ -218,9 +216,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> g.DeleteEntriesResponse:
         def work(who: Principal) -> g.DeleteEntriesResponse:
             outcomes = self._service.delete_entries(who, request.ids)
-            return g.DeleteEntriesResponse(
-                statuses=[problems.wire_status(outcome) for outcome in outcomes]
-            )
+            return g.DeleteEntriesResponse(statuses=[problems.wire_status(o) for o in outcomes])
 
         return await self._call(context, "DeleteEntries", work)
 
@@ -232,15 +228,15 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             answer = self._search_service.search(
                 source, request.top_k, request.top_entries, request.scheme_id
             )
-            return messages.search_response(answer)
+            return messages.found(answer)
 
         return await self._call(context, "Search", work)
 
     async def Verify(self, request: g.VerifyRequest, context: Context) -> g.VerifyResponse:
         def work(_: Principal) -> g.VerifyResponse:
             source = messages.source(request, "verify")
-            verification = self._search_service.verify(request.subject, source, request.scheme_id)
-            return messages.verified(verification)
+            found = self._search_service.verify(request.subject, source, request.scheme_id)
+            return messages.verified(found)
 
         return await self._call(context, "Verify", work)
 
@@ -274,7 +270,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         return await self._call(
             context,
             "ListJobs",
-            lambda _: g.ListJobsResponse(jobs=[messages.job(job) for job in self._jobs.list()]),
+            lambda _: g.ListJobsResponse(jobs=[messages.job(one) for one in self._jobs.list()]),
         )
 
     async def CancelJob(self, request: g.CancelJobRequest, context: Context) -> g.Job:

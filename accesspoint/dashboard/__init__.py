@@ -1,1 +1,1 @@
-"""Dashboard at ``/``: static files, the feed of queries, and the channel's settings."""
+"""The page at ``/``: static files, the feed of queries, and the channel's knobs."""

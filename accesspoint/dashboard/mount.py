@@ -1,4 +1,4 @@
-"""Mounting of the dashboard on the application."""
+"""The dashboard as one line of the application."""
 
 from __future__ import annotations
 

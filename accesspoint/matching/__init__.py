@@ -1,1 +1,1 @@
-"""Decisions on matches, their calibration, quality at enrolment, and tracks."""
+"""When a match is a match: decisions, their calibration, enrolment quality, tracks."""

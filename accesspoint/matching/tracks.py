@@ -62,7 +62,7 @@ class _Frame:
 class _Track:
     scheme_id: str
     frames: list[_Frame] = field(default_factory=list)
-    """Frames by rising time."""
+    """By rising time."""
 
 
 class TrackFusion:

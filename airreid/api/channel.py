@@ -205,7 +205,7 @@ def channel(
 
     Args:
         model: ``awgn``, ``rayleigh``, ``rician``, ``impulsive``, ``erasure``, or one of your
-            own.
+            own (:mod:`airreid.channels.registry`).
         snr_db: SNR per real channel use in dB, before fading; 10 if left out.
         seed: Seed of the noise, 0 to 2^64 - 1.
         link: Name of the link, an edge id over the wire. Different links have independent
@@ -213,7 +213,8 @@ def channel(
         settings: What else the model has (docs/channel.md): ``csi``, ``doppler``,
             ``k_factor_db``, ``impulse_probability``, ``impulse_ratio_db``,
             ``erasure_probability``, ``erasure_unit``; or in place of ``snr_db``:
-            ``snr_range_db``, ``snr_trace``.
+            ``snr_range_db``, ``snr_trace``. Numbers of a model of your own:
+            ``parameters={"m": 2}``.
 
     Raises:
         airreid.InputError: naming a setting that cannot be used.

@@ -1,4 +1,4 @@
-"""Segments of an index, which never change: flat, float32 and exact, or coded in 8 bits a value.
+"""Immutable pieces of an index: flat, float32 and exact, or coded in 8 bits a value.
 
 A coded segment finds a short list by its codes (FAISS scalar quantiser, signed bytes of
 one scale) and ranks the list by vectors kept in float16, whose products with a unit query
@@ -23,9 +23,9 @@ SHORT_LIST = 64
 """Fewest candidates of the codes that are ranked exactly; twice k if that is more."""
 _EXACT_ROWS = 4096
 _FEW = 3
-"""Most queries that are answered one by one: a product of matrix and vector is read faster."""
+"""Queries that are answered one by one: a product of matrix and vector is read faster."""
 _PRODUCTS = 1 << 22
-"""Most inner products of queries with a segment that are in memory at a time."""
+"""Inner products of some queries with a segment that are in memory at a time."""
 _SCALE_ROWS, _SCALE_QUANTILE, _SCALE_FIT = 256, 0.9999, 32
 
 
@@ -44,10 +44,10 @@ class Segment(Protocol):
     def __len__(self) -> int: ...
 
     def vectors_at(self, rows: NDArray[np.int64]) -> Array:
-        """Returns unit vectors of rows, float32 (len(rows), dim)."""
+        """Unit vectors, float32 (len(rows), dim)."""
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Returns the arrays that make the segment again."""
+        """What makes the segment again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class FlatSegment:
 
 
 def flat(ids: Ids, digests: Ids, vectors: Array) -> FlatSegment:
-    """Makes a flat segment of unit rows, float32 (n, dim), which are copied where need be."""
+    """A flat segment of unit rows, float32 (n, dim), which are copied where need be."""
     return FlatSegment(ids, digests, np.asfortranarray(vectors))
 
 
@@ -97,20 +97,19 @@ class CodedSegment:
         return len(self.ids)
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, NDArray[np.int64]]:
-        """Returns approximate inner products and rows, each (n, min(count, len(self)))."""
+        """Approximate inner products and rows, each (n, min(count, len(self)))."""
         faiss.omp_set_num_threads(1)  # of the calling thread
         largest = np.maximum(np.abs(queries).max(axis=1, keepdims=True), 1e-30)
-        coded_queries = np.rint(queries * (127 / largest))  # FAISS cuts these, too, to bytes
-        scores, rows = self._index.search(coded_queries, min(count, len(self)))
+        whole = np.rint(queries * (127 / largest))  # FAISS cuts these, too, to bytes
+        scores, rows = self._index.search(whole, min(count, len(self)))
         return scores * (self._scale * largest / 127), rows
 
     def rank(self, query: Array, rows: NDArray[np.int64]) -> Array:
-        """Returns inner products of one query (dim,) with rows: float32 (len(rows),)."""
+        """Inner products of one query (dim,) with some rows: float32 (len(rows),)."""
         return np.asarray(self.vectors[rows].astype(np.float32) @ query)
 
     def rank_all(self, queries: Array, k: int) -> tuple[Array, Ids]:
-        """Returns the best k scores and ids by the vectors alone, each (n, min(k, len(self))),
-        unsorted: for a k that is a good part of the segment."""
+        """Without codes: for a k that is a good part of the segment."""
         k = min(k, len(self))
         scores = np.empty((len(queries), len(self)), np.float32)
         for start in range(0, len(self), _EXACT_ROWS):
@@ -122,7 +121,7 @@ class CodedSegment:
         return self.vectors[rows].astype(np.float32)
 
     def codes(self) -> NDArray[np.uint8]:
-        """Returns a copy of the codes, uint8 (n, dim)."""
+        """uint8 (n, dim), a copy."""
         codes = faiss.vector_to_array(self._index.codes)
         return np.asarray(codes, dtype=np.uint8).reshape(len(self), -1)
 
@@ -138,8 +137,8 @@ class CodedSegment:
 def search_flat(
     segments: Sequence[FlatSegment], queries: Array, k: int, dead: Ids
 ) -> tuple[Array, Ids]:
-    """Returns scores and ids of the best of the segments, (n, min(k, rows)), best first, ties
-    by id; -inf where there are not so many live ones.
+    """Scores and ids of the best of some segments, (n, min(k, rows)), best first, ties by id;
+    -inf where there are not so many live ones.
 
     By NumPy's BLAS: FAISS's search without an index takes the same for 64 queries of 2048
     dimensions, but three times as long for 256 dimensions, and for fewer than 20 queries (it
@@ -148,18 +147,17 @@ def search_flat(
     """
     ids = segments[0].ids if len(segments) == 1 else np.concatenate([s.ids for s in segments])
     k = min(k, len(ids))
-    scores = np.empty((len(queries), k), np.float32)
-    best_ids = np.empty((len(queries), k), np.int64)
+    scores, found = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
     step = max(1, _PRODUCTS // max(1, len(ids)))
     for start in range(0, len(queries) if k else 0, step):
-        rows = slice(start, start + step)
-        products = _products(queries[rows], segments)
-        scores[rows], best_ids[rows] = _best_living(products, ids, k, dead)
-    return scores, best_ids
+        some = slice(start, start + step)
+        products = _products(queries[some], segments)
+        scores[some], found[some] = _best_living(products, ids, k, dead)
+    return scores, found
 
 
 def _products(queries: Array, segments: Sequence[FlatSegment]) -> Array:
-    """Returns inner products (n, rows) of queries (n, dim) with the rows of all segments."""
+    """Inner products (n, rows) of queries (n, dim) with the rows of all segments."""
     products = np.empty((len(queries), sum(map(len, segments))), np.float32)
     end = 0
     for segment in segments:
@@ -173,27 +171,25 @@ def _products(queries: Array, segments: Sequence[FlatSegment]) -> Array:
 
 
 def _best_living(products: Array, ids: Ids, k: int, dead: Ids) -> tuple[Array, Ids]:
-    """Returns the k best of each row and their ids, best first, ties by id; dead ones last, at
-    -inf."""
+    """The k best of each row and their ids, best first, ties by id; dead ones last, at -inf."""
     each = np.arange(len(products))[:, None]
     wanted = k + min(len(dead), k + 16)
     while True:
         wanted = min(wanted, len(ids))
         columns = _largest(products, ids, wanted)
-        scores, best_ids = products[each, columns], ids[columns]
+        scores, found = products[each, columns], ids[columns]
         if len(dead):
-            is_dead = np.isin(best_ids, dead)
-            scores[is_dead] = -np.inf
-            if wanted < len(ids) and np.count_nonzero(~is_dead, axis=1).min() < k:
+            gone = np.isin(found, dead)
+            scores[gone] = -np.inf
+            if wanted < len(ids) and np.count_nonzero(~gone, axis=1).min() < k:
                 wanted *= 4
                 continue
-        order = np.lexsort((best_ids, -scores), axis=1)[:, :k]
-        return scores[each, order], best_ids[each, order]
+        order = np.lexsort((found, -scores), axis=1)[:, :k]
+        return scores[each, order], found[each, order]
 
 
 def _largest(products: Array, ids: Ids, count: int) -> NDArray[np.int64]:
-    """Returns columns (n, count) of each row's largest, in any order; of equals those with the
-    smallest ids."""
+    """Columns (n, count) of each row's largest, in any order; of equals the smallest ids."""
     first = products.shape[1] - count
     columns = np.argpartition(products, first, axis=1)[:, first:]
     least = products[np.arange(len(products)), columns[:, 0]]
@@ -206,9 +202,9 @@ def _largest(products: Array, ids: Ids, count: int) -> NDArray[np.int64]:
 def search_coded(
     segments: Sequence[CodedSegment], queries: Array, k: int, dead: Ids
 ) -> tuple[Array, Ids]:
-    """Returns scores and ids of the best of the segments, (n, min(k, live rows)), unsorted.
+    """Scores and ids of the best of some segments, (n, min(k, live rows)), unsorted.
 
-    There is one short list for all segments: scores by their codes can be compared.
+    One short list for all: what their codes say can be compared.
     """
     total = sum(map(len, segments))
     if k > total - len(dead):
@@ -218,14 +214,12 @@ def search_coded(
     while True:
         if 4 * wanted >= total:
             return _search_all(segments, queries, k, dead)
-        candidates = [segment.candidates(queries, wanted) for segment in segments]
-        scores = np.concatenate([part_scores for part_scores, _ in candidates], axis=1)
-        rows = np.concatenate([part_rows for _, part_rows in candidates], axis=1)
-        widths = [part_rows.shape[1] for _, part_rows in candidates]
-        owner = np.repeat(np.arange(len(segments)), widths)
+        found = [segment.candidates(queries, wanted) for segment in segments]
+        scores = np.concatenate([one for one, _ in found], axis=1)
+        rows = np.concatenate([one for _, one in found], axis=1)
+        owner = np.repeat(np.arange(len(segments)), [one.shape[1] for one, _ in found])
         ids = np.concatenate(
-            [s.ids[part_rows] for s, (_, part_rows) in zip(segments, candidates, strict=True)],
-            axis=1,
+            [s.ids[one] for s, (_, one) in zip(segments, found, strict=True)], axis=1
         )
         if len(dead):
             scores[np.isin(ids, dead)] = -np.inf
@@ -237,22 +231,22 @@ def search_coded(
     for i, query in enumerate(queries):
         live = np.isfinite(scores[i, best[i]])
         for number, segment in enumerate(segments):
-            places = np.flatnonzero(live & (owner[best[i]] == number))
-            exact[i, places] = segment.rank(query, rows[i, best[i, places]])
+            here = np.flatnonzero(live & (owner[best[i]] == number))
+            exact[i, here] = segment.rank(query, rows[i, best[i, here]])
     return _best(exact, np.take_along_axis(ids, best, 1), k)
 
 
 def _search_all(
     segments: Sequence[CodedSegment], queries: Array, k: int, dead: Ids
 ) -> tuple[Array, Ids]:
-    ranked = [s.rank_all(queries, k + int(np.isin(s.ids, dead).sum())) for s in segments]
-    scores = np.concatenate([part_scores for part_scores, _ in ranked], axis=1)
-    ids = np.concatenate([part_ids for _, part_ids in ranked], axis=1)
+    found = [s.rank_all(queries, k + int(np.isin(s.ids, dead).sum())) for s in segments]
+    scores = np.concatenate([one for one, _ in found], axis=1)
+    ids = np.concatenate([one for _, one in found], axis=1)
     return _best(np.where(np.isin(ids, dead), np.float32(-np.inf), scores), ids, k)
 
 
 def _scale(codes: NDArray[np.uint8], vectors: Half) -> float:
-    """Returns the value of one step of the codes, by least squares over a few rows."""
+    """What one step of the codes is worth: a least squares fit over a few rows."""
     signed = codes[:_SCALE_FIT].astype(np.float64) - 128
     inside = np.abs(signed) < 127
     values = vectors[:_SCALE_FIT].astype(np.float64)
@@ -267,7 +261,7 @@ def _best(scores: Array, ids: Ids, k: int) -> tuple[Array, Ids]:
 
 
 def code(vectors: Array) -> NDArray[np.uint8]:
-    """Codes unit rows as bytes: value * scale + 128, clipped; one scale for all, at which one
+    """Unit rows as bytes: value * scale + 128, clipped; one scale for all, at which one
     value in ten thousand is clipped."""
     step = max(1, len(vectors) // _SCALE_ROWS)
     reach = float(np.quantile(np.abs(vectors[::step]), _SCALE_QUANTILE)) or 1.0
@@ -279,12 +273,12 @@ def code(vectors: Array) -> NDArray[np.uint8]:
 
 
 def coded(ids: Ids, digests: Ids, vectors: Array) -> CodedSegment:
-    """Makes a coded segment in memory of unit rows, float32 (n, dim)."""
+    """A coded segment in memory of unit rows, float32 (n, dim)."""
     return CodedSegment(ids, digests, code(vectors), vectors.astype(np.float16))
 
 
 def gather(segments: Sequence[Segment], dead: Ids) -> tuple[Ids, Ids, Array]:
-    """Returns everything in the segments except ``dead``, sorted by id: ids, digests, vectors."""
+    """Everything in some segments except ``dead``, sorted by id: ids, digests, vectors."""
     live = [np.flatnonzero(~np.isin(s.ids, dead)) for s in segments]
     ids = np.concatenate([s.ids[rows] for s, rows in zip(segments, live, strict=True)])
     digests = np.concatenate([s.digests[rows] for s, rows in zip(segments, live, strict=True)])

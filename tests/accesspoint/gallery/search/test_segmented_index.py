@@ -120,7 +120,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def start_again(self) -> None:
-        """Does as a start does: removes what the snapshot has too much, and adds the rest."""
+        """What a start does: whatever the snapshot has more is removed, the rest added."""
         self.index.close()
         self.index = self.opened()
         ids, _ = self.index.held()
