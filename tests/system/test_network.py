@@ -180,6 +180,7 @@ def test_every_frame_is_answered_once(place: Place, people: Path) -> None:
     )
 
 
+@pytest.mark.flaky(reruns=1)  # a busy machine delivers late: tests/README.md
 def test_the_link_is_as_bad_as_it_was_told(network: Network) -> None:
     """Datagrams there and back: 0.9^2 of them return, after 2 x 50 ms in the mean."""
     count = 400
