@@ -19,7 +19,7 @@ test-all: $(VENV)/.dev  ## The slow tests too
 	$(BIN)/pytest -n auto --dist loadfile -m ""
 
 mutants: $(VENV)/.mutants  ## 200 small faults in the core packages: which do the tests see? (half an hour)
-	$(BIN)/python tests/mutants.py $(ARGS)
+	$(BIN)/python tests/mutants $(ARGS)
 
 check: $(VENV)/.dev  ## Lint, format and strict types
 	$(BIN)/ruff check .
