@@ -42,7 +42,7 @@ def airreid(*arguments: object, stdin: str = "", code: int = 0) -> str:
         capture_output=True,
         text=True,
         input=stdin,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert result.returncode == code, result.stderr

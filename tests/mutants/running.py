@@ -52,13 +52,13 @@ def copy_tree(folder: Path) -> Path:
     return folder
 
 
-def tests_of(package: Package, module: str) -> list[list[str]]:
+def tests_of(tree: Path, package: Package, module: str) -> list[list[str]]:
     """Test files in the order in which they are run: those of the module's own name, then
     the package's others, then the slow ones that stand for the module."""
     stem = Path(module).stem
-    files = sorted({path for pattern in package.tests for path in ROOT.glob(pattern)})
+    files = sorted({path for pattern in package.tests for path in tree.glob(pattern)})
     slow = {name for _, name in package.beside}
-    names = [path.relative_to(ROOT).as_posix() for path in files]
+    names = [path.relative_to(tree).as_posix() for path in files]
     own = [name for name in names if Path(name).stem == f"test_{stem}"]
     others = [name for name in names if name not in own and name not in slow]
     beside = [name for other, name in package.beside if other == stem and name not in own]
@@ -112,7 +112,7 @@ class Runner:
         """Seconds of the package's tests without a fault; they must pass."""
         tree = self.trees.get()
         try:
-            [files] = tests_of(package, "")
+            [files] = tests_of(tree, package, "")
             passed, reason, seconds = run_tests(tree, files, 1800)
         finally:
             self.trees.put(tree)
@@ -132,7 +132,7 @@ class Runner:
             assert after is not None, mutant
             target.write_text(after, encoding="utf-8")
             seconds = 0.0
-            for files in tests_of(package, mutant.module):
+            for files in tests_of(tree, package, mutant.module):
                 passed, reason, spent = run_tests(tree, files, self.limits[package.name])
                 seconds += spent
                 if not passed:

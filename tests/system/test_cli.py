@@ -15,7 +15,7 @@ from PIL import Image
 from .conftest import System
 
 
-def airreid(*arguments: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+def airreid(*arguments: object, seconds: float = 600) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "airreid.cli", *map(str, arguments)],
         capture_output=True,

@@ -157,7 +157,7 @@ def system(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Everybody's first camera is enrolled; the channel starts at 12 dB."""
     data, channel = tmp_path_factory.mktemp("ap"), f"127.0.0.1:{free_port()}"
     serve = ["ap", "serve", "--data-dir", str(data), "--grpc", ANY, "--http", ANY]
-    with Role("access point", [*serve, "--channel", channel]) as ap:
+    with Role("access point", [*serve, "--channel", channel], 180) as ap:
         target = f"127.0.0.1:{ap.ready['grpc_port']}"
         shaped = made_up_features(bundle.backbone.feature_dim)
         with GalleryClient(target) as client:
