@@ -11,6 +11,7 @@ import torch
 
 from airreid.bundle import BackboneInfo, Bundle, Manifest
 from airreid.codecs.pca import fit_pca
+from airreid.digital import table_design
 from airreid.digital.coding_tables import load_coding_tables
 from airreid.digital.scheme import DigitalScheme
 from airreid.digital.table_design import prove_distinct, rounded
@@ -102,9 +103,9 @@ def test_a_graph_that_rounds_to_other_integers_is_refused(
 def test_a_message_longer_than_its_tables_say_is_refused(
     features: np.ndarray, model: Digital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = exporting.encode
+    encode = table_design.encode
     monkeypatch.setattr(
-        exporting, "encode", lambda latent, tables: np.append(encode(latent, tables), [1] * 3)
+        table_design, "encode", lambda latent, tables: np.append(encode(latent, tables), [1] * 3)
     )
     with pytest.raises(ParityError, match="above its ideal length"):
         export_digital("digital-64", model, tmp_path, features, "s")
