@@ -7,29 +7,42 @@ from textwrap import wrap
 from typing import Any
 
 from airreid.evaluation.figures import Curve, Plot
+from airreid.evaluation.points import PCA
 
-_STYLES: dict[str, dict[str, Any]] = {
+Style = dict[str, Any]
+"""Keywords of Matplotlib's ``errorbar``."""
+_LINK_STYLES: dict[str, Style] = {
     "analog": {"linestyle": "-", "marker": "o", "markersize": 4},
     "coded": {"linestyle": "-", "marker": "s", "markersize": 4},
     "ideal": {"linestyle": ":", "marker": "^", "markersize": 4},
     "paper": {"linestyle": "", "marker": "*", "markersize": 10},
 }
+_KIND_STYLES: dict[str, Style] = {
+    PCA: {"linestyle": "--", "marker": ".", "markersize": 4},
+    "jscc-fc": {"linestyle": "-.", "marker": "x", "markersize": 5},
+}
+
+
+def register_style(kind: str, style: Style) -> None:
+    """Draws the curves of a scheme kind so; without, they look as their link's do."""
+    _KIND_STYLES[kind] = style
+
 
 _LINE = 76
-"""Characters of a title's line."""
+"""Characters in a line of a title."""
 _LOW = 0.6
-"""Where no top-1 is above it, the axis ends before 1."""
+"""Highest top-1 with which the axis still ends before 1."""
 
 
 def draw(plot: Plot, subtitle: str, path: Path) -> None:
-    """Top-1 of every curve with its interval, and the bound without a channel."""
+    """Draws top-1 of every curve with its interval, and the bound without a channel."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 5.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     colours: dict[str, str] = {}
     for curve in plot.curves:
-        colour = colours.setdefault(_colour_key(plot, curve), f"C{len(colours)}")
+        colour = colours.setdefault(curve.colour_group, f"C{len(colours)}")
         axes.errorbar(
             curve.x,
             [point.top1 for point in curve.points],
@@ -37,12 +50,12 @@ def draw(plot: Plot, subtitle: str, path: Path) -> None:
             label=curve.label,
             color=colour,
             capsize=2,
-            **_style(plot, curve),
+            **_style(curve),
         )
     for number, point in enumerate(plot.bounds):
         label = "no channel" + (f", {point.scheme} of {point.bundle[:6]}" if number else "")
         axes.axhline(point.top1, color="grey", linestyle="--", linewidth=1, label=label)
-    if _against_bandwidth(plot):
+    if plot.against_bandwidth:
         axes.set_xscale("log", base=2)
         widths = sorted({x for curve in plot.curves for x in curve.x})
         axes.set_xticks(widths, [f"{x:g}" for x in widths])
@@ -56,21 +69,5 @@ def draw(plot: Plot, subtitle: str, path: Path) -> None:
     figure.savefig(path)
 
 
-def _against_bandwidth(plot: Plot) -> bool:
-    return plot.x_label.startswith("bandwidth")
-
-
-def _colour_key(plot: Plot, curve: Curve) -> str:
-    """Against SNR a colour is a scheme, against bandwidth it is an SNR."""
-    parts = curve.label.split(", ")
-    if _against_bandwidth(plot):
-        return parts[-1]
-    return curve.label if curve.kind == "pca" else parts[0]
-
-
-def _style(plot: Plot, curve: Curve) -> dict[str, Any]:
-    if curve.kind == "pca":
-        return {"linestyle": "--", "marker": ".", "markersize": 4}
-    if curve.kind == "jscc-fc":
-        return {"linestyle": "-.", "marker": "x", "markersize": 5}
-    return _STYLES[curve.link]
+def _style(curve: Curve) -> Style:
+    return _KIND_STYLES.get(curve.kind) or _LINK_STYLES.get(curve.link, _LINK_STYLES["analog"])

@@ -1,14 +1,17 @@
-"""The paper's Figure 4 from measured points: which point belongs to which curve."""
+"""The paper's Figure 4 from measured points: which point belongs to which curve.
+
+Scheme kinds, their labels and links come from :mod:`airreid.scheme_kinds`: a kind that is
+registered there has its curves here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from airreid.evaluation.points import Point
-from airreid.payload import Link
-from airreid.scheme_kinds import SchemeKind, scheme_kinds
+from airreid.evaluation.points import NO_CHANNEL, PCA, Point
+from airreid.scheme_kinds import SchemeKind, scheme_kind, scheme_kinds
 
 Figure = Literal["4a", "4b", "4c"]
 TITLES: dict[Figure, str] = {
@@ -30,33 +33,39 @@ class Curve:
     link: str
     x: tuple[float, ...]
     points: tuple[Point, ...]
+    colour_group: str
+    """Curves of one group have one colour: a scheme against SNR, an SNR against bandwidth."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure's curves, its horizontal lines, and what a reader must know."""
+    """A figure's curves, its horizontal lines, and notes for the reader."""
 
     title: str
     x_label: str
     curves: tuple[Curve, ...]
     bounds: tuple[Point, ...]
     notes: tuple[str, ...]
+    against_bandwidth: bool = False
 
 
 def plot(figure: Figure, points: Sequence[Point], bandwidth: int) -> Plot:
-    """Figure 4a, b or c; ``bandwidth`` is that of 4a and 4b."""
-    bounds = tuple(p for p in points if p.kind == "noiseless")
+    """Arranges Figure 4a, b or c; ``bandwidth`` is that of 4a and 4b.
+
+    Raises :class:`airreid.errors.InputError` for a scheme of a kind that is not registered.
+    """
+    bounds = tuple(point for point in points if point.kind == NO_CHANNEL)
     if figure == "4c":
-        curves, notes = _against_bandwidth(points)
-        return Plot(TITLES[figure], "bandwidth B (real channel uses)", curves, bounds, notes)
-    of = [p for p in points if p.bandwidth == bandwidth]
-    curves, notes = (_matched if figure == "4a" else _each)(of)
+        label = "bandwidth B (real channel uses)"
+        return Plot(TITLES[figure], label, _bandwidth_curves(points), bounds, (), True)
+    of_bandwidth = [point for point in points if point.bandwidth == bandwidth]
+    curves, notes = (_by_kind if figure == "4a" else _by_scheme)(of_bandwidth)
     title = TITLES[figure].format(bandwidth=bandwidth)
     return Plot(title, "SNR per real channel use (dB)", curves, bounds, notes)
 
 
 def nearest_snr_train(candidates: Iterable[Point]) -> Point:
-    """Of JSCC points at one SNR, the one that was trained nearest to it.
+    """Chooses, of JSCC points at one SNR, the one that was trained nearest to it.
 
     Schemes trained at a single SNR come before those trained over a range; among these the
     narrowest that holds the SNR.
@@ -72,142 +81,175 @@ def nearest_snr_train(candidates: Iterable[Point]) -> Point:
 
 
 def highest_reliable_rate(candidates: Sequence[Point]) -> Point:
-    """Of digital points of one link at one SNR, the rate that a design would choose.
+    """Chooses, of digital points of one link at one SNR, the rate that a design would take.
 
     The most bits of those that lose at most ``TOLERABLE`` of their blocks, else the one
-    that loses fewest. What was found does not enter.
+    that loses fewest. Accuracy does not enter.
     """
-    reliable = [p for p in candidates if p.outage <= TOLERABLE]
+    reliable = [point for point in candidates if point.outage <= TOLERABLE]
     if reliable:
         return max(reliable, key=_bits)
-    return min(candidates, key=lambda p: (p.outage, _bits(p)))
+    return min(candidates, key=lambda point: (point.outage, _bits(point)))
 
 
 def _bits(point: Point) -> float:
     return point.payload_bits or 0.0
 
 
-def _at(points: Iterable[Point]) -> dict[float, list[Point]]:
-    found: dict[float, list[Point]] = {}
+def _by_snr(points: Iterable[Point]) -> dict[float, list[Point]]:
+    """Points at each SNR, rising."""
+    groups: dict[float, list[Point]] = {}
     for point in points:
         if point.snr_db is not None:
-            found.setdefault(point.snr_db, []).append(point)
-    return dict(sorted(found.items()))
+            groups.setdefault(point.snr_db, []).append(point)
+    return dict(sorted(groups.items()))
 
 
-def _kinds_over(link: Link) -> list[SchemeKind]:
-    """Kinds of scheme that are usually sent over ``link``."""
-    return [kind for kind in scheme_kinds() if kind.links[0] == link]
-
-
-def _curve(label: str, chosen: dict[float, Point]) -> Curve:
+def _curve(label: str, colour_group: str, chosen: dict[float, Point]) -> Curve:
     first = next(iter(chosen.values()))
-    return Curve(label, first.kind, first.link, tuple(chosen), tuple(chosen.values()))
+    points = tuple(chosen.values())
+    return Curve(label, first.kind, first.link, tuple(chosen), points, colour_group)
 
 
 def trained(point: Point) -> str:
-    """``trained at 0 dB`` or ``trained at -10 to 10 dB``."""
+    """``trained at 0 dB`` or ``trained at -10 to 10 dB``; empty without a training SNR."""
     if point.snr_db_train is None:
         return ""
     low, high = point.snr_db_train
     return f"trained at {low:g} dB" if low == high else f"trained at {low:g} to {high:g} dB"
 
 
-def _matched(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
-    curves, notes = [], []
-    for kind in _kinds_over("analog"):
-        at = _at(p for p in points if p.kind == kind.name)
-        if not at:
-            continue
-        chosen = {snr_db: nearest_snr_train(some) for snr_db, some in at.items()}
-        used = list(dict.fromkeys(chosen.values()))
-        ranged = all(p.snr_db_train and p.snr_db_train[0] < p.snr_db_train[1] for p in used)
-        label = kind.label + (f", {trained(used[0])}" if ranged else ", trained for each SNR")
-        curves.append(_curve(label, chosen))
-        if ranged:
-            notes.append(f"{kind.label}: no scheme trained at one SNR; {trained(used[0])} instead")
-        else:
-            which = (f"{snr:+g} dB: {p.scheme} {trained(p)}" for snr, p in chosen.items())
-            notes.append(f"{kind.label}: " + "; ".join(which))
-    for kind in _kinds_over("coded"):
-        for link in ("ideal", "coded"):
-            at = _at(p for p in points if p.kind == kind.name and p.link == link)
-            if at:
-                chosen = {snr_db: highest_reliable_rate(some) for snr_db, some in at.items()}
-                curves.append(_curve(f"{kind.label}, {link}, rate for each SNR", chosen))
-        if any(p.kind == kind.name for p in points):
-            notes.append(
-                f"{kind.label}: at each SNR the scheme with the most bits of those that lose at "
-                f"most {TOLERABLE:.0%} of their blocks, else the one that loses fewest"
-            )
-    curves += _paper(points) + _pca(points)
+def _kinds(points: Sequence[Point]) -> list[SchemeKind]:
+    """Scheme kinds among the points, in the order of registration."""
+    names = {point.kind for point in points} - {NO_CHANNEL, PCA}
+    for name in sorted(names):
+        scheme_kind(name)
+    return [kind for kind in scheme_kinds() if kind.name in names]
+
+
+def _has_rates(kind: SchemeKind) -> bool:
+    """Whether schemes of the kind differ in bits, not in the SNR that they were trained at."""
+    return "analog" not in kind.links
+
+
+def _by_kind(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
+    """Figure 4a: of each kind, what suits each SNR best."""
+    curves: list[Curve] = []
+    notes: list[str] = []
+    for kind in _kinds(points):
+        of_kind = [point for point in points if point.kind == kind.name]
+        add = _rate_curves if _has_rates(kind) else _trained_curve
+        more_curves, note = add(kind, of_kind)
+        curves += more_curves
+        notes.append(note)
+    curves += _capacity_curves(points) + _pca_curves(points)
     return tuple(curves), tuple(notes)
 
 
-def _each(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
+def _trained_curve(kind: SchemeKind, points: Sequence[Point]) -> tuple[list[Curve], str]:
+    by_snr = _by_snr(points)
+    chosen = {snr_db: nearest_snr_train(candidates) for snr_db, candidates in by_snr.items()}
+    used = list(dict.fromkeys(chosen.values()))
+    ranged = all(p.snr_db_train and p.snr_db_train[0] < p.snr_db_train[1] for p in used)
+    label = kind.label + (f", {trained(used[0])}" if ranged else ", trained for each SNR")
+    curve = _curve(label, kind.label, chosen)
+    if ranged:
+        note = f"{kind.label}: no scheme trained at one SNR; {trained(used[0])} instead"
+        return [curve], note
+    which = (f"{snr:+g} dB: {p.scheme} {trained(p)}" for snr, p in chosen.items())
+    return [curve], f"{kind.label}: " + "; ".join(which)
+
+
+def _rate_curves(kind: SchemeKind, points: Sequence[Point]) -> tuple[list[Curve], str]:
     curves = []
-    bundles = len({p.bundle for p in points})
+    for link in reversed(kind.links):
+        by_snr = _by_snr(point for point in points if point.link == link)
+        if by_snr:
+            chosen = {snr: highest_reliable_rate(candidates) for snr, candidates in by_snr.items()}
+            curves.append(_curve(f"{kind.label}, {link}, rate for each SNR", kind.label, chosen))
+    note = (
+        f"{kind.label}: at each SNR the scheme with the most bits of those that lose at most "
+        f"{TOLERABLE:.0%} of their blocks, else the one that loses fewest"
+    )
+    return curves, note
+
+
+def _by_scheme(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
+    """Figure 4b: every scheme of every bundle by itself."""
+    curves = []
+    bundles = len({point.bundle for point in points})
     keys = dict.fromkeys(
-        (p.bundle, p.scheme, p.link)
-        for p in points
-        if p.kind not in ("pca", "noiseless") and p.link != "paper"
+        (point.bundle, point.scheme, point.link)
+        for point in points
+        if point.kind not in (NO_CHANNEL, PCA) and point.link != "paper"
     )
     for key in keys:
-        at = {
-            snr: some[0]
-            for snr, some in _at(p for p in points if (p.bundle, p.scheme, p.link) == key).items()
-        }
-        first = next(iter(at.values()))
-        what = trained(first) or f"{first.link}, {_bits(first):.0f} bits"
-        where = f" ({first.bundle[:6]})" if bundles > 1 else ""
-        curves.append(_curve(f"{first.scheme}{where}, {what}", at))
-    curves += _paper(points) + _pca(points)
-    analog = {kind.name for kind in _kinds_over("analog")}
-    ranged = [c.label for c in curves if c.kind in analog and " to " in c.label]
+        by_snr = _by_snr(p for p in points if (p.bundle, p.scheme, p.link) == key)
+        chosen = {snr_db: at_snr[0] for snr_db, at_snr in by_snr.items()}
+        first = next(iter(chosen.values()))
+        made_for = trained(first) or f"{first.link}, {_bits(first):.0f} bits"
+        name = first.scheme + (f" ({first.bundle[:6]})" if bundles > 1 else "")
+        curves.append(_curve(f"{name}, {made_for}", name, chosen))
+    ranged = [
+        curve.label
+        for curve in curves
+        if (bounds := curve.points[0].snr_db_train) is not None and bounds[0] < bounds[1]
+    ]
     notes = [f"trained over a range, not at one SNR: {'; '.join(ranged)}"] if ranged else []
+    curves += _capacity_curves(points) + _pca_curves(points)
     return tuple(curves), tuple(notes)
 
 
-def _against_bandwidth(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
+def _bandwidth_curves(points: Sequence[Point]) -> tuple[Curve, ...]:
+    """Figure 4c: each kind at each SNR, over its usual link."""
     curves = []
-    for kind in scheme_kinds():
-        link = kind.links[0]
-        choose = nearest_snr_train if link == "analog" else highest_reliable_rate
-        of_kind = (p for p in points if (p.kind, p.link) == (kind.name, link))
-        for snr_db, some in _at(of_kind).items():
-            widths = sorted({p.bandwidth for p in some})
+    for kind in _kinds(points):
+        choose: Callable[[list[Point]], Point] = (
+            highest_reliable_rate if _has_rates(kind) else nearest_snr_train
+        )
+        usual = (p for p in points if (p.kind, p.link) == (kind.name, kind.links[0]))
+        for snr_db, at_snr in _by_snr(usual).items():
+            widths = sorted({point.bandwidth for point in at_snr})
             chosen = {
-                float(width): choose([p for p in some if p.bandwidth == width]) for width in widths
+                float(width): choose([point for point in at_snr if point.bandwidth == width])
+                for width in widths
             }
-            curves.append(_curve(f"{kind.label}, {snr_db:+g} dB", chosen))
-    for label, of in _pca_by_backbone(points):
-        for snr_db, some in _at(of).items():
-            by_width = {float(p.bandwidth): p for p in sorted(some, key=lambda p: p.bandwidth)}
-            curves.append(_curve(f"{label}, {snr_db:+g} dB", by_width))
-    return tuple(curves), ()
+            curves.append(_curve(f"{kind.label}, {snr_db:+g} dB", f"{snr_db:+g} dB", chosen))
+    for label, baseline in _pca_by_backbone(points):
+        for snr_db, at_snr in _by_snr(baseline).items():
+            by_width = sorted(at_snr, key=lambda point: point.bandwidth)
+            chosen = {float(point.bandwidth): point for point in by_width}
+            curves.append(_curve(f"{label}, {snr_db:+g} dB", f"{snr_db:+g} dB", chosen))
+    return tuple(curves)
 
 
-def _paper(points: Sequence[Point]) -> list[Curve]:
-    at = _at(p for p in points if p.link == "paper")
-    if not at:
-        return []
-    chosen = {snr_db: some[0] for snr_db, some in at.items()}
-    return [_curve("digital, mean bits at capacity (paper)", chosen)]
+def _capacity_curves(points: Sequence[Point]) -> list[Curve]:
+    """The paper's account of schemes with rates: nothing is lost, at the SNR of capacity."""
+    curves = []
+    for kind in _kinds(points):
+        by_snr = _by_snr(p for p in points if (p.kind, p.link) == (kind.name, "paper"))
+        if by_snr:
+            chosen = {snr_db: at_snr[0] for snr_db, at_snr in by_snr.items()}
+            label = f"{kind.label}, mean bits at capacity (paper)"
+            curves.append(_curve(label, kind.label, chosen))
+    return curves
 
 
-def _pca(points: Sequence[Point]) -> list[Curve]:
+def _pca_curves(points: Sequence[Point]) -> list[Curve]:
     return [
-        _curve(label, {snr: some[0] for snr, some in _at(of).items()})
-        for label, of in _pca_by_backbone(points)
+        _curve(label, label, {snr_db: at_snr[0] for snr_db, at_snr in _by_snr(baseline).items()})
+        for label, baseline in _pca_by_backbone(points)
     ]
 
 
 def _pca_by_backbone(points: Sequence[Point]) -> list[tuple[str, list[Point]]]:
     """The linear baseline of each backbone: every one has features of its own."""
-    found: dict[tuple[str, str], list[Point]] = {}
+    baselines: dict[tuple[str, str], list[Point]] = {}
     for point in points:
-        if point.kind == "pca":
-            found.setdefault((point.bundle, point.backbone), []).append(point)
-    if len(found) == 1:
-        return [(PCA_LABEL, of) for of in found.values()]
-    return [(f"{PCA_LABEL}, on {backbone}", of) for (_, backbone), of in found.items()]
+        if point.kind == PCA:
+            baselines.setdefault((point.bundle, point.backbone), []).append(point)
+    if len(baselines) == 1:
+        return [(PCA_LABEL, baseline) for baseline in baselines.values()]
+    return [
+        (f"{PCA_LABEL}, on {backbone}", baseline) for (_, backbone), baseline in baselines.items()
+    ]

@@ -20,6 +20,8 @@ from airreid.retrieval import Retrieval
 from airreid.scheme import Scheme
 from airreid.scheme_info import DigitalInfo, JsccInfo
 
+PCA = "pca"
+"""Kind of a point of the linear baseline."""
 NO_CHANNEL = "noiseless"
 """Kind of a point that compares the backbone's features without a channel."""
 
@@ -31,7 +33,8 @@ class Point:
     bundle: str
     scheme: str
     kind: str
-    """``jscc-ae``, ``jscc-fc``, ``digital``, ``pca`` or ``noiseless``."""
+    """A scheme kind, as :mod:`airreid.scheme_kinds` has them, :data:`PCA` or
+    :data:`NO_CHANNEL`."""
     link: str
     """``analog``, ``coded``, ``ideal``; ``paper``: a code of capacity carries the mean number
     of bits at this SNR; ``none``: no channel."""
@@ -222,7 +225,7 @@ def pca_points(
                 retrievals,
                 bundle=bundle,
                 scheme=f"pca-{bandwidth}",
-                kind="pca",
+                kind=PCA,
                 link="analog",
                 bandwidth=bandwidth,
                 snr_db=snr_db,

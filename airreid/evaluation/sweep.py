@@ -16,11 +16,11 @@ from airreid.evaluation.evaluate import Settings, about, evaluate
 from airreid.evaluation.features import Phase
 from airreid.evaluation.figures import Figure, Plot, plot
 from airreid.evaluation.point_files import read_json, write_csv, write_json
-from airreid.evaluation.points import Point
+from airreid.evaluation.points import NO_CHANNEL, PCA, Point
 
 PREFERRED = 256
 """The paper's bandwidth for Figures 4a and 4b."""
-_LINES = ("noiseless", "pca")
+_LINES = (NO_CHANNEL, PCA)
 """Kinds of points that schemes are drawn beside."""
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from airreid.errors import InputError
 from airreid.evaluation.figures import highest_reliable_rate, nearest_snr_train, plot
 from airreid.evaluation.point_files import lines
 from airreid.evaluation.points import Point
+from airreid.scheme_info import JsccInfo
+from airreid.scheme_kinds import _KINDS, SchemeKind, scheme_kind
 
 
 def point(scheme: str, snr_db: float | None, top1: float = 0.5, **other: object) -> Point:
@@ -152,3 +155,21 @@ def test_a_table_keeps_the_baselines_of_several_backbones_apart() -> None:
     assert told[-4:-2] == ["on frozen", next(line for line in told if "0.300" in line)]
     assert told[-2:] == ["on joint", next(line for line in told if "0.600" in line)]
     assert not any(line.startswith("on ") for line in lines(about, points[:1]))
+
+
+def test_a_kind_that_another_package_registers_has_curves() -> None:
+    own = SchemeKind("sketch", "Sketch", JsccInfo, scheme_kind("jscc-ae").open, ("analog",))
+    points = [
+        point(f"sketch-{width}", snr, kind="sketch", bandwidth=width, snr_db_train=(0, 0))
+        for width in (64, 256)
+        for snr in (0.0, 5.0)
+    ]
+    with pytest.raises(InputError, match="scheme kind 'sketch'"):
+        plot("4a", points, 256)
+    with _KINDS.registered(own.name, own):
+        [curve] = plot("4a", points, 256).curves
+        assert curve.label == "Sketch, trained for each SNR"
+        [curve] = plot("4b", points, 256).curves
+        assert (curve.label, curve.x) == ("sketch-256, trained at 0 dB", (0, 5))
+        labels = [curve.label for curve in plot("4c", points, 256).curves]
+        assert labels == ["Sketch, +0 dB", "Sketch, +5 dB"]
