@@ -13,7 +13,7 @@ from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.inference import Network
 from airreid.payload import Analog, Link, Payload
-from airreid.scheme import Account, Received, check_link
+from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import JsccInfo
 
 Array = NDArray[np.float32]
@@ -59,5 +59,5 @@ class JsccScheme:
         embeddings = self.decode(np.stack(symbols))
         return Received(embeddings, np.zeros(len(payloads), bool))
 
-    def account(self, payload: Payload) -> Account:
-        return Account(self.info.bandwidth, 0, 0, 0)
+    def cost(self, payload: Payload) -> BlockCost:
+        return BlockCost(self.info.bandwidth, 0, 0, 0)

@@ -51,12 +51,12 @@ class Scheme(Protocol):
     def gallery(self, features: Array) -> Array:
         """What an embedding is compared with: features -> (N, embedding_dim), noiseless."""
 
-    def account(self, payload: Payload) -> Account:
+    def cost(self, payload: Payload) -> BlockCost:
         """What a block costs on the air."""
 
 
 @dataclass(frozen=True)
-class Account:
+class BlockCost:
     """What crosses the air for one query, side information included."""
 
     uses: int

@@ -18,7 +18,7 @@ from airreid.errors import InputError
 from airreid.payload import Link
 from airreid.registry import Registry, load_extensions
 from airreid.scheme_info import DigitalInfo, JsccInfo, SchemeInfo
-from airreid.validation import first_complaint
+from airreid.validation import inside
 
 if TYPE_CHECKING:
     from airreid.bundle import Bundle
@@ -133,9 +133,7 @@ def _parse_info(value: object) -> object:
     try:
         return scheme_kind(name).info.model_validate(value)
     except ValidationError as error:
-        raise PydanticCustomError(
-            "scheme", "{complaint}", {"complaint": str(first_complaint(error))}
-        ) from None
+        raise inside(error) from None
 
 
 AnyScheme = Annotated[SerializeAsAny[SchemeInfo], BeforeValidator(_parse_info)]

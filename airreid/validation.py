@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import LiteralString, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from airreid.errors import AirReidError, BundleError, InputError
 
 M = TypeVar("M", bound=BaseModel)
+_INSIDE: LiteralString = "inside"
 
 
 class FrozenModel(BaseModel):
@@ -45,7 +47,18 @@ class Complaint(NamedTuple):
 def first_complaint(error: ValidationError) -> Complaint:
     """The first complaint of a pydantic error."""
     first = error.errors(include_url=False)[0]
-    return Complaint(tuple(map(str, first["loc"])), first["msg"], first["input"])
+    inner = first["ctx"]["path"] if first["type"] == _INSIDE else ()
+    return Complaint((*map(str, first["loc"]), *inner), first["msg"], first["input"])
+
+
+def inside(error: ValidationError, *path: str) -> PydanticCustomError:
+    """The error to raise in a validator that has validated part of a value by another model.
+
+    The complaint keeps its place: ``path`` inside the value, then that in the part.
+    """
+    first = first_complaint(error)
+    context = {"message": first.message, "path": (*path, *first.path)}
+    return PydanticCustomError(_INSIDE, "{message}", context)
 
 
 def validated(

@@ -26,8 +26,8 @@ from airreid.digital.bounds import (
     normal_approximation_snr_db,
     shannon_snr_db,
 )
-from airreid.digital.coding_tables import PolarCode
 from airreid.digital.link import CodedLink
+from airreid.digital.polar_code import PolarCode
 from airreid.signal import awgn, noise_variance
 from benchmarks.rows import Row, report, row
 

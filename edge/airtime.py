@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from airreid.flags import Flag, Settings
-from airreid.scheme import Account
+from airreid.scheme import BlockCost
 
 PerSecond = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Milliwatt = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -27,27 +27,27 @@ class Radio(Settings):
     The mean over a block; None leaves the energy out.
     """
 
-    def air_ms(self, account: Account) -> float | None:
+    def air_ms(self, cost: BlockCost) -> float | None:
         """Milliseconds that one transmission of the block takes."""
         if self.symbol_rate is None:
             return None
-        return account.uses / self.symbol_rate * 1e3
+        return cost.uses / self.symbol_rate * 1e3
 
-    def energy_uj(self, account: Account) -> float | None:
+    def energy_uj(self, cost: BlockCost) -> float | None:
         """Microjoules radiated by one transmission: milliwatts times milliseconds."""
-        air_ms = self.air_ms(account)
+        air_ms = self.air_ms(cost)
         if air_ms is None or self.tx_power_mw is None:
             return None
         return air_ms * self.tx_power_mw
 
 
-def as_dict(account: Account, radio: Radio) -> dict[str, int | float | None]:
+def as_dict(cost: BlockCost, radio: Radio) -> dict[str, int | float | None]:
     """Plain values for JSON."""
     return {
-        "uses": account.uses,
-        "payload_bits": account.payload_bits,
-        "crc_bits": account.crc_bits,
-        "side_bits": account.side_bits,
-        "air_ms": radio.air_ms(account),
-        "energy_uj": radio.energy_uj(account),
+        "uses": cost.uses,
+        "payload_bits": cost.payload_bits,
+        "crc_bits": cost.crc_bits,
+        "side_bits": cost.side_bits,
+        "air_ms": radio.air_ms(cost),
+        "energy_uj": radio.energy_uj(cost),
     }

@@ -16,7 +16,7 @@ from typing import Self
 
 from airreid.errors import AirReidError, InputError, LinkError
 from airreid.images import SUFFIXES
-from airreid.scheme import Account
+from airreid.scheme import BlockCost
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import airtime
@@ -48,7 +48,7 @@ class Sent:
     latency_ms: float
     error: str
     """Empty when ranked identities came back, or the news that the air took the block."""
-    account: Account | None = None
+    cost: BlockCost | None = None
     """What crossed the air; None if nothing did."""
     encode_ms: float = 0.0
     """From the file to the payload, waiting not counted."""
@@ -56,8 +56,8 @@ class Sent:
     def as_dict(self, radio: Radio | None = None) -> dict[str, object]:
         """Plain values for JSON; air time and energy as the radio has them."""
         out: dict[str, object] = {"image": str(self.path), "error": self.error or None}
-        if self.account is not None:
-            out |= airtime.as_dict(self.account, radio or Radio())
+        if self.cost is not None:
+            out |= airtime.as_dict(self.cost, radio or Radio())
             out["encode_ms"] = round(self.encode_ms, 3)
         if self.response is not None:
             channel = self.response.channel if self.response.HasField("channel") else None

@@ -24,7 +24,7 @@ from airreid import log
 from airreid.errors import InputError
 from airreid.images import decode
 from airreid.payload import Link, Payload
-from airreid.scheme import Account
+from airreid.scheme import BlockCost
 from airreid.worker import Worker
 from edge.airtime import Radio
 from edge.blocks import check_sendable, unnumbered
@@ -48,7 +48,7 @@ class Accepted:
 
     sequence: int
     encode_ms: float
-    cost: Account
+    cost: BlockCost
     """Channel uses and bits of its block."""
     outcome: Future[Outcome | None]
     """The answer once it is recorded; None for a frame that was dropped as stale."""
@@ -174,7 +174,7 @@ class Pipeline:
                     self._fail(job, error)
                 return
             accepted = [
-                Accepted(sequence, encode_ms, entry.account, Future())
+                Accepted(sequence, encode_ms, entry.cost, Future())
                 for sequence, entry in zip(sequences, entries, strict=True)
             ]
             for (job, _), frame in zip(packed, accepted, strict=True):
@@ -213,7 +213,7 @@ class Pipeline:
     def _entry(
         self, frame: Frame, payload: Payload, sending: SendSettings, encode_ms: float
     ) -> Entry:
-        account = self._encoder.scheme(sending.scheme_id).account(payload)
+        cost = self._encoder.scheme(sending.scheme_id).cost(payload)
         block = unnumbered(
             payload,
             self._encoder.bundle.bundle_id,
@@ -226,10 +226,10 @@ class Pipeline:
             source=frame.source,
             name=frame.name,
             block=block,
-            account=account,
+            cost=cost,
             encode_ms=encode_ms,
-            air_ms=self._radio.air_ms(account),
-            energy_uj=self._radio.energy_uj(account),
+            air_ms=self._radio.air_ms(cost),
+            energy_uj=self._radio.energy_uj(cost),
             file_key=frame.file_key,
         )
 

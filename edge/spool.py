@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airreid.errors import InputError
-from airreid.scheme import Account
+from airreid.scheme import BlockCost
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import clock
 from edge.frames import SpoolDiskError, SpoolFullError
@@ -34,7 +34,7 @@ class Entry:
     name: str
     block: uplink_pb2.QueryRequest
     """Without its number."""
-    account: Account
+    cost: BlockCost
     encode_ms: float
     air_ms: float | None = None
     energy_uj: float | None = None
@@ -159,7 +159,7 @@ class Spool:
             )
 
     def _insert(self, entry: Entry, now: clock.Moment) -> int:
-        block, account = entry.block, entry.account
+        block, cost = entry.block, entry.cost
         row = {
             "source": entry.source,
             "name": entry.name,
@@ -170,10 +170,10 @@ class Spool:
             "uptime": now.uptime,
             "scheme_id": block.scheme_id,
             "link": block.WhichOneof("payload"),
-            "uses": account.uses,
-            "payload_bits": account.payload_bits,
-            "crc_bits": account.crc_bits,
-            "side_bits": account.side_bits,
+            "uses": cost.uses,
+            "payload_bits": cost.payload_bits,
+            "crc_bits": cost.crc_bits,
+            "side_bits": cost.side_bits,
             "air_ms": entry.air_ms,
             "energy_uj": entry.energy_uj,
             "encode_ms": entry.encode_ms,

@@ -15,7 +15,7 @@ from airreid.noise import NoiseStream
 from airreid.offline import Replayed, pack_each, replay_payloads, same_ranking
 from airreid.payload import Link
 from airreid.retrieval import evaluate_ranking
-from airreid.scheme import Account, Scheme, links_of
+from airreid.scheme import BlockCost, Scheme, links_of
 from airreid.scheme_kinds import open_scheme
 from airreid.signal import capacity
 from airreid.uplink_client import Uplink
@@ -63,13 +63,13 @@ def sweep(bench: Bench, gallery: Features, queries: Features, outcome: Outcome) 
     for scheme_id, link in todo:
         scheme = open_scheme(bundle, bundle.scheme(scheme_id), plan.threads)
         payloads, embeddings = pack_each(scheme, link, queries), scheme.gallery(gallery)
-        accounts = [scheme.account(payload) for payload in payloads]
+        costs = [scheme.cost(payload) for payload in payloads]
         for snr_db in plan.snrs_db:
             bench.control.set_link(snr_db, plan.seed)
             first = maker.next_sequence
             flight = _fly(bench, maker, scheme_id, link, queries)
             expected = replay_payloads(scheme, payloads, embeddings, snr_db, stream, first)
-            point = _point(bench.people, scheme, link, snr_db, first, flight, expected, accounts)
+            point = _point(bench.people, scheme, link, snr_db, first, flight, expected, costs)
             outcome.points.append(point)
             outcome.rankings[scheme_id, link, snr_db] = flight.order
             bench.progress.point(point)
@@ -91,7 +91,7 @@ def _point(
     first: int,
     flight: _Flight,
     expected: Replayed,
-    accounts: list[Account],
+    costs: list[BlockCost],
 ) -> Point:
     gallery_labels, query_labels = people.labels()
     found = evaluate_ranking(flight.order, query_labels, gallery_labels)
@@ -107,10 +107,10 @@ def _point(
         top5=found.top5,
         map=found.mean_ap,
         outage_rate=flight.outages / len(flight.order),
-        payload_bits=_mean_bits(accounts),
-        crc_bits=accounts[0].crc_bits,
-        side_bits=accounts[0].side_bits,
-        side_uses=round(accounts[0].side_bits / float(capacity(snr_db)), 2),
+        payload_bits=_mean_bits(costs),
+        crc_bits=costs[0].crc_bits,
+        side_bits=costs[0].side_bits,
+        side_uses=round(costs[0].side_bits / float(capacity(snr_db)), 2),
         latency_ms_p50=float(np.percentile(flight.latencies, 50)),
         latency_ms_p99=float(np.percentile(flight.latencies, 99)),
         queries_per_second=len(flight.order) / flight.seconds,
@@ -119,8 +119,8 @@ def _point(
     )
 
 
-def _mean_bits(accounts: list[Account]) -> float:
-    return round(float(np.mean([account.payload_bits for account in accounts])), 2)
+def _mean_bits(costs: list[BlockCost]) -> float:
+    return round(float(np.mean([cost.payload_bits for cost in costs])), 2)
 
 
 def _fly(

@@ -14,7 +14,7 @@ from airreid.channels.traces import Trace, read_trace
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
-from airreid.validation import FiniteModel, first_complaint, validated
+from airreid.validation import FiniteModel, inside, validated
 
 SNR_FIELDS = ("snr_db", "snr_range_db", "snr_trace")
 """Where the SNR comes from: one of them."""
@@ -130,10 +130,7 @@ class LinkSettings(Settings):
         try:
             self.model_parameters  # noqa: B018
         except ValidationError as error:
-            first = first_complaint(error)
-            raise PydanticCustomError(
-                "parameters", f"parameters of model {self.model}: {first}"
-            ) from None
+            raise inside(error, "parameters") from None
         return self
 
     @property

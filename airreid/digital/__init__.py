@@ -1,1 +1,3 @@
-"""The digital scheme: learned prior, arithmetic coder, CRC, polar code and Gray PAM."""
+"""The digital scheme: learned prior, arithmetic coder, CRC, channel codes and Gray PAM."""
+
+from airreid.digital import polar_code as polar_code  # registers the project's own code

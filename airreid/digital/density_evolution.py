@@ -70,7 +70,7 @@ def error_probability(means: Floats) -> Floats:
     return np.asarray([0.5 * erfc(np.sqrt(mean) / 2) for mean in means.tolist()])
 
 
-def plane_means(snr_db: float, bits_per_symbol: int) -> Floats:
+def bit_plane_means(snr_db: float, bits_per_symbol: int) -> Floats:
     """(m,): for each label bit of a PAM symbol, the mean of the Gaussian LLR that carries
     as much information as the bit's exact LLR does at this SNR."""
     variance = float(noise_variance(snr_db))
@@ -79,8 +79,8 @@ def plane_means(snr_db: float, bits_per_symbol: int) -> Floats:
     nodes, weights = np.polynomial.hermite_e.hermegauss(96)
     levels = constellation(bits_per_symbol)
     y = levels[:, None] + np.sqrt(variance) * nodes
-    soft = llrs(y.reshape(-1, 1), variance, bits_per_symbol)
-    in_order = soft[:, interleaver(bits_per_symbol, bits_per_symbol)]
+    llr = llrs(y.reshape(-1, 1), variance, bits_per_symbol)
+    in_order = llr[:, interleaver(bits_per_symbol, bits_per_symbol)]
     exact = in_order.reshape(*y.shape, bits_per_symbol)
     sign = 1.0 - 2.0 * (
         np.arange(len(levels))[:, None] >> np.arange(bits_per_symbol - 1, -1, -1) & 1

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from airreid.digital import modem, polar
-from airreid.digital.coding_tables import PolarCode
+from airreid.digital import modem
+from airreid.digital.channel_code import ChannelCode
 from airreid.digital.crc import Crc
-from airreid.digital.list_decoder import ListDecoder
 
 Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What came out of a batch of blocks."""
+    """Payloads decoded from a batch of blocks."""
 
     payload: Bits
     """(b, k): the most likely payload, among those that pass the CRC if any does."""
@@ -26,27 +25,25 @@ class Decoded:
 
 
 class CodedLink:
-    """CRC-aided polar code and PAM of one :class:`PolarCode`."""
+    """CRC, channel code and PAM of one :class:`ChannelCode`."""
 
-    def __init__(self, code: PolarCode, seed: bytes = b"", list_size: int = 8) -> None:
+    def __init__(self, code: ChannelCode, seed: bytes = b"", list_size: int = 8) -> None:
         """``seed`` of the CRC: the first bytes of the table that made the payload."""
         self.code = code
-        self._mask = code.mask
         self._crc = Crc(code.payload_bits, code.crc_bits, seed)
-        self._decoder = ListDecoder(self._mask, list_size)
+        self._codec = code.codec(list_size)
 
     def send(self, payload: Bits) -> NDArray[np.float32]:
         """Payload bits (..., k) -> symbols (..., B), each block of mean power 1."""
-        codewords = polar.encode(self._crc.append(payload), self._mask)
-        return modem.modulate(polar.match(codewords, self.code), self.code.bits_per_symbol)
+        coded = self._codec.encode(self._crc.append(payload))
+        return modem.modulate(coded, self.code.bits_per_symbol)
 
     def receive(self, received: NDArray[np.floating], variance: ArrayLike) -> Decoded:
         """y (b, B) and sigma^2, a scalar or (b,), -> the payloads and whether they passed."""
-        plane = self.code.bits_per_symbol
-        gain = modem.block_gain(received, variance, plane)
-        soft = modem.llrs(received / gain[..., None], variance / np.square(gain), plane)
-        codewords, metric = self._decoder.decode(polar.unmatch(soft, self.code))
-        messages = polar.transform(codewords)[..., self._mask]
-        right = self._crc.passes(messages) & np.isfinite(metric)
-        chosen = messages[np.arange(len(messages)), right.argmax(axis=1)]
-        return Decoded(chosen[:, : self.code.payload_bits], np.asarray(right.any(axis=1)))
+        bits_per_symbol = self.code.bits_per_symbol
+        gain = modem.block_gain(received, variance, bits_per_symbol)
+        scaled, scaled_variance = received / gain[..., None], variance / np.square(gain)
+        messages, metric = self._codec.decode(modem.llrs(scaled, scaled_variance, bits_per_symbol))
+        passed = self._crc.passes(messages) & np.isfinite(metric)
+        chosen = messages[np.arange(len(messages)), passed.argmax(axis=1)]
+        return Decoded(chosen[:, : self.code.payload_bits], np.asarray(passed.any(axis=1)))

@@ -58,8 +58,8 @@ def modulate(bits: Bits, bits_per_symbol: int) -> NDArray[np.float32]:
     order = interleaver(bits.shape[-1], bits_per_symbol)
     planes = bits[..., order].reshape(*bits.shape[:-1], bits_per_symbol, uses)
     label = np.zeros((*bits.shape[:-1], uses), np.int64)
-    for plane in range(bits_per_symbol):
-        label = label << 1 | planes[..., plane, :]
+    for bit_plane in range(bits_per_symbol):
+        label = label << 1 | planes[..., bit_plane, :]
     levels = constellation(bits_per_symbol)[label]
     return normalise_power(levels).astype(np.float32)
 
@@ -106,14 +106,14 @@ def llrs(
     metric -= metric.max(axis=-1, keepdims=True)
     likely = np.exp(metric)
     planes = []
-    for plane in range(bits_per_symbol):
-        one = (np.arange(len(levels)) >> (bits_per_symbol - 1 - plane) & 1).astype(bool)
-        zero_sum, one_sum = likely[..., ~one].sum(-1), likely[..., one].sum(-1)
+    for bit_plane in range(bits_per_symbol):
+        is_one = (np.arange(len(levels)) >> (bits_per_symbol - 1 - bit_plane) & 1).astype(bool)
+        zero_sum, one_sum = likely[..., ~is_one].sum(-1), likely[..., is_one].sum(-1)
         exact = np.log(np.maximum(zero_sum, _TINY)) - np.log(np.maximum(one_sum, _TINY))
         far = (zero_sum < _TINY) | (one_sum < _TINY)  # beyond exp's range: the largest term
         if far.any():
-            nearest = metric[..., ~one].max(-1) - metric[..., one].max(-1)
+            nearest = metric[..., ~is_one].max(-1) - metric[..., is_one].max(-1)
             exact = np.where(far, nearest, exact)
         planes.append(exact)
-    soft = np.concatenate(planes, axis=-1)
-    return soft[..., np.argsort(interleaver(soft.shape[-1], bits_per_symbol))]
+    llr = np.concatenate(planes, axis=-1)
+    return llr[..., np.argsort(interleaver(llr.shape[-1], bits_per_symbol))]

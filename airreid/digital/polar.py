@@ -7,13 +7,18 @@ Frozen bits are 0.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.digital.coding_tables import Matching, PolarCode
+if TYPE_CHECKING:
+    from airreid.digital.polar_code import PolarCode
 
 Bits = NDArray[np.uint8]
-KNOWN = 1e3
+Matching = Literal["none", "puncture", "shorten", "repeat"]
+"""How N bits of a codeword become the n that are sent."""
+LLR_KNOWN = 1e3
 """Log-likelihood ratio of a bit that the receiver knows to be 0."""
 
 
@@ -68,7 +73,7 @@ def match(codewords: Bits, code: PolarCode) -> Bits:
 
 def unmatch(llrs: NDArray[np.float64], code: PolarCode) -> NDArray[np.float64]:
     """LLRs of the coded bits (..., n) -> LLRs of the codeword (..., N)."""
-    rest = KNOWN if code.matching == "shorten" else 0.0
+    rest = LLR_KNOWN if code.matching == "shorten" else 0.0
     whole = np.full((*llrs.shape[:-1], code.mother_length), rest)
     sent = sent_positions(code.mother_length, code.coded_bits, code.matching)
     if code.matching != "repeat":

@@ -8,17 +8,17 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.digital.coding_tables import Matching, PolarCode
 from airreid.digital.crc import CrcBits
-from airreid.digital.density_evolution import error_probability, input_means, plane_means
+from airreid.digital.density_evolution import bit_plane_means, error_probability, input_means
 from airreid.digital.modem import interleaver
-from airreid.digital.polar import KNOWN, sent_positions
+from airreid.digital.polar import LLR_KNOWN, Matching, sent_positions
+from airreid.digital.polar_code import PolarCode
 from airreid.errors import InputError
 
 DESIGN_ERROR = 0.3
 """Block error rate of plain successive cancellation at the design SNR. List decoding
 with a CRC loses about one in a hundred there."""
-PLANES = (1, 2, 3, 4)
+BITS_PER_SYMBOL = (1, 2, 3, 4)
 """Bits per symbol that may be chosen: BPSK, 4-, 8- and 16-PAM."""
 _SNR_DB_RANGE = (-40.0, 60.0)
 
@@ -33,23 +33,23 @@ def design_code(
     ``bits_per_symbol`` fixes the former. Raises :class:`InputError` when k and the CRC
     do not fit into any of them.
     """
-    planes = PLANES if bits_per_symbol is None else (bits_per_symbol,)
+    choices = BITS_PER_SYMBOL if bits_per_symbol is None else (bits_per_symbol,)
     best: PolarCode | None = None
-    for plane in planes:
-        if payload_bits + crc_bits > uses * plane:
+    for symbol_bits in choices:
+        if payload_bits + crc_bits > uses * symbol_bits:
             continue
         for matching in get_args(Matching):
-            mother = _mother_length(uses * plane, matching)
+            mother = _mother_length(uses * symbol_bits, matching)
             if mother is None or payload_bits + crc_bits > mother:
                 continue
-            code = _at_its_snr(payload_bits, crc_bits, uses, plane, mother, matching)
+            code = _at_its_snr(payload_bits, crc_bits, uses, symbol_bits, mother, matching)
             if best is None or code.design_snr_db < best.design_snr_db:
                 best = code
     if best is None:
-        room = uses * max(planes) - crc_bits
+        room = uses * max(choices) - crc_bits
         raise InputError(
             f"{payload_bits} bits do not fit into {uses} channel uses: at most {max(0, room)} do "
-            f"with {max(planes)} bits a symbol and a CRC of {crc_bits}"
+            f"with {max(choices)} bits a symbol and a CRC of {crc_bits}"
         )
     return best
 
@@ -66,16 +66,21 @@ def _mother_length(coded_bits: int, matching: Matching) -> int | None:
 
 
 def _at_its_snr(
-    payload_bits: int, crc_bits: CrcBits, uses: int, plane: int, mother: int, matching: Matching
+    payload_bits: int,
+    crc_bits: CrcBits,
+    uses: int,
+    bits_per_symbol: int,
+    mother: int,
+    matching: Matching,
 ) -> PolarCode:
     """Finds the SNR at which the code has DESIGN_ERROR, and the frozen set there."""
     size = payload_bits + crc_bits
-    sent = sent_positions(mother, uses * plane, matching)
+    sent = sent_positions(mother, uses * bits_per_symbol, matching)
     low, high = _SNR_DB_RANGE
     chosen = np.arange(size)
     while high - low > 0.02:
         middle = (low + high) / 2
-        means = _codeword_means(middle, plane, uses, mother, sent, matching)
+        means = _codeword_means(middle, bits_per_symbol, uses, mother, sent, matching)
         inputs = input_means(means)
         if matching == "shorten":
             inputs[np.setdiff1d(np.arange(mother), sent)] = -1.0  # must stay frozen
@@ -91,7 +96,7 @@ def _at_its_snr(
         payload_bits=payload_bits,
         crc_bits=crc_bits,
         uses=uses,
-        bits_per_symbol=plane,
+        bits_per_symbol=bits_per_symbol,
         mother_length=mother,
         matching=matching,
         information=np.packbits(mask).tobytes().hex(),
@@ -101,16 +106,18 @@ def _at_its_snr(
 
 def _codeword_means(
     snr_db: float,
-    plane: int,
+    bits_per_symbol: int,
     uses: int,
     mother: int,
     sent: NDArray[np.int64],
     matching: Matching,
 ) -> NDArray[np.float64]:
     """LLR means of the codeword's bits as the channel leaves them."""
-    coded = np.empty(uses * plane)
-    coded[interleaver(uses * plane, plane)] = np.repeat(plane_means(snr_db, plane), uses)
-    means = np.full(mother, KNOWN if matching == "shorten" else 0.0)
+    count = uses * bits_per_symbol
+    coded = np.empty(count)
+    by_plane = np.repeat(bit_plane_means(snr_db, bits_per_symbol), uses)
+    coded[interleaver(count, bits_per_symbol)] = by_plane
+    means = np.full(mother, LLR_KNOWN if matching == "shorten" else 0.0)
     if matching == "repeat":
         means[:] = 0.0
         np.add.at(means, sent, coded)

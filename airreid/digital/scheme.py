@@ -19,7 +19,7 @@ from airreid.digital.prior import LARGEST
 from airreid.errors import BundleError, InputError
 from airreid.inference import Network
 from airreid.payload import Coded, Ideal, Link, Payload
-from airreid.scheme import Account, Received, check_link
+from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import DigitalInfo
 from airreid.signal import noise_variance
 
@@ -115,10 +115,10 @@ class DigitalScheme:
         except CorruptMessageError as error:
             raise InputError(f"{self.info.id}: {error}") from None
 
-    def account(self, payload: Payload) -> Account:
+    def cost(self, payload: Payload) -> BlockCost:
         """An ideal code must be told the length of its message, a coded block its size."""
         if isinstance(payload, Coded):
             code = self.book.codes[payload.size]
-            return Account(code.uses, code.payload_bits, code.crc_bits, self.book.side_bits)
+            return BlockCost(code.uses, code.payload_bits, code.crc_bits, self.book.side_bits)
         bits = len(payload.bits) if isinstance(payload, Ideal) else 0
-        return Account(self.info.bandwidth, bits, 0, self.longest.bit_length())
+        return BlockCost(self.info.bandwidth, bits, 0, self.longest.bit_length())

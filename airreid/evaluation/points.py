@@ -140,7 +140,7 @@ def scheme_points(
     """
     info = scheme.info
     payloads, gallery = pack_each(scheme, link, data.queries), scheme.gallery(data.gallery)
-    costs = [scheme.account(payload) for payload in payloads]
+    costs = [scheme.cost(payload) for payload in payloads]
     bits = float(np.mean([cost.payload_bits for cost in costs]))
     drawn = seeds[:1] if link == "ideal" else seeds
     points = []
@@ -188,7 +188,7 @@ def paper_point(bundle: str, scheme: DigitalScheme, data: RetrievalFeatures) -> 
     info = scheme.info
     payloads = pack_each(scheme, "ideal", data.queries)
     received = scheme.unpack(payloads, [0.0] * len(payloads))
-    bits = float(np.mean([scheme.account(payload).payload_bits for payload in payloads]))
+    bits = float(np.mean([scheme.cost(payload).payload_bits for payload in payloads]))
     point = _point(
         [data.search(received.embeddings, scheme.gallery(data.gallery))],
         bundle=bundle,

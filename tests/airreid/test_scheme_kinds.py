@@ -89,9 +89,9 @@ def test_a_manifest_is_written_as_it_was_read(bundle: Bundle) -> None:
     [
         ({"kind": "smoke"}, r"schemes\.0: kind: 'smoke' is none of jscc-ae, jscc-fc, digital"),
         ({"kind": None}, r"schemes\.0: kind: missing"),
-        ({"bandwidth": 0}, r"schemes\.0: bandwidth: .*greater than or equal to 1"),
-        ({"id": "Jscc"}, r"schemes\.0: id: "),
-        ({"surprise": 1}, r"schemes\.0: surprise: "),
+        ({"bandwidth": 0}, r"schemes\.0\.bandwidth: .*greater than or equal to 1"),
+        ({"id": "Jscc"}, r"schemes\.0\.id: "),
+        ({"surprise": 1}, r"schemes\.0\.surprise: "),
     ],
 )
 def test_a_scheme_that_does_not_fit_is_named(

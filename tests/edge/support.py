@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from airreid.bundle import Bundle
-from airreid.scheme import Account
+from airreid.scheme import BlockCost
 from airreid.v1 import common_pb2, uplink_pb2, uplink_pb2_grpc
 from edge.airtime import Radio
 from edge.encoder import Encoder
@@ -63,7 +63,7 @@ def entry(name: str = "a.png", size: int = 64, file_key: str = "") -> Entry:
     block = uplink_pb2.QueryRequest(
         bundle_id="b", scheme_id="s", analog=uplink_pb2.AnalogBlock(symbols=symbols.tobytes())
     )
-    return Entry("grpc", name, block, Account(size, 0, 0, 0), 1.5, file_key=file_key)
+    return Entry("grpc", name, block, BlockCost(size, 0, 0, 0), 1.5, file_key=file_key)
 
 
 def answer(spool: Spool, sequence: int, who: str = "alice", code: int = 1) -> Outcome:

@@ -98,7 +98,7 @@ def test_blocks_are_numbered_from_zero_and_each_is_sent_by_itself(
         range(12)
     )
     assert encoder.batches == [1] * 12
-    assert all(outcome.account and outcome.account.uses == 64 for outcome in outcomes)
+    assert all(outcome.cost and outcome.cost.uses == 64 for outcome in outcomes)
     assert all(outcome.encode_ms > 0 for outcome in outcomes)
 
 

@@ -15,7 +15,7 @@ from airreid.bundle import Bundle
 from airreid.config_file import Given
 from airreid.errors import InputError
 from airreid.payload import Analog, Coded, Ideal, get
-from airreid.scheme import Account
+from airreid.scheme import BlockCost
 from edge.airtime import Radio, as_dict
 from edge.blocks import check_sendable, unnumbered
 from edge.contact_sheet import Query, contact_sheet
@@ -101,7 +101,7 @@ def test_every_kind_of_payload_comes_out_of_the_spool_as_it_went_in(link: str) -
     }[link]
     spool = Spool(None, "cam")
     block = unnumbered(payload, "b", "s-64", 3, track_id="t")
-    spool.accept([Entry("stdin", "a", block, Account(64, 3, 11, 2), 1.0)])
+    spool.accept([Entry("stdin", "a", block, BlockCost(64, 3, 11, 2), 1.0)])
     [out] = spool.blocks(0, 9)
     assert out.id.sequence == 1
     assert out.track_id == "t"
@@ -243,13 +243,13 @@ def test_track_ids_in_names() -> None:
 
 
 def test_air_time_and_energy() -> None:
-    account = Account(256, 90, 11, 3)
-    both = as_dict(account, Radio(symbol_rate=128_000, tx_power_mw=50))
+    cost = BlockCost(256, 90, 11, 3)
+    both = as_dict(cost, Radio(symbol_rate=128_000, tx_power_mw=50))
     assert both["air_ms"] == 2.0
     assert both["energy_uj"] == 100.0
     assert (both["uses"], both["crc_bits"], both["side_bits"]) == (256, 11, 3)
-    assert as_dict(account, Radio(tx_power_mw=50))["energy_uj"] is None
-    assert as_dict(account, Radio(symbol_rate=1.0))["air_ms"] == 256_000
+    assert as_dict(cost, Radio(tx_power_mw=50))["energy_uj"] is None
+    assert as_dict(cost, Radio(symbol_rate=1.0))["air_ms"] == 256_000
 
 
 def test_settings_name_the_field() -> None:

@@ -75,7 +75,7 @@ def test_it_sends_the_same_and_understands_what_arrives(
 ) -> None:
     scheme = open_scheme(legacy_bundle, legacy_bundle.scheme(scheme_id), 1)
     payloads = pack_each(scheme, link, features)  # type: ignore[arg-type]
-    costs = [scheme.account(payload) for payload in payloads]
+    costs = [scheme.cost(payload) for payload in payloads]
     accounts = [(c.uses, c.payload_bits, c.crc_bits, c.side_bits) for c in costs]
     np.testing.assert_array_equal(accounts, arrays[f"{scheme_id}/{link}/accounts"])
     if link == "ideal":

@@ -89,7 +89,7 @@ def test_a_value_out_of_bounds_is_refused_here(channel: str, change: dict[str, o
     [
         ({"doppler": 0.1}, "model awgn has none"),
         ({"model": "magic"}, "link model: Input should be 'awgn', "),
-        ({"parameters": {"m": 2}}, "link parameters of model awgn: m: Extra inputs"),
+        ({"parameters": {"m": 2}}, "link parameters.m: Extra inputs"),
         ({"snr_range_db": [6, -3]}, "lower SNR first"),
         ({"snr_db": 1, "snr_range_db": [0, 1]}, "give one of them"),
     ],

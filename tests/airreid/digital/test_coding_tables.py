@@ -1,4 +1,4 @@
-"""What of a code book is refused, and where the error points."""
+"""Coding tables: which are refused, and where the error points."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from airreid.digital.coding_tables import CodingTables, PolarCode, load_coding_tables
+from airreid.digital.channel_code import (
+    ChannelCodeKind,
+    channel_code_kind,
+    register_channel_code,
+)
+from airreid.digital.coding_tables import CodingTables, load_coding_tables
+from airreid.digital.polar_code import PolarCode
 from airreid.digital.polar_design import design_code
 from airreid.digital.prior import Prior
-from airreid.errors import BundleError
+from airreid.errors import BundleError, InputError
 
 PRIOR = Prior(low=(0, 0), counts=((65535, 1), (30000, 35535, 1)))
 CODE = design_code(20, 64, 11, 1)
@@ -89,3 +95,27 @@ def test_errors_name_the_file_and_the_field(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(BundleError, match=r"book\.json: "):
             load_coding_tables(path)
+
+
+def test_a_code_says_its_kind_unless_it_is_polar() -> None:
+    tables = CodingTables(prior=PRIOR, codes=(CODE,))
+    text = tables.model_dump_json()
+    assert "code" not in json.loads(text)["codes"][0]
+    assert CodingTables.model_validate_json(text).model_dump_json() == text
+    said = json.loads(text)
+    said["codes"][0]["code"] = "polar"
+    again = CodingTables.model_validate(said)
+    assert again == tables
+    assert again.model_dump_json() == text
+    said["codes"][0]["code"] = "smoke"
+    with pytest.raises(ValueError, match="use one of polar"):
+        CodingTables.model_validate(said)
+
+
+def test_kinds_of_code_design_their_own() -> None:
+    kind = channel_code_kind("polar")
+    assert kind.design(20, 64, 11) == design_code(20, 64, 11)
+    with pytest.raises(InputError, match="channel code 'smoke': use one of polar"):
+        channel_code_kind("smoke")
+    with pytest.raises(ValueError, match="channel code 'polar' is registered already"):
+        register_channel_code(ChannelCodeKind("polar", PolarCode, kind.design))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from airreid.digital.density_evolution import (
+    bit_plane_means,
     check_node,
     error_probability,
     input_means,
-    plane_means,
 )
 from airreid.signal import noise_variance
 
@@ -137,13 +137,13 @@ def plane_information(snr_db: float, m: int, count: int = 150_000) -> list[float
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
 @pytest.mark.parametrize("snr_db", [-5.0, 5.0, 12.0, 20.0])
 def test_plane_means_carry_what_the_planes_do(m: int, snr_db: float) -> None:
-    found = information(plane_means(snr_db, m))
+    found = information(bit_plane_means(snr_db, m))
     np.testing.assert_allclose(found, plane_information(snr_db, m), atol=0.006)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
 def test_plane_means_grow_with_the_snr(m: int) -> None:
-    means = np.array([plane_means(snr_db, m) for snr_db in np.arange(-20.0, 41.0, 2.0)])
+    means = np.array([bit_plane_means(snr_db, m) for snr_db in np.arange(-20.0, 41.0, 2.0)])
     assert (np.diff(means, axis=0) >= 0).all()
     seen = (means[:-1] > 1e-5) & (means[:-1] < 100)
     assert (np.diff(means, axis=0) > 0)[seen].all()
@@ -152,4 +152,4 @@ def test_plane_means_grow_with_the_snr(m: int) -> None:
 
 def test_bpsk_is_known_exactly() -> None:
     for snr_db in (-8.0, 0.0, 6.5):
-        assert plane_means(snr_db, 1).tolist() == [2.0 / float(noise_variance(snr_db))]
+        assert bit_plane_means(snr_db, 1).tolist() == [2.0 / float(noise_variance(snr_db))]

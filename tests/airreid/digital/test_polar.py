@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airreid.digital.coding_tables import PolarCode
 from airreid.digital.polar import (
-    KNOWN,
+    LLR_KNOWN,
     bit_reversed,
     encode,
     match,
@@ -19,6 +18,7 @@ from airreid.digital.polar import (
     transform,
     unmatch,
 )
+from airreid.digital.polar_code import PolarCode
 from airreid.digital.polar_design import design_code
 
 GOLDEN = json.loads((Path(__file__).parent / "sionna.json").read_text())["codewords"]
@@ -138,7 +138,7 @@ def test_match_and_unmatch(code: PolarCode) -> None:
         for at, value in zip(sent, soft[row], strict=True):
             expected[row, at] += value
     missing = np.setdiff1d(np.arange(code.mother_length), sent)
-    expected[:, missing] = KNOWN if code.matching == "shorten" else 0.0
+    expected[:, missing] = LLR_KNOWN if code.matching == "shorten" else 0.0
     np.testing.assert_allclose(whole, expected)
     known = whole != 0
     assert ((whole < 0) == codewords.astype(bool))[known].all()

@@ -11,14 +11,14 @@ from airreid.digital import modem
 from airreid.digital.bounds import normal_approximation_snr_db
 from airreid.digital.link import CodedLink
 from airreid.digital.polar import encode, sent_positions
-from airreid.digital.polar_design import PLANES, design_code
+from airreid.digital.polar_design import BITS_PER_SYMBOL, design_code
 from airreid.errors import InputError
 
 
 @st.composite
 def wanted(draw: st.DrawFn) -> tuple[int, int, int, int]:
     """k, B, CRC bits and bits per symbol that fit."""
-    crc_bits, m = draw(st.sampled_from([11, 24])), draw(st.sampled_from(PLANES))
+    crc_bits, m = draw(st.sampled_from([11, 24])), draw(st.sampled_from(BITS_PER_SYMBOL))
     uses = draw(st.integers(crc_bits // m + 1, 300))
     return draw(st.integers(1, uses * m - crc_bits)), uses, crc_bits, m
 
@@ -74,7 +74,7 @@ def test_the_modulation_follows_the_rate(bits: int, m: int) -> None:
     """More bits a use need more levels, and no other number of them needs less SNR."""
     code = design_code(bits, 256)
     assert code.bits_per_symbol == m
-    for other in PLANES:
+    for other in BITS_PER_SYMBOL:
         if bits + 11 <= 256 * other:
             assert code.design_snr_db <= design_code(bits, 256, 11, other).design_snr_db
 

@@ -69,10 +69,10 @@ def test_a_block_is_of_the_smallest_size_that_holds_its_message(
         assert block.size == np.flatnonzero(sizes >= len(packet.bits))[0]
         assert block.symbols.shape == (256,)
         used.add(block.size)
-        cost = scheme.account(block)
+        cost = scheme.cost(block)
         assert (cost.uses, cost.payload_bits) == (256, sizes[block.size])
         assert (cost.crc_bits, cost.side_bits) == (scheme.book.codes[0].crc_bits, 2)
-        cost = scheme.account(packet)
+        cost = scheme.cost(packet)
         assert (cost.uses, cost.payload_bits, cost.crc_bits) == (256, len(packet.bits), 0)
         assert cost.side_bits == int(sizes[-1]).bit_length()
     assert used == {0, 1, 2, 3}
