@@ -111,10 +111,10 @@ def add_token(
     ] = None,
 ) -> None:
     """Make a token and print it, this once; a running access point knows it at once."""
-    made = TokenFile(data_dir).add(name, scope, edge, days)
-    scopes = [str(one) for one in scope]
+    secret = TokenFile(data_dir).add(name, scope, edge, days)
+    scopes = [str(granted) for granted in scope]
     Audit(data_dir).record(LOCAL, "add_token", name=name, scopes=scopes, edge=edge)
-    typer.echo(made)
+    typer.echo(secret)
 
 
 @token.command("list")

@@ -1,4 +1,4 @@
-"""What can go wrong at an access point, as types: one table says what each is on the wire."""
+"""Errors of an access point; ``accesspoint.api.problems`` says what each is on the wire."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from airreid.errors import AirReidError, InputError
 
 
 class NotFoundError(InputError):
-    """Something that the request names does not exist."""
+    """Raised where the request names something that does not exist."""
 
 
 class ConflictError(InputError):
-    """The request contradicts what there is: an id in use, a job that runs."""
+    """Raised where the request contradicts what there is: an id in use, a job that runs."""
 
 
 class WrongSpaceError(InputError):
-    """A feature of another backbone's space than the gallery's."""
+    """Raised for a feature of another backbone's space than the gallery's."""
 
 
 class QualityError(InputError):
-    """The quality gate refused an image; the message says why."""
+    """Raised for an image that the quality gate refuses; the message says why."""
 
 
 class TooLargeError(InputError):
-    """A body, a batch or an image above its limit."""
+    """Raised for a body, a batch or an image above its limit."""
 
 
 class NotReadyError(AirReidError):
-    """The access point is starting, or waits for a reindex; try again."""
+    """Raised while the access point starts or waits for a reindex; try again."""
 
 
 class UnauthorizedError(AirReidError):
-    """No token or certificate, or one that is not known."""
+    """Raised without a token or certificate, or for one that is not known."""
 
 
 class ForbiddenError(AirReidError):
-    """The token or certificate is known and its scope is another."""
+    """Raised for a token or certificate that is known and has another scope."""
 
 
 class RateLimitedError(AirReidError):
-    """More at once than the access point takes from one client; try again later."""
+    """Raised for more at once than the access point takes; try again later."""

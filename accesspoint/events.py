@@ -1,4 +1,4 @@
-"""What happens at the access point, as it happens, for whoever looks on."""
+"""Feed of events at the access point, as they happen, for the dashboard's readers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Event = dict[str, Any]
 
 
 class Subscription:
-    """One reader's events; a context manager and an async iterator, in one event loop.
+    """One reader's events: a context manager and an async iterator, in one event loop.
 
     A reader that is too slow loses the oldest of those that wait for it.
     """
@@ -24,12 +24,12 @@ class Subscription:
         self._feed = feed
         self._waiting = waiting
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
+        self._event_waits = asyncio.Event()
         if waiting:
-            self._news.set()
+            self._event_waits.set()
         self._closed = False
         self.lost = 0
-        """Events that this reader was too slow for."""
+        """Number of events that this reader was too slow for."""
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +46,7 @@ class Subscription:
         """Ends the iteration."""
         self._feed.forget(self)
         self._closed = True
-        self._news.set()
+        self._event_waits.set()
 
     def __aiter__(self) -> Self:
         return self
@@ -55,36 +55,36 @@ class Subscription:
         while not self._waiting:
             if self._closed:
                 raise StopAsyncIteration
-            self._news.clear()
+            self._event_waits.clear()
             if not self._waiting:
-                await self._news.wait()
+                await self._event_waits.wait()
         return self._waiting.popleft()
 
     def offer(self, event: Event) -> None:
-        """Called by the feed, under its lock, in any thread."""
+        """Queues an event; called by the feed, under its lock, in any thread."""
         if len(self._waiting) == self._waiting.maxlen:
             self.lost += 1
         self._waiting.append(event)
-        if not self._news.is_set():  # the reader clears it, then looks once more
+        if not self._event_waits.is_set():  # the reader clears it, then looks once more
             with contextlib.suppress(RuntimeError):  # its loop has ended
-                self._loop.call_soon_threadsafe(self._news.set)
+                self._loop.call_soon_threadsafe(self._event_waits.set)
 
 
 class Feed:
-    """Passes events on to subscribers and remembers the last ones; safe in any thread."""
+    """Distributor of events that remembers the last ones; safe in any thread."""
 
     def __init__(self, remembered: int = 200, waiting: int = 256) -> None:
         """``remembered``: events that a new subscriber may ask for; ``waiting``: events that
         wait for a slow one."""
         self._lock = threading.Lock()
         self._recent: deque[Event] = deque(maxlen=remembered)
-        self._most = waiting
+        self._max_waiting = waiting
         self._subscribers: list[Subscription] = []
         self._tally = Tally()
         self.published = 0
 
     def publish(self, event: Event) -> None:
-        """Gives an event to everybody. It must not be changed afterwards."""
+        """Passes an event on to all subscribers. It must not be changed afterwards."""
         with self._lock:
             self.published += 1
             self._recent.append(event)
@@ -94,18 +94,21 @@ class Feed:
                 subscriber.offer(event)
 
     def recent(self) -> list[Event]:
-        """The last events, the oldest first."""
+        """Returns the last events, the oldest first."""
         with self._lock:
             return list(self._recent)
 
     def subscribe(self, replay: int = 0, tally: bool = False) -> Subscription:
-        """Events from now on, after up to ``replay`` of the last ones and, if asked for, the
-        sums of all that were published before (:meth:`accesspoint.tally.Tally.event`)."""
+        """Subscribes to events from now on.
+
+        Up to ``replay`` of the last ones come before them, then with ``tally`` the sums of all
+        that were published until now (:meth:`accesspoint.tally.Tally.event`).
+        """
         with self._lock:
             last = list(self._recent)[-replay:] if replay > 0 else []
             if tally:
                 last.append(self._tally.event())
-            subscription = Subscription(self, deque(last, maxlen=self._most))
+            subscription = Subscription(self, deque(last, maxlen=self._max_waiting))
             self._subscribers.append(subscription)
             return subscription
 
@@ -117,6 +120,7 @@ class Feed:
             subscriber.close()
 
     def forget(self, subscription: Subscription) -> None:
+        """Removes a subscription, if it is there."""
         with self._lock:
             if subscription in self._subscribers:
                 self._subscribers.remove(subscription)

@@ -1,4 +1,4 @@
-"""One process: gRPC and HTTP over the same gallery."""
+"""Server process of an access point: gRPC and HTTP over the same gallery."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from airreid.v1 import gallery_pb2, gallery_pb2_grpc
 
 
 class _Http(uvicorn.Server):
-    """uvicorn without handlers for signals of its own: the process has them."""
+    """uvicorn without signal handlers of its own: the process has them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,7 +57,7 @@ def _listening_socket(listen: str) -> socket.socket:
 
 
 def _warn_if_open(settings: ServeSettings) -> None:
-    """Says so when others can reach the gallery without a token."""
+    """Logs a warning where others can reach the gallery without a token."""
     for address in (settings.grpc, settings.http):
         if settings.insecure_no_auth and not is_loopback(parse_address(address).host):
             log.warning("listening_beyond_loopback_without_tokens", address=address)
@@ -114,7 +114,8 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
             await _serve(bundle, settings, services, guard, listener, stop)
 
 
-def _news(gallery: ServedGallery) -> str:
+def _readiness(gallery: ServedGallery) -> str:
+    """Names the event to log once the gallery has been loaded."""
     if gallery.ready:
         return "ready"
     waits = gallery.writable is not None and gallery.writable.needs_reindex
@@ -170,7 +171,7 @@ async def _serve(
             if not stop.is_set():
                 subjects, entries = gallery.counts()
                 log.event(
-                    _news(gallery),
+                    _readiness(gallery),
                     **ports,
                     bundle=bundle.bundle_id,
                     subjects=subjects,

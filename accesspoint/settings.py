@@ -1,4 +1,4 @@
-"""How an access point is served: typed, bounded, frozen."""
+"""Settings of an access point: typed, bounded, frozen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 
 
 class Tls(Settings):
-    """What the listeners prove themselves with."""
+    """TLS certificate and key of the listeners."""
 
     cert: Annotated[Path, Flag("--tls-cert")]
     """Certificate chain (PEM): serve TLS."""
@@ -60,14 +60,14 @@ class ServeSettings(Settings):
     """
     gallery: GallerySettings = GallerySettings()
     milvus: MilvusSettings | None = None
-    """Where the embeddings are, if not in an index of this process."""
+    """Milvus that holds the embeddings, if they are not in an index of this process."""
     keep_thumbnails: Annotated[bool, Flag()] = False
     """Keep a picture of each enrolled crop.
 
     A change of model can then re-encode it.
     """
     expire_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 30.0
-    """How often entries and subjects past their time are looked for."""
+    """Interval at which entries and subjects past their time are looked for."""
     body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 40 * 1024 * 1024
     """Largest body of an HTTP request."""
     requests: Annotated[int, Field(ge=1, le=100_000)] = 256
@@ -76,30 +76,33 @@ class ServeSettings(Settings):
 
 
 def asks_for_token(settings: ServeSettings, address: str) -> bool:
-    """Whether the listener at ``address`` lets nobody in without a credential."""
+    """Returns whether the listener at ``address`` lets nobody in without a credential."""
     if settings.insecure_no_auth:
         return False
     return settings.require_token or not is_loopback(parse_address(address).host)
 
 
 def check_exposure(settings: ServeSettings, has_tokens: bool) -> None:
-    """Raises :class:`InputError` where others could reach the gallery without a credential,
-    or read one on its way."""
+    """Refuses settings that would open the gallery to others.
+
+    Raises :class:`InputError` where they could reach it without a credential, or read a
+    credential on its way.
+    """
     if settings.insecure_no_auth and settings.require_token:
         raise InputError("--require-token and --insecure-no-auth contradict each other")
     mutual = settings.tls is not None and settings.tls.client_ca is not None
-    for what, address in (("--grpc", settings.grpc), ("--http", settings.http)):
+    for option, address in (("--grpc", settings.grpc), ("--http", settings.http)):
         open_to_others = not is_loopback(parse_address(address).host)
         if not asks_for_token(settings, address):
             continue
-        if not has_tokens and not (mutual and what == "--grpc"):
+        if not has_tokens and not (mutual and option == "--grpc"):
             raise InputError(
-                f"{what} {address}: asks for a token and there is none; make one with "
+                f"{option} {address}: asks for a token and there is none; make one with "
                 f"'airreid ap token add --data-dir {settings.data_dir} --name NAME --scope admin', "
                 "or give --insecure-no-auth on a closed network"
             )
         if open_to_others and settings.tls is None and not settings.insecure_plaintext:
             raise InputError(
-                f"{what} {address}: tokens would come in plain text; give --tls-cert and "
+                f"{option} {address}: tokens would come in plain text; give --tls-cert and "
                 "--tls-key, or --insecure-plaintext on a closed network"
             )

@@ -1,4 +1,4 @@
-"""What came of the queries since the start: outcomes, right answers by SNR, cameras."""
+"""Sums over the queries since the start: outcomes, right answers by SNR, cameras."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 BUCKET_DB = 2
-"""Answers whose truth is known are counted by ranges of SNR of this width."""
+"""Width of the SNR ranges by which answers with a known truth are counted."""
 CAMERAS_MAX = 50
-"""Those heard last are remembered."""
+"""Cameras that are remembered, those heard last."""
 
 
 @dataclass
 class Camera:
-    """What was heard of one camera."""
+    """Sums over the queries of one camera."""
 
     name: str
     queries: int = 0
     lost: int = 0
     time: float = 0.0
-    """Seconds since 1970 of the last query."""
+    """Time of the last query, in seconds since 1970."""
     snr_db: float | None = None
-    """Of the last query; None without a radio."""
+    """SNR of the last query; None without a radio."""
 
 
 def outcome(event: Mapping[str, Any]) -> str:
-    """match, ambiguous, unknown, unspecified (ranked alone), outage or refused."""
+    """Returns match, ambiguous, unknown, unspecified (only ranked), outage or refused."""
     if event["outage"]:
         return "outage"
     if event["code"] != "ok":
@@ -74,7 +74,7 @@ class Tally:
             self._cameras.popitem(last=False)
 
     def event(self) -> dict[str, Any]:
-        """The sums as an event of type tally, plain values for JSON."""
+        """Returns the sums as an event of type tally, plain values for JSON."""
         return {
             "type": "tally",
             "queries": self._outcomes.total(),

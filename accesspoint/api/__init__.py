@@ -1,1 +1,1 @@
-"""What the access point offers people and programs: gRPC and REST with one meaning."""
+"""Interfaces of the access point for people and programs: gRPC and REST with one meaning."""

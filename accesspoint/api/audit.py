@@ -1,4 +1,4 @@
-"""The audit log: who did what to whom, one JSON object a line, on disk before the answer.
+"""Audit log: who did what to whom, one JSON object a line, on disk before the answer.
 
 Names and numbers only; a feature, an image or a token never comes into it.
 """
@@ -18,7 +18,7 @@ FILE_NAME = "audit.jsonl"
 
 
 class Audit:
-    """Appends to ``audit.jsonl`` of the data folder; safe in any thread.
+    """Writer of ``audit.jsonl`` in the data folder; safe in any thread.
 
     The file is opened anew for each line, so that it may be moved away (logrotate).
     """
@@ -28,8 +28,10 @@ class Audit:
         self._lock = threading.Lock()
 
     def record(self, who: Principal, action: str, **fields: object) -> None:
-        """One line: time, who, how they showed it, action, fields. A disk that cannot take
-        it is said in the log; what was done stays done."""
+        """Appends a line: time, who, how they showed it, action, fields.
+
+        A disk that cannot take it is logged; what was done stays done.
+        """
         line = {
             "time": round(time.time(), 3),
             "who": who.name,

@@ -1,4 +1,4 @@
-"""Who is calling, and may they? The same answer for gRPC and HTTP."""
+"""Authentication and scopes of callers, the same for gRPC and HTTP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RPC_SCOPES = {
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is calling."""
+    """A caller, and what it may do."""
 
     name: str
     kind: Literal["token", "certificate", "local"]
@@ -51,15 +51,16 @@ class Principal:
             raise ForbiddenError(f"this needs scope {scope}; {self.name!r} has {has}")
 
     def may_speak_for(self, edge_id: str) -> bool:
+        """Returns whether the caller's streams may send blocks of an edge."""
         return Scope.STREAM in self.scopes and (self.edges is None or edge_id in self.edges)
 
 
 LOCAL = Principal("local", "local", frozenset(Scope))
-"""Whoever reaches a loopback address: the machine's own users."""
+"""Principal of whoever reaches a loopback address: the machine's own users."""
 
 
 class Access:
-    """Decides for one listening address."""
+    """Decisions on callers of one listening address."""
 
     def __init__(
         self,
@@ -76,8 +77,10 @@ class Access:
         self._clock = clock
 
     def principal(self, authorization: str | None, certificate: Iterable[str] = ()) -> Principal:
-        """Who shows this Authorization header, over a connection with a certificate that
-        names these. Raises :class:`UnauthorizedError`."""
+        """Identifies a caller by its Authorization header and its certificate's names.
+
+        Raises :class:`UnauthorizedError`.
+        """
         names = frozenset(certificate)
         if authorization is None:
             if names:
@@ -106,7 +109,7 @@ class Access:
         return Principal(grant.name, "token", scopes, edges)
 
     def allows(self, authorization: str | None, scope: Scope) -> bool:
-        """Whether who shows this header has the scope, now."""
+        """Returns whether who shows this header has the scope now."""
         try:
             self.principal(authorization).demand(scope)
         except (UnauthorizedError, ForbiddenError):
@@ -115,8 +118,10 @@ class Access:
 
 
 def scope_of_path(method: str, path: str) -> Scope | None:
-    """What an HTTP request needs; None: nothing. What is not listed under /v1 needs enrol,
-    and reading needs read."""
+    """Returns the scope that an HTTP request needs; None if it needs none.
+
+    Reading under /v1 needs read, and what is not listed needs enrol.
+    """
     if path != "/v1" and not path.startswith("/v1/"):
         return Scope.READ if path in ("/metrics", "/openapi.json") else None
     if method in ("GET", "HEAD") or (method == "POST" and _below(path, _READING_POSTS)):
@@ -124,10 +129,10 @@ def scope_of_path(method: str, path: str) -> Scope | None:
     return Scope.ADMIN if _below(path, _ADMIN_PATHS) else Scope.ENROL
 
 
-def _below(path: str, starts: tuple[str, ...]) -> bool:
-    return any(path == start or path.startswith(start + "/") for start in starts)
+def _below(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path == root or path.startswith(root + "/") for root in roots)
 
 
 def scope_of_rpc(name: str) -> Scope:
-    """What a method of GalleryService needs; one that is not listed needs admin."""
+    """Returns the scope that a method of GalleryService needs; admin if it is not listed."""
     return _RPC_SCOPES.get(name, Scope.ADMIN)

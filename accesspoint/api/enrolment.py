@@ -1,4 +1,4 @@
-"""Enrolment from images or features, one verdict an item; and features of images."""
+"""Enrolment from images or features, with a verdict for each item; features of images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,16 @@ from airreid.images import decode, to_crop
 from airreid.inference import BackboneRunner
 
 ITEMS_MAX = 1000
-"""Items of one batch."""
+"""Most items of one batch."""
 IMAGES_WAITING_MAX = 64
-"""Requests with images that wait for the backbone; further ones are told to come again."""
+"""Requests with images that may wait for the backbone; further ones are told to come again."""
 _IMAGES_AT_ONCE = 16
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Somebody as an image file's bytes or as a feature of ``space_id``."""
+    """A person as an image file's bytes, or as a feature of ``space_id``."""
 
     image: bytes | None = field(default=None, repr=False)
     feature: Array | None = field(default=None, repr=False)
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Somebody to enrol. Times are seconds since 1970, UTC."""
+    """An item to enrol. Times are seconds since 1970, UTC."""
 
     subject: str
     camera: str
@@ -52,7 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """An item that is on disk."""
+    """Verdict on an item that is on disk."""
 
     entry_id: int
     quality: float | None
@@ -63,21 +63,21 @@ Verdict = Enrolled | AirReidError
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What the gate says of one image: its quality, and what is to be said about it."""
+class ImageVerdict:
+    """Verdict of the quality gate on one image; ``quality`` is None where nobody looked."""
 
     quality: float | None = None
     warnings: tuple[str, ...] = ()
 
 
-Gate = Callable[[Image.Image, str], Checked]
-"""Looks at an original image and its name; raises :class:`accesspoint.errors.QualityError`."""
-NearDuplicates = Callable[[Sequence[NewEntry]], list[tuple[str, ...] | AirReidError]]
-"""For each new entry warnings, where it looks like somebody else, or a refusal."""
+ImageCheck = Callable[[Image.Image, str], ImageVerdict]
+"""Judges an original image, given its name; raises :class:`accesspoint.errors.QualityError`."""
+DuplicateCheck = Callable[[Sequence[NewEntry]], list[tuple[str, ...] | AirReidError]]
+"""Returns for each new entry the warnings on whom it looks like, or a refusal."""
 
 
 class Encoder:
-    """Images to features. The backbone is loaded with the first image."""
+    """Encoder of images to features. The backbone is loaded with the first image."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         self._bundle = bundle
@@ -86,9 +86,10 @@ class Encoder:
         self._waiting = threading.BoundedSemaphore(IMAGES_WAITING_MAX)
         self._backbone: BackboneRunner | None = None
         self.digest = bundle.backbone.file.sha256
+        """Hex SHA-256 of the backbone's file."""
 
     def features(self, crops: NDArray[np.uint8]) -> Array:
-        """uint8 (n, 256, 128, 3) to float32 (n, feature_dim).
+        """Encodes crops, uint8 (n, 256, 128, 3), to float32 (n, feature_dim).
 
         Raises :class:`RateLimitedError` when too many wait already.
         """
@@ -105,14 +106,24 @@ class Encoder:
 
 
 def thumbnail_of(crop: NDArray[np.uint8]) -> bytes:
-    """The crop as the network sees it, as a JPEG of little loss: about 20 kB."""
+    """Encodes the crop that the network sees as a JPEG of little loss, about 20 kB."""
     out = io.BytesIO()
     Image.fromarray(crop).save(out, "JPEG", quality=95, subsampling=0)
     return out.getvalue()
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A candidate that may be enrolled."""
+
+    place: int
+    """Place among the candidates."""
+    entry: NewEntry
+    warnings: tuple[str, ...]
+
+
 class Enrolment:
-    """Candidates to entries on disk."""
+    """Enrolment of candidates as entries on disk."""
 
     def __init__(self, gallery: ServedGallery, encoder: Encoder, keep_thumbnails: bool) -> None:
         self._gallery = gallery
@@ -122,113 +133,129 @@ class Enrolment:
     def enrol(
         self,
         candidates: Sequence[Candidate | AirReidError],
-        gate: Gate,
-        near_duplicates: NearDuplicates,
+        check_image: ImageCheck,
+        check_duplicates: DuplicateCheck,
     ) -> list[Verdict]:
-        """What became of each candidate. Those that are errors already stay what they are;
-        an error of one takes none of the others along."""
+        """Enrols candidates and returns a verdict for each, in order.
+
+        Those that are errors already stay what they are; an error of one takes none of the
+        others along.
+        """
         verdicts: list[Verdict] = []
         for start in range(0, len(candidates), _IMAGES_AT_ONCE):
-            verdicts += self._enrol(
-                candidates[start : start + _IMAGES_AT_ONCE], gate, near_duplicates
-            )
+            chunk = candidates[start : start + _IMAGES_AT_ONCE]
+            verdicts += self._enrol(chunk, check_image, check_duplicates)
         return verdicts
 
     def _enrol(
-        self, chunk: Sequence[Candidate | AirReidError], gate: Gate, near_duplicates: NearDuplicates
+        self,
+        chunk: Sequence[Candidate | AirReidError],
+        check_image: ImageCheck,
+        check_duplicates: DuplicateCheck,
     ) -> list[Verdict]:
         verdicts: list[Verdict | None] = [
-            one if isinstance(one, AirReidError) else None for one in chunk
+            candidate if isinstance(candidate, AirReidError) else None for candidate in chunk
         ]
-        waiting: list[tuple[int, NewEntry, tuple[str, ...]]] = []
-        usable: list[tuple[int, NewEntry, tuple[str, ...]]] = []
-        for i, entry, warnings in self._entries(chunk, gate, verdicts):
+        usable: list[_Prepared] = []
+        for prepared in self._prepare(chunk, check_image, verdicts):
             try:
-                self._gallery.check(entry)
-                usable.append((i, entry, warnings))
+                self._gallery.check(prepared.entry)
+                usable.append(prepared)
             except AirReidError as error:
-                verdicts[i] = error
+                verdicts[prepared.place] = error
+        accepted: list[_Prepared] = []
         try:
-            likenesses = near_duplicates([entry for _, entry, _ in usable])
-            for (i, entry, warnings), more in zip(usable, likenesses, strict=True):
-                if isinstance(more, AirReidError):
-                    verdicts[i] = more
+            outcomes = check_duplicates([prepared.entry for prepared in usable])
+            for prepared, outcome in zip(usable, outcomes, strict=True):
+                if isinstance(outcome, AirReidError):
+                    verdicts[prepared.place] = outcome
                 else:
-                    waiting.append((i, entry, warnings + more))
-            numbers = writable_part(self._gallery).enrol([entry for _, entry, _ in waiting])
+                    warnings = prepared.warnings + outcome
+                    accepted.append(replace(prepared, warnings=warnings))
+            numbers = writable_part(self._gallery).enrol([item.entry for item in accepted])
         except AirReidError as error:  # the gallery is not ready: nobody is enrolled
-            for i, _, _ in usable:
-                verdicts[i] = verdicts[i] or error
+            for prepared in usable:
+                verdicts[prepared.place] = verdicts[prepared.place] or error
         except sqlite3.Error as error:  # a full disk: those before are enrolled and say so
             log.warning("not_enrolled", error=str(error))
             failure = AirReidError("the gallery's file cannot be written")
-            for i, _, _ in usable:
-                verdicts[i] = verdicts[i] or failure
+            for prepared in usable:
+                verdicts[prepared.place] = verdicts[prepared.place] or failure
         else:
-            for (i, entry, warnings), number in zip(waiting, numbers, strict=True):
-                verdicts[i] = Enrolled(number, entry.quality, warnings)
+            for prepared, number in zip(accepted, numbers, strict=True):
+                verdicts[prepared.place] = Enrolled(
+                    number, prepared.entry.quality, prepared.warnings
+                )
         return [verdict for verdict in verdicts if verdict is not None]
 
-    def _entries(
+    def _prepare(
         self,
         chunk: Sequence[Candidate | AirReidError],
-        gate: Gate,
+        check_image: ImageCheck,
         verdicts: list[Verdict | None],
-    ) -> list[tuple[int, NewEntry, tuple[str, ...]]]:
-        """(place, entry, warnings) of each usable candidate; the others get their verdicts."""
-        entries: list[tuple[int, NewEntry, tuple[str, ...]]] = []
-        crops, looked_at = [], []
-        for i, one in enumerate(chunk):
-            if isinstance(one, AirReidError):
+    ) -> list[_Prepared]:
+        """Makes an entry of each usable candidate; the others get their verdicts."""
+        prepared: list[_Prepared] = []
+        crops: list[NDArray[np.uint8]] = []
+        pictured: list[tuple[int, Candidate, ImageVerdict]] = []
+        for place, candidate in enumerate(chunk):
+            if isinstance(candidate, AirReidError):
                 continue
-            if one.source.feature is not None:
-                entries.append((i, self._entry(one, one.source.feature, one.source.space_id), ()))
+            source = candidate.source
+            if source.feature is not None:
+                entry = self._entry(candidate, source.feature, source.space_id)
+                prepared.append(_Prepared(place, entry, ()))
                 continue
             try:
-                name = f"image of {one.subject[:128]}"
-                image = decode(one.source.image or b"", name)
-                looked_at.append((i, one, gate(image, name)))
+                name = f"image of {candidate.subject[:128]}"
+                image = decode(source.image or b"", name)
+                pictured.append((place, candidate, check_image(image, name)))
                 crops.append(to_crop(image))
             except AirReidError as error:
-                verdicts[i] = error
+                verdicts[place] = error
         if not crops:
-            return entries
+            return prepared
         try:
             features = self._encoder.features(np.stack(crops))
         except AirReidError as error:  # too many at once
-            for i, _, _ in looked_at:
-                verdicts[i] = error
-            return entries
-        for (i, one, checked), feature, crop in zip(looked_at, features, crops, strict=True):
-            entry = self._entry(one, feature, self._gallery.space_id, checked.quality, crop)
-            entries.append((i, entry, checked.warnings))
-        return entries
+            for place, _, _ in pictured:
+                verdicts[place] = error
+            return prepared
+        for (place, candidate, verdict), feature, crop in zip(
+            pictured, features, crops, strict=True
+        ):
+            space_id = self._gallery.space_id
+            entry = self._entry(candidate, feature, space_id, verdict.quality, crop)
+            prepared.append(_Prepared(place, entry, verdict.warnings))
+        return prepared
 
     def _entry(
         self,
-        one: Candidate,
+        candidate: Candidate,
         feature: Array,
         space_id: str,
         quality: float | None = None,
         crop: NDArray[np.uint8] | None = None,
     ) -> NewEntry:
         return NewEntry(
-            subject=one.subject,
-            camera=one.camera,
+            subject=candidate.subject,
+            camera=candidate.camera,
             space_id=space_id,
             feature=feature,
-            captured_at=one.captured_at,
+            captured_at=candidate.captured_at,
             quality=quality,
             thumbnail=thumbnail_of(crop) if crop is not None and self._keep_thumbnails else None,
-            expires_at=one.expires_at,
+            expires_at=candidate.expires_at,
             model_digest="" if crop is None else self._encoder.digest,
-            key=one.key,
+            key=candidate.key,
         )
 
 
 def feature_of(source: Source, encoder: Encoder, gallery: ServedGallery) -> Array:
-    """The raw feature (dim,) of a source, checked as for enrolment. Raises :class:`InputError`
-    and :class:`RateLimitedError`."""
+    """Returns the raw feature (dim,) of a source, checked as for enrolment.
+
+    Raises :class:`InputError` and :class:`RateLimitedError`.
+    """
     if source.feature is None:
         crop = to_crop(decode(source.image or b"", "image"))
         row: Array = encoder.features(crop[None])[0]
@@ -238,7 +265,7 @@ def feature_of(source: Source, encoder: Encoder, gallery: ServedGallery) -> Arra
 
 
 def source_of(image: bytes | None, feature: Array | None, space_id: str, what: str) -> Source:
-    """One of both. Raises :class:`InputError` naming ``what``."""
+    """Makes a source of an image or a feature. Raises :class:`InputError` naming ``what``."""
     if (image is None) == (feature is None):
         raise InputError(f"{what}: give an image or a feature")
     return Source(image, feature, space_id)

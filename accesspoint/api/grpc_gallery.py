@@ -1,4 +1,4 @@
-"""GalleryService: protobuf messages in and out of what :mod:`accesspoint.api` means."""
+"""GalleryService over gRPC: protobuf messages in and out of :mod:`accesspoint.api`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ g = gallery_pb2
 
 
 def principal_of(context: Context, access: Access) -> Principal:
-    """Who calls, by the token in the metadata and the certificate of the connection.
+    """Identifies a caller by the token in the metadata and the connection's certificate.
 
     Raises :class:`accesspoint.errors.UnauthorizedError`.
     """
@@ -40,7 +40,7 @@ def principal_of(context: Context, access: Access) -> Principal:
 
 
 def request_id_of(context: Context) -> str:
-    """The caller's name for the request (``x-request-id``), or a new one."""
+    """Returns the caller's name for the request (``x-request-id``), or a new one."""
     given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
     usable = isinstance(given, str) and _REQUEST_ID.fullmatch(given)
     return str(given) if usable else secrets.token_hex(8)
@@ -55,7 +55,7 @@ async def abort(context: Context, error: BaseException, request_id: str) -> None
 
 
 class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
-    """Each method says who may call it, and translates; see the proto file for meanings."""
+    """Servicer that translates; see the proto file for the methods' meanings."""
 
     def __init__(
         self,
@@ -64,37 +64,37 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         jobs: Jobs,
         access: Access,
         metrics: Metrics,
-        at_once: int = 256,
+        max_calls: int = 256,
     ) -> None:
-        """``at_once``: calls under way, each with its message in memory; further ones are
+        """``max_calls``: calls under way, each with its message in memory; further ones are
         told to come again."""
         self._service = service
         self._search_service = search_service
         self._jobs = jobs
         self._access = access
         self._metrics = metrics
-        self._at_once = at_once
-        self._under_way = 0
+        self._max_calls = max_calls
+        self._calls = 0
 
     async def _call(
         self, context: Context, method: str, work: Callable[[Principal], Answer]
     ) -> Answer:
-        """Does the work in a thread, for whoever may ask for it."""
+        """Does the work in a thread, if the caller has the method's scope."""
         request_id, started, code = request_id_of(context), time.perf_counter(), "ok"
         context.set_trailing_metadata((("x-request-id", request_id),))
-        self._under_way += 1
+        self._calls += 1
         try:
             who = principal_of(context, self._access)
             who.demand(scope_of_rpc(method))
-            if self._under_way > self._at_once:
-                raise RateLimitedError(f"more than {self._at_once} calls at once")
+            if self._calls > self._max_calls:
+                raise RateLimitedError(f"more than {self._max_calls} calls at once")
             return await asyncio.to_thread(work, who)
         except Exception as error:  # whatever it is, the caller gets a status
             code = problems.kind_of(error).code
             await abort(context, error, request_id)
             raise
         finally:
-            self._under_way -= 1
+            self._calls -= 1
             self._metrics.requests.labels("grpc", method, code).observe(
                 time.perf_counter() - started
             )
@@ -150,7 +150,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
                 request.prefix, request.page_size, request.page_token
             )
             return g.ListSubjectsResponse(
-                subjects=[messages.subject(one) for one in page], next_page_token=token
+                subjects=[messages.subject(subject) for subject in page], next_page_token=token
             )
 
         return await self._call(context, "ListSubjects", work)
@@ -179,8 +179,10 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
 
     async def Enroll(self, request: g.EnrollRequest, context: Context) -> g.EnrollResponse:
         def work(who: Principal) -> g.EnrollResponse:
-            verdicts = self._service.enrol(who, [messages.candidate(i) for i in request.items])
-            return g.EnrollResponse(results=[messages.enrolled(one) for one in verdicts])
+            verdicts = self._service.enrol(
+                who, [messages.candidate(item) for item in request.items]
+            )
+            return g.EnrollResponse(results=[messages.enrolled(verdict) for verdict in verdicts])
 
         return await self._call(context, "Enroll", work)
 
@@ -197,7 +199,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
                 request.subject, request.camera, request.page_size, request.page_token
             )
             return g.ListEntriesResponse(
-                entries=[messages.entry(one) for one in page], next_page_token=token
+                entries=[messages.entry(entry) for entry in page], next_page_token=token
             )
 
         return await self._call(context, "ListEntries", work)
@@ -216,7 +218,9 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> g.DeleteEntriesResponse:
         def work(who: Principal) -> g.DeleteEntriesResponse:
             outcomes = self._service.delete_entries(who, request.ids)
-            return g.DeleteEntriesResponse(statuses=[problems.wire_status(o) for o in outcomes])
+            return g.DeleteEntriesResponse(
+                statuses=[problems.wire_status(outcome) for outcome in outcomes]
+            )
 
         return await self._call(context, "DeleteEntries", work)
 
@@ -228,15 +232,15 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             answer = self._search_service.search(
                 source, request.top_k, request.top_entries, request.scheme_id
             )
-            return messages.found(answer)
+            return messages.search_response(answer)
 
         return await self._call(context, "Search", work)
 
     async def Verify(self, request: g.VerifyRequest, context: Context) -> g.VerifyResponse:
         def work(_: Principal) -> g.VerifyResponse:
             source = messages.source(request, "verify")
-            found = self._search_service.verify(request.subject, source, request.scheme_id)
-            return messages.verified(found)
+            verification = self._search_service.verify(request.subject, source, request.scheme_id)
+            return messages.verified(verification)
 
         return await self._call(context, "Verify", work)
 
@@ -270,7 +274,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         return await self._call(
             context,
             "ListJobs",
-            lambda _: g.ListJobsResponse(jobs=[messages.job(one) for one in self._jobs.list()]),
+            lambda _: g.ListJobsResponse(jobs=[messages.job(job) for job in self._jobs.list()]),
         )
 
     async def CancelJob(self, request: g.CancelJobRequest, context: Context) -> g.Job:

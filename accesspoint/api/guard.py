@@ -1,4 +1,4 @@
-"""What every HTTP request passes: its name, the caller's, limits, and headers for browsers."""
+"""Guard of the HTTP application: request ids, access, limits, and headers for browsers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _HEADERS = (
 
 
 async def starting(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application until the gallery is open: alive, and not ready for anything."""
+    """Answers as the application until the gallery is open: alive, and not ready."""
     if scope["path"] != "/v2/health/live":
         raise NotReadyError("the access point is starting; try again in a moment")
     body = json.dumps({"live": True, "ready": False}).encode()
@@ -60,14 +60,16 @@ async def starting(scope: Scope, receive: Receive, send: Send) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one HTTP listener."""
+    """Limits of one HTTP listener."""
 
     body_bytes: int = 40 * 1024 * 1024
+    """Largest body of a request."""
     in_flight: int = 256
+    """Requests at once."""
 
 
 class Guard:
-    """Wraps the application. Its own refusals are problem documents like all others."""
+    """Wrapper of the application, whose refusals are problem documents like all others."""
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class Guard:
         """``hosts``: names in a Host header that are taken where no token is asked for,
         besides localhost and addresses."""
         self.app = app
-        """May be replaced while it serves: at the start there is no gallery yet."""
+        """The wrapped application; replaced once the gallery is open."""
         self._access = access
         self._metrics = metrics
         self._hosts = hosts | {"localhost"}
@@ -108,7 +110,7 @@ class Guard:
             ).observe(time.perf_counter() - started)
 
     def _admit(self, request: _Request) -> None:
-        """Raises what forbids the request."""
+        """Raises an error if something forbids the request."""
         method, path = request.scope["method"], request.scope["path"]
         if self._in_flight > self._limits.in_flight and not path.startswith("/v2/"):
             raise RateLimitedError(f"more than {self._limits.in_flight} requests at once")
@@ -133,7 +135,10 @@ class Guard:
             raise _too_large(self._limits.body_bytes)
 
     def _known_host(self, host: str) -> bool:
-        """A name that somebody else's DNS made point here is not known (DNS rebinding)."""
+        """Returns whether a Host header names this access point.
+
+        A name that somebody else's DNS made point here is not known (DNS rebinding).
+        """
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -154,8 +159,8 @@ def _too_large(limit: int) -> TooLargeError:
 class _Request:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
-        self._receive, self._send, self._most = receive, send, most
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._receive, self._send, self._max_bytes = receive, send, max_bytes
         self._headers = {name.lower(): value for name, value in scope["headers"]}
         given = self._headers.get(b"x-request-id", b"")
         self.id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
@@ -168,25 +173,27 @@ class _Request:
         self.status = 0
 
     def header(self, name: bytes) -> str:
-        """A header's text; empty without it."""
+        """Returns a header's text; empty without it."""
         value: bytes = self._headers.get(name, b"")
         return value.decode("latin-1")
 
     async def receive(self) -> Message:
+        """Passes a part of the body on; refuses a body that is too large."""
         message = await self._receive()
         if message["type"] == "http.request":
             self._read += len(message.get("body", b""))
-            if self._read > self._most:  # one that FastAPI passes on while it reads a body
-                raise HTTPException(413, str(_too_large(self._most)))
+            if self._read > self._max_bytes:  # one that FastAPI passes on while it reads a body
+                raise HTTPException(413, str(_too_large(self._max_bytes)))
         return message
 
     async def send(self, message: Message) -> None:
+        """Passes a part of the answer on, with the headers added."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", []))
-            there = {name.lower() for name, _ in headers}
-            headers += [(name, value) for name, value in _HEADERS if name not in there]
-            if b"cache-control" not in there:
+            names = {name.lower() for name, _ in headers}
+            headers += [(name, value) for name, value in _HEADERS if name not in names]
+            if b"cache-control" not in names:
                 headers.append((b"cache-control", b"no-store"))
             headers.append((b"x-request-id", self.id.encode()))
             message = {**message, "headers": headers}

@@ -1,4 +1,4 @@
-"""What the jobs do: one function a kind, over the functions that do the work.
+"""Kinds of jobs: one function each, over the functions that do the work.
 
 A job's parameters are text; docs/accesspoint.md lists them.
 """
@@ -29,9 +29,9 @@ from airreid.errors import InputError
 from airreid.images import decode, to_crop
 from airreid.validation import validated
 
-_NUMBERS = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")
+_POLICY_NUMBERS = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_MORE_NUMBERS = ("max_queries", "seed")
+_TRIAL_NUMBERS = ("max_queries", "seed")
 
 
 def job_kinds(
@@ -41,11 +41,11 @@ def job_kinds(
     encoder: Encoder,
     data_dir: Path,
 ) -> Mapping[str, JobKind]:
-    """The kinds by name, with their parameters."""
+    """Makes the kinds by name, with their parameters."""
     work = _Work(bundle, gallery, search_service, encoder, data_dir)
     return {
         "calibrate": _kind(
-            work.calibrate, *_NUMBERS, *_MORE_NUMBERS, "snrs_db", "schemes", "apply"
+            work.calibrate, *_POLICY_NUMBERS, *_TRIAL_NUMBERS, "snrs_db", "schemes", "apply"
         ),
         "backup": _kind(work.backup, "name"),
         "export": _kind(work.export, "name"),
@@ -61,7 +61,7 @@ def _kind(run: object, *parameters: str) -> JobKind:
 
 @dataclass(frozen=True)
 class _Work:
-    """The jobs' functions, and what they share."""
+    """Functions of the jobs, and what they share."""
 
     bundle: Bundle
     gallery: ServedGallery
@@ -72,23 +72,24 @@ class _Work:
     def calibrate(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
-        """Thresholds from the enrolled entries, put in force unless ``apply`` is false."""
+        """Calibrates thresholds on the enrolled entries; in force unless ``apply`` is false."""
         settings = calibration_settings(parameters)
         schemes = _listed(parameters.get("schemes", "")) or self.bundle.scheme_ids
-        found = calibrate_gallery(writable_part(self.gallery), self.bundle, schemes, settings, tick)
+        gallery = writable_part(self.gallery)
+        calibration = calibrate_gallery(gallery, self.bundle, schemes, settings, tick)
         apply = _flag(parameters, "apply", default=True)
         if apply:
-            self.search_service.set_policy(who, found.policy.model_dump_json(), "")
+            self.search_service.set_policy(who, calibration.policy.model_dump_json(), "")
         return {
             "applied": apply,
-            "policy": found.policy.model_dump(),
-            "report": found.report.model_dump(),
+            "policy": calibration.policy.model_dump(),
+            "report": calibration.report.model_dump(),
         }
 
     def backup(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
-        """A copy of the database in ``backups``, checked."""
+        """Copies the database to ``backups``, and checks the copy."""
         path = self._path("backups", parameters.get("name", ""), ".sqlite")
         writable_part(self.gallery).maintenance.backup(path)
         return {"file": str(path.relative_to(self.data_dir)), "bytes": path.stat().st_size}
@@ -96,7 +97,7 @@ class _Work:
     def export(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
-        """Everybody, in an archive in ``archives``."""
+        """Exports everybody to an archive in ``archives``."""
         path = self._path("archives", parameters.get("name", ""), ".zip")
         counts = writable_part(self.gallery).maintenance.export_archive(path, tick)
         file = str(path.relative_to(self.data_dir))
@@ -105,7 +106,7 @@ class _Work:
     def import_(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
-        """Everybody of an archive in ``archives``."""
+        """Imports everybody of an archive in ``archives``."""
         name = parameters.get("name", "")
         if not name:
             raise InputError("name: give the archive's, as it is called in the folder archives")
@@ -121,7 +122,7 @@ class _Work:
     def reindex(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
-        """All entries in the bundle's feature space, from their thumbnails."""
+        """Encodes all entries in the bundle's feature space, from their thumbnails."""
 
         def encode(images: Sequence[bytes]) -> NDArray[np.float32]:
             crops = [to_crop(decode(image, "thumbnail")) for image in images]
@@ -134,12 +135,14 @@ class _Work:
     def prove_deleted(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
-        """Searches all files for entries; with ``delete`` deletes them first, and then
-        searches for pieces of their bytes too."""
+        """Searches all files for entries.
+
+        With ``delete`` deletes them first, and searches for pieces of their bytes too.
+        """
         texts = _listed(parameters.get("entries", ""))
-        if not texts or not all(one.isascii() and one.isdigit() for one in texts):
+        if not texts or not all(text.isascii() and text.isdigit() for text in texts):
             raise InputError("entries: give their numbers, with commas")
-        numbers = [int(one) for one in texts]
+        numbers = [int(text) for text in texts]
         if len(numbers) > ITEMS_MAX or max(numbers) >= 2**63:
             raise InputError(f"entries: at most {ITEMS_MAX} numbers below 2^63")
         delete = _flag(parameters, "delete", default=False)
@@ -152,23 +155,25 @@ class _Work:
         return {"clean": report.clean, **asdict(report)}
 
     def _path(self, folder: str, name: str, suffix: str) -> Path:
-        """A file of the data folder. Raises :class:`InputError` for a name that would lead
-        elsewhere."""
+        """Returns the path of a file of the data folder, whose folder is made if missing.
+
+        Raises :class:`InputError` for a name that would lead elsewhere.
+        """
         name = name or datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         if not _FILE_NAME.fullmatch(name):
             raise InputError(
                 f"name {name[:40]!r}: use 1 to 100 letters, digits and . _ -, "
                 "beginning with a letter or digit"
             )
-        where = self.data_dir / folder
-        where.mkdir(mode=0o700, exist_ok=True)
-        return where / (name.removesuffix(suffix) + suffix)
+        parent = self.data_dir / folder
+        parent.mkdir(mode=0o700, exist_ok=True)
+        return parent / (name.removesuffix(suffix) + suffix)
 
 
 def calibration_settings(parameters: Mapping[str, str]) -> CalibrationSettings:
-    """Settings from a job's parameters. Raises :class:`InputError` naming one."""
+    """Reads settings from a job's parameters. Raises :class:`InputError` naming one."""
     given: dict[str, object] = {
-        name: parameters[name] for name in (*_NUMBERS, *_MORE_NUMBERS) if name in parameters
+        name: parameters[name] for name in (*_POLICY_NUMBERS, *_TRIAL_NUMBERS) if name in parameters
     }
     if parameters.get("snrs_db"):
         given["snrs_db"] = tuple(_listed(parameters["snrs_db"]))
@@ -180,7 +185,7 @@ def calibration_settings(parameters: Mapping[str, str]) -> CalibrationSettings:
 
 
 def _listed(text: str) -> list[str]:
-    return [one.strip() for one in text.split(",") if one.strip()]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _flag(parameters: Mapping[str, str], name: str, *, default: bool) -> bool:

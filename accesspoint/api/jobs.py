@@ -1,6 +1,6 @@
-"""Long work, one job at a time, in a thread of its own.
+"""Jobs: long work, one at a time, in a thread of its own.
 
-What is known of a job is kept in ``jobs.json`` of the data folder, so that a restart can
+The state of a job is kept in ``jobs.json`` of the data folder, so that a restart can
 say of one that was under way: failed, interrupted. None goes on by itself after a
 restart; a reindex that is started again continues where it was.
 """
@@ -29,16 +29,18 @@ FILE_NAME = "jobs.json"
 KEPT = 100
 """Finished jobs that are remembered, the newest."""
 WAITING_MAX = 16
+"""Jobs that may wait or run."""
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Tick = Callable[[int, int], None]
-"""tick(done, total): says how far it is; raises when the job is cancelled."""
+"""Reports progress, ``tick(done, total)``; raises when the job is cancelled."""
 Runner = Callable[[Principal, Mapping[str, str], Tick], Mapping[str, object]]
-"""Does the work for whoever started it and returns its result; raises
-:class:`AirReidError` for what went wrong."""
+"""Does the work for the principal that started it, and returns its result.
+
+Raises :class:`AirReidError` for what went wrong."""
 
 
 class Job(BaseModel):
-    """What is known of a job."""
+    """State of a job."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,12 +51,13 @@ class Job(BaseModel):
     done: int = 0
     total: int = 0
     result: str = ""
-    """A JSON document; of a failed job, what went wrong."""
+    """Result as a JSON document; of a failed job, what went wrong."""
     created_at: float
     finished_at: float | None = None
 
     @property
     def over(self) -> bool:
+        """Whether the job has ended, one way or another."""
         return self.state in ("done", "failed", "cancelled")
 
 
@@ -63,11 +66,11 @@ class _File(BaseModel):
 
 
 class _CancelledError(Exception):
-    """The job has been told to stop."""
+    """Raised in a job that has been told to stop."""
 
 
 class JobKind(BaseModel):
-    """A sort of work: its parameters' names and how it is done."""
+    """A kind of work: how it is done, and its parameters' names."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -76,7 +79,7 @@ class JobKind(BaseModel):
 
 
 class Jobs:
-    """Starts, follows and stops jobs; safe in any thread."""
+    """The jobs of an access point; safe in any thread."""
 
     def __init__(self, data_dir: Path, kinds: Mapping[str, JobKind], audit: Audit) -> None:
         self.path = data_dir / FILE_NAME
@@ -91,7 +94,7 @@ class Jobs:
         self._thread.start()
 
     def _read(self) -> list[Job]:
-        """Jobs of earlier; what was under way has been interrupted."""
+        """Reads the jobs of earlier processes; what was under way has been interrupted."""
         try:
             jobs = _File.model_validate_json(self.path.read_bytes()).jobs
         except FileNotFoundError:
@@ -107,10 +110,10 @@ class Jobs:
         parameter, :class:`ConflictError` if one of this kind waits or runs."""
         if kind not in self.kinds:
             raise InputError(f"job kind {kind[:40]!r}: use one of {', '.join(sorted(self.kinds))}")
-        strange = sorted(set(parameters) - self.kinds[kind].parameters)
-        if strange:
+        unknown = sorted(set(parameters) - self.kinds[kind].parameters)
+        if unknown:
             known = ", ".join(sorted(self.kinds[kind].parameters)) or "none"
-            raise InputError(f"job {kind}: no parameter {strange[0][:40]!r}; it takes {known}")
+            raise InputError(f"job {kind}: no parameter {unknown[0][:40]!r}; it takes {known}")
         job = Job(
             id="job-" + secrets.token_hex(8),
             kind=kind,
@@ -132,14 +135,14 @@ class Jobs:
         return job
 
     def get(self, job_id: str) -> Job:
-        """Raises :class:`NotFoundError`."""
+        """Returns a job. Raises :class:`NotFoundError`."""
         with self._lock:
             if job_id not in self._jobs:
                 raise NotFoundError(f"no job {job_id[:40]!r}")
             return self._jobs[job_id]
 
     def list(self) -> list[Job]:
-        """The newest first."""
+        """Returns all jobs, the newest first."""
         with self._lock:
             return sorted(self._jobs.values(), key=lambda job: -job.created_at)
 
@@ -179,6 +182,8 @@ class Jobs:
             self._finish(job_id, **self._outcome(job))
 
     def _outcome(self, job: Job) -> dict[str, object]:
+        """Runs a job; returns the changes to its state."""
+
         def tick(done: int, total: int) -> None:
             with self._lock:
                 if job.id in self._stop:
@@ -202,7 +207,7 @@ class Jobs:
             self._end(job_id, **changes)
 
     def _end(self, job_id: str, **changes: object) -> None:
-        """The lock is held."""
+        """Ends a job; the lock must be held."""
         self._set(job_id, finished_at=time.time(), **changes)
         self._stop.discard(job_id)
         over = sorted((job for job in self._jobs.values() if job.over), key=_age)
@@ -214,7 +219,7 @@ class Jobs:
         self._jobs[job_id] = self._jobs[job_id].model_copy(update=changes)
 
     def _write(self) -> None:
-        """Keeps what is known; a disk that cannot take it does not stop the work."""
+        """Writes the state of all jobs; a disk that cannot take it does not stop the work."""
         temporary = self.path.with_suffix(".new")
         try:
             with temporary.open("w") as file:

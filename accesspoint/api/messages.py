@@ -1,4 +1,4 @@
-"""Protobuf messages from and to the gallery's own values."""
+"""Protobuf messages from and to the access point's own values."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from airreid.v1 import common_pb2, gallery_pb2
 
 
 def timestamp(seconds: float | None) -> Timestamp | None:
-    """Seconds since 1970 as a message; None stays None."""
+    """Makes a Timestamp of seconds since 1970; None stays None."""
     if seconds is None:
         return None
-    made = Timestamp()
-    made.FromMicroseconds(math.floor(seconds * 1e6))
-    return made
+    message = Timestamp()
+    message.FromMicroseconds(math.floor(seconds * 1e6))
+    return message
 
 
 def seconds(message: Any, field: str) -> float | None:
-    """A Timestamp field as seconds since 1970; None where it is absent.
+    """Reads a Timestamp field as seconds since 1970; None where it is absent.
 
     Raises :class:`InputError` for one that is out of range.
     """
@@ -42,7 +42,7 @@ def seconds(message: Any, field: str) -> float | None:
 
 
 def source(message: Any, what: str) -> Source:
-    """The ``source`` of a message: an image or a feature. Raises :class:`InputError`."""
+    """Reads the ``source`` of a message, an image or a feature. Raises :class:`InputError`."""
     chosen = message.WhichOneof("source")
     if chosen == "feature":
         data = message.feature.values
@@ -54,7 +54,7 @@ def source(message: Any, what: str) -> Source:
 
 
 def candidate(item: gallery_pb2.EnrollItem) -> Candidate | InputError:
-    """An item to enrol, or what is wrong with it."""
+    """Reads an item to enrol; returns what is wrong with one that cannot be read."""
     try:
         return Candidate(
             subject=item.subject,
@@ -69,6 +69,7 @@ def candidate(item: gallery_pb2.EnrollItem) -> Candidate | InputError:
 
 
 def enrolled(verdict: Verdict) -> gallery_pb2.EnrollResult:
+    """Makes the result of one item of an enrolment."""
     if isinstance(verdict, Enrolled):
         return gallery_pb2.EnrollResult(
             status=wire_status(None),
@@ -80,6 +81,7 @@ def enrolled(verdict: Verdict) -> gallery_pb2.EnrollResult:
 
 
 def described(state: State) -> gallery_pb2.DescribeResponse:
+    """Makes the description of what is served."""
     return gallery_pb2.DescribeResponse(
         bundle_id=state.bundle_id,
         bundle_name=state.bundle_name,
@@ -94,79 +96,86 @@ def described(state: State) -> gallery_pb2.DescribeResponse:
     )
 
 
-def subject(one: Subject) -> gallery_pb2.Subject:
+def subject(stored: Subject) -> gallery_pb2.Subject:
+    """Makes the message of a subject."""
     return gallery_pb2.Subject(
-        id=one.id,
-        entries=one.entries,
-        display_name=one.display_name,
-        note=one.note,
-        created_at=timestamp(one.created_at),
-        updated_at=timestamp(one.updated_at),
-        expires_at=timestamp(one.expires_at),
+        id=stored.id,
+        entries=stored.entries,
+        display_name=stored.display_name,
+        note=stored.note,
+        created_at=timestamp(stored.created_at),
+        updated_at=timestamp(stored.updated_at),
+        expires_at=timestamp(stored.expires_at),
     )
 
 
-def entry(one: Entry) -> gallery_pb2.Entry:
+def entry(stored: Entry) -> gallery_pb2.Entry:
+    """Makes the message of an entry."""
     return gallery_pb2.Entry(
-        id=one.id,
-        subject=one.subject,
-        camera=one.camera,
-        created_at=timestamp(one.created_at),
-        captured_at=timestamp(one.captured_at),
-        expires_at=timestamp(one.expires_at),
-        space_id=one.space_id,
-        quality=one.quality or 0.0,
-        key=one.key,
-        has_thumbnail=one.has_thumbnail,
+        id=stored.id,
+        subject=stored.subject,
+        camera=stored.camera,
+        created_at=timestamp(stored.created_at),
+        captured_at=timestamp(stored.captured_at),
+        expires_at=timestamp(stored.expires_at),
+        space_id=stored.space_id,
+        quality=stored.quality or 0.0,
+        key=stored.key,
+        has_thumbnail=stored.has_thumbnail,
     )
 
 
-def decision(one: Decision) -> common_pb2.Decision:
+def decision(outcome: Decision) -> common_pb2.Decision:
+    """Makes the message of a decision."""
     return common_pb2.Decision(
-        kind=decisions.to_wire(one.kind),
-        subject=one.subject,
-        threshold=one.threshold,
-        margin=one.margin,
-        false_match_rate=one.false_match_rate,
+        kind=decisions.to_wire(outcome.kind),
+        subject=outcome.subject,
+        threshold=outcome.threshold,
+        margin=outcome.margin,
+        false_match_rate=outcome.false_match_rate,
     )
 
 
-def found(answer: Answer) -> gallery_pb2.SearchResponse:
+def search_response(answer: Answer) -> gallery_pb2.SearchResponse:
+    """Makes the response to a search."""
     response = gallery_pb2.SearchResponse(
         decision=decision(answer.decision), scheme_id=answer.scheme
     )
-    for match in answer.found.matches:
+    for match in answer.result.matches:
         response.subjects.add(
             subject=match.subject, score=match.score, entry_id=match.entry_id, camera=match.camera
         )
-    for one, score in zip(answer.entries, answer.found.scores.tolist(), strict=True):
-        response.entries.add(subject=one.subject, score=score, entry_id=one.id, camera=one.camera)
+    for hit, score in zip(answer.entries, answer.result.scores.tolist(), strict=True):
+        response.entries.add(subject=hit.subject, score=score, entry_id=hit.id, camera=hit.camera)
     return response
 
 
-def verified(one: Verification) -> gallery_pb2.VerifyResponse:
+def verified(verification: Verification) -> gallery_pb2.VerifyResponse:
+    """Makes the response to a verification."""
     return gallery_pb2.VerifyResponse(
-        score=one.score,
-        threshold=one.decision.threshold,
-        kind=decisions.to_wire(one.decision.kind),
-        entry_id=one.entry_id,
-        scheme_id=one.scheme,
+        score=verification.score,
+        threshold=verification.decision.threshold,
+        kind=decisions.to_wire(verification.decision.kind),
+        entry_id=verification.entry_id,
+        scheme_id=verification.scheme,
     )
 
 
 def policy(search_service: SearchService) -> gallery_pb2.Policy:
+    """Makes the message of the documents in force."""
     match_policy, quality_gate = search_service.policy()
     return gallery_pb2.Policy(match_policy=match_policy, quality_gate=quality_gate)
 
 
-def job(one: Job) -> gallery_pb2.Job:
+def job(record: Job) -> gallery_pb2.Job:
+    """Makes the message of a job."""
     return gallery_pb2.Job(
-        id=one.id,
-        kind=one.kind,
-        state=one.state,
-        done=one.done,
-        total=one.total,
-        result=one.result,
-        created_at=timestamp(one.created_at),
-        finished_at=timestamp(one.finished_at),
+        id=record.id,
+        kind=record.kind,
+        state=record.state,
+        done=record.done,
+        total=record.total,
+        result=record.result,
+        created_at=timestamp(record.created_at),
+        finished_at=timestamp(record.finished_at),
     )

@@ -1,4 +1,4 @@
-"""What Prometheus may know: counts, sizes and times, never a subject.
+"""Metrics for Prometheus: counts, sizes and times, never a subject.
 
 Every instance has a registry of its own, so that several access points in one process do
 not meet.
@@ -17,7 +17,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """The access point's own numbers; safe in any thread."""
+    """Metrics of the access point; safe in any thread."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -41,20 +41,22 @@ class Metrics:
         )
 
     def describe(self, **labels: str) -> None:
-        """A gauge that is always 1 and says in its labels what is served."""
+        """Adds a gauge that is always 1 and says in its labels what is served."""
         gauge = Gauge("airreid_ap_info", "What is served.", tuple(labels), registry=self.registry)
         gauge.labels(*labels.values()).set(1)
 
     def gauges(self, read: Callable[[], Mapping[str, float]]) -> None:
-        """Adds gauges whose values are asked for at every scrape: name to value."""
+        """Adds gauges, name to value, that are read at every scrape."""
         self.registry.register(_Gauges(read))
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Returns everything in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class _Gauges(Collector):
+    """Gauges that are read at every scrape."""
+
     def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
         self._read = read
 

@@ -1,4 +1,4 @@
-"""The description of the REST interface: complete, every refusal with its document."""
+"""OpenAPI description of the REST interface, every refusal with its document."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ALWAYS = {
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of an application."""
+    """Makes the OpenAPI document of an application."""
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -52,7 +52,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
-    """Adds the refusals that any operation of this sort may answer with."""
+    """Adds the refusals that an operation of this kind may answer with."""
     refusals = dict(_ALWAYS)
     if "requestBody" in operation:
         refusals |= _WITH_BODY
@@ -70,7 +70,7 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
 
 
 def allowed_methods(app: FastAPI, scope: Scope) -> str:
-    """The methods that a path takes, as in an Allow header; empty for an unknown path."""
+    """Returns the methods that a path takes, as in an Allow header; empty for an unknown path."""
     methods = {
         method
         for method in _METHODS

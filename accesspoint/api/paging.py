@@ -18,25 +18,28 @@ _SEAL_BYTES = 16
 
 
 def limit(page_size: int) -> int:
-    """Items of a page; 0 asks for the default. Raises :class:`InputError`."""
+    """Returns the size of a page; 0 asks for the default. Raises :class:`InputError`."""
     if not 0 <= page_size <= PAGE_MAX:
         raise InputError(f"page_size {page_size}: use 1 to {PAGE_MAX}")
     return page_size or PAGE_DEFAULT
 
 
 class Pager:
-    """Makes and reads page tokens under one key."""
+    """Maker and reader of page tokens under one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def token(self, last: str, *listed: str) -> str:
-        """For the page after ``last``; ``listed`` says what is listed, filters included."""
+        """Makes the token of the page after ``last``.
+
+        ``listed`` says what is listed, filters included.
+        """
         data = self._seal(last, listed) + last.encode()
         return base64.urlsafe_b64encode(data).decode()
 
     def last(self, token: str, *listed: str) -> str:
-        """The key that a token carries; empty for no token. Raises :class:`InputError`."""
+        """Returns the key that a token carries; empty for no token. Raises :class:`InputError`."""
         if not token:
             return ""
         try:

@@ -1,4 +1,4 @@
-"""One table: what an error is called, and what it is over HTTP, over gRPC and in a batch.
+"""Table of errors: their code, and what each is over HTTP, over gRPC and in a batch.
 
 HTTP answers are problem documents (RFC 9457); gRPC answers carry google.rpc.ErrorInfo
 with the same code.
@@ -19,11 +19,11 @@ from airreid.errors import InputError
 from airreid.v1 import common_pb2
 
 DOMAIN = "airreid"
-"""Of ErrorInfo: whose codes these are."""
+"""Domain of the codes in ErrorInfo."""
 
 
 class Kind(NamedTuple):
-    """What one sort of error is called everywhere."""
+    """Names of one kind of error, everywhere."""
 
     code: str
     title: str
@@ -60,11 +60,11 @@ TABLE: dict[type[Exception], Kind] = {
     ),
     InputError: Kind("invalid", "Bad input", 400, _G.INVALID_ARGUMENT, _C.CODE_INVALID),
 }
-"""The most specific class that fits is taken; what fits none is INTERNAL."""
+"""Kinds by error class; the most specific class that fits counts, INTERNAL if none does."""
 
 
 def kind_of(error: BaseException) -> Kind:
-    """What an error is called."""
+    """Returns the kind of an error."""
     for cls in type(error).__mro__:
         if cls in TABLE:
             return TABLE[cls]
@@ -72,8 +72,11 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def detail_of(error: BaseException, request_id: str) -> str:
-    """What the caller may read. An unexpected error is logged and not shown: its text may
-    hold what does not belong in an answer."""
+    """Returns what the caller may read of an error.
+
+    An unexpected error is logged and not shown: its text may hold what does not belong in
+    an answer.
+    """
     if kind_of(error) is not INTERNAL:
         return str(error)
     log.warning("internal_error", request_id=request_id, error=type(error).__name__)
@@ -81,7 +84,7 @@ def detail_of(error: BaseException, request_id: str) -> str:
 
 
 def document(kind: Kind, detail: str, request_id: str) -> dict[str, object]:
-    """The members of a problem document."""
+    """Makes the members of a problem document."""
     return {
         "type": "about:blank",
         "title": kind.title,
@@ -93,7 +96,7 @@ def document(kind: Kind, detail: str, request_id: str) -> dict[str, object]:
 
 
 def grpc_status(kind: Kind, detail: str, request_id: str) -> grpc.Status:
-    """A status for ``context.abort_with_status``, with the code in its details."""
+    """Makes a status for ``context.abort_with_status``, with the code in its details."""
     info = error_details_pb2.ErrorInfo(
         reason=kind.code, domain=DOMAIN, metadata={"request_id": request_id}
     )
@@ -107,7 +110,7 @@ def grpc_status(kind: Kind, detail: str, request_id: str) -> grpc.Status:
 
 
 def wire_status(error: BaseException | None, request_id: str = "") -> common_pb2.Status:
-    """The status of one item of a batch; None is well."""
+    """Makes the status of one item of a batch; None stands for success."""
     if error is None:
         return common_pb2.Status(code=common_pb2.CODE_OK)
     return common_pb2.Status(code=kind_of(error).wire, message=detail_of(error, request_id))

@@ -34,7 +34,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class RestServices:
-    """What the handlers call."""
+    """Services that the handlers call."""
 
     service: Service
     search_service: SearchService
@@ -44,7 +44,7 @@ class RestServices:
 
 
 def build_app(services: RestServices) -> FastAPI:
-    """The application, without its guard (:class:`accesspoint.api.guard.Guard`)."""
+    """Makes the application, without its guard (:class:`accesspoint.api.guard.Guard`)."""
     app = FastAPI(
         title="AirReID access point",
         version=__version__,
@@ -72,12 +72,12 @@ def build_app(services: RestServices) -> FastAPI:
 def _add_health(app: FastAPI, services: RestServices) -> None:
     @app.get("/v2/health/live", tags=["health"])
     def live() -> rest_views.HealthView:
-        """The process answers."""
+        """Says that the process answers."""
         return rest_views.HealthView(live=True, ready=services.ready())
 
     @app.get("/v2/health/ready", tags=["health"])
     def ready() -> rest_views.HealthView:
-        """Queries are answered; 503 until then."""
+        """Says that queries are answered; 503 until then."""
         if not services.ready():
             raise NotReadyError("the gallery is being loaded, or waits for a reindex")
         return rest_views.HealthView(live=True, ready=True)
@@ -89,7 +89,7 @@ def _add_health(app: FastAPI, services: RestServices) -> None:
         responses={200: {"content": {CONTENT_TYPE.split(";")[0]: {"schema": {"type": "string"}}}}},
     )
     def metrics() -> Response:
-        """For Prometheus."""
+        """Metrics for Prometheus."""
         return Response(services.metrics.text(), media_type=CONTENT_TYPE)
 
 

@@ -1,4 +1,4 @@
-"""What REST takes, as JSON. Times are seconds since 1970, UTC."""
+"""Bodies that REST takes, as JSON. Times are seconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from airreid.errors import InputError
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
 Name = Annotated[str, Field(max_length=128)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-"""No text and no truth value."""
+"""A number, and neither a text nor a truth value."""
 Time = Annotated[float, Field(strict=True, ge=0, lt=253_402_300_800, allow_inf_nan=False)]
 Floats = Annotated[list[Number], Field(min_length=1, max_length=65_536)]
 _IMAGE_TEXT = 45_000_000
-"""Characters of an image in base64."""
+"""Longest image in base64, in characters."""
 
 
 class Body(BaseModel):
-    """What is taken; a field that nobody knows is refused."""
+    """Base of the bodies; a field that nobody knows is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class PutSubjectBody(Body):
-    """What is left out stays as it is."""
+    """Fields of a subject; one that is left out stays as it is."""
 
     display_name: Text | None = None
     note: Text | None = None
@@ -40,7 +40,7 @@ class PutSubjectBody(Body):
 
 
 class PatchSubjectBody(Body):
-    """What is left out stays as it is; an ``expires_at`` of null takes the expiry away."""
+    """Fields to change; one that is left out stays, an ``expires_at`` of null ends the expiry."""
 
     display_name: Text = ""
     note: Text = ""
@@ -49,7 +49,7 @@ class PatchSubjectBody(Body):
 
 class MergeBody(Body):
     source: Name
-    """Is gone afterwards."""
+    """Subject that is gone afterwards."""
     into: Name
 
 
@@ -59,10 +59,10 @@ class FeatureBody(Body):
     space_id: Text
     values: Floats | None = None
     values_base64: Annotated[str, Field(max_length=400_000)] | None = None
-    """Instead of ``values``: little-endian IEEE 754 binary32."""
+    """The values as little-endian IEEE 754 binary32, instead of ``values``."""
 
     def source(self, what: str) -> Source:
-        """Raises :class:`InputError`."""
+        """Reads the feature. Raises :class:`InputError`."""
         if (self.values is None) == (self.values_base64 is None):
             raise InputError(f"feature of {what}: give values or values_base64")
         if self.values is not None:
@@ -83,21 +83,21 @@ class FeatureSearchBody(FeatureBody):
 
 
 class ItemBody(Body):
-    """Somebody to enrol: an image or a feature."""
+    """An item to enrol: an image or a feature."""
 
     subject: Name
     camera: Name
     image_base64: Annotated[str, Field(max_length=_IMAGE_TEXT)] | None = None
-    """A JPEG, PNG, BMP or WebP file."""
+    """A JPEG, PNG, BMP or WebP file, in base64."""
     feature: FeatureBody | None = None
     key: Name = ""
-    """The client's own name for the entry: a second one of the subject with it replaces
+    """The client's own name for the entry: a second entry of the subject with it replaces
     the first."""
     captured_at: Time | None = None
     expires_at: Time | None = None
 
     def candidate(self) -> Candidate | InputError:
-        """What is to be enrolled, or what is wrong with it."""
+        """Reads the candidate; returns what is wrong with one that cannot be read."""
         what = f"{self.subject[:128]!r}"
         try:
             image = None
@@ -125,7 +125,7 @@ class BatchDeleteBody(Body):
 
 
 class PolicyBody(Body):
-    """Documents as docs/matching.md describes them; what is left out stays as it is."""
+    """Documents as docs/matching.md describes them; one that is left out stays as it is."""
 
     match_policy: dict[str, JsonValue] | None = None
     quality_gate: dict[str, JsonValue] | None = None

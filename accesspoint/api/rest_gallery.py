@@ -1,4 +1,4 @@
-"""REST: state, subjects and entries."""
+"""REST routes of state, subjects and entries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Image = Annotated[UploadFile, File(description="A JPEG, PNG, BMP or WebP file of
 
 
 def caller(request: Request) -> Principal:
-    """Whom the guard let in."""
+    """Returns the principal that the guard let in."""
     who: Principal = request.scope.get("state", {}).get("principal", LOCAL)
     return who
 
@@ -35,11 +35,12 @@ Who = Annotated[Principal, Depends(caller)]
 
 
 def image_of(upload: UploadFile) -> bytes:
-    """An uploaded file's bytes, one more than is taken at most."""
+    """Reads an uploaded file, up to one byte more than an image may have."""
     return upload.file.read(MAX_BYTES + 1)
 
 
 def router(service: Service) -> APIRouter:
+    """Makes the routes of state, subjects and entries."""
     routes = APIRouter(prefix="/v1")
     _add_subjects(routes, service)
     _add_entries(routes, service)
@@ -50,17 +51,18 @@ def router(service: Service) -> APIRouter:
 def _add_subjects(routes: APIRouter, service: Service) -> None:
     @routes.get("/state", tags=["state"])
     def state() -> views.StateView:
-        """What is served: bundle, feature space, counts, readiness."""
+        """Describes what is served: bundle, feature space, counts, readiness."""
         return views.StateView.model_validate(service.state())
 
     @routes.get("/subjects", tags=["subjects"])
     def list_subjects(
         page_size: PageSize = 0, page_token: PageToken = "", prefix: Filter = ""
     ) -> views.SubjectPage:
-        """Subjects by id, page by page."""
+        """Lists subjects by id, page by page."""
         page, token = service.subjects(prefix, page_size, page_token)
         return views.SubjectPage(
-            subjects=[views.SubjectView.model_validate(one) for one in page], next_page_token=token
+            subjects=[views.SubjectView.model_validate(subject) for subject in page],
+            next_page_token=token,
         )
 
     @routes.put(
@@ -74,14 +76,15 @@ def _add_subjects(routes: APIRouter, service: Service) -> None:
     ) -> views.SubjectView:
         """Makes a subject (201) or sets its fields."""
         given = fields or bodies.PutSubjectBody()
-        made, created = service.put_subject(
+        stored, created = service.put_subject(
             who, subject, given.display_name, given.note, given.expires_at
         )
         response.status_code = 201 if created else 200
-        return views.SubjectView.model_validate(made)
+        return views.SubjectView.model_validate(stored)
 
     @routes.get("/subjects/{subject}", tags=["subjects"])
     def get_subject(subject: str) -> views.SubjectView:
+        """Returns a subject."""
         return views.SubjectView.model_validate(service.subject(subject))
 
     @routes.patch("/subjects/{subject}", tags=["subjects"])
@@ -116,10 +119,10 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
         page_size: PageSize = 0,
         page_token: PageToken = "",
     ) -> views.EntryPage:
-        """Entries by number, page by page, of one subject or camera or of all."""
+        """Lists entries by number, page by page, of one subject or camera or of all."""
         page, token = service.entries(subject, camera, page_size, page_token)
         return views.EntryPage(
-            entries=[views.EntryView.model_validate(one) for one in page], next_page_token=token
+            entries=[views.EntryView.model_validate(entry) for entry in page], next_page_token=token
         )
 
     def enrol(who: Principal, candidate: Candidate | AirReidError) -> views.EnrolledView:
@@ -158,6 +161,7 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
 
     @routes.get("/entries/{entry_id}", tags=["entries"])
     def get_entry(entry_id: int) -> views.EntryView:
+        """Returns an entry."""
         return views.EntryView.model_validate(service.entry(entry_id))
 
     @routes.get(
@@ -167,24 +171,25 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
         responses={200: {"content": {"image/jpeg": {}}}},
     )
     def thumbnail(entry_id: int) -> Response:
-        """The crop that was enrolled, where the operator keeps them."""
+        """Returns the crop that was enrolled, where the operator keeps them."""
         return Response(service.thumbnail(entry_id), media_type="image/jpeg")
 
     @routes.delete("/entries/{entry_id}", status_code=204, tags=["entries"])
     def delete_entry(entry_id: int, who: Who) -> None:
+        """Deletes an entry."""
         service.delete_entry(who, entry_id)
 
 
 def _add_batches(routes: APIRouter, service: Service) -> None:
     @routes.post("/entries/batch", tags=["entries"])
     def post_batch(body: bodies.BatchBody, who: Who) -> views.BatchView:
-        """Enrols many; each item is answered for itself, and one answered ok is on disk."""
+        """Enrols many items; each is answered by itself, and one answered ok is on disk."""
         verdicts = service.enrol(who, [item.candidate() for item in body.items])
         return views.BatchView(results=[views.ItemView.of(verdict) for verdict in verdicts])
 
     @routes.post("/entries/batch-delete", tags=["entries"])
     def delete_batch(body: bodies.BatchDeleteBody, who: Who) -> views.BatchDeletedView:
-        """Deletes many; each is answered for itself."""
+        """Deletes many entries; each is answered by itself."""
         outcomes = service.delete_entries(who, body.ids)
         return views.BatchDeletedView(
             results=[

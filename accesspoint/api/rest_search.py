@@ -1,4 +1,4 @@
-"""REST: search, verification, policy and jobs."""
+"""REST routes of search, verification, policy and jobs."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ Scheme = Annotated[
 
 
 def router(search_service: SearchService, jobs: Jobs) -> APIRouter:
+    """Makes the routes of search, policy and jobs."""
     routes = APIRouter(prefix="/v1")
     _add_search(routes, search_service)
     _add_policy(routes, search_service)
@@ -38,13 +39,13 @@ def _add_search(routes: APIRouter, search_service: SearchService) -> None:
     def search(
         image: Image, top_k: Top = 0, top_entries: Top = 0, scheme: Scheme = ""
     ) -> views.SearchView:
-        """Who is this? The best subjects (0: ten of them) and, if asked for, entries."""
+        """Searches for a person by an image: the best subjects (0: ten of them), and entries."""
         source = Source(image=image_of(image))
         return views.SearchView.of(search_service.search(source, top_k, top_entries, scheme))
 
     @routes.post("/search/feature", tags=["search"])
     def search_feature(body: bodies.FeatureSearchBody, scheme: Scheme = "") -> views.SearchView:
-        """Who is this, by a feature?"""
+        """Searches for a person by a feature."""
         source = body.source("the query")
         return views.SearchView.of(
             search_service.search(source, body.top_k, body.top_entries, scheme)
@@ -52,7 +53,7 @@ def _add_search(routes: APIRouter, search_service: SearchService) -> None:
 
     @routes.post("/verify", tags=["search"])
     def verify(subject: Filter, image: Image, scheme: Scheme = "") -> views.VerifyView:
-        """Is this the subject?"""
+        """Compares an image with a subject."""
         return views.VerifyView.of(
             search_service.verify(subject, Source(image=image_of(image)), scheme)
         )
@@ -61,7 +62,7 @@ def _add_search(routes: APIRouter, search_service: SearchService) -> None:
     def verify_feature(
         subject: Filter, body: bodies.FeatureBody, scheme: Scheme = ""
     ) -> views.VerifyView:
-        """Is this the subject, by a feature?"""
+        """Compares a feature with a subject."""
         return views.VerifyView.of(search_service.verify(subject, body.source("the query"), scheme))
 
 
@@ -74,7 +75,7 @@ def _add_policy(routes: APIRouter, search_service: SearchService) -> None:
 
     @routes.get("/policy", tags=["policy"])
     def get_policy() -> views.PolicyView:
-        """When a match is a match, and which images are good enough."""
+        """Returns the match policy and the quality gate in force."""
         return view()
 
     @routes.put("/policy", tags=["policy"])
@@ -82,7 +83,7 @@ def _add_policy(routes: APIRouter, search_service: SearchService) -> None:
         """Replaces the documents that are given."""
         documents = (body.match_policy, body.quality_gate)
         search_service.set_policy(
-            who, *("" if one is None else json.dumps(one) for one in documents)
+            who, *("" if document is None else json.dumps(document) for document in documents)
         )
         return view()
 
@@ -95,10 +96,12 @@ def _add_jobs(routes: APIRouter, jobs: Jobs) -> None:
 
     @routes.get("/jobs", tags=["jobs"])
     def list_jobs() -> views.JobsView:
+        """Lists the jobs, the newest first."""
         return views.JobsView(jobs=[views.JobView.of(job) for job in jobs.list()])
 
     @routes.get("/jobs/{job}", tags=["jobs"])
     def get_job(job: str) -> views.JobView:
+        """Returns the state of a job."""
         return views.JobView.of(jobs.get(job))
 
     @routes.post("/jobs/{job}/cancel", tags=["jobs"])

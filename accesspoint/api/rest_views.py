@@ -1,4 +1,4 @@
-"""What REST gives, as JSON. Times are seconds since 1970, UTC."""
+"""Bodies that REST answers with, as JSON. Times are seconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airreid.errors import AirReidError
 
 
 class View(BaseModel):
-    """What is given; made from values with the same fields."""
+    """Base of the answers; made from values with the same fields."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -29,9 +29,9 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
-    """What programs look at: the same code as in the details of a gRPC status."""
+    """Code for programs, the same as in the details of a gRPC status."""
     request_id: str
-    """As in the header X-Request-Id and the access point's log."""
+    """Id of the request, as in the header X-Request-Id and the access point's log."""
 
 
 class StateView(View):
@@ -47,7 +47,7 @@ class StateView(View):
     index: str
     """auto, flat, sq8 or milvus, as the operator chose."""
     false_match_rate: float | None
-    """Of the policy in force, for as many subjects as there are now; null: not calibrated."""
+    """Rate of the policy in force with as many subjects as there are now; null: not calibrated."""
 
 
 class SubjectView(View):
@@ -63,7 +63,7 @@ class SubjectView(View):
 class SubjectPage(BaseModel):
     subjects: list[SubjectView]
     next_page_token: str
-    """Empty on the last page."""
+    """Token of the next page; empty on the last one."""
 
 
 class DeletedView(BaseModel):
@@ -90,7 +90,7 @@ class EntryPage(BaseModel):
 
 
 class StatusView(BaseModel):
-    """Of one item of a batch."""
+    """Status of one item of a batch."""
 
     code: str
     """``ok``, or the code that a problem document would carry."""
@@ -107,11 +107,11 @@ class EnrolledView(BaseModel):
     id: int
     quality: float | None
     warnings: list[str]
-    """What the quality gate found."""
+    """Complaints of the quality gate."""
 
     @staticmethod
-    def of(one: Enrolled) -> EnrolledView:
-        return EnrolledView(id=one.entry_id, quality=one.quality, warnings=list(one.warnings))
+    def of(entry: Enrolled) -> EnrolledView:
+        return EnrolledView(id=entry.entry_id, quality=entry.quality, warnings=list(entry.warnings))
 
 
 class ItemView(BaseModel):
@@ -127,7 +127,7 @@ class ItemView(BaseModel):
 
 class BatchView(BaseModel):
     results: list[ItemView]
-    """In the order of the items."""
+    """Results in the order of the items."""
 
 
 class DeletedItemView(BaseModel):
@@ -155,8 +155,8 @@ class DecisionView(View):
     false_match_rate: float
 
     @staticmethod
-    def of(one: Decision) -> DecisionView:
-        return DecisionView.model_validate(one)
+    def of(decision: Decision) -> DecisionView:
+        return DecisionView.model_validate(decision)
 
 
 class SearchView(BaseModel):
@@ -164,16 +164,16 @@ class SearchView(BaseModel):
     entries: list[HitView]
     decision: DecisionView
     scheme: str
-    """Whose embeddings were compared."""
+    """Scheme whose embeddings were compared."""
 
     @staticmethod
     def of(answer: Answer) -> SearchView:
-        scores = answer.found.scores.tolist()
+        scores = answer.result.scores.tolist()
         return SearchView(
-            subjects=[HitView.model_validate(match) for match in answer.found.matches],
+            subjects=[HitView.model_validate(match) for match in answer.result.matches],
             entries=[
-                HitView(subject=one.subject, score=score, entry_id=one.id, camera=one.camera)
-                for one, score in zip(answer.entries, scores, strict=True)
+                HitView(subject=entry.subject, score=score, entry_id=entry.id, camera=entry.camera)
+                for entry, score in zip(answer.entries, scores, strict=True)
             ],
             decision=DecisionView.of(answer.decision),
             scheme=answer.scheme,
@@ -186,16 +186,16 @@ class VerifyView(BaseModel):
     kind: DecisionKind
     entry_id: int
     scheme: str
-    """Whose embeddings were compared."""
+    """Scheme whose embeddings were compared."""
 
     @staticmethod
-    def of(one: Verification) -> VerifyView:
+    def of(verification: Verification) -> VerifyView:
         return VerifyView(
-            score=one.score,
-            threshold=one.decision.threshold,
-            kind=one.decision.kind,
-            entry_id=one.entry_id,
-            scheme=one.scheme,
+            score=verification.score,
+            threshold=verification.decision.threshold,
+            kind=verification.decision.kind,
+            entry_id=verification.entry_id,
+            scheme=verification.scheme,
         )
 
 
@@ -211,9 +211,9 @@ class JobView(View):
     state: Literal["waiting", "running", "done", "failed", "cancelled"]
     done: int
     total: int
-    """0 while nobody knows."""
+    """Steps in total; 0 while nobody knows."""
     result: str
-    """A JSON document; of a failed job, what went wrong."""
+    """Result as a JSON document; of a failed job, what went wrong."""
     created_at: float
     finished_at: float | None
 
@@ -224,7 +224,7 @@ class JobView(View):
 
 class JobsView(BaseModel):
     jobs: list[JobView]
-    """The newest first."""
+    """All jobs, the newest first."""
 
 
 class HealthView(BaseModel):

@@ -1,4 +1,4 @@
-"""Who is this, is this the one, and when is it a match: search, verify, policy."""
+"""Search and verification without a radio, and the documents that decide on matches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from PIL import Image
 
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
-from accesspoint.api.enrolment import Checked, Encoder, Gate, NearDuplicates, Source, feature_of
+from accesspoint.api.enrolment import (
+    DuplicateCheck,
+    Encoder,
+    ImageCheck,
+    ImageVerdict,
+    Source,
+    feature_of,
+)
 from accesspoint.errors import NotFoundError, QualityError
 from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import Entry, Found, NewEntry
@@ -30,39 +37,39 @@ from airreid.scheme_kinds import scheme_kinds
 TOP_DEFAULT, TOP_MAX = 10, 1000
 _ENTRIES_AT_ONCE = 1000
 _DOCUMENT_MAX = 60_000
-"""Characters of a policy: what a row of Milvus takes, through which readers hear of it."""
+"""Longest document, in characters: a row of Milvus takes no more, and readers hear of it there."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a search found."""
+    """Outcome of a search."""
 
-    found: Found
+    result: Found
     entries: list[Entry]
-    """Of the best entries, in their order."""
+    """The best entries, in the result's order."""
     decision: Decision
     scheme: str
-    """Whose embeddings were compared."""
+    """Scheme whose embeddings were compared."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How much somebody is like a subject."""
+    """Outcome of a verification."""
 
     score: float
     """Cosine similarity of the subject's best entry."""
     entry_id: int
     decision: Decision
     scheme: str
-    """Whose embeddings were compared."""
+    """Scheme whose embeddings were compared."""
 
 
 def usual_scheme(bundle: Bundle, calibrated: Collection[str]) -> str:
-    """What images are searched by unless somebody says otherwise.
+    """Returns the scheme that images are searched by unless the caller names one.
 
-    The JSCC scheme of the largest bandwidth, one that is calibrated before one that is not:
+    It is the JSCC scheme of the largest bandwidth, a calibrated one before one that is not:
     its encoder has learned what to forget of a camera, which the backbone's own features
-    keep. Those where there is no such scheme.
+    keep. Where there is no such scheme it is ``features``.
     """
     space = bundle.backbone.space_id
     analog = [
@@ -81,7 +88,7 @@ def usual_scheme(bundle: Bundle, calibrated: Collection[str]) -> str:
 
 
 class SearchService:
-    """Searches without a radio in between; safe in any thread.
+    """Searches and verifications without a radio in between; safe in any thread.
 
     What is compared are a scheme's embeddings as the gallery holds them, without noise,
     or, for the scheme ``features``, the backbone's features. An empty scheme means
@@ -106,29 +113,30 @@ class SearchService:
         return features if scheme == FEATURES else self._gallery.scheme(scheme).gallery(features)
 
     def search(self, source: Source, top_k: int, top_entries: int, scheme: str = "") -> Answer:
-        """The best subjects (0 asks for 10 of them) and, if asked for, entries."""
+        """Searches for the best subjects (0 asks for 10 of them) and, if asked for, entries."""
         for what, asked in (("top_k", top_k), ("top_entries", top_entries)):
             if not 0 <= asked <= TOP_MAX:
                 raise InputError(f"{what} {asked}: use 1 to {TOP_MAX}")
         scheme = self._scheme(scheme)
         feature = feature_of(source, self._encoder, self._gallery)
         embedding = self._embedded(scheme, feature[None])
-        most = top_k or TOP_DEFAULT
+        top_k = top_k or TOP_DEFAULT
         # two at least: a decision looks at the second subject too
-        [found] = self._gallery.search(scheme, embedding, max(most, 2), top_entries)
-        ranked = [(match.subject, match.score) for match in found.matches]
+        [result] = self._gallery.search(scheme, embedding, max(top_k, 2), top_entries)
+        ranked = [(match.subject, match.score) for match in result.matches]
         decision = decide(ranked, scheme, DIRECT_SNR_DB, self.match_policy())
-        entries = [writable_part(self._gallery).entry(int(number)) for number in found.entry_ids]
-        kept = [i for i, entry in enumerate(entries) if entry is not None]
+        # one that is only searched answers as long as nobody asks for entries
+        entries = [writable_part(self._gallery).entry(int(number)) for number in result.entry_ids]
+        present = [i for i, entry in enumerate(entries) if entry is not None]
         return Answer(
-            Found(found.matches[:most], found.entry_ids[kept], found.scores[kept]),
+            Found(result.matches[:top_k], result.entry_ids[present], result.scores[present]),
             [entry for entry in entries if entry is not None],
             decision,
             scheme,
         )
 
     def verify(self, subject: str, source: Source, scheme: str = "") -> Verification:
-        """Whether somebody is the subject: its best entry, exactly compared."""
+        """Compares a source with the best entry of a subject, exactly."""
         gallery = writable_part(self._gallery)
         if gallery.subjects.get(subject[:200]) is None:
             raise NotFoundError(f"no subject {subject[:128]!r}")
@@ -154,15 +162,15 @@ class SearchService:
     # Policy
 
     def match_policy(self) -> MatchPolicy:
-        """The policy in force."""
+        """Returns the match policy in force."""
         return policies.load_policy(self._gallery.setting(policies.SETTING))
 
     def quality_gate(self) -> QualityGate:
-        """What images have to be."""
+        """Returns the quality gate in force."""
         return quality.load_gate(self._gallery.setting(quality.SETTING))
 
     def policy(self) -> tuple[str, str]:
-        """The documents in force, as JSON: when a match is one, and what images must be."""
+        """Returns the documents in force as JSON: the match policy and the quality gate."""
         return self.match_policy().model_dump_json(), self.quality_gate().model_dump_json()
 
     def set_policy(self, who: Principal, match_policy: str, quality_gate: str) -> None:
@@ -179,42 +187,44 @@ class SearchService:
             self._gallery.set_setting(name, document)
             self.audit.record(who, f"set_{name}", document=document)
 
-    # What enrolment asks
+    # Checks for enrolment
 
-    def gate(self) -> Gate:
-        """Looks at images as the operator's settings say now."""
+    def image_check(self) -> ImageCheck:
+        """Returns the check of images by the operator's settings of now."""
         gate = self.quality_gate()
 
-        def look(image: Image.Image, name: str) -> Checked:
+        def assess(image: Image.Image, name: str) -> ImageVerdict:
             if gate.mode == "off":
-                return Checked()
-            found = quality.assess(image, gate)
-            return Checked(found.score, quality.pass_gate(found.reasons, gate, name))
+                return ImageVerdict()
+            assessed = quality.assess(image, gate)
+            warnings = quality.pass_gate(assessed.reasons, gate, name)
+            return ImageVerdict(assessed.score, warnings)
 
-        return look
+        return assess
 
-    def near_duplicates(self) -> NearDuplicates:
-        """Looks for somebody else, or the same entry, that is much like new entries."""
+    def near_duplicates(self) -> DuplicateCheck:
+        """Returns the check whether new entries are much like somebody else's, or repeated."""
         gate, policy = self.quality_gate(), self.match_policy()
 
-        def look(entries: Sequence[NewEntry]) -> list[tuple[str, ...] | AirReidError]:
+        def compare(entries: Sequence[NewEntry]) -> list[tuple[str, ...] | AirReidError]:
             if gate.mode == "off" or not entries:
                 return [()] * len(entries)
             features = np.stack([entry.feature for entry in entries]).astype(np.float32)
-            names = [entry.subject for entry in entries]
+            subjects = [entry.subject for entry in entries]
             writable = self._gallery.writable
             again = {
-                i
-                for i, entry in enumerate(entries)
+                row
+                for row, entry in enumerate(entries)
                 if writable and writable.store.has_key(entry.subject, entry.key, entry.space_id)
             }
-            found = duplicate_warnings(features, names, self._gallery, gate, policy, again)
+            reasons = duplicate_warnings(features, subjects, self._gallery, gate, policy, again)
             verdicts: list[tuple[str, ...] | AirReidError] = []
-            for entry, reasons in zip(entries, found, strict=True):
+            for entry, entry_reasons in zip(entries, reasons, strict=True):
+                name = f"entry of {entry.subject}"
                 try:
-                    verdicts.append(quality.pass_gate(reasons, gate, f"entry of {entry.subject}"))
+                    verdicts.append(quality.pass_gate(entry_reasons, gate, name))
                 except QualityError as error:
                     verdicts.append(error)
             return verdicts
 
-        return look
+        return compare

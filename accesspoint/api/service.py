@@ -1,4 +1,4 @@
-"""What the gallery's interfaces mean; knows neither HTTP nor gRPC.
+"""Service behind the gallery's interfaces; knows neither HTTP nor gRPC.
 
 Every method that changes something takes who asks for it, and writes the audit log.
 Errors are those of :mod:`accesspoint.errors` and :class:`airreid.errors.InputError`.
@@ -24,11 +24,12 @@ from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError
 
 _NUMBERS = 2**63
+"""Bound of entry numbers."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What is served."""
+    """Description of what is served."""
 
     bundle_id: str
     bundle_name: str
@@ -41,11 +42,11 @@ class State:
     index: str
     """auto, flat, sq8 or milvus, as the operator chose."""
     false_match_rate: float | None
-    """Of the policy in force, for as many subjects as there are now; None: not calibrated."""
+    """Rate of the policy in force with as many subjects as there are now; None: not calibrated."""
 
 
 class Service:
-    """Subjects and entries; safe in any thread."""
+    """Operations on subjects and entries; safe in any thread."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Service:
         self._index = index
 
     def state(self) -> State:
-        """What is served, now."""
+        """Returns what is served now."""
         writable = self._gallery.writable
         subjects, entries = self._gallery.counts()
         rate = self._search_service.match_policy().rate_with(subjects)
@@ -95,12 +96,15 @@ class Service:
         note: str | None,
         expires_at: float | None,
     ) -> tuple[Subject, bool]:
-        """The subject, and whether it is new. Fields that are None stay as they are."""
-        made, created = writable_part(self._gallery).subjects.put(
+        """Makes a subject or sets its fields; returns it and whether it is new.
+
+        Fields that are None stay as they are.
+        """
+        stored, created = writable_part(self._gallery).subjects.put(
             subject, display_name, note, expires_at
         )
         self._audit.record(who, "put_subject", subject=subject, created=created)
-        return made, created
+        return stored, created
 
     def patch_subject(
         self,
@@ -119,20 +123,21 @@ class Service:
         return changed
 
     def subject(self, subject: str) -> Subject:
+        """Returns a subject. Raises :class:`NotFoundError`."""
         subject = _text(subject, "subject")
         return writable_part(self._gallery).subjects.existing(subject)
 
     def subjects(self, prefix: str, page_size: int, token: str) -> tuple[list[Subject], str]:
-        """A page of subjects by id, and the token of the next page."""
-        most = limit(page_size)
+        """Returns a page of subjects by id, and the token of the next page."""
+        size = limit(page_size)
         listed = ("subjects", _text(prefix, "prefix"))
         after = self._pager.last(token, *listed)
-        page = writable_part(self._gallery).subjects.page(after, most + 1, prefix)
-        more = len(page) > most
-        return page[:most], self._pager.token(page[most - 1].id, *listed) if more else ""
+        rows = writable_part(self._gallery).subjects.page(after, size + 1, prefix)
+        page = rows[:size]
+        return page, self._pager.token(page[-1].id, *listed) if len(rows) > size else ""
 
     def delete_subject(self, who: Principal, subject: str) -> int:
-        """Number of entries deleted with it."""
+        """Deletes a subject; returns the number of entries deleted with it."""
         subject = _text(subject, "subject")
         count = writable_part(self._gallery).delete_subject(subject)
         if count is None:
@@ -154,11 +159,14 @@ class Service:
     def enrol(
         self, who: Principal, candidates: Sequence[Candidate | AirReidError]
     ) -> list[Verdict]:
-        """What became of each; those that are errors already stay what they are."""
+        """Enrols candidates and returns a verdict for each, in order.
+
+        Those that are errors already stay what they are.
+        """
         if len(candidates) > ITEMS_MAX:
             raise TooLargeError(f"{len(candidates)} items; send at most {ITEMS_MAX} at once")
         verdicts = self._enrolment.enrol(
-            candidates, self._search_service.gate(), self._search_service.near_duplicates()
+            candidates, self._search_service.image_check(), self._search_service.near_duplicates()
         )
         items = []
         for candidate, verdict in zip(candidates, verdicts, strict=True):
@@ -178,14 +186,15 @@ class Service:
         return verdicts
 
     def entry(self, number: int) -> Entry:
-        inside = 0 < number < _NUMBERS
-        entry = writable_part(self._gallery).entry(number) if inside else None
-        if entry is None:
+        """Returns an entry. Raises :class:`NotFoundError`."""
+        possible = 0 < number < _NUMBERS
+        stored = writable_part(self._gallery).entry(number) if possible else None
+        if stored is None:
             raise NotFoundError(f"no entry {_shown(number)}")
-        return entry
+        return stored
 
     def thumbnail(self, number: int) -> bytes:
-        """A JPEG file."""
+        """Returns the thumbnail of an entry, a JPEG file. Raises :class:`NotFoundError`."""
         self.entry(number)
         thumbnail = writable_part(self._gallery).thumbnail(number)
         if thumbnail is None:
@@ -195,38 +204,42 @@ class Service:
     def entries(
         self, subject: str, camera: str, page_size: int, token: str
     ) -> tuple[list[Entry], str]:
-        """A page of entries by number, and the token of the next page; an empty filter
-        takes all."""
-        most = limit(page_size)
+        """Returns a page of entries by number, and the token of the next page.
+
+        An empty filter takes all.
+        """
+        size = limit(page_size)
         listed = ("entries", _text(subject, "subject"), _text(camera, "camera"))
         after = int(self._pager.last(token, *listed) or 0)
-        page = writable_part(self._gallery).entries(after, most + 1, subject, camera)
-        more = len(page) > most
-        return page[:most], self._pager.token(str(page[most - 1].id), *listed) if more else ""
+        rows = writable_part(self._gallery).entries(after, size + 1, subject, camera)
+        page = rows[:size]
+        return page, self._pager.token(str(page[-1].id), *listed) if len(rows) > size else ""
 
     def delete_entries(self, who: Principal, numbers: Sequence[int]) -> list[NotFoundError | None]:
-        """For each entry None, or that there was none."""
+        """Deletes entries; returns for each None, or the error that there was none."""
         if len(numbers) > ITEMS_MAX:
             raise TooLargeError(f"{len(numbers)} ids; send at most {ITEMS_MAX} at once")
-        inside = [number if 0 < number < _NUMBERS else 0 for number in numbers]
-        gone = writable_part(self._gallery).delete_entries(inside)
-        deleted = [number for number, there in zip(numbers, gone, strict=True) if there]
+        possible = [number if 0 < number < _NUMBERS else 0 for number in numbers]
+        existed = writable_part(self._gallery).delete_entries(possible)
+        outcomes = list(zip(numbers, existed, strict=True))
+        deleted = [number for number, was_there in outcomes if was_there]
         if deleted:
             self._audit.record(who, "delete_entries", entries=deleted)
             self._metrics.deleted.inc(len(deleted))
         return [
-            None if there else NotFoundError(f"no entry {_shown(number)}")
-            for number, there in zip(numbers, gone, strict=True)
+            None if was_there else NotFoundError(f"no entry {_shown(number)}")
+            for number, was_there in outcomes
         ]
 
     def delete_entry(self, who: Principal, number: int) -> None:
+        """Deletes an entry. Raises :class:`NotFoundError`."""
         [error] = self.delete_entries(who, [number])
         if error is not None:
             raise error
 
 
 def _text(value: str, what: str) -> str:
-    """A name that is looked for, which need not be one that could be given."""
+    """Checks a name that is looked for, which need not be one that could be given."""
     if len(value) > 128:
         raise InputError(f"{what}: at most 128 characters")
     return check_text(value, what)

@@ -1,4 +1,4 @@
-"""For which edges a stream of blocks may speak."""
+"""Access of streams of blocks: the edges that each may speak for."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from accesspoint.api.tokens import Scope
 from accesspoint.receiver.stream import Access as StreamAccess
 from airreid.errors import AirReidError
 
-_AGAIN_SECONDS = 1.0
-"""A stream lasts for days: its token is looked at again that often."""
+_RECHECK_SECONDS = 1.0
+"""Time after which a stream's credential is checked again; a stream lasts for days."""
 
 
 def stream_access(access: Access) -> StreamAccess:
-    """Streams by ``access``: a token with scope stream, or a camera's own certificate."""
+    """Makes the check of streams: a token with scope stream, or a camera's own certificate."""
 
     async def admit(context: Context) -> Callable[[str], bool]:
         try:
@@ -30,7 +30,7 @@ def stream_access(access: Access) -> StreamAccess:
         def allowed(edge_id: str) -> bool:
             nonlocal who, checked
             now = time.monotonic()
-            if now - checked > _AGAIN_SECONDS:
+            if now - checked > _RECHECK_SECONDS:
                 try:
                     who = principal_of(context, access)
                 except AirReidError:

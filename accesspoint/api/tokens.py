@@ -1,4 +1,4 @@
-"""Tokens on disk: who may do what. The file holds their hashes, never the tokens.
+"""Tokens on disk, with their scopes; the file holds their hashes, never the tokens.
 
 A token is 256 random bits, so its plain SHA-256 is enough: there is no dictionary to try
 and nothing to slow down, unlike with passwords. Comparison takes the same time whatever
@@ -27,11 +27,11 @@ from airreid.validation import FrozenModel, loaded, validated
 
 FILE_NAME = "tokens.json"
 PREFIX = "airreid_"
-"""Makes a token that lies about recognisable."""
+"""Beginning of every token, by which one that lies about is recognised."""
 
 
 class Scope(StrEnum):
-    """What a credential is good for; see docs/security.md for every call's scope."""
+    """Right that a credential gives; docs/security.md lists every call's scope."""
 
     READ = "read"
     ENROL = "enrol"
@@ -45,13 +45,14 @@ IMPLIED = {
     Scope.ADMIN: frozenset({Scope.READ, Scope.ENROL, Scope.ADMIN}),
     Scope.STREAM: frozenset({Scope.STREAM}),
 }
-"""A camera's token sends blocks and reads nothing; nobody else's sends blocks."""
+"""Scopes that a scope brings. A camera's token sends blocks and reads nothing; nobody else's
+sends blocks."""
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$")]
 
 
 class Grant(FrozenModel):
-    """One token, without the token."""
+    """Record of one token, without the token itself."""
 
     name: _Name
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
@@ -64,10 +65,11 @@ class Grant(FrozenModel):
 
     @property
     def id(self) -> str:
-        """Short name of this one token: a name may have several while it is rotated."""
+        """Short name of this token: its ``name`` may have several while it is rotated."""
         return self.sha256[:12]
 
     def valid(self, now: float) -> bool:
+        """Returns whether the token has not expired at ``now``, in seconds since 1970."""
         return self.expires_at is None or now < self.expires_at
 
 
@@ -81,7 +83,7 @@ def _digest(token: str) -> str:
 
 
 class TokenFile:
-    """The tokens of one data folder. The access point reads changes without a restart."""
+    """Tokens of one data folder; changes are read without a restart."""
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / FILE_NAME
@@ -89,7 +91,7 @@ class TokenFile:
         self._grants: tuple[Grant, ...] = ()
 
     def grants(self) -> tuple[Grant, ...]:
-        """All tokens, expired ones too. Raises :class:`InputError` for a damaged file."""
+        """Reads all tokens, expired ones too. Raises :class:`InputError` for a damaged file."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -108,12 +110,12 @@ class TokenFile:
         return self._grants
 
     def find(self, token: str, now: float) -> Grant | None:
-        """The grant of a presented token, unless it is unknown or has expired."""
-        wanted, found = _digest(token), None
+        """Returns the grant of a presented token; None if it is unknown or has expired."""
+        digest, match = _digest(token), None
         for grant in self.grants():
-            if hmac.compare_digest(grant.sha256, wanted):
-                found = grant
-        return found if found is not None and found.valid(now) else None
+            if hmac.compare_digest(grant.sha256, digest):
+                match = grant
+        return match if match is not None and match.valid(now) else None
 
     def add(
         self, name: str, scopes: Sequence[Scope], edge: str | None = None, days: float | None = None
@@ -138,16 +140,16 @@ class TokenFile:
         return token
 
     def revoke(self, which: str) -> list[Grant]:
-        """Takes away all tokens of a name, or the one with an id; they work no more at once.
+        """Removes all tokens of a name, or the one with an id; they stop working at once.
 
         Raises :class:`NotFoundError` if there is none.
         """
         with self._exclusive():
-            gone = [grant for grant in self.grants() if which in (grant.name, grant.id)]
-            if not gone:
+            revoked = [grant for grant in self.grants() if which in (grant.name, grant.id)]
+            if not revoked:
                 raise NotFoundError(f"no token {which!r}; 'airreid ap token list' shows them")
-            self._write(tuple(grant for grant in self.grants() if grant not in gone))
-        return gone
+            self._write(tuple(grant for grant in self.grants() if grant not in revoked))
+        return revoked
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""The page at ``/``: static files, the feed of queries, and the channel's knobs."""
+"""Dashboard at ``/``: static files, the feed of queries, and the channel's settings."""

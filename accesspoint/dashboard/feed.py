@@ -1,4 +1,4 @@
-"""Queries as they are answered, as server-sent events."""
+"""Server-sent events of queries as they are answered."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from accesspoint.events import Event, Feed
 READERS_MAX = 32
 """Readers at once; each holds a connection for as long as it looks on."""
 REPLAY_MAX = 200
-AGAIN_SECONDS = 1.0
-"""A reader's token is looked at again that often, as a camera's is."""
+"""Past events that a reader may ask for."""
+RECHECK_SECONDS = 1.0
+"""Time after which a reader's token is checked again, as a camera's is."""
 BEAT_SECONDS = 10.0
-"""Without an event for so long a comment is sent, so that a dead connection is noticed."""
+"""Time without an event after which a comment is sent, so that a dead connection is noticed."""
 
 
 def _plain(value: object) -> object:
-    """Floats that JSON has no word for become null: a camera may send what it likes."""
+    """Replaces floats that JSON lacks by None: a camera may send what it likes."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: _plain(field) for key, field in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def frame(event: Event) -> str:
-    """One event as text/event-stream has it; JSON has no line break of its own."""
+    """Formats an event for text/event-stream; its JSON has no line break."""
     data = json.dumps(_plain(event), allow_nan=False)
     return f"event: {event.get('type', 'message')}\ndata: {data}\n\n"
 
 
 def feed_router(feed: Feed) -> APIRouter:
-    """``GET /v1/events``."""
+    """Makes the route ``GET /v1/events``."""
     router = APIRouter(tags=["dashboard"])
     readers: set[object] = set()
 
@@ -60,7 +61,7 @@ def feed_router(feed: Feed) -> APIRouter:
                         pass
                     except StopAsyncIteration:
                         return
-                    if time.monotonic() - checked > AGAIN_SECONDS:
+                    if time.monotonic() - checked > RECHECK_SECONDS:
                         if not may_go_on():
                             return
                         checked = time.monotonic()
@@ -73,7 +74,7 @@ def feed_router(feed: Feed) -> APIRouter:
         request: Request,
         replay: Annotated[int, Query(ge=0, le=REPLAY_MAX, description="Past events first.")] = 100,
     ) -> StreamingResponse:
-        """Answered queries: outcome, ranked subjects, SNR and times. Never a feature or image.
+        """Streams answered queries: outcome, ranked subjects, SNR, times; never a feature or image.
 
         First past ones, then one event ``tally`` with the sums of all before, then new ones.
         """

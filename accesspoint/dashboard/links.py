@@ -1,4 +1,4 @@
-"""``/v1/links``: the channel simulator's settings, for a browser, which speaks no gRPC."""
+"""Routes of ``/v1/links``: the channel simulator's settings for browsers, which lack gRPC."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LinkChange(FrozenModel):
 
 
 class LinkView(BaseModel):
-    """Settings of a link; what its model does not have is null."""
+    """Settings of a link; null where its model has no such setting."""
 
     model: str
     snr_db: float | None = None
@@ -86,7 +86,7 @@ class ModelView(BaseModel):
 
 
 class LinkSums(BaseModel):
-    """What was done to a link's blocks since the channel began."""
+    """Sums over a link's blocks since the channel began."""
 
     link: str
     blocks: int
@@ -97,6 +97,8 @@ class LinkSums(BaseModel):
 
 
 class LinksView(BaseModel):
+    """Settings and sums of all links."""
+
     channel: str | None
     """HOST:PORT of the simulator; null where none was given, and then there are no links."""
     default: LinkView | None = None
@@ -107,6 +109,7 @@ class LinksView(BaseModel):
 
 
 def _view(settings: channel_pb2.LinkSettings) -> LinkView:
+    """Makes the JSON of a link's settings."""
     fields: dict[str, Any] = {
         field.name: value
         for field, value in settings.ListFields()
@@ -134,6 +137,7 @@ def _model(model: channel_pb2.ChannelModel) -> ModelView:
 
 
 def _message(change: LinkChange) -> channel_pb2.LinkSettings:
+    """Makes the message of a change. Raises :class:`InputError` for fields that exclude another."""
     given = change.model_dump(exclude_none=True)
     span = given.pop("snr_range_db", None)
     message = channel_pb2.LinkSettings(**given)
@@ -156,12 +160,15 @@ def _sums(sums: channel_pb2.LinkStats) -> LinkSums:
 
 
 def links_router(channel: str | None) -> APIRouter:
-    """``GET``, ``PATCH`` and ``DELETE /v1/links``; ``channel`` is HOST:PORT or None."""
+    """Makes the routes of ``/v1/links``; ``channel`` is HOST:PORT or None."""
     router = APIRouter(tags=["dashboard"])
 
     def at_channel(action: Callable[[ChannelClient], Answer]) -> Answer:
-        """Raises :class:`InputError` for what the channel refuses, :class:`NotReadyError`
-        where it does not answer, :class:`ConflictError` where there is none."""
+        """Does something at the channel and returns its answer.
+
+        Raises :class:`InputError` for what the channel refuses, :class:`NotReadyError`
+        where it does not answer, :class:`ConflictError` where there is none.
+        """
         if channel is None:
             raise ConflictError("no channel simulator is given: start with --channel HOST:PORT")
         try:
@@ -175,7 +182,7 @@ def links_router(channel: str | None) -> APIRouter:
 
     @router.get("/v1/links")
     def get_links() -> LinksView:
-        """Settings of all links of the channel simulator, and what it did."""
+        """Returns the settings of all links of the channel simulator, and its sums."""
         if channel is None:
             return LinksView(channel=None)
         listed, stats = at_channel(lambda client: (client.links(), client.stats()))
@@ -195,7 +202,7 @@ def links_router(channel: str | None) -> APIRouter:
 
     @router.delete("/v1/links", responses=_NO_CHANNEL)
     def reset_link(link: LinkName = "") -> LinkView:
-        """Lets a link follow the default again; the default goes back to its beginning."""
+        """Resets a link to the default; the default itself to what the channel began with."""
         return _view(at_channel(lambda client: client.reset(link)))
 
     return router

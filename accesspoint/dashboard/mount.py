@@ -1,4 +1,4 @@
-"""The dashboard as one line of the application."""
+"""Mounting of the dashboard on the application."""
 
 from __future__ import annotations
 

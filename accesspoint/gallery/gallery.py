@@ -184,8 +184,8 @@ class Gallery:
             embeddings = self._indexes.embed_for_all(features, embeddings)
             stored, replaced = self.store.add_entries(entries, origins)
             self._forget(replaced)
-            gone = set(replaced)  # by a later one of this very batch
-            places = [i for i, entry in enumerate(stored) if entry.id not in gone]
+            superseded = set(replaced)  # by a later one of this very batch, too
+            places = [i for i, entry in enumerate(stored) if entry.id not in superseded]
             self._search.add(
                 [stored[i] for i in places],
                 [_digest(entries[i]) for i in places],

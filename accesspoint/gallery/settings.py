@@ -16,7 +16,7 @@ class GallerySettings(Settings):
         Literal["auto", "flat", "sq8"],
         Flag("--index", type=Literal["auto", "flat", "sq8", "milvus"]),
     ] = "auto"
-    """How entries are searched; auto: by their number.
+    """Kind of index; auto: by the number of entries.
 
     ``flat``: exact inner products over float32. ``sq8``: 8 bits a value make a short list,
     which is ranked exactly. ``auto``: flat up to ``flat_max`` entries.

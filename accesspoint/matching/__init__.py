@@ -1,1 +1,1 @@
-"""When a match is a match: decisions, their calibration, enrolment quality, tracks."""
+"""Decisions on matches, their calibration, quality at enrolment, and tracks."""

@@ -64,7 +64,7 @@ class SchemeReport(FiniteModel):
 
 
 class CalibrationReport(FiniteModel):
-    """What a policy rests on."""
+    """Measurements that a policy rests on."""
 
     settings: CalibrationSettings
     subjects: int
@@ -77,9 +77,9 @@ def report_points(
 ) -> list[PointReport]:
     """Measures how often queries match by ``points``, for each SNR of the trials.
 
-    A SNR without a point is reported without rates. Of a query that is decided as
-    :func:`accesspoint.matching.decision.decide` decides it: a match with the own subject
-    counts as true, with another as wrong.
+    Each query is decided as :func:`accesspoint.matching.decision.decide` would: a match with
+    the own subject counts as true, with another as wrong. An SNR without a point is reported
+    without rates.
     """
     by_snr = {point.snr_db: point for point in points}
     return [

@@ -14,7 +14,7 @@ Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX)]
 
 
 class CalibrationSettings(FiniteModel):
-    """What to calibrate for; the first five fields go into the policy."""
+    """Rates to keep, and queries to measure with; the first five fields go into the policy."""
 
     false_match_rate: Rate = 0.01
     review_rate: Rate = 0.1

@@ -62,7 +62,7 @@ class _Frame:
 class _Track:
     scheme_id: str
     frames: list[_Frame] = field(default_factory=list)
-    """By rising time."""
+    """Frames by rising time."""
 
 
 class TrackFusion:

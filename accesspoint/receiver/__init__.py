@@ -1,1 +1,1 @@
-"""From blocks of many streams to answers: credits, batches, and each block answered once."""
+"""Receiver of blocks from many streams: credits, batches, and each block answered once."""

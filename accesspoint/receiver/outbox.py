@@ -29,7 +29,7 @@ class Outbox(Generic[T]):
         pauses."""
         self.share = share
         self.queued: OrderedDict[int, T] = OrderedDict()
-        """What of this stream waits to be computed, the oldest first, by identity."""
+        """Items of this stream that wait to be computed, the oldest first, by identity."""
         self.unwritten = 0
         """Blocks read whose answers the transport has not taken."""
         self._window = window

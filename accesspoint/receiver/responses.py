@@ -37,9 +37,9 @@ def write_outage(response: Response, request: Request, snr_db: float) -> None:
         if response.link == "coded"
         else "more bits than capacity carries"
     )
-    at = f" at {snr_db:+.3g} dB" if request.HasField("channel") else ""
+    measured = f" at {snr_db:+.3g} dB" if request.HasField("channel") else ""
     response.outage = True
-    refuse(response, common_pb2.CODE_OUTAGE, f"{request.scheme_id}: block lost{at}: {why}")
+    refuse(response, common_pb2.CODE_OUTAGE, f"{request.scheme_id}: block lost{measured}: {why}")
 
 
 def write_answer(

@@ -14,7 +14,7 @@ _MIB = 1 << 20
 
 
 class ReceiverSettings(Settings):
-    """What an operator may choose about blocks on their way through."""
+    """Bounds of blocks on their way through, of repeats and of tracks."""
 
     window: Annotated[int, Field(ge=1, le=1024), Flag()] = 64
     """Unanswered blocks of one stream, at most.
@@ -57,12 +57,13 @@ class ReceiverSettings(Settings):
     Of the track that a block names.
     """
     tracks: TrackSettings = TrackSettings()
-    """How many frames and tracks are remembered for that."""
+    """Frames and tracks that are remembered for that."""
     kept_per_edge: Annotated[int, Field(ge=0, le=1_000_000)] = 4096
     """Answers of one edge that are kept for blocks that come again."""
     kept_bytes_per_edge: Annotated[int, Field(ge=0, le=1 << 34)] = 4 * _MIB
+    """Bytes that these answers of one edge may take."""
     kept_seconds: Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)] = 900.0
-    """An answer is forgotten after so long even if no edge says that it has it."""
+    """Time after which an answer is forgotten even if no edge says that it has it."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -56,7 +56,7 @@ class MilvusSettings(Settings):
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,31}$"), Flag("--milvus-prefix")] = (
         "airreid"
     )
-    """Of the collections' names; one for each gallery.
+    """First part of the collections' names; one for each gallery.
 
     Galleries that share a server differ in it.
     """

@@ -1,4 +1,4 @@
-"""Fewer dimensions for the same cosines, where a scheme's decoder is a linear map.
+"""Embeddings in fewer dimensions with the same cosines, where a scheme's decoder is linear.
 
 A linear decoder of B symbols puts every embedding into a subspace of at most B + 1 of the
 embedding's dimensions. In an orthonormal basis of the subspace all inner products are what
@@ -18,17 +18,18 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 MARK = "polar-1"
-"""Goes into the digest of what an index holds: change it with the basis."""
+"""Version of the basis, part of the digest of an index: change it with the basis."""
 _PROBES, _PROBE_SCALES = 16, (0.1, 1.0, 30.0)
 _TOLERANCE = 1e-5
-"""Of a row's length: how far the decoder may be from linear. Float32 sums are within 1e-6."""
+"""Largest error of a decoder that counts as linear, relative to a row's length. Float32 sums
+are within 1e-6."""
 _CONDITION = 1e3
 """Largest over smallest stretching of the decoder, above which no basis is made."""
 
 
 class Decoder(Protocol):
     def __call__(self, received: Array) -> Array:
-        """(N, bandwidth) -> (N, embedding_dim)."""
+        """Maps (N, bandwidth) to (N, embedding_dim)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,14 @@ class Compact:
     """Orthonormal columns, (dim, r)."""
 
     def __call__(self, received: Array) -> Array:
-        """float32 (N, bandwidth) -> (N, r): the decoder's embeddings times ``basis``."""
+        """Maps float32 (N, bandwidth) to (N, r): the decoder's embeddings times ``basis``."""
         return received @ self.matrix + self.offset
 
 
 def compact(decoder: Decoder, bandwidth: int, dim: int) -> Compact | None:
-    """A decoder in the basis of what it gives.
+    """Returns a decoder in the basis of its embeddings.
 
-    None unless that saves half the dimensions at least, and for a decoder that is not
+    Returns None unless that saves half the dimensions at least, and for a decoder that is not
     linear (or linear with an offset), or nearly deaf to some symbols.
     """
     if 2 * (bandwidth + 1) > dim:
@@ -74,7 +75,7 @@ def compact(decoder: Decoder, bandwidth: int, dim: int) -> Compact | None:
 
 
 def _linear(decoder: Decoder, steps: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:
-    """Whether symbols that were not used to find the map are decoded by it."""
+    """Tells whether symbols that were not used to find the map are decoded by it."""
     rng = np.random.default_rng(0)
     size = (len(_PROBE_SCALES), _PROBES, len(steps))
     probes = rng.standard_normal(size) * np.reshape(_PROBE_SCALES, (-1, 1, 1))

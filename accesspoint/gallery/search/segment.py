@@ -1,4 +1,4 @@
-"""Immutable pieces of an index: flat, float32 and exact, or coded in 8 bits a value.
+"""Segments of an index, which never change: flat, float32 and exact, or coded in 8 bits a value.
 
 A coded segment finds a short list by its codes (FAISS scalar quantiser, signed bytes of
 one scale) and ranks the list by vectors kept in float16, whose products with a unit query
@@ -23,9 +23,9 @@ SHORT_LIST = 64
 """Fewest candidates of the codes that are ranked exactly; twice k if that is more."""
 _EXACT_ROWS = 4096
 _FEW = 3
-"""Queries that are answered one by one: a product of matrix and vector is read faster."""
+"""Most queries that are answered one by one: a product of matrix and vector is read faster."""
 _PRODUCTS = 1 << 22
-"""Inner products of some queries with a segment that are in memory at a time."""
+"""Most inner products of queries with a segment that are in memory at a time."""
 _SCALE_ROWS, _SCALE_QUANTILE, _SCALE_FIT = 256, 0.9999, 32
 
 
@@ -44,10 +44,10 @@ class Segment(Protocol):
     def __len__(self) -> int: ...
 
     def vectors_at(self, rows: NDArray[np.int64]) -> Array:
-        """Unit vectors, float32 (len(rows), dim)."""
+        """Returns unit vectors of rows, float32 (len(rows), dim)."""
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """What makes the segment again."""
+        """Returns the arrays that make the segment again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class FlatSegment:
 
 
 def flat(ids: Ids, digests: Ids, vectors: Array) -> FlatSegment:
-    """A flat segment of unit rows, float32 (n, dim), which are copied where need be."""
+    """Makes a flat segment of unit rows, float32 (n, dim), which are copied where need be."""
     return FlatSegment(ids, digests, np.asfortranarray(vectors))
 
 
@@ -97,19 +97,20 @@ class CodedSegment:
         return len(self.ids)
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, NDArray[np.int64]]:
-        """Approximate inner products and rows, each (n, min(count, len(self)))."""
+        """Returns approximate inner products and rows, each (n, min(count, len(self)))."""
         faiss.omp_set_num_threads(1)  # of the calling thread
         largest = np.maximum(np.abs(queries).max(axis=1, keepdims=True), 1e-30)
-        whole = np.rint(queries * (127 / largest))  # FAISS cuts these, too, to bytes
-        scores, rows = self._index.search(whole, min(count, len(self)))
+        coded_queries = np.rint(queries * (127 / largest))  # FAISS cuts these, too, to bytes
+        scores, rows = self._index.search(coded_queries, min(count, len(self)))
         return scores * (self._scale * largest / 127), rows
 
     def rank(self, query: Array, rows: NDArray[np.int64]) -> Array:
-        """Inner products of one query (dim,) with some rows: float32 (len(rows),)."""
+        """Returns inner products of one query (dim,) with rows: float32 (len(rows),)."""
         return np.asarray(self.vectors[rows].astype(np.float32) @ query)
 
     def rank_all(self, queries: Array, k: int) -> tuple[Array, Ids]:
-        """Without codes: for a k that is a good part of the segment."""
+        """Returns the best k scores and ids by the vectors alone, each (n, min(k, len(self))),
+        unsorted: for a k that is a good part of the segment."""
         k = min(k, len(self))
         scores = np.empty((len(queries), len(self)), np.float32)
         for start in range(0, len(self), _EXACT_ROWS):
@@ -121,7 +122,7 @@ class CodedSegment:
         return self.vectors[rows].astype(np.float32)
 
     def codes(self) -> NDArray[np.uint8]:
-        """uint8 (n, dim), a copy."""
+        """Returns a copy of the codes, uint8 (n, dim)."""
         codes = faiss.vector_to_array(self._index.codes)
         return np.asarray(codes, dtype=np.uint8).reshape(len(self), -1)
 
@@ -137,8 +138,8 @@ class CodedSegment:
 def search_flat(
     segments: Sequence[FlatSegment], queries: Array, k: int, dead: Ids
 ) -> tuple[Array, Ids]:
-    """Scores and ids of the best of some segments, (n, min(k, rows)), best first, ties by id;
-    -inf where there are not so many live ones.
+    """Returns scores and ids of the best of the segments, (n, min(k, rows)), best first, ties
+    by id; -inf where there are not so many live ones.
 
     By NumPy's BLAS: FAISS's search without an index takes the same for 64 queries of 2048
     dimensions, but three times as long for 256 dimensions, and for fewer than 20 queries (it
@@ -147,17 +148,18 @@ def search_flat(
     """
     ids = segments[0].ids if len(segments) == 1 else np.concatenate([s.ids for s in segments])
     k = min(k, len(ids))
-    scores, found = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    scores = np.empty((len(queries), k), np.float32)
+    best_ids = np.empty((len(queries), k), np.int64)
     step = max(1, _PRODUCTS // max(1, len(ids)))
     for start in range(0, len(queries) if k else 0, step):
-        some = slice(start, start + step)
-        products = _products(queries[some], segments)
-        scores[some], found[some] = _best_living(products, ids, k, dead)
-    return scores, found
+        rows = slice(start, start + step)
+        products = _products(queries[rows], segments)
+        scores[rows], best_ids[rows] = _best_living(products, ids, k, dead)
+    return scores, best_ids
 
 
 def _products(queries: Array, segments: Sequence[FlatSegment]) -> Array:
-    """Inner products (n, rows) of queries (n, dim) with the rows of all segments."""
+    """Returns inner products (n, rows) of queries (n, dim) with the rows of all segments."""
     products = np.empty((len(queries), sum(map(len, segments))), np.float32)
     end = 0
     for segment in segments:
@@ -171,25 +173,27 @@ def _products(queries: Array, segments: Sequence[FlatSegment]) -> Array:
 
 
 def _best_living(products: Array, ids: Ids, k: int, dead: Ids) -> tuple[Array, Ids]:
-    """The k best of each row and their ids, best first, ties by id; dead ones last, at -inf."""
+    """Returns the k best of each row and their ids, best first, ties by id; dead ones last, at
+    -inf."""
     each = np.arange(len(products))[:, None]
     wanted = k + min(len(dead), k + 16)
     while True:
         wanted = min(wanted, len(ids))
         columns = _largest(products, ids, wanted)
-        scores, found = products[each, columns], ids[columns]
+        scores, best_ids = products[each, columns], ids[columns]
         if len(dead):
-            gone = np.isin(found, dead)
-            scores[gone] = -np.inf
-            if wanted < len(ids) and np.count_nonzero(~gone, axis=1).min() < k:
+            is_dead = np.isin(best_ids, dead)
+            scores[is_dead] = -np.inf
+            if wanted < len(ids) and np.count_nonzero(~is_dead, axis=1).min() < k:
                 wanted *= 4
                 continue
-        order = np.lexsort((found, -scores), axis=1)[:, :k]
-        return scores[each, order], found[each, order]
+        order = np.lexsort((best_ids, -scores), axis=1)[:, :k]
+        return scores[each, order], best_ids[each, order]
 
 
 def _largest(products: Array, ids: Ids, count: int) -> NDArray[np.int64]:
-    """Columns (n, count) of each row's largest, in any order; of equals the smallest ids."""
+    """Returns columns (n, count) of each row's largest, in any order; of equals those with the
+    smallest ids."""
     first = products.shape[1] - count
     columns = np.argpartition(products, first, axis=1)[:, first:]
     least = products[np.arange(len(products)), columns[:, 0]]
@@ -202,9 +206,9 @@ def _largest(products: Array, ids: Ids, count: int) -> NDArray[np.int64]:
 def search_coded(
     segments: Sequence[CodedSegment], queries: Array, k: int, dead: Ids
 ) -> tuple[Array, Ids]:
-    """Scores and ids of the best of some segments, (n, min(k, live rows)), unsorted.
+    """Returns scores and ids of the best of the segments, (n, min(k, live rows)), unsorted.
 
-    One short list for all: what their codes say can be compared.
+    There is one short list for all segments: scores by their codes can be compared.
     """
     total = sum(map(len, segments))
     if k > total - len(dead):
@@ -214,12 +218,14 @@ def search_coded(
     while True:
         if 4 * wanted >= total:
             return _search_all(segments, queries, k, dead)
-        found = [segment.candidates(queries, wanted) for segment in segments]
-        scores = np.concatenate([one for one, _ in found], axis=1)
-        rows = np.concatenate([one for _, one in found], axis=1)
-        owner = np.repeat(np.arange(len(segments)), [one.shape[1] for one, _ in found])
+        candidates = [segment.candidates(queries, wanted) for segment in segments]
+        scores = np.concatenate([part_scores for part_scores, _ in candidates], axis=1)
+        rows = np.concatenate([part_rows for _, part_rows in candidates], axis=1)
+        widths = [part_rows.shape[1] for _, part_rows in candidates]
+        owner = np.repeat(np.arange(len(segments)), widths)
         ids = np.concatenate(
-            [s.ids[one] for s, (_, one) in zip(segments, found, strict=True)], axis=1
+            [s.ids[part_rows] for s, (_, part_rows) in zip(segments, candidates, strict=True)],
+            axis=1,
         )
         if len(dead):
             scores[np.isin(ids, dead)] = -np.inf
@@ -231,22 +237,22 @@ def search_coded(
     for i, query in enumerate(queries):
         live = np.isfinite(scores[i, best[i]])
         for number, segment in enumerate(segments):
-            here = np.flatnonzero(live & (owner[best[i]] == number))
-            exact[i, here] = segment.rank(query, rows[i, best[i, here]])
+            places = np.flatnonzero(live & (owner[best[i]] == number))
+            exact[i, places] = segment.rank(query, rows[i, best[i, places]])
     return _best(exact, np.take_along_axis(ids, best, 1), k)
 
 
 def _search_all(
     segments: Sequence[CodedSegment], queries: Array, k: int, dead: Ids
 ) -> tuple[Array, Ids]:
-    found = [s.rank_all(queries, k + int(np.isin(s.ids, dead).sum())) for s in segments]
-    scores = np.concatenate([one for one, _ in found], axis=1)
-    ids = np.concatenate([one for _, one in found], axis=1)
+    ranked = [s.rank_all(queries, k + int(np.isin(s.ids, dead).sum())) for s in segments]
+    scores = np.concatenate([part_scores for part_scores, _ in ranked], axis=1)
+    ids = np.concatenate([part_ids for _, part_ids in ranked], axis=1)
     return _best(np.where(np.isin(ids, dead), np.float32(-np.inf), scores), ids, k)
 
 
 def _scale(codes: NDArray[np.uint8], vectors: Half) -> float:
-    """What one step of the codes is worth: a least squares fit over a few rows."""
+    """Returns the value of one step of the codes, by least squares over a few rows."""
     signed = codes[:_SCALE_FIT].astype(np.float64) - 128
     inside = np.abs(signed) < 127
     values = vectors[:_SCALE_FIT].astype(np.float64)
@@ -261,7 +267,7 @@ def _best(scores: Array, ids: Ids, k: int) -> tuple[Array, Ids]:
 
 
 def code(vectors: Array) -> NDArray[np.uint8]:
-    """Unit rows as bytes: value * scale + 128, clipped; one scale for all, at which one
+    """Codes unit rows as bytes: value * scale + 128, clipped; one scale for all, at which one
     value in ten thousand is clipped."""
     step = max(1, len(vectors) // _SCALE_ROWS)
     reach = float(np.quantile(np.abs(vectors[::step]), _SCALE_QUANTILE)) or 1.0
@@ -273,12 +279,12 @@ def code(vectors: Array) -> NDArray[np.uint8]:
 
 
 def coded(ids: Ids, digests: Ids, vectors: Array) -> CodedSegment:
-    """A coded segment in memory of unit rows, float32 (n, dim)."""
+    """Makes a coded segment in memory of unit rows, float32 (n, dim)."""
     return CodedSegment(ids, digests, code(vectors), vectors.astype(np.float16))
 
 
 def gather(segments: Sequence[Segment], dead: Ids) -> tuple[Ids, Ids, Array]:
-    """Everything in some segments except ``dead``, sorted by id: ids, digests, vectors."""
+    """Returns everything in the segments except ``dead``, sorted by id: ids, digests, vectors."""
     live = [np.flatnonzero(~np.isin(s.ids, dead)) for s in segments]
     ids = np.concatenate([s.ids[rows] for s, rows in zip(segments, live, strict=True)])
     digests = np.concatenate([s.digests[rows] for s, rows in zip(segments, live, strict=True)])

@@ -1,4 +1,4 @@
-"""The index in this process: immutable segments, swapped as a whole when they change."""
+"""An index in this process: immutable segments, swapped as a whole when they change."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ _NONE = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What a search sees, from its beginning to its end."""
+    """State of the index that a search sees, from its beginning to its end."""
 
     segments: tuple[Segment, ...]
     tail_ids: Ids
     tail_digests: Ids
     tail: Array
-    """Room for new rows, (TAIL_ROWS, dim); rows are written once, beyond ``tail_rows``."""
+    """Buffer for new rows, (TAIL_ROWS, dim); rows are written once, beyond ``tail_rows``."""
     tail_rows: int
     dead: Ids
-    """Removed entries that are in a segment or the tail still; ascending."""
+    """Ids of removed entries that are still in a segment or the tail; ascending."""
 
     @property
     def rows(self) -> int:
         return sum(map(len, self.segments)) + self.tail_rows
 
     def parts(self) -> list[Segment]:
-        """The segments, and the tail as one."""
+        """Returns the segments, and the tail as a further one."""
         rows = self.tail_rows
         if not rows:
             return list(self.segments)
@@ -60,7 +60,7 @@ class _View:
 class SegmentedIndex:
     """Flat or 8-bit segments, a tail that grows, and tombstones.
 
-    Searching never meets a change: it works on a view, and changes make a new one. FAISS
+    Searching never meets a change: it works on a view, and a change makes a new view. FAISS
     is only ever given arrays that nobody writes to. ``add`` and ``remove`` come one at a
     time; :meth:`maintain`, which merges and writes snapshots, may run beside them.
     """
@@ -89,7 +89,7 @@ class SegmentedIndex:
         return view.rows - len(view.dead)
 
     def kinds(self) -> list[tuple[Kind, int]]:
-        """Kind and rows of each segment."""
+        """Returns the kind and the number of rows of each segment."""
         return [(segment.kind, len(segment)) for segment in self._view.segments]
 
     def add(self, ids: Ids, digests: Ids, embeddings: Array) -> None:
@@ -114,7 +114,7 @@ class SegmentedIndex:
             self._merge()  # enrolment is faster than the background: wait for it
 
     def _sealed(self, view: _View) -> _View:
-        """The tail's rows become a segment, sorted by id."""
+        """Returns a view whose tail has become a segment, sorted by id."""
         if not view.tail_rows:
             return view
         order = np.argsort(view.tail_ids[: view.tail_rows])
@@ -132,7 +132,7 @@ class SegmentedIndex:
             self._view = replace(view, dead=dead)
 
     def moved(self, ids: Ids) -> None:
-        """Whose an entry is is not kept here."""
+        """Does nothing: this index does not store subjects."""
 
     def search(self, embeddings: Array, k: int) -> tuple[Array, Ids]:
         view = self._view
@@ -142,15 +142,15 @@ class SegmentedIndex:
             empty = (len(queries), 0)
             return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
         parts = view.parts()
-        found = []
+        results = []
         if flat_parts := [part for part in parts if isinstance(part, FlatSegment)]:
-            found.append(search_flat(flat_parts, queries, k, view.dead))
+            results.append(search_flat(flat_parts, queries, k, view.dead))
         if coded_parts := [part for part in parts if isinstance(part, CodedSegment)]:
-            found.append(search_coded(coded_parts, queries, k, view.dead))
+            results.append(search_coded(coded_parts, queries, k, view.dead))
         elif flat_parts:  # best first as they are
-            return found[0]
-        scores = np.concatenate([one for one, _ in found], axis=1)
-        ids = np.concatenate([one for _, one in found], axis=1)
+            return results[0]
+        scores = np.concatenate([part_scores for part_scores, _ in results], axis=1)
+        ids = np.concatenate([part_ids for _, part_ids in results], axis=1)
         order = np.lexsort((ids, -scores), axis=1)[:, :k]
         return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
@@ -191,7 +191,7 @@ class SegmentedIndex:
                 self._save(self._position)
 
     def _save(self, position: int) -> bool:
-        """Writes a snapshot; whether there is now one of this position."""
+        """Writes a snapshot. Returns whether there is now one of this position."""
         if self._snapshots is None:
             return False
         with self._change:
@@ -208,8 +208,8 @@ class SegmentedIndex:
         return True
 
     def _kind(self) -> Kind:
-        """What most rows should be in. Once coded, an index stays so until it is a good
-        deal smaller, lest it goes to and fro."""
+        """Returns the kind of segment that most rows should be in. Once coded, an index stays
+        so until it is a good deal smaller, lest it goes to and fro."""
         if self._settings.index != "auto":
             return self._settings.index
         coded_already = any(s.kind == "sq8" for s in self._view.segments)
@@ -232,22 +232,23 @@ class SegmentedIndex:
             old: list[Segment] = []
             if len(exact) > _MANY_SEGMENTS or sum(map(len, exact)) >= rows // 8:
                 old += exact
-            whole = [s for s in view.segments if s.kind == "sq8"]
-            old += [s for s in whole if np.isin(s.ids, view.dead).sum() > len(s) // 10]
-            small = [s for s in whole if len(s) < rows // 2 and s not in old]
+            coded_segments = [s for s in view.segments if s.kind == "sq8"]
+            old += [s for s in coded_segments if np.isin(s.ids, view.dead).sum() > len(s) // 10]
+            small = [s for s in coded_segments if len(s) < rows // 2 and s not in old]
             self._replace(old + (small if len(small) >= _MANY_SMALL else []))
 
     def _replace(self, old: Sequence[Segment]) -> None:
-        """Puts one new segment, or as many as it takes, in place of some; nobody waits."""
+        """Puts one new segment, or as many as it takes, in place of the old; nobody waits."""
         if not old:
             return
         dead = self._view.dead
         new = self._rebuilt(old, dead)
-        gone = np.concatenate([np.intersect1d(s.ids, dead) for s in old])
+        purged = np.concatenate([np.intersect1d(s.ids, dead) for s in old])
         with self._change:
-            now = self._view
-            kept = [s for s in now.segments if not any(s is one for one in old)]
-            self._view = replace(now, segments=(*new, *kept), dead=np.setdiff1d(now.dead, gone))
+            view = self._view
+            others = [s for s in view.segments if not any(s is replaced for replaced in old)]
+            still_dead = np.setdiff1d(view.dead, purged)
+            self._view = replace(view, segments=(*new, *others), dead=still_dead)
 
     def _rebuilt(self, old: Sequence[Segment], dead: Ids) -> list[Segment]:
         if self._kind() == "flat":
@@ -257,9 +258,8 @@ class SegmentedIndex:
         for group in _groups(old, self._settings.segment_rows):
             ids, digests, vectors = gather(group, dead)
             for start in range(0, len(ids), self._settings.segment_rows):
-                part = slice(start, start + self._settings.segment_rows)
-                made: Segment = coded(ids[part], digests[part], vectors[part])
-                new.append(self._on_disk(made))
+                rows = slice(start, start + self._settings.segment_rows)
+                new.append(self._on_disk(coded(ids[rows], digests[rows], vectors[rows])))
         return new
 
     def _on_disk(self, segment: Segment) -> Segment:
@@ -273,7 +273,7 @@ class SegmentedIndex:
 
 
 def _groups(segments: Sequence[Segment], rows: int) -> list[list[Segment]]:
-    """Segments in order, in groups of up to ``rows`` rows; a larger one by itself."""
+    """Returns the segments in order, in groups of up to ``rows`` rows; a larger one by itself."""
     groups: list[list[Segment]] = []
     room = 0
     for segment in segments:

@@ -1,10 +1,10 @@
-"""Segments on disk, for a quick start: a folder for each index that proves itself.
+"""Snapshots: segments on disk, for a quick start, in a folder for each index.
 
-``manifest.json`` names the segments' files with size and SHA-256, and says of what store,
-space and scheme they are; its own last line is its SHA-256. Files are written under
+``manifest.json`` names the segments' files with size and SHA-256, and the store, space and
+scheme that they are of; its own last line is its SHA-256. Files are written under
 another name, synced, renamed, and the folder synced, so that a kill or a power cut leaves
 the old snapshot or the new one. Whatever does not fit is left out and made anew from the
-store; nothing here is the only copy of anything.
+store; a snapshot is never the only copy of anything.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Manifest(FrozenModel):
     format: Annotated[int, Field(ge=2, le=2)] = 2
     spec: dict[str, str | int]
     position: Annotated[int, Field(ge=0)]
-    """Log of changes up to which the segments are complete."""
+    """Position in the log of changes up to which the segments are complete."""
     segments: tuple[_SegmentFile, ...]
 
 
@@ -61,14 +61,14 @@ class Snapshots:
     def __init__(self, spec: IndexSpec) -> None:
         assert spec.folder is not None
         self._folder = spec.folder / spec.scheme_id
-        named = asdict(spec)
-        del named["folder"]
-        self._spec: dict[str, str | int] = named
+        fields = asdict(spec)
+        del fields["folder"]
+        self._spec: dict[str, str | int] = fields
         self._files: dict[int, tuple[Segment, _SegmentFile]] = {}
-        """By the segment's identity; the segment beside keeps that from being reused."""
+        """Files by the segment's id(); the segment beside keeps that from being reused."""
 
     def load(self) -> list[Segment]:
-        """The segments that are whole and of this index; the rest is removed."""
+        """Reads the segments that are whole and of this index; the rest is removed."""
         segments = []
         manifest = self._manifest()
         for entry in manifest.segments if manifest else ():
@@ -111,7 +111,7 @@ class Snapshots:
             return _segment(path, file, entry.kind, places)
 
     def put(self, segment: Segment) -> Segment:
-        """Writes a segment; the same one, its vectors in the file if they may be there."""
+        """Writes a segment. Returns it, with its vectors mapped from the file if they may be."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{uuid.uuid4().hex}.segment"
         arrays = segment.arrays()
@@ -159,7 +159,7 @@ class Snapshots:
 
     @contextlib.contextmanager
     def _replacing(self, name: str) -> Iterator[IO[bytes]]:
-        """A file that is there whole, and synced, or not at all."""
+        """Opens a file that gets its name once it is whole and synced."""
         temporary = self._folder / f"{name}.tmp"
         try:
             with temporary.open("wb") as file:
@@ -181,7 +181,7 @@ class Snapshots:
 
 
 def _layout(kind: Kind, rows: int, dim: int) -> tuple[dict[str, tuple[int, tuple[int, ...]]], int]:
-    """Offset and shape of each array of a file, and the file's size in bytes."""
+    """Returns offset and shape of each array of a file, and the file's size in bytes."""
     places, offset = dict[str, tuple[int, tuple[int, ...]]](), 0
     for name, dtype in _DTYPES[kind].items():
         shape = (rows,) if name in ("ids", "digests") else (rows, dim)
@@ -198,7 +198,7 @@ def _bytes(
     places: dict[str, tuple[int, tuple[int, ...]]],
     size: int,
 ) -> Iterator[memoryview]:
-    """A file's contents in pieces, each array at its place, zeros between."""
+    """Yields a file's contents in pieces, each array at its place, zeros between."""
     ends = [*(offset for offset, _ in list(places.values())[1:]), size]
     for (name, (offset, shape)), end in zip(places.items(), ends, strict=True):
         data = _view(np.ascontiguousarray(arrays[name]).reshape(shape))

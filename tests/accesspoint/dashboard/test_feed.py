@@ -123,7 +123,7 @@ def test_readers_are_bounded(feed: Feed, address: str) -> None:
 def test_who_loses_a_token_loses_the_feed(
     feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accesspoint.dashboard.feed.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("accesspoint.dashboard.feed.RECHECK_SECONDS", 0.0)
     app, tokens = FastAPI(), TokenFile(tmp_path)
     app.include_router(feed_router(feed))
     shown = {name: f"Bearer {tokens.add(name, [Scope.READ])}" for name in ("goes", "stays")}

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass
 class Told:
-    """What the processes of all rounds have said, the last word of each line counting."""
+    """Lines of the processes of all rounds; the last about an entry counts."""
 
     enrolled: dict[int, int] = field(default_factory=dict)
     begun: int = 0
@@ -47,15 +47,15 @@ class Told:
             self.wrong.append(line)
 
     def check(self, store: list[int], index: list[int]) -> None:
-        """What a process found at its start against what the ones before acknowledged."""
+        """Compares the state at a start with what the processes before acknowledged."""
         self.starts += 1
-        there = set(store)
+        present = set(store)
         assert store == index
-        lost = set(self.enrolled) - self.deleting - there
+        lost = set(self.enrolled) - self.deleting - present
         assert not lost, f"acknowledged and lost: {sorted(lost)[:5]}"
-        back = self.deleted & there
+        back = self.deleted & present
         assert not back, f"deleted and back: {sorted(back)[:5]}"
-        assert len(there - set(self.enrolled)) <= self.begun - len(self.enrolled)
+        assert len(present - set(self.enrolled)) <= self.begun - len(self.enrolled)
 
 
 def rounds(folder: Path, count: int) -> Told:

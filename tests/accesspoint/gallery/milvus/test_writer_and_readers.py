@@ -29,6 +29,7 @@ from accesspoint.matching.policy import SETTING
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
+from airreid.scheme import DIRECT_SNR_DB
 
 from .milvus_lite_server import MilvusLite
 from .tiny import CORNERS, DIM, prefixes, tiny_bundle
@@ -189,6 +190,22 @@ def test_a_reader_changes_nothing_and_says_who_does(
         assert search.search(source, 1, 0, FEATURES).result.matches[0].subject == "ada"
         state = service.state()
         assert (state.subjects, state.other_space_entries, state.ready) == (1, 0, True)
+
+
+def test_a_linear_decoder_gives_a_reader_embeddings_as_the_collection_has_them(
+    open_writer: OpenWriter, open_reader: Open, bundle: Bundle
+) -> None:
+    scheme_id = "jscc-ae-256"
+    writer = open_writer("writer", bundle, schemes=(scheme_id,))
+    features = np.random.default_rng(1).random((8, bundle.backbone.feature_dim), np.float32)
+    writer.enrol([NewEntry(f"p{i}", "c1", writer.space_id, row) for i, row in enumerate(features)])
+    until_ready(writer)
+    reader = open_reader("reader", bundle=bundle, schemes=(scheme_id,))
+    until_ready(reader)
+    scheme = reader.scheme(scheme_id)
+    received = scheme.unpack(scheme.pack(features, "analog"), [DIRECT_SNR_DB] * len(features))
+    found = reader.search(scheme_id, received.embeddings, 1, 0)
+    assert [answer.matches[0].subject for answer in found] == [f"p{i}" for i in range(8)]
 
 
 def test_nothing_is_called_proved_that_cannot_be(open_writer: OpenWriter) -> None:

@@ -12,9 +12,9 @@ from airreid.scheme_info import FileRef, JsccInfo
 
 DIM = 4
 prefixes = (f"g{i}" for i in itertools.count())
-"""Of collections, each used once."""
+"""Prefixes of collections, each used once."""
 CORNERS = np.asarray(list(itertools.product([-0.5, 0.5], repeat=DIM)), dtype=np.float32)
-"""Of a cube: scores are multiples of 1/4, exact in any order of sums, so that ties are ties
+"""Corners of a cube: scores are multiples of 1/4, exact in any order of sums, so that ties are ties
 for everybody."""
 
 

@@ -47,7 +47,7 @@ def test_cosines_are_those_of_the_whole_embeddings(offset: float) -> None:
 
 
 def test_a_decoder_a_rounding_away_has_nearly_the_same_basis() -> None:
-    """What one machine made into a snapshot, another may load."""
+    """A snapshot of one machine may be loaded by another."""
     exact = linear()
     one, other = (
         compact(decoder, BANDWIDTH, DIM)

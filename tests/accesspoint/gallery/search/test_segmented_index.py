@@ -120,7 +120,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def start_again(self) -> None:
-        """What a start does: whatever the snapshot has more is removed, the rest added."""
+        """Does as a start does: removes what the snapshot has too much, and adds the rest."""
         self.index.close()
         self.index = self.opened()
         ids, _ = self.index.held()
