@@ -27,7 +27,7 @@ function address(path, query) {
 }
 
 /** The response, or a Problem. `quiet`: do not ask for a token a second time. */
-export async function send(path, { method = "GET", query, json, form, signal, quiet = false, more } = {}) {
+export async function send(path, { method = "GET", query, json, form, signal, quiet = false, extraHeaders } = {}) {
   for (;;) {
     let response;
     try {
@@ -38,7 +38,7 @@ export async function send(path, { method = "GET", query, json, form, signal, qu
         credentials: "omit",
         headers: {
           ...headers(),
-          ...more,
+          ...extraHeaders,
           ...(json === undefined ? {} : { "Content-Type": "application/json" }),
         },
         body: form ?? (json === undefined ? undefined : JSON.stringify(json)),
@@ -48,8 +48,8 @@ export async function send(path, { method = "GET", query, json, form, signal, qu
       throw new Problem("The access point does not answer.");
     }
     if (response.ok) return response;
-    const found = await problem(response);
-    if (response.status !== 401 || !(await askToken(found.message, quiet))) throw found;
+    const failure = await problem(response);
+    if (response.status !== 401 || !(await askToken(failure.message, quiet))) throw failure;
   }
 }
 

@@ -1,4 +1,4 @@
-// One line a camera: when it was last heard, how well, and what came of it.
+// Table of cameras: when each was last heard, how well, and its sums.
 
 import { h, replace } from "./dom.js";
 import { ago, count, decibel, percent } from "./format.js";
@@ -14,19 +14,19 @@ export class Cameras {
 
   add(query) {
     const name = query.edge_id;
-    const one = this.all.get(name) ?? { name, queries: 0, lost: 0 };
-    one.queries += 1;
-    one.lost += Number(outcome(query) === "outage");
-    one.time = query.time;
-    one.snr_db = query.snr_db;
+    const camera = this.all.get(name) ?? { name, queries: 0, lost: 0 };
+    camera.queries += 1;
+    camera.lost += Number(outcome(query) === "outage");
+    camera.time = query.time;
+    camera.snr_db = query.snr_db;
     this.all.delete(name);
-    this.all.set(name, one);
+    this.all.set(name, camera);
     if (this.all.size > MOST) this.all.delete(this.all.keys().next().value);
   }
 
-  /** Takes what the access point knows of cameras since its start. */
+  /** Takes the access point's sums of cameras since its start. */
   take(cameras) {
-    this.all = new Map(cameras.map((one) => [one.name, { ...one }]));
+    this.all = new Map(cameras.map((camera) => [camera.name, { ...camera }]));
   }
 
   /** Draws the table; those heard longest ago stand first: they may be in trouble. */
@@ -39,11 +39,11 @@ export class Cameras {
     const heads = ["Camera", "Heard", "SNR", "Queries", "Lost"];
     replace(box, h("table", { class: "cameras" },
       h("thead", {}, h("tr", {}, heads.map((name, i) => h("th", { scope: "col", class: i > 1 ? "number" : "" }, name)))),
-      h("tbody", {}, [...this.all.values()].map((one) => h("tr", {},
-        h("th", { scope: "row" }, one.name || "(no id)"),
-        h("td", { class: now - one.time > SILENT_SECONDS ? "silent" : "" }, ago(now - one.time)),
-        h("td", { class: "number" }, Number.isFinite(one.snr_db) ? decibel(one.snr_db) : "direct"),
-        h("td", { class: "number" }, count(one.queries)),
-        h("td", { class: "number" }, percent(one.lost, one.queries)))))));
+      h("tbody", {}, [...this.all.values()].map((camera) => h("tr", {},
+        h("th", { scope: "row" }, camera.name || "(no id)"),
+        h("td", { class: now - camera.time > SILENT_SECONDS ? "silent" : "" }, ago(now - camera.time)),
+        h("td", { class: "number" }, Number.isFinite(camera.snr_db) ? decibel(camera.snr_db) : "direct"),
+        h("td", { class: "number" }, count(camera.queries)),
+        h("td", { class: "number" }, percent(camera.lost, camera.queries)))))));
   }
 }

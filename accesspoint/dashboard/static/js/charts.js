@@ -103,7 +103,7 @@ export function scoreChart(box, queries) {
   const y = (value) => TOP + (1 - (value - floor) / (1 - floor)) * (f.bottom - TOP - 12);
   const x = (value) => LEFT + ((value - low) / (high - low)) * f.inner;
   levels(f, [[floor, score(floor).slice(0, -1)], [(1 + floor) / 2, score((1 + floor) / 2).slice(0, -1)], [1, "1.00"]], y, "SNR at the receiver, dB");
-  const step = [2, 5, 10, 20].find((one) => (high - low) / one <= 7) ?? 50;
+  const step = [2, 5, 10, 20].find((size) => (high - low) / size <= 7) ?? 50;
   for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
     f.root.append(svg("text", { x: x(at), y: f.bottom + 15, "text-anchor": "middle" }, minus(at)));
   }
@@ -114,11 +114,11 @@ export function scoreChart(box, queries) {
   for (const query of shown) {
     const kind = outcome(query);
     const best = query.identities?.[0]?.score;
-    const at = kind === "outage" || best === undefined ? f.bottom - 6 : y(best);
+    const markY = kind === "outage" || best === undefined ? f.bottom - 6 : y(best);
     f.root.append(
       svg("g", { class: `point ${kind}` },
         svg("title", {}, `${query.subject || query.identities?.[0]?.subject || "lost"}: ${score(best)} at ${decibel(query.snr_db)}`),
-        MARKS[kind](x(query.snr_db), at),
+        MARKS[kind](x(query.snr_db), markY),
       ),
     );
   }

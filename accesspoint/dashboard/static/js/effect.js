@@ -1,4 +1,4 @@
-// What the radio does to the queries of this moment: the last answers as a strip of marks.
+// Effect of the radio on the queries of this moment: the last answers as a strip of marks.
 
 import { mark } from "./charts.js";
 import { h, replace } from "./dom.js";
@@ -25,7 +25,7 @@ export function effectCard() {
     replace(strip, last.map((query) =>
       h("li", { class: right(query) === false ? "wrong" : "", title: text(query) }, mark(outcome(query)), h("span", { class: "visually-hidden" }, text(query)))));
     if (!last.length) return;
-    const known = last.map(right).filter((one) => one !== null);
+    const known = last.map(right).filter((verdict) => verdict !== null);
     const lost = last.filter((query) => outcome(query) === "outage").length;
     replace(words,
       known.length ? [h("strong", {}, percent(known.filter(Boolean).length, known.length)), ` right at first rank (${known.length} say whom they show), `] : "",

@@ -42,12 +42,12 @@ export async function follow({ event, state }) {
   let wait = WAIT_FIRST;
   for (;;) {
     try {
-      const more = { Accept: "text/event-stream" };
-      const response = await send("/v1/events?replay=200", { quiet: true, more });
+      const extraHeaders = { Accept: "text/event-stream" };
+      const response = await send("/v1/events?replay=200", { quiet: true, extraHeaders });
       state("live", "");
       wait = WAIT_FIRST;
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      const take = parser((one) => event(JSON.parse(one.data)));
+      const take = parser((message) => event(JSON.parse(message.data)));
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;

@@ -13,7 +13,7 @@ const PAGE = 50;
 export function startGallery(section) {
   const prefix = h("input", { type: "search", maxlength: 128, autocomplete: "off", spellcheck: "false" });
   const list = h("ul", { class: "subjects" });
-  const more = h("button", { type: "button", class: "quiet", hidden: true }, "Show more");
+  const moreButton = h("button", { type: "button", class: "quiet", hidden: true }, "Show more");
   const state = h("p", { class: "muted small", role: "status" });
   const detail = h("div", { class: "detail" });
   const enrol = enrolForm({ done: (subject) => refresh(subject) });
@@ -21,7 +21,7 @@ export function startGallery(section) {
     h("section", { class: "card", "aria-label": "Subjects" },
       h("h2", {}, "Subjects"),
       field("Id begins with", prefix),
-      state, list, more),
+      state, list, moreButton),
     h("div", {}, detail, enrol.element)));
 
   let token = "";
@@ -46,7 +46,7 @@ export function startGallery(section) {
     if (afresh) list.replaceChildren();
     list.append(...page.subjects.map(item));
     token = page.next_page_token;
-    more.hidden = !token;
+    moreButton.hidden = !token;
     const shown = list.children.length;
     state.textContent = shown ? `${plural(shown, "subject", "subjects")} shown${token ? ", there are more" : ""}` : prefix.value ? "No id begins so." : "Nobody is enrolled yet: add images below.";
   }
@@ -114,7 +114,7 @@ export function startGallery(section) {
     clearTimeout(typing);
     typing = setTimeout(() => attempt(() => load(true)), 250);
   });
-  more.addEventListener("click", () => attempt(() => load(false)));
+  moreButton.addEventListener("click", () => attempt(() => load(false)));
   return { shown: () => refresh() };
 }
 

@@ -1,4 +1,4 @@
-// Health: is it ready, what is served, thresholds, jobs.
+// Health: readiness, what is served, thresholds, jobs.
 
 import { call, send } from "./api.js";
 import { h, replace } from "./dom.js";

@@ -1,4 +1,4 @@
-// Long work: what runs, how far it is, what came of it.
+// Jobs: what runs, how far it is, what came of it.
 
 import { call, path } from "./api.js";
 import { h, replace } from "./dom.js";
@@ -23,10 +23,10 @@ function result(job) {
     return h("p", { class: "small" }, job.result);
   }
   if (value === null || typeof value !== "object") return h("p", { class: "small" }, String(value));
-  const flat = Object.entries(value).filter(([, one]) => one === null || typeof one !== "object");
+  const flat = Object.entries(value).filter(([, field]) => field === null || typeof field !== "object");
   const deep = Object.keys(value).length > flat.length;
   return [
-    h("p", { class: "small muted" }, flat.map(([name, one]) => `${name.replaceAll("_", " ")}: ${typeof one === "number" ? count(Math.round(one * 1e4) / 1e4) : one}`).join(", ")),
+    h("p", { class: "small muted" }, flat.map(([name, field]) => `${name.replaceAll("_", " ")}: ${typeof field === "number" ? count(Math.round(field * 1e4) / 1e4) : field}`).join(", ")),
     deep ? h("details", { class: "small" }, h("summary", {}, "All of it"), h("pre", {}, JSON.stringify(value, null, 1))) : null,
   ];
 }

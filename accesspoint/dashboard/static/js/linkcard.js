@@ -1,4 +1,4 @@
-// One link's controls: SNR by slider or number, model, and what the model has.
+// One link's controls: SNR by slider or number, model, and the model's own settings.
 
 import { field, h, replace } from "./dom.js";
 import { count, decibel, percent } from "./format.js";
@@ -19,7 +19,7 @@ export function linkCard(name, models, change, reset) {
   const model = h("select", {}, models.map(({ name: id, label }) => h("option", { value: id }, label)));
   const said = h("output", { class: "snr-said" });
   const stats = h("p", { class: "muted small" });
-  const own = h("div", { class: "own" });
+  const ownBox = h("div", { class: "own" });
   const what = name ? `link ${name}` : "all links";
   range.setAttribute("aria-label", `SNR of ${what}, dB`);
   let asked = 0;
@@ -78,7 +78,7 @@ export function linkCard(name, models, change, reset) {
     if (ownFor !== settings.model) {
       ownFor = settings.model;
       controls.clear();
-      replace(own, parameters.map((parameter) => ownControl(parameter, isField(settings, parameter))));
+      replace(ownBox, parameters.map((parameter) => ownControl(parameter, isField(settings, parameter))));
     }
     if (!busy) {
       const editing = document.activeElement;
@@ -119,6 +119,6 @@ export function linkCard(name, models, change, reset) {
     h("div", { class: "row" },
       h("div", { class: "grow" }, field("SNR, dB per channel use", exact)),
       h("div", { class: "grow" }, field("Model", model))),
-    own, stats);
+    ownBox, stats);
   return { element, show };
 }

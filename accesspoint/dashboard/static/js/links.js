@@ -48,7 +48,7 @@ export function startLinks(section) {
     await refresh();
   }
 
-  function own(link) {
+  function giveOwn(link) {
     return set(link, { model: latest.default.model });
   }
 
@@ -59,7 +59,7 @@ export function startLinks(section) {
       h("div", { class: "grow" }, field("Edge id", name)), h("button", { type: "submit", class: "quiet" }, "Give it its own settings")));
     add.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (name.value.trim()) own(name.value.trim()).then(() => { name.value = ""; });
+      if (name.value.trim()) giveOwn(name.value.trim()).then(() => { name.value = ""; });
     });
     turn("links",
       h("p", { class: "muted" }, `Channel simulator at ${answer.channel}. A change holds from the next block on.`),
@@ -68,12 +68,12 @@ export function startLinks(section) {
   }
 
   function table(answer) {
-    const rows = answer.stats.map((one) => {
-      const button = answer.links[one.link] || one.link.startsWith("(") ? null
-        : h("button", { type: "button", class: "quiet small", data: { link: one.link }, "aria-label": `Own settings for ${one.link}` }, "Own");
-      button?.addEventListener("click", () => own(one.link));
-      return h("tr", {}, h("th", { scope: "row" }, one.link || "(no id)"),
-        [count(one.blocks), decibel(one.last_snr_db)].map((text) => h("td", { class: "number" }, text)),
+    const rows = answer.stats.map((sums) => {
+      const button = answer.links[sums.link] || sums.link.startsWith("(") ? null
+        : h("button", { type: "button", class: "quiet small", data: { link: sums.link }, "aria-label": `Own settings for ${sums.link}` }, "Own");
+      button?.addEventListener("click", () => giveOwn(sums.link));
+      return h("tr", {}, h("th", { scope: "row" }, sums.link || "(no id)"),
+        [count(sums.blocks), decibel(sums.last_snr_db)].map((text) => h("td", { class: "number" }, text)),
         h("td", { class: "number" }, button));
     });
     const heads = ["Edge", "Blocks", "SNR", "Settings"];
@@ -81,7 +81,7 @@ export function startLinks(section) {
     replace(heard, rows.length
       ? h("div", { class: "scroll" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)))), h("tbody", {}, rows)))
       : h("p", { class: "muted small" }, "No camera has sent over this channel yet."));
-    if (focused !== undefined) [...heard.querySelectorAll("button")].find((one) => one.dataset.link === focused)?.focus();
+    if (focused !== undefined) [...heard.querySelectorAll("button")].find((button) => button.dataset.link === focused)?.focus();
   }
 
   function present(answer) {
@@ -101,7 +101,7 @@ export function startLinks(section) {
         cards.set(link, card);
         list.append(card.element);
       }
-      const sums = answer.stats.find((one) => one.link === link);
+      const sums = answer.stats.find((linkSums) => linkSums.link === link);
       cards.get(link).show(link ? answer.links[link] : answer.default, sums);
     }
   }

@@ -46,7 +46,7 @@ function layout(section) {
   section.append(
     h("div", { class: "live" },
       h("section", { class: "card latest", "aria-label": "Latest query" }, boxes.latest),
-      h("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
+      h("dl", { class: "tiles" }, Object.values(tiles).map((tile) => tile.element)),
       h("div", { class: "aside" },
         h("section", { class: "card", "aria-label": "Cameras" }, h("h2", {}, "Cameras"), boxes.cameras),
         h("section", { class: "card", "aria-label": "Charts" },

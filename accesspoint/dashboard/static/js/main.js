@@ -71,7 +71,7 @@ function start() {
 
   function turn(focus) {
     const name = NAMES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "live";
-    for (const one of NAMES) section(one).hidden = one !== name;
+    for (const view of NAMES) section(view).hidden = view !== name;
     for (const link of document.querySelectorAll(".tabs a")) {
       if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");

@@ -1,4 +1,4 @@
-// Short words that something was done, or was not: read out, gone after a while.
+// Notices that something was done, or was not: read out, gone after a while.
 
 import { h } from "./dom.js";
 
@@ -6,13 +6,13 @@ const SECONDS = { good: 5, bad: 12 };
 
 export function notice(text, kind = "good") {
   const box = document.getElementById("notices");
-  const one = h("div", { class: `notice ${kind}` }, text);
-  box.append(one);
+  const message = h("div", { class: `notice ${kind}` }, text);
+  box.append(message);
   while (box.children.length > 3) box.firstChild.remove();
-  setTimeout(() => one.remove(), SECONDS[kind] * 1000);
+  setTimeout(() => message.remove(), SECONDS[kind] * 1000);
 }
 
-/** Runs what a person asked for; says so if it fails. Undefined then. */
+/** Runs what a person asked for; shows a notice and gives undefined if it fails. */
 export async function attempt(action) {
   try {
     return await action();

@@ -1,4 +1,4 @@
-// When is it a match: the thresholds in force, and a new calibration.
+// Match policy: the thresholds in force, and a new calibration.
 
 import { call } from "./api.js";
 import { field, h, replace } from "./dom.js";

@@ -29,7 +29,7 @@ export function badge(query) {
   return h("span", { class: `badge ${kind}` }, h("span", { "aria-hidden": "true" }, SIGNS[kind]), " ", WORDS[kind]);
 }
 
-/** Whom the page names: who was decided for, else the best of the ranking. */
+/** Subject that the page names: the one decided for, else the best of the ranking. */
 export function who(query) {
   const kind = outcome(query);
   if (kind === "outage") return "block lost";
@@ -66,12 +66,12 @@ export function ranking(query) {
   if (kind === "outage" || kind === "refused") return h("p", { class: "muted" }, MEANING[kind]);
   if (!query.identities?.length) return h("p", { class: "muted" }, "The gallery has nobody to compare with.");
   return h("ol", { class: "ranking" },
-    query.identities.map((one) =>
-      h("li", { class: query.truth && one.subject === query.truth ? "is-truth" : "" },
-        h("span", { class: "name" }, one.subject),
-        meter(one.score, query.threshold),
-        h("span", { class: "value" }, score(one.score)),
-        h("span", { class: "muted small camera" }, one.camera),
+    query.identities.map((identity) =>
+      h("li", { class: query.truth && identity.subject === query.truth ? "is-truth" : "" },
+        h("span", { class: "name" }, identity.subject),
+        meter(identity.score, query.threshold),
+        h("span", { class: "value" }, score(identity.score)),
+        h("span", { class: "muted small camera" }, identity.camera),
       ),
     ),
   );

@@ -1,4 +1,4 @@
-// One subject: what is known, and its entries.
+// One subject: its fields and its entries.
 
 import { call, path, send } from "./api.js";
 import { ask } from "./dialog.js";
@@ -55,19 +55,19 @@ function entryItem(entry, gone) {
 
 export function subjectCard(subject, { remove, merge, changed }) {
   const entries = h("ul", { class: "entries" });
-  const more = h("button", { type: "button", class: "quiet", hidden: true }, "Show more entries");
+  const moreButton = h("button", { type: "button", class: "quiet", hidden: true }, "Show more entries");
   const deleteIt = h("button", { type: "button", class: "danger" }, "Delete subject");
   const mergeIt = h("button", { type: "button", class: "quiet" }, "Merge");
   deleteIt.addEventListener("click", () => remove(subject));
   mergeIt.addEventListener("click", () => merge(subject));
-  more.addEventListener("click", () => attempt(load));
+  moreButton.addEventListener("click", () => attempt(load));
   let token = "";
 
   async function load() {
     const page = await call("/v1/entries", { query: { subject: subject.id, page_size: PAGE, page_token: token } });
     entries.append(...page.entries.map((entry) => entryItem(entry, changed)));
     token = page.next_page_token;
-    more.hidden = !token;
+    moreButton.hidden = !token;
     if (!entries.children.length) replace(entries, h("li", { class: "muted" }, "No entries: add images below."));
   }
 
@@ -82,6 +82,6 @@ export function subjectCard(subject, { remove, merge, changed }) {
       h("h2", {}, subject.display_name || subject.id, subject.display_name ? h("span", { class: "muted mono" }, ` ${subject.id}`) : null),
       h("div", { class: "row" }, mergeIt, deleteIt)),
     h("dl", { class: "pairs" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    entries, more);
+    entries, moreButton);
   return { element, load };
 }

@@ -1,4 +1,4 @@
-// What came of the queries so far: pure sums, by outcome and by SNR.
+// Sums over the queries so far, by outcome and by SNR; no page elements.
 
 import { median } from "./format.js";
 
@@ -6,7 +6,7 @@ export const BUCKET_DB = 2;
 const LATEST = 200;
 const NONE = { match: 0, ambiguous: 0, unknown: 0, unspecified: 0, outage: 0, refused: 0 };
 
-/** How an answered query is called on this page. */
+/** Name of a query's outcome on this page. */
 export function outcome(query) {
   if (query.outage) return "outage";
   if (query.code && query.code !== "ok") return "refused";
