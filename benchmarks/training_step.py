@@ -22,11 +22,11 @@ import torchvision
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from training.engine.precision import choose
+from training.engine.precision import choose_precision
 from training.engine.schedule import make_optimizer
 from training.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from training.recipes.base import OptimizerConfig
-from training.steps.backbone import Pooled, groups, new_classifier
+from training.steps.backbone import Pooled, new_classifier, param_groups
 
 IDENTITIES = 751
 _PRODUCT = 2048
@@ -59,8 +59,8 @@ def our_step(images: Tensor, labels: Tensor, compiled: bool) -> Step:
     network = Backbone(bn_neck=False).to(memory_format=torch.channels_last).train()
     classifier = new_classifier(network.dim, IDENTITIES)
     learning = OptimizerConfig(lr=0.01)
-    optimizer = make_optimizer(learning, groups(learning, network, classifier))
-    precision = choose("auto", torch.device("cpu"))
+    optimizer = make_optimizer(learning, param_groups(learning, network, classifier))
+    precision = choose_precision("auto", torch.device("cpu"))
     forward: nn.Module = Pooled(network)
     if compiled:
         forward = torch.compile(forward)  # type: ignore[assignment]
@@ -125,7 +125,7 @@ def measure(
         "ratio": round(speed["ours"] / speed["plain"], 3),
         "product": round(speed["product"], 2),
         "ratio_quartiles": [round(float(q), 3) for q in np.percentile(ratios, (25, 75))],
-        "precision": choose("auto", torch.device("cpu")).name,
+        "precision": choose_precision("auto", torch.device("cpu")).name,
         "compiled": compiled,
         "threads": threads,
         "processor": platform.machine(),

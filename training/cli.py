@@ -20,19 +20,17 @@ from training.export.bundle import export_runs
 from training.extend import extend_bundle
 from training.pipeline import run_recipe
 from training.recipes.load import RECIPES, load_recipe
-from training.steps.digital import DigitalProgress
-from training.steps.linear_codec import CodecProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 
 
-class _Shown:
-    """Progress bars on standard error."""
+class _BarReport:
+    """Report of a run as progress bars on standard error."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
-        self._loss, self._accuracy = 0.0, 0.0
+        self._loss, self._top1 = 0.0, 0.0
 
     def _task(self, name: str, total: int) -> TaskID:
         if name not in self._tasks:
@@ -44,38 +42,26 @@ class _Shown:
         return lambda: self._bars.advance(task)
 
     def network(self, name: str, progress: Progress) -> None:
-        """One bar a network, so that the time left is that of all its epochs."""
+        """Shows one bar a network, so that the time left is that of all its epochs."""
         known = name in self._tasks
         keep = 0.95 if known and progress.step else 0.0
         self._loss = keep * self._loss + (1 - keep) * progress.loss
-        self._accuracy = keep * self._accuracy + (1 - keep) * progress.accuracy
+        self._top1 = keep * self._top1 + (1 - keep) * progress.batch_top1
         done = progress.epoch * progress.steps + progress.step + 1
         task = self._task(name, progress.epochs * progress.steps)
         text = f"{name}, epoch {progress.epoch + 1}/{progress.epochs}  loss {self._loss:.3f}"
-        text += f"  batch top-1 {self._accuracy:.3f}"
-        if progress.validation is not None:
-            text += f"  held out {progress.validation:.3f}"
+        text += f"  batch top-1 {self._top1:.3f}"
+        for metric, value in progress.metrics.items():
+            text += f"  {metric} {value:.1f}"
+        if progress.validation_top1 is not None:
+            text += f"  held out {progress.validation_top1:.3f}"
         if not known:  # a run that goes on: what was done before has no part in the speed
             self._bars.reset(task, completed=done - 1, total=progress.epochs * progress.steps)
         self._bars.update(task, completed=done, description=text)
 
-    def codec(self, scheme_id: str, progress: CodecProgress) -> None:
-        self._bars.update(
-            self._task(scheme_id, progress.epochs),
-            completed=progress.epoch + 1,
-            description=f"{scheme_id}  loss {progress.loss:.3f}  held out {progress.top1:.3f}",
-        )
-
-    def digital(self, scheme_id: str, progress: DigitalProgress) -> None:
-        self._bars.update(
-            self._task(scheme_id, progress.epochs),
-            completed=progress.epoch + 1,
-            description=f"{scheme_id}  {progress.bits:.1f} bits  held out {progress.top1:.3f}",
-        )
-
 
 class Precisions(Enum):
-    """Of the backbones in a bundle."""
+    """Precisions of the backbones in a bundle."""
 
     INT8 = "int8"
     FP32 = "fp32"
@@ -135,7 +121,7 @@ def run_command(
     chosen = load_recipe(recipe, settings or [])
     opened = _open(data, protocol, boxes)
     with progress_bars() as bars:
-        bundle = run_recipe(chosen, opened, out, _Shown(bars), cache, backbone)
+        bundle = run_recipe(chosen, opened, out, _BarReport(bars), cache, backbone)
     if bundle is not None:
         typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
     else:
@@ -149,16 +135,18 @@ def export_command(
     scheme: Annotated[
         list[str] | None, typer.Option(help="Scheme to take; may be repeated; all if left out.")
     ] = None,
-    precision: Annotated[Precisions, typer.Option(help="Of the backbones.")] = Precisions.BOTH,
-    name: Annotated[str | None, typer.Option(help="Of the bundle; the recipe's if left out.")] = (
-        None
-    ),
+    precision: Annotated[
+        Precisions, typer.Option(help="Precision of the backbones.")
+    ] = Precisions.BOTH,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the bundle; the recipe's if left out.")
+    ] = (None),
     licence: Annotated[str | None, typer.Option(help="What the model card says of it.")] = None,
 ) -> None:
     """Put schemes of one run or several into one bundle, with proof that it works."""
     precisions = _PRECISIONS[precision]
     with progress_bars() as bars:
-        bundle = export_runs(runs, out, precisions, _Shown(bars), scheme or [], name, licence)
+        bundle = export_runs(runs, out, precisions, _BarReport(bars), scheme or [], name, licence)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
 
 
@@ -185,5 +173,6 @@ def extend_command(
     chosen = load_recipe(recipe, settings or [])
     opened = _open(data, protocol, boxes)
     with progress_bars() as bars:
-        made = extend_bundle(bundle, chosen, opened, out, _Shown(bars), cache)
-    typer.echo(f"{made.path}: bundle {made.bundle_id} with {', '.join(made.scheme_ids)}")
+        extended = extend_bundle(bundle, chosen, opened, out, _BarReport(bars), cache)
+    schemes = ", ".join(extended.scheme_ids)
+    typer.echo(f"{extended.path}: bundle {extended.bundle_id} with {schemes}")

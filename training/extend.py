@@ -6,8 +6,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from airreid.bundle import Bundle, files_of, load_bundle
 from airreid.datasets import DataSet
 from airreid.digital.table_design import prove_distinct
@@ -15,17 +13,19 @@ from airreid.errors import InputError
 from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord
 from airreid.scheme_info import SchemeInfo
 from training.card.accuracy import measurable, protocol, scheme_accuracy, validation_features
-from training.engine.progress_report import Report
+from training.engine.distributed import Distributed, device_of
+from training.engine.progress import Report
 from training.export.bundle import write_with_card
 from training.export.scheme import export_scheme
 from training.recipes.recipe import Recipe
 from training.recipes.steps import CodecStep, DigitalStep, schemes_of
 from training.runs.checkpoints import SavedScheme
 from training.runs.folder import ImageSets, claim, image_sets, kept_features, machine_and_versions
-from training.steps.context import People
-from training.steps.heads import codec_heads, digital_heads
+from training.steps.context import HeadData, RunContext
+from training.steps.heads import train_heads
 
-HeadStep = CodecStep | DigitalStep
+ExtensionStep = CodecStep | DigitalStep
+"""Steps that start from the backbone's features alone."""
 
 
 def extend_bundle(
@@ -46,7 +46,7 @@ def extend_bundle(
     holds anything but this run.
     """
     bundle = load_bundle(source)
-    steps = [step for step in recipe.steps if isinstance(step, HeadStep)]
+    steps = [step for step in recipe.steps if isinstance(step, ExtensionStep)]
     ids = [scheme_id for step in steps for scheme_id in schemes_of(step)]
     new = [scheme_id for scheme_id in ids if scheme_id not in bundle.scheme_ids]
     if not new:
@@ -59,7 +59,9 @@ def extend_bundle(
     for ref in files_of(bundle.manifest):
         shutil.copyfile(bundle.file(ref), folder / ref.path)
 
-    schemes = _train(bundle, steps, sets, recipe.seed, out, cache, report)
+    distributed = Distributed(device_of(recipe.engine.device))
+    context = RunContext(recipe, sets, out, cache, report, distributed)
+    schemes = _train(bundle, steps, context)
     space, graph = bundle.backbone.space_id, bundle.file(bundle.backbone.file)
     features = kept_features(graph, sets.codec, out, space, cache, report)
     added = [export_scheme(scheme, folder, features, space) for scheme in schemes]
@@ -83,26 +85,19 @@ def extend_bundle(
 
 
 def _train(
-    bundle: Bundle,
-    steps: Sequence[HeadStep],
-    sets: ImageSets,
-    seed: int,
-    out: Path,
-    cache: Path,
-    report: Report,
+    bundle: Bundle, steps: Sequence[ExtensionStep], context: RunContext
 ) -> list[SavedScheme]:
-    """Trains the schemes that the bundle has not, or takes them from ``out``."""
+    """Trains the schemes that the bundle has not, or takes them from the run's folder."""
     space, graph = bundle.backbone.space_id, bundle.file(bundle.backbone.file)
-    present = tuple(bundle.scheme_ids)
-    labels, cameras = sets.codec.labels(), sets.codec.cameras()
+    images, present = context.sets.codec, tuple(bundle.scheme_ids)
     schemes: list[SavedScheme] = []
     for step in steps:
-        features = kept_features(graph, sets.codec, out, space, cache, report, step.views)
-        people = People(features, np.tile(labels, step.views), np.tile(cameras, step.views))
-        if isinstance(step, CodecStep):
-            schemes += codec_heads(step, people, space, out, seed, report, present)
-        else:
-            schemes += digital_heads(step, people, space, out, seed, report, present)
+        copies = step.augmented_copies
+        features = kept_features(
+            graph, images, context.out, space, context.cache, context.report, copies
+        )
+        data = HeadData.of_images(features, images, copies)
+        schemes += train_heads(step, data, space, context, present)
     return schemes
 
 
@@ -110,7 +105,7 @@ def _extension(
     bundle: Bundle,
     new: Sequence[str],
     recipe: Recipe,
-    steps: Sequence[HeadStep],
+    steps: Sequence[ExtensionStep],
     sets: ImageSets,
 ) -> ExtensionRecord:
     made_with = machine_and_versions()

@@ -11,22 +11,22 @@ from airreid.datasets import DataSet
 from airreid.errors import AirReidError
 from training.card.run_card import accuracy_of_run, card_of_run
 from training.engine.distributed import open_distributed
-from training.engine.progress_report import Report
+from training.engine.progress import Report, SilentReport
 from training.export.bundle import export_runs, write_with_card
 from training.recipes.recipe import Recipe, scheme_ids
 from training.runs.folder import claim, image_sets
 from training.runs.record import RunRecord, digests_of, open_run, save_record
 from training.runs.reuse_backbone import take_backbone, with_backbone_of
 from training.steps.backbone import run_backbone
-from training.steps.context import Quiet, RunContext
-from training.steps.heads import run_autoencoder, run_codec, run_digital
+from training.steps.context import RunContext
+from training.steps.heads import run_heads
 from training.steps.joint import run_joint
 
 STEPS: dict[str, Callable[[Any, RunContext], None]] = {
     "backbone": run_backbone,
-    "autoencoder": run_autoencoder,
-    "codec": run_codec,
-    "digital": run_digital,
+    "autoencoder": run_heads,
+    "codec": run_heads,
+    "digital": run_heads,
     "joint": run_joint,
 }
 
@@ -57,7 +57,7 @@ def run_recipe(
             if backbone is not None:
                 take_backbone(backbone, recipe, out)
         distributed.barrier()
-        shown = report if distributed.is_main else Quiet()
+        shown = report if distributed.is_main else SilentReport()
         context = RunContext(recipe, sets, out, cache or out / "cache", shown, distributed)
         for step in recipe.steps:
             STEPS[step.kind](step, context)
@@ -68,7 +68,9 @@ def run_recipe(
 def _finish(context: RunContext) -> Bundle | None:
     """Records the run, and exports and measures its bundle unless that is done already."""
     used = {scheme.backbone for scheme in context.schemes}
-    trained_on = {name: context.people(context.backbones[name]).features for name in sorted(used)}
+    trained_on = {
+        name: context.head_data(context.backbones[name]).features for name in sorted(used)
+    }
     earlier = _finished_bundle(context)
     if earlier is not None:
         return earlier

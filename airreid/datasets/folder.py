@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from airreid.crop_folder import read_folder
 from airreid.datasets.dataset import DataSet, pick
+from airreid.datasets.held_out import hold_out
 from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
@@ -106,7 +105,8 @@ def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
     chosen = pick(protocol, (ALL, HOLDOUT), str(folder))
     train, test = images, images
     if chosen == HOLDOUT:
-        held = held_out(images.identities)
+        identities = images.identities
+        held = hold_out(identities, max(2, len(identities) // HELD_OUT))
         if len(images.identities) < 4:
             raise InputError(f"{folder}: protocol holdout needs at least four identities")
         train = _part(images, "train", set(images.identities) - held)
@@ -118,12 +118,6 @@ def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
         protocols=(ALL, HOLDOUT),
         subsets={"train": train, "query": test, "gallery": test},
     )
-
-
-def held_out(identities: Iterable[str]) -> set[str]:
-    """Chooses a fifth of the identities, at least two: those whose names hash lowest."""
-    ordered = sorted(identities, key=lambda name: hashlib.sha256(name.encode()).digest())
-    return set(ordered[: max(2, len(ordered) // HELD_OUT)])
 
 
 def _part(images: ImageSet, name: str, identities: set[str]) -> ImageSet:

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from airreid.errors import InputError
-from training.engine.batches import Images
+from training.engine.batches import ImageBatches
 from training.engine.distributed import Distributed
-from training.engine.precision import choose, cpu_computes_bf16
+from training.engine.precision import choose_precision, cpu_computes_bf16
 from training.engine.progress import TrainingError
 from training.engine.schedule import lr_scale
 from training.recipes.base import Augmentation, Batches, OptimizerConfig, Stage
@@ -161,15 +161,17 @@ def test_best_and_last_are_kept_and_curves_are_drawn(cache: Path, tmp_path: Path
 
 
 def images(
-    workers: int = 0, distributed: Distributed | None = None, variation: Augmentation | None = None
-) -> Images:
+    workers: int = 0,
+    distributed: Distributed | None = None,
+    augmentation: Augmentation | None = None,
+) -> ImageBatches:
     crops = np.random.default_rng(0).integers(0, 256, (24, 256, 128, 3), dtype=np.uint8)
-    return Images(
+    return ImageBatches(
         crops=crops,
         labels=np.repeat(np.arange(6), 4),
         stages=(Stage(height=64, width=32, epochs=1), Stage(height=128, width=64, epochs=1)),
         batches=Batches(sampler="shuffled", size=8),
-        variation=variation or Augmentation(),
+        augmentation=augmentation or Augmentation(),
         seed=3,
         workers=workers,
         distributed=distributed or Distributed(torch.device("cpu")),
@@ -197,9 +199,9 @@ def test_batches_do_not_depend_on_who_prepares_them() -> None:
     assert next(images()(1, 0)[1])[0].shape == (8, 128, 64, 3)
 
 
-def test_without_variation_images_are_only_resized() -> None:
-    still = Augmentation(mirror=0, shift=False, colour=0, light=0, erase=0)
-    source = images(variation=still)
+def test_without_augmentation_images_are_only_resized() -> None:
+    still = Augmentation(flip=0, shift=False, colour_jitter=0, brightness=0, random_erasing=0)
+    source = images(augmentation=still)
     stage = Stage(height=256, width=128, epochs=1)
     from dataclasses import replace
 
@@ -223,5 +225,5 @@ def test_bf16_where_the_processor_has_it_and_nowhere_else() -> None:
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     has = any(word in flags.split() for word in ("avx512_bf16", "amx_bf16", "bf16"))
     assert cpu_computes_bf16() == has
-    assert choose("auto", torch.device("cpu")).name == ("bf16" if has else "fp32")
-    assert choose("bf16", torch.device("cpu")).name == "bf16"
+    assert choose_precision("auto", torch.device("cpu")).name == ("bf16" if has else "fp32")
+    assert choose_precision("bf16", torch.device("cpu")).name == "bf16"

@@ -22,7 +22,7 @@ from training.card.digital_accuracy import digital_accuracy, noisy_bits
 from training.export import digital as exporting
 from training.export.digital import export_digital, stored
 from training.export.onnx import export_onnx
-from training.models.digital import Digital
+from training.models.digital import DigitalCodec
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def features() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def model(features: np.ndarray) -> Digital:
+def model(features: np.ndarray) -> DigitalCodec:
     torch.manual_seed(0)
     pca = fit_pca(features, 16)
-    model = Digital(64, 16, torch.full((16,), 2.0))
+    model = DigitalCodec(64, 16, torch.full((16,), 2.0))
     mean, components = torch.from_numpy(pca.mean), torch.from_numpy(pca.components)
     model.head.init_from_pca(mean, components, 1.0)
     return model.eval()
@@ -44,7 +44,7 @@ def model(features: np.ndarray) -> Digital:
 
 @pytest.fixture(scope="module")
 def exported(
-    features: np.ndarray, model: Digital, tmp_path_factory: pytest.TempPathFactory
+    features: np.ndarray, model: DigitalCodec, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, DigitalInfo]:
     folder = tmp_path_factory.mktemp("bundle")
     info = export_digital("digital-64-r1", model, folder, features, "s")
@@ -60,7 +60,7 @@ def as_bundle(folder: Path, info: DigitalInfo) -> Bundle:
 
 
 def test_the_files_hold_what_was_trained(
-    features: np.ndarray, model: Digital, exported: tuple[Path, DigitalInfo]
+    features: np.ndarray, model: DigitalCodec, exported: tuple[Path, DigitalInfo]
 ) -> None:
     folder, info = exported
     assert (info.bandwidth, info.embedding_dim, info.gallery) == (64, 16, "rounded")
@@ -89,7 +89,7 @@ def test_what_is_exported_crosses_both_links(
 
 
 def test_a_graph_that_rounds_to_other_integers_is_refused(
-    features: np.ndarray, model: Digital, tmp_path: Path
+    features: np.ndarray, model: DigitalCodec, tmp_path: Path
 ) -> None:
     other = stored(model.head)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_a_graph_that_rounds_to_other_integers_is_refused(
 
 
 def test_a_message_longer_than_its_tables_say_is_refused(
-    features: np.ndarray, model: Digital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    features: np.ndarray, model: DigitalCodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = table_design.encode
     monkeypatch.setattr(
@@ -119,7 +119,7 @@ def test_two_schemes_with_one_table_are_refused(exported: tuple[Path, DigitalInf
 
 
 def test_the_card_counts_what_is_sent(
-    features: np.ndarray, model: Digital, exported: tuple[Path, DigitalInfo]
+    features: np.ndarray, model: DigitalCodec, exported: tuple[Path, DigitalInfo]
 ) -> None:
     folder, info = exported
     data = split_by_camera(features, np.repeat(np.arange(40), 6), np.tile(np.arange(2), 120))

@@ -26,14 +26,12 @@ from training.extend import extend_bundle
 from training.models.codec import Codec
 from training.recipes.load import load_recipe, with_settings
 from training.recipes.recipe import Recipe
-from training.steps.digital import DigitalProgress
-from training.steps.linear_codec import CodecProgress
 
 SETTINGS = [
     *("epochs=1", 'codec.schemes=["jscc-fc-8", "jscc-fc-4"]'),
-    *("codec.identities_per_batch=4", "codec.images_per_identity=2"),
-    'digital.schemes=[{"id": "digital-64-r1", "dimensions": 6, "trade": 50}]',
-    *("digital.identities_per_batch=4", "digital.images_per_identity=2"),
+    *("codec.batches.identities=4", "codec.batches.images=2"),
+    'digital.schemes=[{"id": "digital-64-r1", "dimensions": 6, "rate_lambda": 50}]',
+    *("digital.batches.identities=4", "digital.batches.images=2"),
     "digital.payload_sizes=1",
     'synthetic.codec={"seed": 12, "identities": 8, "cameras": 2, "shots": 2}',
     'synthetic.validation={"seed": 13, "identities": 4, "cameras": 2, "shots": 1}',
@@ -68,13 +66,8 @@ class Silent:
         return lambda: None
 
     def network(self, name: str, progress: Progress) -> None:
-        raise AssertionError("the backbone stays as it is")
-
-    def codec(self, scheme_id: str, progress: CodecProgress) -> None:
-        self.trained.append(scheme_id)
-
-    def digital(self, scheme_id: str, progress: DigitalProgress) -> None:
-        self.trained.append(scheme_id)
+        if name not in self.trained:  # no backbone: it stays as it is
+            self.trained.append(name)
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,13 @@ def test_views_are_varied_copies_and_the_same_in_every_run(tmp_path: Path) -> No
     kept = tmp_path / "crops.npy"
     np.save(kept, crops)
     mapped = np.load(kept, mmap_mode="r")  # as a run keeps them: not to be written to
-    found = extract(graph, mapped, batch=2, views=3)
+    found = extract(graph, mapped, batch=2, copies=3)
     assert found.shape == (15, 3)
     np.testing.assert_allclose(found[:5], crops.mean((1, 2)), rtol=1e-5)
     first, second = found[5:10], found[10:]
     assert np.abs(first - found[:5]).max() > 1
     assert np.abs(second - first).max() > 1
-    np.testing.assert_array_equal(extract(graph, mapped, batch=2, views=3), found)
+    np.testing.assert_array_equal(extract(graph, mapped, batch=2, copies=3), found)
     cache = tmp_path / "features.npy"
-    np.testing.assert_array_equal(extract(graph, mapped, cache, batch=2, views=3), found)
+    np.testing.assert_array_equal(extract(graph, mapped, cache, batch=2, copies=3), found)
     np.testing.assert_array_equal(extract(graph, mapped[:0], cache), found)

@@ -23,9 +23,9 @@ STEP = JointStep(
     backbone="resnet18",
     schemes=(
         JointScheme(id="jscc-ae-8", snr_db=SnrRange(low=-10, high=5)),
-        JointScheme(id="digital-64", dimensions=8, trade=20.0),
+        JointScheme(id="digital-64", dimensions=8, rate_lambda=20.0),
     ),
-    start="random",
+    init="random",
     stages=(Stage(height=64, width=32, epochs=1),),
     learning=OptimizerConfig(lr=1e-3, head_weight_decay=5e-3),
     batches=Batches(sampler="identities", identities=2, images=2),
@@ -65,9 +65,9 @@ def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
 
 
 def test_a_start_without_what_it_needs(tmp_path: Path) -> None:
-    step = STEP.model_copy(update={"start": "trained"})
+    step = STEP.model_copy(update={"init": "trained"})
     with pytest.raises(ValueError, match="no step before it trains digital-64, jscc-ae-8"):
         context(tmp_path, step)
-    wide = STEP.model_copy(update={"start": "pca", "schemes": (JointScheme(id="jscc-fc-1024"),)})
+    wide = STEP.model_copy(update={"init": "pca", "schemes": (JointScheme(id="jscc-fc-1024"),)})
     with pytest.raises(InputError, match="cannot reach beyond the feature's 512"):
         run_joint(wide, context(tmp_path, wide))

@@ -27,8 +27,6 @@ from training.recipes.load import load_recipe
 from training.recipes.recipe import Recipe
 from training.runs import atomic_file as checkpoint
 from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
-from training.steps.digital import DigitalProgress
-from training.steps.linear_codec import CodecProgress
 
 
 class Silent:
@@ -36,12 +34,6 @@ class Silent:
         return lambda: None
 
     def network(self, name: str, progress: Progress) -> None:
-        pass
-
-    def codec(self, scheme_id: str, progress: CodecProgress) -> None:
-        pass
-
-    def digital(self, scheme_id: str, progress: DigitalProgress) -> None:
         pass
 
 
@@ -96,10 +88,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Recip
         [
             *("epochs=1", "calibration_images=8", 'codec.schemes=["jscc-ae-8", "jscc-fc-16"]'),
             *("backbone.backbone=resnet18", "backbone.learning.lr=0.001"),
-            *("backbone.batches.identities=4", "codec.identities_per_batch=4"),
-            *("backbone.batches.images=2", "codec.images_per_identity=2"),
-            'digital.schemes=[{"id": "digital-64", "dimensions": 8, "trade": 50}]',
-            *("digital.identities_per_batch=4", "digital.images_per_identity=2"),
+            *("backbone.batches.identities=4", "codec.batches.identities=4"),
+            *("backbone.batches.images=2", "codec.batches.images=2"),
+            'digital.schemes=[{"id": "digital-64", "dimensions": 8, "rate_lambda": 50}]',
+            *("digital.batches.identities=4", "digital.batches.images=2"),
         ],
     )
     run_recipe(recipe, open_data(data), out, Silent())
@@ -211,8 +203,8 @@ def test_a_backbone_of_another_run_is_taken_and_not_trained(
     heads = load_recipe(
         "from_scratch",
         [
-            *('codec.schemes=["jscc-fc-8"]', "codec.epochs=1", "codec.identities_per_batch=4"),
-            *("codec.views=1", "codec.images_per_identity=2", "digital.schemes=[]"),
+            *('codec.schemes=["jscc-fc-8"]', "codec.epochs=1", "codec.batches.identities=4"),
+            *("codec.augmented_copies=1", "codec.batches.images=2", "digital.schemes=[]"),
             "calibration_images=8",
         ],
     )

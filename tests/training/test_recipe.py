@@ -40,12 +40,12 @@ def test_epochs_shortens_everything() -> None:
 
 def test_digital_schemes_are_data() -> None:
     recipe = load_recipe(
-        "demo", ['digital.schemes=[{"id": "digital-64-r2", "dimensions": 8, "trade": 30}]']
+        "demo", ['digital.schemes=[{"id": "digital-64-r2", "dimensions": 8, "rate_lambda": 30}]']
     )
     step = recipe.step("digital")
     assert isinstance(step, DigitalStep)
     (spec,) = step.schemes
-    assert (spec.bandwidth, spec.dimensions, spec.trade) == (64, 8, 30.0)
+    assert (spec.bandwidth, spec.dimensions, spec.rate_lambda) == (64, 8, 30.0)
 
 
 def test_snr_is_a_value_none_or_a_range() -> None:
@@ -77,7 +77,7 @@ def test_the_papers_numbers_to_the_digit() -> None:
     assert (baseline.batches.sampler, baseline.batches.size) == ("shuffled", 16)
     sgd = baseline.learning
     assert (sgd.optimizer, sgd.lr, sgd.momentum, sgd.weight_decay) == ("sgd", 0.01, 0.9, 5e-4)
-    assert (sgd.schedule, sgd.milestones, sgd.decay_all) == ("steps", (), True)
+    assert (sgd.schedule, sgd.milestones, sgd.decay_bias_and_norm) == ("steps", (), True)
     assert (baseline.label_smoothing, baseline.retrieval_weight) == (0, 0)
 
     first, second, third = load_recipe("paper/jscc_ae", []).steps
@@ -89,7 +89,7 @@ def test_the_papers_numbers_to_the_digit() -> None:
     assert isinstance(third, JointStep)
     assert (third.epochs, third.learning.lr, third.learning.milestones) == (40, 0.01, (30,))
     assert third.keep_classifier
-    assert third.start == "trained"
+    assert third.init == "trained"
     assert (third.cross_entropy_weight, third.retrieval_weight) == (1, 0)
 
     (fc,) = load_recipe("paper/jscc_fc", []).steps
@@ -108,7 +108,7 @@ def test_the_papers_numbers_to_the_digit() -> None:
     [
         ("backbone.learning.lr=-1", r"backbone\.learning\.lr"),
         ("backbone.rate=1", "no such field"),
-        ("codec.snr_db_min=nan", "snr_db_min"),
+        ("codec.snr_db.low=nan", r"codec\.snr_db\.range\.low"),
         ("epochs=many", "epochs"),
         ("seed", "write key=value"),
         ("synthetic.train.seed=2", "different seeds"),
@@ -118,16 +118,19 @@ def test_the_papers_numbers_to_the_digit() -> None:
         ("steps=[]", "no such field"),
         ('codec.schemes=["jscc-ae-0"]', "codec"),
         ('codec.schemes=["jscc-ae-8", "jscc-ae-8"]', "every id once"),
-        ("codec.snr_db_min=20", "above snr_db_max"),
+        ("codec.snr_db.low=20", "above high"),
         ("backbone.stages.9.epochs=1", "no such field"),
         ("digital.crc_bits=16", r"digital\.crc_bits"),
         ("digital.payload_sizes=17", r"digital\.payload_sizes"),
         ("digital.rate=1", "no such field"),
-        ('digital.schemes=[{"id": "digital-64", "dimensions": 0, "trade": 1}]', "dimensions"),
-        ('digital.schemes=[{"id": "digital-64", "dimensions": 8, "trade": 0}]', "trade"),
-        ('digital.schemes=[{"id": "digital-0", "dimensions": 8, "trade": 1}]', "id"),
-        ('digital.schemes=[{"id": "digital-64-x1", "dimensions": 8, "trade": 1}]', "id"),
-        ('digital.schemes=[{"id": "jscc-ae-64", "dimensions": 8, "trade": 1}]', "id"),
+        ('digital.schemes=[{"id": "digital-64", "dimensions": 0, "rate_lambda": 1}]', "dimensions"),
+        (
+            'digital.schemes=[{"id": "digital-64", "dimensions": 8, "rate_lambda": 0}]',
+            "rate_lambda",
+        ),
+        ('digital.schemes=[{"id": "digital-0", "dimensions": 8, "rate_lambda": 1}]', "id"),
+        ('digital.schemes=[{"id": "digital-64-x1", "dimensions": 8, "rate_lambda": 1}]', "id"),
+        ('digital.schemes=[{"id": "jscc-ae-64", "dimensions": 8, "rate_lambda": 1}]', "id"),
     ],
 )
 def test_bad_settings_name_the_setting(setting: str, message: str) -> None:
@@ -136,7 +139,7 @@ def test_bad_settings_name_the_setting(setting: str, message: str) -> None:
 
 
 def test_a_digital_scheme_is_named_once() -> None:
-    one = '{"id": "digital-64", "dimensions": 8, "trade": 1}'
+    one = '{"id": "digital-64", "dimensions": 8, "rate_lambda": 1}'
     with pytest.raises(InputError, match="every id once"):
         load_recipe("demo", [f"digital.schemes=[{one}, {one}]"])
 

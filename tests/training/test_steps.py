@@ -13,7 +13,7 @@ from airreid.bundle_cli import check_graphs
 from airreid.datasets import open_data
 from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.errors import InputError
-from training.engine.progress import Progress
+from training.engine.progress import Progress, SilentReport
 from training.export.bundle import export_runs
 from training.pipeline import run_recipe
 from training.recipes.base import Batches, OptimizerConfig, SnrRange, Stage
@@ -29,12 +29,11 @@ from training.recipes.steps import (
 from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
 from training.runs.folder import claim
 from training.runs.record import open_run
-from training.steps.context import Quiet
 
 STAGES = (Stage(height=64, width=32, epochs=1),)
 SLOW = OptimizerConfig(lr=1e-3)
 PEOPLE = Batches(sampler="identities", identities=4, images=2)
-HEAD = DigitalSpec(id="digital-64-r2", dimensions=8, trade=20.0)
+HEAD = DigitalSpec(id="digital-64-r2", dimensions=8, rate_lambda=20.0)
 RECIPE = Recipe(
     name="every_step",
     ship="fp32",
@@ -42,11 +41,16 @@ RECIPE = Recipe(
     steps=(
         BackboneStep(backbone="resnet18", stages=STAGES, learning=SLOW, batches=PEOPLE),
         AutoencoderStep(
-            schemes=("jscc-ae-16",), layers=2, snr_db=0.0, epochs=2, learning=SLOW, batch=8
+            schemes=("jscc-ae-16",),
+            layers=2,
+            snr_db=0.0,
+            epochs=2,
+            learning=SLOW,
+            batches=Batches(sampler="shuffled", size=8),
         ),
         JointStep(
             schemes=(JointScheme(id="jscc-ae-16", snr_db="inf"),),
-            start="trained",
+            init="trained",
             layers=2,
             stages=STAGES,
             learning=SLOW,
@@ -56,18 +60,20 @@ RECIPE = Recipe(
             name="linear",
             schemes=(
                 JointScheme(id="jscc-fc-joint-8", snr_db=SnrRange(low=-10, high=5)),
-                JointScheme(id="digital-64", dimensions=8, trade=20.0),
+                JointScheme(id="digital-64", dimensions=8, rate_lambda=20.0),
             ),
             stages=STAGES,
             learning=SLOW.model_copy(update={"head_weight_decay": 5e-3}),
             batches=PEOPLE,
             retrieval_weight=1.0,
         ),
-        DigitalStep(schemes=(HEAD,), epochs=4, identities_per_batch=8, images_per_identity=2),
+        DigitalStep(
+            schemes=(HEAD,), epochs=4, batches=Batches(sampler="identities", identities=8, images=2)
+        ),
         JointStep(
             name="onward",
-            schemes=(JointScheme(id=HEAD.id, dimensions=8, trade=20.0),),
-            start="trained",
+            schemes=(JointScheme(id=HEAD.id, dimensions=8, rate_lambda=20.0),),
+            init="trained",
             stages=STAGES,
             learning=SLOW,
             batches=PEOPLE,
@@ -76,7 +82,7 @@ RECIPE = Recipe(
 )
 
 
-class Seen(Quiet):
+class Seen(SilentReport):
     def __init__(self) -> None:
         self.names: list[str] = []
         self.bits: list[float] = []
@@ -84,8 +90,8 @@ class Seen(Quiet):
     def network(self, name: str, progress: Progress) -> None:
         self.names.append(name)
         assert np.isfinite(progress.loss)
-        if "bits" in progress.more:
-            self.bits.append(progress.more["bits"])
+        if "bits" in progress.metrics:
+            self.bits.append(progress.metrics["bits"])
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ import torch
 from airreid.datasets.samples import ImageSet
 from airreid.datasets.synthetic.population import Population, image_set
 from training.engine.distributed import open_distributed
-from training.engine.progress import Progress
+from training.engine.progress import Progress, SilentReport
 from training.recipes.load import load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.checkpoints import SavedBackbone
 from training.runs.folder import ImageSets
 from training.steps.backbone import train_backbone
-from training.steps.context import Quiet, RunContext
+from training.steps.context import RunContext
 
 SETTINGS = [
     *(
@@ -30,21 +30,22 @@ SETTINGS = [
     ),
     'backbone.stages=[{"height": 64, "width": 32, "epochs": 2}]',
     *("backbone.batches.identities=2", "backbone.batches.images=2", "engine.tensorboard=false"),
-    "engine.precision=fp32",
 ]
 
 
-class Losses(Quiet):
+class Losses(SilentReport):
     """Keeps what is reported; kills its process at (epoch, step) if told to."""
 
     def __init__(self, kill: tuple[int, int] | None = None) -> None:
         self.seen: list[float] = []
+        self.names: list[str] = []
         self.validation: list[float | None] = []
         self._kill = kill
 
     def network(self, name: str, progress: Progress) -> None:
         self.seen.append(progress.loss)
-        self.validation.append(progress.validation)
+        self.names.append(name)
+        self.validation.append(progress.validation_top1)
         if (progress.epoch, progress.step) == self._kill:
             os.kill(os.getpid(), signal.SIGKILL)
 

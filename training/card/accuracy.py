@@ -19,7 +19,7 @@ from airreid.evaluation.retrieval_features import (
 )
 from airreid.model_card import Accuracy
 from training.card.digital_accuracy import digital_accuracy
-from training.engine.progress_report import Report
+from training.engine.progress import Report
 from training.runs.checkpoints import SavedScheme
 from training.runs.features import extract
 from training.runs.folder import cached_pixels

@@ -21,7 +21,7 @@ from airreid.model_card import DigitalAccuracy
 from airreid.retrieval import Retrieval
 from airreid.scheme_info import DigitalInfo
 from training.export.digital import stored
-from training.models.digital import Digital
+from training.models.digital import DigitalCodec
 
 _HALVINGS = 12
 _SMOOTHING = 0.5
@@ -98,7 +98,7 @@ def digital_accuracy(
     bundle: Bundle,
     data: RetrievalFeatures,
     fitted_on: NDArray[np.float32],
-    models: Mapping[str, Digital],
+    models: Mapping[str, DigitalCodec],
     tick: Callable[[], object] = lambda: None,
 ) -> list[DigitalAccuracy]:
     """Measures each digital scheme of the bundle that ``models`` has the networks of.
@@ -121,7 +121,7 @@ def _measured(
     bundle: Bundle,
     info: DigitalInfo,
     data: RetrievalFeatures,
-    model: Digital,
+    model: DigitalCodec,
     baseline: Baseline,
 ) -> DigitalAccuracy:
     book = load_coding_tables(bundle.file(info.coding_tables))
@@ -168,7 +168,7 @@ def _with_integers(
 
 
 @torch.no_grad()
-def noisy_bits(model: Digital, features: NDArray[np.float32], seed: int = 0) -> float:
+def noisy_bits(model: DigitalCodec, features: NDArray[np.float32], seed: int = 0) -> float:
     """Mean bits per query as training estimates them, with uniform noise instead of rounding."""
     latent = stored(model.head)(torch.from_numpy(features))
     noise = torch.rand(latent.shape, generator=torch.Generator().manual_seed(seed)) - 0.5

@@ -45,7 +45,7 @@ def _backbone_record(context: RunContext, saved: SavedBackbone) -> BackboneRecor
     cosine = graphs.int8_cosine
     return BackboneRecord.model_validate(
         {
-            "name": saved.stem,
+            "name": saved.name,
             **saved.settings,
             "space": saved.space,
             "trained_at": saved.size,

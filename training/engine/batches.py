@@ -1,4 +1,4 @@
-"""Batches of images: which, in what order, varied how; the same on any machine."""
+"""Batches of images or features: which rows, in what order; the same on any machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,40 @@ from training.models.backbone import resize
 from training.recipes.base import Augmentation, Batches, Stage
 
 Batch = tuple[Tensor, Tensor]
-"""Images float32 (n, H, W, 3), 0..255, and labels int64 (n,)."""
+"""Images float32 (n, H, W, 3), 0..255, or features (n, D); and labels int64 (n,)."""
+
+
+def epoch_rows(
+    labels: NDArray[np.int64], batches: Batches, seed: int, epoch: int, processes: int = 1
+) -> list[NDArray[np.int64]]:
+    """Draws the rows of each batch of an epoch, for all ``processes`` together.
+
+    labels (N,). Depends on (seed, epoch) alone.
+    """
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    if batches.sampler == "identities":
+        return identity_batches(labels, batches.identities * processes, batches.images, rng)
+    return shuffled_batches(len(labels), batches.size * processes, rng)
 
 
 @dataclass(frozen=True)
-class Places:
+class FeatureBatches:
+    """Batches of features (N, D) with labels (N,), both on one device."""
+
+    features: Tensor
+    labels: Tensor
+    batches: Batches
+    seed: int
+
+    def __call__(self, epoch: int, first: int) -> tuple[int, Iterator[Batch]]:
+        """Returns the number of steps of an epoch, and its batches from step ``first`` on."""
+        rows = epoch_rows(self.labels.cpu().numpy(), self.batches, self.seed, epoch)
+        chosen = (torch.from_numpy(np.sort(batch)) for batch in rows[first:])
+        return len(rows), ((self.features[row], self.labels[row]) for row in chosen)
+
+
+@dataclass(frozen=True)
+class BatchShard:
     """One process's part of a batch: images, and their places in the epoch's order."""
 
     images: NDArray[np.int64]
@@ -32,24 +61,24 @@ class Places:
 
 
 class AugmentedBatches(Dataset[Batch]):
-    """Decoded crops (N, 256, 128, 3) as whole batches, resized and varied."""
+    """Decoded crops (N, 256, 128, 3) as whole batches, resized and augmented."""
 
     def __init__(
         self,
         crops: NDArray[np.uint8],
         labels: NDArray[np.int64],
         stage: Stage,
-        variation: Augmentation,
+        augmentation: Augmentation,
         seed: tuple[int, int],
-        parts: list[Places],
+        shards: list[BatchShard],
     ) -> None:
         """``seed``: of the run, and the epoch."""
         self._crops, self._labels = crops, labels
-        self._stage, self._variation = stage, variation
-        self._seed, self._parts = seed, parts
+        self._stage, self._augmentation = stage, augmentation
+        self._seed, self._shards = seed, shards
 
     def __getstate__(self) -> dict[str, Any]:
-        """For worker processes that are not forked: a mapped file goes by its name."""
+        """State for worker processes that are not forked: a mapped file goes by its name."""
         state = dict(self.__dict__)
         if isinstance(self._crops, np.memmap) and self._crops.filename:
             state["_crops"] = str(self._crops.filename)
@@ -61,33 +90,33 @@ class AugmentedBatches(Dataset[Batch]):
             self._crops = np.load(self._crops, mmap_mode="r")
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._shards)
 
     def __getitem__(self, index: int) -> Batch:
-        part = self._parts[index]
-        order = np.argsort(part.images, kind="stable")
-        images, places = part.images[order], part.places[order]
+        shard = self._shards[index]
+        order = np.argsort(shard.images, kind="stable")
+        images, places = shard.images[order], shard.places[order]
         crops = torch.from_numpy(self._crops[images])
         small = resize(crops, self._stage.height, self._stage.width)
-        varied = augment(small, self._variation, generators(*self._seed, places.tolist()))
-        return varied, torch.from_numpy(self._labels[images])
+        augmented = augment(small, self._augmentation, generators(*self._seed, places.tolist()))
+        return augmented, torch.from_numpy(self._labels[images])
 
 
 @dataclass(frozen=True)
-class Images:
-    """Training images and how they are put together."""
+class ImageBatches:
+    """Batches of training images for every process."""
 
     crops: NDArray[np.uint8]
     labels: NDArray[np.int64]
     stages: tuple[Stage, ...]
     batches: Batches
-    variation: Augmentation
+    augmentation: Augmentation
     seed: int
     workers: int
     distributed: Distributed
 
     def stage(self, epoch: int) -> Stage:
-        """The image size of an epoch."""
+        """Returns the image size of an epoch."""
         for stage in self.stages:
             if epoch < stage.epochs:
                 return stage
@@ -95,46 +124,43 @@ class Images:
         return self.stages[-1]
 
     def __call__(self, epoch: int, first: int) -> tuple[int, Iterator[Batch]]:
-        """Number of steps of an epoch, and its batches from step ``first`` on.
+        """Returns the number of steps of an epoch, and its batches from step ``first`` on.
 
-        Order and variations depend on (seed, epoch, place in the order) alone: neither
+        Order and augmentation depend on (seed, epoch, place in the order) alone: neither
         on ``first``, nor on the number of workers or processes.
         """
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
-        how, size = self.batches, self.distributed.world_size
-        if how.sampler == "identities":
-            whole = identity_batches(self.labels, how.identities * size, how.images, rng)
-        else:
-            whole = shuffled_batches(len(self.labels), how.size * size, rng)
-        parts, at = [], 0
-        for batch in whole:
+        processes = self.distributed.world_size
+        shards: list[BatchShard] = []
+        offset = 0
+        for batch in epoch_rows(self.labels, self.batches, self.seed, epoch, processes):
             mine = self.distributed.shard(len(batch))
-            places = np.arange(at, at + len(batch))
-            parts.append(Places(batch[mine], places[mine]))
-            at += len(batch)
+            places = np.arange(offset, offset + len(batch))
+            shards.append(BatchShard(batch[mine], places[mine]))
+            offset += len(batch)
         data = AugmentedBatches(
             self.crops,
             self.labels,
             self.stage(epoch),
-            self.variation,
+            self.augmentation,
             (self.seed, epoch),
-            parts[first:],
+            shards[first:],
         )
-        return len(parts), _load(data, self.workers, self.distributed)
+        return len(shards), _load(data, self.workers, self.distributed)
 
 
 def _load(data: AugmentedBatches, workers: int, distributed: Distributed) -> Iterator[Batch]:
     if not len(data):
         return iter(())
+    on_gpu = distributed.device.type == "cuda"
     if workers < 0:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        workers = max(0, (cores or 1) - 1) if distributed.device.type == "cuda" else 0
+        workers = max(0, (cores or 1) - 1) if on_gpu else 0
     loader: DataLoader[Batch] = DataLoader(
         data,
         batch_size=None,
         shuffle=False,
         num_workers=workers,
-        pin_memory=distributed.device.type == "cuda",
+        pin_memory=on_gpu,
         generator=torch.Generator().manual_seed(0),
     )
     return iter(loader)

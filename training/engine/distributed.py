@@ -156,20 +156,28 @@ class _Gather(torch.autograd.Function):
         return total[ctx.rows], None, None
 
 
+def device_of(wanted: str, local_rank: int = 0) -> torch.device:
+    """Returns the device for ``cpu``, ``cuda`` or ``auto``, which takes a GPU if there is one.
+
+    Raises :class:`InputError` for a GPU that there is not.
+    """
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        raise InputError("engine.device=cuda: PyTorch finds no GPU here; use cpu or auto")
+    on_gpu = has_gpu and wanted != "cpu"
+    return torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
+
+
 @contextmanager
 def open_distributed(device: str) -> Iterator[Distributed]:
     """Joins the processes that torchrun started, or stands alone.
 
-    ``device``: ``cpu``, ``cuda`` or ``auto``, which takes a GPU where there is one. Raises
-    :class:`InputError` for a GPU that there is not.
+    ``device``: see :func:`device_of`, which may raise :class:`InputError`.
     """
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise InputError("engine.device=cuda: PyTorch finds no GPU here; use cpu or auto")
-    on_gpu = has_gpu and device != "cpu"
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    torch_device = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
+    torch_device = device_of(device, local_rank)
+    on_gpu = torch_device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(torch_device)
     if world_size == 1:

@@ -1,10 +1,10 @@
-"""The loop: epochs of steps, with checkpoints from which it goes on as if never stopped."""
+"""The training loop: epochs of steps, with checkpoints from which it goes on bit for bit."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,244 +16,252 @@ from torch import Tensor, nn
 from airreid.errors import InputError
 from training.engine.distributed import Distributed
 from training.engine.logs import Curves
-from training.engine.precision import Precision, choose
-from training.engine.progress import Progress, TrainingError
+from training.engine.precision import Precision, choose_precision
+from training.engine.progress import Progress, Report, TrainingError
 from training.engine.schedule import ParamGroup, lr_scale, make_optimizer, set_lr
 from training.recipes.base import Engine, OptimizerConfig
-from training.runs import atomic_file as checkpoint
-
-Report = Callable[[Progress], None]
+from training.runs import atomic_file
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Of one batch."""
+class BatchLoss:
+    """Loss of one batch, and what its curves show."""
 
     value: Tensor
     """Scalar."""
-    accuracy: float
-    more: dict[str, float] = field(default_factory=dict)
+    batch_top1: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Further curves by name."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Result on held-out people after an epoch."""
+
+    top1: float
+    """Rank-1 accuracy."""
+    criterion: float | None = None
+    """Value by which the best epoch is chosen, the higher the better; ``top1`` if left out."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Further curves by name."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, towards what."""
+    """One training: networks, data, loss and how the best epoch is chosen."""
 
     name: str
-    """Of its checkpoints ``NAME.last.pt`` and ``NAME.best.pt``, and of its curves."""
+    """Name of its checkpoints ``NAME.last.pt`` and ``NAME.best.pt``, and of its curves."""
     setting: str
-    """Prefix of its fields in the recipe, for messages."""
-    architecture: dict[str, Any]
-    """What a checkpoint must have been made with."""
+    """Path of ``learning`` in the recipe, for messages: ``codec.learning``."""
+    architecture: Mapping[str, Any]
+    """Settings that a checkpoint must have been made with."""
     parts: nn.Module
-    """Everything that has weights."""
+    """Everything that has weights, on the device."""
     groups: tuple[ParamGroup, ...]
-    """Parts of it and how they move."""
+    """Parts with their learning rates and weight decays."""
     learning: OptimizerConfig
     epochs: int
     batches: Callable[[int, int], tuple[int, Iterator[tuple[Tensor, Tensor]]]]
     """(epoch, first step) -> steps of the epoch, and its batches from the first step on."""
-    loss: Callable[[Tensor, Tensor, torch.Generator, Precision], Loss]
-    """Of a batch, with a generator that depends on (seed, epoch, step) alone."""
+    loss: Callable[[Tensor, Tensor, torch.Generator, Precision], BatchLoss]
+    """Loss of a batch, with a generator that depends on (seed, epoch, step) alone."""
     seed: int
-    validate: Callable[[], float] | None = None
-    """Top-1 of people who are not trained on; the parts are in evaluation mode."""
+    validate: Callable[[], Validation] | None = None
+    """Test on people who are not trained on; the parts are in evaluation mode."""
     keep: Literal["best", "last"] = "last"
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """How a task ended."""
-
-    seconds: float
-    """Spent training, over all runs that continued one another."""
-    best: float | None
-    """Highest validation top-1, and None without validation."""
-    fresh: bool
-    """Whether anything was trained in this run."""
+    """The epoch whose weights remain; of two that are equally good, the later one."""
+    candidates_from: int = 1
+    """Number of finished epochs from which on they compete for the best; 0: the start, too."""
 
 
 @dataclass
 class _State:
+    """Position of a training. Stored in checkpoints by these names."""
+
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
     best: float | None = None
+    """Highest criterion so far."""
     validation: float | None = None
+    """Rank-1 accuracy at the last validation."""
 
 
-class _Files:
-    """A task's checkpoints, which the first process writes."""
-
-    def __init__(self, task: Task, out: Path, distributed: Distributed) -> None:
-        self._task, self._distributed = task, distributed
-        self.last, self.best = out / f"{task.name}.last.pt", out / f"{task.name}.best.pt"
-
-    def resume(self, optimizer: torch.optim.Optimizer, scaler: Any) -> _State:
-        """Puts weights, optimiser and position where the last checkpoint has them."""
-        kept = self._distributed.broadcast(
-            lambda: self._read(self.last) if self.last.exists() else None
-        )
-        if kept is None:
-            return _State()
-        try:
-            self._task.parts.load_state_dict(kept["parts"])
-            optimizer.load_state_dict(kept["optimizer"])
-            scaler.load_state_dict(kept["scaler"])
-            return _State(**kept["state"])
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            first = str(error).splitlines()[-1].strip()
-            raise InputError(f"{self.last}: does not fit this run ({first})") from None
-
-    def save(self, state: _State, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
-        if self._distributed.is_main:
-            checkpoint.save(
-                self.last,
-                {
-                    "architecture": self._task.architecture,
-                    "parts": self._task.parts.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "scaler": scaler.state_dict(),
-                    "state": dict(vars(state)),
-                },
-            )
-
-    def save_best(self, state: _State) -> None:
-        if self._distributed.is_main:
-            checkpoint.save(
-                self.best,
-                {
-                    "architecture": self._task.architecture,
-                    "parts": self._task.parts.state_dict(),
-                    "epoch": state.epoch,
-                    "validation": state.best,
-                },
-            )
-
-    def use_best(self) -> None:
-        kept = self._distributed.broadcast(lambda: self._read(self.best))
-        self._task.parts.load_state_dict(kept["parts"])
-
-    def _read(self, path: Path) -> dict[str, Any]:
-        kept = checkpoint.load(path)
-        theirs, ours = kept.get("architecture"), self._task.architecture
-        if theirs != ours:
-            raise InputError(
-                f"{path}: a checkpoint of another architecture ({theirs}); this run trains {ours}; "
-                "give another --out"
-            )
-        return kept
-
-
-def fit(task: Task, engine: Engine, out: Path, distributed: Distributed, report: Report) -> Fitted:
+def fit(task: Task, engine: Engine, out: Path, distributed: Distributed, report: Report) -> float:
     """Trains ``task.parts`` and leaves them as they are to be used, in evaluation mode.
 
     ``out/NAME.last.pt`` is written after each epoch and every ``checkpoint_minutes`` or
     ``checkpoint_steps`` within one; a run that finds it goes on from there. Everything
     drawn depends on (seed, epoch, step) alone, so the continuation is bit for bit, on a
-    CPU, what an unbroken run would have been. Raises :class:`TrainingError` when the loss
-    is not finite and :class:`InputError` for a checkpoint that does not fit or that cannot
-    be written.
+    CPU, what an unbroken run would have been. Returns the seconds spent training, over all
+    runs that continued one another. Raises :class:`TrainingError` when the loss is not
+    finite and :class:`InputError` for a checkpoint that does not fit or that cannot be
+    written.
     """
-    precision = choose(engine.precision, distributed.device)
-    scaler = precision.scaler()
-    optimizer = make_optimizer(task.learning, task.groups)
-    files = _Files(task, out, distributed)
-    state = files.resume(optimizer, scaler)
-    fresh = state.epoch < task.epochs
-    wanted = engine.tensorboard and distributed.is_main and fresh
-    curves = Curves(out / "logs" / task.name, wanted)
+    loop = _Loop(task, engine, out, distributed, report)
     try:
-        while state.epoch < task.epochs:
-            _epoch(
-                task,
-                engine,
-                state,
-                optimizer,
-                scaler,
-                precision,
-                files,
-                distributed,
-                report,
-                curves,
-            )
-            state.epoch, state.step = state.epoch + 1, 0
-            task.parts.eval()
-            if task.validate is not None:
-                state.validation = distributed.broadcast(task.validate)
-                curves.validation(state.validation, state.epoch)
-                if state.best is None or state.validation >= state.best:
-                    state.best = state.validation
-                    files.save_best(state)
-            files.save(state, optimizer, scaler)
+        loop.run()
     finally:
-        curves.close()
-    if task.keep == "best" and state.best is not None:
-        files.use_best()
-    task.parts.eval()
-    return Fitted(state.seconds, state.best, fresh)
+        loop.curves.close()
+    return loop.state.seconds
 
 
-def _epoch(
-    task: Task,
-    engine: Engine,
-    state: _State,
-    optimizer: torch.optim.Optimizer,
-    scaler: Any,
-    precision: Precision,
-    files: _Files,
-    distributed: Distributed,
-    report: Report,
-    curves: Curves,
-) -> None:
-    """The steps of an epoch that are not done yet."""
-    task.parts.train()
-    steps, batches = task.batches(state.epoch, state.step)
-    started = saved = time.monotonic()
-    for images, labels in batches:
-        step = state.step
-        share = lr_scale(task.learning, task.epochs, state.epoch + step / steps)
-        set_lr(optimizer, share)
-        own = np.random.SeedSequence([task.seed, state.epoch, step]).generate_state(2, np.uint64)
-        torch.manual_seed(int(own[0]) >> 1)
-        draws = torch.Generator().manual_seed(int(own[1]) >> 1)
+class _Loop:
+    """A task at work."""
+
+    def __init__(
+        self, task: Task, engine: Engine, out: Path, distributed: Distributed, report: Report
+    ) -> None:
+        self._task, self._engine = task, engine
+        self._distributed, self._report = distributed, report
+        self._precision = choose_precision(engine.precision, distributed.device)
+        self._scaler = self._precision.scaler()
+        self._optimizer = make_optimizer(task.learning, task.groups)
+        self._last, self._best = out / f"{task.name}.last.pt", out / f"{task.name}.best.pt"
+        self._resumed = False
+        self.state = self._resume()
+        unfinished = self.state.epoch < task.epochs
+        wanted = engine.tensorboard and distributed.is_main and unfinished
+        self.curves = Curves(out / "logs" / task.name, wanted)
+
+    def run(self) -> None:
+        """Trains the epochs that are missing and puts the chosen weights in place."""
+        task, state = self._task, self.state
+        if not self._resumed and task.candidates_from == 0:
+            self._validate()
+        while state.epoch < task.epochs:
+            self._epoch()
+            state.epoch, state.step = state.epoch + 1, 0
+            self._validate()
+            self._save()
+        if task.keep == "best" and state.best is not None:
+            best = self._distributed.broadcast(lambda: self._read(self._best))
+            task.parts.load_state_dict(best["parts"])
+        task.parts.eval()
+
+    def _epoch(self) -> None:
+        """Does the steps of an epoch that are not done yet."""
+        task, engine, state = self._task, self._engine, self.state
+        task.parts.train()
+        steps, batches = task.batches(state.epoch, state.step)
+        started = saved = time.monotonic()
+        for inputs, labels in batches:
+            self._step(inputs, labels, steps)
+            state.step += 1
+            now = time.monotonic()
+            due = now - saved >= 60 * engine.checkpoint_minutes or (
+                engine.checkpoint_steps and state.step % engine.checkpoint_steps == 0
+            )
+            if due and state.step < steps:
+                state.seconds += now - started
+                started = saved = now
+                self._save()
+        state.seconds += time.monotonic() - started
+
+    def _step(self, inputs: Tensor, labels: Tensor, steps: int) -> None:
+        """Does one step of the optimiser and reports it."""
+        task, state, device = self._task, self.state, self._distributed.device
+        scale = lr_scale(task.learning, task.epochs, state.epoch + state.step / steps)
+        set_lr(self._optimizer, scale)
+        sequence = np.random.SeedSequence([task.seed, state.epoch, state.step])
+        seeds = sequence.generate_state(2, np.uint64)
+        torch.manual_seed(int(seeds[0]) >> 1)
+        draws = torch.Generator().manual_seed(int(seeds[1]) >> 1)
         loss = task.loss(
-            images.to(distributed.device, non_blocking=True),
-            labels.to(distributed.device, non_blocking=True),
+            inputs.to(device, non_blocking=True),
+            labels.to(device, non_blocking=True),
             draws,
-            precision,
+            self._precision,
         )
         value = float(loss.value.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"loss is {value} in epoch {state.epoch + 1}, step {step + 1}: lower "
-                f"{task.setting}.learning.lr; the last good state is kept in {files.last}"
+            raise TrainingError(self._not_finite(value))
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss.value).backward()  # type: ignore[no-untyped-call]
+        self._distributed.average_gradients(task.parts.parameters())
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._distributed.is_main:
+            progress = Progress(
+                epoch=state.epoch,
+                epochs=task.epochs,
+                step=state.step,
+                steps=steps,
+                loss=value,
+                batch_top1=loss.batch_top1,
+                validation_top1=state.validation,
+                metrics=loss.metrics,
             )
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss.value).backward()
-        distributed.average_gradients(task.parts.parameters())
-        scaler.step(optimizer)
-        scaler.update()
-        state.step += 1
-        progress = Progress(
-            state.epoch,
-            task.epochs,
-            step,
-            steps,
-            value,
-            loss.accuracy,
-            state.validation,
-            loss.more,
+            self._report.network(task.name, progress)
+            self.curves.step(progress, task.learning.lr * scale)
+
+    def _not_finite(self, value: float) -> str:
+        task, state = self._task, self.state
+        place = f"epoch {state.epoch + 1}, step {state.step + 1}"
+        kept = f"; the last good state is kept in {self._last}" if self._last.exists() else ""
+        return f"{task.name}: loss is {value} in {place}: lower {task.setting}.lr{kept}"
+
+    def _validate(self) -> None:
+        """Tests the parts as they are, and keeps them where they are the best so far."""
+        task, state = self._task, self.state
+        task.parts.eval()
+        if task.validate is None:
+            return
+        result = self._distributed.broadcast(task.validate)
+        state.validation = result.top1
+        self.curves.validation(result.top1, result.metrics, state.epoch)
+        criterion = result.top1 if result.criterion is None else result.criterion
+        if state.epoch >= task.candidates_from and (state.best is None or criterion >= state.best):
+            state.best = criterion
+            self._save_best()
+
+    def _resume(self) -> _State:
+        """Puts weights, optimiser and position where the last checkpoint has them."""
+        saved = self._distributed.broadcast(
+            lambda: self._read(self._last) if self._last.exists() else None
         )
-        if distributed.is_main:
-            report(progress)
-            curves.step(progress, task.learning.lr * share)
-        now = time.monotonic()
-        due = now - saved >= 60 * engine.checkpoint_minutes or (
-            engine.checkpoint_steps and state.step % engine.checkpoint_steps == 0
-        )
-        if due and state.step < steps:
-            state.seconds += now - started
-            started = saved = now
-            files.save(state, optimizer, scaler)
-    state.seconds += time.monotonic() - started
+        if saved is None:
+            return _State()
+        self._resumed = True
+        try:
+            self._task.parts.load_state_dict(saved["parts"])
+            self._optimizer.load_state_dict(saved["optimizer"])
+            self._scaler.load_state_dict(saved["scaler"])
+            return _State(**saved["state"])
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(
+                f"{self._last}: does not fit this run ({reason}); give another --out"
+            ) from None
+
+    def _save(self) -> None:
+        if self._distributed.is_main:
+            state = {
+                "architecture": dict(self._task.architecture),
+                "parts": self._task.parts.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": self._scaler.state_dict(),
+                "state": dict(vars(self.state)),
+            }
+            atomic_file.save(self._last, state)
+
+    def _save_best(self) -> None:
+        if self._distributed.is_main:
+            state = {
+                "architecture": dict(self._task.architecture),
+                "parts": self._task.parts.state_dict(),
+                "epoch": self.state.epoch,
+                "validation": self.state.best,
+            }
+            atomic_file.save(self._best, state)
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        saved = atomic_file.load(path)
+        theirs, ours = saved.get("architecture"), dict(self._task.architecture)
+        if theirs != ours:
+            raise InputError(
+                f"{path}: a checkpoint of another architecture ({theirs}); this run trains {ours}; "
+                "give another --out"
+            )
+        return saved

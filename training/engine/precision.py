@@ -1,4 +1,4 @@
-"""In which number format the backbone computes."""
+"""Number format in which the backbone computes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Precision:
     name: Literal["fp32", "bf16", "fp16"]
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Forward passes inside compute in the format where that is safe."""
+        """Makes forward passes inside compute in the format where that is safe."""
         dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.name != "fp32")
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Keeps the small gradients of fp16; does nothing for other formats."""
+        """Makes a scaler that keeps fp16's small gradients; it does nothing for other formats."""
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
 
-def choose(wanted: Wanted, device: torch.device) -> Precision:
-    """``auto``: bf16 where the hardware computes it, fp16 on other GPUs, fp32 elsewhere."""
+def choose_precision(wanted: Wanted, device: torch.device) -> Precision:
+    """Takes ``auto`` for bf16 where hardware computes it, fp16 on other GPUs, else fp32."""
     if wanted != "auto":
         return Precision(device, wanted)
     if device.type == "cuda":
@@ -41,7 +41,7 @@ def choose(wanted: Wanted, device: torch.device) -> Precision:
 
 
 def cpu_computes_bf16() -> bool:
-    """Whether this processor has instructions for bf16. Emulation is slower than fp32."""
+    """Tells whether this processor has instructions for bf16. Emulation is slower than fp32."""
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     if any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")):
         return True
@@ -49,7 +49,7 @@ def cpu_computes_bf16() -> bool:
 
 
 def _cpu_flags() -> set[str]:
-    """Features that Linux names in /proc/cpuinfo on ARM."""
+    """Reads the features that Linux names in /proc/cpuinfo on ARM."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

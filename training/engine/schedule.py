@@ -1,4 +1,4 @@
-"""How far weights move, and when."""
+"""Optimisers of a recipe, and their learning rate over time."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from torch import nn
 
 from training.recipes.base import OptimizerConfig
 
-_FIRST = 0.02
-"""Share of the peak that a warm-up begins with."""
+_WARMUP_START = 0.02
+"""Share of the peak learning rate that a warm-up begins with."""
 
 
-def lr_scale(learning: OptimizerConfig, epochs: int, at: float) -> float:
-    """Learning rate at a fractional epoch, as a share of ``learning.lr``."""
-    if at < learning.warmup_epochs:
-        return max(_FIRST, at / learning.warmup_epochs)
+def lr_scale(learning: OptimizerConfig, epochs: int, epoch: float) -> float:
+    """Returns the learning rate at a fractional ``epoch`` as a share of ``learning.lr``."""
+    if epoch < learning.warmup_epochs:
+        return max(_WARMUP_START, epoch / learning.warmup_epochs)
     if learning.schedule == "steps":
-        return float(learning.gamma ** sum(at >= one for one in learning.milestones))
+        return float(learning.gamma ** sum(epoch >= milestone for milestone in learning.milestones))
     rest = max(1e-9, epochs - learning.warmup_epochs)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (at - learning.warmup_epochs) / rest)))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (epoch - learning.warmup_epochs) / rest)))
 
 
-def set_lr(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Gives every group its own peak times ``share``."""
+def set_lr(optimizer: torch.optim.Optimizer, scale: float) -> None:
+    """Gives every parameter group its own peak learning rate times ``scale``."""
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * share
+        group["lr"] = group["peak"] * scale
 
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Weights that move alike."""
+    """Weights with a learning rate and a weight decay of their own."""
 
     module: nn.Module
     lr: float
@@ -44,21 +44,25 @@ class ParamGroup:
 def make_optimizer(
     learning: OptimizerConfig, groups: Iterable[ParamGroup]
 ) -> torch.optim.Optimizer:
-    """SGD or AdamW, fused. A weight that is in several groups belongs to the first."""
+    """Builds SGD or AdamW, fused. A weight that is in several groups belongs to the first."""
     taken: set[int] = set()
-    made: list[dict[str, Any]] = []
+    param_groups: list[dict[str, Any]] = []
     for group in groups:
-        own = [p for p in group.module.parameters() if p.requires_grad and id(p) not in taken]
-        taken |= {id(p) for p in own}
-        large = [p for p in own if learning.decay_all or p.ndim > 1]
-        small = [p for p in own if not (learning.decay_all or p.ndim > 1)]
-        made += [
-            {"params": some, "weight_decay": decay, "lr": group.lr, "peak": group.lr}
-            for some, decay in ((large, group.weight_decay), (small, 0.0))
-            if some
+        weights = [p for p in group.module.parameters() if p.requires_grad and id(p) not in taken]
+        taken |= {id(p) for p in weights}
+        decayed = [p for p in weights if learning.decay_bias_and_norm or p.ndim > 1]
+        plain = [p for p in weights if not (learning.decay_bias_and_norm or p.ndim > 1)]
+        param_groups += [
+            {"params": params, "weight_decay": decay, "lr": group.lr, "peak": group.lr}
+            for params, decay in ((decayed, group.weight_decay), (plain, 0.0))
+            if params
         ]
     if learning.optimizer == "adamw":
-        return torch.optim.AdamW(made, lr=learning.lr, fused=True)
+        return torch.optim.AdamW(param_groups, lr=learning.lr, fused=True)
     return torch.optim.SGD(
-        made, lr=learning.lr, momentum=learning.momentum, nesterov=learning.nesterov, fused=True
+        param_groups,
+        lr=learning.lr,
+        momentum=learning.momentum,
+        nesterov=learning.nesterov,
+        fused=True,
     )

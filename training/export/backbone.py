@@ -15,7 +15,7 @@ from airreid.errors import InputError, ParityError
 from airreid.inference import Network
 from airreid.retrieval import cosine
 from airreid.scheme_info import FileRef
-from training.engine.progress_report import Report
+from training.engine.progress import Report
 from training.export.onnx import export_onnx, prove_parity
 from training.export.quantise import quantise
 from training.runs.checkpoints import SavedBackbone
@@ -74,8 +74,8 @@ def make_graphs(
     """
     folder = out / "graphs"
     folder.mkdir(parents=True, exist_ok=True)
-    fp32, small = folder / f"{saved.stem}.fp32.onnx", folder / f"{saved.stem}.int8.onnx"
-    card = folder / f"{saved.stem}.json"
+    fp32, small = folder / f"{saved.name}.fp32.onnx", folder / f"{saved.name}.int8.onnx"
+    card = folder / f"{saved.name}.json"
     if card.exists():
         there = stored_graphs(saved, out)
         if there.int8 is not None or not int8:
@@ -87,7 +87,7 @@ def make_graphs(
     parity = prove_parity(network, fp32, sample[:8], TOLERANCE)
     close: float | None = None
     if int8:
-        tick = report.phase(f"quantising {saved.stem} to int8", -(-len(sample) // 8) + 1)
+        tick = report.phase(f"quantising {saved.name} to int8", -(-len(sample) // 8) + 1)
         quantise(fp32, small, sample, tick)
         close = prove_int8(fp32, small, sample[:_PROOF_IMAGES])
     kept = {"space": saved.space, "parity": parity, "int8_cosine": close}
@@ -98,7 +98,7 @@ def make_graphs(
 def stored_graphs(saved: SavedBackbone, out: Path) -> Graphs:
     """The graphs that a run has made. Raises :class:`InputError` where they are not there."""
     folder = out / "graphs"
-    card = folder / f"{saved.stem}.json"
+    card = folder / f"{saved.name}.json"
     try:
         kept = json.loads(card.read_text(encoding="utf-8"))
         space, parity, close = kept["space"], kept["parity"], kept["int8_cosine"]
@@ -106,8 +106,8 @@ def stored_graphs(saved: SavedBackbone, out: Path) -> Graphs:
         raise InputError(f"{card}: missing or damaged; run the recipe again") from None
     if space != saved.space:
         raise InputError(f"{card}: of another backbone; delete {folder} and run the recipe again")
-    small = None if close is None else folder / f"{saved.stem}.int8.onnx"
-    return Graphs(folder / f"{saved.stem}.fp32.onnx", small, parity, close)
+    small = None if close is None else folder / f"{saved.name}.int8.onnx"
+    return Graphs(folder / f"{saved.name}.fp32.onnx", small, parity, close)
 
 
 def prove_int8(fp32: Path, int8: Path, crops: NDArray[np.uint8]) -> float:

@@ -20,7 +20,7 @@ from airreid.errors import InputError
 from airreid.model_card import Accuracy, ModelCard, RunCard
 from airreid.scheme_info import SchemeInfo
 from training.card.page import write_card
-from training.engine.progress_report import Report
+from training.engine.progress import Report
 from training.export.backbone import backbone_info, stored_graphs
 from training.export.scheme import export_scheme
 from training.runs.checkpoints import (

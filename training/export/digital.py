@@ -16,7 +16,7 @@ from airreid.scheme_info import DigitalInfo, FileRef
 from airreid.scheme_kinds import bandwidth_of
 from training.export.integer_prior import integer_prior
 from training.export.onnx import export_onnx, halve_weights, prove_parity
-from training.models.digital import Digital, DigitalHead
+from training.models.digital import DigitalCodec, DigitalHead
 
 LATENT_TOLERANCE = 1e-4
 """Relative to the latent's RMS. Much less than the JSCC heads', because rounding turns a
@@ -27,7 +27,7 @@ SAMPLE = 256
 
 def export_digital(
     scheme_id: str,
-    model: Digital,
+    model: DigitalCodec,
     folder: Path,
     features: NDArray[np.float32],
     space: str,

@@ -5,10 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from airreid.codecs.pca import fit_pca
 from airreid.signal import EPSILON, POWER
+from training.models.channel import Channel
+from training.models.scheme_network import SchemeNetwork, Transmitted
 
 
 def normalise_power(u: Tensor) -> Tensor:
@@ -21,13 +26,6 @@ def normalise_power(u: Tensor) -> Tensor:
     return u * scale
 
 
-def awgn(x: Tensor, snr_db: Tensor, generator: torch.Generator) -> Tensor:
-    """``x + sigma z`` with an SNR for each block: x (N, B), snr_db (N,) -> (N, B)."""
-    sigma = (POWER * 10.0 ** (-snr_db / 10.0)).sqrt()
-    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device)
-    return x + sigma[:, None] * noise.to(x.device)
-
-
 class ResidualMLP(nn.Module):
     """A linear path, and beside it an FC-BN-LeakyReLU-FC path that starts at zero.
 
@@ -38,18 +36,18 @@ class ResidualMLP(nn.Module):
     def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
-        self.curve: nn.Module | None = None
+        self.residual: nn.Module | None = None
         if hidden:
             last = nn.Linear(hidden, outputs)
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-            self.curve = nn.Sequential(
+            self.residual = nn.Sequential(
                 nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(), last
             )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.linear(x)
-        return out if self.curve is None else out + self.curve(x)
+        return out if self.residual is None else out + self.residual(x)
 
 
 class MLP(nn.Module):
@@ -64,12 +62,12 @@ class MLP(nn.Module):
         super().__init__()
         inner = min(inputs, outputs)
         widths = [inputs, *[inner] * (layers - 1), outputs]
-        parts: list[nn.Module] = []
+        modules: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(widths)):
             if i:
-                parts += [nn.BatchNorm1d(before), nn.LeakyReLU()]
-            parts.append(nn.Linear(before, after))
-        self.layers = nn.Sequential(*parts)
+                modules += [nn.BatchNorm1d(before), nn.LeakyReLU()]
+            modules.append(nn.Linear(before, after))
+        self.layers = nn.Sequential(*modules)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)
@@ -87,17 +85,25 @@ class Encoder(nn.Module):
         return normalise_power(self.map(features))
 
 
-class Codec(nn.Module):
+class Codec(SchemeNetwork):
     """An encoder, and for the autoencoder a decoder (N, B) -> (N, D)."""
 
     def __init__(
-        self, kind: str, features: int, bandwidth: int, hidden: int, layers: int = 0
+        self,
+        kind: str,
+        features: int,
+        bandwidth: int,
+        hidden: int,
+        layers: int = 0,
     ) -> None:
         """``kind``: ``jscc-ae`` has a decoder, ``jscc-fc`` searches among received vectors.
 
         ``layers`` 0: a linear map with, if ``hidden``, a curved path beside it
-        (:class:`ResidualMLP`); else so many FC layers (:class:`MLP`).
+        (:class:`ResidualMLP`); else so many FC layers (:class:`MLP`). Raises
+        ``ValueError`` for another kind.
         """
+        if kind not in ("jscc-ae", "jscc-fc"):
+            raise ValueError(f"no codec of kind {kind!r}")
         super().__init__()
         self.kind = kind
         self.bandwidth = bandwidth
@@ -108,16 +114,32 @@ class Codec(nn.Module):
             "hidden": hidden,
             "layers": layers,
         }
-        """What another one like it is made with."""
         self.encoder = Encoder(features, bandwidth, hidden, layers)
         self.decoder = _map(bandwidth, features, hidden, layers) if kind == "jscc-ae" else None
+        self.embedding_dim = bandwidth if self.decoder is None else features
 
     def decode(self, received: Tensor) -> Tensor:
-        """What is compared with the gallery: (N, B) -> (N, D), or itself without a decoder."""
+        """Returns what is compared with the gallery: (N, B) -> (N, D), or ``received``."""
         if self.decoder is None:
             return received
         decoded: Tensor = self.decoder(received)
         return decoded
+
+    def transmit(
+        self, features: Tensor, channel: Channel, draws: torch.Generator, gallery: bool = True
+    ) -> Transmitted:
+        """Sends features (N, D) through the channel and decodes them."""
+        symbols = self.encoder(features)
+        queries = self.decode(channel(symbols, draws)[0])
+        return Transmitted(queries, self.decode(symbols) if gallery else queries)
+
+    def init_from_pca(self, features: NDArray[np.float32], spread: float = 1.0) -> None:
+        """Makes the encoder the PCA of features (N, D) and the decoder its isometry."""
+        pca = fit_pca(features, self.bandwidth)
+        mean = torch.from_numpy(pca.mean)
+        self.init_encoder_from_pca(mean, torch.from_numpy(pca.components))
+        if self.decoder is not None:
+            self.init_decoder_as_isometry(torch.from_numpy(features), mean)
 
     def init_encoder_from_pca(self, mean: Tensor, components: Tensor) -> None:
         """Makes the encoder's linear path a principal component analysis.

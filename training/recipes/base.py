@@ -1,10 +1,10 @@
-"""What steps of a recipe have in common: bounds, image sizes, optimisation, SNR."""
+"""Parts that steps of a recipe have in common: bounds, image sizes, optimiser, SNR."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from airreid.signal import SNR_DB_MAX
 from airreid.validation import FrozenModel
@@ -16,7 +16,7 @@ StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
 
 class SnrRange(FrozenModel):
-    """An SNR for each block, drawn uniformly in dB."""
+    """Bounds between which each block's SNR is drawn, uniformly in dB."""
 
     low: Decibel
     high: Decibel
@@ -28,12 +28,24 @@ class SnrRange(FrozenModel):
         return self
 
 
-Snr = Decibel | Literal["inf"] | SnrRange
+def _snr_form(snr: object) -> str:
+    """Tells the forms of :data:`Snr` apart, so that a complaint is about the one meant."""
+    if isinstance(snr, str):
+        return "word"
+    return "range" if isinstance(snr, dict | SnrRange) else "value"
+
+
+Snr = Annotated[
+    Annotated[Decibel, Tag("value")]
+    | Annotated[Literal["inf"], Tag("word")]
+    | Annotated[SnrRange, Tag("range")],
+    Discriminator(_snr_form),
+]
 """SNR_train: one value in dB, ``"inf"`` for no noise at all, or a range."""
 
 
 def snr_bounds(snr: Snr) -> tuple[float, float]:
-    """Lowest and highest training SNR in dB; ``SNR_DB_MAX`` stands for no noise."""
+    """Returns lowest and highest training SNR in dB; ``SNR_DB_MAX`` stands for no noise."""
     if isinstance(snr, SnrRange):
         return snr.low, snr.high
     value = SNR_DB_MAX if snr == "inf" else float(snr)
@@ -53,7 +65,7 @@ PAPER_STAGE = Stage(height=256, width=128, epochs=30)
 
 
 class OptimizerConfig(FrozenModel):
-    """How the weights of a step move."""
+    """Optimiser of a step, and its learning rate over time."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive
@@ -64,51 +76,53 @@ class OptimizerConfig(FrozenModel):
     """Epochs after which a ``steps`` schedule lowers the rate."""
     gamma: Fraction = 0.1
     warmup_epochs: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """Linear from near 0."""
+    """Epochs over which the rate rises linearly from near 0."""
     momentum: Fraction = 0.9
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
-    decay_all: bool = True
+    decay_bias_and_norm: bool = True
     """L2 on every weight, as the paper; else not on biases and normalisation gains."""
     head_weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
     """L2 of a digital scheme's encoder, where it differs."""
     head_lr: Positive | None = None
     """Learning rate of what follows the backbone, where it differs; same schedule."""
+    prior_lr: Positive | None = None
+    """Learning rate of a digital scheme's prior, where it differs from its encoder's."""
 
 
 class Batches(FrozenModel):
-    """Which images meet in a batch."""
+    """Choice of the images that meet in a batch."""
 
     sampler: Literal["shuffled", "identities"]
     """``shuffled``: every image once an epoch; ``identities``: several of each person."""
     size: Annotated[int, Field(ge=2, le=4096)] = 16
-    """Images, of a shuffled batch."""
-    identities: Annotated[int, Field(ge=2, le=1024)] = 16
+    """Images in a shuffled batch."""
+    identities: Annotated[int, Field(ge=2, le=4096)] = 16
     images: Annotated[int, Field(ge=1, le=64)] = 4
-    """Of each of the identities."""
+    """Images of each of the identities."""
 
 
 class Augmentation(FrozenModel):
-    """How images are varied; all of it 0 means they are not."""
+    """Random changes of training images; all of it 0 means none."""
 
-    mirror: Fraction = 0.5
-    """Probability."""
+    flip: Fraction = 0.5
+    """Probability of a horizontal flip."""
     shift: bool = True
-    """By up to a 24th of the height and a 16th of the width."""
-    colour: Annotated[float, Field(ge=0, le=1)] = 0.08
+    """Shift by up to a 24th of the height and a 16th of the width."""
+    colour_jitter: Annotated[float, Field(ge=0, le=1)] = 0.08
     """Standard deviation of the gain of each colour."""
-    light: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Largest change of brightness, as a share."""
-    erase: Fraction = 0.4
+    random_erasing: Fraction = 0.4
     """Probability of a random rectangle of one colour (Zhong et al., 2017)."""
 
 
-NO_AUGMENTATION = Augmentation(mirror=0, shift=False, colour=0, light=0, erase=0)
+NO_AUGMENTATION = Augmentation(flip=0, shift=False, colour_jitter=0, brightness=0, random_erasing=0)
 """The paper names none."""
 
 
 class Engine(FrozenModel):
-    """How the machine is used. It changes speed and rounding, not the method."""
+    """Use of the machine. It changes speed and rounding, not the method."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -118,9 +132,9 @@ class Engine(FrozenModel):
     """Processes that prepare images; -1: one per core beside the first on a GPU, none on a
     CPU, where they would take cores from the training."""
     checkpoint_minutes: Annotated[float, Field(gt=0, le=1440)] = 5.0
-    """A checkpoint within an epoch is written after so long."""
+    """Minutes between checkpoints within an epoch."""
     checkpoint_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """And after so many steps; 0: by time alone."""
+    """Steps between checkpoints within an epoch, too; 0: by time alone."""
     compile: bool = False
     """Pass the backbone through torch.compile."""
     tensorboard: bool = True

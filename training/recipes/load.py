@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from airreid.errors import InputError
 from airreid.validation import first_complaint
+from training.recipes.old_names import new_name, with_new_names
 from training.recipes.own import OWN
 from training.recipes.paper import PAPER
 from training.recipes.recipe import Recipe
@@ -18,7 +19,7 @@ RECIPES: dict[str, Recipe] = {**OWN, **PAPER}
 
 
 def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
-    """A recipe with ``key=value`` settings applied, checked against its bounds.
+    """Applies ``key=value`` settings to a recipe and checks them against its bounds.
 
     Keys are dotted and begin with a step's name (``backbone.learning.lr=0.01``) or a field
     of the recipe (``engine.workers=4``). ``epochs=N`` is short for N epochs of every step,
@@ -40,29 +41,39 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
         else:
             _assign(tree, steps, key, value)
     try:
-        return Recipe.model_validate(tree)
+        return Recipe.model_validate(with_new_names(tree))
     except ValidationError as error:
         raise InputError(f"recipe {recipe.name}: {_first(error, tree)}") from None
 
 
 def load_recipe(name: str, settings: list[str]) -> Recipe:
-    """A built-in recipe by name (``paper/jscc_ae`` is ``paper_jscc_ae``), or one saved as
-    JSON, with ``--set`` applied."""
+    """Loads a built-in recipe by name (``paper/jscc_ae`` is ``paper_jscc_ae``), or one saved
+    as JSON, and applies ``--set``. Raises :class:`InputError` where there is none."""
     known = name.replace("/", "_").replace("-", "_")
     if known in RECIPES:
         return with_settings(RECIPES[known], settings)
     path = Path(name)
     if path.suffix == ".json" and path.is_file():
-        try:
-            return with_settings(Recipe.model_validate_json(path.read_bytes()), settings)
-        except ValidationError as error:
-            raise InputError(f"{path}: not a recipe ({first_complaint(error)})") from None
+        return with_settings(parse_recipe(path.read_bytes(), str(path)), settings)
     raise InputError(f"no recipe {name!r}; there are: {', '.join(sorted(RECIPES))}")
+
+
+def parse_recipe(text: bytes | str, source: str) -> Recipe:
+    """Reads a recipe's JSON, also one with old field names.
+
+    Raises :class:`InputError` naming the ``source`` and the first field that is wrong.
+    """
+    try:
+        return Recipe.model_validate(with_new_names(json.loads(text)))
+    except ValidationError as error:
+        raise InputError(f"{source}: not a recipe ({first_complaint(error)})") from None
+    except ValueError as error:
+        raise InputError(f"{source}: not a recipe ({error})") from None
 
 
 def _assign(tree: dict[str, Any], steps: dict[str, Any], key: str, value: object) -> None:
     """Sets a dotted key. Raises :class:`InputError` if the recipe has no such field."""
-    *path, last = key.split(".")
+    *path, field = key.split(".")
     node: object = tree
     if path and path[0] in steps:
         node = steps[path.pop(0)]
@@ -73,14 +84,17 @@ def _assign(tree: dict[str, Any], steps: dict[str, Any], key: str, value: object
             node = node[int(part)]
         else:
             node = None
-    if not isinstance(node, dict) or last not in node or last in ("kind", "steps"):
+    if not isinstance(node, dict) or field not in node or field in ("kind", "steps"):
+        present = new_name(field)
+        hint = f"; {field} is {present} now" if present else ""
         raise InputError(
-            f"--set {key}: the recipe has no such field; its steps are {', '.join(steps)}"
+            f"--set {key}: the recipe has no such field; its steps are {', '.join(steps)}{hint}"
         )
-    node[last] = value
+    node[field] = value
 
 
 def _shorten(step: dict[str, Any], epochs: object) -> None:
+    """Sets the epochs of a step, at its smallest image size."""
     if "stages" in step:
         step["stages"] = [{**step["stages"][0], "epochs": epochs}]
     for field in ("epochs", "decoder_epochs"):
@@ -89,7 +103,7 @@ def _shorten(step: dict[str, Any], epochs: object) -> None:
 
 
 def _first(error: ValidationError, tree: dict[str, Any]) -> str:
-    """The first complaint, with a step's name in place of its number and kind."""
+    """Words the first complaint, with a step's name in place of its number and kind."""
     first = first_complaint(error)
     where = list(first.path)
     if len(where) > 2 and where[0] == "steps" and where[1].isdigit():

@@ -22,7 +22,7 @@ _SCRATCH = OptimizerConfig(
     momentum=0.9,
     nesterov=True,
     weight_decay=5e-4,
-    decay_all=False,
+    decay_bias_and_norm=False,
 )
 _REAL = OptimizerConfig(
     optimizer="adamw",
@@ -30,7 +30,7 @@ _REAL = OptimizerConfig(
     schedule="cosine",
     warmup_epochs=1.0,
     weight_decay=0.05,
-    decay_all=False,
+    decay_bias_and_norm=False,
 )
 """For real images from random weights: on 7,239 of them SGD at 0.1 and at 0.03 stood still for
 two epochs, in which this learned."""
@@ -42,11 +42,11 @@ _GROWING = (
     Stage(height=256, width=128, epochs=1),
 )
 _DIGITAL = (
-    DigitalSpec(id="digital-64", dimensions=64, trade=60.0),
-    DigitalSpec(id="digital-256-r1", dimensions=64, trade=60.0),
-    DigitalSpec(id="digital-256", dimensions=128, trade=500.0),
-    DigitalSpec(id="digital-256-r2", dimensions=128, trade=2000.0),
-    DigitalSpec(id="digital-512", dimensions=128, trade=2000.0),
+    DigitalSpec(id="digital-64", dimensions=64, rate_lambda=60.0),
+    DigitalSpec(id="digital-256-r1", dimensions=64, rate_lambda=60.0),
+    DigitalSpec(id="digital-256", dimensions=128, rate_lambda=500.0),
+    DigitalSpec(id="digital-256-r2", dimensions=128, rate_lambda=2000.0),
+    DigitalSpec(id="digital-512", dimensions=128, rate_lambda=2000.0),
 )
 
 DEMO = Recipe(
@@ -83,8 +83,11 @@ FROM_SCRATCH = Recipe(
             retrieval_weight=1.0,
             keep="best",
         ),
-        CodecStep(schemes=("jscc-ae-64", "jscc-ae-256", "jscc-fc-256"), views=4),
-        DigitalStep(schemes=(DigitalSpec(id="digital-256", dimensions=128, trade=500.0),), views=4),
+        CodecStep(schemes=("jscc-ae-64", "jscc-ae-256", "jscc-fc-256"), augmented_copies=4),
+        DigitalStep(
+            schemes=(DigitalSpec(id="digital-256", dimensions=128, rate_lambda=500.0),),
+            augmented_copies=4,
+        ),
     ),
 )
 """Real images without ImageNet weights: warm-up, cosine, label smoothing, random erasing,
@@ -108,9 +111,9 @@ SHARED_BACKBONE = Recipe(
                 *(f"jscc-ae-{bandwidth}" for bandwidth in (64, 128, 256, 512, 1024)),
                 *("jscc-fc-64", "jscc-fc-256"),
             ),
-            views=4,
+            augmented_copies=4,
         ),
-        DigitalStep(schemes=_DIGITAL, views=4),
+        DigitalStep(schemes=_DIGITAL, augmented_copies=4),
     ),
 )
 """One backbone, many schemes: a camera may change its bandwidth without another model.
@@ -154,7 +157,7 @@ JOINT = Recipe(
                 JointScheme(id="jscc-ae-joint-64", snr_db=SnrRange(low=-10.0, high=5.0)),
                 JointScheme(id="jscc-ae-joint-256", snr_db=SnrRange(low=-10.0, high=5.0)),
             ),
-            start="pca",
+            init="pca",
             stages=(Stage(height=128, width=64, epochs=8),),
             learning=_REAL.model_copy(
                 update={
@@ -165,7 +168,7 @@ JOINT = Recipe(
                 }
             ),
             batches=_PEOPLE,
-            variation=Augmentation(erase=0.2),
+            augmentation=Augmentation(random_erasing=0.2),
             label_smoothing=0.1,
             retrieval_weight=1.0,
             keep="best",

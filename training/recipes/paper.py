@@ -38,7 +38,7 @@ BACKBONE = BackboneStep(
     stages=(PAPER_STAGE,),  # paper: 256 x 128, 30 epochs
     batches=_BATCHES,
     learning=_sgd(),  # paper: 0.01 throughout
-    variation=NO_AUGMENTATION,  # ours: the paper names none
+    augmentation=NO_AUGMENTATION,  # ours: the paper names none
     label_smoothing=0.0,  # paper: plain cross-entropy
     keep="last",  # ours
 )
@@ -56,17 +56,17 @@ JSCC_AE = Recipe(
             snr_db=SNR_DB_TRAIN,  # ours: noise in this step too
             epochs=200,  # paper
             learning=_sgd(150, lr=0.1),  # paper: 0.1, 0.01 after epoch 150
-            batch=16,  # ours: the paper's batch of the other steps
+            batches=_BATCHES,  # ours: the paper's batch of the other steps
         ),
         JointStep(
             schemes=(JointScheme(id="jscc-ae-256", snr_db=SNR_DB_TRAIN),),
-            start="trained",  # paper: the autoencoder of step 2
+            init="trained",  # paper: the autoencoder of step 2
             layers=3,  # as above
             keep_classifier=True,  # paper: the classifier kept from step 1
             stages=(PAPER_STAGE.model_copy(update={"epochs": 40}),),  # paper: 30 + 10
             learning=_sgd(30),  # paper: 0.01, then 0.001
             batches=_BATCHES,
-            variation=NO_AUGMENTATION,
+            augmentation=NO_AUGMENTATION,
         ),
     ),
 )
@@ -79,12 +79,12 @@ JSCC_FC = Recipe(
             backbone="resnet50",
             weights="imagenet",  # ours: the paper says end to end, from the same start
             schemes=(JointScheme(id="jscc-fc-256", snr_db=SNR_DB_TRAIN),),
-            start="random",  # ours: the initial FC layer is not described
+            init="random",  # ours: the initial FC layer is not described
             layers=0,  # paper: one FC layer
             stages=(PAPER_STAGE.model_copy(update={"epochs": 50}),),  # paper: 50
             learning=_sgd(30),  # paper: 0.01, 0.001 after 30
             batches=_BATCHES,
-            variation=NO_AUGMENTATION,
+            augmentation=NO_AUGMENTATION,
         ),
     ),
 )
@@ -98,16 +98,16 @@ DIGITAL = Recipe(
             weights="imagenet",  # ours, as for JSCC FC
             schemes=(
                 # paper: d = 64 to 512; ours: 256 as a default, and lambda, which it varies
-                JointScheme(id="digital-256", dimensions=256, trade=100.0),
+                JointScheme(id="digital-256", dimensions=256, rate_lambda=100.0),
             ),
-            start="random",
+            init="random",
             layers=0,  # paper: one FC layer
             stages=(PAPER_STAGE.model_copy(update={"epochs": 60}),),  # paper: 30 + 30
             learning=_sgd(30).model_copy(
                 update={"head_weight_decay": 5e-3}  # paper: L2 5e-3 on the encoder
             ),
             batches=_BATCHES,
-            variation=NO_AUGMENTATION,
+            augmentation=NO_AUGMENTATION,
         ),
     ),
 )

@@ -16,13 +16,13 @@ class SyntheticData(FrozenModel):
     """Populations that a recipe draws; no two of them share people or cameras."""
 
     train: Population = Population(seed=1, identities=2000, cameras=8, shots=1)
-    """What the backbone is trained on."""
+    """People whom the backbone is trained on."""
     codec: Population = Population(seed=2, identities=600, cameras=40, shots=1)
-    """What the codecs are trained on: people whom the backbone has not seen, because
+    """People whom the codecs are trained on: the backbone has not seen them, because
     features of its own training people are collapsed onto their classes; and by many
     cameras, because a codec learns to discard what it has seen cameras change."""
     validation: Population = Population(seed=3, identities=350, cameras=2, shots=6)
-    """What the model card's accuracy is measured on: queries by one camera, gallery
+    """People whom the model card's accuracy is measured on: queries by one camera, gallery
     by the other."""
 
     @model_validator(mode="after")
@@ -55,7 +55,7 @@ class Recipe(FrozenModel):
         names = [step.name for step in self.steps]
         if len(set(names)) != len(names):
             raise ValueError("steps: every name once")
-        ids = [one for step in self.trained_steps for one in schemes_of(step)]
+        ids = scheme_ids(self)
         if len(set(ids)) != len(ids):
             raise ValueError("schemes: every id once")
         have_backbone = False
@@ -70,20 +70,19 @@ class Recipe(FrozenModel):
         return self
 
     def _prepared(self) -> None:
-        """Every scheme that a joint step goes on with is trained before it, and none is lost."""
-        made: set[str] = set()
+        """Checks that what a joint step goes on with is trained before it, and nothing is lost."""
+        trained: set[str] = set()
         for step in self.steps:
-            if isinstance(step, JointStep) and step.start == "trained":
-                missing = sorted(set(schemes_of(step)) - made)
+            if isinstance(step, JointStep) and step.init == "trained":
+                missing = sorted(set(schemes_of(step)) - trained)
                 if missing:
                     raise ValueError(
-                        f"step {step.name}: start=trained, and no step before it trains "
+                        f"step {step.name}: init=trained, and no step before it trains "
                         f"{', '.join(missing)}"
                     )
             elif not isinstance(step, JointStep):
-                made |= set(schemes_of(step))
-        ends = {one for step in self.trained_steps for one in schemes_of(step)}
-        lost = sorted(made - ends)
+                trained |= set(schemes_of(step))
+        lost = sorted(trained - set(scheme_ids(self)))
         if lost:
             raise ValueError(
                 f"{', '.join(lost)}: trained beside what a joint step goes on with, and not "
@@ -98,17 +97,17 @@ class Recipe(FrozenModel):
     def prepares(self, step: Step) -> bool:
         """Whether a joint step goes on with what this one leaves."""
         return not isinstance(step, JointStep) and any(
-            isinstance(one, JointStep)
-            and one.start == "trained"
-            and set(schemes_of(step)) & set(schemes_of(one))
-            for one in self.steps
+            isinstance(later, JointStep)
+            and later.init == "trained"
+            and set(schemes_of(step)) & set(schemes_of(later))
+            for later in self.steps
         )
 
     def step(self, name: str) -> Step:
-        """The step of that name. Raises ``KeyError``."""
+        """Returns the step of that name. Raises ``KeyError``."""
         return {step.name: step for step in self.steps}[name]
 
 
 def scheme_ids(recipe: Recipe) -> list[str]:
-    """Ids of all schemes that a recipe ends with, in the order of a bundle."""
-    return [one for step in recipe.trained_steps for one in schemes_of(step)]
+    """Returns the ids of all schemes that a recipe ends with, in the order of a bundle."""
+    return [scheme_id for step in recipe.trained_steps for scheme_id in schemes_of(step)]

@@ -1,4 +1,4 @@
-"""The steps that recipes are made of. Each says what it trains and on what."""
+"""Steps that recipes are made of: each says what it trains, and on what."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from training.models.backbone import BackboneName
 from training.recipes.base import (
     Augmentation,
     Batches,
-    Decibel,
     Fraction,
     OptimizerConfig,
     Positive,
@@ -24,23 +23,26 @@ from training.recipes.base import (
 )
 from training.recipes.scheme_ids import AnyId, DigitalId, JsccId
 
+AugmentedCopies = Annotated[int, Field(ge=1, le=64)]
+"""Copies of each image whose features are learned from: the image and augmented ones."""
+
 
 class _Images(FrozenModel):
-    """What steps share that train on images."""
+    """Fields of steps that train on images."""
 
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     """Small images first: most of the learning at a fraction of the cost."""
     learning: OptimizerConfig
     batches: Batches
-    variation: Augmentation = Augmentation()
+    augmentation: Augmentation = Augmentation()
     label_smoothing: Fraction = 0.0
     cross_entropy_weight: Annotated[float, Field(ge=0, le=100)] = 1.0
     retrieval_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Weight of the retrieval loss over the batch, beside cross-entropy over identities."""
     temperature: Positive = 0.1
-    """Of the softmax over cosine similarities in the retrieval loss."""
+    """Temperature of the softmax over cosine similarities in the retrieval loss."""
     keep: Literal["best", "last"] = "last"
-    """The epoch that is used: the last, or the one with the best validation top-1."""
+    """Epoch that is used: the last, or the one with the best validation top-1."""
     validation_images: Annotated[int, Field(ge=0, le=100_000)] = 512
     """Images, at most, for the top-1 after each epoch."""
 
@@ -83,9 +85,8 @@ class AutoencoderStep(FrozenModel):
     channel: ModelName = "awgn"
     epochs: Annotated[int, Field(ge=0, le=10_000)]
     learning: OptimizerConfig
-    batch: Annotated[int, Field(ge=2, le=4096)] = 16
-    views: Annotated[int, Field(ge=1, le=64)] = 1
-    """Augmented copies of each image whose features are learned from, itself included."""
+    batches: Batches = Batches(sampler="shuffled", size=16)
+    augmented_copies: AugmentedCopies = 1
 
 
 class JointScheme(FrozenModel):
@@ -93,19 +94,21 @@ class JointScheme(FrozenModel):
 
     id: AnyId
     snr_db: Snr = SnrRange(low=-10.0, high=5.0)
-    """Not used by a digital scheme, which is trained without a channel."""
+    """SNR_train. A digital scheme, which is trained without a channel, does not use it."""
     dimensions: Annotated[int, Field(ge=1, le=2048)] | None = None
-    """d, of a digital scheme's latent."""
-    trade: Positive | None = None
-    """The paper's lambda, of a digital scheme: bits that one unit of loss is worth."""
+    """d, the size of a digital scheme's latent."""
+    rate_lambda: Positive | None = None
+    """The paper's λ of a digital scheme: bits that one unit of loss is worth."""
 
     @model_validator(mode="after")
     def _complete(self) -> JointScheme:
         digital = kind_of(self.id) == "digital"
-        if digital and (self.dimensions is None or self.trade is None):
-            raise ValueError(f"scheme {self.id}: needs dimensions and trade")
-        if not digital and (self.dimensions is not None or self.trade is not None):
-            raise ValueError(f"scheme {self.id}: dimensions and trade are for digital schemes")
+        if digital and (self.dimensions is None or self.rate_lambda is None):
+            raise ValueError(f"scheme {self.id}: needs dimensions and rate_lambda")
+        if not digital and (self.dimensions is not None or self.rate_lambda is not None):
+            raise ValueError(
+                f"scheme {self.id}: dimensions and rate_lambda are for digital schemes"
+            )
         return self
 
 
@@ -116,9 +119,9 @@ class JointStep(_Images):
     name: StepName = "joint"
     schemes: Annotated[tuple[JointScheme, ...], Field(min_length=1)]
     channel: ModelName = "awgn"
-    start: Literal["pca", "trained", "random"] = "pca"
-    """Of the code: principal components of the backbone's features, the scheme of the same
-    id that a step before this one has trained on the frozen backbone, or random weights."""
+    init: Literal["pca", "trained", "random"] = "pca"
+    """Initial weights of the code: principal components of the backbone's features, the
+    scheme of the same id that a step before this one has trained, or random weights."""
     layers: Annotated[int, Field(ge=0, le=8)] = 0
     """FC layers of encoder and decoder each; 0 for one linear map."""
     backbone: BackboneName | None = None
@@ -130,14 +133,27 @@ class JointStep(_Images):
     """Go on with the backbone step's classifier where the decoded feature fits it."""
     crc_bits: Literal[11, 24] = 11
     payload_sizes: Annotated[int, Field(ge=1, le=16)] = 4
-    start_spread: Positive = 4.0
-    """Of a digital scheme: see :class:`DigitalStep`."""
+    init_spread: Positive = 4.0
+    """See :class:`DigitalStep`."""
 
     @model_validator(mode="after")
-    def _start_fits(self) -> JointStep:
-        if self.start == "pca" and self.layers:
-            raise ValueError("start=pca is for a linear code: layers=0")
+    def _init_fits(self) -> JointStep:
+        if self.init == "pca" and self.layers:
+            raise ValueError("init=pca is for a linear code: layers=0")
         return self
+
+
+def _adamw(lr: float, prior_lr: float | None = None) -> OptimizerConfig:
+    return OptimizerConfig(optimizer="adamw", lr=lr, weight_decay=1e-4, prior_lr=prior_lr)
+
+
+_MANY_PEOPLE = Batches(sampler="identities", identities=128, images=4)
+
+
+def _needs_identities(batches: Batches) -> None:
+    """Raises ``ValueError`` for batches in which a retrieval loss finds nobody again."""
+    if batches.sampler != "identities" or batches.images < 2:
+        raise ValueError("the retrieval loss needs batches.sampler=identities, images 2 or more")
 
 
 class CodecStep(FrozenModel):
@@ -149,29 +165,25 @@ class CodecStep(FrozenModel):
     """Scheme ids; the kind and the bandwidth are read off them: ``jscc-ae-256``."""
     hidden: Annotated[int, Field(ge=0, le=4096)] = 0
     """Width of the FC-BN-LeakyReLU stage beside the linear path; 0 for a linear codec."""
-    snr_db_min: Decibel = -10.0
-    snr_db_max: Decibel = 10.0
-    """Training SNR, drawn per block uniformly in dB from this range."""
+    snr_db: Snr = SnrRange(low=-10.0, high=10.0)
+    """SNR_train."""
+    channel: ModelName = "awgn"
     epochs: Annotated[int, Field(ge=0, le=1000)] = 12
-    """Of the encoder alone, searching among received vectors as JSCC FC does."""
+    """Epochs of the encoder alone, searching among received vectors as JSCC FC does."""
+    learning: OptimizerConfig = _adamw(1e-3)
     decoder_epochs: Annotated[int, Field(ge=0, le=1000)] = 4
-    """Then, for JSCC AE, of encoder and decoder together."""
-    identities_per_batch: Annotated[int, Field(ge=2, le=4096)] = 128
-    images_per_identity: Annotated[int, Field(ge=2, le=64)] = 4
-    lr: Positive = 1e-3
-    decoder_lr: Positive = 1e-4
+    """Epochs of encoder and decoder together, after that, for JSCC AE."""
+    decoder_learning: OptimizerConfig = _adamw(1e-4)
+    batches: Batches = _MANY_PEOPLE
     temperature: Positive = 0.15
-    """Of the softmax over cosine similarities in the retrieval loss."""
-    keep_weight: Annotated[float, Field(ge=0, le=100)] = 0.1
+    """Temperature of the softmax over cosine similarities in the retrieval loss."""
+    feature_weight: Annotated[float, Field(ge=0, le=100)] = 0.1
     """Weight of 1 - cosine(decoded, feature), which keeps a decoder close to the feature."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    views: Annotated[int, Field(ge=1, le=64)] = 1
-    """Augmented copies of each image whose features are learned from, itself included."""
+    augmented_copies: AugmentedCopies = 1
 
     @model_validator(mode="after")
-    def _ordered(self) -> CodecStep:
-        if self.snr_db_min > self.snr_db_max:
-            raise ValueError("snr_db_min is above snr_db_max")
+    def _several_images(self) -> CodecStep:
+        _needs_identities(self.batches)
         return self
 
 
@@ -181,9 +193,9 @@ class DigitalSpec(FrozenModel):
     id: DigitalId
     """``digital-B`` or, where one bandwidth has several rates, ``digital-B-rN``."""
     dimensions: Annotated[int, Field(ge=1, le=2048)]
-    """d, of the latent."""
-    trade: Positive
-    """The paper's lambda: bits per query that one unit of retrieval loss is worth."""
+    """d, the size of the latent."""
+    rate_lambda: Positive
+    """The paper's λ: bits per query that one unit of retrieval loss is worth."""
 
     @property
     def bandwidth(self) -> int:
@@ -192,46 +204,46 @@ class DigitalSpec(FrozenModel):
 
 
 class DigitalStep(FrozenModel):
-    """Digital heads and their priors, on features of the frozen backbone."""
+    """Digital heads and their priors, on features of the frozen backbone.
+
+    They are trained without a channel: noise of rounding is all that a bit knows.
+    """
 
     kind: Literal["digital"] = "digital"
     name: StepName = "digital"
     schemes: Annotated[tuple[DigitalSpec, ...], Field(max_length=32)] = ()
     crc_bits: Literal[11, 24] = 11
-    """Of the check that a block carries beside its payload."""
+    """Bits of the check that a block carries beside its payload."""
     payload_sizes: Annotated[int, Field(ge=1, le=16)] = 4
     """Payload sizes of a scheme, at most: its messages are padded to one of them."""
     epochs: Annotated[int, Field(ge=0, le=1000)] = 40
-    identities_per_batch: Annotated[int, Field(ge=2, le=4096)] = 128
-    images_per_identity: Annotated[int, Field(ge=2, le=64)] = 4
-    lr: Positive = 3e-3
-    """Of the head, at the start; a cosine takes it to 0."""
-    prior_lr: Positive = 1e-2
-    """Of the prior, likewise."""
+    learning: OptimizerConfig = _adamw(3e-3, prior_lr=1e-2)
+    batches: Batches = _MANY_PEOPLE
     temperature: Positive = 0.1
-    """Of the softmax over cosine similarities in the retrieval loss."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    start_spread: Positive = 4.0
+    """Temperature of the softmax over cosine similarities in the retrieval loss."""
+    init_spread: Positive = 4.0
     """Standard deviation of the first principal component at the start, in integers."""
-    views: Annotated[int, Field(ge=1, le=64)] = 1
-    """Augmented copies of each image whose features are learned from, itself included."""
+    augmented_copies: AugmentedCopies = 1
 
     @model_validator(mode="after")
-    def _once(self) -> DigitalStep:
+    def _fits(self) -> DigitalStep:
+        _needs_identities(self.batches)
         ids = [scheme.id for scheme in self.schemes]
         if len(set(ids)) != len(ids):
             raise ValueError("schemes: every id once")
         return self
 
 
+HeadStep = AutoencoderStep | CodecStep | DigitalStep
+"""Steps that train heads on features of a frozen backbone."""
 Step = Annotated[
-    BackboneStep | AutoencoderStep | JointStep | CodecStep | DigitalStep,
+    BackboneStep | JointStep | HeadStep,
     Field(discriminator="kind"),
 ]
 
 
 def schemes_of(step: Step) -> list[str]:
-    """Ids of the schemes that a step trains."""
+    """Returns the ids of the schemes that a step trains."""
     if isinstance(step, BackboneStep):
         return []
-    return [one if isinstance(one, str) else one.id for one in step.schemes]
+    return [scheme if isinstance(scheme, str) else scheme.id for scheme in step.schemes]

@@ -17,7 +17,7 @@ from airreid.scheme_kinds import kind_of
 from airreid.validation import first_complaint
 from training.models.backbone import Backbone, Sized
 from training.models.codec import Codec
-from training.models.digital import Digital
+from training.models.digital import DigitalCodec
 from training.runs import atomic_file as checkpoint
 
 Weights = dict[str, Any]
@@ -27,32 +27,32 @@ Weights = dict[str, Any]
 class SavedBackbone:
     """A trained backbone."""
 
-    stem: str
-    """Names its files: ``backbone``, or the id of the scheme that it belongs to."""
+    name: str
+    """Name of its files: ``backbone``, or the id of the scheme that it belongs to."""
     settings: dict[str, Any]
     weights: Weights
     size: tuple[int, int]
     """Height and width of the images that it was trained on last."""
     origin: str
-    """Where its initial weights came from."""
+    """Source of its initial weights, in words."""
     seconds: float
-    """Spent training it."""
+    """Seconds spent training it."""
     classifier: Weights | None = None
 
     def network(self) -> Backbone:
-        """In evaluation mode, for images of its size."""
+        """Builds it in evaluation mode, for images of its size."""
         backbone = Backbone(**self.settings)
         backbone.load_state_dict(self.weights)
         return backbone.eval()
 
     def shipped(self) -> nn.Module:
-        """In evaluation mode, for crops of 256 x 128."""
+        """Builds it in evaluation mode, for crops of 256 x 128."""
         network = self.network()
         return network if self.size == (256, 128) else Sized(network, *self.size).eval()
 
     @property
     def space(self) -> str:
-        """The id of its feature space."""
+        """Id of its feature space."""
         state = dict(self.weights)
         if self.size != (256, 128):
             state["size"] = torch.tensor(self.size)
@@ -60,6 +60,7 @@ class SavedBackbone:
 
     @property
     def dim(self) -> int:
+        """D, values of a feature."""
         return Backbone(**self.settings).dim
 
 
@@ -69,9 +70,9 @@ class SavedScheme:
 
     id: str
     backbone: str
-    """Stem of the backbone that it works on."""
+    """Name of the backbone that it works on."""
     settings: dict[str, Any]
-    """What its network is made with."""
+    """Arguments of its network's constructor."""
     weights: Weights
     snr_db_train: tuple[float, float]
     crc_bits: CrcBits = 11
@@ -82,24 +83,25 @@ class SavedScheme:
     """The paper's λ of a digital scheme; None in files of before it was kept here."""
 
     def codec(self) -> Codec:
-        """The JSCC network, in evaluation mode."""
+        """Builds the JSCC network, in evaluation mode."""
         codec = Codec(**self.settings)
         codec.load_state_dict(self.weights)
         return codec.eval()
 
-    def digital(self) -> Digital:
-        """The digital head and its prior, in evaluation mode."""
-        model = Digital(**self.settings)
+    def digital(self) -> DigitalCodec:
+        """Builds the digital head and its prior, in evaluation mode."""
+        model = DigitalCodec(**self.settings)
         model.load_state_dict(self.weights)
         return model.eval()
 
     @property
     def is_digital(self) -> bool:
+        """Whether the scheme sends bits."""
         return kind_of(self.id) == "digital"
 
 
 def weights_digest(state: Weights) -> str:
-    """16 hex digits over a network's weights; a backbone's name its feature space."""
+    """Digests a network's weights to 16 hex digits; a backbone's name its feature space."""
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode())
@@ -107,27 +109,38 @@ def weights_digest(state: Weights) -> str:
     return digest.hexdigest()[:16]
 
 
-def backbone_path(out: Path, stem: str) -> Path:
-    return out / "models" / f"{stem}.backbone.pt"
+def cpu_weights(module: nn.Module) -> Weights:
+    """Copies a module's weights to the CPU, contiguous: what is kept in files."""
+    return {
+        key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()
+    }
+
+
+def backbone_path(out: Path, name: str) -> Path:
+    """Returns the file of a finished backbone in a run's folder."""
+    return out / "models" / f"{name}.backbone.pt"
 
 
 def scheme_path(out: Path, scheme_id: str, step: str = "") -> Path:
-    """``step`` sets apart what a step leaves for a joint step to go on with."""
+    """Returns the file of a finished scheme in a run's folder.
+
+    ``step`` sets apart what a step leaves for a joint step to go on with.
+    """
     return out / "models" / f"{scheme_id}{'.' + step if step else ''}.scheme.pt"
 
 
 def save(path: Path, what: SavedBackbone | SavedScheme) -> None:
-    """Raises :class:`InputError` when it cannot be written."""
+    """Writes a checkpoint. Raises :class:`InputError` when it cannot be written."""
     checkpoint.save(path, asdict(what))
 
 
 def load_backbone(path: Path) -> SavedBackbone:
-    """Raises :class:`InputError` for a file that is no backbone."""
+    """Reads a backbone. Raises :class:`InputError` for a file that is none."""
     return _loaded(path, SavedBackbone, "not a trained backbone")
 
 
 def load_scheme(path: Path) -> SavedScheme:
-    """Raises :class:`InputError` for a file that is no scheme."""
+    """Reads a scheme. Raises :class:`InputError` for a file that is none."""
     return _loaded(path, SavedScheme, "not a trained scheme")
 
 
@@ -137,6 +150,19 @@ T = TypeVar("T", SavedBackbone, SavedScheme)
 def _loaded(path: Path, what: type[T], complaint: str) -> T:
     """Reads a file with every field checked against its type."""
     try:
-        return TypeAdapter(what).validate_python(checkpoint.load(path))
+        return TypeAdapter(what).validate_python(_with_new_names(checkpoint.load(path)))
     except ValidationError as error:
         raise InputError(f"{path}: {complaint} ({first_complaint(error)})") from None
+
+
+def _with_new_names(state: dict[str, Any]) -> dict[str, Any]:
+    """Renames what files of earlier versions call otherwise: a backbone's name, a code's path."""
+    renamed = dict(state)
+    if "stem" in renamed:
+        renamed["name"] = renamed.pop("stem")
+    weights = renamed.get("weights")
+    if isinstance(weights, dict):
+        renamed["weights"] = {
+            str(key).replace(".curve.", ".residual."): value for key, value in weights.items()
+        }
+    return renamed

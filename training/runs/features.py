@@ -22,11 +22,11 @@ def extract(
     cache: Path | None = None,
     tick: Callable[[], object] = lambda: None,
     batch: int = 16,
-    views: int = 1,
+    copies: int = 1,
 ) -> NDArray[np.float32]:
-    """uint8 crops (N, 256, 128, 3) -> float32 (views N, D) by an exported backbone.
+    """uint8 crops (N, 256, 128, 3) -> float32 (copies N, D) by an exported backbone.
 
-    The first N rows are of the images as they are, further ones of varied copies, the same
+    The first N rows are of the images as they are, further ones of augmented copies, the same
     in every run. With ``cache`` the result is kept in that file and read from it the next
     time.
     """
@@ -35,10 +35,10 @@ def extract(
         return kept
     network = Network(graph, threads=os.cpu_count() or 1)
     rows = []
-    for view, start in product(range(views), range(0, len(crops), batch)):
+    for copy, start in product(range(copies), range(0, len(crops), batch)):
         chunk = np.ascontiguousarray(crops[start : start + batch])
-        if view:
-            chunk = _varied(chunk, view, start)
+        if copy:
+            chunk = _augmented(chunk, copy, start)
         rows.append(network(chunk))
         for _ in chunk:
             tick()
@@ -50,7 +50,7 @@ def extract(
     return features
 
 
-def _varied(crops: NDArray[np.uint8], view: int, start: int) -> NDArray[np.uint8]:
-    rngs = generators(0, view, range(start, start + len(crops)))
-    varied = augment(torch.from_numpy(crops.astype(np.float32)), Augmentation(), rngs)
-    return np.asarray(varied.round().to(torch.uint8).numpy())
+def _augmented(crops: NDArray[np.uint8], copy: int, start: int) -> NDArray[np.uint8]:
+    rngs = generators(0, copy, range(start, start + len(crops)))
+    augmented = augment(torch.from_numpy(crops.astype(np.float32)), Augmentation(), rngs)
+    return np.asarray(augmented.round().to(torch.uint8).numpy())

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from airreid.datasets import DataSet
+from airreid.datasets.held_out import hold_out
 from airreid.datasets.pixels import pixels
 from airreid.datasets.samples import ImageSet
 from airreid.datasets.synthetic.population import image_set
 from airreid.errors import InputError
-from training.engine.progress_report import Report
+from training.engine.progress import Report
+from training.recipes.load import parse_recipe
 from training.recipes.recipe import Recipe
 from training.runs.features import extract
 
@@ -58,16 +60,15 @@ def image_sets(recipe: Recipe, data: DataSet | None) -> ImageSets:
 
 
 def _held_out(images: ImageSet, share: float, seed: int) -> set[str]:
-    """Identities for validation, seen by two cameras or more; none where that leaves few."""
+    """Chooses identities seen by two cameras or more; none where that leaves few."""
     cameras: dict[str, set[str]] = {}
     for sample in images.samples:
         cameras.setdefault(sample.identity, set()).add(sample.camera)
-    across = sorted(identity for identity, seen in cameras.items() if len(seen) > 1)
+    across = [identity for identity, seen in cameras.items() if len(seen) > 1]
     count = min(int(share * len(cameras)), len(across))
     if count < 2 or len(cameras) - count < 2:
         return set()
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x4E1D])))
-    return {across[i] for i in rng.permutation(len(across))[:count]}
+    return hold_out(across, count, seed)
 
 
 def claim(out: Path, recipe: Recipe, data: dict[str, str], extends: str | None = None) -> None:
@@ -96,16 +97,21 @@ def claim(out: Path, recipe: Recipe, data: dict[str, str], extends: str | None =
 
 
 def _same(path: Path, text: str) -> bool:
-    """Whether a file says ``text``. Which precision is shipped may change until a scheme
-    has been trained for it: an int8 graph that drifts must not cost the backbone."""
-    kept = path.read_text(encoding="utf-8")
-    if path.name != "recipe.json" or list(path.parent.glob("models/*.scheme.pt")):
-        return kept == text
+    """Tells whether a file says ``text``; a recipe may say so by old names of its fields.
+
+    Which precision is shipped may change until a scheme has been trained for it: an int8
+    graph that drifts must not cost the backbone.
+    """
+    stored = path.read_text(encoding="utf-8")
+    if path.name != "recipe.json":
+        return stored == text
     try:
-        ours, theirs = ({**json.loads(one), "ship": ""} for one in (text, kept))
-    except (ValueError, TypeError):
+        theirs, ours = parse_recipe(stored, str(path)), parse_recipe(text, "recipe")
+    except InputError:
         return False
-    return ours == theirs
+    if not list(path.parent.glob("models/*.scheme.pt")):
+        theirs = theirs.model_copy(update={"ship": ours.ship})
+    return theirs == ours
 
 
 def cached_pixels(images: ImageSet, cache: Path, report: Report) -> NDArray[np.uint8]:
@@ -123,17 +129,17 @@ def kept_features(
     space: str,
     cache: Path,
     report: Report,
-    views: int = 1,
+    copies: int = 1,
 ) -> NDArray[np.float32]:
-    """Features (views N, D) of the people whom codecs are trained on, kept in ``out``."""
-    there = stored_features(out, space, views * len(images))
-    if there is not None:
-        return there
+    """Returns features (copies N, D) of the people whom codecs are trained on, kept in ``out``."""
+    stored = stored_features(out, space, copies * len(images))
+    if stored is not None:
+        return stored
     crops = cached_pixels(images, cache, report)
-    what = f"features for the codecs, {views} views" if views > 1 else "features for the codecs"
-    tick = report.phase(what, views * len(images))
-    name = f"features-{space}.npy" if views == 1 else f"features-{space}-{views}.npy"
-    return extract(graph, crops, out / name, tick, views=views)
+    suffix = f", {copies} copies" if copies > 1 else ""
+    tick = report.phase(f"features for the codecs{suffix}", copies * len(images))
+    name = f"features-{space}.npy" if copies == 1 else f"features-{space}-{copies}.npy"
+    return extract(graph, crops, out / name, tick, copies=copies)
 
 
 def stored_features(out: Path, space: str, count: int) -> NDArray[np.float32] | None:

@@ -47,7 +47,7 @@ def take_backbone(run: Path, recipe: Recipe, out: Path) -> None:
     there = backbone_path(run, source.name)
     if not there.exists():
         raise InputError(f"{run}: its backbone is not finished; run its command again first")
-    saved = replace(load_backbone(there), stem=ours.name)
+    saved = replace(load_backbone(there), name=ours.name)
     if _trained_on(run) != _trained_on(out):
         saved = replace(saved, classifier=None)
     path = backbone_path(out, ours.name)

@@ -1,27 +1,30 @@
-"""Training the re-ID backbone: identities as classes."""
+"""Training of the re-ID backbone: identities as classes."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.engine.batches import Images
+from training.engine.batches import ImageBatches
 from training.engine.distributed import Distributed
-from training.engine.fit import Loss, Task, fit
-from training.engine.losses import match_rate, nearest_hit_rate, retrieval_loss
+from training.engine.fit import BatchLoss, Task, Validation
 from training.engine.precision import Precision
+from training.engine.retrieval import rank1, retrieval_loss
 from training.engine.schedule import ParamGroup
 from training.models.backbone import Backbone
 from training.models.weights import load_weights
-from training.recipes.base import Engine, OptimizerConfig, Stage
+from training.recipes.base import OptimizerConfig
 from training.recipes.steps import BackboneStep, JointStep
-from training.runs.checkpoints import SavedBackbone, backbone_path, save
+from training.runs.checkpoints import SavedBackbone, Weights, backbone_path, cpu_weights, save
 from training.steps.context import RunContext
+from training.steps.held_out import LabelledFeatures
 
 _CHUNK = 32
+Forward = Callable[[Tensor], Tensor]
+"""Images (n, H, W, 3) -> pooled features (n, D)."""
 
 
 class Pooled(nn.Module):
@@ -38,12 +41,12 @@ class Pooled(nn.Module):
 def run_backbone(step: BackboneStep, context: RunContext) -> None:
     """Trains the step's backbone, or takes it from an earlier run of the same folder."""
     path = backbone_path(context.out, step.name)
-    saved = context.keep(path)
-    if saved is None:
-        saved = train_backbone(step, context)
+    backbone = context.finished_backbone(path)
+    if backbone is None:
+        backbone = train_backbone(step, context)
         if context.distributed.is_main:
-            save(path, saved)
-    context.backbones[step.name] = context.trunk = saved
+            save(path, backbone)
+    context.backbones[step.name] = context.shared_backbone = backbone
 
 
 def train_backbone(step: BackboneStep, context: RunContext) -> SavedBackbone:
@@ -51,34 +54,27 @@ def train_backbone(step: BackboneStep, context: RunContext) -> SavedBackbone:
     seed, distributed = context.recipe.seed, context.distributed
     torch.manual_seed(seed)
     network = Backbone(step.bn_neck, step.backbone, step.last_stride)
-    origin = first_weights(network, step.weights, distributed)
-    labels = context.sets.train.labels()
-    classifier = new_classifier(network.dim, int(labels.max()) + 1)
+    origin = load_initial(network, step.weights, distributed)
+    classifier = new_classifier(network.dim, len(context.sets.train.identities))
     parts = nn.ModuleDict({"backbone": network, "classifier": classifier})
-    placed, forward = place(parts, context.recipe.engine, context)
-    network_now: Any = placed["backbone"]
-    head: Any = placed["classifier"]
+    forward = place(parts, network, context)
 
-    def loss(images: Tensor, target: Tensor, _: torch.Generator, precision: Precision) -> Loss:
-        with precision.autocast():
-            pooled = forward(images)
-        feature = network_now.neck(distributed.gather(pooled.float()))
-        identity = distributed.gather(target)
-        value = identity_loss(step, feature, feature, head(feature), identity)
-        return Loss(value, nearest_hit_rate(feature.detach(), identity))
+    def loss(images: Tensor, labels: Tensor, _: torch.Generator, precision: Precision) -> BatchLoss:
+        feature, identity = gathered(network, forward, images, labels, distributed, precision)
+        value = identity_loss(step, feature, feature, classifier(feature), identity)
+        return BatchLoss(value, rank1(feature.detach(), feature.detach(), identity))
+
+    def score(people: LabelledFeatures) -> Validation:
+        feature = features_of(network, people.features)
+        return Validation(rank1(feature, feature, people.labels, people.cameras))
 
     final = step.stages[-1]
-
-    def score(images: Tensor, identity: Tensor, cameras: Tensor) -> float:
-        feature = features_of(network_now, images)
-        return match_rate(feature, feature, identity, cameras)
-
     task = Task(
         name=step.name,
-        setting=step.name,
+        setting=f"{step.name}.learning",
         architecture={**network.settings, "identities": classifier.out_features},
-        parts=placed,
-        groups=groups(step.learning, network_now, head),
+        parts=parts,
+        groups=param_groups(step.learning, network, classifier),
         learning=step.learning,
         epochs=step.epochs,
         batches=image_batches(step, context),
@@ -87,34 +83,33 @@ def train_backbone(step: BackboneStep, context: RunContext) -> SavedBackbone:
         validate=context.validator(final, step.validation_images, score),
         keep=step.keep,
     )
-    report = lambda progress: context.report.network(step.name, progress)  # noqa: E731
-    fitted = fit(task, context.recipe.engine, context.out, distributed, report)
+    seconds = context.fit(task)
     return SavedBackbone(
-        stem=step.name,
+        name=step.name,
         settings=network.settings,
-        weights=cpu_weights(network_now),
+        weights=cpu_weights(network),
         size=(final.height, final.width),
         origin=origin,
-        seconds=fitted.seconds,
-        classifier=cpu_weights(head),
+        seconds=seconds,
+        classifier=cpu_weights(classifier),
     )
 
 
-def first_weights(network: Backbone, weights: str, distributed: Distributed) -> str:
-    """The same initial weights in every process; a line for the model card."""
+def load_initial(network: Backbone, weights: str, distributed: Distributed) -> str:
+    """Gives every process the same initial weights; returns a line for the model card."""
 
-    def make() -> tuple[str, dict[str, Any]]:
+    def load() -> tuple[str, Weights]:
         return load_weights(network, weights), cpu_weights(network)
 
-    origin, state = distributed.broadcast(make)
+    origin, state = distributed.broadcast(load)
     network.load_state_dict(state)
     return origin
 
 
-def groups(
+def param_groups(
     learning: OptimizerConfig, backbone: nn.Module, *heads: nn.Module
 ) -> tuple[ParamGroup, ...]:
-    """A backbone and what follows it."""
+    """Groups the weights of a backbone and of what follows it."""
     decay = learning.weight_decay
     head_lr = learning.head_lr or learning.lr
     return (
@@ -124,7 +119,7 @@ def groups(
 
 
 def new_classifier(inputs: int, identities: int) -> nn.Linear:
-    """The FC layer to the identities, for training only."""
+    """Makes the FC layer to the identities, for training only."""
     classifier = nn.Linear(inputs, identities, bias=False)
     nn.init.normal_(classifier.weight, std=0.001)
     return classifier
@@ -148,45 +143,50 @@ def identity_loss(
     return loss
 
 
-def image_batches(step: BackboneStep | JointStep, context: RunContext) -> Images:
-    """The run's training images as the step wants them."""
-    return Images(
+def image_batches(step: BackboneStep | JointStep, context: RunContext) -> ImageBatches:
+    """Makes the batches that a step wants of the run's training images."""
+    return ImageBatches(
         crops=context.crops(),
         labels=context.sets.train.labels(),
         stages=step.stages,
         batches=step.batches,
-        variation=step.variation,
+        augmentation=step.augmentation,
         seed=context.recipe.seed,
         workers=context.recipe.engine.workers,
         distributed=context.distributed,
     )
 
 
-def place(parts: nn.ModuleDict, engine: Engine, context: RunContext) -> tuple[nn.ModuleDict, Any]:
-    """Parts on their device, channels last, with joined statistics; the backbone's pooled
-    forward pass, compiled if wanted."""
+def place(parts: nn.ModuleDict, backbone: Backbone, context: RunContext) -> Forward:
+    """Moves parts to their device, with batch statistics over all processes.
+
+    Returns the pooled forward pass of ``backbone``, one of the parts, compiled if wanted.
+    """
     distributed = context.distributed
-    backbone: Any = parts["backbone"]
     backbone.trunk = distributed.sync_batchnorm(backbone.trunk)
-    placed = parts.to(distributed.device)
+    parts.to(distributed.device)
     backbone.to(memory_format=torch.channels_last)
-    forward: Any = Pooled(backbone)
-    return placed, torch.compile(forward) if engine.compile else forward
+    forward = Pooled(backbone)
+    return torch.compile(forward) if context.recipe.engine.compile else forward
+
+
+def gathered(
+    backbone: Backbone,
+    forward: Forward,
+    images: Tensor,
+    labels: Tensor,
+    distributed: Distributed,
+    precision: Precision,
+) -> tuple[Tensor, Tensor]:
+    """Returns features (W n, D) and labels (W n,) of the images (n, H, W, 3) of all processes."""
+    with precision.autocast():
+        pooled = forward(images)
+    feature: Tensor = backbone.neck(distributed.gather(pooled.float()))
+    return feature, distributed.gather(labels)
 
 
 @torch.no_grad()
 def features_of(network: Backbone, images: Tensor) -> Tensor:
     """Images (n, H, W, 3) at their size -> features (n, D), in chunks."""
-    return torch.cat([network(images[at : at + _CHUNK]) for at in range(0, len(images), _CHUNK)])
-
-
-def cpu_weights(module: nn.Module) -> dict[str, Any]:
-    """A copy of a state on the CPU, contiguous: what is kept in files."""
-    return {
-        key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()
-    }
-
-
-def final_size(stages: tuple[Stage, ...]) -> tuple[int, int]:
-    """Height and width that a network is used at."""
-    return stages[-1].height, stages[-1].width
+    chunks = range(0, len(images), _CHUNK)
+    return torch.cat([network(images[start : start + _CHUNK]) for start in chunks])

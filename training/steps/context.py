@@ -1,4 +1,4 @@
-"""What the steps of a run work with and leave for one another."""
+"""Context of a run: what its steps work with and leave for one another."""
 
 from __future__ import annotations
 
@@ -9,27 +9,41 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from training.engine.distributed import Distributed
-from training.engine.progress_report import Report
+from training.engine.fit import Task, Validation, fit
+from training.engine.progress import Report, SilentReport
 from training.export.backbone import Graphs, make_graphs
+from training.models.backbone import resize
 from training.recipes.base import Stage
 from training.recipes.recipe import Recipe
 from training.runs.checkpoints import SavedBackbone, SavedScheme, load_backbone
 from training.runs.folder import ImageSets, cached_pixels, kept_features
-
-Array = NDArray[np.float32]
+from training.steps.held_out import LabelledFeatures
 
 
 @dataclass(frozen=True)
-class People:
-    """What heads are trained on: features (N, D), the labels and cameras (N,) of their images."""
+class HeadData:
+    """Features (N, D) that heads are trained on, with labels and cameras (N,) of the images."""
 
-    features: Array
+    features: NDArray[np.float32]
     labels: NDArray[np.int64]
     cameras: NDArray[np.int64]
+
+    @classmethod
+    def of_images(cls, features: NDArray[np.float32], images: ImageSet, copies: int) -> HeadData:
+        """Pairs features (copies N, D) of ``copies`` of each of N images with their labels."""
+        return cls(features, np.tile(images.labels(), copies), np.tile(images.cameras(), copies))
+
+    def rows(self, chosen: NDArray[np.bool_], device: torch.device) -> LabelledFeatures:
+        """Returns the rows where ``chosen`` (N,) is true, as tensors on a device."""
+        features, labels, cameras = (
+            torch.from_numpy(values[chosen]).to(device)
+            for values in (self.features, self.labels, self.cameras)
+        )
+        return LabelledFeatures(features, labels, cameras)
 
 
 @dataclass
@@ -43,79 +57,83 @@ class RunContext:
     report: Report
     distributed: Distributed
     backbones: dict[str, SavedBackbone] = field(default_factory=dict)
+    """Backbones by the names of their files."""
     schemes: list[SavedScheme] = field(default_factory=list)
-    """As they are to be exported."""
-    trunk: SavedBackbone | None = None
-    """What the last backbone step has left."""
+    """Schemes as they are to be exported."""
+    shared_backbone: SavedBackbone | None = None
+    """Result of the last backbone step, on which heads are trained."""
+
+    def fit(self, task: Task) -> float:
+        """Trains a task in all processes; see :func:`training.engine.fit.fit`."""
+        return fit(task, self.recipe.engine, self.out, self.distributed, self.report)
+
+    def fit_alone(self, task: Task) -> float:
+        """Trains a task in this process by itself, while the others wait."""
+        return fit(task, self.recipe.engine, self.out, self.distributed.alone(), self.report)
 
     def crops(self) -> NDArray[np.uint8]:
-        """The training images, decoded once on each machine."""
+        """Returns the training images, decoded once on each machine."""
         images = self.sets.train
         if self.distributed.local_rank == 0:
             cached_pixels(images, self.cache, self.report)
         self.distributed.barrier()
-        return cached_pixels(
-            images, self.cache, Quiet() if not self.distributed.is_main else self.report
-        )
+        report = self.report if self.distributed.is_main else SilentReport()
+        return cached_pixels(images, self.cache, report)
 
-    def need_trunk(self) -> SavedBackbone:
-        if self.trunk is None:
+    def need_shared_backbone(self) -> SavedBackbone:
+        """Returns the shared backbone. Raises :class:`InputError` where no step has left one."""
+        if self.shared_backbone is None:
             raise InputError(f"recipe {self.recipe.name}: no backbone step before this one")
-        return self.trunk
+        return self.shared_backbone
 
-    def graphs(self, saved: SavedBackbone) -> Graphs:
-        """The backbone exported and proved; only in the first process."""
+    def graphs(self, backbone: SavedBackbone) -> Graphs:
+        """Exports the backbone and proves it; only in the main process."""
         int8 = self.recipe.ship == "int8"
         count = self.recipe.calibration_images
         crops = cached_pixels(self.sets.train, self.cache, self.report)
-        return make_graphs(saved, self.out, crops, count, int8, self.report)
+        return make_graphs(backbone, self.out, crops, count, int8, self.report)
 
-    def people(self, saved: SavedBackbone, views: int = 1) -> People:
-        """Features of the codec images by the graph that is shipped; first process only."""
-        graph = self.graphs(saved).of(self.recipe.ship)
+    def head_data(self, backbone: SavedBackbone, copies: int = 1) -> HeadData:
+        """Returns features of the codec images by the graph that is shipped; main process only."""
+        graph = self.graphs(backbone).of(self.recipe.ship)
         images = self.sets.codec
         features = kept_features(
-            graph, images, self.out, saved.space, self.cache, self.report, views
+            graph, images, self.out, backbone.space, self.cache, self.report, copies
         )
-        return People(features, np.tile(images.labels(), views), np.tile(images.cameras(), views))
+        return HeadData.of_images(features, images, copies)
 
-    def keep(self, path: Path) -> SavedBackbone | None:
-        """A backbone that an earlier run of this folder has finished, or None."""
+    def finished_backbone(self, path: Path) -> SavedBackbone | None:
+        """Returns a backbone that an earlier run of this folder has finished, or None."""
         return self.distributed.broadcast(lambda: load_backbone(path) if path.exists() else None)
 
     def validator(
-        self, stage: Stage, limit: int, score: Callable[[Tensor, Tensor, Tensor], float]
-    ) -> Callable[[], float] | None:
-        """A test on held-out people: ``score(images, labels, cameras)`` of resized images
-        (n, H, W, 3), at most ``limit`` of them, whole people first."""
+        self, stage: Stage, limit: int, score: Callable[[LabelledFeatures], Validation]
+    ) -> Callable[[], Validation] | None:
+        """Makes a test on held-out people, None where there are none.
+
+        ``score`` is given their images (n, H, W, 3) at the stage's size as ``features``, at
+        most ``limit`` of them, whole people first.
+        """
         images = self.sets.validation
         if images is None or limit == 0:
             return None
         labels, cameras = images.labels(), images.cameras()
-        order = np.argsort(labels, kind="stable")[:limit]
-        if len(set(labels[order].tolist())) < 2:
+        rows = np.sort(np.argsort(labels, kind="stable")[:limit])
+        if len(set(labels[rows].tolist())) < 2:
             return None
 
-        def validate() -> float:
-            from training.models.backbone import resize
-
+        def validate() -> Validation:
             crops = cached_pixels(images, self.cache, self.report)
-            small = resize(torch.from_numpy(crops[np.sort(order)]), stage.height, stage.width)
-            rows = np.sort(order)
-            return score(
-                small.to(self.distributed.device),
-                torch.from_numpy(labels[rows]).to(self.distributed.device),
-                torch.from_numpy(cameras[rows]).to(self.distributed.device),
+            small = resize(torch.from_numpy(crops[rows]), stage.height, stage.width)
+            people = LabelledFeatures(
+                small, torch.from_numpy(labels[rows]), torch.from_numpy(cameras[rows])
             )
+            return score(people.to(self.distributed.device))
 
         return validate
 
 
-class Quiet:
-    """A report of a process that is not the first."""
-
-    def phase(self, name: str, steps: int) -> Callable[[], object]:
-        return lambda: None
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
+def scheme_seed(seed: int, scheme_id: str) -> int:
+    """Returns a seed of a scheme's own: schemes of one setting draw different noise."""
+    sequence = np.random.SeedSequence([seed, *scheme_id.encode("ascii")])
+    return int(sequence.generate_state(1)[0])

@@ -1,142 +1,88 @@
-"""Training a digital head and its prior on the features of a frozen backbone."""
+"""Training of a digital head and its prior on features of a frozen backbone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from airreid.codecs.pca import fit_pca
 from airreid.errors import InputError
-from training.engine.losses import nearest_hit_rate, retrieval_loss
-from training.engine.progress import TrainingError
-from training.engine.sampling import identity_batches
-from training.models.digital import Digital
+from training.engine.batches import FeatureBatches
+from training.engine.fit import BatchLoss, Task, Validation
+from training.engine.precision import Precision
+from training.engine.retrieval import rank1, retrieval_loss
+from training.models.channel import Channel
+from training.models.digital import DigitalCodec
+from training.models.scheme_network import Transmitted
 from training.recipes.steps import DigitalSpec, DigitalStep
-from training.steps.linear_codec import split
+from training.steps.context import HeadData, RunContext, scheme_seed
+from training.steps.held_out import split
 
 TRAILING = 0.25
 """Share of the epochs, the last ones, that the best epoch is chosen from."""
 
 
-@dataclass(frozen=True)
-class DigitalProgress:
-    """After each epoch; all but the loss on held-out identities with rounded latents."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    bits: float
-    """Mean bits per query under the prior."""
-    top1: float
-
-
 def train_digital(
-    scheme: DigitalSpec,
-    recipe: DigitalStep,
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    cameras: NDArray[np.int64],
-    seed: int,
-    report: Callable[[DigitalProgress], None],
-) -> Digital:
-    """Trains one scheme on features (N, D) of identities and cameras (N,).
+    scheme: DigitalSpec, step: DigitalStep, data: HeadData, context: RunContext, name: str
+) -> DigitalCodec:
+    """Trains one scheme and returns its best epoch.
 
-    Loss: ``bits per query + trade * l``. Noise U(-1/2, 1/2) on every latent stands in
+    Loss: ``bits per query + rate_lambda * l``. Noise U(-1/2, 1/2) on every latent stands in
     for rounding. The paper's l is cross-entropy over the training identities, learned
     with the backbone; on a frozen backbone l is here, by our choice, the loss of a
-    search among the batch's noisy latents (:func:`training.engine.losses.retrieval_loss`),
-    which asks for people apart, whoever they are.
+    search among the batch's noisy latents
+    (:func:`training.engine.retrieval.retrieval_loss`), which asks for people apart,
+    whoever they are.
 
     The rate falls while training goes on, so an early epoch with more bits would
     always look more accurate: the best epoch is that of the last quarter with the
-    least loss, computed on rounded latents of held-out people. Deterministic in ``seed``
-    and the scheme's id: two schemes of one setting draw other noise, so that their tables
-    differ. Raises :class:`TrainingError` when the loss is not finite.
+    least loss, computed on rounded latents of held-out people. Deterministic in the
+    recipe's seed and the scheme's id: two schemes of one setting draw other noise, so
+    that their tables differ. ``name``: of its checkpoints and curves. Raises
+    :class:`InputError` for more dimensions than the feature has and for too few people.
     """
-    if scheme.dimensions > features.shape[1]:
-        raise InputError(f"scheme {scheme.id}: dimensions above the feature's {features.shape[1]}")
-    own = np.random.SeedSequence([seed, *scheme.id.encode("ascii")])
-    rng = np.random.Generator(np.random.Philox(own))
-    number = int(own.generate_state(1)[0])
-    torch.manual_seed(number)
-    generator = torch.Generator().manual_seed(number)
-    training, held_out = split(labels, cameras)
-    train_x, train_y = torch.from_numpy(features[training]), labels[training]
-    val_x, val_y = torch.from_numpy(features[held_out]), torch.from_numpy(labels[held_out])
-    model = init_from_pca(scheme.dimensions, recipe.start_spread, features[training])
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": model.head.parameters(), "peak": recipe.lr},
-            {"params": model.prior.parameters(), "peak": recipe.prior_lr, "weight_decay": 0.0},
-        ],
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
+    size = data.features.shape[1]
+    if scheme.dimensions > size:
+        raise InputError(f"scheme {scheme.id}: dimensions above the feature's {size}")
+    seed, device = scheme_seed(context.recipe.seed, scheme.id), context.distributed.device
+    training, held_out = split(data.labels, data.cameras, context.recipe.seed)
+    people, strangers = data.rows(training, device), data.rows(held_out, device)
+    torch.manual_seed(seed)
+    model = DigitalCodec(size, scheme.dimensions)
+    model.init_from_pca(data.features[training], step.init_spread)
+    model.to(device)
+    channel = Channel()  # transmit() asks for one, and no channel changes bits
+
+    def objective(sent: Transmitted, identity: Tensor) -> Tensor:
+        search = retrieval_loss(sent.queries, sent.gallery, identity, step.temperature)
+        return sent.objective(search, scheme.rate_lambda)
+
+    def loss(x: Tensor, identity: Tensor, draws: torch.Generator, _: Precision) -> BatchLoss:
+        sent = model.transmit(x, channel, draws)
+        top1 = rank1(sent.queries.detach(), sent.gallery.detach(), identity)
+        return BatchLoss(objective(sent, identity), top1, sent.metrics)
+
+    @torch.no_grad()
+    def validate() -> Validation:
+        sent = model.transmit(strangers.features, channel, torch.Generator())
+        top1 = rank1(sent.queries, sent.gallery, strangers.labels, strangers.cameras)
+        return Validation(top1, -float(objective(sent, strangers.labels)), sent.metrics)
+
+    task = Task(
+        name=name,
+        setting=f"{step.name}.learning",
+        architecture=model.settings,
+        parts=model,
+        groups=model.param_groups(step.learning),
+        learning=step.learning,
+        epochs=step.epochs,
+        batches=FeatureBatches(people.features, people.labels, step.batches, seed),
+        loss=loss,
+        seed=seed,
+        validate=validate,
+        keep="best",
+        candidates_from=math.floor((1 - TRAILING) * step.epochs) + 1,
     )
-    best, state = math.inf, _copy(model)
-    for epoch in range(recipe.epochs):
-        model.train()
-        losses = []
-        batches = identity_batches(
-            train_y, recipe.identities_per_batch, recipe.images_per_identity, rng
-        )
-        for step, batch in enumerate(batches):
-            at = (epoch + step / len(batches)) / recipe.epochs
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * at))
-            latent = model.head(train_x[batch])
-            noisy = latent + torch.rand(latent.shape, generator=generator) - 0.5
-            identity = torch.from_numpy(train_y[batch])
-            loss = model.prior.bits(noisy).sum(1).mean() + scheme.trade * retrieval_loss(
-                noisy, noisy, identity, recipe.temperature
-            )
-            losses.append(float(loss.detach()))
-            if not math.isfinite(losses[-1]):
-                raise TrainingError(
-                    f"{scheme.id}: loss is {losses[-1]} in epoch {epoch + 1}: "
-                    f"lower {recipe.name}.lr"
-                )
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        objective, bits, top1 = _held_out(model, scheme, recipe, val_x, val_y)
-        report(DigitalProgress(epoch, recipe.epochs, float(np.mean(losses)), bits, top1))
-        if epoch + 1 > (1 - TRAILING) * recipe.epochs and objective < best:
-            best, state = objective, _copy(model)
-    model.load_state_dict(state)
-    return model.eval()
-
-
-def init_from_pca(dimensions: int, spread: float, features: NDArray[np.float32]) -> Digital:
-    """PCA of the features (N, D), scaled, and a prior as wide as its latents."""
-    pca = fit_pca(features, dimensions)
-    centred = features - pca.mean
-    first = float((centred @ pca.components[0]).std())
-    scale = spread / max(first, 1e-12)
-    deviations = scale * (centred @ pca.components.T).std(axis=0)
-    model = Digital(features.shape[1], dimensions, torch.from_numpy(deviations))
-    mean, components = torch.from_numpy(pca.mean), torch.from_numpy(pca.components)
-    model.head.init_from_pca(mean, components, scale)
+    context.fit_alone(task)
     return model
-
-
-def _copy(model: nn.Module) -> dict[str, Any]:
-    return {key: value.clone() for key, value in model.state_dict().items()}
-
-
-@torch.no_grad()
-def _held_out(
-    model: Digital, scheme: DigitalSpec, recipe: DigitalStep, features: Tensor, labels: Tensor
-) -> tuple[float, float, float]:
-    """Loss, mean bits per query and leave-one-out top-1 with rounded latents."""
-    model.eval()
-    rounded = model.head(features).round()
-    bits = float(model.prior.bits(rounded).sum(1).mean())
-    search = float(retrieval_loss(rounded, rounded, labels, recipe.temperature))
-    return bits + scheme.trade * search, bits, nearest_hit_rate(rounded, labels)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.engine.losses import nearest_hit_rate, retrieval_loss
+from training.engine.retrieval import rank1, retrieval_loss
 from training.engine.sampling import identity_batches
 
 
@@ -31,9 +31,31 @@ def test_retrieval_loss_has_finite_gradients_without_positives() -> None:
     assert bool(torch.isfinite(x.grad).all())
 
 
-def test_nearest_hit_rate() -> None:
+def test_rank1_counts_queries_that_have_a_right_answer() -> None:
     x = torch.tensor([[1.0, 0], [0.9, 0.1], [0, 1], [0.1, 0.8], [-1, 0]])
-    assert nearest_hit_rate(x, torch.tensor([0, 0, 1, 1, 2])) == pytest.approx(0.8)
+    assert rank1(x, x, torch.tensor([0, 0, 1, 1, 2])) == 1.0
+    assert rank1(x, x, torch.tensor([0, 0, 1, 1, 0])) == pytest.approx(0.8)
+    assert rank1(x, x, torch.tensor([0, 1, 0, 1, 2])) == 0.0
+    assert rank1(x, x, torch.arange(5)) == 0.0
+
+
+def test_rank1_by_another_camera_against_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    queries, gallery = rng.standard_normal((2, 60, 4)).astype(np.float32)
+    labels, cameras = rng.integers(0, 12, 60), rng.integers(0, 3, 60)
+    hits = []
+    for row in range(60):
+        allowed = (labels != labels[row]) | (cameras != cameras[row])
+        if not (labels[allowed] == labels[row]).any():
+            continue
+        cosines = gallery @ queries[row] / np.linalg.norm(gallery, axis=1)
+        hits.append(labels[np.where(allowed, cosines, -np.inf).argmax()] == labels[row])
+    vectors = (torch.from_numpy(queries), torch.from_numpy(gallery))
+    numbers = (torch.from_numpy(labels), torch.from_numpy(cameras))
+    assert 0 < len(hits) < 60
+    assert rank1(*vectors, *numbers) == pytest.approx(np.mean(hits))
+    one_camera = torch.zeros(60, dtype=torch.int64)  # cameras are then not looked at
+    assert rank1(*vectors, numbers[0], one_camera) == rank1(*vectors, numbers[0])
 
 
 @pytest.mark.parametrize("seed", range(5))
