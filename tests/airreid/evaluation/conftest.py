@@ -19,7 +19,7 @@ from training.export.digital import export_digital
 from training.export.jscc import export_jscc
 from training.export.onnx import export_onnx
 from training.models.codec import Codec
-from training.models.digital import Digital
+from training.models.digital import DigitalCodec
 from training.steps.linear_codec import parse_scheme
 
 DIM = 96
@@ -74,7 +74,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         head("jscc-fc-32", (5, 5)),
     ]
     pca = fit_pca(features, 8)
-    model = Digital(DIM, 8, torch.full((8,), 2.0))
+    model = DigitalCodec(DIM, 8, torch.full((8,), 2.0))
     start = torch.from_numpy(pca.mean), torch.from_numpy(pca.components)
     model.head.init_from_pca(*start, 1.0)
     model.eval()
