@@ -11,6 +11,8 @@ from airreid.channels.settings import LinkSettings, changed, link_settings
 from airreid.channels.traces import ROWS_MAX, make_trace, read_trace
 from airreid.errors import InputError
 
+from ...limits import defaults, limits
+
 
 @pytest.mark.parametrize(
     ("fields", "says"),
@@ -37,6 +39,33 @@ def test_impossible_settings_name_the_field(fields: dict[str, object], says: str
     with pytest.raises(InputError, match=says) as refused:
         link_settings(**fields)
     assert "\n" not in str(refused.value)
+
+
+def test_bounds_and_defaults() -> None:
+    assert limits(LinkSettings) == {
+        "snr_db": ["<= 100.0", ">= -60.0"],
+        "snr_range_db": ["<= 100.0", ">= -60.0"],
+        "seed": [f"< {2**64}", ">= 0"],
+        "doppler": ["<= 10", ">= 0"],
+        "k_factor_db": ["<= 40", ">= -40"],
+        "impulse_probability": ["<= 1", ">= 0"],
+        "impulse_ratio_db": ["<= 40", ">= 0"],
+        "erasure_probability": ["<= 1", ">= 0"],
+    }
+    assert defaults(LinkSettings) == {
+        "model": "awgn",
+        "snr_db": 10.0,
+        "snr_range_db": None,
+        "snr_trace": None,
+        "seed": 0,
+        "csi": True,
+        "doppler": 0.0,
+        "k_factor_db": 6.0,
+        "impulse_probability": 0.01,
+        "impulse_ratio_db": 20.0,
+        "erasure_probability": 0.1,
+        "erasure_unit": "complex",
+    }
 
 
 def test_what_is_not_given_keeps_its_value() -> None:

@@ -17,6 +17,8 @@ from airreid.digital.polar_design import design_code
 from airreid.digital.prior import Prior
 from airreid.errors import BundleError, InputError
 
+from ...limits import limits
+
 PRIOR = Prior(low=(0, 0), counts=((65535, 1), (30000, 35535, 1)))
 CODE = design_code(20, 64, 11, 1)
 
@@ -55,6 +57,20 @@ def test_a_code_survives_json() -> None:
 def test_codes_that_do_not_add_up(fields: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         changed(CODE, **fields)
+
+
+def test_bounds() -> None:
+    assert limits(PolarCode) == {
+        "payload_bits": ["<= 8192", ">= 1"],
+        "uses": ["<= 8192", ">= 1"],
+        "bits_per_symbol": ["<= 4", ">= 1"],
+        "mother_length": ["<= 65536", ">= 2"],
+    }
+    assert limits(CodingTables) == {"codes": ["length <= 16", "length >= 1"]}
+    assert limits(Prior) == {
+        "low": ["<= 1048576", ">= -1048576", "length >= 1"],
+        "counts": ["< 65536", ">= 1", "length >= 2"],
+    }
 
 
 def test_payload_sizes_must_grow_and_fill_the_same_uses() -> None:

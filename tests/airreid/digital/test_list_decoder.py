@@ -203,6 +203,28 @@ def test_flip_patterns_hold_the_cheapest(list_size: int, parity: int | None, siz
         np.testing.assert_allclose(cheapest, best)
 
 
+@pytest.mark.parametrize("list_size", [2, 4, 8])
+@pytest.mark.parametrize("parity", [None, 0, 1])
+@pytest.mark.parametrize("size", [3, 6, 8])
+def test_no_flip_pattern_is_superfluous(list_size: int, parity: int | None, size: int) -> None:
+    """Every set of which fewer than ``list_size`` others are never dearer, and no other one."""
+    sets = [
+        c
+        for n in range(size + 1)
+        for c in combinations(range(size), n)
+        if parity is None or n % 2 == parity
+    ]
+
+    def never_dearer(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+        """Pairs each flip of ``one``, the dearest first, with one of ``other`` as dear."""
+        pairs = zip(one[::-1], other[::-1], strict=False)
+        return len(one) <= len(other) and all(a <= b for a, b in pairs)
+
+    wanted = {s for s in sets if sum(never_dearer(o, s) for o in sets) - 1 < list_size}
+    table = flip_patterns(list_size, size, parity)
+    assert {tuple(np.flatnonzero(row).tolist()) for row in table} == wanted
+
+
 @pytest.mark.parametrize("list_size", LIST_SIZES)
 @pytest.mark.parametrize("size", [4, 8, 16, 64, 1024])
 def test_both_parities_have_patterns_of_one_shape(list_size: int, size: int) -> None:

@@ -183,3 +183,24 @@ def test_noiseless_blocks_of_any_size_survive_their_scaling() -> None:
         soft = modem.llrs(sent / gain[:, None], 1e-4 / gain**2, bits)
         wrong = ((soft < 0) != coded).any(axis=1).mean()
         assert wrong <= 0.02, (bits, uses)
+
+
+@pytest.mark.parametrize("m", [2, 3, 4])
+@pytest.mark.parametrize("step", [-3.0, -2.5, -1.0, 0.0, 0.5, 2.0, 3.0])
+def test_a_gain_as_wide_as_three_deviations_is_found(m: int, step: float) -> None:
+    """``g = exp(step s)``, s the spread of the mean power of B levels: on the grid, exactly."""
+    levels = constellation(m)
+    sent = np.random.default_rng(m).permutation(np.repeat(levels, 64))
+    spread = np.square(levels).std() / 2 / np.sqrt(len(sent))
+    gain = modem.block_gain(np.exp(spread * step) * sent, 1e-6, m)
+    assert gain == pytest.approx(np.exp(spread * step), rel=1e-9)
+
+
+def test_bpsk_has_no_gain() -> None:
+    assert modem.block_gain(np.ones((3, 8)), 0.1, 1).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_noise_alone_is_taken_for_the_most_usual_gain() -> None:
+    """Where the symbols say nothing the prior decides: g = 1."""
+    noise = 30 * np.random.default_rng(0).standard_normal((5, 64))
+    assert modem.block_gain(noise, 900.0, 2) == pytest.approx(1.0, abs=0.02)

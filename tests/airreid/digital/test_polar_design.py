@@ -94,7 +94,13 @@ def test_more_bits_need_more_snr() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "room"),
-    [((1014, 256), 1013), ((246, 256, 11, 1), 245), ((1001, 256, 24), 1000), ((5, 2), 0)],
+    [
+        ((1014, 256), 1013),
+        ((246, 256, 11, 1), 245),
+        ((1001, 256, 24), 1000),
+        ((5, 2), 0),
+        ((90, 100, 11, 1), 89),  # the mother code would hold them, 100 coded bits do not
+    ],
 )
 def test_too_many_bits_name_the_room(arguments: tuple, room: int) -> None:
     with pytest.raises(InputError, match=f"do not fit into {arguments[1]} .* at most {room} do"):
