@@ -87,15 +87,16 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S)
 
 
-def test_the_page_runs_from_top_to_bottom(
-    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("page", "least"), [("python.md", 9), ("channel.md", 1)])
+def test_a_page_runs_from_top_to_bottom(
+    page: str, least: int, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    snippets = blocks(ROOT / "docs" / "python.md")
-    assert len(snippets) >= 8
+    snippets = blocks(ROOT / "docs" / page)
+    assert len(snippets) >= least
     for number, snippet in enumerate(snippets):
-        code = compile(here(snippet, services), f"docs/python.md, block {number}", "exec")
+        code = compile(here(snippet, services), f"docs/{page}, block {number}", "exec")
         exec(code, names)
 
 
