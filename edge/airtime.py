@@ -1,4 +1,4 @@
-"""What a query costs: channel uses, bits, air time, energy."""
+"""The cost of a query: channel uses, bits, air time, energy."""
 
 from __future__ import annotations
 

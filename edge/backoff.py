@@ -1,4 +1,4 @@
-"""How long to wait before trying again."""
+"""Waits before trying again, longer each time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 
 def delay(attempt: int, longest: float, rng: random.Random, first: float = 0.2) -> float:
-    """Seconds: exponential with full jitter.
+    """Draws seconds to wait: exponential, with full jitter.
 
     Uniform in [0, min(longest, first * 2**attempt)], so that many edges that lost the same
     access point do not come back at the same moment.

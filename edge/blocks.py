@@ -14,7 +14,7 @@ from airreid.v1 import common_pb2, uplink_pb2
 
 
 def new_spool_id() -> str:
-    """A name for one life of an edge's outgoing queue."""
+    """Draws a name for one life of an edge's outgoing queue."""
     return secrets.token_hex(4)
 
 
@@ -26,7 +26,7 @@ def unnumbered(
     top_entries: int = 0,
     track_id: str = "",
 ) -> uplink_pb2.QueryRequest:
-    """A block that has everything but its number."""
+    """Makes a block that has everything but its number."""
     request = uplink_pb2.QueryRequest(
         bundle_id=bundle_id,
         scheme_id=scheme_id,
@@ -40,7 +40,7 @@ def unnumbered(
 
 
 def check_sendable(payload: Payload, name: str) -> None:
-    """Raises :class:`InputError` for symbols that say nothing: without energy, or not finite.
+    """Refuses symbols that say nothing, without energy or not finite: :class:`InputError`.
 
     An encoder makes them only of a feature that is itself zero or not finite; the receiver
     would rank the noise.
@@ -66,7 +66,7 @@ class BlockMaker:
     def block(
         self, payload: Payload, scheme_id: str, top_k: int = 0, top_entries: int = 0
     ) -> uplink_pb2.QueryRequest:
-        """The next block: a payload under the next sequence number."""
+        """Wraps a payload under the next sequence number."""
         request = unnumbered(payload, self.bundle_id, scheme_id, top_k, top_entries)
         request.id.CopyFrom(
             common_pb2.BlockId(
@@ -83,6 +83,6 @@ class BlockMaker:
         top_k: int = 0,
         top_entries: int = 0,
     ) -> Iterator[uplink_pb2.QueryRequest]:
-        """A block for each payload."""
+        """Yields a block for each payload."""
         for payload in payloads:
             yield self.block(payload, scheme_id, top_k, top_entries)

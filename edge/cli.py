@@ -120,7 +120,7 @@ def set_(
 
 @app.command()
 def status(at: At = "127.0.0.1:50050", as_json: AsJson = False) -> None:
-    """What a running edge does at the moment."""
+    """Show what a running edge does at the moment."""
     from edge.control import EdgeClient
 
     with EdgeClient(at) as client:

@@ -18,7 +18,7 @@ _WIDEST = 32
 
 @dataclass(frozen=True)
 class Query:
-    """What is shown for one query."""
+    """A crop and the lines that are shown beside it."""
 
     image: Image.Image | None
     """RGB, of any size; None for a file that is no image."""

@@ -69,7 +69,7 @@ class EdgeClient(Connection):
         self._stub = edge_pb2_grpc.EdgeControlServiceStub(self._channel)
 
     def set(self, scheme_id: str = "", link: str = "") -> edge_pb2.EdgeState:
-        """Empty leaves a setting as it is."""
+        """Changes the settings; an empty one stays as it is."""
         try:
             return self._stub.Set(edge_pb2.SetRequest(scheme_id=scheme_id, link=link))
         except grpc.RpcError as error:
@@ -83,7 +83,7 @@ class EdgeClient(Connection):
 
 
 def check_link_name(name: str) -> Link:
-    """Raises :class:`InputError` for a link that there is not."""
+    """Returns a link by its name. Raises :class:`InputError` for another name."""
     for link in LINKS:
         if link == name:
             return link

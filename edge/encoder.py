@@ -28,7 +28,7 @@ class Encoder:
     def features(
         self, images: list[Image.Image], scheme_id: str | None = None
     ) -> NDArray[np.float32]:
-        """RGB images of any size -> float32 (N, feature_dim), by the scheme's backbone.
+        """Turns RGB images of any size into float32 (N, feature_dim) by the scheme's backbone.
 
         Without a scheme: by the bundle's first backbone.
         """
@@ -44,7 +44,7 @@ class Encoder:
         return self._backbones[space_id]
 
     def scheme(self, scheme_id: str) -> Scheme:
-        """Raises :class:`airreid.errors.BundleError` for a scheme that the bundle lacks."""
+        """Opens a scheme; raises :class:`airreid.errors.BundleError` for one the bundle lacks."""
         if scheme_id not in self._schemes:
             info = self.bundle.scheme(scheme_id)
             # One thread: its product is small, and threads of a second network that wait for
@@ -53,7 +53,7 @@ class Encoder:
         return self._schemes[scheme_id]
 
     def link(self, scheme_id: str, wanted: Link | None) -> Link:
-        """The link that is wanted, or the scheme's usual one.
+        """Returns the link that is wanted, or the scheme's usual one.
 
         Raises :class:`airreid.errors.InputError` for a link that the scheme does not have.
         """
@@ -63,7 +63,7 @@ class Encoder:
         return link
 
     def send_settings(self, scheme_id: str, link: Link | None, top_k: int) -> SendSettings:
-        """How frames are sent; ``link`` None means the scheme's usual one.
+        """Returns settings for sending; ``link`` None means the scheme's usual one.
 
         Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks.
         """
@@ -72,5 +72,5 @@ class Encoder:
     def payloads(
         self, features: NDArray[np.float32], scheme_id: str, link: Link | None = None
     ) -> list[Payload]:
-        """features (N, feature_dim) -> a payload for each."""
+        """Packs features (N, feature_dim) into a payload for each."""
         return self.scheme(scheme_id).pack(features, self.link(scheme_id, link))

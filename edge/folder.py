@@ -23,7 +23,7 @@ def shown(name: str) -> str:
 
 
 class WatchedFolder:
-    """Holds a lock on the folder itself: two edges would take every file twice."""
+    """A folder that is locked: two edges would take every file twice."""
 
     def __init__(self, path: Path) -> None:
         """Raises :class:`InputError` for a folder that is missing, not ours, or watched."""
@@ -67,7 +67,7 @@ class WatchedFolder:
         self._held = -1
 
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Plain files, without links and folders. Raises :class:`OSError`."""
+        """Lists plain files, without links and folders. Raises :class:`OSError`."""
         with os.scandir(self.path) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
@@ -101,7 +101,7 @@ class WatchedFolder:
         return target
 
     def sync(self) -> None:
-        """Returns once the moves are on the disk."""
+        """Forces the moves onto the disk."""
         os.fsync(self._held)
         done = self.path / DONE
         if done.is_dir():

@@ -10,12 +10,13 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from airreid import log
 from airreid.errors import InputError
 from airreid.images import SUFFIXES, read
-from edge.crash_counter import LIMIT, Suspects
+from edge.crash_counter import CRASH_LIMIT, CrashCounter
 from edge.folder import WatchedFolder, shown
 from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError, track_of
 from edge.metrics import Metrics
@@ -24,21 +25,37 @@ from edge.settings import WatchSettings
 from edge.spool import Spool
 
 _UNDER_WAY = 16
+"""Files that are read ahead of the verdict on their frames."""
 _MOVES_AT_ONCE = 8
+"""Files that are moved before the spool is told of them."""
 _RETRY_SECONDS = 1.0
+"""Pause between two scans while something keeps files from being taken."""
 _PARTIAL = (".tmp", ".part", ".partial", "~")
 
 
 def is_ours(name: str) -> bool:
-    """Is this the name of a whole image? Dot files and partial names are not."""
+    """Whether a name is that of a whole image; names of dot files and partial files are not."""
     if name.startswith(".") or name.endswith(_PARTIAL):
         return False
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
 
 
 def file_key(name: str, image: bytes) -> str:
-    """Names a file by its name and its contents: what survives a crash and another mount."""
+    """Names a file by its name and its contents, which outlive a crash and another mount."""
     return hashlib.sha256(os.fsencode(name) + b"\0" + image).hexdigest()
+
+
+class PauseReason(Enum):
+    """A reason for which no files are taken; part of the event ``watch_stopped_by_...``."""
+
+    FOLDER = "folder"
+    """The folder is missing or cannot be read."""
+    SPOOL = "spool"
+    """The spool cannot be written."""
+    SPOOL_FULL = "room"
+    """The spool, or its disk, has no room for another frame."""
+    ERROR = "error"
+    """Anything else."""
 
 
 @dataclass
@@ -56,12 +73,14 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _UnderWay:
+    """A file whose frame is with the pipeline."""
+
     name: str
     key: str
     future: Future[Accepted]
 
 
-class Watcher:
+class FolderSource:
     """One thread that scans the folder and hands its files over.
 
     A file is moved only after its frame is in the spool, and the spool remembers the file
@@ -77,14 +96,14 @@ class Watcher:
         self._spool = spool
         self._metrics = metrics
         self._folder = WatchedFolder(settings.folder)
-        self._suspects = Suspects(settings.marks)
+        self._crash_counter = CrashCounter(settings.marks)
         self._seen: dict[str, _Seen] = {}
         self._handing_over = spool.handing_over()
         self._to_move: list[tuple[str, int, str]] = []
         """Name, sequence and key of accepted files."""
         self._away: list[tuple[str, int]] = []
         """Key and sequence of files that are moved, which the spool is still to be told."""
-        self._trouble = ""
+        self._paused_by: PauseReason | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._reconcile()
@@ -103,16 +122,16 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 self._folder.reopen()
-                self._turn(self._scan())
-                if self._trouble != "room" and not self._away:
-                    self._well()
+                self._take(self._scan())
+                if self._paused_by is not PauseReason.SPOOL_FULL and not self._away:
+                    self._resume()
             except OSError as error:
-                self._ill("folder", reason=error.strerror or str(error))
+                self._pause(PauseReason.FOLDER, error.strerror or str(error))
             except sqlite3.Error as error:
-                self._ill("spool", reason=str(error))
+                self._pause(PauseReason.SPOOL, str(error))
             except Exception as error:  # the thread must go on: files keep coming
-                self._ill("error", reason=repr(error))
-            slow = _RETRY_SECONDS if self._trouble else 0.0
+                self._pause(PauseReason.ERROR, repr(error))
+            slow = _RETRY_SECONDS if self._paused_by else 0.0
             self._stop.wait(max(self._settings.poll_seconds, slow))
 
     def _reconcile(self) -> None:
@@ -125,15 +144,19 @@ class Watcher:
                     key = file_key(name, read(self._settings.folder / name))
                     if key in self._handing_over:
                         self._to_move.append((name, self._handing_over[key], key))
-            there = {key for _, _, key in self._to_move}
-            self._away = [one for one in self._handing_over.items() if one[0] not in there]
+            still_here = {key for _, _, key in self._to_move}
+            self._away = [
+                (key, sequence)
+                for key, sequence in self._handing_over.items()
+                if key not in still_here
+            ]
             self._flush()
         except OSError as error:
             raise InputError(f"{self._settings.folder}: cannot be watched ({error})") from None
 
     def _scan(self) -> list[str]:
-        """Names of the files that are to be taken now: the oldest first, suspects last."""
-        now, found, ready = time.monotonic(), {}, []
+        """Names of the files to be taken now: the oldest first, those of crashes last."""
+        now, present, ready = time.monotonic(), {}, []
         for name, stat in self._folder.files():
             if not is_ours(name):
                 continue
@@ -143,13 +166,13 @@ class Watcher:
                 seen = _Seen(signature, now)
             else:
                 seen.settled = True
-            found[name] = seen
+            present[name] = seen
             if seen.settled and now >= seen.not_before:
-                ready.append((self._suspects.deaths(name), stat.st_mtime_ns, name))
-        self._seen = found
+                ready.append((self._crash_counter.crashes(name), stat.st_mtime_ns, name))
+        self._seen = present
         return [name for _, _, name in sorted(ready)]
 
-    def _turn(self, names: list[str]) -> None:
+    def _take(self, names: list[str]) -> None:
         """Takes files, some at a time, until the list or the room in the spool ends."""
         under_way: deque[_UnderWay] = deque()
         going_on = True
@@ -157,32 +180,35 @@ class Watcher:
             for name in names:
                 if self._stop.is_set() or not going_on:
                     break
-                one = self._offer(name)
-                if one is not None:
-                    under_way.append(one)
-                at_most = 0 if self._suspects.deaths(name) else _UNDER_WAY - 1
+                file = self._offer(name)
+                if file is not None:
+                    under_way.append(file)
+                at_most = 0 if self._crash_counter.crashes(name) else _UNDER_WAY - 1
                 while len(under_way) > at_most or (under_way and under_way[0].future.done()):
                     going_on = self._finish(under_way.popleft()) and going_on
         finally:  # what was offered may be accepted, whatever else went wrong
-            for one in under_way:
-                going_on = self._finish(one) and going_on
+            for file in under_way:
+                going_on = self._finish(file) and going_on
             self._flush()
-        if going_on and self._trouble == "room":
-            self._well()
+        if going_on and self._paused_by is PauseReason.SPOOL_FULL:
+            self._resume()
 
     def _offer(self, name: str) -> _UnderWay | None:
         """Reads a file and queues its frame, unless it only has to be moved."""
         path, seen = self._settings.folder / name, self._seen[name]
-        if self._suspects.deaths(name) >= LIMIT:
-            self._reject(name, f"{shown(name)}: the edge ended {LIMIT} times while it was read")
+        if self._crash_counter.crashes(name) >= CRASH_LIMIT:
+            self._reject(
+                name, f"{shown(name)}: the edge ended {CRASH_LIMIT} times while it was read"
+            )
             return None
-        self._suspects.begin(name)
-        one = self._read(name, path, seen)
-        if one is None:
-            self._suspects.end(name)
-        return one
+        self._crash_counter.begin(name)
+        file = self._read(name, path, seen)
+        if file is None:
+            self._crash_counter.end(name)
+        return file
 
     def _read(self, name: str, path: Path, seen: _Seen) -> _UnderWay | None:
+        """Queues the frame of a file that is still as it was seen; None if it is not."""
         try:
             image = read(path)
             stat = path.stat()
@@ -201,25 +227,25 @@ class Watcher:
             return None
         return _UnderWay(name, key, self._pipeline.submit(frame))
 
-    def _finish(self, one: _UnderWay) -> bool:
-        """Does what the verdict asks for; False if nothing more should be taken now."""
+    def _finish(self, file: _UnderWay) -> bool:
+        """Does what the verdict on a file asks for; False if no more should be taken now."""
         try:
-            accepted = one.future.result()
+            accepted = file.future.result()
         except InputError as error:
-            self._unusable(one.name, str(error))
+            self._unusable(file.name, str(error))
         except EncodeError as error:
-            self._reject(one.name, str(error))
+            self._reject(file.name, str(error))
         except (SpoolFullError, SpoolDiskError) as error:
-            self._suspects.end(one.name)
-            self._ill("room", reason=str(error))
+            self._crash_counter.end(file.name)
+            self._pause(PauseReason.SPOOL_FULL, str(error))
             return False
         except ClosedError:
-            self._suspects.end(one.name)
+            self._crash_counter.end(file.name)
             return False
         else:
-            self._suspects.end(one.name)
-            self._handing_over[one.key] = accepted.sequence
-            self._to_move.append((one.name, accepted.sequence, one.key))
+            self._crash_counter.end(file.name)
+            self._handing_over[file.key] = accepted.sequence
+            self._to_move.append((file.name, accepted.sequence, file.key))
             if len(self._to_move) >= _MOVES_AT_ONCE:
                 self._flush()
         return True
@@ -243,15 +269,15 @@ class Watcher:
             self._folder.sync()
             self._spool.handed_over([sequence for _, sequence in self._away])
         except (OSError, sqlite3.Error) as error:
-            self._ill("spool", reason=str(error))
+            self._pause(PauseReason.SPOOL, str(error))
             return
         for key, _ in self._away:
             self._handing_over.pop(key, None)
         self._away = []
 
     def _unusable(self, name: str, reason: str) -> None:
-        """A file that may be growing still is left alone for a while; then it is rejected."""
-        self._suspects.end(name)
+        """Leaves a file that may be growing still alone for a while; then rejects it."""
+        self._crash_counter.end(name)
         seen = self._seen[name]
         ripe = seen.since + self._settings.settle_seconds
         if time.monotonic() < ripe:
@@ -260,7 +286,7 @@ class Watcher:
             self._reject(name, reason)
 
     def _reject(self, name: str, reason: str) -> None:
-        self._suspects.end(name)
+        self._crash_counter.end(name)
         try:
             self._folder.reject(name, reason)
         except OSError as error:
@@ -274,13 +300,13 @@ class Watcher:
         if name in self._seen:
             self._seen[name].not_before = time.monotonic() + 10 * _RETRY_SECONDS
 
-    def _ill(self, trouble: str, reason: str) -> None:
+    def _pause(self, by: PauseReason, details: str) -> None:
         """Says once what keeps files from being taken."""
-        if self._trouble != trouble:
-            log.warning(f"watch_stopped_by_{trouble}", reason=reason)
-        self._trouble = trouble
+        if self._paused_by is not by:
+            log.warning(f"watch_stopped_by_{by.value}", reason=details)
+        self._paused_by = by
 
-    def _well(self) -> None:
-        if self._trouble:
+    def _resume(self) -> None:
+        if self._paused_by:
             log.event("watch_goes_on")
-        self._trouble = ""
+        self._paused_by = None

@@ -34,23 +34,23 @@ class Frame:
 
 
 class EncodeError(AirReidError):
-    """A network broke on the frame: no fault of the image that is known."""
+    """A network that broke on the frame, for no fault of the image that is known."""
 
 
 class SpoolFullError(AirReidError):
-    """The frame was not accepted because nothing more fits; offer it again later."""
+    """A frame that was not accepted because nothing more fits; offer it again later."""
 
 
 class SpoolDiskError(AirReidError):
-    """The frame was not accepted because the disk did not take it; offer it again later."""
+    """A frame that was not accepted because the disk did not take it; offer it again later."""
 
 
 class ClosedError(AirReidError):
-    """The frame was not accepted because the edge is ending."""
+    """A frame that was not accepted because the edge is ending."""
 
 
 def track_of(name: str) -> str:
-    """The track id in a file's name, ``<track>__<anything>.jpg``; empty if there is none.
+    """Reads the track id in a file's name, ``<track>__<anything>.jpg``; empty if there is none.
 
     Raises :class:`InputError` for one that is too long.
     """
@@ -59,7 +59,7 @@ def track_of(name: str) -> str:
 
 
 def check_track(track: str, name: str) -> str:
-    """Raises :class:`InputError` for a track id that is too long or not printable."""
+    """Returns a track id. Raises :class:`InputError` if it is too long or not printable."""
     if len(track) > TRACK_MAX:
         raise InputError(f"{name}: track id of {len(track)} characters; use at most {TRACK_MAX}")
     if not track.isprintable():

@@ -34,12 +34,12 @@ _TOP_K_MAX = 1000
 class _Crop:
     """One request on its way, and the response that is being made for it."""
 
-    def __init__(self, request: edge_pb2.IdentifyRequest, service: EdgeServicer) -> None:
+    def __init__(self, request: edge_pb2.IdentifyRequest, service: GrpcSource) -> None:
         self.response = edge_pb2.IdentifyResponse(name=request.name[:NAME_MAX])
         self.accepting = asyncio.create_task(service.accept(request, self.response))
         self.task = asyncio.create_task(self._answer(service, request.accept_only))
 
-    async def _answer(self, service: EdgeServicer, accept_only: bool) -> None:
+    async def _answer(self, service: GrpcSource, accept_only: bool) -> None:
         outcome = await self.accepting
         if outcome is not None and not accept_only:
             await service.answer(outcome, self.response)
@@ -49,8 +49,11 @@ class _Crop:
         self.task.cancel()
 
 
-class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
-    """Each crop is accepted, then answered; streams share one pipeline and one spool."""
+class GrpcSource(edge_pb2_grpc.EdgeServiceServicer):
+    """The gRPC service that takes crops: each is accepted, then answered.
+
+    Streams share one pipeline and one spool.
+    """
 
     def __init__(self, pipeline: Pipeline, spool: Spool, metrics: Metrics) -> None:
         self._pipeline = pipeline
@@ -98,7 +101,7 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
     async def accept(
         self, request: edge_pb2.IdentifyRequest, response: edge_pb2.IdentifyResponse
     ) -> asyncio.Future[Any] | None:
-        """What the answer will come from; None for a crop that cannot be used.
+        """Has a crop accepted; its answer's future, or None for a crop that cannot be used.
 
         Raises :class:`AirReidError` for one that may be offered again.
         """
@@ -123,13 +126,13 @@ class EdgeServicer(edge_pb2_grpc.EdgeServiceServicer):
         self, outcome: asyncio.Future[Any], response: edge_pb2.IdentifyResponse
     ) -> None:
         """Waits for the recorded answer and fills it in."""
-        found = await outcome
-        if found is None:
+        answered = await outcome
+        if answered is None:
             response.status.code = common_pb2.CODE_EXPIRED
             response.status.message = f"{response.name}: given up, older than the deadline"
         else:
-            response.status.CopyFrom(found.response.status)
-            response.answer.CopyFrom(found.response)
+            response.status.CopyFrom(answered.response.status)
+            response.answer.CopyFrom(answered.response)
 
 
 def _put(done: asyncio.Queue[_Crop | None], crop: _Crop, _: asyncio.Task[None]) -> None:

@@ -34,7 +34,7 @@ from edge.uplink_stream import UplinkStream
 _WINDOW = 4
 """Unanswered blocks at a time."""
 _NOT_READY_SECONDS, _PAUSE_SECONDS = 60.0, 5.0
-"""How long blocks are sent again while the access point is not ready, and the longest pause."""
+"""Seconds that blocks are sent again while the access point is not ready; longest pause."""
 _CAPACITY = 100_000_000
 """Files of one run, more than anybody gives."""
 
@@ -49,9 +49,9 @@ class Sent:
     error: str
     """Empty when ranked identities came back, or the news that the air took the block."""
     cost: BlockCost | None = None
-    """What crossed the air; None if nothing did."""
+    """Channel uses and bits that crossed the air; None if nothing did."""
     encode_ms: float = 0.0
-    """From the file to the payload, waiting not counted."""
+    """Time from the file to the payload, waiting not counted."""
 
     def as_dict(self, radio: Radio | None = None) -> dict[str, object]:
         """Plain values for JSON; air time and energy as the radio has them."""
@@ -199,7 +199,7 @@ class OneShot:
             self._changed.notify_all()
 
     def _wait_for_answers(self) -> None:
-        """Until all is answered, the stream has ended, or what is left is refused for long."""
+        """Returns when all is answered, the stream has ended, or the rest was refused for long."""
         until: float | None = None
         with self._changed:
             while self._spool.waiting and not self._ended.done():

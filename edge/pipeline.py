@@ -89,7 +89,7 @@ class Pipeline:
         self._worker = Worker("encoder", self._process, max_batch)
 
     def switch(self, scheme_id: str, link: Link | None) -> SendSettings:
-        """How frames are sent from now on. ``link`` None: the scheme's usual one.
+        """Changes how frames are sent from now on. ``link`` None: the scheme's usual one.
 
         Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks; then
         everything stays as it was.
@@ -100,11 +100,12 @@ class Pipeline:
         return self.sending
 
     def submit(self, frame: Frame, wants_outcome: bool = False) -> Future[Accepted]:
-        """Queues a frame. The future fails with
+        """Queues a frame; the future is done once it is accepted.
 
-        :class:`InputError` if the frame is not usable, :class:`EncodeError` if a network broke
-        on it, and :class:`SpoolFullError`, :class:`SpoolDiskError` or :class:`ClosedError` if
-        it was not accepted and may be offered again.
+        It fails with :class:`InputError` if the frame is not usable, with
+        :class:`EncodeError` if a network broke on it, and with :class:`SpoolFullError`,
+        :class:`SpoolDiskError` or :class:`ClosedError` if it was not accepted and may be
+        offered again.
         """
         job = _Job(frame, wants_outcome)
         if self._closed:
@@ -188,7 +189,7 @@ class Pipeline:
     def _features(
         self, ready: list[tuple[_Job, Image.Image]], scheme_id: str
     ) -> list[tuple[_Job, NDArray[np.float32]]]:
-        """float32 (1, feature_dim) for each; one on which the network breaks fails alone."""
+        """Encodes to float32 (1, feature_dim) each; one on which the network breaks fails alone."""
         try:
             rows = self._encoder.features([image for _, image in ready], scheme_id)
         except Exception as error:
@@ -244,7 +245,7 @@ class Pipeline:
 
 
 def _decoded(frame: Frame) -> Image.Image:
-    """The frame's image. Raises :class:`InputError` for contents that are none."""
+    """Decodes a frame's image. Raises :class:`InputError` for contents that are none."""
     if isinstance(frame.image, bytes):
         return decode(frame.image, frame.name or "image")
     return frame.image

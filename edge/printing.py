@@ -51,7 +51,9 @@ def row_line(row: dict[str, Any]) -> str:
     head += f"  {row['total_ms']:.0f} ms"
     if row["code"] != "ok":
         return f"{head}  {row['code']}: {row['message']}"
-    ranked = "  ".join(f"{one['identity']} {one['score']:.3f}" for one in row["identities"][:3])
+    ranked = "  ".join(
+        f"{match['identity']} {match['score']:.3f}" for match in row["identities"][:3]
+    )
     return f"{head}  {ranked or '(the gallery is empty)'}"
 
 
@@ -72,7 +74,7 @@ def state_line(state: edge_pb2.EdgeState) -> str:
 
 
 def check_picture(path: Path) -> None:
-    """Raises :class:`InputError` for a file that a picture cannot be written to."""
+    """Refuses a file that a picture cannot be written to: :class:`InputError`."""
     if path.suffix.lower() not in Image.registered_extensions():
         raise InputError(f"{path}: pictures end in .png, .jpg or .webp")
     try:

@@ -26,7 +26,7 @@ class Crop:
     image: Image.Image | None
     error: str
     seconds: float
-    """To read, decode and resize it."""
+    """Time to read, decode and resize it."""
 
 
 def read_crop(path: Path) -> Crop:
@@ -40,7 +40,7 @@ def read_crop(path: Path) -> Crop:
 
 
 def read_ahead(paths: Sequence[Path]) -> Generator[Crop]:
-    """The files in order; the next ones are read while the caller is busy with one.
+    """Yields the files in order; the next ones are read while the caller is busy with one.
 
     Close it (or let it go) to end the reading early.
     """

@@ -31,13 +31,13 @@ class Outcome:
     sequence: int
     response: uplink_pb2.QueryResponse
     link_ms: float
-    """From handing the block to the stream until its answer was read."""
+    """Time from handing the block to the stream until its answer was read."""
     sends: int = 1
     """Times that the block was handed to a stream since this edge was started."""
 
     @property
     def code(self) -> str:
-        """ok, outage, wrong_bundle: the status code's name without its prefix."""
+        """The status code's name without its prefix: ok, outage, wrong_bundle."""
         number = self.response.status.code
         try:
             name = common_pb2.Code.Name(number)
@@ -76,7 +76,7 @@ def identities_json(response: uplink_pb2.QueryResponse) -> str:
 
 
 def read(folder: Path, state: str = "", last: int = 0) -> Iterator[dict[str, Any]]:
-    """The rows of the log in ``folder``, the oldest first, while an edge may be writing it.
+    """Yields the rows of the log in ``folder``, the oldest first, while an edge may be writing it.
 
     ``state`` picks waiting, answered or dropped rows, ``last`` so many of the newest; empty
     and 0 mean all. Raises :class:`InputError` if there is no spool that can be read.

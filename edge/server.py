@@ -18,13 +18,13 @@ from airreid.v1 import edge_pb2, edge_pb2_grpc
 from edge import metrics as metrics_
 from edge.control import EdgeControl
 from edge.encoder import Encoder
-from edge.folder_source import Watcher
-from edge.grpc_source import EdgeServicer
+from edge.folder_source import FolderSource
+from edge.grpc_source import GrpcSource
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.settings import SendSettings, ServeSettings
 from edge.spool import Spool
-from edge.stdin_source import Lines
+from edge.stdin_source import StdinSource
 from edge.uplink_sender import Sender
 
 _TICK_SECONDS = 0.5
@@ -59,7 +59,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
 
         def register(server: aio.Server) -> list[str]:
             edge_pb2_grpc.add_EdgeServiceServicer_to_server(
-                EdgeServicer(edge.pipeline, edge.spool, edge.metrics), server
+                GrpcSource(edge.pipeline, edge.spool, edge.metrics), server
             )
             control = EdgeControl(
                 edge.pipeline,
@@ -99,7 +99,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
 
 @contextlib.contextmanager
 def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> Iterator[_Edge]:
-    """Everything that must be there; on leaving, what is accepted is sent or stays."""
+    """Starts spool, pipeline and sender; drains the spool on exit."""
     metrics = Metrics()
     spool = Spool(settings.spool, settings.edge_id, settings.spool_blocks)
     try:
@@ -134,19 +134,19 @@ def _serve_metrics(edge: _Edge, settings: ServeSettings, stack: contextlib.ExitS
 
 def _sources(
     edge: _Edge, settings: ServeSettings, ended: Callable[[], None]
-) -> list[Watcher | Lines]:
-    sources: list[Watcher | Lines] = []
+) -> list[FolderSource | StdinSource]:
+    sources: list[FolderSource | StdinSource] = []
     if settings.watch is not None:
-        sources.append(Watcher(settings.watch, edge.pipeline, edge.spool, edge.metrics))
+        sources.append(FolderSource(settings.watch, edge.pipeline, edge.spool, edge.metrics))
     if settings.stdin:
-        sources.append(Lines(sys.stdin.fileno(), edge.pipeline, edge.metrics, ended))
+        sources.append(StdinSource(sys.stdin.fileno(), edge.pipeline, edge.metrics, ended))
     return sources
 
 
 async def _until_the_end(
     stop: asyncio.Event, input_ended: asyncio.Event, edge: _Edge, settings: ServeSettings
 ) -> None:
-    """Until told to stop. The end of standard input is such a word if nothing else feeds in."""
+    """Waits for the word to stop; the end of standard input is one if nothing else feeds in."""
     told = asyncio.create_task(stop.wait())
     if settings.stdin and settings.watch is None:
         over = asyncio.create_task(input_ended.wait())

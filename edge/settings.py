@@ -18,7 +18,7 @@ Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 
 
 class SendSettings(Settings):
-    """How a frame is sent; changed while the edge runs."""
+    """Scheme, link and answer length of a frame; changed while the edge runs."""
 
     scheme_id: str
     link: Link
@@ -26,7 +26,7 @@ class SendSettings(Settings):
 
 
 class UplinkSettings(Settings):
-    """How the stream is kept."""
+    """Window, patience and pauses of the stream."""
 
     window: Annotated[int, Field(ge=1, le=256), Flag()] = 16
     """Unanswered blocks at a time."""
@@ -61,7 +61,7 @@ class WatchSettings(Settings):
 
 
 class CameraSettings(Settings):
-    """What a camera is, where it sends, and how."""
+    """A camera: its name, its networks, and the way to the access point."""
 
     to: Annotated[str, Flag()] = "127.0.0.1:50051"
     """HOST:PORT of the channel, or of the access point."""

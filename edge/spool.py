@@ -33,7 +33,7 @@ class Entry:
     source: str
     name: str
     block: uplink_pb2.QueryRequest
-    """Without its number."""
+    """The request, without its number."""
     cost: BlockCost
     encode_ms: float
     air_ms: float | None = None
@@ -191,7 +191,7 @@ class Spool:
         return common_pb2.BlockId(edge_id=self.edge_id, spool_id=self.spool_id, sequence=sequence)
 
     def blocks(self, after: int, limit: int) -> list[uplink_pb2.QueryRequest]:
-        """Up to ``limit`` waiting blocks with numbers above ``after``, the oldest first."""
+        """Reads up to ``limit`` waiting blocks with numbers above ``after``, the oldest first."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT sequence, block FROM frames WHERE state = 'waiting' AND sequence > ? "
@@ -255,7 +255,7 @@ class Spool:
         return sorted(row[0] for row in rows)
 
     def handing_over(self) -> dict[str, int]:
-        """Accepted files that may not have been moved away yet: file key -> sequence."""
+        """Lists accepted files that may not have been moved away yet: file key -> sequence."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT file_key, sequence FROM frames WHERE file_key IS NOT NULL"
@@ -263,7 +263,7 @@ class Spool:
         return dict(rows)
 
     def handed_over(self, sequences: Sequence[int]) -> None:
-        """The files of these frames are away, and the disk knows it."""
+        """Records that the files of these frames are away, on the disk too."""
         with self._lock, self._transaction():
             for sequence in sequences:
                 self._db.execute(

@@ -50,7 +50,7 @@ CREATE UNIQUE INDEX handing_over ON frames (file_key) WHERE file_key IS NOT NULL
 
 
 def open_database(folder: Path | None, edge_id: str) -> tuple[sqlite3.Connection, str]:
-    """The database, made if it is missing, and its spool id. ``folder`` None: in memory.
+    """Opens the database, made if it is missing, and its spool id. ``folder`` None: in memory.
 
     Raises :class:`InputError` for a file that is damaged, of another format or another
     edge's.
@@ -101,7 +101,7 @@ def _prepare(db: sqlite3.Connection, path: str, edge_id: str) -> str:
 
 
 def hold(folder: Path) -> TextIO:
-    """The lock of the spool, held."""
+    """Takes the lock of the spool. Raises :class:`InputError` if another edge has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = (folder / FILE).with_suffix(".lock").open("w")

@@ -19,11 +19,13 @@ from edge.metrics import Metrics
 from edge.pipeline import Accepted, Pipeline
 
 _UNDER_WAY = 16
+"""Files that are read ahead of the verdict on their frames."""
 _RETRY_SECONDS = 0.5
+"""Pause before a frame that found no room is offered again."""
 
 
-class Lines:
-    """One thread that reads lines and hands over the files that they name.
+class StdinSource:
+    """One thread that reads lines and hands over the files that they name, until the input ends.
 
     A file that cannot be used is logged and passed over. When the spool is full, lines stay
     in the pipe.

@@ -102,7 +102,7 @@ class UplinkStream:
             self._changed.notify_all()
 
     def _blocks(self) -> Iterator[uplink_pb2.QueryRequest]:
-        """What waits, then what comes, until the stream has ended."""
+        """Blocks that wait, then those that come, until the stream has ended."""
         while (block := self._next()) is not None:
             if not block.settled_only:
                 sequence = block.id.sequence

@@ -1,5 +1,5 @@
 """The whole system on one machine: real processes, a report, and an offline replay.
 
-Stands above the roles: it may import ``edge`` and ``channel_sim`` and the synthetic
-people of ``training``, and nothing imports it.
+Stands above the roles: it may import ``edge``, ``channel_sim`` and the synthetic
+people of ``airreid.datasets``, and nothing imports it.
 """

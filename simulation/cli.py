@@ -18,21 +18,21 @@ from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.console import progress_bars
 from airreid.errors import InputError
 from simulation import report as reports
-from simulation.people import from_folders, pictures, synthetic
-from simulation.plan import Outcome, Plan, Point, Progress
+from simulation.people import from_folders, picture_count, synthetic
+from simulation.plan import SimulationPlan, SimulationProgress, SimulationResult, SweepPoint
 from simulation.run import run
 
 SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
 
 
 class DigitalLink(Enum):
-    """What a digital scheme is sent over."""
+    """A link of the digital schemes."""
 
     IDEAL = "ideal"
     CODED = "coded"
 
 
-class _Shown(Progress):
+class _ProgressBars(SimulationProgress):
     """Progress bars on standard error, one a phase."""
 
     def __init__(self, bars: Bars) -> None:
@@ -46,7 +46,7 @@ class _Shown(Progress):
         if self._task is not None:
             self._bars.advance(self._task)
 
-    def point(self, point: Point) -> None:
+    def point(self, point: SweepPoint) -> None:
         if self._task is not None:
             name = point.scheme if point.link == "analog" else f"{point.scheme} {point.link}"
             text = f"streaming queries  {name} {point.snr_db:+g} dB top-1 {point.top1:.3f}"
@@ -98,9 +98,9 @@ def command(
     if (gallery is None) != (queries is None):
         raise InputError("give both --gallery and --queries, or neither")
     loaded = load_bundle(bundle or default_bundle_path())
-    plan = Plan(
+    plan = SimulationPlan(
         schemes=_chosen(loaded, scheme or []),
-        links=tuple(dict.fromkeys(one.value for one in link or DigitalLink)),
+        links=tuple(dict.fromkeys(digital_link.value for digital_link in link or DigitalLink)),
         snrs_db=tuple(dict.fromkeys(snr or SNRS_DB)),
         seed=seed,
         window=window,
@@ -116,41 +116,41 @@ def command(
         as_json.open("a").close()  # better to learn now that it cannot be written
     with ExitStack() as stack:
         bars = stack.enter_context(progress_bars())
-        shown = _Shown(bars)
+        shown = _ProgressBars(bars)
         if gallery is not None and queries is not None:
             people = from_folders(gallery, queries)
         else:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="airreid-people-")))
-            shown.phase("drawing synthetic people", pictures(identities))
+            shown.phase("drawing synthetic people", picture_count(identities))
             people = synthetic(identities, folder, shown.step)
-        outcome = run(loaded, people, plan, shown)
+        result = run(loaded, people, plan, shown)
         bars.stop()
-        for line in ["", *_table(outcome), ""]:
+        for line in ["", *_table(result), ""]:
             typer.echo(line)
         typer.echo(
             f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} "
-            f"gallery images; without code or channel top-1 is {outcome.noiseless_top1:.3f}; "
-            f"image to feature {outcome.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
+            f"gallery images; without code or channel top-1 is {result.noiseless_top1:.3f}; "
+            f"image to feature {result.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
         )
-        for line in _side_information(outcome):
+        for line in _side_information(result):
             typer.echo(line)
-        written = reports.write(report, loaded, people, plan, outcome)
+        written = reports.write(report, loaded, people, plan, result)
         if as_json is not None:
-            text = json.dumps(reports.as_json(loaded, people, plan, outcome), indent=2)
+            text = json.dumps(reports.as_json(loaded, people, plan, result), indent=2)
             as_json.write_text(text + "\n", encoding="utf-8")
             written.append(as_json)
     for path in written:
         typer.echo(f"wrote {path}")
 
 
-def _table(outcome: Outcome) -> list[str]:
+def _table(result: SimulationResult) -> list[str]:
     """Aligned lines that survive a pipe; SNR in dB, p50 and p99 in milliseconds."""
-    width = max(len(point.scheme) for point in outcome.points)
+    width = max(len(point.scheme) for point in result.points)
     head = f"{'scheme':<{width}} {'link':<6} {'B':>4} {'SNR':>5} {'top-1':>6} {'top-5':>6}"
     head += f" {'mAP':>6} {'bits':>6} {'q/s':>5} {'p50':>6} {'p99':>6} {'outage':>6} {'replay':>9}"
     lines = [head]
     previous = ("", "")
-    for p in outcome.points:
+    for p in result.points:
         if (p.scheme, p.link) != previous:
             lines.append("")
         previous = (p.scheme, p.link)
@@ -175,13 +175,13 @@ def _chosen(bundle: Bundle, wanted: list[str]) -> tuple[str, ...]:
     return tuple(info.id for info in schemes if info.bandwidth == bandwidth)
 
 
-def _side_information(outcome: Outcome) -> list[str]:
-    """What the digital schemes' receivers are told beside the symbols, in one line each."""
-    told = {
+def _side_information(result: SimulationResult) -> list[str]:
+    """Lines on side information, which digital receivers are told beside the symbols."""
+    lines = {
         (p.scheme, p.link): f"{p.scheme} {p.link}: {p.payload_bits:.1f} payload bits on average, "
         f"{p.crc_bits} check bits, and {p.side_bits} bits of side information that cross "
         "the air beside the block"
-        for p in outcome.points
+        for p in result.points
         if p.side_bits
     }
-    return list(told.values())
+    return list(lines.values())

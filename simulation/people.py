@@ -1,4 +1,4 @@
-"""Who is enrolled and who walks past: the demo's synthetic people, or a user's folders."""
+"""People to enrol and to look for: the demo's synthetic ones, or a user's folders."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class People:
     queries: list[Crop]
 
     def labels(self) -> tuple[Labels, Labels]:
-        """(gallery, queries)"""
+        """Labels of the gallery and of the queries."""
         both = [*self.gallery, *self.queries]
         identities = {name: i for i, name in enumerate(sorted({c.identity for c in both}))}
         cameras = {name: i for i, name in enumerate(sorted({c.camera for c in both}))}
 
-        def of(crops: list[Crop]) -> Labels:
+        def labels_of(crops: list[Crop]) -> Labels:
             return Labels(
                 np.asarray([identities[c.identity] for c in crops], dtype=np.int64),
                 np.asarray([cameras[c.camera] for c in crops], dtype=np.int64),
             )
 
-        return of(self.gallery), of(self.queries)
+        return labels_of(self.gallery), labels_of(self.queries)
 
 
-def pictures(identities: int) -> int:
-    """How many pictures :func:`synthetic` draws."""
+def picture_count(identities: int) -> int:
+    """Counts the pictures that :func:`synthetic` draws."""
     return identities * 2 * max(GALLERY_SHOTS, QUERY_SHOTS)
 
 
@@ -62,9 +62,12 @@ def synthetic(identities: int, folder: Path, tick: Callable[[], object] = lambda
     population = Population(seed=DEMO_SEED, identities=identities, cameras=2, shots=shots)
     write_folder(population, folder, tick)
     crops = read_folder(folder)
-    seen = [int(crop.path.stem) for crop in crops]
+
+    def by_camera(camera: str, count: int) -> list[Crop]:
+        return [crop for crop in crops if crop.camera == camera and int(crop.path.stem) < count]
+
     return People(
         f"synthetic people (seed {DEMO_SEED})",
-        [c for c, s in zip(crops, seen, strict=True) if c.camera == "cam-0" and s < GALLERY_SHOTS],
-        [c for c, s in zip(crops, seen, strict=True) if c.camera == "cam-1" and s < QUERY_SHOTS],
+        by_camera("cam-0", GALLERY_SHOTS),
+        by_camera("cam-1", QUERY_SHOTS),
     )

@@ -10,7 +10,7 @@ import typer
 
 from airreid.console import progress_bars
 from airreid.errors import InputError
-from simulation.people import pictures, synthetic
+from simulation.people import picture_count, synthetic
 
 
 def command(
@@ -26,7 +26,7 @@ def command(
         if (folder / part).exists():
             raise InputError(f"{folder / part}: exists already; give another folder")
     with TemporaryDirectory() as drawn, progress_bars() as bars:
-        task = bars.add_task("drawing", total=pictures(identities))
+        task = bars.add_task("drawing", total=picture_count(identities))
         people = synthetic(identities, Path(drawn), lambda: bars.advance(task))
         for part, crops in (("gallery", people.gallery), ("queries", people.queries)):
             for crop in crops:

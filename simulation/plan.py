@@ -1,4 +1,4 @@
-"""What a run is asked for, and what it finds."""
+"""The plan of a run, and its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIE = 1e-5
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """One scheme over one link at one SNR."""
 
     scheme: str
@@ -45,10 +45,10 @@ class Point:
 
 
 @dataclass
-class Outcome:
-    """Everything that a run found."""
+class SimulationResult:
+    """Everything that a run measured."""
 
-    points: list[Point]
+    points: list[SweepPoint]
     noiseless_top1: float
     """Top-1 of the features themselves: no code, no channel."""
     encode_ms_p50: float
@@ -58,20 +58,20 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to run."""
+class SimulationPlan:
+    """Schemes, links and SNRs of a run."""
 
     schemes: tuple[str, ...]
     links: tuple[Link, ...]
-    """Of the digital schemes; JSCC is sent over its own."""
+    """Links of the digital schemes; JSCC is sent over its own."""
     snrs_db: tuple[float, ...]
     seed: int
     window: int
     threads: int
 
 
-class Progress:
-    """What a run reports while it goes on; every method may be overridden."""
+class SimulationProgress:
+    """Reports of a run while it goes on; every method may be overridden."""
 
     def phase(self, name: str, steps: int) -> None:
         """A phase of so many steps begins."""
@@ -79,5 +79,5 @@ class Progress:
     def step(self) -> None:
         """One step is done."""
 
-    def point(self, point: Point) -> None:
+    def point(self, point: SweepPoint) -> None:
         """A row of the table is complete."""

@@ -16,7 +16,7 @@ from airreid.bundle import Bundle
 from airreid.crop_folder import Crop
 from airreid.images import load
 from simulation.people import People
-from simulation.plan import EDGE_ID, TIE, Outcome, Plan
+from simulation.plan import EDGE_ID, TIE, SimulationPlan, SimulationResult
 
 _LINES: dict[str, tuple[str, str]] = {
     "analog": ("-", "o"),
@@ -26,7 +26,9 @@ _LINES: dict[str, tuple[str, str]] = {
 _GREEN, _RED, _INK, _PAPER = (46, 160, 67), (218, 54, 51), (30, 32, 36), (255, 255, 255)
 
 
-def as_json(bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def as_json(
+    bundle: Bundle, people: People, plan: SimulationPlan, result: SimulationResult
+) -> dict[str, Any]:
     """Every figure with the settings that reproduce it."""
     return {
         "settings": {
@@ -48,8 +50,8 @@ def as_json(bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> dic
             "threads": plan.threads,
             "replay_tie": TIE,
             "latency": "block handed to the stream until its answer is read",
-            "noiseless_top1": outcome.noiseless_top1,
-            "encode_ms_p50": outcome.encode_ms_p50,
+            "noiseless_top1": result.noiseless_top1,
+            "encode_ms_p50": result.encode_ms_p50,
             "versions": {
                 "airreid": __version__,
                 "python": platform.python_version(),
@@ -57,32 +59,34 @@ def as_json(bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> dic
             },
             "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
         },
-        "results": [vars(point) for point in outcome.points],
+        "results": [vars(point) for point in result.points],
     }
 
 
-def write(folder: Path, bundle: Bundle, people: People, plan: Plan, outcome: Outcome) -> list[Path]:
+def write(
+    folder: Path, bundle: Bundle, people: People, plan: SimulationPlan, result: SimulationResult
+) -> list[Path]:
     """Writes ``results.json``, ``accuracy.png`` and ``answers.png``; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     results = folder / "results.json"
-    text = json.dumps(as_json(bundle, people, plan, outcome), indent=2)
+    text = json.dumps(as_json(bundle, people, plan, result), indent=2)
     results.write_text(text + "\n", encoding="utf-8")
     curve, answers = folder / "accuracy.png", folder / "answers.png"
-    draw_curve(curve, people, outcome)
-    draw_answers(answers, people, outcome)
+    draw_curve(curve, people, result)
+    draw_answers(answers, people, result)
     return [results, curve, answers]
 
 
-def draw_curve(path: Path, people: People, outcome: Outcome) -> None:
+def draw_curve(path: Path, people: People, result: SimulationResult) -> None:
     """Top-1 against SNR: a colour a scheme, a line style a link, the noiseless bound grey."""
     from matplotlib.figure import Figure  # takes half a second, and only the report needs it
 
     figure = Figure(figsize=(7.2, 4.4), dpi=140, layout="constrained")
     axes = figure.add_subplot()
     colours: dict[str, str] = {}
-    for scheme, link in dict.fromkeys((point.scheme, point.link) for point in outcome.points):
+    for scheme, link in dict.fromkeys((point.scheme, point.link) for point in result.points):
         points = sorted(
-            (p for p in outcome.points if (p.scheme, p.link) == (scheme, link)),
+            (p for p in result.points if (p.scheme, p.link) == (scheme, link)),
             key=lambda point: point.snr_db,
         )
         colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
@@ -95,7 +99,7 @@ def draw_curve(path: Path, people: People, outcome: Outcome) -> None:
             color=colour,
             label=scheme if link == "analog" else f"{scheme}, {link}",
         )
-    axes.axhline(outcome.noiseless_top1, color="grey", linestyle="--", label="no channel")
+    axes.axhline(result.noiseless_top1, color="grey", linestyle="--", label="no channel")
     axes.set(
         xlabel="SNR per real channel use (dB)",
         ylabel="top-1",
@@ -107,12 +111,14 @@ def draw_curve(path: Path, people: People, outcome: Outcome) -> None:
     figure.savefig(path)
 
 
-def draw_answers(path: Path, people: People, outcome: Outcome, rows: int = 6, top: int = 5) -> None:
+def draw_answers(
+    path: Path, people: People, result: SimulationResult, rows: int = 6, top: int = 5
+) -> None:
     """Queries with their best gallery images at the best and the worst SNR of a scheme."""
-    pairs = list(dict.fromkeys((point.scheme, point.link) for point in outcome.points))
+    pairs = list(dict.fromkeys((point.scheme, point.link) for point in result.points))
     scheme, link = next((pair for pair in pairs if pair[0] == "jscc-ae-256"), pairs[0])
     snrs = sorted(
-        {p.snr_db for p in outcome.points if (p.scheme, p.link) == (scheme, link)}, reverse=True
+        {p.snr_db for p in result.points if (p.scheme, p.link) == (scheme, link)}, reverse=True
     )
     shown = snrs[:1] if len(snrs) == 1 else [snrs[0], snrs[-1]]
     width, height, gap, margin = 64, 128, 6, 26
@@ -135,7 +141,7 @@ def draw_answers(path: Path, people: People, outcome: Outcome, rows: int = 6, to
     for column, snr_db in enumerate(shown):
         left = margin + width + 3 * gap + column * (block + 3 * gap)
         draw.text((left, 6), f"{scheme} at {snr_db:+g} dB, best first", fill=_INK, font=font)
-        order = outcome.rankings[scheme, link, snr_db]
+        order = result.rankings[scheme, link, snr_db]
         for line, query_number in enumerate(chosen):
             query, y = people.queries[query_number], margin + line * (height + gap)
             if column == 0:

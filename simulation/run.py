@@ -20,12 +20,14 @@ from airreid.uplink_client import Uplink
 from airreid.v1 import gallery_pb2
 from edge.encoder import Encoder
 from simulation.people import People
-from simulation.plan import Outcome, Plan, Progress
+from simulation.plan import SimulationPlan, SimulationProgress, SimulationResult
 from simulation.processes import Role
-from simulation.sweep import Bench, sweep
+from simulation.sweep import SweepContext, sweep
 
 
-def run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outcome:
+def run(
+    bundle: Bundle, people: People, plan: SimulationPlan, progress: SimulationProgress
+) -> SimulationResult:
     """Runs the plan over real processes on loopback ports.
 
     An access point holds features of one space: for schemes on several backbones there is
@@ -35,23 +37,25 @@ def run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outco
     wanted = {bundle.scheme(scheme_id).space_id for scheme_id in plan.schemes}
     if len(bundle.spaces) == 1:
         return _run(bundle, people, plan, progress)
-    outcome: Outcome | None = None
-    for space in (one for one in bundle.spaces if one in wanted):
+    result: SimulationResult | None = None
+    for space in (space_id for space_id in bundle.spaces if space_id in wanted):
         with TemporaryDirectory(prefix="airreid-bundle-") as folder:
             part = link_bundle(bundle.of_space(space), Path(folder))
-            schemes = tuple(one for one in plan.schemes if one in part.scheme_ids)
-            found = _run(part, people, replace(plan, schemes=schemes), progress)
-        if outcome is None:
-            outcome = found
+            schemes = tuple(scheme_id for scheme_id in plan.schemes if scheme_id in part.scheme_ids)
+            space_result = _run(part, people, replace(plan, schemes=schemes), progress)
+        if result is None:
+            result = space_result
         else:
-            outcome.points += found.points
-            outcome.rankings.update(found.rankings)
-    if outcome is None:
+            result.points += space_result.points
+            result.rankings.update(space_result.rankings)
+    if result is None:
         raise InputError(f"{bundle.path}: no scheme to run")
-    return outcome
+    return result
 
 
-def _run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outcome:
+def _run(
+    bundle: Bundle, people: People, plan: SimulationPlan, progress: SimulationProgress
+) -> SimulationResult:
     """The plan with schemes of the bundle's first space."""
     encoder = Encoder(bundle, plan.threads)
     gallery_features, _ = _features(encoder, people, False, progress)
@@ -64,7 +68,7 @@ def _run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outc
         raise InputError(
             f"{people.name}: no query has its identity in the gallery by another camera"
         )
-    outcome = Outcome([], noiseless.top1, float(np.median(encode_ms)), {})
+    result = SimulationResult([], noiseless.top1, float(np.median(encode_ms)), {})
     loopback = "127.0.0.1:0"
     with TemporaryDirectory(prefix="airreid-") as data:
         ap_arguments = ["ap", "serve", "--data-dir", data, "--grpc", loopback, "--http", loopback]
@@ -79,16 +83,16 @@ def _run(bundle: Bundle, people: People, plan: Plan, progress: Progress) -> Outc
                 target = f"127.0.0.1:{channel.ready['grpc_port']}"
                 with ChannelClient(target) as control, Uplink(target) as uplink:
                     sweep(
-                        Bench(encoder, people, plan, progress, control, uplink, positions),
+                        SweepContext(encoder, people, plan, progress, control, uplink, positions),
                         gallery_features,
                         query_features,
-                        outcome,
+                        result,
                     )
-    return outcome
+    return result
 
 
 def _features(
-    encoder: Encoder, people: People, queries: bool, progress: Progress
+    encoder: Encoder, people: People, queries: bool, progress: SimulationProgress
 ) -> tuple[NDArray[np.float32], list[float]]:
     crops = people.queries if queries else people.gallery
     progress.phase("encoding queries" if queries else "encoding gallery", len(crops))
@@ -101,7 +105,7 @@ def _features(
     return np.stack(features), times
 
 
-def _enrol(target: str, people: People, progress: Progress) -> dict[int, int]:
+def _enrol(target: str, people: People, progress: SimulationProgress) -> dict[int, int]:
     """Enrols the gallery's images; entry number -> position in ``people.gallery``."""
     progress.phase("enrolling", len(people.gallery))
 

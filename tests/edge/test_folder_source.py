@@ -16,8 +16,8 @@ from PIL import Image
 
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from edge.crash_counter import Suspects
-from edge.folder_source import Watcher, file_key, is_ours
+from edge.crash_counter import CrashCounter
+from edge.folder_source import FolderSource, PauseReason, file_key, is_ours
 from edge.metrics import Metrics
 from edge.settings import WatchSettings
 from edge.spool import Spool
@@ -38,17 +38,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def watching(encoder: Quick, spool: Spool, folder: Path, **settings: object) -> Iterator[Watcher]:
+def watching(
+    encoder: Quick, spool: Spool, folder: Path, **settings: object
+) -> Iterator[FolderSource]:
     chosen = WatchSettings.model_validate(
         {"folder": folder, "poll_seconds": 0.02, "settle_seconds": 0.2, **settings}
     )
     with pipeline_on(encoder, spool) as pipeline:
-        watcher = Watcher(chosen, pipeline, spool, Metrics())
-        watcher.start()
+        source = FolderSource(chosen, pipeline, spool, Metrics())
+        source.start()
         try:
-            yield watcher
+            yield source
         finally:
-            watcher.stop()
+            source.stop()
 
 
 def left(folder: Path) -> list[str]:
@@ -91,11 +93,11 @@ def test_partial_and_foreign_names_are_left_alone(encoder: Quick, folder: Path) 
 
 def test_a_file_that_grows_is_taken_when_it_is_whole(encoder: Quick, folder: Path) -> None:
     spool, data = Spool(None, "cam"), picture(3)
-    with watching(encoder, spool, folder, settle_seconds=30) as watcher:
+    with watching(encoder, spool, folder, settle_seconds=30) as source:
         with (folder / "slow.png").open("wb", buffering=0) as file:
             for start in range(0, len(data), 100):
                 file.write(data[start : start + 100])
-                until(lambda: "slow.png" in watcher._seen and watcher._seen["slow.png"].settled)
+                until(lambda: "slow.png" in source._seen and source._seen["slow.png"].settled)
         assert not (folder / "rejected" / "slow.png").exists()
         until(lambda: spool.waiting == 1)
     assert left(folder / "rejected") == []
@@ -190,15 +192,15 @@ def test_a_move_that_fails_is_tried_again_without_a_second_frame(
 ) -> None:
     spool = Spool(None, "cam")
     monkeypatch.setattr("edge.folder_source._RETRY_SECONDS", 0.01)
-    with watching(encoder, spool, folder) as watcher:
-        real, broken = watcher._folder.move, [True]
+    with watching(encoder, spool, folder) as source:
+        real, broken = source._folder.move, [True]
 
         def move(name: str, inside: str, mark: str) -> Path:
             if broken[0]:
                 raise PermissionError(13, "read-only now")
             return real(name, inside, mark)
 
-        monkeypatch.setattr(watcher._folder, "move", move)
+        monkeypatch.setattr(source._folder, "move", move)
         drop_in(folder, "a.png", picture(1))
         until(lambda: spool.waiting == 1)
         drop_in(folder, "b.png", picture(2))
@@ -233,23 +235,23 @@ def test_a_disk_that_is_full_for_a_while(encoder: Quick, folder: Path, tmp_path:
     spool._db.execute(f"PRAGMA max_page_count = {pages + 2}")
     for i in range(40):
         drop_in(folder, f"{i:02}.png", picture(i))
-    with watching(encoder, spool, folder) as watcher:
-        until(lambda: watcher._trouble == "room")
+    with watching(encoder, spool, folder) as source:
+        until(lambda: source._paused_by is PauseReason.SPOOL_FULL)
         assert left(folder)
         spool._db.execute("PRAGMA max_page_count = 100000")
         until(lambda: not left(folder))
-        until(lambda: watcher._trouble == "")
+        until(lambda: source._paused_by is None)
     assert sorted(names(spool)) == [f"{i:02}.png" for i in range(40)]
     spool.close()
 
 
 def test_a_folder_that_vanishes_and_comes_back(encoder: Quick, folder: Path) -> None:
     spool = Spool(None, "cam")
-    with watching(encoder, spool, folder) as watcher:
+    with watching(encoder, spool, folder) as source:
         drop_in(folder, "a.png", picture(1))
         until(lambda: not left(folder))
         shutil.rmtree(folder)
-        until(lambda: watcher._trouble == "folder")
+        until(lambda: source._paused_by is PauseReason.FOLDER)
         folder.mkdir()
         drop_in(folder, "b.png", picture(2))
         until(lambda: spool.waiting == 2)
@@ -281,21 +283,21 @@ DIES = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from airreid.bundle import default_bundle_path, load_bundle
-    from edge import folder_source as watch
+    from edge import folder_source
     from edge.settings import WatchSettings
     from edge.spool import Spool
     from edge.metrics import Metrics
     from support import Quick, pipeline_on, until
-    watch.LIMIT = 3
+    folder_source.CRASH_LIMIT = 3
     folder = Path({folder!r})
     encoder, spool = Quick(load_bundle(default_bundle_path())), Spool(folder / "spool", "cam")
     encoder.fail = lambda image: os._exit(9) if image.size == (9, 9) else None
     settings = WatchSettings(folder=folder / "in", poll_seconds=0.02, marks=folder / "marks.json")
     with pipeline_on(encoder, spool) as pipeline:
-        watcher = watch.Watcher(settings, pipeline, spool, Metrics())
-        watcher.start()
+        source = folder_source.FolderSource(settings, pipeline, spool, Metrics())
+        source.start()
         until(lambda: not [path for path in (folder / "in").iterdir() if path.is_file()])
-        watcher.stop()
+        source.stop()
 """
 
 
@@ -319,13 +321,13 @@ def test_marks_that_were_torn_are_no_marks(tmp_path: Path) -> None:
     path = tmp_path / "marks.json"
     for text in ("", "{", "[]", '{"under_way": 3, "deaths": {}}', '{"under_way": [], "deaths": 1}'):
         path.write_text(text)
-        assert Suspects(path).deaths("a") == 0
-    marks = Suspects(path)
+        assert CrashCounter(path).crashes("a") == 0
+    marks = CrashCounter(path)
     marks.begin("a")
     marks.begin("\udcff.png")
     marks.end("b")
-    again = Suspects(path)
-    assert (again.deaths("a"), again.deaths("\udcff.png"), again.deaths("b")) == (1, 1, 0)
+    again = CrashCounter(path)
+    assert (again.crashes("a"), again.crashes("\udcff.png"), again.crashes("b")) == (1, 1, 0)
 
 
 def test_two_edges_do_not_watch_one_folder(encoder: Quick, folder: Path) -> None:

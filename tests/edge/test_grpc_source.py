@@ -18,7 +18,7 @@ from airreid.bundle import Bundle
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc
 from edge.airtime import Radio
 from edge.control import EdgeControl
-from edge.grpc_source import EdgeServicer
+from edge.grpc_source import GrpcSource
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.settings import UplinkSettings
@@ -48,7 +48,7 @@ async def edge_at(to: str, encoder: Quick, capacity: int = 1000) -> AsyncIterato
     sender = Sender(to, spool, settings, pipeline.publish, metrics, random.Random(1))
     sender.start()
     server = aio.server()
-    edge_pb2_grpc.add_EdgeServiceServicer_to_server(EdgeServicer(pipeline, spool, metrics), server)
+    edge_pb2_grpc.add_EdgeServiceServicer_to_server(GrpcSource(pipeline, spool, metrics), server)
     edge_pb2_grpc.add_EdgeControlServiceServicer_to_server(
         EdgeControl(pipeline, spool, "b", lambda: sender.connected), server
     )
@@ -69,8 +69,8 @@ async def edge_at(to: str, encoder: Quick, capacity: int = 1000) -> AsyncIterato
         spool.close()
 
 
-def request(number: int, **more: object) -> edge_pb2.IdentifyRequest:
-    return edge_pb2.IdentifyRequest(name=str(number), image=picture(number), **more)  # type: ignore[arg-type]
+def request(number: int, **fields: object) -> edge_pb2.IdentifyRequest:
+    return edge_pb2.IdentifyRequest(name=str(number), image=picture(number), **fields)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ class Load:
         self.acknowledged: set[str] = set()
         self.offered: set[str] = set()
         self.stop = threading.Event()
-        self._threads = [threading.Thread(target=one) for one in (self._files, self._crops)]
+        self._threads = [threading.Thread(target=feed) for feed in (self._files, self._crops)]
         for thread in self._threads:
             thread.start()
 
@@ -238,13 +238,13 @@ def test_a_running_edge_is_steered_and_watched(place: Place) -> None:
     place.start("ap")
     place.start("channel", "--snr", "12")
     edge = place.start("edge", "--metrics", ANY, "--symbol-rate", "64e3", "--tx-power-mw", "2")
-    at = ("--at", f"127.0.0.1:{place.edge_port}")
+    address = ("--at", f"127.0.0.1:{place.edge_port}")
     drop_in(place.inbox, "a.png", picture(1))
     drop_in(place.inbox, "bad.png", b"no picture")
     until(lambda: len(place.log()) == 1 and place.settled(), 60)
-    assert "jscc-fc-256 analog" in airreid("edge", "set", "--scheme", "jscc-fc-256", *at)
-    assert "has no coded link" in airreid("edge", "set", "--link", "coded", *at, code=2)
-    assert "nothing to set" in airreid("edge", "set", *at, code=2)
+    assert "jscc-fc-256 analog" in airreid("edge", "set", "--scheme", "jscc-fc-256", *address)
+    assert "has no coded link" in airreid("edge", "set", "--link", "coded", *address, code=2)
+    assert "nothing to set" in airreid("edge", "set", *address, code=2)
     drop_in(place.inbox, "b.png", picture(2))
     until(lambda: len(place.log()) == 2 and place.settled(), 60)
     first, second = place.log()
@@ -252,7 +252,7 @@ def test_a_running_edge_is_steered_and_watched(place: Place) -> None:
     assert (first["uses"], first["air_ms"], first["energy_uj"]) == (64, 1.0, 2.0)
     assert (second["uses"], second["air_ms"]) == (256, 4.0)
     assert first["snr_db"] == 12.0
-    state = json.loads(airreid("edge", "status", "--json", *at))
+    state = json.loads(airreid("edge", "status", "--json", *address))
     assert state["accepted"] == 2
     assert (state["waiting"], state["connected"], state["link"]) == (0, True, "analog")
     until((place.inbox / "rejected" / "bad.png").exists, 30)

@@ -52,7 +52,7 @@ def test_the_first_answer_wins(tmp_path: Path) -> None:
     assert [block.id.sequence for block in spool.blocks(0, 9)] == [2]
     spool.close()
     first, second = results.read(tmp_path)
-    assert [one["identity"] for one in first["identities"]] == ["alice"]
+    assert [match["identity"] for match in first["identities"]] == ["alice"]
     assert (first["state"], second["state"]) == ("answered", "waiting")
     assert first["encode_ms"] == 1.5
     assert first["code"] == "ok"
@@ -251,8 +251,8 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     spool.close()
     assert len({name for _, name, _ in rows}) == len(rows)
     assert all(name == f"n{sequence}" for sequence, name, _ in rows)
-    there = {sequence for sequence, _, _ in rows}
-    assert told["accepted"] <= there <= told["trying"]
+    numbers = {sequence for sequence, _, _ in rows}
+    assert told["accepted"] <= numbers <= told["trying"]
     assert told["answered"] <= {sequence for sequence, _, state in rows if state == "answered"}
 
 

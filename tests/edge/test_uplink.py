@@ -169,9 +169,9 @@ def test_nobody_there() -> None:
 def test_blocks_are_numbered_without_gaps_and_two_lives_differ() -> None:
     maker = BlockMaker("cam", "bundle")
     payload = Analog(np.zeros(4, np.float32))
-    made = [*maker.blocks([payload] * 3, "s", 2), maker.block(payload, "t")]
-    assert [block.id.sequence for block in made] == [0, 1, 2, 3]
-    assert {block.id.spool_id for block in made} == {maker.spool_id}
+    numbered = [*maker.blocks([payload] * 3, "s", 2), maker.block(payload, "t")]
+    assert [block.id.sequence for block in numbered] == [0, 1, 2, 3]
+    assert {block.id.spool_id for block in numbered} == {maker.spool_id}
     assert BlockMaker("cam", "bundle").spool_id != maker.spool_id
 
 

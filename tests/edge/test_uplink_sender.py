@@ -52,7 +52,7 @@ def test_everything_is_answered_in_order_over_broken_streams() -> None:
         fill(spool, 1)
         until(lambda: spool.waiting == 0)
         until(lambda: len(published) == 21)
-    assert sorted(one.sequence for one in published) == list(range(1, 22))
+    assert sorted(outcome.sequence for outcome in published) == list(range(1, 22))
     assert value(metrics, "airreid_edge_reconnects_total") >= 5
     assert (
         metrics.registry.get_sample_value("airreid_edge_frames_answered_total", {"code": "ok"})
@@ -70,7 +70,7 @@ def test_two_answers_make_one_row() -> None:
     with served(far) as to, sending(spool, to, published):
         until(lambda: spool.waiting == 0)
     assert len(published) == 5
-    assert {one.response.identities[0].subject for one in published} == {"first"}
+    assert {outcome.response.identities[0].subject for outcome in published} == {"first"}
     spool.close()
 
 
@@ -80,7 +80,7 @@ def test_a_forgotten_block_is_sent_again_under_its_number() -> None:
     fill(spool, 4)
     with served(far) as to, sending(spool, to, published):
         until(lambda: spool.waiting == 0)
-    [again] = [one for one in published if one.sequence == 3]
+    [again] = [outcome for outcome in published if outcome.sequence == 3]
     assert again.sends == 2
     assert len(published) == 4
     spool.close()
@@ -121,8 +121,8 @@ def test_a_block_goes_again_until_the_access_point_is_ready() -> None:
         assert value(metrics, "airreid_edge_reconnects_total") == 0
     assert len(far.seen) == 17
     assert len(published) == 6
-    assert {one.code for one in published} == {"ok"}
-    assert sum(one.sends for one in published) == 17
+    assert {outcome.code for outcome in published} == {"ok"}
+    assert sum(outcome.sends for outcome in published) == 17
     spool.close()
 
 

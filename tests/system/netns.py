@@ -56,11 +56,11 @@ def inside(namespace: str) -> Iterator[None]:
     """
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
-        there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+        namespace_fd = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
         try:
-            _setns(there)
+            _setns(namespace_fd)
         finally:
-            os.close(there)
+            os.close(namespace_fd)
         try:
             yield
         finally:
@@ -176,8 +176,8 @@ class Relay(Network):
                 name = fcntl.ioctl(end, _TUNSETIFF, struct.pack("16sH22x", b"", _IFF_TUN_NO_PI))
             except OSError as error:
                 raise NotPermitted(f"TUN devices: {error}") from None
-            made = name[:16].rstrip(b"\0").decode()
-            _run("ip", "link", "set", made, "netns", namespace, "name", _DEVICE)
+            device = name[:16].rstrip(b"\0").decode()
+            _run("ip", "link", "set", device, "netns", namespace, "name", _DEVICE)
         self._thread.start()
 
     def _disconnect(self) -> None:

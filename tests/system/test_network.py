@@ -37,10 +37,10 @@ AP, CHANNEL = f"{Network.RIGHT}:50052", f"{Network.RIGHT}:50051"
 def network(request: pytest.FixtureRequest) -> Iterator[Network]:
     with ExitStack() as stack:
         try:
-            made = stack.enter_context(request.param())
+            network = stack.enter_context(request.param())
         except NotPermitted as reason:
             pytest.skip(f"no such network here: {reason}")
-        yield made
+        yield network
 
 
 def airreid(*arguments: object) -> str:

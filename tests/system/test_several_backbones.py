@@ -14,7 +14,7 @@ from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.errors import BundleError
 from edge.encoder import Encoder
 from simulation.people import from_folders
-from simulation.plan import Plan, Progress
+from simulation.plan import SimulationPlan, SimulationProgress
 from simulation.run import run
 from training.export.backbone import backbone_info
 from training.export.jscc import export_jscc
@@ -84,8 +84,10 @@ def test_every_scheme_is_simulated_with_its_own_gallery(two: Bundle, tmp_path: P
             target.parent.mkdir(parents=True)
             (person / camera).rename(target)
     people = from_folders(tmp_path / "gallery", tmp_path / "queries")
-    plan = Plan(("jscc-fc-8", "jscc-fc-16"), (), (0.0, 100.0), seed=0, window=4, threads=1)
-    outcome = run(two, people, plan, Progress())
+    plan = SimulationPlan(
+        ("jscc-fc-8", "jscc-fc-16"), (), (0.0, 100.0), seed=0, window=4, threads=1
+    )
+    outcome = run(two, people, plan, SimulationProgress())
     assert [(p.scheme, p.snr_db) for p in outcome.points] == [
         ("jscc-fc-8", 0.0),
         ("jscc-fc-8", 100.0),

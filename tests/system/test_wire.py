@@ -127,14 +127,14 @@ def test_several_edges_at_once(system: System, encoder: Encoder, features: np.nd
 
     symbols = encoder.payloads(features, "jscc-fc-256")
 
-    def one(edge: int) -> list[str]:
+    def stream_of(edge: int) -> list[str]:
         maker = BlockMaker(f"edge-{edge}", encoder.bundle.bundle_id)
         with Uplink(system.channel_target) as uplink:
             blocks = maker.blocks(symbols, "jscc-fc-256", 1)
             return [a.response.identities[0].subject for a in uplink.query(blocks, window=16)]
 
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(one, range(8)))
+        results = list(pool.map(stream_of, range(8)))
     assert all(len(result) == len(features) for result in results)
 
 
