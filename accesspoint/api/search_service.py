@@ -21,7 +21,7 @@ from accesspoint.api.enrolment import (
 )
 from accesspoint.errors import NotFoundError, QualityError
 from accesspoint.gallery.opening import ServedGallery, writable_part
-from accesspoint.gallery.records import Entry, Found, NewEntry
+from accesspoint.gallery.records import Entry, NewEntry, SearchResult
 from accesspoint.matching import policy as policies
 from accesspoint.matching import quality
 from accesspoint.matching.decision import Decision, decide
@@ -44,7 +44,7 @@ _DOCUMENT_MAX = 60_000
 class Answer:
     """Outcome of a search."""
 
-    result: Found
+    result: SearchResult
     entries: list[Entry]
     """The best entries, in the result's order."""
     decision: Decision
@@ -129,7 +129,7 @@ class SearchService:
         entries = [writable_part(self._gallery).entry(int(number)) for number in result.entry_ids]
         present = [i for i, entry in enumerate(entries) if entry is not None]
         return Answer(
-            Found(result.matches[:top_k], result.entry_ids[present], result.scores[present]),
+            SearchResult(result.matches[:top_k], result.entry_ids[present], result.scores[present]),
             [entry for entry in entries if entry is not None],
             decision,
             scheme,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from accesspoint.gallery import records
 from accesspoint.gallery.maintenance.background import BackgroundMaintenance
 from accesspoint.gallery.maintenance.maintenance import Maintenance
-from accesspoint.gallery.records import Entry, Found, NewEntry, Subject
+from accesspoint.gallery.records import Entry, NewEntry, SearchResult, Subject
 from accesspoint.gallery.search.entry_search import EntrySearch
 from accesspoint.gallery.search.index import Index, RemoteIndexes
 from accesspoint.gallery.search.scheme_cache import SchemeCache
@@ -257,7 +257,7 @@ class Gallery:
 
     def search(
         self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
-    ) -> list[Found]:
+    ) -> list[SearchResult]:
         """Returns for each embedding (n, dim) the best subjects and the best entries.
 
         Embeddings are as :meth:`scheme` gives them; ``scheme_id`` ``features`` searches among

@@ -96,8 +96,8 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The answer to one embedding."""
+class SearchResult:
+    """Subjects and entries that are nearest to one embedding."""
 
     matches: list[Match]
     """Best first, each subject once."""

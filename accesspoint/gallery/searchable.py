@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.gallery.records import Found
+from accesspoint.gallery.records import SearchResult
 from airreid.scheme import Scheme
 
 
@@ -25,7 +25,7 @@ class SearchableGallery(Protocol):
 
     def search(
         self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
-    ) -> list[Found]:
+    ) -> list[SearchResult]:
         """Returns for each embedding (n, dim) the best subjects and the best entries.
 
         Embeddings are as :meth:`scheme` gives them; ``scheme_id`` ``features`` searches among

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accesspoint.gallery.records import Found
+from accesspoint.gallery.records import SearchResult
 from accesspoint.matching.decision import Decision
 from accesspoint.receiver.requests import Request
 from airreid import decisions
@@ -43,7 +43,7 @@ def write_outage(response: Response, request: Request, snr_db: float) -> None:
 
 
 def write_answer(
-    response: Response, request: Request, found: Found, decision: Decision, fused_frames: int
+    response: Response, request: Request, found: SearchResult, decision: Decision, fused_frames: int
 ) -> None:
     """Writes the ranked identities and entries that the request asks for, and the decision.
 

@@ -18,7 +18,7 @@ from accesspoint.gallery.milvus.collection import (
     collection_name,
 )
 from accesspoint.gallery.milvus.periodic import PeriodicTask
-from accesspoint.gallery.records import Found, Match, NewEntry
+from accesspoint.gallery.records import Match, NewEntry, SearchResult
 from accesspoint.gallery.search.reconcile import scheme_digest
 from accesspoint.gallery.search.scheme_cache import SchemeCache
 from accesspoint.gallery.store.database import Database
@@ -138,7 +138,7 @@ class ReadOnlyGallery:
 
     def search(
         self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
-    ) -> list[Found]:
+    ) -> list[SearchResult]:
         """Returns for each embedding (n, dim) the best subjects and the best entries.
 
         Raises :class:`NotReadyError` for a scheme without a complete collection, and
@@ -148,12 +148,12 @@ class ReadOnlyGallery:
         depth = max(top_entries, 4 * top_k)
         while True:
             ranked_hits = collection.search(embeddings, depth)
-            answers = [_found(hits, top_k, top_entries) for hits in ranked_hits]
+            results = [_result(hits, top_k, top_entries) for hits in ranked_hits]
             if depth >= TOP_MAX or all(
-                len(hits) < depth or len(found.matches) == top_k
-                for hits, found in zip(ranked_hits, answers, strict=True)
+                len(hits) < depth or len(result.matches) == top_k
+                for hits, result in zip(ranked_hits, results, strict=True)
             ):
-                return answers
+                return results
             depth *= 4
 
     def _collection(self, scheme_id: str) -> Collection:
@@ -172,14 +172,14 @@ class ReadOnlyGallery:
         return Collection(self._server, name, self._known[name].dim)
 
 
-def _found(hits: Sequence[Hit], top_k: int, top_entries: int) -> Found:
+def _result(hits: Sequence[Hit], top_k: int, top_entries: int) -> SearchResult:
     """Turns ranked rows into ranked subjects and entries."""
     matches: dict[str, Match] = {}
     for hit in hits:
         if len(matches) < top_k and hit.subject not in matches:
             matches[hit.subject] = Match(hit.subject, hit.score, hit.id, hit.camera)
     best = hits[:top_entries]
-    return Found(
+    return SearchResult(
         list(matches.values()),
         np.asarray([hit.id for hit in best], dtype=np.int64),
         np.asarray([hit.score for hit in best], dtype=np.float32),

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from accesspoint.gallery.records import Found, Match
+from accesspoint.gallery.records import Match, SearchResult
 from accesspoint.gallery.search.index import Array, Ids
 
 
@@ -51,7 +51,7 @@ class EntryOwners:
             if entry_id in self._owners:
                 self.put(entry_id, subject, self._owners[entry_id][1])
 
-    def ranked(self, scores: Array, ids: Ids, top_k: int, top_entries: int) -> Found:
+    def ranked(self, scores: Array, ids: Ids, top_k: int, top_entries: int) -> SearchResult:
         """Turns ranked entries, scores and ids (k,), into ranked subjects and entries.
 
         An entry that was deleted while the index was searched is left out.
@@ -68,4 +68,4 @@ class EntryOwners:
                 matches[owner[0]] = Match(owner[0], score, entry_id, owner[1])
             if len(matches) == top_k and len(places) >= top_entries:
                 break
-        return Found(list(matches.values()), ids[places], scores[places])
+        return SearchResult(list(matches.values()), ids[places], scores[places])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.gallery.records import Entry, Found
+from accesspoint.gallery.records import Entry, SearchResult
 from accesspoint.gallery.search.entry_owners import EntryOwners
 from accesspoint.gallery.search.index import Array
 from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
@@ -62,7 +62,7 @@ class EntrySearch:
 
     def search(
         self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int
-    ) -> list[Found]:
+    ) -> list[SearchResult]:
         """Returns for each embedding (n, dim) the best subjects and the best entries.
 
         Raises :class:`airreid.errors.BundleError` for a scheme that is not there.
@@ -72,10 +72,10 @@ class EntrySearch:
         depth = max(top_entries, 4 * top_k)
         while True:
             scores, ids = index.search(embeddings, depth)
-            answers = [
+            results = [
                 self._owners.ranked(row_scores, row_ids, top_k, top_entries)
                 for row_scores, row_ids in zip(scores, ids, strict=True)
             ]
-            if depth >= len(index) or all(len(found.matches) >= wanted for found in answers):
-                return answers
+            if depth >= len(index) or all(len(result.matches) >= wanted for result in results):
+                return results
             depth *= 4

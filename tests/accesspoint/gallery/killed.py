@@ -58,10 +58,10 @@ def look(gallery: Gallery) -> None:
         json.dumps(sorted(index.held()[0].tolist()), separators=(",", ":")),
     )
     for part in everything:
-        for number, found in zip(
+        for number, result in zip(
             part.ids.tolist(), gallery.search("features", part.features, 1, 1), strict=True
         ):
-            if found.entry_ids.tolist() != [number] or abs(found.scores[0] - 1) > 1e-2:
+            if result.entry_ids.tolist() != [number] or abs(result.scores[0] - 1) > 1e-2:
                 say("wrong", number, "is not found by its own feature")
 
 
@@ -84,13 +84,13 @@ def work(gallery: Gallery, seed: int) -> None:
             if gallery.delete_entries([number]) != [True]:
                 say("wrong", number, "was gone before it was deleted")
             say("deleted", number)
-            [found] = gallery.search("features", vector(token)[None], 1, 3)
-            if number in found.entry_ids:
+            [result] = gallery.search("features", vector(token)[None], 1, 3)
+            if number in result.entry_ids:
                 say("wrong", number, "is found after it was deleted")
         if mine:
             token, number = rng.choice(mine)
-            [found] = gallery.search("features", vector(token)[None], 1, 1)
-            if found.entry_ids.tolist() != [number]:
+            [result] = gallery.search("features", vector(token)[None], 1, 1)
+            if result.entry_ids.tolist() != [number]:
                 say("wrong", number, "is not found though it was enrolled")
 
 

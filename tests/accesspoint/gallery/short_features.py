@@ -24,6 +24,6 @@ def new(subject: str, seed: int, space: str = "one", **more: object) -> NewEntry
 
 
 def nearest(gallery: Gallery, seed: int) -> tuple[str, int]:
-    [found] = gallery.search("features", vector(seed)[None], 1, 1)
-    assert found.matches[0].score == pytest.approx(1, abs=1e-5)
-    return found.matches[0].subject, found.matches[0].entry_id
+    [result] = gallery.search("features", vector(seed)[None], 1, 1)
+    assert result.matches[0].score == pytest.approx(1, abs=1e-5)
+    return result.matches[0].subject, result.matches[0].entry_id

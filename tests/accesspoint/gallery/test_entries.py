@@ -49,8 +49,8 @@ def test_a_key_replaces_in_one_step(opened: Opener) -> None:
     # twice in one batch: the later stays, in the store and in the index
     numbers = gallery.enrol([new("a", 4, key="k"), new("a", 5, key="k")])
     assert [gallery.entry(n) is None for n in [second, *numbers]] == [True, True, False]
-    [found] = gallery.search("features", vector(4)[None], 9, 9)
-    assert sorted(found.entry_ids.tolist()) == [other, numbers[1]]
+    [result] = gallery.search("features", vector(4)[None], 9, 9)
+    assert sorted(result.entry_ids.tolist()) == [other, numbers[1]]
 
 
 def test_merging_moves_entries_and_deletes_the_source(opened: Opener) -> None:
@@ -79,7 +79,7 @@ def test_merging_moves_entries_and_deletes_the_source(opened: Opener) -> None:
 
 def test_what_expires_is_deleted_when_due(opened: Opener) -> None:
     gallery = opened("one")
-    [soon, late, kept] = gallery.enrol(
+    [soon, late, without_expiry] = gallery.enrol(
         [new("a", 1, expires_at=100), new("a", 2, expires_at=200), new("b", 3)]
     )
     gallery.subjects.put("c", expires_at=150)
@@ -90,9 +90,9 @@ def test_what_expires_is_deleted_when_due(opened: Opener) -> None:
     assert gallery.entry(soon) is None
     assert gallery.maintenance.expire_due(150) == ([of_c], ["c"])
     assert gallery.subjects.get("c") is None
-    [found] = gallery.search("features", vector(4)[None], 9, 9)
-    assert sorted(found.entry_ids.tolist()) == [late, kept]
-    assert of_c not in found.entry_ids
+    [result] = gallery.search("features", vector(4)[None], 9, 9)
+    assert sorted(result.entry_ids.tolist()) == [late, without_expiry]
+    assert of_c not in result.entry_ids
 
 
 def test_an_index_that_fails_is_made_anew(
@@ -116,9 +116,9 @@ def test_an_index_that_fails_is_made_anew(
     Fragile.broken = True
     [number] = gallery.enrol(entries[2:])  # stored, and so acknowledged
     assert not Fragile.broken
-    found = gallery.search("features", vectors, 1, 1)
-    assert [one.matches[0].subject for one in found] == ["p0", "p1", "p2"]
-    assert found[2].entry_ids.tolist() == [number]
+    results = gallery.search("features", vectors, 1, 1)
+    assert [result.matches[0].subject for result in results] == ["p0", "p1", "p2"]
+    assert results[2].entry_ids.tolist() == [number]
     gallery.close()
 
 

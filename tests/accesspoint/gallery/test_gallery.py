@@ -30,9 +30,9 @@ def test_enrolment_and_deletion_reach_every_index(
     schemes = ["jscc-ae-256", "jscc-fc-256"]
     for scheme in schemes:  # the indexes exist from here on
         runner = gallery.scheme(scheme)
-        [found] = gallery.search(scheme, runner.gallery(vectors[2:3]), 3, 5)
-        assert found.matches[0].subject == "p2"
-        assert found.matches[0].score == pytest.approx(1.0, abs=1e-5)
+        [result] = gallery.search(scheme, runner.gallery(vectors[2:3]), 3, 5)
+        assert result.matches[0].subject == "p2"
+        assert result.matches[0].score == pytest.approx(1.0, abs=1e-5)
     [number] = gallery.enrol([make(space, "late", vectors[40])])
     gallery.delete_subject("p2")
     for scheme in schemes:
@@ -40,8 +40,8 @@ def test_enrolment_and_deletion_reach_every_index(
         [late] = gallery.search(scheme, runner.gallery(vectors[40:41]), 1, 9)
         assert late.matches[0].subject == "late"
         assert late.entry_ids[0] == number
-        [gone] = gallery.search(scheme, runner.gallery(vectors[2:3]), 9, 9)
-        assert "p2" not in [match.subject for match in gone.matches]
+        [others] = gallery.search(scheme, runner.gallery(vectors[2:3]), 9, 9)
+        assert "p2" not in [match.subject for match in others.matches]
     assert gallery.delete_entry(number)
     assert not gallery.delete_entry(number)
 
@@ -56,13 +56,13 @@ def test_index_built_later_equals_index_kept_up_to_date(
     gallery.delete_entry(4)
     fresh = Gallery(store, bundle, threads=1)  # the same store, its indexes not yet built
     probe = gallery.scheme("jscc-ae-64").gallery(vectors[50:54])
-    for one, two in zip(
+    for result, fresh_result in zip(
         gallery.search("jscc-ae-64", probe, 5, 30),
         fresh.search("jscc-ae-64", probe, 5, 30),
         strict=True,
     ):
-        assert one.entry_ids.tolist() == two.entry_ids.tolist()
-        assert [m.subject for m in one.matches] == [m.subject for m in two.matches]
+        assert result.entry_ids.tolist() == fresh_result.entry_ids.tolist()
+        assert [m.subject for m in result.matches] == [m.subject for m in fresh_result.matches]
 
 
 def test_as_many_subjects_as_asked_for_even_when_one_has_many_entries(
@@ -73,10 +73,10 @@ def test_as_many_subjects_as_asked_for_even_when_one_has_many_entries(
     gallery.enrol([make(gallery.space_id, "crowd", v) for v in crowd])
     gallery.enrol([make(gallery.space_id, f"p{i}", vectors[i]) for i in range(6, 12)])
     probe = gallery.scheme("jscc-fc-256").gallery(vectors[:1])
-    [found] = gallery.search("jscc-fc-256", probe, 5, 0)
-    assert len(found.matches) == 5
-    assert found.matches[0].subject == "crowd"
-    assert found.entry_ids.size == 0
+    [result] = gallery.search("jscc-fc-256", probe, 5, 0)
+    assert len(result.matches) == 5
+    assert result.matches[0].subject == "crowd"
+    assert result.entry_ids.size == 0
 
 
 @pytest.mark.parametrize(

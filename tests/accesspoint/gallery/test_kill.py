@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass
-class Told:
+class Log:
     """Lines of the processes of all rounds; the last about an entry counts."""
 
     enrolled: dict[int, int] = field(default_factory=dict)
@@ -58,8 +58,8 @@ class Told:
         assert len(present - set(self.enrolled)) <= self.begun - len(self.enrolled)
 
 
-def rounds(folder: Path, count: int) -> Told:
-    told = Told()
+def rounds(folder: Path, count: int) -> Log:
+    log = Log()
     rng = random.Random(count)
     for seed in range(count + 1):
         with subprocess.Popen(
@@ -70,19 +70,19 @@ def rounds(folder: Path, count: int) -> Told:
             text=True,
         ) as process:
             assert process.stdout is not None
-            told.hear(process.stdout.readline().rstrip("\n"))
+            log.hear(process.stdout.readline().rstrip("\n"))
             # From at once to long enough for merges, snapshots and purges to be under way.
             time.sleep(rng.choice([0.02, 0.3, 0.6, 1.2]))
             process.send_signal(signal.SIGKILL)
             for line in process.stdout:
                 if line.endswith("\n"):
-                    told.hear(line.rstrip("\n"))
+                    log.hear(line.rstrip("\n"))
         assert process.returncode == -signal.SIGKILL
-    assert not told.wrong, told.wrong[:5]
-    assert told.starts == count + 1
-    assert len(told.enrolled) > count
-    assert told.deleted
-    return told
+    assert not log.wrong, log.wrong[:5]
+    assert log.starts == count + 1
+    assert len(log.enrolled) > count
+    assert log.deleted
+    return log
 
 
 def test_kills_lose_nothing_and_bring_nothing_back(tmp_path: Path) -> None:
@@ -91,6 +91,6 @@ def test_kills_lose_nothing_and_bring_nothing_back(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_200_kills_lose_nothing_and_bring_nothing_back(tmp_path: Path) -> None:
-    told = rounds(tmp_path, 200)
-    assert len(told.enrolled) > 400
-    assert len(told.deleted) > 100
+    log = rounds(tmp_path, 200)
+    assert len(log.enrolled) > 400
+    assert len(log.deleted) > 100

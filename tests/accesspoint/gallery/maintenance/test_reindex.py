@@ -86,9 +86,9 @@ def test_a_reindex_that_was_killed_goes_on_where_it_was(opened: Opener) -> None:
     assert gallery.maintenance.reindex(counting).switched
     assert len(set(seen)) == len(seen)
     assert gallery.counts() == (9, 35)
-    [found] = gallery.search("features", vector(1000)[None], 99, 99)
-    assert len(found.entry_ids) == 35
-    assert found.matches[0].score < 0.99
+    [result] = gallery.search("features", vector(1000)[None], 99, 99)
+    assert len(result.entry_ids) == 35
+    assert result.matches[0].score < 0.99
 
 
 def test_who_has_no_thumbnail_must_be_enrolled_anew(opened: Opener) -> None:

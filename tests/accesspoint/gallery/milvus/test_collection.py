@@ -41,9 +41,9 @@ def server(lite: MilvusLite) -> Iterator[MilvusServer]:
 
 @pytest.fixture
 def collection(server: MilvusServer) -> Collection:
-    made = Collection(server, f"test_{next(_numbers)}", DIM)
-    made.create()
-    return made
+    new = Collection(server, f"test_{next(_numbers)}", DIM)
+    new.create()
+    return new
 
 
 def exact(
@@ -68,9 +68,9 @@ def test_answers_as_exact_search_does_after_writes_and_deletes(collection: Colle
     collection.upsert(rows(list(vectors)), np.stack(list(vectors.values())))
     queries = rng.standard_normal((8, DIM)).astype(np.float32)
     for round_number in range(3):
-        gone = [i for i in vectors if i % 7 == round_number]
-        collection.delete([*gone, 999_999])
-        for i in gone:
+        deleted = [i for i in vectors if i % 7 == round_number]
+        collection.delete([*deleted, 999_999])
+        for i in deleted:
             del vectors[i]
         assert collection.count() == len(vectors)
         for query, hits in zip(queries, collection.search(queries, 10), strict=True):
@@ -87,8 +87,8 @@ def test_a_second_write_of_an_id_takes_the_place_of_the_first(collection: Collec
     assert collection.count() == 3
     [hits] = collection.search(eye[7:8], 1)
     assert (hits[0].id, hits[0].subject, hits[0].camera) == (2, "moved", "c9")
-    kept = {r.id: r for page in collection.rows(2) for r in page}
-    assert kept == {1: Row(1, -1, "person-1", "c1"), 2: Row(2, 5, "moved", "c9"), 3: rows([3])[0]}
+    stored = {r.id: r for page in collection.rows(2) for r in page}
+    assert stored == {1: Row(1, -1, "person-1", "c1"), 2: Row(2, 5, "moved", "c9"), 3: rows([3])[0]}
     stored = collection.embeddings([2, 3, 99])
     assert set(stored) == {2, 3}
     np.testing.assert_array_equal(stored[2], eye[7])
@@ -129,8 +129,8 @@ def test_an_approximate_index_finds_most(lite: MilvusLite) -> None:
     collection.flush()
     queries = rng.standard_normal((100, DIM)).astype(np.float32)
     best = np.argmax(unit_rows(queries) @ unit_rows(vectors).T, axis=1) + 1
-    found = [hits[0].id for hits in collection.search(queries, 5)]
-    assert np.mean(best == found) >= 0.98
+    nearest = [hits[0].id for hits in collection.search(queries, 5)]
+    assert np.mean(best == nearest) >= 0.98
     server.close()
 
 

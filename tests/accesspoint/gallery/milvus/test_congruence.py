@@ -77,9 +77,9 @@ class AccessPoint:
         return self.gallery.enrol([NewEntry(who, "c1", space, v) for who, v in entries])
 
     def ranked(self, query: np.ndarray, k: int = 5) -> list[tuple[int, str]]:
-        [found] = self.gallery.search(FEATURES, query[None], k, k)
+        [result] = self.gallery.search(FEATURES, query[None], k, k)
         owner = {e.id: e.subject for e in self.gallery.entries(0, 1000)}
-        return [(int(n), owner[int(n)]) for n in found.entry_ids]
+        return [(int(n), owner[int(n)]) for n in result.entry_ids]
 
     def note_position(self) -> None:
         for index in self.gallery._indexes.live.values():
@@ -115,9 +115,9 @@ def rows_of(milvus: MilvusSettings) -> dict[int, str]:
     server = MilvusServer(milvus)
     [(name, applied)] = AppliedTable(server).all().items()
     pages = Collection(server, name, applied.dim).rows()
-    found = {row.id: row.subject for page in pages for row in page}
+    subjects = {row.id: row.subject for page in pages for row in page}
     server.close()
-    return found
+    return subjects
 
 
 class Congruence(RuleBasedStateMachine):

@@ -47,7 +47,7 @@ def asked(ap: Role, bundle: Bundle, features: np.ndarray) -> list[uplink_pb2.Que
     scheme = open_scheme(bundle, bundle.scheme(SCHEME), 1)
     for attempt in range(60):
         maker = BlockMaker(f"edge-{attempt}", bundle.bundle_id)
-        blocks = [maker.block(one, SCHEME, 3, 5) for one in scheme.pack(features, "analog")]
+        blocks = [maker.block(payload, SCHEME, 3, 5) for payload in scheme.pack(features, "analog")]
         with Uplink(target(ap)) as uplink:
             answers = [answer.response for answer in uplink.query(iter(blocks))]
         if all(a.status.code != common_pb2.CODE_NOT_READY for a in answers):
@@ -74,11 +74,11 @@ def test_what_one_enrols_the_other_finds_at_once(
                 assert answer.identities, answer.status
                 assert answer.identities[0].subject == f"p{number}"
             ours, theirs = (asked(ap, bundle, features) for ap in (reader, writer))
-            for one, other in zip(ours, theirs, strict=True):
-                assert one.status == other.status
-                assert one.entry_ids == other.entry_ids
-                np.testing.assert_allclose(one.entry_scores, other.entry_scores, atol=1e-5)
-                assert [i.subject for i in one.identities] == [i.subject for i in other.identities]
+            for our, their in zip(ours, theirs, strict=True):
+                assert our.status == their.status
+                assert our.entry_ids == their.entry_ids
+                np.testing.assert_allclose(our.entry_scores, their.entry_scores, atol=1e-5)
+                assert [i.subject for i in our.identities] == [i.subject for i in their.identities]
             with GalleryClient(target(reader)) as client, pytest.raises(LinkError, match="reads"):
                 client.delete_subject(f"p{PEOPLE - 1}")
             writer.process.send_signal(signal.SIGKILL)

@@ -82,8 +82,8 @@ def entry(who: str, corner: int) -> NewEntry:
 
 def answers(gallery: ServedGallery, top_k: int, top_entries: int) -> list[tuple[object, ...]]:
     return [
-        (found.matches, found.entry_ids.tolist(), found.scores.tolist())
-        for found in gallery.search(FEATURES, CORNERS, top_k, top_entries)
+        (result.matches, result.entry_ids.tolist(), result.scores.tolist())
+        for result in gallery.search(FEATURES, CORNERS, top_k, top_entries)
     ]
 
 
@@ -119,10 +119,10 @@ def test_a_subject_with_most_of_the_entries_does_not_hide_the_others(
     writer.enrol([entry("crowd", 3)] * 60 + [entry("ada", 5), entry("ben", 9)])
     reader = open_reader("reader")
     until_ready(reader)
-    [found] = reader.search(FEATURES, CORNERS[[3]], 3, 1)
-    assert {match.subject for match in found.matches} == {"crowd", "ada", "ben"}
-    assert len(found.entry_ids) == 1
-    assert [f.matches for f in writer.search(FEATURES, CORNERS[[3]], 3, 1)] == [found.matches]
+    [result] = reader.search(FEATURES, CORNERS[[3]], 3, 1)
+    assert {match.subject for match in result.matches} == {"crowd", "ada", "ben"}
+    assert len(result.entry_ids) == 1
+    assert [f.matches for f in writer.search(FEATURES, CORNERS[[3]], 3, 1)] == [result.matches]
 
 
 ANYBODY = Principal("test", "local", frozenset())
@@ -204,8 +204,8 @@ def test_a_linear_decoder_gives_a_reader_embeddings_as_the_collection_has_them(
     until_ready(reader)
     scheme = reader.scheme(scheme_id)
     received = scheme.unpack(scheme.pack(features, "analog"), [DIRECT_SNR_DB] * len(features))
-    found = reader.search(scheme_id, received.embeddings, 1, 0)
-    assert [answer.matches[0].subject for answer in found] == [f"p{i}" for i in range(8)]
+    result = reader.search(scheme_id, received.embeddings, 1, 0)
+    assert [answer.matches[0].subject for answer in result] == [f"p{i}" for i in range(8)]
 
 
 def test_nothing_is_called_proved_that_cannot_be(open_writer: OpenWriter) -> None:
@@ -292,8 +292,8 @@ def test_rows_that_vanish_are_written_again_without_a_restart(
     server.close()
     assert answers(reader, 2, 2) != expected
     writer.maintenance.run_now()
-    said = [str(getattr(record, "fields", "")) for record in caplog.records]
-    assert any("1 rows and should have 2" in one for one in said)
+    messages = [str(getattr(record, "fields", "")) for record in caplog.records]
+    assert any("1 rows and should have 2" in message for message in messages)
     for _ in range(50):  # the reader has seen that the writer is at it
         if not reader.ready:
             break

@@ -34,28 +34,28 @@ def linear(seed: int = 0, offset: float = 0.0, rows: int = BANDWIDTH) -> Decoder
 @pytest.mark.parametrize("offset", [0.0, 0.3])
 def test_cosines_are_those_of_the_whole_embeddings(offset: float) -> None:
     decoder = linear(offset=offset)
-    made = compact(decoder, BANDWIDTH, DIM)
-    assert made is not None
-    found = made.basis
-    assert found.shape == (DIM, BANDWIDTH + (offset != 0))
-    np.testing.assert_allclose(found.T @ found, np.eye(found.shape[1]), atol=1e-6)
+    compacted = compact(decoder, BANDWIDTH, DIM)
+    assert compacted is not None
+    basis = compacted.basis
+    assert basis.shape == (DIM, BANDWIDTH + (offset != 0))
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-6)
     symbols = np.random.default_rng(1).standard_normal((50, BANDWIDTH)).astype("f4")
     embeddings = decoder(symbols)
-    np.testing.assert_allclose(made(symbols), embeddings @ found, atol=1e-5)
+    np.testing.assert_allclose(compacted(symbols), embeddings @ basis, atol=1e-5)
     whole = cosine(embeddings, embeddings)
-    np.testing.assert_allclose(cosine(embeddings @ found, embeddings @ found), whole, atol=1e-6)
+    np.testing.assert_allclose(cosine(embeddings @ basis, embeddings @ basis), whole, atol=1e-6)
 
 
 def test_a_decoder_a_rounding_away_has_nearly_the_same_basis() -> None:
     """A snapshot of one machine may be loaded by another."""
     exact = linear()
-    one, other = (
+    first, second = (
         compact(decoder, BANDWIDTH, DIM)
         for decoder in (exact, lambda y: exact(y).astype(np.float64).astype("f4") * (1 + 1e-6))
     )
-    assert one is not None
-    assert other is not None
-    np.testing.assert_allclose(one.basis, other.basis, atol=1e-5)
+    assert first is not None
+    assert second is not None
+    np.testing.assert_allclose(first.basis, second.basis, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_gallery_ranks_as_the_whole_embeddings_do(leaky: bool, tmp_path: Path)
     rng = np.random.default_rng(3)
     features = rng.standard_normal((200, DIM)).astype(np.float32)
     whole = open_scheme(bundle, bundle.scheme(SCHEME), 1)
-    kept = list(range(200))
+    remaining = list(range(200))
     (tmp_path / "data").mkdir()
     for life in range(2):
         store = Store(tmp_path / "data" / "gallery.sqlite")
@@ -138,17 +138,19 @@ def test_a_gallery_ranks_as_the_whole_embeddings_do(leaky: bool, tmp_path: Path)
             report = gallery.maintenance.delete_provably([numbers[i] for i in range(0, 200, 3)])
             assert report.clean
             assert report.needles
-            kept = [i for i in range(200) if i % 3]
+            remaining = [i for i in range(200) if i % 3]
         asked = rng.standard_normal((30, DIM)).astype(np.float32)
-        exact = cosine(whole.gallery(asked), whole.gallery(features[kept]))
-        found = gallery.search(SCHEME, scheme.gallery(asked), 3, 0)
-        for row, one in zip(exact, found, strict=True):
+        exact = cosine(whole.gallery(asked), whole.gallery(features[remaining]))
+        results = gallery.search(SCHEME, scheme.gallery(asked), 3, 0)
+        for row, result in zip(exact, results, strict=True):
             best = np.argsort(-row)[:3]
-            assert [match.subject for match in one.matches] == [f"p{kept[i]}" for i in best]
-            np.testing.assert_allclose([match.score for match in one.matches], row[best], atol=1e-6)
+            subjects = [match.subject for match in result.matches]
+            assert subjects == [f"p{remaining[i]}" for i in best]
+            scores = [match.score for match in result.matches]
+            np.testing.assert_allclose(scores, row[best], atol=1e-6)
         snapshot = tmp_path / "data" / "index" / SCHEME
         gallery.maintenance.run_now()
         gallery.close()
         store.close()
-        vectors = sum(path.stat().st_size for path in snapshot.glob("*.segment")) / len(kept)
+        vectors = sum(path.stat().st_size for path in snapshot.glob("*.segment")) / len(remaining)
         assert vectors > DIM * 4 if leaky else vectors < DIM * 4

@@ -35,23 +35,23 @@ def small(**changes: object) -> GallerySettings:
 
 
 def check(
-    index: SegmentedIndex, kept: dict[int, np.ndarray], queries: np.ndarray, k: int, atol: float
+    index: SegmentedIndex, expected: dict[int, np.ndarray], queries: np.ndarray, k: int, atol: float
 ) -> None:
     """Each answer has the right size, true scores, and nobody better is left out."""
     scores, ids = index.search(queries, k)
-    assert scores.shape == ids.shape == (len(queries), min(k, len(kept)))
-    if not kept:
+    assert scores.shape == ids.shape == (len(queries), min(k, len(expected)))
+    if not expected:
         return
-    numbers = np.array(list(kept))
-    exact = cosine(queries, np.stack(list(kept.values())))
+    numbers = np.array(list(expected))
+    exact = cosine(queries, np.stack(list(expected.values())))
     for row in range(len(queries)):
-        found = ids[row].tolist()
-        assert len(set(found)) == len(found)
-        assert set(found) <= set(kept)
+        result_ids = ids[row].tolist()
+        assert len(set(result_ids)) == len(result_ids)
+        assert set(result_ids) <= set(expected)
         place = {number: i for i, number in enumerate(numbers.tolist())}
-        true = exact[row][[place[number] for number in found]]
+        true = exact[row][[place[number] for number in result_ids]]
         np.testing.assert_allclose(scores[row], true, atol=atol)
-        np.testing.assert_allclose(true, -np.sort(-exact[row])[: len(found)], atol=2 * atol)
+        np.testing.assert_allclose(true, -np.sort(-exact[row])[: len(result_ids)], atol=2 * atol)
         assert (np.diff(scores[row]) <= 0).all()
 
 
@@ -59,21 +59,21 @@ def check(
 def test_agrees_with_exact_search_under_changes(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     index = SegmentedIndex(spec(tmp_path), small(index=kind))
-    kept: dict[int, np.ndarray] = {}
+    expected: dict[int, np.ndarray] = {}
     for step in range(60):
         ids = np.arange(step * 10, step * 10 + 10)
         vectors = rng.standard_normal((10, DIM)).astype(np.float32)
         index.add(ids, ids, vectors)
-        kept |= dict(zip(ids.tolist(), vectors, strict=True))
-        gone = rng.choice(list(kept), size=4, replace=False).tolist()
-        index.remove(np.array([*gone, 10_000_000]))
-        for number in gone:
-            del kept[number]
+        expected |= dict(zip(ids.tolist(), vectors, strict=True))
+        removed = rng.choice(list(expected), size=4, replace=False).tolist()
+        index.remove(np.array([*removed, 10_000_000]))
+        for number in removed:
+            del expected[number]
         if step % 7 == 6:
             index.maintain(step)
         queries = rng.standard_normal((3, DIM)).astype(np.float32)
-        check(index, kept, queries, 20, 1e-5 if kind == "flat" else 1e-3)
-        assert len(index) == len(kept)
+        check(index, expected, queries, 20, 1e-5 if kind == "flat" else 1e-3)
+        assert len(index) == len(expected)
     kinds = {name for name, _ in index.kinds()}
     assert kinds == {"flat"} if kind == "flat" else "sq8" in kinds
 
@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
         self.scratch = tempfile.TemporaryDirectory()
         self.settings = small(index=kind, flat_max=20, segment_rows=16, snapshot_changes=1)
         self.index = self.opened()
-        self.kept: dict[int, np.ndarray] = {}
+        self.expected: dict[int, np.ndarray] = {}
         self.next = 1
 
     def opened(self) -> SegmentedIndex:
@@ -99,15 +99,15 @@ class Machine(RuleBasedStateMachine):
         self.next += count
         vectors = self.rng.standard_normal((count, DIM)).astype(np.float32)
         self.index.add(ids, ids * 7, vectors)
-        self.kept |= dict(zip(ids.tolist(), vectors, strict=True))
+        self.expected |= dict(zip(ids.tolist(), vectors, strict=True))
 
     @rule(share=st.sampled_from([0.01, 0.3, 1.0]))
     def remove(self, share: float) -> None:
-        count = int(np.ceil(share * len(self.kept)))
-        gone = self.rng.choice(list(self.kept), count, replace=False) if count else []
-        self.index.remove(np.array([*gone, self.next + 5], dtype=np.int64))
-        for number in gone:
-            del self.kept[int(number)]
+        count = int(np.ceil(share * len(self.expected)))
+        removed = self.rng.choice(list(self.expected), count, replace=False) if count else []
+        self.index.remove(np.array([*removed, self.next + 5], dtype=np.int64))
+        for number in removed:
+            del self.expected[int(number)]
 
     @rule()
     def maintain(self) -> None:
@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def purge(self) -> None:
         self.index.purge(np.zeros(0, np.int64))
-        assert sum(rows for _, rows in self.index.kinds()) == len(self.kept)
+        assert sum(rows for _, rows in self.index.kinds()) == len(self.expected)
 
     @rule()
     def start_again(self) -> None:
@@ -124,31 +124,31 @@ class Machine(RuleBasedStateMachine):
         self.index.close()
         self.index = self.opened()
         ids, _ = self.index.held()
-        self.index.remove(np.setdiff1d(ids, list(self.kept)))
-        missing = np.setdiff1d(list(self.kept), ids)
+        self.index.remove(np.setdiff1d(ids, list(self.expected)))
+        missing = np.setdiff1d(list(self.expected), ids)
         assert not len(missing)  # a close leaves nothing to be made anew
-        assert set(self.index.held()[0].tolist()) == set(self.kept)
+        assert set(self.index.held()[0].tolist()) == set(self.expected)
 
     @rule()
     def be_killed(self) -> None:
         self.index = self.opened()
         ids, _ = self.index.held()
-        self.index.remove(np.setdiff1d(ids, list(self.kept)))
-        missing = np.setdiff1d(list(self.kept), ids).astype(np.int64)
+        self.index.remove(np.setdiff1d(ids, list(self.expected)))
+        missing = np.setdiff1d(list(self.expected), ids).astype(np.int64)
         if len(missing):
-            vectors = np.stack([self.kept[number] for number in missing.tolist()])
+            vectors = np.stack([self.expected[number] for number in missing.tolist()])
             self.index.add(missing, missing * 7, vectors)
 
     @invariant()
     def equals_the_dict(self) -> None:
         if not hasattr(self, "index"):
             return
-        assert len(self.index) == len(self.kept)
+        assert len(self.index) == len(self.expected)
         ids, digests = self.index.held()
-        assert sorted(ids.tolist()) == sorted(self.kept)
+        assert sorted(ids.tolist()) == sorted(self.expected)
         np.testing.assert_array_equal(digests, ids * 7)
         queries = self.rng.standard_normal((2, DIM)).astype(np.float32)
-        check(self.index, self.kept, queries, 5, 1e-3)
+        check(self.index, self.expected, queries, 5, 1e-3)
 
     def teardown(self) -> None:
         if hasattr(self, "scratch"):
@@ -232,19 +232,19 @@ def test_one_short_list_for_segments_of_different_scale() -> None:
     index = SegmentedIndex(spec(dim=64), small(index="sq8", segment_rows=1024))
     vectors = rng.standard_normal((5000, 64)).astype(np.float32)
     vectors[1024:2048, :3] *= 20  # a few values carry these rows
-    kept: dict[int, np.ndarray] = {}
+    expected: dict[int, np.ndarray] = {}
     for start in (0, 1024, 2048, 3072, 4096):
         ids = np.arange(start, min(5000, start + 1024))
         index.add(ids, ids, vectors[ids])
         index.maintain(0)
-        kept |= dict(zip(ids.tolist(), vectors[ids], strict=True))
-    gone = rng.choice(5000, 300, replace=False)
-    index.remove(gone)
-    for number in gone.tolist():
-        del kept[number]
+        expected |= dict(zip(ids.tolist(), vectors[ids], strict=True))
+    removed = rng.choice(5000, 300, replace=False)
+    index.remove(removed)
+    for number in removed.tolist():
+        del expected[number]
     assert len(index.kinds()) >= 4
-    queries = vectors[rng.choice(list(kept), 50)] + 0.3 * rng.standard_normal((50, 64))
-    check(index, kept, queries.astype(np.float32), 10, 1e-3)
+    queries = vectors[rng.choice(list(expected), 50)] + 0.3 * rng.standard_normal((50, 64))
+    check(index, expected, queries.astype(np.float32), 10, 1e-3)
 
 
 def test_searching_while_everything_changes() -> None:
@@ -267,7 +267,7 @@ def test_searching_while_everything_changes() -> None:
         while not done.is_set():
             index.maintain(0)
 
-    threads = [threading.Thread(target=one) for one in (search, search, tidy)]
+    threads = [threading.Thread(target=work) for work in (search, search, tidy)]
     for thread in threads:
         thread.start()
     for step in range(120):

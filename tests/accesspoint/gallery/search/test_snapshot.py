@@ -70,8 +70,8 @@ def assert_equal_to_store(index: SegmentedIndex, store: Store) -> None:
     features = np.concatenate([part.features for part in everything])
     held, _ = index.held()
     assert sorted(held.tolist()) == ids.tolist()
-    scores, found = index.search(features, 1)
-    assert found[:, 0].tolist() == ids.tolist()
+    scores, nearest = index.search(features, 1)
+    assert nearest[:, 0].tolist() == ids.tolist()
     np.testing.assert_allclose(scores[:, 0], 1, atol=1e-3)
 
 
@@ -171,7 +171,7 @@ def test_the_operator_may_change_the_kind_of_index(saved: Store, kind: str) -> N
     reconcile(index, saved, "s", embed)
     index.maintain(1)
     index.close()
-    assert {one for one, _ in index.kinds()} <= {other, "flat"}
+    assert {segment_kind for segment_kind, _ in index.kinds()} <= {other, "flat"}
     again = SegmentedIndex(spec(saved), small(other))
     assert_equal_to_store(again, saved)
     if other == "flat":  # no value has been through a shorter number
@@ -219,15 +219,15 @@ def test_a_gallery_comes_back_from_its_snapshot(tmp_path: Path, bundle: Bundle) 
     (tmp_path / "index" / "scheme-that-is-no-more-64").mkdir()
     again = Gallery(store, bundle, threads=1)
     assert again.wait_ready()
-    found = again.search("features", vectors, 1, 1)
-    assert [one.entry_ids.tolist() for one in found] == [[number] for number in ids]
+    results = again.search("features", vectors, 1, 1)
+    assert [result.entry_ids.tolist() for result in results] == [[number] for number in ids]
     assert [path.name for path in (tmp_path / "index").iterdir()] == ["features"]
     report = again.maintenance.delete_provably(ids[3:5])
     assert report.clean
     assert report.needles
     assert report.searched_bytes > 38 * 2048 * 8
-    kept = again.maintenance.prove_deleted([], [vectors[10].tobytes()[:24]])
-    assert kept.files == 1  # the search does find what is there
+    still_stored = again.maintenance.prove_deleted([], [vectors[10].tobytes()[:24]])
+    assert still_stored.files == 1  # the search does find what is there
     again.close()
     store.close()
 
