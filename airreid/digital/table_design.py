@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.digital.arithmetic import decode, encode
+from airreid.digital.channel_code import POLAR, channel_code_kind
 from airreid.digital.coding_tables import CodingTables, load_coding_tables
 from airreid.digital.crc import CrcBits
-from airreid.digital.polar_design import design_code
 from airreid.digital.prior import PRECISION, Prior, escape_bits, excess
 from airreid.errors import ParityError
 from airreid.inference import Network
@@ -33,17 +33,20 @@ def write_tables(
     uses: int,
     crc_bits: CrcBits = 11,
     sizes: int = 4,
+    code: str = POLAR,
 ) -> CodingTables:
     """Writes the coding tables of a scheme whose sample latents (N, d) are known.
 
     Every latent is coded; ``sizes`` payload sizes, at most, are chosen for the messages' lengths,
-    and a channel code that fills ``uses`` real uses is designed for each. Raises
-    :class:`ParityError` when a message is longer than its tables say or does not come back.
+    and a channel code of kind ``code`` that fills ``uses`` real uses is designed for each.
+    Raises :class:`ParityError` when a message is longer than its tables say or does not come
+    back.
     """
     lengths = _prove_coding(path, prior, latents)
+    design = channel_code_kind(code).design
     tables = CodingTables(
         prior=prior,
-        codes=tuple(design_code(k, uses, crc_bits) for k in payload_sizes(lengths, sizes)),
+        codes=tuple(design(k, uses, crc_bits) for k in payload_sizes(lengths, sizes)),
     )
     path.write_text(canonical(tables), encoding="ascii")
     if load_coding_tables(path) != tables:
