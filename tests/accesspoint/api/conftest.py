@@ -212,9 +212,9 @@ def settings(tmp_path: Path) -> ServeSettings:
 
 @pytest.fixture
 def services(tiny: Bundle, settings: ServeSettings) -> Iterator[Services]:
-    with access_point(tiny, settings) as made:
-        assert made.gallery.wait_ready(30)
-        yield made
+    with access_point(tiny, settings) as opened:
+        assert opened.gallery.wait_ready(30)
+        yield opened
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Who may do what: tokens, scopes, hosts, sites and limits, over HTTP and gRPC alike."""
+"""Access by tokens, scopes, hosts, sites and limits, over HTTP and gRPC alike."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def test_the_file_holds_no_token_and_is_the_owners(tmp_path: Path) -> None:
     assert token.removeprefix("airreid_") not in text
     assert tokens.path.stat().st_mode & 0o777 == 0o600
     now = time.time()
-    found = tokens.find(token, now)
-    assert found is not None
-    assert (found.name, found.edge) == ("door", "cam-1")
+    grant = tokens.find(token, now)
+    assert grant is not None
+    assert (grant.name, grant.edge) == ("door", "cam-1")
     assert tokens.find(token, now + 86_401) is None
     assert tokens.find(token + "x", now) is None
     assert tokens.find("", now) is None
@@ -125,7 +125,7 @@ def test_certificates_speak_for_their_names_and_nothing_else(tmp_path: Path) -> 
 def test_scopes_open_what_they_should(locked: tuple[Services, TokenFile]) -> None:
     services, tokens = locked
     client = rest_over(services).client
-    made = {scope: tokens.add(str(scope), [scope]) for scope in Scope}
+    by_scope = {scope: tokens.add(str(scope), [scope]) for scope in Scope}
     calls = [
         (Scope.READ, "GET", "/v1/subjects", None),
         (Scope.READ, "POST", "/v1/search/feature", {"space_id": "x", "values": [1.0]}),
@@ -145,10 +145,10 @@ def test_scopes_open_what_they_should(locked: tuple[Services, TokenFile]) -> Non
         answer = client.request(method, path, json=body, headers=bearer("airreid_guess"))
         assert answer.status_code == 401
         for scope in Scope:
-            answer = client.request(method, path, json=body, headers=bearer(made[scope]))
+            answer = client.request(method, path, json=body, headers=bearer(by_scope[scope]))
             may = scope in order and order.index(scope) >= order.index(needed)
             assert (answer.status_code == 403) != may, (path, scope)
-    text = client.get("/metrics", headers=bearer(made[Scope.READ])).text
+    text = client.get("/metrics", headers=bearer(by_scope[Scope.READ])).text
     assert f"airreid_ap_rejected_logins_total {2 * len(calls)}.0" in text
     for path in ("/v2/health/live", "/v2/health/ready"):
         assert client.get(path).status_code == 200

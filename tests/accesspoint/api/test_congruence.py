@@ -200,21 +200,21 @@ def test_what_one_writes_the_other_reads(stub: Stub, client: TestClient) -> None
     client.post(
         "/v1/entries/feature?subject=bob&camera=c&key=k&captured_at=5.25", json=json_feature(2)
     )
-    rest = {one["id"]: one for one in client.get("/v1/subjects").json()["subjects"]}
-    for one in stub.ListSubjects(g.ListSubjectsRequest()).subjects:
-        there = rest.pop(one.id)
+    rest = {subject["id"]: subject for subject in client.get("/v1/subjects").json()["subjects"]}
+    for subject in stub.ListSubjects(g.ListSubjectsRequest()).subjects:
+        by_rest = rest.pop(subject.id)
         for field in ("display_name", "note", "entries"):
-            assert getattr(one, field) == there[field]
-        assert one.created_at.ToMicroseconds() / 1e6 == pytest.approx(there["created_at"])
-        assert one.HasField("expires_at") == (there["expires_at"] is not None)
+            assert getattr(subject, field) == by_rest[field]
+        assert subject.created_at.ToMicroseconds() / 1e6 == pytest.approx(by_rest["created_at"])
+        assert subject.HasField("expires_at") == (by_rest["expires_at"] is not None)
     assert not rest
-    entries = {one["id"]: one for one in client.get("/v1/entries").json()["entries"]}
+    entries = {row["id"]: row for row in client.get("/v1/entries").json()["entries"]}
     for entry in stub.ListEntries(g.ListEntriesRequest()).entries:
-        there = entries.pop(entry.id)
+        by_rest = entries.pop(entry.id)
         for field in ("subject", "camera", "space_id", "key", "has_thumbnail"):
-            assert getattr(entry, field) == there[field]
+            assert getattr(entry, field) == by_rest[field]
         captured = entry.captured_at.ToMicroseconds() / 1e6 if entry.HasField("captured_at") else 0
-        assert captured == (there["captured_at"] or 0)
+        assert captured == (by_rest["captured_at"] or 0)
     assert not entries
     assert client.get(f"/v1/entries/{result.entry_id}").json()["subject"] == "alice"
 
@@ -238,15 +238,17 @@ def test_both_find_and_verify_the_same(stub: Stub, client: TestClient) -> None:
             client.post("/v1/search?top_k=3&scheme=features", files={"image": image}),
         ),
     ):
-        found = stub.Search(request)
+        response = stub.Search(request)
         body = answer.json()
-        assert len(found.subjects) == 3
-        assert found.scheme_id == body["scheme"]
+        assert len(response.subjects) == 3
+        assert response.scheme_id == body["scheme"]
         for name in ("subjects", "entries"):
-            mine = [(h.subject, h.entry_id, h.camera) for h in getattr(found, name)]
+            mine = [(h.subject, h.entry_id, h.camera) for h in getattr(response, name)]
             assert mine == [(h["subject"], h["entry_id"], h["camera"]) for h in body[name]]
             np.testing.assert_allclose(
-                [h.score for h in getattr(found, name)], [h["score"] for h in body[name]], atol=1e-6
+                [h.score for h in getattr(response, name)],
+                [h["score"] for h in body[name]],
+                atol=1e-6,
             )
         assert body["decision"]["kind"] == "unspecified"
     mine = stub.Verify(g.VerifyRequest(subject="p1", feature=feature(20)))
@@ -282,7 +284,7 @@ def test_batches_have_the_same_statuses(stub: Stub, rest: Rest) -> None:
     ).json()["results"]
     names = {1: "ok", 2: "invalid", 7: "wrong_space"}
     mine = [names[result.status.code] for result in results]
-    assert mine == [one["status"]["code"] for one in answer]
+    assert mine == [result["status"]["code"] for result in answer]
     assert mine == ["ok", "invalid", "wrong_space", *["invalid"] * 4]
 
 
@@ -295,8 +297,8 @@ def test_policy_is_one(stub: Stub, client: TestClient) -> None:
     assert both["quality_gate"]["mode"] == "off"
     assert both["match_policy"]["schemes"] == answer.json()["match_policy"]["schemes"]
     stub.Enroll(g.EnrollRequest(items=[item("p", 1), item("q", 2)]))
-    found = stub.Search(g.SearchRequest(feature=feature(1), scheme_id="features"))
+    response = stub.Search(g.SearchRequest(feature=feature(1), scheme_id="features"))
     body = client.post("/v1/search/feature?scheme=features", json=json_feature(1)).json()
     assert body["decision"]["kind"] == "match"
-    assert plain(found.decision)["kind"] == "DECISION_MATCH"
-    assert found.decision.subject == body["decision"]["subject"] == "p"
+    assert plain(response.decision)["kind"] == "DECISION_MATCH"
+    assert response.decision.subject == body["decision"]["subject"] == "p"

@@ -18,12 +18,12 @@ def rows(page: str, header: str) -> list[list[str]]:
     """The cells of the table whose first header cell is ``header``."""
     lines = (DOCS / page).read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(f"| {header} |"))
-    found = []
+    documented = []
     for line in lines[start + 2 :]:
         if not line.startswith("|"):
             break
-        found.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
-    return found
+        documented.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
+    return documented
 
 
 def test_errors_are_those_of_the_table() -> None:

@@ -54,18 +54,18 @@ def test_enrol_list_search_verify_merge_delete(gallery: Commands, folder: Path) 
     assert "enrolled 4 of 4 images" in gallery("enroll", str(folder))
     assert "4 entries" in gallery("enroll", str(folder), "--replace")
     people = json.loads(gallery("list", "--json"))
-    assert [(one["id"], one["entries"]) for one in people] == [("p0", "2"), ("p1", "2")]
+    assert [(row["id"], row["entries"]) for row in people] == [("p0", "2"), ("p1", "2")]
     assert "p1" in gallery("list", "--prefix", "p1")
     assert "p0" not in gallery("list", "--prefix", "p1")
-    found = json.loads(gallery("entries", "--subject", "p1", "--json"))
-    assert [one["camera"] for one in found] == ["c0", "c1"]
+    entries = json.loads(gallery("entries", "--subject", "p1", "--json"))
+    assert [row["camera"] for row in entries] == ["c0", "c1"]
     image = str(folder / "p1" / "c0" / "0.png")
     answer = json.loads(gallery("search", image, "--top-k", "2", "--json"))
     assert answer["subjects"][0]["subject"] == "p1"
     assert "nothing is calibrated" in gallery("search", image)
     assert "score 1.000" in gallery("verify", "p1", image)
     assert "p1 has 4 entries" in gallery("merge", "p0", "p1")
-    number = found[0]["id"]
+    number = entries[0]["id"]
     assert f"deleted entry {number}" in gallery("delete", "--entry", number)
     assert "no entry" in gallery("delete", "--entry", number, code=1)
     assert "deleted p1 and 3 entries" in gallery("delete", "p1")
@@ -99,7 +99,7 @@ def test_jobs_from_the_command_line(gallery: Commands, folder: Path) -> None:
         gallery("calibrate")
     with pytest.raises(LinkError, match="reindex failed: the gallery is of the space"):
         gallery("reindex")
-    [number, *_] = [one["id"] for one in json.loads(gallery("entries", "--json"))]
+    [number, *_] = [entry["id"] for entry in json.loads(gallery("entries", "--json"))]
     assert json.loads(gallery("prove-deleted", number, "--delete"))["clean"]
     listed = gallery("jobs")
     for kind in ("export", "import", "backup", "calibrate", "reindex"):

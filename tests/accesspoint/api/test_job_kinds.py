@@ -22,7 +22,7 @@ SPACE = "tiny-space"
 
 
 def job(client: TestClient, kind: str, **parameters: str) -> dict[str, Any]:
-    """What became of a job."""
+    """Starts a job, waits for its end and returns its state."""
     answer = client.post("/v1/jobs", json={"kind": kind, "parameters": parameters})
     assert answer.status_code == 201, answer.text
     until = time.monotonic() + 60
@@ -53,8 +53,8 @@ def enrol(client: TestClient, subject: str, seed: int, camera: str = "c") -> int
 
 
 def entries(client: TestClient) -> list[tuple[str, str]]:
-    found = client.get("/v1/entries", params={"page_size": 1000}).json()["entries"]
-    return [(one["subject"], one["camera"]) for one in found]
+    rows = client.get("/v1/entries", params={"page_size": 1000}).json()["entries"]
+    return [(row["subject"], row["camera"]) for row in rows]
 
 
 def test_backup_and_archive_bring_everybody_back(
@@ -128,8 +128,8 @@ def test_calibration_puts_thresholds_in_force(client: TestClient) -> None:
     dry = done(client, "calibrate", **wish, apply="false")
     assert not dry["applied"]
     assert client.get("/v1/policy").json()["match_policy"]["schemes"] == {}
-    found = done(client, "calibrate", **wish)
-    assert found["policy"] == dry["policy"]  # the seed decides
+    result = done(client, "calibrate", **wish)
+    assert result["policy"] == dry["policy"]  # the seed decides
     policy = client.get("/v1/policy").json()["match_policy"]
     assert set(policy["schemes"]) == {"features", "jscc-fc-16"}
     assert policy["false_match_rate"] == 0.3
@@ -166,16 +166,16 @@ def test_another_model_needs_a_reindex_and_gets_it(
         report = done(changed, "reindex")
         assert (report["encoded"], report["switched"]) == (4, True)
         assert changed.get("/v2/health/ready").status_code == 200
-        found = changed.post("/v1/search", files={"image": png(2)}).json()["subjects"]
-        assert found[0]["subject"] == "p2"
-        assert found[0]["score"] == pytest.approx(1.0, abs=0.02)  # the thumbnail is a JPEG
+        ranked = changed.post("/v1/search", files={"image": png(2)}).json()["subjects"]
+        assert ranked[0]["subject"] == "p2"
+        assert ranked[0]["score"] == pytest.approx(1.0, abs=0.02)  # the thumbnail is a JPEG
 
 
 def test_the_quality_gate_warns_or_refuses(client: TestClient) -> None:
     enrol(client, "p", 1)
     answer = client.post("/v1/entries?subject=q&camera=c", files={"image": png(1)})
     assert answer.status_code == 201
-    assert any("looks like subject p" in one for one in answer.json()["warnings"])
+    assert any("looks like subject p" in warning for warning in answer.json()["warnings"])
     assert 0 <= answer.json()["quality"] <= 1
     assert client.put("/v1/policy", json={"quality_gate": {"mode": "refuse"}}).status_code == 200
     answer = client.post("/v1/entries?subject=r&camera=c", files={"image": png(1)})

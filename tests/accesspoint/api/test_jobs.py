@@ -55,10 +55,10 @@ def work() -> Work:
 
 @pytest.fixture
 def jobs(tmp_path: Path, work: Work) -> Iterator[Jobs]:
-    made = Jobs(tmp_path, work.kinds, Audit(tmp_path))
-    yield made
+    started = Jobs(tmp_path, work.kinds, Audit(tmp_path))
+    yield started
     work.go_on.set()
-    made.close()
+    started.close()
 
 
 def finished(jobs: Jobs, job: Job) -> Job:
@@ -124,8 +124,8 @@ def test_what_a_kill_interrupts_is_said_to_have_failed(tmp_path: Path, work: Wor
     job = before.start(LOCAL, "slow", {})
     assert work.began.wait(30)
     after = Jobs(tmp_path, work.kinds, Audit(tmp_path))  # as if the first had been killed
-    found = after.get(job.id)
-    assert (found.state, found.result) == ("failed", "interrupted")
+    interrupted = after.get(job.id)
+    assert (interrupted.state, interrupted.result) == ("failed", "interrupted")
     after.start(LOCAL, "bad", {})
     work.go_on.set()
     after.close()

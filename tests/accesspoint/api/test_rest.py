@@ -53,8 +53,8 @@ def enrol(client: TestClient, subject: str, seed: int, camera: str = "c1", **que
 
 
 def test_the_life_of_a_subject(client: TestClient, image: bytes) -> None:
-    made = client.put("/v1/subjects/alice")
-    assert (made.status_code, made.json()["entries"]) == (201, 0)
+    created = client.put("/v1/subjects/alice")
+    assert (created.status_code, created.json()["entries"]) == (201, 0)
     assert client.put("/v1/subjects/alice", json={"note": "staff"}).status_code == 200
     answer = client.post(
         "/v1/entries", params={"subject": "alice", "camera": "c1"}, files={"image": image}
@@ -89,15 +89,15 @@ def test_image_and_feature_enrol_and_find_the_same(
             "/v1/entries/feature", params={"subject": "b", "camera": "c"}, json=body
         )
         assert answer.status_code == 201
-        found = client.post("/v1/search/feature", json={**body, "top_k": 5, "top_entries": 5})
+        by_feature = client.post("/v1/search/feature", json={**body, "top_k": 5, "top_entries": 5})
         by_image = client.post("/v1/search?top_k=5&top_entries=5", files={"image": image})
-        assert found.json() == by_image.json()
+        assert by_feature.json() == by_image.json()
     [first] = services.gallery.store.all_features(SPACE)
     for row in first.features[1:]:
         np.testing.assert_array_equal(row, first.features[0])
-    assert [hit["subject"] for hit in found.json()["subjects"]] == ["a", "b"]
-    assert len(found.json()["entries"]) == 3
-    assert found.json()["decision"]["kind"] == "unspecified"
+    assert [hit["subject"] for hit in by_feature.json()["subjects"]] == ["a", "b"]
+    assert len(by_feature.json()["entries"]) == 3
+    assert by_feature.json()["decision"]["kind"] == "unspecified"
 
 
 @pytest.mark.parametrize("scheme", ["", "jscc-fc-16", "features"])
@@ -113,11 +113,11 @@ def test_search_and_verify_compare_what_was_asked_for(
     scores = rows[:6] @ rows[6]
     query = {"scheme": scheme}
     answer = client.post("/v1/search/feature", params=query, json={**feature(9), "top_k": 6})
-    found = answer.json()
-    assert found["scheme"] == (scheme or "jscc-fc-16")
+    body = answer.json()
+    assert body["scheme"] == (scheme or "jscc-fc-16")
     best = np.argsort(-scores)
-    assert [hit["subject"] for hit in found["subjects"]] == [f"p{i}" for i in best]
-    assert [hit["score"] for hit in found["subjects"]] == pytest.approx(scores[best], abs=1e-4)
+    assert [hit["subject"] for hit in body["subjects"]] == [f"p{i}" for i in best]
+    assert [hit["score"] for hit in body["subjects"]] == pytest.approx(scores[best], abs=1e-4)
     verified = client.post(
         "/v1/verify/feature", params={**query, "subject": "p3"}, json=feature(9)
     ).json()
@@ -148,9 +148,9 @@ def test_verify_takes_the_best_entry_of_the_subject_alone(client: TestClient) ->
     best = max(v @ probe / np.linalg.norm(v) / np.linalg.norm(probe) for v in vectors)
     answer = client.post("/v1/verify/feature?subject=p&scheme=features", json=feature(9)).json()
     assert answer["score"] == pytest.approx(best, abs=1e-5)
-    own = client.post("/v1/verify/feature?subject=q", json=feature(9)).json()
-    assert own["score"] == pytest.approx(1.0, abs=1e-5)
-    assert own["entry_id"] == other
+    themselves = client.post("/v1/verify/feature?subject=q", json=feature(9)).json()
+    assert themselves["score"] == pytest.approx(1.0, abs=1e-5)
+    assert themselves["entry_id"] == other
     client.put("/v1/subjects/empty")
     for name in ("empty", "nobody"):
         answer = client.post(f"/v1/verify/feature?subject={name}", json=feature(9))
@@ -162,7 +162,7 @@ def test_a_second_entry_with_the_same_key_replaces_the_first(client: TestClient)
     second = enrol(client, "p", 2, key="front")
     assert first != second
     entries = client.get("/v1/entries").json()["entries"]
-    assert [(one["id"], one["key"]) for one in entries] == [(second, "front")]
+    assert [(entry["id"], entry["key"]) for entry in entries] == [(second, "front")]
 
 
 def test_batches_answer_each_item_for_itself(client: TestClient, image: bytes) -> None:
@@ -182,7 +182,7 @@ def test_batches_answer_each_item_for_itself(client: TestClient, image: bytes) -
     assert codes == ["ok", "invalid", "ok", "wrong_space", *["invalid"] * 4]
     numbers = [results[0]["entry"]["id"], 10**30, results[2]["entry"]["id"], -1]
     gone = client.post("/v1/entries/batch-delete", json={"ids": numbers}).json()["results"]
-    assert [one["status"]["code"] for one in gone] == ["ok", "not_found", "ok", "not_found"]
+    assert [item["status"]["code"] for item in gone] == ["ok", "not_found", "ok", "not_found"]
     assert client.get("/v1/state").json()["entries"] == 0
 
 
@@ -203,27 +203,27 @@ def test_pages_neither_skip_nor_repeat_and_tokens_are_sealed(client: TestClient)
     while True:
         query = {"page_size": 3, "page_token": token, "prefix": "p"}
         page = client.get("/v1/subjects", params=query).json()
-        seen += [one["id"] for one in page["subjects"]]
+        seen += [subject["id"] for subject in page["subjects"]]
         client.put("/v1/subjects/p00")  # a change in between
         token = page["next_page_token"]
         if not token:
             break
-        kept = token
+        first_token = token
     assert seen == [f"p{i}" for i in range(7)]
     for query in (
-        {"page_token": kept, "prefix": "q"},  # another list
-        {"page_token": kept},
-        {"page_token": kept[:-4] + "AAA=", "prefix": "p"},
+        {"page_token": first_token, "prefix": "q"},  # another list
+        {"page_token": first_token},
+        {"page_token": first_token[:-4] + "AAA=", "prefix": "p"},
         {"page_token": "%%", "prefix": "p"},
     ):
         answer = client.get("/v1/subjects", params=query)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
-    assert client.get("/v1/entries", params={"page_token": kept}).status_code == 400
+    assert client.get("/v1/entries", params={"page_token": first_token}).status_code == 400
     first = client.get("/v1/entries", params={"page_size": 4}).json()
     rest = client.get(
         "/v1/entries", params={"page_size": 4, "page_token": first["next_page_token"]}
     ).json()
-    ids = [one["id"] for one in first["entries"] + rest["entries"]]
+    ids = [entry["id"] for entry in first["entries"] + rest["entries"]]
     assert ids == sorted(ids)
     assert len(ids) == 7
 
@@ -280,16 +280,16 @@ def test_head_is_get_without_a_body(client: TestClient) -> None:
 
 def test_an_expired_entry_goes_by_itself(client: TestClient, services: Services) -> None:
     soon = enrol(client, "p", 1, expires_at=5.0)
-    kept = enrol(client, "p", 2)
+    lasting = enrol(client, "p", 2)
     assert services.gallery.maintenance.expire_due(6.0) == ([soon], [])
-    assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [kept]
+    assert [entry["id"] for entry in client.get("/v1/entries").json()["entries"]] == [lasting]
 
 
 def test_an_entry_sent_again_under_its_key_is_no_duplicate(client: TestClient) -> None:
     client.put("/v1/policy", json={"quality_gate": {"mode": "refuse"}})
     first = enrol(client, "p", 1, key="frame-1")
     second = enrol(client, "p", 1, key="frame-1")  # the first answer was lost
-    assert [one["id"] for one in client.get("/v1/entries").json()["entries"]] == [second]
+    assert [entry["id"] for entry in client.get("/v1/entries").json()["entries"]] == [second]
     assert second > first
     params = {"subject": "p", "camera": "c1"}
     refused = client.post("/v1/entries/feature", params=params, json=feature(1))
@@ -364,7 +364,7 @@ def test_what_a_failing_disk_takes_is_said_item_by_item(
     items = [{"subject": f"p{i:02d}", "camera": "c", "feature": feature(i)} for i in range(20)]
     answer = client.post("/v1/entries/batch", json={"items": items})
     assert answer.status_code == 200
-    said = [one["status"]["code"] for one in answer.json()["results"]]
+    said = [item["status"]["code"] for item in answer.json()["results"]]
     assert said == ["ok"] * 16 + ["internal"] * 4
     assert "disk is full" not in answer.text
     assert client.get("/v1/state").json()["entries"] == 16

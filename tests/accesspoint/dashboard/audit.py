@@ -85,7 +85,7 @@ def check(page: Page) -> None:
     """Contrast, names of controls, ids, targets, and no scrolling to the side."""
     contrasts: list[dict[str, Any]] = page.evaluate(CONTRAST)
     assert len(contrasts) > 5, "the page shows text"
-    assert [one for one in contrasts if one["ratio"] < one["needed"]] == []
+    assert [contrast for contrast in contrasts if contrast["ratio"] < contrast["needed"]] == []
     assert page.evaluate(UNNAMED) == []
     assert page.evaluate(DOUBLE_IDS) == []
     assert page.evaluate(SMALL_TARGETS) == []

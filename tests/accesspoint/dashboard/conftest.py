@@ -33,12 +33,12 @@ def _chromium() -> str | None:
     """AIRREID_CHROMIUM, else one on the path, else the one that playwright has fetched."""
     given = os.environ.get("AIRREID_CHROMIUM")
     names = [given] if given else ["chromium", "chromium-browser", "google-chrome"]
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None and not given:
+    browser_path = next((path for name in names if (path := shutil.which(name))), None)
+    if browser_path is None and not given:
         with sync_playwright() as playwright:
             fetched = playwright.chromium.executable_path
-        found = fetched if Path(fetched).exists() else None
-    return found
+        browser_path = fetched if Path(fetched).exists() else None
+    return browser_path
 
 
 @pytest.fixture(scope="module")  # while it is open, no coroutine can be tested in this thread
@@ -55,7 +55,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Complaints(list[str]):
-    """What a page's console and network said that they should not have."""
+    """Complaints of a page's console and network."""
 
     def watch(self, page: Page) -> None:
         page.on(

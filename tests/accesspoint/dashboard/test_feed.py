@@ -53,9 +53,9 @@ class Reader:
         assert next(self._lines) == f"event: {kind}\n".encode()
         data = next(self._lines)
         assert next(self._lines) == b"\n"
-        found = json.loads(data.removeprefix(b"data: "))
-        assert isinstance(found, dict)
-        return found
+        event = json.loads(data.removeprefix(b"data: "))
+        assert isinstance(event, dict)
+        return event
 
     def close(self) -> None:
         self.response.close()
@@ -90,18 +90,18 @@ def test_the_sums_are_of_all_queries_not_of_those_remembered(feed: Feed, address
         feed.publish(sent[-1])
     with closing(Reader(address, replay=0)) as reader:
         sums = reader.next("tally")
-    judged = [one for one in sent if one["truth"] and one["code"] != "dropped"]
-    right = [one for one in judged if one["truth"] == "p1" and not one["outage"]]
+    judged = [event for event in sent if event["truth"] and event["code"] != "dropped"]
+    right = [event for event in judged if event["truth"] == "p1" and not event["outage"]]
     assert (sums["queries"], sums["known"], sums["right"]) == (500, len(judged), len(right))
-    assert sums["outcomes"]["refused"] == sum(one["code"] == "dropped" for one in sent)
+    assert sums["outcomes"]["refused"] == sum(event["code"] == "dropped" for event in sent)
     for bucket in sums["buckets"]:
         low = bucket["low"]
-        inside = [one for one in judged if one["snr_db"] is not None]
-        inside = [one for one in inside if low <= one["snr_db"] < low + 2]
+        inside = [event for event in judged if event["snr_db"] is not None]
+        inside = [event for event in inside if low <= event["snr_db"] < low + 2]
         assert bucket["all"] == len(inside)
-        assert bucket["right"] == sum(one in right for one in inside)
+        assert bucket["right"] == sum(event in right for event in inside)
     assert len(sums["buckets"]) == 6  # -6 to 6 dB
-    last = list(dict.fromkeys(one["edge_id"] for one in reversed(sent)))[:50]
+    last = list(dict.fromkeys(event["edge_id"] for event in reversed(sent)))[:50]
     assert [camera["name"] for camera in sums["cameras"]] == last[::-1]
 
 
@@ -128,7 +128,7 @@ def test_who_loses_a_token_loses_the_feed(
     app.include_router(feed_router(feed))
     shown = {name: f"Bearer {tokens.add(name, [Scope.READ])}" for name in ("goes", "stays")}
     with served(Guard(app, Access(TokenFile(tmp_path), True), Metrics())) as address:
-        goes, stays = (Reader(address, 0, Authorization=one) for one in shown.values())
+        goes, stays = (Reader(address, 0, Authorization=header) for header in shown.values())
         with closing(goes), closing(stays):
             for reader in (goes, stays):
                 reader.next("tally")

@@ -32,10 +32,10 @@ def client(channel: str | None) -> TestClient:
 
 def test_set_read_back_and_reset(channel: str) -> None:
     http = client(channel)
-    found = http.get("/v1/links").json()
-    assert found["channel"] == channel
-    assert (found["default"]["model"], found["default"]["snr_db"]) == ("awgn", 7.0)
-    assert found["links"] == {}
+    listed = http.get("/v1/links").json()
+    assert listed["channel"] == channel
+    assert (listed["default"]["model"], listed["default"]["snr_db"]) == ("awgn", 7.0)
+    assert listed["links"] == {}
     changed = http.patch("/v1/links", params={"link": "cam/1"}, json={"snr_db": -2.5})
     assert changed.json()["snr_db"] == -2.5
     http.patch("/v1/links", json={"model": "rician", "k_factor_db": 3, "csi": False})

@@ -33,10 +33,10 @@ def test_queries_appear_with_ranking_and_snr(page: Page, system: System) -> None
     expect(row.locator(".who")).to_have_text(answer.identities[0].subject)
     row.locator("summary").click()
     ranked = row.locator(".ranking li .name").all_text_contents()
-    assert ranked == [one.subject for one in answer.identities]
+    assert ranked == [identity.subject for identity in answer.identities]
     scores = row.locator(".ranking li .value").all_text_contents()
     assert [float(text.replace("−", "-")) for text in scores] == pytest.approx(
-        [one.score for one in answer.identities], abs=6e-4
+        [identity.score for identity in answer.identities], abs=6e-4
     )
     expect(page.locator(".latest .latest-who")).to_have_text(answer.identities[0].subject)
     expect(page.locator(".cameras")).to_contain_text("north-gate")
@@ -96,14 +96,14 @@ def test_the_slider_turns_the_channel(page: Page, system: System) -> None:
         assert system.send([5])[0].channel.snr_db == 6.0
         page.get_by_label("Edge id").fill("yard")
         page.get_by_role("button", name="Give it its own settings").click()
-        own = page.get_by_role("region", name="yard")
-        own.get_by_label("Model").select_option("rician")
-        own.get_by_label("K factor").fill("9")
-        own.get_by_label("K factor").press("Enter")
+        yard = page.get_by_role("region", name="yard")
+        yard.get_by_label("Model").select_option("rician")
+        yard.get_by_label("K factor").fill("9")
+        yard.get_by_label("K factor").press("Enter")
         page.wait_for_timeout(700)
         assert control.links().links["yard"].k_factor_db == 9.0
-        own.get_by_role("button", name="Follow the default again").click()
-        expect(own).to_have_count(0)
+        yard.get_by_role("button", name="Follow the default again").click()
+        expect(yard).to_have_count(0)
         assert "yard" not in control.links().links
 
 
@@ -204,9 +204,9 @@ def test_merge(page: Page, system: System) -> None:
         page.get_by_role("dialog").get_by_role("button", name="Merge").click()
         card = page.get_by_role("region", name="Subject p05")
         expect(card.locator(".entries li")).to_have_count(4)
-        found = {subject.id: subject.entries for subject in client.subjects()}
-    assert found["p05"] == 4
-    assert "twin" not in found
+        enrolled = {subject.id: subject.entries for subject in client.subjects()}
+    assert enrolled["p05"] == 4
+    assert "twin" not in enrolled
 
 
 def test_calibration_says_what_it_needs(page: Page, system: System) -> None:

@@ -42,8 +42,8 @@ def run(page: Page, module: str, code: str, value: object = None) -> Any:
 @pytest.mark.parametrize(("good", "every"), [(0, 1), (1, 1), (7, 12), (500, 1000), (0, 40)])
 def test_intervals_are_wilsons(blank: Page, good: int, every: int) -> None:
     expected = binomtest(good, every).proportion_ci(0.95, method="wilson")
-    found = run(blank, "tally", "return m.wilson(...x);", [good, every])
-    assert found == pytest.approx([expected.low, expected.high], abs=2e-4)
+    interval = run(blank, "tally", "return m.wilson(...x);", [good, every])
+    assert interval == pytest.approx([expected.low, expected.high], abs=2e-4)
 
 
 def test_sums(blank: Page) -> None:
@@ -55,15 +55,15 @@ def test_sums(blank: Page) -> None:
         query(5, snr_db=None, decision="unspecified"),
         query(6, truth="p1", code="wrong_bundle", identities=[]),
     ]
-    found = run(
+    sums = run(
         blank,
         "tally",
         "const t = new m.Tally(); x.forEach((q) => t.add(q)); "
         "return {...t, buckets: t.bySnr(), latest: t.latest.length};",
         events,
     )
-    assert (found["queries"], found["known"], found["right"]) == (6, 4, 2)
-    assert found["outcomes"] == {
+    assert (sums["queries"], sums["known"], sums["right"]) == (6, 4, 2)
+    assert sums["outcomes"] == {
         "match": 2,
         "ambiguous": 1,
         "unknown": 0,
@@ -71,7 +71,7 @@ def test_sums(blank: Page) -> None:
         "outage": 1,
         "refused": 1,
     }
-    assert found["buckets"] == [
+    assert sums["buckets"] == [
         {"low": -2, "all": 1, "right": 1},
         {"low": 0, "all": 3, "right": 1},
     ]
@@ -79,13 +79,13 @@ def test_sums(blank: Page) -> None:
 
 def test_the_feed_is_read_in_pieces_of_any_size(blank: Page) -> None:
     events = [query(i, edge_id=f"ünï {i}\n") for i in range(3)]
-    text = "retry: 2000\n\n" + "".join(frame(one) + ": still here\n\n" for one in events)
+    text = "retry: 2000\n\n" + "".join(frame(event) + ": still here\n\n" for event in events)
     for size in (1, 7, 100_000):
         pieces = [text[i : i + size] for i in range(0, len(text), size)]
         code = "const out = []; const t = m.parser((e) => out.push(e)); x.forEach(t); return out;"
-        found = run(blank, "events", code, pieces)
-        assert [json.loads(one["data"]) for one in found] == events
-        assert {one["event"] for one in found} == {"query"}
+        parsed = run(blank, "events", code, pieces)
+        assert [json.loads(event["data"]) for event in parsed] == events
+        assert {event["event"] for event in parsed} == {"query"}
 
 
 @pytest.mark.parametrize(
@@ -124,5 +124,5 @@ def test_files_have_their_types_and_stay_inside(blank: Page, address: str) -> No
 def test_no_script_makes_html_of_text() -> None:
     words = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(")
     for path in STATIC.rglob("*.js"):
-        found = [word for word in words if word in path.read_text()]
-        assert found == [], path.name
+        forbidden = [word for word in words if word in path.read_text()]
+        assert forbidden == [], path.name

@@ -16,15 +16,15 @@ from .conftest import ANY, Complaints, free_port
 
 def make_token(data: Path, scope: str) -> str:
     command = [sys.executable, "-m", "airreid.cli", "ap", "token", "add", "--data-dir", str(data)]
-    made = subprocess.run(
+    shown = subprocess.run(
         [*command, "--name", f"desk-{scope}", "--scope", scope],
         check=True,
         capture_output=True,
         text=True,
     )
-    found = re.search(r"airreid_[\w-]+", made.stdout)
-    assert found
-    return found.group()
+    match = re.search(r"airreid_[\w-]+", shown.stdout)
+    assert match
+    return match.group()
 
 
 def test_token_and_restart(page: Page, complaints: Complaints, tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ def test_token_and_restart(page: Page, complaints: Complaints, tmp_path: Path) -
         expect(page.locator("#alarm")).to_be_hidden()
         page.goto("about:blank")
     expected = re.compile("401|403|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY|ERR_NETWORK")
-    assert [one for one in complaints if not expected.search(one)] == []
+    assert [complaint for complaint in complaints if not expected.search(complaint)] == []
     complaints.clear()

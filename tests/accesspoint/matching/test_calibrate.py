@@ -41,8 +41,8 @@ def test_fresh_strangers_match_no_more_often_than_stated(
     policy = _calibrate(people, make_code(24)).policy
     impostors = make_people(600, cameras=1, seed=5)
     fresh = make_code(24, seed=1234)
-    got = fresh.receive(impostors.features, snr_db, 0).embeddings
-    scores = cosine(got, fresh.gallery(people.features))
+    received = fresh.receive(impostors.features, snr_db, 0).embeddings
+    scores = cosine(received, fresh.gallery(people.features))
     subjects = list(people.subjects)
     kinds = [decide(_ranked(row, subjects), "line", snr_db, policy).kind for row in scores]
     # 600 impostors: 3 standard deviations of a 5 % rate are 2.7 %, of a 20 % rate 4.9 %.
@@ -155,7 +155,7 @@ def test_schemes_of_a_bundle_over_their_own_links(bundle: Bundle) -> None:
         features.astype(np.float32), [f"p{i // 2}" for i in range(40)], ["a", "b"] * 20
     )
     ids = ("jscc-fc-256", "digital-64")
-    schemes = [open_scheme(bundle, bundle.scheme(one), 1) for one in ids]
+    schemes = [open_scheme(bundle, bundle.scheme(name), 1) for name in ids]
     settings = CalibrationSettings(false_match_rate=0.15, review_rate=0.3, snrs_db=(-30.0, 20.0))
     result = calibrate(people, senders(schemes, 0), settings)
     assert [(s.scheme_id, s.link) for s in result.report.schemes] == [

@@ -41,7 +41,7 @@ def queries(draw: st.DrawFn) -> Trials:
 
 
 def ranked(trials: Trials, query: int) -> list[tuple[str, float]]:
-    """What the gallery would have answered: nobody is named who has no entry."""
+    """Ranks as the gallery would have: nobody is named who has no entry."""
     columns = (trials.impostor, trials.second_impostor, trials.genuine)
     named = zip(("other", "third", "self"), (float(c[0, query]) for c in columns), strict=True)
     return [(name, score) for name, score in named if np.isfinite(score)]

@@ -49,20 +49,20 @@ def people(gallery: Gallery) -> Enrolled:
 
 def test_reads_what_is_enrolled(gallery: Gallery, people: Enrolled, tmp_path: Path) -> None:
     gallery.delete_subject("p07")
-    got = read_enrolled(gallery, tmp_path)
+    enrolled = read_enrolled(gallery, tmp_path)
     rows = [i for i, subject in enumerate(people.subjects) if subject != "p07"]
-    np.testing.assert_array_equal(got.features, people.features[rows])
-    assert list(got.subjects) == [people.subjects[i] for i in rows]
-    assert list(got.cameras) == [people.cameras[i] for i in rows]
+    np.testing.assert_array_equal(enrolled.features, people.features[rows])
+    assert list(enrolled.subjects) == [people.subjects[i] for i in rows]
+    assert list(enrolled.cameras) == [people.cameras[i] for i in rows]
 
 
 def test_same_as_from_arrays_and_kept_as_a_setting(
     gallery: Gallery, people: Enrolled, bundle: Bundle
 ) -> None:
-    got = calibrate_gallery(gallery, bundle, ["jscc-fc-256"], SETTINGS)
+    calibration = calibrate_gallery(gallery, bundle, ["jscc-fc-256"], SETTINGS)
     schemes = [open_scheme(bundle, bundle.scheme("jscc-fc-256"), 1)]
-    assert got == calibrate(people, senders(schemes, 0), SETTINGS)
-    gallery.set_setting(SETTING, got.policy.model_dump_json())
+    assert calibration == calibrate(people, senders(schemes, 0), SETTINGS)
+    gallery.set_setting(SETTING, calibration.policy.model_dump_json())
     policy = load_policy(gallery.setting(SETTING))
     [found] = gallery.search(FEATURES, people.features[4:5], 5, 0)
     ranked = [(match.subject, match.score) for match in found.matches]

@@ -106,10 +106,10 @@ def test_a_picture_of_nothing(value: int) -> None:
 def test_brightness_and_contrast_are_those_of_the_pixels() -> None:
     half = np.zeros((256, 128, 3), np.uint8)
     half[:128] = 255
-    found = measure(half)
-    assert found.brightness == pytest.approx(0.5, abs=0.01)
-    assert found.contrast == pytest.approx(0.5, abs=0.01)
-    assert (found.width, found.height) == (128, 256)
+    measures = measure(half)
+    assert measures.brightness == pytest.approx(0.5, abs=0.01)
+    assert measures.contrast == pytest.approx(0.5, abs=0.01)
+    assert (measures.width, measures.height) == (128, 256)
     green = np.zeros((256, 128, 3), np.uint8)
     green[..., 1] = 255
     assert measure(green).brightness == pytest.approx(0.587, abs=1e-3)

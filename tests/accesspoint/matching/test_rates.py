@@ -49,11 +49,12 @@ def test_threshold_against_brute_force() -> None:
         people = rng.integers(0, people_count, 200)
         scores = np.round(rng.uniform(-1, 1, 200), 2)  # with ties
         for rate in (0.08, 0.2, 0.7):
-            got = threshold_for(scores, people, rate, 0.9)
-            assert got is not None
-            for candidate, keeps in ((got, True), (got - 0.0101, False)):
+            threshold = threshold_for(scores, people, rate, 0.9)
+            assert threshold is not None
+            for candidate, keeps in ((threshold, True), (threshold - 0.0101, False)):
                 shares = [
-                    float(np.mean(scores[people == one] >= candidate)) for one in np.unique(people)
+                    float(np.mean(scores[people == person] >= candidate))
+                    for person in np.unique(people)
                 ]
                 bound = float(upper_bound(sum(shares), len(shares), 0.9))
                 assert (bound <= rate) is keeps
@@ -84,7 +85,7 @@ def test_each_person_counts_once() -> None:
 def test_the_stated_rate_holds_for_fresh_strangers_as_often_as_stated() -> None:
     """Galleries of Gaussian people, each calibrated on itself, then met by new people."""
     rng = np.random.default_rng(2)
-    rate, confidence, galleries, kept = 0.05, 0.9, 80, 0
+    rate, confidence, galleries, within = 0.05, 0.9, 80, 0
     rates = []
     for _ in range(galleries):
         people = rng.standard_normal((120, 1, 16))
@@ -97,9 +98,9 @@ def test_the_stated_rate_holds_for_fresh_strangers_as_often_as_stated() -> None:
         fresh = _unit(rng.standard_normal((2000, 16)) * np.sqrt(1.25))
         true_rate = float(((fresh @ entries.T).max(1) >= threshold).mean())
         rates.append(true_rate)
-        kept += true_rate <= rate
+        within += true_rate <= rate
     # 90 % of 80 is 72, standard deviation 2.7; look-alikes come in pairs, which costs a little.
-    assert kept >= 63
+    assert within >= 63
     # and it is not kept by refusing everybody
     assert np.mean(rates) > rate / 4
 

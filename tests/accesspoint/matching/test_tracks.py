@@ -31,19 +31,19 @@ def _weighted_mean(vectors: np.ndarray, snrs_db: list[float]) -> np.ndarray:
 
 
 def test_one_frame_is_itself() -> None:
-    got = _fusion().add("e", "t", "s", 0.0, 7 * VECTORS[0], -3.0)
-    np.testing.assert_allclose(got.embedding, VECTORS[0] / np.linalg.norm(VECTORS[0]), atol=1e-6)
-    assert got.frames == 1
-    assert got.snr_db == pytest.approx(-3.0)
+    fused = _fusion().add("e", "t", "s", 0.0, 7 * VECTORS[0], -3.0)
+    np.testing.assert_allclose(fused.embedding, VECTORS[0] / np.linalg.norm(VECTORS[0]), atol=1e-6)
+    assert fused.frames == 1
+    assert fused.snr_db == pytest.approx(-3.0)
 
 
 def test_frames_are_averaged_by_their_signal_share() -> None:
     fusion, snrs = _fusion(), [-10.0, 0.0, 5.0]
     for i, snr_db in enumerate(snrs):
-        got = fusion.add("e", "t", "s", i, VECTORS[i], snr_db)
-    np.testing.assert_allclose(got.embedding, _weighted_mean(VECTORS[:3], snrs), atol=1e-6)
-    assert got.frames == 3
-    assert got.snr_db == pytest.approx(10 * np.log10(0.1 + 1 + 10**0.5))
+        fused = fusion.add("e", "t", "s", i, VECTORS[i], snr_db)
+    np.testing.assert_allclose(fused.embedding, _weighted_mean(VECTORS[:3], snrs), atol=1e-6)
+    assert fused.frames == 3
+    assert fused.snr_db == pytest.approx(10 * np.log10(0.1 + 1 + 10**0.5))
 
 
 @settings(deadline=None)
@@ -51,9 +51,9 @@ def test_frames_are_averaged_by_their_signal_share() -> None:
 def test_order_of_arrival_does_not_matter(order: list[int]) -> None:
     fusion = _fusion(max_frames=6, max_age_s=100)
     for i in order:
-        got = fusion.add("e", "t", "s", i, VECTORS[i], i - 3.0)
+        fused = fusion.add("e", "t", "s", i, VECTORS[i], i - 3.0)
     np.testing.assert_allclose(
-        got.embedding, _weighted_mean(VECTORS[:6], [i - 3.0 for i in range(6)]), atol=1e-5
+        fused.embedding, _weighted_mean(VECTORS[:6], [i - 3.0 for i in range(6)]), atol=1e-5
     )
 
 
@@ -61,9 +61,9 @@ def test_window_by_count_and_age() -> None:
     fusion = _fusion(max_frames=3, max_age_s=2)
     counts = [fusion.add("e", "t", "s", i / 10, VECTORS[i], 0.0).frames for i in range(5)]
     assert counts == [1, 2, 3, 3, 3]
-    got = fusion.add("e", "t", "s", 2.35, VECTORS[5], 0.0)  # 0.4 alone is 2 s old or less
-    assert got.frames == 2
-    np.testing.assert_allclose(got.embedding, _weighted_mean(VECTORS[4:6], [0.0] * 2), atol=1e-6)
+    fused = fusion.add("e", "t", "s", 2.35, VECTORS[5], 0.0)  # 0.4 alone is 2 s old or less
+    assert fused.frames == 2
+    np.testing.assert_allclose(fused.embedding, _weighted_mean(VECTORS[4:6], [0.0] * 2), atol=1e-6)
     late = fusion.add("e", "t", "s", 0.3, VECTORS[6], 0.0)
     assert late.frames == 1
     np.testing.assert_allclose(late.embedding, _weighted_mean(VECTORS[6:7], [0.0]), atol=1e-6)
@@ -154,15 +154,15 @@ def test_fusing_finds_more_people_and_keeps_the_rate_at_the_summed_snr(
 
     def best(shots: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray, float]:
         """Scores of single frames and of fused ones against the gallery: (people, entries)."""
-        got = code.receive(shots.reshape(-1, 24), snr_db, first).embeddings
-        got = got.reshape(*shots.shape[:2], -1)
+        received = code.receive(shots.reshape(-1, 24), snr_db, first).embeddings
+        received = received.reshape(*shots.shape[:2], -1)
         fusion = _fusion(max_age_s=100)
         fused = []
-        for i, track in enumerate(got):
+        for i, track in enumerate(received):
             for k, embedding in enumerate(track):
-                one = fusion.add("e", str(i), "line", k, embedding, snr_db)
-            fused.append(one.embedding)
-        return cosine(got[:, 0], gallery), cosine(np.stack(fused), gallery), one.snr_db
+                fused_track = fusion.add("e", str(i), "line", k, embedding, snr_db)
+            fused.append(fused_track.embedding)
+        return cosine(received[:, 0], gallery), cosine(np.stack(fused), gallery), fused_track.snr_db
 
     known = people.features[::2, None] + 0.35 * np.random.default_rng(8).standard_normal(
         (150, frames, 24)

@@ -44,29 +44,29 @@ def test_scores_are_those_of_brute_force(
         [people.cameras[i] for i in order],
     )
     seen: list[int] = []
-    got = run_trials(mixed, Direct(), [20.0], 100, 0, seen.append)
+    scored = run_trials(mixed, Direct(), [20.0], 100, 0, seen.append)
     assert sum(seen) == count_steps(36, 1, 100) == 72
     expected = np.array(_oracle(mixed, list(range(36))))
     for values, column in zip(
-        (got.impostor, got.second_impostor, got.genuine), expected.T, strict=True
+        (scored.impostor, scored.second_impostor, scored.genuine), expected.T, strict=True
     ):
         np.testing.assert_allclose(values[0], column, atol=1e-5)
-    assert np.isneginf(got.genuine[0]).sum() == 1
-    assert not got.lost.any()
+    assert np.isneginf(scored.genuine[0]).sum() == 1
+    assert not scored.lost.any()
 
 
 def test_two_subjects_have_no_second_stranger(make_people: Callable[..., Enrolled]) -> None:
-    got = run_trials(make_people(2), Direct(), [20.0], 10, 0)
-    assert np.isneginf(got.second_impostor).all()
-    assert np.isfinite(got.impostor).all()
+    scored = run_trials(make_people(2), Direct(), [20.0], 10, 0)
+    assert np.isneginf(scored.second_impostor).all()
+    assert np.isfinite(scored.impostor).all()
 
 
 def test_lost_blocks_have_no_scores(
     make_people: Callable[..., Enrolled], make_code: Callable[..., trials.Sender]
 ) -> None:
-    got = run_trials(make_people(20), make_code(24, cliff_db=0.0), [-5.0, 5.0], 100, 0)
-    assert got.lost.tolist() == [[True] * 40, [False] * 40]
-    for values in (got.impostor, got.second_impostor, got.genuine):
+    scored = run_trials(make_people(20), make_code(24, cliff_db=0.0), [-5.0, 5.0], 100, 0)
+    assert scored.lost.tolist() == [[True] * 40, [False] * 40]
+    for values in (scored.impostor, scored.second_impostor, scored.genuine):
         assert np.isnan(values[0]).all()
         assert not np.isnan(values[1]).any()
 
@@ -94,7 +94,7 @@ def test_choice_is_even_over_subjects() -> None:
         taken = Counter(subject[rows].tolist())
         # Water filling: nobody has fewer than another by more than one, unless exhausted.
         most_taken = max(taken.values())
-        assert all(taken[one] >= min(sizes[one], most_taken - 1) for one in sizes)
+        assert all(taken[person] >= min(sizes[person], most_taken - 1) for person in sizes)
 
 
 def test_lengths_must_agree() -> None:

@@ -19,7 +19,7 @@ from accesspoint.receiver.answer_cache import (
 LIMITS = Limits(per_edge=4, bytes_per_edge=2000, total=7, total_bytes=4000, seconds=100)
 KEYS = st.builds(Key, st.sampled_from("abc"), st.sampled_from(["s", "t"]), st.integers(0, 5))
 COST = 300
-"""What an answer takes beside its bytes, as the cache states it."""
+"""Bytes that an answer takes beside its own, as the cache states it."""
 
 
 class Machine(RuleBasedStateMachine):

@@ -1,4 +1,4 @@
-"""Where items are computed: alone in the loop, together in the worker's thread, never lost."""
+"""Items are computed alone in the loop or together in a worker's thread, and never lost."""
 
 from __future__ import annotations
 

@@ -131,14 +131,14 @@ async def test_a_copy_under_way_joins_and_a_later_one_gets_the_kept_answer(
             await second.send(blocks(8))
             await until(lambda: ap.value("in_flight") == 2)
             receiver.gate.set()
-            [one], two = await first.read(), await second.read(2)
-            joined = next(answer for answer in two if answer.id.sequence == 7)
+            [original], copies = await first.read(), await second.read(2)
+            joined = next(answer for answer in copies if answer.id.sequence == 7)
             [again] = await ask(ap.address, [blocks(7)])
         assert sorted(receiver.seen) == [7, 8]
-        assert not one.repeated_answer
+        assert not original.repeated_answer
         assert joined.repeated_answer
         assert again.repeated_answer
-        assert list(one.identities) == list(joined.identities) == list(again.identities)
+        assert list(original.identities) == list(joined.identities) == list(again.identities)
         assert ap.value("repeated_total") == 2
 
 
@@ -378,10 +378,10 @@ async def test_a_full_queue_drops_its_own_oldest(receiver: Gated, blocks: Blocks
         assert [answer.id.sequence for answer in dropped] == list(range(26))
         assert {answer.status.code for answer in dropped} == {common_pb2.CODE_DROPPED}
         receiver.gate.set()
-        kept = await greedy.read(4)
+        newest = await greedy.read(4)
         await sending
-        assert [answer.id.sequence for answer in kept] == [26, 27, 28, 29]
-        assert {answer.status.code for answer in kept} == {OK}
+        assert [answer.id.sequence for answer in newest] == [26, 27, 28, 29]
+        assert {answer.status.code for answer in newest} == {OK}
         assert (await modest.read())[0].status.code == OK
 
 
