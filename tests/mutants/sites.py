@@ -55,7 +55,12 @@ PACKAGES = (
     Package(
         "channel_sim",
         ("channel_sim/*.py", "airreid/channels/*.py"),
-        ("tests/channel_sim/test_*.py", "tests/airreid/channels/test_*.py", FROZEN),
+        (
+            "tests/channel_sim/test_*.py",
+            "tests/airreid/channels/test_*.py",
+            "tests/legacy/test_channel.py",
+            FROZEN,
+        ),
     ),
     Package(
         "edge",
