@@ -69,7 +69,7 @@ class LinkStats:
     def count_realisation(
         self, symbols: NDArray[np.float32], radio: Realisation, report_db: float
     ) -> None:
-        """Blocks of finite symbols (n, B), as sent, that met ``radio``; the last one's report."""
+        """Counts blocks of finite symbols (n, B), as sent, that met ``radio``; the last report."""
         gain_power = np.square(np.abs(radio.gain))
         faded = fade(symbols, radio.factor, radio.erased)
         energy = np.square(faded, dtype=np.float64).sum(axis=1)

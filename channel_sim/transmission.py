@@ -80,7 +80,7 @@ def transmit(request: channel_pb2.TransmitRequest, settings: LinkSettings) -> Tr
 
 
 def _symbols(request: channel_pb2.TransmitRequest) -> NDArray[np.float32]:
-    """A request's symbols as blocks (n, B)."""
+    """Reads a request's symbols as blocks (n, B). Raises :class:`InputError`."""
     bandwidth, length = request.bandwidth, len(request.symbols)
     if len(request.link) > NAME_MAX:
         raise InputError(f"link: a name has at most {NAME_MAX} characters")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from airreid.api.channel import check_numbers
 from airreid.api.crops import Images, each_image, file_bytes
 from airreid.api.gallery import Hit
 from airreid.api.model import Blocks
@@ -255,6 +256,7 @@ class AccessPoint:
 
         Raises:
             airreid.LinkError: if the stream breaks.
+            airreid.InputError: for block numbers below 0 or above 2^64 - 1.
 
         Example:
             >>> import airreid
@@ -266,6 +268,7 @@ class AccessPoint:
             >>> [answer.best.subject for answer in answers]
             ['person-0000', 'person-0000', 'person-0000']
         """
+        check_numbers(first_block, len(blocks))
         spool_id = secrets.token_hex(4)
 
         def requests() -> Iterator[uplink_pb2.QueryRequest]:
@@ -285,7 +288,7 @@ class AccessPoint:
         return [answers[number] for number in range(first_block, first_block + len(blocks))]
 
     def subjects(self, prefix: str = "") -> dict[str, int]:
-        """Ids of the known subjects that begin with ``prefix``, and how many entries each has.
+        """Lists the subjects whose ids begin with ``prefix``, and how many entries each has.
 
         Example:
             >>> import airreid

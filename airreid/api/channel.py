@@ -143,8 +143,8 @@ class Channel:
             Blocks of the ideal link arrive whole or are marked as lost.
 
         Raises:
-            airreid.InputError: for symbols that are not finite or not (N, B), and a setting
-                that cannot be used.
+            airreid.InputError: for symbols that are not finite or not (N, B), block numbers
+                outside these bounds, and a setting that cannot be used.
 
         Example:
             >>> import airreid, numpy as np
@@ -159,6 +159,7 @@ class Channel:
         """
         if link is not None or changes:
             return self.changed(link, **changes).transmit(blocks, first_block)
+        check_numbers(first_block, len(blocks))
         if isinstance(blocks, Blocks) and blocks.link == "ideal":
             return self._packets(blocks, first_block)
         symbols = checked_symbols(blocks)
@@ -233,7 +234,7 @@ def channel(
 
 
 def checked_symbols(blocks: Blocks | NDArray[np.floating]) -> Floats:
-    """Symbols as float32 (N, B). Raises :class:`InputError` for what is none."""
+    """Returns symbols as float32 (N, B). Raises :class:`InputError` for what is none."""
     if isinstance(blocks, Blocks):
         return blocks.symbols
     symbols = np.ascontiguousarray(blocks, np.float32)
@@ -241,3 +242,9 @@ def checked_symbols(blocks: Blocks | NDArray[np.floating]) -> Floats:
         raise InputError(f"symbols of shape {symbols.shape}; give float (N, bandwidth)")
     check_magnitude(symbols.reshape(-1), "symbols")
     return symbols
+
+
+def check_numbers(first_block: int, count: int) -> None:
+    """Raises :class:`InputError` for blocks whose numbers are not within 0 to 2^64 - 1."""
+    if not 0 <= first_block <= 2**64 - count:
+        raise InputError(f"first_block {first_block}: give 0 to 2^64 - {count} for {count} blocks")

@@ -103,7 +103,7 @@ def read_crops(folder: str | Path) -> Crops:
 
 
 def each_image(images: Images) -> list[ImageLike]:
-    """One crop or many as a list. Raises :class:`InputError` for what is neither."""
+    """Lists one crop or many. Raises :class:`InputError` for what is neither."""
     if isinstance(images, str | Path | Image.Image):
         return [images]
     if isinstance(images, np.ndarray):
@@ -117,7 +117,7 @@ def each_image(images: Images) -> list[ImageLike]:
 
 
 def pixels(images: Images) -> Iterator[NDArray[np.uint8]]:
-    """Each crop as the network sees it: uint8 (256, 128, 3) RGB.
+    """Yields each crop as the network sees it: uint8 (256, 128, 3) RGB.
 
     Raises :class:`InputError` naming the file, or the position of an image in memory.
     """
@@ -126,7 +126,7 @@ def pixels(images: Images) -> Iterator[NDArray[np.uint8]]:
 
 
 def file_bytes(image: ImageLike, position: int) -> bytes:
-    """A crop as the bytes of an image file: a file's own, else a PNG. Raises as :func:`pixels`."""
+    """Returns an image file's own bytes, or a PNG of it. Raises as :func:`pixels`."""
     if isinstance(image, str | Path):
         return read(Path(image))
     buffer = io.BytesIO()

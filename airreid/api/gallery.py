@@ -145,7 +145,7 @@ class Gallery:
         return int((~keep).sum())
 
     def scores(self, queries: Received | Floats) -> NDArray[np.float64]:
-        """Cosine similarity of each query with each entry: float64 (Q, N).
+        """Computes the cosine similarity of each query with each entry: float64 (Q, N).
 
         Args:
             queries: What :meth:`Model.decode` returned, or embeddings (Q, embedding_dim).
@@ -170,7 +170,7 @@ class Gallery:
         return np.asarray(unit(vectors) @ self._unit.T)
 
     def rank(self, queries: Received | Floats) -> NDArray[np.int64]:
-        """Complete rankings: int64 (Q, N), entry numbers, best first, ties by number.
+        """Ranks all entries for each query: int64 (Q, N) entry numbers, best first, ties by number.
 
         A row of -1 is a query that was lost on the way. Arguments and errors as for
         :meth:`scores`.
@@ -188,7 +188,7 @@ class Gallery:
         return order
 
     def search(self, queries: Received | Floats, top_k: int = 10) -> list[list[Hit]]:
-        """The best subjects for each query, each once by its best entry, best first.
+        """Finds the best subjects for each query, each once by its best entry, best first.
 
         An empty list for a query that was lost on the way. Arguments and errors as for
         :meth:`scores`.

@@ -32,7 +32,7 @@ class Blocks:
     """Queries on their way: one payload for each image, all of one scheme and link.
 
     :meth:`Model.encode` makes them, a channel's ``transmit`` takes and gives them, and
-    :meth:`Model.decode` reads them. Slices are blocks as well.
+    :meth:`Model.decode` reads them. Slices and single rows are blocks as well.
 
     Example:
         >>> import airreid
@@ -41,8 +41,8 @@ class Blocks:
         >>> blocks = model.encode(queries.images)
         >>> len(blocks), blocks.bandwidth, blocks.link, blocks.symbols.shape
         (6, 256, 'analog', (6, 256))
-        >>> len(blocks[:2])
-        2
+        >>> len(blocks[:2]), [len(block) for block in blocks]
+        (2, [1, 1, 1, 1, 1, 1])
     """
 
     payloads: tuple[Payload, ...]
@@ -57,8 +57,9 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.payloads)
 
-    def __getitem__(self, rows: slice) -> Blocks:
-        return replace(self, payloads=self.payloads[rows])
+    def __getitem__(self, rows: int | slice) -> Blocks:
+        chosen = self.payloads[rows]
+        return replace(self, payloads=chosen if isinstance(chosen, tuple) else (chosen,))
 
     @property
     def symbols(self) -> Floats:
@@ -76,7 +77,7 @@ class Blocks:
         return np.stack(rows) if rows else np.empty((0, self.bandwidth), np.float32)
 
     def with_symbols(self, symbols: NDArray[np.floating]) -> Blocks:
-        """The same blocks with other symbols (N, bandwidth), as a channel delivers them.
+        """Returns the blocks with other symbols (N, bandwidth), as a channel delivers them.
 
         Raises:
             airreid.InputError: for another shape, and for the ideal link.
@@ -102,7 +103,7 @@ class Model:
     """One scheme of a bundle with its backbone: encodes at the camera, decodes at the receiver.
 
     Images are encoded one at a time, as a camera does, so that an image's symbols do not
-    depend on what else is in the call. May be shared by threads.
+    depend on what else is in the call.
 
     Args:
         bundle: A bundle, or the path of one; the demo's where it is left out.
@@ -172,7 +173,7 @@ class Model:
         return BackboneRunner(self.bundle, backbone, self._threads)
 
     def features(self, images: Images) -> Floats:
-        """The backbone's features: float32 (N, feature_dim).
+        """Extracts the backbone's features: float32 (N, feature_dim).
 
         Args:
             images: One crop or many: paths, Pillow images, uint8 (height, width, 3) RGB
@@ -191,7 +192,7 @@ class Model:
         return np.stack(rows) if rows else np.empty((0, self._feature_dim), np.float32)
 
     def as_features(self, images: Images | Floats) -> Floats:
-        """Features as they are, float32 (N, feature_dim), or those of images.
+        """Returns features as they are, float32 (N, feature_dim), or those of images.
 
         Raises:
             airreid.InputError: for images or features that cannot be used.

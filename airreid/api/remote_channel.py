@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid import wire
-from airreid.api.channel import Report, checked_symbols
+from airreid.api.channel import Report, check_numbers, checked_symbols
 from airreid.api.model import Blocks, Floats
 from airreid.channels.messages import from_fields
 from airreid.client import ChannelClient
@@ -115,6 +115,7 @@ class RemoteChannel:
             ('awgn', array([-3., -3.]), 7)
         """
         symbols = checked_symbols(blocks)
+        check_numbers(first_block, len(symbols))
         bandwidth = symbols.shape[1]
         settings = from_fields(changes)
         received = np.empty_like(symbols)

@@ -29,7 +29,7 @@ class PacketOutcome(NamedTuple):
 def packet_outcome(
     settings: LinkSettings, stream: NoiseStream, block: int, bits: int, uses: int
 ) -> PacketOutcome:
-    """Whether ``bits`` in ``uses`` real uses arrive as block ``block``: ``bits <= uses C``.
+    """Decides whether ``bits`` in ``uses`` real uses arrive as block ``block``: ``bits <= uses C``.
 
     Of an erasure link the uses that are not erased count.
     """
@@ -42,8 +42,11 @@ def packet_outcome(
 
 
 def power_db(power: float) -> float:
-    """Decibels that a block of mean power ``power`` adds to its SNR: 0 for power 1, within
-    ``POWER_TOLERANCE``, and for a block without energy or without finite values."""
+    """Returns the decibels that a block of mean power ``power`` adds to its SNR.
+
+    0 for power 1, within ``POWER_TOLERANCE``, and for a block without energy or without finite
+    values.
+    """
     if abs(power - POWER) > POWER_TOLERANCE and 0 < power < math.inf:
         return 10 * math.log10(power / POWER)
     return 0.0

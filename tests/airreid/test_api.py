@@ -275,6 +275,8 @@ def mistakes() -> Iterator[tuple[str, Callable[..., object], tuple[object, ...]]
     yield "no query has its subject", airreid.evaluate, (gallery, feature, ["a", "b"])
     yield "1 subjects for 2 queries", airreid.evaluate, (gallery, feature, ["a"])
     yield "give at least one", airreid.evaluate, (gallery, feature, "ab", None, None, 0)
+    yield "first_block -1: give 0 to 2^64 - 1", radio.transmit, (ones, -1)
+    yield "first_block", radio.transmit, (blocks, 2**64 - 1)
     yield "no protocol", airreid.synthetic_people, (0,)
     yield "no such folder", airreid.read_crops, ("nowhere",)
 

@@ -56,10 +56,10 @@ def test_a_pair_of_graphs_is_a_scheme(
     """A projection and its transpose: what is decoded is known in closed form."""
     encoder = graph(tmp_path / "e.onnx", basis, scale=USES**0.5)
     decoder = graph(tmp_path / "d.onnx", basis.T)
-    made = airreid.add_jscc_scheme(
+    bigger = airreid.add_jscc_scheme(
         bundle, tmp_path / "own", "jscc-ae-own-32", encoder, decoder, (-3.0, 3.0)
     )
-    assert made.scheme_ids == [*bundle.scheme_ids, "jscc-ae-own-32"]
+    assert bigger.scheme_ids == [*bundle.scheme_ids, "jscc-ae-own-32"]
     model = airreid.Model(tmp_path / "own", "jscc-ae-own-32")
     assert (model.bandwidth, model.info.embedding_dim) == (USES, 2048)
     projected = features @ basis

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import airreid
 from airreid.api import remote_channel
@@ -87,6 +89,13 @@ def test_offline_is_over_the_wire(
         for theirs, ours in zip(answer.hits, hits, strict=True):
             assert theirs.subject == ours.subject or abs(scores[theirs.subject] - ours.score) < TIE
             assert theirs.score == pytest.approx(ours.score, abs=1e-4)
+
+
+def test_the_channel_says_that_it_serves_blocks(services: Services) -> None:
+    with grpc.insecure_channel(services.channel) as wire:
+        request = health_pb2.HealthCheckRequest(service="airreid.v1.ChannelService")
+        answer = health_pb2_grpc.HealthStub(wire).Check(request, timeout=10)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 @pytest.mark.parametrize("model", ["awgn", "rayleigh", "rician", "impulsive", "erasure"])
