@@ -143,13 +143,13 @@ class Accuracy(_Record):
     digital: tuple[DigitalAccuracy, ...] = ()
 
     def only(self, scheme_ids: Collection[str]) -> Accuracy:
-        """The same accuracy without the rows of other schemes."""
+        """Drops the rows of other schemes."""
         jscc = tuple(row for row in self.over_the_air if row.scheme in scheme_ids)
         digital = tuple(row for row in self.digital if row.scheme in scheme_ids)
         return self._with_rows(jscc, digital)
 
     def with_rows_of(self, other: Accuracy) -> Accuracy:
-        """The same accuracy with the rows of another behind its own."""
+        """Adds the rows of another behind its own."""
         return self._with_rows(
             (*self.over_the_air, *other.over_the_air), (*self.digital, *other.digital)
         )
@@ -157,7 +157,7 @@ class Accuracy(_Record):
     def _with_rows(
         self, jscc: tuple[JsccAccuracy, ...], digital: tuple[DigitalAccuracy, ...]
     ) -> Accuracy:
-        """Rows replaced; a part that the card never had and that stays empty is not added."""
+        """Replaces the rows; a part that the card never had and that stays empty is not added."""
         rows = {"over_the_air": jscc, "digital": digital}
         present = {
             name: values for name, values in rows.items() if values or name in self.model_fields_set
@@ -185,7 +185,7 @@ class ExtensionRecord(_Record):
 
 
 class ModelCard(_Record):
-    """Where a bundle comes from and how good it is."""
+    """Origin of a bundle, and how good it is."""
 
     licence: str | None = None
     data: str | None = None
@@ -193,7 +193,7 @@ class ModelCard(_Record):
     codec_data: str | None = None
     """Images that the schemes were trained on, likewise."""
     initial_weights: str | None = None
-    """Where the first backbone's initial weights came from."""
+    """Origin of the first backbone's initial weights."""
     backbone_training_minutes: float | None = None
     recipe: RecipeRecord | None = None
     parity_backbone: float | None = None
@@ -220,7 +220,7 @@ class ModelCard(_Record):
         return None if self.recipe is None else self.recipe.rate_lambda_of(scheme_id)
 
     def only(self, scheme_ids: Collection[str]) -> ModelCard:
-        """The same card without the accuracy of other schemes."""
+        """Drops the accuracy of other schemes."""
         if self.accuracy is None:
             return self
         return self.model_copy(update={"accuracy": self.accuracy.only(scheme_ids)})

@@ -25,7 +25,7 @@ Ranks = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labels:
-    """Whose and by which camera: int64 (n,) each, comparable between gallery and queries."""
+    """Identity and camera, int64 (n,) each, comparable between gallery and queries."""
 
     identity: NDArray[np.int64]
     camera: NDArray[np.int64]
@@ -33,9 +33,9 @@ class Labels:
     def __len__(self) -> int:
         return len(self.identity)
 
-    def take(self, at: NDArray[np.integer] | NDArray[np.bool_]) -> Labels:
-        """Those at some positions, or where a mask is true."""
-        return Labels(self.identity[at], self.camera[at])
+    def take(self, selected: NDArray[np.integer] | NDArray[np.bool_]) -> Labels:
+        """Labels at some positions, or where a mask is true."""
+        return Labels(self.identity[selected], self.camera[selected])
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ class Retrieval:
 
 
 class GalleryRanks:
-    """Where the right items of a query stand among a gallery's scores, without sorting them."""
+    """Ranks of a query's right items among a gallery's scores, without sorting them."""
 
     def __init__(self, gallery: Labels) -> None:
         order = np.argsort(gallery.identity, kind="stable")
         identities, starts = np.unique(gallery.identity[order], return_index=True)
-        self._at = dict(zip(identities.tolist(), np.split(order, starts)[1:], strict=True))
+        self._positions = dict(zip(identities.tolist(), np.split(order, starts)[1:], strict=True))
         self._junk = np.flatnonzero(gallery.identity < 0)
         self._camera = gallery.camera
 
     def of(self, scores: NDArray[np.float64], identity: int, camera: int) -> Ranks | None:
-        """Of one query, from its scores (N,), which are used up; None if it does not count.
+        """Ranks of one query, from its scores (N,), which are used up; None if it does not count.
 
         Takes one pass over the scores for each right item.
         """
@@ -88,21 +88,22 @@ class GalleryRanks:
         return ranks
 
     def of_ranking(self, order: NDArray[np.int64], identity: int, camera: int) -> Ranks | None:
-        """Of one query, from the gallery's positions (N,), best first; None if it does not count.
+        """Ranks of one query, from the gallery's positions (N,), best first.
 
-        For a lost query, ranked as -1, the ranks of its right items mean nothing.
+        None if the query does not count. The ranks of a lost query, ranked as -1, mean
+        nothing.
         """
         right, same_camera = self.items(identity, camera)
         if not len(right):
             return None
         if order[0] < 0:
             return np.arange(len(right), dtype=np.int64)
-        kept = np.ones(len(order), np.bool_)
-        kept[same_camera] = False
-        kept[self._junk] = False
+        ranked = np.ones(len(order), np.bool_)
+        ranked[same_camera] = False
+        ranked[self._junk] = False
         is_right = np.zeros(len(order), np.bool_)
         is_right[right] = True
-        return np.flatnonzero(is_right[order][kept[order]])
+        return np.flatnonzero(is_right[order][ranked[order]])
 
     def items(self, identity: int, camera: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions, rising, of a query's right items, and of those dropped for its camera."""
@@ -111,8 +112,8 @@ class GalleryRanks:
         return items[~same_camera], items[same_camera]
 
     def _right(self, identity: int) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = self._at.get(identity, np.empty(0, np.int64))
-        return found if identity >= 0 else found[:0]
+        positions: NDArray[np.int64] = self._positions.get(identity, np.empty(0, np.int64))
+        return positions if identity >= 0 else positions[:0]
 
 
 def summarise(ranks: Sequence[Ranks | None], lost: Sequence[bool] | None = None) -> Retrieval:
@@ -137,12 +138,12 @@ def summarise(ranks: Sequence[Ranks | None], lost: Sequence[bool] | None = None)
     valid = ~np.isnan(first)
     if not valid.any():
         return Retrieval(0, np.nan, np.nan, np.nan, np.nan, np.nan, first)
-    found = first[valid]
+    first_hits = first[valid]
     return Retrieval(
         queries=int(valid.sum()),
-        top1=float((found < 1).mean()),
-        top5=float((found < 5).mean()),
-        top10=float((found < 10).mean()),
+        top1=float((first_hits < 1).mean()),
+        top5=float((first_hits < 5).mean()),
+        top10=float((first_hits < 10).mean()),
         mean_ap=float(precision[valid].mean()),
         mean_inp=float(penalty[valid].mean()),
         first_hit=first,

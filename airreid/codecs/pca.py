@@ -1,4 +1,4 @@
-"""The linear baseline: principal components, power-normalised, sent as they are."""
+"""Linear baseline: principal components, power-normalised, sent as they are."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from airreid.signal import normalise_power
 
 @dataclass(frozen=True)
 class Pca:
-    """mean (D,), components (B, D): orthonormal rows, largest variance first."""
+    """Principal components of features.
+
+    mean (D,), components (B, D): orthonormal rows, largest variance first.
+    """
 
     mean: NDArray[np.float32]
     components: NDArray[np.float32]
 
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) -> symbols (N, B) of mean power 1; the receiver compares them as they are."""
+        """Encodes (N, D) to symbols (N, B) of mean power 1, which are compared as they are."""
         projected = (features - self.mean) @ self.components.T
         return np.asarray(normalise_power(projected), dtype=np.float32)
 
 
 def fit_pca(features: NDArray[np.float32], bandwidth: int) -> Pca:
-    """Principal components of features (N, D), by the covariance's eigenvectors."""
+    """Finds the principal components of features (N, D), by the covariance's eigenvectors."""
     x = features.astype(np.float64)
     mean = x.mean(axis=0)
     centred = x - mean

@@ -1,4 +1,4 @@
-"""One CUHK03 camera pair as flat files ``{identity}_{index}.jpg`` in ``train`` and ``val``."""
+"""CUHK03 camera pair as flat files ``{identity}_{index}.jpg`` in ``train`` and ``val``."""
 
 from __future__ import annotations
 

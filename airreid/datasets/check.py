@@ -1,4 +1,4 @@
-"""Is a data set whole? Every image decoded, every file that is not there named."""
+"""Check of a whole data set: every image decoded, every missing file named."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from airreid.datasets.samples import Sample
 from airreid.errors import InputError
 
 _FEW = 64
-"""So many images are decoded faster here than processes start."""
+"""Images that are decoded faster here than processes start, at most."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What the check found."""
+    """Result of the check."""
 
     problems: list[str]
-    """One line each, naming the file. Empty for a data set that can be used."""
+    """Errors, one line each, naming the file. Empty for a data set that can be used."""
     content: str
     """16 hex digits over names and decoded pixels; empty where some could not be read."""
 
 
 def images_of(data: DataSet) -> list[Sample]:
-    """Every image of the data set once, in the order of subsets."""
+    """Lists every image of the data set once, in the order of subsets."""
     seen = {sample.name: sample for images in data.subsets.values() for sample in images.samples}
     return list(seen.values())
 
@@ -58,7 +58,7 @@ def _decoded(samples: Sequence[Sample], workers: int) -> Iterator[tuple[str, str
 
 
 def _decode(sample: Sample) -> tuple[str, str]:
-    """(what is wrong, SHA-256 of size and pixels)"""
+    """Returns (error or "", SHA-256 of size and pixels or "")."""
     try:
         pixels = np.asarray(sample.load())
     except InputError as error:
@@ -68,17 +68,17 @@ def _decode(sample: Sample) -> tuple[str, str]:
 
 
 def structure_problems(data: DataSet) -> list[str]:
-    """Files that lists name and that are not there, and subsets with nothing in them."""
+    """Names files that lists name and that are missing, and empty subsets."""
     problems = [f"{data.name}: listed but missing: {name}" for name in data.missing]
     problems += [f"{data.label}: {name} is empty" for name, s in data.subsets.items() if not s]
     return problems
 
 
 def remarks(data: DataSet) -> list[str]:
-    """What a user should know and may want so."""
-    found = []
+    """Lists what a user should know and may have intended."""
+    notes = []
     if "query" in data and (alone := data.unanswerable()):
-        found.append(
+        notes.append(
             f"no counterpart by another camera, so never counted: {_some(alone)} "
             f"({len(alone)} of {len(data['query'].identities)} identities searched for)"
         )
@@ -87,21 +87,21 @@ def remarks(data: DataSet) -> list[str]:
         cameras.setdefault(sample.identity, set()).add(sample.camera)
     single = sorted(identity for identity, seen in cameras.items() if len(seen) < 2)
     if single:
-        found.append(
+        notes.append(
             f"train: seen by one camera only: {_some(single)} "
             f"({len(single)} of {len(cameras)} identities)"
         )
-    return found
+    return notes
 
 
 def _some(names: Iterable[str], most: int = 50) -> str:
     names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def describe(data: DataSet) -> dict[str, Any]:
-    """The data set in numbers, for people and for JSON."""
+    """Describes the data set in numbers, for people and for JSON."""
     rows = []
     for name, images in data.subsets.items():
         expected = data.expected.get(name)

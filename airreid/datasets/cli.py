@@ -1,4 +1,4 @@
-"""``airreid data``: what a data set is and whether it is whole."""
+"""``airreid data``: recognises, counts and checks data sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Data sets: recognise, count and ch
 
 
 class BoxesChoice(Enum):
-    """How CUHK03's people were cut out."""
+    """Kinds of CUHK03's crops."""
 
     LABELED = "labeled"
     DETECTED = "detected"
@@ -37,7 +37,7 @@ BoxesOption = Annotated[
 
 
 def boxes_of(choice: BoxesChoice | None) -> Boxes | None:
-    """The option's value as :func:`open_data` takes it."""
+    """Turns the option's value into what :func:`open_data` takes."""
     return None if choice is None else _BOXES[choice]
 
 
@@ -60,16 +60,16 @@ def check_command(
     ] = None,
     boxes: BoxesOption = None,
     as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write what was found to this file as well.")
+        Path | None, typer.Option("--json", help="Write the result to this file as well.")
     ] = None,
 ) -> None:
     """Recognise a data set, count it, decode every image, and name all that is wrong."""
     if as_json is not None and not as_json.resolve().parent.is_dir():
         raise InputError(f"--json {as_json}: no such folder")
     opened = open_data(data, protocol, boxes_of(boxes))
-    found = describe(opened)
+    description = describe(opened)
     problems = structure_problems(opened)
-    for line in _lines(found):
+    for line in _lines(description):
         typer.echo(line)
     samples = images_of(opened)
     with progress_bars() as bars:
@@ -84,25 +84,25 @@ def check_command(
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     if as_json is not None:
-        found |= {"content": checked.content, "notes": notes, "problems": problems}
-        as_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        description |= {"content": checked.content, "notes": notes, "problems": problems}
+        as_json.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     if problems:
         typer.echo(f"error: {data}: {len(problems)} missing or unreadable", err=True)
         raise typer.Exit(1)
     typer.echo(f"all {len(samples)} images can be read")
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def _lines(description: dict[str, Any]) -> list[str]:
     lines = [
-        f"form       {found['form']}",
-        f"data       {found['data']}",
-        f"protocols  {', '.join(found['protocols'])}",
-        f"digest     {found['digest']}",
+        f"form       {description['form']}",
+        f"data       {description['data']}",
+        f"protocols  {', '.join(description['protocols'])}",
+        f"digest     {description['digest']}",
         "",
         f"{'subset':<10} {'images':>8} {'identities':>11} {'cameras':>8} {'distractors':>12}"
         "  published",
     ]
-    for row in found["subsets"]:
+    for row in description["subsets"]:
         published = "-"
         if row["expected_identities"] is not None:
             images = "" if row["expected_images"] is None else f"{row['expected_images']} images, "
@@ -111,6 +111,6 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"{row['subset']:<10} {row['images']:>8} {row['identities']:>11} "
             f"{row['cameras']:>8} {row['distractors']:>12}  {published}"
         )
-    if found["published_counts"]:
-        lines.append("counts as published" if found["complete"] else "a subset: see data")
+    if description["published_counts"]:
+        lines.append("counts as published" if description["complete"] else "a subset: see data")
     return [*lines, ""]

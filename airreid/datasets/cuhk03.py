@@ -1,4 +1,4 @@
-"""CUHK03: what its pictures are called, its counts, and its two protocols.
+"""CUHK03: names of its pictures, its counts, and its two protocols.
 
 Li, Zhao, Xiao and Wang, *DeepReID*, CVPR 2014 (20 splits, the *old* protocol); Zhong,
 Zheng, Cao and Li, *Re-ranking Person Re-identification with k-reciprocal Encoding*,
@@ -57,7 +57,7 @@ class Key(NamedTuple):
 
 
 def parse_name(name: str) -> Key | None:
-    """The picture that a file is called after, ``1_001_1_01.png``; None for another name."""
+    """Parses the name of a picture, ``1_001_1_01.png``; None for another name."""
     match = _NAME.match(Path(name).stem)
     return Key(*(int(part) for part in match.groups())) if match else None
 

@@ -1,4 +1,4 @@
-"""The new protocol's ``cuhk03_new_protocol_config_{labeled,detected}.mat``."""
+"""Configuration of the new protocol, ``cuhk03_new_protocol_config_{labeled,detected}.mat``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PARTS = {"train": "train_idx", "query": "query_idx", "gallery": "gallery_idx"}
 
 @dataclass(frozen=True)
 class Config:
-    """Which picture is in which subset."""
+    """Subset of each picture."""
 
     path: Path
     files: tuple[str, ...]
@@ -29,7 +29,7 @@ class Config:
 
 
 def find_config(folder: Path, boxes: str) -> Config | None:
-    """The configuration of ``boxes`` in ``folder`` or the folder above it; None without one."""
+    """Reads the configuration of ``boxes`` in ``folder`` or the one above it; None without one."""
     name = f"cuhk03_new_protocol_config_{boxes}.mat"
     for place in (folder, folder.resolve().parent):
         if (place / name).is_file():
@@ -53,12 +53,12 @@ def read_config(path: Path) -> Config:
         raise InputError(f"{path}: has no variable {error.args[0]}") from None
     except Exception as error:
         raise InputError(f"{path}: not a whole MATLAB file ({error}); copy it again") from None
-    files, labels = tuple(raw["filelist"]), tuple(int(one) for one in raw["labels"])
+    files, labels = tuple(raw["filelist"]), tuple(int(label) for label in raw["labels"])
     if len(files) != len(labels):
         raise InputError(f"{path}: {len(files)} files and {len(labels)} labels")
     subsets = {}
     for part, name in _PARTS.items():
-        positions = [int(one) - 1 for one in raw[name]]
+        positions = [int(number) - 1 for number in raw[name]]
         if any(not 0 <= position < len(files) for position in positions):
             raise InputError(f"{path}: {name} points outside the list of {len(files)} files")
         subsets[part] = tuple(positions)

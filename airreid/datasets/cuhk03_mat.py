@@ -80,7 +80,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def read_mat(path: Path, boxes: Boxes, config: Config | None) -> Pictures:
-    """What the file holds of ``boxes``; pictures stay in it until they are loaded.
+    """Finds the pictures of ``boxes``; they stay in it until they are loaded.
 
     Raises :class:`InputError` for a truncated file and one of another structure.
     """
@@ -111,7 +111,7 @@ def read_mat(path: Path, boxes: Boxes, config: Config | None) -> Pictures:
 
 
 def load_picture(path: Path, boxes: Boxes, key: Key) -> Image.Image:
-    """One picture, RGB. Raises :class:`InputError` if the file cannot give it."""
+    """Loads one picture, RGB. Raises :class:`InputError` if the file cannot give it."""
     with _opened(path) as file:
         people = file[np.ravel(file[boxes][()])[key.pair - 1]]
         pixels = file[people[key.cell - 1, key.person - 1]][()].T
@@ -123,7 +123,7 @@ def load_picture(path: Path, boxes: Boxes, key: Key) -> Image.Image:
 def _references(file: h5py.File, name: str, path: Path) -> list[Any]:
     if name not in file:
         raise InputError(f"{path}: no variable {name}; is it CUHK03's {FILE}?")
-    found = list(np.ravel(file[name][()]))
-    if name != "testsets" and len(found) != PAIRS:
-        raise InputError(f"{path}: {name} has {len(found)} camera pairs, not {PAIRS}")
-    return found
+    references = list(np.ravel(file[name][()]))
+    if name != "testsets" and len(references) != PAIRS:
+        raise InputError(f"{path}: {name} has {len(references)} camera pairs, not {PAIRS}")
+    return references

@@ -1,4 +1,4 @@
-"""A data set under one protocol: named subsets of images and what they should hold."""
+"""Data set under one protocol: named subsets of images and their published counts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from airreid.retrieval import Labels
 
 @dataclass(frozen=True)
 class Count:
-    """What a subset of a published data set holds."""
+    """Published size of a subset."""
 
     images: int | None
-    """None where nobody has published it."""
+    """Number of images; None where nobody has published it."""
     identities: int
 
 
@@ -31,19 +31,19 @@ class DataSet:
     """
 
     name: str
-    """What results call it: ``Market-1501``, ``CUHK03 labeled``."""
+    """Name in results: ``Market-1501``, ``CUHK03 labeled``."""
     form: str
-    """How the files lie: ``CUHK03-NP folders``."""
+    """Form of the files: ``CUHK03-NP folders``."""
     protocol: str
     protocols: tuple[str, ...]
     """Every protocol that this source can be opened with."""
     subsets: Mapping[str, ImageSet]
     expected: Mapping[str, Count] = field(default_factory=dict)
-    """Of the subsets of a published data set; empty for a user's own images."""
+    """Published counts of the subsets; empty for a user's own images."""
     single_shot: bool = False
     """One gallery image of an identity at a time, drawn at random and repeatedly."""
     part: str = ""
-    """What this is only a part of: ``camera pair 1 of 5``; empty for the whole."""
+    """Part that this is of the whole: ``camera pair 1 of 5``; empty for the whole."""
     missing: tuple[str, ...] = ()
     """Files that the data set's own lists name and that are not there."""
 
@@ -62,15 +62,15 @@ class DataSet:
     @property
     def shortfall(self) -> list[str]:
         """Each count that is not the published one, in words: ``train: 10 of 7368 images``."""
-        found = []
+        shortfall = []
         for name, count in self.expected.items():
             images = self.subsets[name]
             identities = len(set(images.identities) - {DISTRACTOR})
             if count.images is not None and len(images) != count.images:
-                found.append(f"{name}: {len(images)} of {count.images} images")
+                shortfall.append(f"{name}: {len(images)} of {count.images} images")
             if identities != count.identities:
-                found.append(f"{name}: {identities} of {count.identities} identities")
-        return found
+                shortfall.append(f"{name}: {identities} of {count.identities} identities")
+        return shortfall
 
     @property
     def label(self) -> str:
@@ -93,7 +93,7 @@ class DataSet:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def test_labels(self) -> tuple[Labels, Labels]:
-        """Of (query, gallery), comparable; distractors are identity 0, people begin at 1."""
+        """Labels of (query, gallery), comparable; distractors are identity 0, people begin at 1."""
         query, gallery = self["query"].samples, self["gallery"].samples
         both = [*query, *gallery]
         people = sorted({s.identity for s in both} - {DISTRACTOR})
@@ -126,7 +126,7 @@ DISTRACTOR = "distractor"
 
 
 def pick(protocol: str | None, protocols: tuple[str, ...], where: str) -> str:
-    """The protocol asked for, the first one for None. Raises :class:`InputError`."""
+    """Chooses the protocol asked for, the first one for None. Raises :class:`InputError`."""
     if protocol is None:
         return protocols[0]
     if protocol not in protocols:

@@ -1,4 +1,4 @@
-"""A user's own cameras: a folder of ``<identity>/<camera>/<image>``."""
+"""Folders of a user's own people: ``<identity>/<camera>/<image>``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def file_version(path: Path) -> str:
 
 
 def file_sample(root: Path, path: Path, identity: str, camera: str) -> Sample:
-    """An image file below ``root``, named relative to it."""
+    """Sample of an image file below ``root``, named relative to it."""
     name = path.relative_to(root).as_posix()
     return Sample(name, identity, camera, file_version(path), partial(load, path))
 
@@ -41,7 +41,7 @@ def _samples(root: Path, folder: Path) -> tuple[Sample, ...]:
 
 
 def folder_set(folder: Path) -> ImageSet:
-    """All images of the folder.
+    """Lists all images of the folder.
 
     Raises :class:`InputError` if there are fewer than two identities or if an image
     lies elsewhere than at ``<identity>/<camera>/<image>``.

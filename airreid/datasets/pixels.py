@@ -1,4 +1,4 @@
-"""All images of a set as one array on disk, decoded and resized once."""
+"""Images of a set as one array on disk, decoded and resized once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pixels(
     tick: Callable[[], object] = lambda: None,
     workers: int = 0,
 ) -> np.ndarray:
-    """uint8 (N, 256, 128, 3): the images in order, memory-mapped from ``cache``.
+    """Decodes the images, in order: uint8 (N, 256, 128, 3), memory-mapped from ``cache``.
 
     The file is named by the set's digest, so a changed set gets another file; it is
     written beside and renamed, so a killed run leaves no half-filled one. ``workers``

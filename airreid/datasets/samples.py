@@ -1,4 +1,4 @@
-"""A person image by reference, and a data set as a list of them."""
+"""Person images by reference, and named lists of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Sample:
-    """One person crop: whose, by which camera, and how to get its pixels."""
+    """One person crop: identity, camera, and a function that loads its pixels."""
 
     name: str
-    """Where the image came from, for messages: a path, or ``synthetic-...``."""
+    """Source of the image, for messages: a path, or ``synthetic:...``."""
     identity: str
     camera: str
     version: str

@@ -1,1 +1,1 @@
-"""How good a bundle is on a data set: exact, in bounded memory, with intervals."""
+"""Accuracy of a bundle on a data set: exact, in bounded memory, with intervals."""

@@ -47,7 +47,7 @@ CacheOption = Annotated[
 
 
 def phases(bars: Progress) -> Phase:
-    """Every phase as a bar."""
+    """Shows every phase as a bar."""
 
     def phase(name: str, steps: int) -> Callable[[], object]:
         task = bars.add_task(name, total=steps)
@@ -57,7 +57,7 @@ def phases(bars: Progress) -> Phase:
 
 
 def checked_snrs(snr: Sequence[float] | None) -> tuple[float, ...]:
-    """Rising and each once. Raises :class:`InputError` for one out of range."""
+    """Sorts SNRs and drops repeated ones. Raises :class:`InputError` for one out of range."""
     for value in snr or ():
         if not SNR_DB_MIN <= value <= SNR_DB_MAX:
             raise InputError(f"--snr {value:g}: use {SNR_DB_MIN:g} to {SNR_DB_MAX:g} dB")
@@ -65,7 +65,7 @@ def checked_snrs(snr: Sequence[float] | None) -> tuple[float, ...]:
 
 
 def check_writable(option: str, path: Path | None) -> None:
-    """Better to learn before the work than after it that a result cannot be kept."""
+    """Raises :class:`InputError` before the work where a result could not be kept after it."""
     if path is not None and not path.resolve().parent.is_dir():
         raise InputError(f"{option} {path}: no such folder")
     if path is not None:
@@ -114,12 +114,12 @@ def evaluate_command(
             points = evaluate_splits(loaded, splits, settings, phases(bars))
         else:
             points = evaluate(loaded, opened, settings, phases(bars))
-    what = about([loaded], opened, settings, splits)
-    for line in lines(what, points):
+    description = about([loaded], opened, settings, splits)
+    for line in lines(description, points):
         typer.echo(line)
     for path, write in ((as_json, write_json), (as_csv, write_csv)):
         if path is not None:
-            write(path, what, points)
+            write(path, description, points)
             typer.echo(f"wrote {path}")
 
 
@@ -190,19 +190,19 @@ def sweep_command(
     )
     out.mkdir(parents=True, exist_ok=True)
     with progress_bars() as bars:
-        made, paths = sweep(chosen, loaded, opened, settings, width, out, phases(bars))
-    _tell(chosen, made, paths)
+        drawn, paths = sweep(chosen, loaded, opened, settings, width, out, phases(bars))
+    _tell(chosen, drawn, paths)
 
 
-def _tell(figure: Figure, made: Plot, paths: Sequence[Path]) -> None:
-    typer.echo(made.title)
-    for curve in made.curves:
+def _tell(figure: Figure, drawn: Plot, paths: Sequence[Path]) -> None:
+    typer.echo(drawn.title)
+    for curve in drawn.curves:
         values = "  ".join(
             f"{x:+g}: {p.top1:.3f}" if figure != "4c" else f"B {x:g}: {p.top1:.3f}"
             for x, p in zip(curve.x, curve.points, strict=True)
         )
         typer.echo(f"{curve.label:<45} {values}")
-    for note in made.notes:
+    for note in drawn.notes:
         typer.echo(f"note: {note}")
     for path in paths:
         typer.echo(f"wrote {path}")

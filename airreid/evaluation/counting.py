@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from airreid.retrieval import GalleryRanks, Labels, Ranks, unit
 from airreid.signal import EPSILON
 
-Each = Callable[[Callable[[int], None], Iterable[int]], Iterator[None]]
+ParallelMap = Callable[[Callable[[int], None], Iterable[int]], Iterator[None]]
 _CHUNK = 256
 """b: dimensions that the fast product sums at a time; fewer bound it tighter."""
 _COLUMNS = 1024
@@ -38,7 +38,7 @@ _UNDECIDED_SHARE = 16
 _DROPPED = -2.0
 """Below every cosine."""
 _POSITION: Final = (1 << 29) - 1
-"""The bits of a float64 that a float32 leaves free: they carry the position."""
+"""Bits of a float64 that a float32 leaves free: they carry the position."""
 
 
 class Undecided:
@@ -49,7 +49,7 @@ UNDECIDED: Final = Undecided()
 
 
 def half_width(dtype: type[np.floating], dimensions: int) -> float:
-    """How far a fast score may lie from a right item's cosine and still be above or below it.
+    """Distance that a fast score may lie from a right item's cosine and still be above or below it.
 
     (b + m + 8) u: the bound above has b + m + 1, a position in the free bits of a float32
     adds at most 2, and the rest is more than all terms in u^2 and what underflows. To it
@@ -64,28 +64,30 @@ def half_width(dtype: type[np.floating], dimensions: int) -> float:
 class RankCounter:
     """Ranks of right items in one gallery. Calls may run side by side."""
 
-    def __init__(self, gallery: NDArray[np.floating], labels: Labels, each: Each = map) -> None:
+    def __init__(
+        self, gallery: NDArray[np.floating], labels: Labels, parallel_map: ParallelMap = map
+    ) -> None:
         """``gallery`` (N, D) is kept, and a copy in float32, scaled to length 1.
 
-        ``each`` is map, or a pool's: its calls may run side by side too.
+        ``parallel_map`` is map, or a pool's: its calls may run side by side too.
         """
-        kept = np.flatnonzero(labels.identity >= 0)  # junk is in no ranking
-        if len(kept) > _POSITION:
+        valid = np.flatnonzero(labels.identity >= 0)  # junk is in no ranking
+        if len(valid) > _POSITION:
             raise ValueError(f"more than {_POSITION} gallery items")
-        self._kept = kept if len(kept) < len(gallery) else None
+        self._valid = valid if len(valid) < len(gallery) else None
         self._gallery = gallery
-        self._finder = GalleryRanks(labels.take(kept))
-        self._length = np.empty(len(kept))
-        self._unit = np.empty((len(kept), gallery.shape[1]), np.float32)
-        self._positions = np.arange(len(kept))
-        list(each(self._scale, range(0, len(kept), _COLUMNS)))
+        self._finder = GalleryRanks(labels.take(valid))
+        self._length = np.empty(len(valid))
+        self._unit = np.empty((len(valid), gallery.shape[1]), np.float32)
+        self._positions = np.arange(len(valid))
+        list(parallel_map(self._scale, range(0, len(valid), _COLUMNS)))
 
     def _scale(self, start: int) -> None:
-        some = slice(start, start + _COLUMNS)
-        rows = self._rows(some)
+        columns = slice(start, start + _COLUMNS)
+        rows = self._rows(columns)
         length = np.maximum(np.linalg.norm(rows, axis=1), EPSILON)
-        self._length[some] = length
-        np.divide(rows, length[:, None], out=self._unit[some], casting="same_kind")
+        self._length[columns] = length
+        np.divide(rows, length[:, None], out=self._unit[columns], casting="same_kind")
 
     def __len__(self) -> int:
         return len(self._length)
@@ -93,9 +95,10 @@ class RankCounter:
     def of(
         self, queries: NDArray[np.floating], labels: Labels, dtype: type[np.floating]
     ) -> list[Ranks | Undecided | None]:
-        """Of queries (q, D), by a fast product in ``dtype``; None for one that does not count.
+        """Ranks of queries (q, D) by a fast product in ``dtype``.
 
-        Holds q N scores. ``UNDECIDED`` comes back of float32 only: ask again with float64.
+        None for a query that does not count. Holds q N scores. ``UNDECIDED`` comes back of
+        float32 only: ask again with float64.
         """
         units = unit(queries)
         scores = self._fast(units.astype(dtype, copy=False))
@@ -103,17 +106,17 @@ class RankCounter:
         limit = len(self) // _UNDECIDED_SHARE if dtype == np.float32 else None
         pairs = _Pairs(self._gallery)
         keys = np.empty(len(self))
-        found: list[Ranks | Undecided | None] = []
-        whose = zip(labels.identity.tolist(), labels.camera.tolist(), strict=True)
-        for query, row, (identity, camera) in zip(units, scores, whose, strict=True):
+        counted: list[Ranks | Undecided | None] = []
+        pairs_of_labels = zip(labels.identity.tolist(), labels.camera.tolist(), strict=True)
+        for query, row, (identity, camera) in zip(units, scores, pairs_of_labels, strict=True):
             right, dropped = self._finder.items(identity, camera)
             if not len(right):
-                found.append(None)
+                counted.append(None)
                 continue
             row[dropped] = _DROPPED
             values, order = self._ordered(row, keys)
-            found.append(self._counts(pairs, query, right, values, order, half, limit))
-        return found
+            counted.append(self._counts(pairs, query, right, values, order, half, limit))
+        return counted
 
     def _counts(
         self,
@@ -125,7 +128,7 @@ class RankCounter:
         half: float,
         limit: int | None,
     ) -> Ranks | Undecided:
-        """Of one query, from rising fast scores and whose they are."""
+        """Ranks of one query's right items, from rising fast scores and their positions."""
         cosine = self._cosines(pairs, query, right)
         first = values.searchsorted(cosine - half, "left")
         last = values.searchsorted(cosine + half, "right")
@@ -133,54 +136,55 @@ class RankCounter:
         if limit is not None and int(near.sum()) > 2 * len(right) + limit:
             return UNDECIDED
         windows = zip(first.tolist(), last.tolist(), strict=True)
-        at = np.concatenate([order[a:b] for a, b in windows] or [order[:0]]) & _POSITION
+        position = np.concatenate([order[a:b] for a, b in windows] or [order[:0]]) & _POSITION
         item = np.repeat(np.arange(len(right)), near)
-        others = at != right[item]
-        at, item = at[others], item[others]
-        theirs = self._cosines(pairs, query, at)
-        mine = cosine[item]
-        before = (theirs > mine) | ((theirs == mine) & (at < right[item]))
+        is_other = position != right[item]
+        position, item = position[is_other], item[is_other]
+        other_cosine = self._cosines(pairs, query, position)
+        item_cosine = cosine[item]
+        ties = (other_cosine == item_cosine) & (position < right[item])
+        before = (other_cosine > item_cosine) | ties
         ranks = len(values) - last + np.bincount(item[before], minlength=len(right))
         ranks.sort()
         return ranks
 
     def _cosines(
-        self, pairs: _Pairs, query: NDArray[np.float64], at: NDArray[np.int64]
+        self, pairs: _Pairs, query: NDArray[np.float64], positions: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Of a query of length 1 (D,) with items: each a sum that depends on its pair alone."""
-        if len(at) > len(self):  # the windows of several right items meet
-            distinct, whose = np.unique(at, return_inverse=True)
-            return np.asarray(self._cosines(pairs, query, distinct)[whose])
-        rows = at if self._kept is None else self._kept[at]
-        return pairs.dots(query, rows) / self._length[at]
+        """Cosines of a query of length 1 (D,) with items, each a sum of its pair alone."""
+        if len(positions) > len(self):  # the windows of several right items meet
+            distinct, inverse = np.unique(positions, return_inverse=True)
+            return np.asarray(self._cosines(pairs, query, distinct)[inverse])
+        rows = positions if self._valid is None else self._valid[positions]
+        return pairs.dots(query, rows) / self._length[positions]
 
     def _fast(self, units: NDArray[np.floating]) -> NDArray[np.floating]:
         """Scores (q, N) in the precision of ``units`` (q, D), a few dimensions at a time."""
         scores = np.empty((len(units), len(self)), units.dtype)
-        more = np.empty((len(units), _COLUMNS), units.dtype)
+        partial = np.empty((len(units), _COLUMNS), units.dtype)
         for start in range(0, len(self), _COLUMNS):
             out = scores[:, start : start + _COLUMNS]
             items = self._units(slice(start, start + _COLUMNS), units.dtype)
             np.matmul(units[:, :_CHUNK], items[:, :_CHUNK].T, out=out)
             for k in range(_CHUNK, units.shape[1], _CHUNK):
-                part = more[:, : out.shape[1]]
+                part = partial[:, : out.shape[1]]
                 np.matmul(units[:, k : k + _CHUNK], items[:, k : k + _CHUNK].T, out=part)
                 np.add(out, part, out=out)
         return scores
 
-    def _units(self, some: slice, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+    def _units(self, columns: slice, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         if dtype == np.float32:
-            return self._unit[some]
-        return np.asarray(self._rows(some) / self._length[some, None])
+            return self._unit[columns]
+        return np.asarray(self._rows(columns) / self._length[columns, None])
 
-    def _rows(self, some: slice) -> NDArray[np.float64]:
-        rows = self._gallery[some if self._kept is None else self._kept[some]]
+    def _rows(self, columns: slice) -> NDArray[np.float64]:
+        rows = self._gallery[columns if self._valid is None else self._valid[columns]]
         return np.asarray(rows, np.float64)
 
     def _ordered(
         self, row: NDArray[np.floating], keys: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Scores (N,) rising, and whose they are in the bits of ``_POSITION``."""
+        """Scores (N,) rising, and their positions in the bits of ``_POSITION``."""
         keys[:] = row
         if row.dtype == np.float32:
             order = keys.view(np.int64)
@@ -192,7 +196,7 @@ class RankCounter:
 
 
 class _Pairs:
-    """Room for the vectors of some pairs, used again and again."""
+    """Buffers for the vectors of some pairs, used again and again."""
 
     def __init__(self, gallery: NDArray[np.floating]) -> None:
         shape = min(_PAIRS, max(1, len(gallery))), gallery.shape[1]
@@ -205,9 +209,9 @@ class _Pairs:
         a matrix times a vector sums its rows in different ways."""
         dots = np.empty((len(rows), 1, 1))
         for start in range(0, len(rows), len(self._taken)):
-            some = rows[start : start + len(self._taken)]
-            taken, exact = self._taken[: len(some)], self._exact[: len(some)]
-            np.take(self._gallery, some, axis=0, out=taken, mode="clip")  # "raise" copies twice
+            chunk = rows[start : start + len(self._taken)]
+            taken, exact = self._taken[: len(chunk)], self._exact[: len(chunk)]
+            np.take(self._gallery, chunk, axis=0, out=taken, mode="clip")  # "raise" copies twice
             exact[:] = taken
-            np.matmul(exact[:, None, :], query[:, None], out=dots[start : start + len(some)])
+            np.matmul(exact[:, None, :], query[:, None], out=dots[start : start + len(chunk)])
         return dots[:, 0, 0]

@@ -1,4 +1,4 @@
-"""A bundle's schemes on a data set, beside the noiseless bound and the linear baseline."""
+"""Evaluation of a bundle on a data set: bound without a channel, PCA, and every scheme."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ PCA_IMAGES = 1200
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and where features are kept."""
+    """Schemes, links, SNRs and noise seeds to measure, and where features are kept."""
 
     snrs_db: tuple[float, ...]
     cache: Path
     seeds: int = 5
     schemes: tuple[str, ...] = ()
-    """Ids; all schemes if empty."""
+    """Scheme ids; all schemes if empty."""
     links: tuple[Link, ...] = ("analog", "coded", "ideal")
     paper: bool = True
+    """Also measure the paper's account of digital schemes."""
     pca_images: int = PCA_IMAGES
-    """0: no baseline."""
+    """Training images that PCA is fitted on; 0 for no baseline."""
     threads: int = 2
 
 
@@ -60,12 +61,14 @@ def evaluate(
     phase: Phase,
     extract: Extract | None = None,
 ) -> list[Point]:
-    """Every point: per backbone its noiseless bound and PCA, then the schemes.
+    """Measures every point: per backbone the bound without a channel and PCA, then the schemes.
 
     ``extract`` gives the features; :func:`extract_test` where it is left out. Raises
     :class:`airreid.errors.BundleError` for a scheme that the bundle has not.
     """
-    chosen = [bundle.scheme(one) for one in settings.schemes] or list(bundle.manifest.schemes)
+    chosen = [bundle.scheme(scheme_id) for scheme_id in settings.schemes] or list(
+        bundle.manifest.schemes
+    )
     spaces = {info.space_id: _backbone(bundle, info) for info in chosen}
     points: list[Point] = []
     for space, backbone in spaces.items():
@@ -75,11 +78,11 @@ def evaluate(
             else extract_test(bundle, backbone, data, settings.cache, settings.pca_images, phase)
         )
         members = [info for info in chosen if info.space_id == space]
-        of = [no_channel_point(bundle.bundle_id, backbone.id, extracted.test)]
-        of += _lines(bundle, members, extracted, settings, phase)
+        measured = [no_channel_point(bundle.bundle_id, backbone.id, extracted.test)]
+        measured += _pca_baseline(bundle, members, extracted, settings, phase)
         for info in members:
-            of += _scheme(bundle, info, extracted, settings, phase)
-        points += [replace(point, backbone=backbone.id) for point in of]
+            measured += _scheme(bundle, info, extracted, settings, phase)
+        points += [replace(point, backbone=backbone.id) for point in measured]
     return points
 
 
@@ -90,24 +93,24 @@ def _backbone(bundle: Bundle, info: SchemeInfo) -> BackboneInfo:
     raise InputError(f"{bundle.path}: no backbone of the space of scheme {info.id}")
 
 
-def _lines(
+def _pca_baseline(
     bundle: Bundle,
     members: Sequence[SchemeInfo],
     extracted: Extracted,
     settings: Settings,
     phase: Phase,
 ) -> list[Point]:
-    """PCA at every bandwidth of the schemes that there are enough images for."""
+    """Measures PCA at every bandwidth of the schemes that there are enough images for."""
     most = min(extracted.fitted_on.shape) if len(extracted.fitted_on) else 0
     bandwidths = sorted({info.bandwidth for info in members if info.bandwidth < most})
     if not bandwidths:
         return []
     seeds = range(settings.seeds)
-    whole = fit_pca(extracted.fitted_on, bandwidths[-1])
+    largest = fit_pca(extracted.fitted_on, bandwidths[-1])
     tick = phase("PCA", len(bandwidths) * len(settings.snrs_db))
     points = []
     for bandwidth in bandwidths:
-        pca = Pca(whole.mean, np.ascontiguousarray(whole.components[:bandwidth]))
+        pca = Pca(largest.mean, np.ascontiguousarray(largest.components[:bandwidth]))
         test = extracted.test
         points += pca_points(bundle.bundle_id, pca, test, settings.snrs_db, seeds, tick)
     return points

@@ -54,7 +54,7 @@ def retrieve(
     single_shot: SingleShot | None = None,
     tick: Callable[[int], object] = lambda rows: None,
 ) -> Retrieval:
-    """Cosine retrieval of queries (Q, D) in a gallery (N, D), by :mod:`airreid.retrieval`' rules.
+    """Cosine retrieval of queries (Q, D) in a gallery (N, D), by :mod:`airreid.retrieval`'s rules.
 
     Never holds more than ``_BLOCK`` scores. With ``single_shot`` every metric is the mean
     over the random galleries, and ``first_hit`` is empty. ``tick`` is called with each
@@ -64,20 +64,20 @@ def retrieve(
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(bad):
             raise InputError(f"{name} vector {bad[0]} is not finite ({len(bad)} of them)")
-    gone = None if lost is None else lost.tolist()
+    is_lost = None if lost is None else lost.tolist()
     if single_shot is None:
         ranks = _ranks(queries, query_labels, gallery, gallery_labels, tick)
-        return summarise(ranks, gone)
-    chosen = single_shot.galleries(gallery_labels)
-    finders = [GalleryRanks(gallery_labels.take(at)) for at in chosen]
-    each: list[list[Ranks | None]] = [[] for _ in chosen]
+        return summarise(ranks, is_lost)
+    galleries = single_shot.galleries(gallery_labels)
+    finders = [GalleryRanks(gallery_labels.take(positions)) for positions in galleries]
+    ranks_by_gallery: list[list[Ranks | None]] = [[] for _ in galleries]
     for first, scores in _scores(queries, gallery):
-        for at, finder, into in zip(chosen, finders, each, strict=True):
-            for row, values in enumerate(scores[:, at], first):
-                whose = int(query_labels.identity[row]), int(query_labels.camera[row])
-                into.append(finder.of(values, *whose))
+        for positions, finder, ranks in zip(galleries, finders, ranks_by_gallery, strict=True):
+            for row, values in enumerate(scores[:, positions], first):
+                identity, camera = query_labels.identity[row], query_labels.camera[row]
+                ranks.append(finder.of(values, int(identity), int(camera)))
         tick(len(scores))
-    return average([summarise(one, gone) for one in each])
+    return average([summarise(ranks, is_lost) for ranks in ranks_by_gallery])
 
 
 def _ranks(
@@ -87,7 +87,7 @@ def _ranks(
     gallery_labels: Labels,
     tick: Callable[[int], object],
 ) -> list[Ranks | None]:
-    """Of each query's right items, on all processors; None for a query that does not count."""
+    """Ranks of each query's right items, on all processors; None for one that does not count."""
     workers = os.cpu_count() or 1
     rows = max(1, min(_ROWS, _BLOCK // max(1, len(gallery)) // workers))
     ranks: list[Ranks | None] = [None] * len(queries)
@@ -95,41 +95,41 @@ def _ranks(
     # One BLAS thread for each of ours: nobody waits for the slower half of a product.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         counter = RankCounter(gallery, gallery_labels, pool.map)
-        left = np.arange(len(queries))
+        remaining = np.arange(len(queries))
         for dtype in (np.float32, np.float64):
-            rounds = max(1, -(-len(left) // (rows * workers)))
-            blocks = [some for some in np.array_split(left, rounds * workers) if len(some)]
+            rounds = max(1, -(-len(remaining) // (rows * workers)))
+            blocks = [block for block in np.array_split(remaining, rounds * workers) if len(block)]
             undecided: list[int] = []
 
-            def found(
-                at: NDArray[np.int64], dtype: type[np.floating] = dtype
+            def count(
+                block: NDArray[np.int64], dtype: type[np.floating] = dtype
             ) -> list[Ranks | Undecided | None]:
-                return counter.of(queries[at], query_labels.take(at), dtype)
+                return counter.of(queries[block], query_labels.take(block), dtype)
 
-            for at, some in zip(blocks, pool.map(found, blocks), strict=True):
-                for row, one in zip(at.tolist(), some, strict=True):
-                    if isinstance(one, Undecided):
+            for block, counted in zip(blocks, pool.map(count, blocks), strict=True):
+                for row, query_ranks in zip(block.tolist(), counted, strict=True):
+                    if isinstance(query_ranks, Undecided):
                         undecided.append(row)
                     else:
-                        ranks[row] = one
-                tick(sum(not isinstance(one, Undecided) for one in some))
-            left = np.asarray(undecided, np.int64)
+                        ranks[row] = query_ranks
+                tick(sum(not isinstance(query_ranks, Undecided) for query_ranks in counted))
+            remaining = np.asarray(undecided, np.int64)
     return ranks
 
 
-def average(found: Sequence[Retrieval]) -> Retrieval:
-    """The mean of every metric; ``first_hit`` is empty."""
+def average(retrievals: Sequence[Retrieval]) -> Retrieval:
+    """Averages every metric; ``first_hit`` is empty."""
 
     def mean(values: list[float]) -> float:
         return float(np.mean(values))
 
     return Retrieval(
-        queries=found[0].queries,
-        top1=mean([one.top1 for one in found]),
-        top5=mean([one.top5 for one in found]),
-        top10=mean([one.top10 for one in found]),
-        mean_ap=mean([one.mean_ap for one in found]),
-        mean_inp=mean([one.mean_inp for one in found]),
+        queries=retrievals[0].queries,
+        top1=mean([retrieval.top1 for retrieval in retrievals]),
+        top5=mean([retrieval.top5 for retrieval in retrievals]),
+        top10=mean([retrieval.top10 for retrieval in retrievals]),
+        mean_ap=mean([retrieval.mean_ap for retrieval in retrievals]),
+        mean_inp=mean([retrieval.mean_inp for retrieval in retrievals]),
         first_hit=np.empty(0),
     )
 
@@ -137,16 +137,16 @@ def average(found: Sequence[Retrieval]) -> Retrieval:
 def _scores(
     queries: NDArray[np.floating], gallery: NDArray[np.floating]
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """(first query, scores of some queries with the whole gallery), in order.
+    """Yields (first query, scores of some queries with the whole gallery), in order.
 
     The scores lie in one array that is used again for the next queries.
     """
     rows = min(max(1, _BLOCK // max(1, len(gallery))), len(queries))
     block = np.empty((rows, len(gallery)))
     for first in range(0, len(queries), rows):
-        some = unit(queries[first : first + rows])
-        scores = block[: len(some)]
+        units = unit(queries[first : first + rows])
+        scores = block[: len(units)]
         for start in range(0, len(gallery), _GALLERY_ROWS):
             part = gallery[start : start + _GALLERY_ROWS]
-            np.matmul(some, unit(part).T, out=scores[:, start : start + len(part)])
+            np.matmul(units, unit(part).T, out=scores[:, start : start + len(part)])
         yield first, scores

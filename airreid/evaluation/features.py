@@ -24,10 +24,10 @@ from airreid.inference import BackboneRunner
 
 _BATCH = 16
 _FEW = 64
-"""So many images are decoded faster here than processes start."""
+"""Images that are decoded faster here than processes start, at most."""
 
 Phase = Callable[[str, int], Callable[[], object]]
-"""A phase of so many steps begins; call the result after each."""
+"""Begins a phase of so many steps; call the result after each."""
 
 
 def default_cache() -> Path:
@@ -45,7 +45,7 @@ def features_of(
     cache: Path,
     tick: Callable[[], object] = lambda: None,
 ) -> NDArray[np.float32]:
-    """float32 (N, D): read from ``cache`` if the same images and backbone were there before.
+    """Features float32 (N, D), read from ``cache`` if they were computed before.
 
     A file of the cache is named by a digest of the images' names, labels, sizes and times
     and of the backbone's file, so another version of either is another file. Raises
@@ -54,9 +54,9 @@ def features_of(
     key = hashlib.sha256(f"{backbone.file.sha256}|{images.digest()}".encode()).hexdigest()[:24]
     path = cache / f"features-{key}.npy"
     if path.exists():
-        kept: NDArray[np.float32] = np.load(path)
-        if len(kept) == len(images):
-            return kept
+        stored: NDArray[np.float32] = np.load(path)
+        if len(stored) == len(images):
+            return stored
     runner = BackboneRunner(bundle, backbone, threads=os.cpu_count() or 1)
     rows = []
     crops = _crops(images.samples)
@@ -90,20 +90,17 @@ def _crops(samples: Sequence[Sample]) -> Iterator[NDArray[np.uint8]]:
 
 
 def every(images: ImageSet, most: int) -> ImageSet:
-    """At most so many images, evenly spread over the set."""
+    """Takes at most so many images, evenly spread over the set."""
     if len(images) <= most:
         return images
-    at = np.linspace(0, len(images) - 1, most).astype(int)
-    return ImageSet(f"{images.name}, {most} of {len(images)} images", _at(images.samples, at))
-
-
-def _at(samples: tuple[Sample, ...], at: NDArray[np.int_]) -> tuple[Sample, ...]:
-    return tuple(samples[i] for i in at)
+    spread = np.linspace(0, len(images) - 1, most).astype(int)
+    samples = tuple(images.samples[i] for i in spread)
+    return ImageSet(f"{images.name}, {most} of {len(images)} images", samples)
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """A data set's test, and what the linear baseline is fitted on, in one feature space."""
+    """Features of a data set's test, and those that the linear baseline is fitted on."""
 
     test: RetrievalFeatures
     fitted_on: NDArray[np.float32]
@@ -118,7 +115,7 @@ def extract_test(
     pca_images: int,
     phase: Phase,
 ) -> Extracted:
-    """Features of query, gallery and ``pca_images`` training images by one backbone.
+    """Extracts query, gallery and ``pca_images`` training images by one backbone.
 
     The baseline is fitted on the subset ``codec`` where there is one, else on ``train``.
     Raises :class:`InputError` if no query has a counterpart by another camera.
@@ -130,12 +127,12 @@ def extract_test(
     name = "codec" if "codec" in data else "train"
     if pca_images:
         sets[f"{name}, for PCA"] = every(data[name], pca_images)
-    made = []
-    for what, images in sets.items():
-        tick = phase(f"features of {what}", len(images))
-        made.append(features_of(bundle, backbone, images, cache, tick))
+    features = []
+    for subset, images in sets.items():
+        tick = phase(f"features of {subset}", len(images))
+        features.append(features_of(bundle, backbone, images, cache, tick))
     single_shot = SingleShot() if data.single_shot else None
-    test = RetrievalFeatures(made[1], gallery_labels, made[0], query_labels, single_shot)
+    test = RetrievalFeatures(features[1], gallery_labels, features[0], query_labels, single_shot)
     if pca_images:
-        return Extracted(test, made[2])
-    return Extracted(test, made[0][:0])
+        return Extracted(test, features[2])
+    return Extracted(test, features[0][:0])

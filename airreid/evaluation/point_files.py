@@ -22,7 +22,7 @@ def point_row(point: Point) -> dict[str, Any]:
 
 
 def point_of(row: dict[str, Any]) -> Point:
-    """The point of a row that :func:`point_row` made. Raises :class:`TypeError` and
+    """Makes the point of a row that :func:`point_row` made. Raises :class:`TypeError` and
     :class:`KeyError` for a row of anything else."""
     fields_by_name = {stored: field for field, stored in _STORED_NAMES.items()}
     values = {fields_by_name.get(name, name): value for name, value in row.items()}
@@ -91,10 +91,10 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
             key = (point.bundle, point.backbone, point.scheme, point.link)
             rows.setdefault(key, {})[point.snr_db] = point
     several = len({point.backbone for point in points}) > 1
-    told = ""
+    backbone_shown = ""
     for (_, backbone, scheme, link), row in rows.items():
-        if several and backbone != told:
-            told = backbone
+        if several and backbone != backbone_shown:
+            backbone_shown = backbone
             out.append(f"on {backbone}")
         first = next(iter(row.values()))
         bits = "-" if first.payload_bits is None else f"{first.payload_bits:.1f}"

@@ -1,4 +1,4 @@
-"""Who is searched for among whom, as features."""
+"""Features of queries and of the gallery that they are searched in, with labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RetrievalFeatures:
     queries: NDArray[np.float32]
     query_labels: Labels
     single_shot: SingleShot | None = None
-    """How gallery images are drawn where the protocol has one of an identity at a time."""
+    """Draw of gallery images where the protocol has one of an identity at a time."""
 
     def search(
         self,
@@ -35,17 +35,17 @@ class RetrievalFeatures:
 
 
 def no_channel_bound(data: RetrievalFeatures) -> Retrieval:
-    """The features themselves: neither code nor channel."""
+    """Retrieval by the features themselves: neither code nor channel."""
     return data.search(data.queries, data.gallery)
 
 
-def paired_difference(ours: Retrieval, theirs: Retrieval) -> tuple[float, float]:
-    """Top-1 of two runs over the same queries: difference and its 95 % half-width.
+def paired_difference(run: Retrieval, other: Retrieval) -> tuple[float, float]:
+    """Top-1 of a run less that of another over the same queries, and its 95 % half-width.
 
     The interval is the normal one for paired binary outcomes (McNemar).
     """
-    hits = [(one.first_hit == 0).astype(np.float64) for one in (ours, theirs)]
-    valid = ~np.isnan(ours.first_hit)
+    hits = [(retrieval.first_hit == 0).astype(np.float64) for retrieval in (run, other)]
+    valid = ~np.isnan(run.first_hit)
     difference = (hits[0] - hits[1])[valid]
     half = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
     return float(difference.mean()), float(half)

@@ -1,4 +1,4 @@
-"""A figure of the paper, measured: JSON, CSV and PNG in one folder."""
+"""Figure of the paper, measured: JSON, CSV and PNG in one folder."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from airreid.evaluation.points import NO_CHANNEL, PCA, Point
 
 PREFERRED = 256
 """The paper's bandwidth for Figures 4a and 4b."""
-_LINES = (NO_CHANNEL, PCA)
+_BASELINES = (NO_CHANNEL, PCA)
 """Kinds of points that schemes are drawn beside."""
 
 
 def bandwidth_of(bundles: Sequence[Bundle], asked: int | None) -> int:
-    """The bandwidth asked for; else 256 if any scheme has it, else the largest.
+    """Chooses the bandwidth asked for; else 256 if any scheme has it, else the largest.
 
     Raises :class:`InputError` naming those that there are.
     """
-    there = sorted({info.bandwidth for bundle in bundles for info in bundle.manifest.schemes})
-    if asked is not None and asked not in there:
-        raise InputError(f"--bandwidth {asked}: there are schemes of {_listed(there)}")
-    return asked or (PREFERRED if PREFERRED in there else there[-1])
+    widths = sorted({info.bandwidth for bundle in bundles for info in bundle.manifest.schemes})
+    if asked is not None and asked not in widths:
+        raise InputError(f"--bandwidth {asked}: there are schemes of {_listed(widths)}")
+    return asked or (PREFERRED if PREFERRED in widths else widths[-1])
 
 
 def sweep(
@@ -58,10 +58,10 @@ def sweep(
             points += evaluate(bundle, data, replace(settings, schemes=tuple(schemes)), phase)
     if not points:
         raise InputError(f"--scheme {', '.join(settings.schemes)}: none of bandwidth {bandwidth}")
-    what = about(bundles, data, settings)
-    what["minutes"] = round((time.perf_counter() - started) / 60, 2)
+    description = about(bundles, data, settings)
+    description["minutes"] = round((time.perf_counter() - started) / 60, 2)
     subtitle = f"{data.label}; {settings.seeds} noise seeds, 95 % intervals"
-    return _written(figure, points, bandwidth, what, subtitle, out)
+    return _write(figure, points, bandwidth, description, subtitle, out)
 
 
 def redraw(
@@ -72,9 +72,9 @@ def redraw(
     snrs_db: Sequence[float],
     out: Path,
 ) -> tuple[Plot, list[Path]]:
-    """The figure from points that ``sweep`` or ``evaluate --json`` has written; nothing is
-    measured again.
+    """Draws the figure from points that ``sweep`` or ``evaluate --json`` has written.
 
+    Nothing is measured again.
     ``schemes`` are ids and ``snrs_db`` SNRs, all of them if empty. Raises
     :class:`InputError` for a file that is none of these, and where files are of different
     data or protocols.
@@ -83,11 +83,11 @@ def redraw(
     first = read[0][0]
     points = [
         point
-        for _, found in read
-        for point in found
-        if not schemes or point.kind in _LINES or point.scheme in schemes
+        for _, measured_points in read
+        for point in measured_points
+        if not schemes or point.kind in _BASELINES or point.scheme in schemes
     ]
-    widths = sorted({point.bandwidth for point in points if point.kind not in _LINES})
+    widths = sorted({point.bandwidth for point in points if point.kind not in _BASELINES})
     if not widths:
         raise InputError(f"--scheme {', '.join(schemes)}: not in {measured[0]}")
     if bandwidth is not None and bandwidth not in widths:
@@ -95,50 +95,55 @@ def redraw(
     width = bandwidth or (PREFERRED if PREFERRED in widths else widths[-1])
     if figure != "4c":
         points = [point for point in points if point.bandwidth in (0, width)]
-    points = _at(points, snrs_db)
-    used = {(p.bundle, p.backbone) for p in points if p.kind not in _LINES}
-    points = _each_line_once([p for p in points if (p.bundle, p.backbone) in used])
-    what = {**first, "bundles": [bundle for about, _ in read for bundle in about["bundles"]]}
+    points = _at_snrs(points, snrs_db)
+    used = {(p.bundle, p.backbone) for p in points if p.kind not in _BASELINES}
+    points = _each_baseline_once([p for p in points if (p.bundle, p.backbone) in used])
+    bundles = [bundle for description, _ in read for bundle in description["bundles"]]
+    description = {**first, "bundles": bundles}
     for key in ("figure", "title", "notes", "minutes", "curves"):
-        what.pop(key, None)
+        description.pop(key, None)
     seeds = max(point.seeds for point in points)
     subtitle = f"{first['data']}; {seeds} noise seeds, 95 % intervals"
-    return _written(figure, points, width, what, subtitle, out)
+    return _write(figure, points, width, description, subtitle, out)
 
 
-def _each_line_once(points: Sequence[Point]) -> list[Point]:
-    """Without what another bundle on the same backbone has measured as well, to the digit."""
-    seen, kept = set[Point](), list[Point]()
+def _each_baseline_once(points: Sequence[Point]) -> list[Point]:
+    """Drops a baseline that another bundle on the same backbone has as well, to the digit."""
+    seen, once = set[Point](), list[Point]()
     for point in points:
-        if point.kind in _LINES:
+        if point.kind in _BASELINES:
             same = replace(point, bundle="")
             if same in seen:
                 continue
             seen.add(same)
-        kept.append(point)
-    return kept
+        once.append(point)
+    return once
 
 
 def _read_alike(measured: Sequence[Path]) -> list[tuple[dict[str, Any], list[Point]]]:
-    """What each file says, and its points. Raises :class:`InputError` where they differ in
-    data or protocol."""
+    """Reads each file's description and points.
+
+    Raises :class:`InputError` where they differ in data or protocol.
+    """
     read = [read_json(path) for path in measured]
     first = read[0][0]
-    for (what, _), path in zip(read, measured, strict=True):
+    for (description, _), path in zip(read, measured, strict=True):
         for key in ("data_digest", "protocol"):
-            if what[key] != first[key]:
-                raise InputError(f"{path}: {key} {what[key]}, but {measured[0]} has {first[key]}")
+            if description[key] != first[key]:
+                raise InputError(
+                    f"{path}: {key} {description[key]}, but {measured[0]} has {first[key]}"
+                )
     return read
 
 
-def _at(points: list[Point], snrs_db: Sequence[float]) -> list[Point]:
-    """Those at some SNRs, and those at none; all if no SNR is named."""
+def _at_snrs(points: list[Point], snrs_db: Sequence[float]) -> list[Point]:
+    """Keeps points at some SNRs and points without one; all if no SNR is named."""
     if not snrs_db:
         return points
-    there = sorted({p.snr_db for p in points if p.snr_db is not None and p.link != "paper"})
+    known = sorted({p.snr_db for p in points if p.snr_db is not None and p.link != "paper"})
     for snr_db in snrs_db:
-        if snr_db not in there:
-            raise InputError(f"--snr {snr_db:g}: measured are {_listed(there)}")
+        if snr_db not in known:
+            raise InputError(f"--snr {snr_db:g}: measured are {_listed(known)}")
     return [
         point
         for point in points
@@ -150,19 +155,19 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _written(
+def _write(
     figure: Figure,
     points: Sequence[Point],
     bandwidth: int,
-    what: dict[str, Any],
+    description: dict[str, Any],
     subtitle: str,
     out: Path,
 ) -> tuple[Plot, list[Path]]:
-    made = plot(figure, points, bandwidth)
-    what |= {
+    drawn = plot(figure, points, bandwidth)
+    description |= {
         "figure": figure,
-        "title": made.title,
-        "notes": list(made.notes),
+        "title": drawn.title,
+        "notes": list(drawn.notes),
         "curves": [
             {
                 "label": curve.label,
@@ -170,12 +175,12 @@ def _written(
                 "top1": [point.top1 for point in curve.points],
                 "top1_half_width": [point.top1_half_width for point in curve.points],
             }
-            for curve in made.curves
+            for curve in drawn.curves
         ],
     }
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"figure-{figure}.{kind}" for kind in ("json", "csv", "png")]
-    write_json(paths[0], what, points)
-    write_csv(paths[1], what, points)
-    draw(made, subtitle, paths[2])
-    return made, paths
+    write_json(paths[0], description, points)
+    write_csv(paths[1], description, points)
+    draw(drawn, subtitle, paths[2])
+    return drawn, paths

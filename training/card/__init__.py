@@ -1,1 +1,1 @@
-"""The model card: accuracy on people nobody trained on, and the page that shows it."""
+"""Model card: accuracy on people nobody trained on, and the page that shows it."""

@@ -85,7 +85,7 @@ class Baseline:
 
 
 class BaselineAccuracy(NamedTuple):
-    """What quantised PCA finds."""
+    """Accuracy and rate of quantised PCA."""
 
     dimensions: int
     """Principal components that it keeps."""

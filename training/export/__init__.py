@@ -1,1 +1,1 @@
-"""From trained networks to a bundle: ONNX graphs, integer tables, proof of parity."""
+"""Export of trained networks to a bundle: ONNX graphs, integer tables, proof of parity."""

@@ -1,4 +1,4 @@
-"""A run's backbones as ONNX graphs, proved, and the features that they give."""
+"""Backbones of a run as ONNX graphs, with proof that they compute the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.export.quantise import quantise
 from training.runs.checkpoints import SavedBackbone
 
 TOLERANCE = 1e-3
-"""Of the fp32 graph against PyTorch, relative to the feature's RMS."""
+"""Largest difference of the fp32 graph from PyTorch, relative to the feature's RMS."""
 INT8_COSINE = 0.9
 """Least mean cosine of int8 features with fp32 features of the same images."""
 _PROOF_IMAGES = 32
@@ -29,7 +29,7 @@ _PROOF_IMAGES = 32
 
 @dataclass(frozen=True)
 class Graphs:
-    """A backbone in both precisions, and how close they are to what was trained."""
+    """Backbone in both precisions, and how close they are to what was trained."""
 
     fp32: Path
     int8: Path | None
@@ -77,9 +77,9 @@ def make_graphs(
     fp32, small = folder / f"{saved.name}.fp32.onnx", folder / f"{saved.name}.int8.onnx"
     card = folder / f"{saved.name}.json"
     if card.exists():
-        there = stored_graphs(saved, out)
-        if there.int8 is not None or not int8:
-            return there
+        earlier = stored_graphs(saved, out)
+        if earlier.int8 is not None or not int8:
+            return earlier
     spread = np.linspace(0, len(crops) - 1, min(len(crops), count)).astype(int)
     sample = np.ascontiguousarray(crops[spread])
     network = saved.shipped()
@@ -90,18 +90,18 @@ def make_graphs(
         tick = report.phase(f"quantising {saved.name} to int8", -(-len(sample) // 8) + 1)
         quantise(fp32, small, sample, tick)
         close = prove_int8(fp32, small, sample[:_PROOF_IMAGES])
-    kept = {"space": saved.space, "parity": parity, "int8_cosine": close}
-    card.write_text(json.dumps(kept), encoding="utf-8")
+    proof = {"space": saved.space, "parity": parity, "int8_cosine": close}
+    card.write_text(json.dumps(proof), encoding="utf-8")
     return Graphs(fp32, small if int8 else None, parity, close)
 
 
 def stored_graphs(saved: SavedBackbone, out: Path) -> Graphs:
-    """The graphs that a run has made. Raises :class:`InputError` where they are not there."""
+    """Finds the graphs of an earlier call. Raises :class:`InputError` where there are none."""
     folder = out / "graphs"
     card = folder / f"{saved.name}.json"
     try:
-        kept = json.loads(card.read_text(encoding="utf-8"))
-        space, parity, close = kept["space"], kept["parity"], kept["int8_cosine"]
+        proof = json.loads(card.read_text(encoding="utf-8"))
+        space, parity, close = proof["space"], proof["parity"], proof["int8_cosine"]
     except (OSError, ValueError, KeyError):
         raise InputError(f"{card}: missing or damaged; run the recipe again") from None
     if space != saved.space:
@@ -111,7 +111,7 @@ def stored_graphs(saved: SavedBackbone, out: Path) -> Graphs:
 
 
 def prove_int8(fp32: Path, int8: Path, crops: NDArray[np.uint8]) -> float:
-    """Mean cosine of the features (N, D) that both graphs give, centred over the images.
+    """Measures the mean cosine of both graphs' features (N, D), centred over the images.
 
     Raises :class:`ParityError` below ``INT8_COSINE``.
     """

@@ -1,4 +1,4 @@
-"""Weights that lose little to rounding: ranges of least error, and biases that make up for it."""
+"""Correction of rounded weights: ranges of least error, and biases that make up for it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 LARGEST = 64
-"""Of a rounded weight. Processors with AVX2 and no VNNI add two products of uint8 and int8
+"""Largest rounded weight. Processors with AVX2 and no VNNI add two products of uint8 and int8
 in 16 bits, with saturation: 2 x 255 x 64 = 32,640 still fits, with 127 it does not."""
 _SHARES = np.linspace(1.0, 0.6, 41)
-"""Of the largest weight, tried as the range's end."""
+"""Shares of the largest weight that are tried as the range's end."""
 _BATCH = 8
 Floats = NDArray[np.float64]
 
 
 def best_ends(weights: NDArray[np.floating]) -> Floats:
-    """The end of each channel's range that rounds with the least squared error: (C,).
+    """Finds the end of each channel's range that rounds with the least squared error: (C,).
 
     ``weights``: (C, ...), outgoing channels first. The largest weight is an end that is
     tried, so none is worse than that.
@@ -35,7 +35,7 @@ def best_ends(weights: NDArray[np.floating]) -> Floats:
 
 
 def rounded(weights: NDArray[np.floating], ends: Floats) -> Floats:
-    """What is left of (C, ...) weights in integers up to ``LARGEST`` over +-``ends`` (C,)."""
+    """Rounds (C, ...) weights to integers up to ``LARGEST`` over +-``ends`` (C,)."""
     column = ends.reshape(-1, *[1] * (weights.ndim - 1))
     step = np.maximum(column, np.finfo(np.float32).tiny) / LARGEST
     integers = np.clip(np.round(weights / step), -LARGEST, LARGEST)
@@ -52,7 +52,7 @@ def prepare(path: Path, crops: NDArray[np.uint8]) -> None:
     """
     model = onnx.load(path)
     graph = model.graph
-    stored = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     convolutions = [
         node for node in graph.node if node.op_type == "Conv" and node.input[1] in stored
     ]
@@ -65,18 +65,18 @@ def prepare(path: Path, crops: NDArray[np.uint8]) -> None:
         offset = _mean_output(lost, means[node.input[0]], groups)
         bias = stored[node.input[2]] if len(node.input) > 2 else np.zeros(len(weights))
         column = ends.reshape(-1, *[1] * (weights.ndim - 1))
-        made = {"weight": np.clip(weights, -column, column), "bias": bias + offset}
-        names = {part: f"conv{number}.{part}.prepared" for part in made}
-        for part, values in made.items():
+        prepared = {"weight": np.clip(weights, -column, column), "bias": bias + offset}
+        names = {part: f"conv{number}.{part}.prepared" for part in prepared}
+        for part, values in prepared.items():
             graph.initializer.append(
                 numpy_helper.from_array(values.astype(np.float32), names[part])
             )
         node.input[:] = [node.input[0], names["weight"], names["bias"]]
     _widen(graph, stored)
     used = Counter(name for node in graph.node for name in node.input)
-    kept = [one for one in graph.initializer if used[one.name]]
+    needed = [tensor for tensor in graph.initializer if used[tensor.name]]
     del graph.initializer[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(needed)
     onnx.save(model, path)
 
 
@@ -112,9 +112,9 @@ def _channel_means(
     sums: list[Any] = [0.0] * len(outputs)
     for start in range(0, len(crops), _BATCH):
         batch = np.ascontiguousarray(crops[start : start + _BATCH])
-        found = session.run(outputs, {source: batch})
-        sums = [have + len(batch) * one for have, one in zip(sums, found, strict=True)]
-    return {name: np.asarray(one) / len(crops) for name, one in zip(wanted, sums, strict=True)}
+        means = session.run(outputs, {source: batch})
+        sums = [total + len(batch) * mean for total, mean in zip(sums, means, strict=True)]
+    return {name: np.asarray(total) / len(crops) for name, total in zip(wanted, sums, strict=True)}
 
 
 def _widen(graph: onnx.GraphProto, stored: dict[str, NDArray[Any]]) -> None:
@@ -136,7 +136,7 @@ def _widen(graph: onnx.GraphProto, stored: dict[str, NDArray[Any]]) -> None:
         if values is None or values.shape != (1, 3, 1, 1) or width <= 0:
             continue
         wide = f"{constant}.wide"
-        if all(one.name != wide for one in graph.initializer):
+        if all(tensor.name != wide for tensor in graph.initializer):
             repeated = np.ascontiguousarray(np.broadcast_to(values, (1, 3, 1, width)))
             graph.initializer.append(numpy_helper.from_array(repeated, wide))
         node.input[1] = wide

@@ -95,7 +95,7 @@ def _replace(part: Path, folder: Path) -> None:
 
 
 def _chosen(runs: list[Run], wanted: Sequence[str]) -> list[list[str]]:
-    """Scheme ids to be taken from each run."""
+    """Chooses the scheme ids to be taken from each run."""
     owner: dict[str, Path] = {}
     for run in runs:
         for scheme_id in run.record.schemes:
@@ -110,19 +110,23 @@ def _chosen(runs: list[Run], wanted: Sequence[str]) -> list[list[str]]:
             owner[scheme_id] = run.out
     missing = [scheme_id for scheme_id in wanted if scheme_id not in owner]
     if missing:
-        there = ", ".join(one for run in runs for one in run.record.schemes)
-        raise InputError(f"--scheme {missing[0]}: no run has it; there are: {there}")
+        trained = ", ".join(scheme_id for run in runs for scheme_id in run.record.schemes)
+        raise InputError(f"--scheme {missing[0]}: no run has it; there are: {trained}")
     if not owner:
         raise InputError(f"{runs[0].out}: trains no scheme, and a bundle needs one")
-    return [[one for one in run.record.schemes if owner.get(one) == run.out] for run in runs]
+    return [
+        [scheme_id for scheme_id in run.record.schemes if owner.get(scheme_id) == run.out]
+        for run in runs
+    ]
 
 
 def _several(runs: list[Run], chosen: list[list[str]]) -> bool:
-    spaces = {
-        load_backbone(backbone_path(run.out, load_scheme(scheme_path(run.out, one)).backbone)).space
-        for run, ids in zip(runs, chosen, strict=True)
-        for one in ids
-    }
+    """Whether the chosen schemes work on more than one backbone."""
+    spaces = set()
+    for run, ids in zip(runs, chosen, strict=True):
+        for scheme_id in ids:
+            scheme = load_scheme(scheme_path(run.out, scheme_id))
+            spaces.add(load_backbone(backbone_path(run.out, scheme.backbone)).space)
     return len(spaces) > 1
 
 
@@ -131,14 +135,14 @@ def _backbones(
 ) -> list[BackboneInfo]:
     """Copies a backbone's graphs; their names carry the space where there are several."""
     graphs = stored_graphs(saved, run.out)
-    made = []
+    infos = []
     for precision in precisions:
         tail = f"-{saved.space[:8]}" if several else ""
         path = folder / f"backbone{tail}.{precision}.onnx"
         shutil.copyfile(graphs.of(precision), path)
         backbone_id = f"{saved.settings['name'].replace('_', '-')}{tail}-{precision}"
-        made.append(backbone_info(path, backbone_id, precision, saved.space, saved.dim))
-    return made
+        infos.append(backbone_info(path, backbone_id, precision, saved.space, saved.dim))
+    return infos
 
 
 def _scheme(run: Run, scheme: SavedScheme, backbone: SavedBackbone, folder: Path) -> SchemeInfo:
@@ -150,7 +154,7 @@ def _scheme(run: Run, scheme: SavedScheme, backbone: SavedBackbone, folder: Path
 
 
 def _card(runs: list[Run], chosen: list[list[str]], licence: str | None) -> ModelCard:
-    """The card of one run, or those of several side by side."""
+    """Makes the card of one run, or of several side by side."""
     used = [(run, ids) for run, ids in zip(runs, chosen, strict=True) if ids]
     cards = [run.record.provenance.only(ids) for run, ids in used]
     if licence is not None:

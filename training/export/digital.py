@@ -1,4 +1,4 @@
-"""A trained digital scheme as files of a bundle, with proof that they work."""
+"""Trained digital scheme as files of a bundle, with proof that they work."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def export_digital(
 
 
 def stored(head: DigitalHead) -> DigitalHead:
-    """The head with its weight rounded to float16, as the bundle stores it; a copy."""
+    """Copies the head with its weight rounded to float16, as the bundle stores it."""
     head = copy.deepcopy(head).eval()
     with torch.no_grad():
         head.linear.weight.copy_(head.linear.weight.half().float())
@@ -75,7 +75,7 @@ def stored(head: DigitalHead) -> DigitalHead:
 
 
 def _prove_rounding(head: DigitalHead, path: Path, features: NDArray[np.float32]) -> None:
-    """The graph's integers are PyTorch's, but for latents too near a half-integer to tell."""
+    """Proves that the graph's integers are PyTorch's, but for latents near a half-integer."""
     prove_parity(head, path, features, LATENT_TOLERANCE)
     with torch.no_grad():
         latents = head(torch.from_numpy(features)).numpy()

@@ -1,4 +1,4 @@
-"""From PyTorch to ONNX, with proof that both compute the same."""
+"""Export from PyTorch to ONNX, with proof that both compute the same."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def halve_weights(path: Path, smallest: int = 4096) -> None:
 def prove_parity(
     module: nn.Module, path: Path, inputs: NDArray[np.generic], tolerance: float
 ) -> float:
-    """Largest difference between PyTorch and ONNX Runtime, relative to the output's RMS.
+    """Measures the largest difference of ONNX Runtime from PyTorch, relative to the output's RMS.
 
     Raises :class:`ParityError` above ``tolerance``, and when the nearest neighbour of
     an output among the others is another one (unless it is as near to within
@@ -72,15 +72,17 @@ def prove_parity(
     with torch.no_grad():
         expected = module.eval()(torch.from_numpy(inputs)).numpy()
     network = Network(path, threads=1)
-    whole = network(inputs)
+    batch = network(inputs)
     single = np.concatenate([network(inputs[i : i + 1]) for i in range(len(inputs))])
     scale = max(1e-12, float(np.sqrt(np.square(expected).mean())))
-    worst = float(max(np.abs(whole - expected).max(), np.abs(single - expected).max())) / scale
+    worst = float(max(np.abs(batch - expected).max(), np.abs(single - expected).max())) / scale
     if not worst <= tolerance:
         raise ParityError(f"{path}: differs from PyTorch by {worst:.2e}, more than {tolerance:.0e}")
-    ours, theirs = (cosine(out, out) - 2 * np.eye(len(out)) for out in (expected, whole))
-    chosen = np.take_along_axis(ours, theirs.argmax(1)[:, None], 1)[:, 0]
-    moved = int((ours.max(1) - chosen > tolerance).sum())
+    similar, similar_onnx = (
+        cosine(outputs, outputs) - 2 * np.eye(len(outputs)) for outputs in (expected, batch)
+    )
+    chosen = np.take_along_axis(similar, similar_onnx.argmax(1)[:, None], 1)[:, 0]
+    moved = int((similar.max(1) - chosen > tolerance).sum())
     if moved:
-        raise ParityError(f"{path}: {moved} of {len(whole)} outputs have another best match")
+        raise ParityError(f"{path}: {moved} of {len(batch)} outputs have another best match")
     return worst

@@ -1,4 +1,4 @@
-"""The int8 backbone: static QDQ quantisation, per channel, calibrated on training images."""
+"""Backbone in int8: static QDQ quantisation, per channel, calibrated on training images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from training.export.bias_correction import prepare
 
 OPERATORS = ("Conv", "Relu", "Add", "MaxPool")
-"""What runs in integers. With ``Relu`` among them a convolution or a sum is rounded once,
+"""Operators that run in integers. With ``Relu`` among them a convolution or a sum is rounded once,
 after it, to the range that it leaves; without, twice. The pooled feature stays float."""
 _MEANS = 64
 """Images that the biases are corrected on."""

@@ -1,1 +1,1 @@
-"""The folder of a run: checkpoints, cached features, backbones taken from other runs."""
+"""Folder of a run: checkpoints, cached features, backbones taken from other runs."""

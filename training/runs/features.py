@@ -1,4 +1,4 @@
-"""Features of an image set, extracted once with the network that will be shipped."""
+"""Features of images, extracted once with the network that will be shipped."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def extract(
     batch: int = 16,
     copies: int = 1,
 ) -> NDArray[np.float32]:
-    """uint8 crops (N, 256, 128, 3) -> float32 (copies N, D) by an exported backbone.
+    """Extracts features of uint8 crops (N, 256, 128, 3): float32 (copies N, D).
 
     The first N rows are of the images as they are, further ones of augmented copies, the same
     in every run. With ``cache`` the result is kept in that file and read from it the next
     time.
     """
     if cache is not None and cache.exists():
-        kept: NDArray[np.float32] = np.load(cache)
-        return kept
+        stored: NDArray[np.float32] = np.load(cache)
+        return stored
     network = Network(graph, threads=os.cpu_count() or 1)
     rows = []
     for copy, start in product(range(copies), range(0, len(crops), batch)):

@@ -1,4 +1,4 @@
-"""The folder of a run: what it is for, and what is kept there and not made twice."""
+"""Folder of a run: its recipe and data, and results that are not computed twice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from training.runs.features import extract
 
 @dataclass(frozen=True)
 class ImageSets:
-    """What a recipe learns from, and what it is measured on if there is such a set."""
+    """Images that a recipe trains on, and those that it is measured on, if any."""
 
     train: ImageSet
     codec: ImageSet
@@ -36,7 +36,7 @@ class ImageSets:
 
 
 def image_sets(recipe: Recipe, data: DataSet | None) -> ImageSets:
-    """The training images of a data set, or the recipe's synthetic people for None.
+    """Chooses the training images of a data set, or the recipe's synthetic people for None.
 
     Of a data set, ``validation_share`` of the training identities are held out; its test
     images are not touched.
@@ -49,14 +49,14 @@ def image_sets(recipe: Recipe, data: DataSet | None) -> ImageSets:
     whole = data["train"]
     held = _held_out(whole, recipe.validation_share, recipe.seed)
     if not held:
-        own = ImageSet(data.label, whole.samples)
-        return ImageSets(own, own, None)
+        images = ImageSet(data.label, whole.samples)
+        return ImageSets(images, images, None)
     train, validation = (
         tuple(s for s in whole.samples if (s.identity in held) == inside)
         for inside in (False, True)
     )
-    own = ImageSet(f"{data.label}, {len(held)} identities held out", train)
-    return ImageSets(own, own, ImageSet(f"{data.label}, held-out identities", validation))
+    images = ImageSet(f"{data.label}, {len(held)} identities held out", train)
+    return ImageSets(images, images, ImageSet(f"{data.label}, held-out identities", validation))
 
 
 def _held_out(images: ImageSet, share: float, seed: int) -> set[str]:
@@ -72,7 +72,7 @@ def _held_out(images: ImageSet, share: float, seed: int) -> set[str]:
 
 
 def claim(out: Path, recipe: Recipe, data: dict[str, str], extends: str | None = None) -> None:
-    """Says in ``out`` what run it belongs to, and refuses a folder of another run.
+    """Marks ``out`` as the folder of a run, and refuses a folder of another run.
 
     Writes ``recipe.json``, ``data.json`` (digests of image sets) and, for a run that
     ``extends`` a bundle, ``extends.json``. Raises :class:`InputError` where one of them
@@ -106,16 +106,16 @@ def _same(path: Path, text: str) -> bool:
     if path.name != "recipe.json":
         return stored == text
     try:
-        theirs, ours = parse_recipe(stored, str(path)), parse_recipe(text, "recipe")
+        before, asked = parse_recipe(stored, str(path)), parse_recipe(text, "recipe")
     except InputError:
         return False
     if not list(path.parent.glob("models/*.scheme.pt")):
-        theirs = theirs.model_copy(update={"ship": ours.ship})
-    return theirs == ours
+        before = before.model_copy(update={"ship": asked.ship})
+    return before == asked
 
 
 def cached_pixels(images: ImageSet, cache: Path, report: Report) -> NDArray[np.uint8]:
-    """uint8 (N, 256, 128, 3), memory-mapped: :func:`airreid.datasets.pixels.pixels`."""
+    """Decodes images: uint8 (N, 256, 128, 3), see :func:`airreid.datasets.pixels.pixels`."""
     loaded: NDArray[np.uint8] = pixels(
         images, cache, report.phase(f"images of {images.name}", len(images))
     )
@@ -143,18 +143,18 @@ def kept_features(
 
 
 def stored_features(out: Path, space: str, count: int) -> NDArray[np.float32] | None:
-    """The first ``count`` features (N, D) of a space that a run keeps; None if it has fewer."""
+    """Loads the first ``count`` features (N, D) of a space; None if the run keeps fewer."""
     for path in sorted(out.glob(f"features-{space}*.npy")):
         if path.name.endswith(".part.npy"):
             continue
-        kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
-        if len(kept) >= count:
-            return np.array(kept[:count])
+        stored: NDArray[np.float32] = np.load(path, mmap_mode="r")
+        if len(stored) >= count:
+            return np.array(stored[:count])
     return None
 
 
 class MachineAndVersions(NamedTuple):
-    """Where something was computed, for a model card."""
+    """Machine and packages of a computation, for a model card."""
 
     machine: str
     versions: dict[str, str]
@@ -162,7 +162,7 @@ class MachineAndVersions(NamedTuple):
 
 
 def machine_and_versions() -> MachineAndVersions:
-    """This machine and its packages."""
+    """Describes this machine and its packages."""
     packages = ("airreid", "torch", "torchvision", "onnx", "onnxruntime", "numpy")
     return MachineAndVersions(
         f"{platform.machine()}, {torch.get_num_threads()} threads",

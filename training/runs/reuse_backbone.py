@@ -1,4 +1,4 @@
-"""A backbone that another run has trained, taken over instead of training it again."""
+"""Reuse of a backbone that another run has trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.runs.checkpoints import backbone_path, load_backbone, save
 
 
 def recipe_of(run: Path) -> Recipe:
-    """The recipe of a run's folder. Raises :class:`InputError` where there is none."""
+    """Reads the recipe of a run's folder. Raises :class:`InputError` where there is none."""
     path = run / "recipe.json"
     if not path.is_file():
         raise InputError(f"{run}: not the folder of a run (no recipe.json)")
@@ -22,17 +22,17 @@ def recipe_of(run: Path) -> Recipe:
 
 
 def with_backbone_of(run: Path, recipe: Recipe) -> Recipe:
-    """The recipe as it is when its backbone is that of ``run``.
+    """Changes a recipe so that its backbone is that of ``run``.
 
     Its backbone step becomes the one that ``run`` was trained by, and the seed, the held-out
     share and the synthetic people with it, so that whom the backbone has learned is nobody
     whom a scheme is chosen on. Raises :class:`InputError` where either has no backbone step.
     """
-    theirs = recipe_of(run)
-    ours, source = _step(recipe, f"recipe {recipe.name}"), _step(theirs, str(run))
-    step = source.model_copy(update={"name": ours.name})
-    steps = tuple(step if one is ours else one for one in recipe.steps)
-    same = {name: getattr(theirs, name) for name in ("seed", "validation_share", "synthetic")}
+    other = recipe_of(run)
+    replaced, source = _step(recipe, f"recipe {recipe.name}"), _step(other, str(run))
+    taken = source.model_copy(update={"name": replaced.name})
+    steps = tuple(taken if step is replaced else step for step in recipe.steps)
+    same = {name: getattr(other, name) for name in ("seed", "validation_share", "synthetic")}
     return recipe.model_copy(update={"steps": steps, **same})
 
 
@@ -43,25 +43,25 @@ def take_backbone(run: Path, recipe: Recipe, out: Path) -> None:
     classifier comes along where both learn from the same images. Raises :class:`InputError`
     where ``run`` has not finished its backbone and where ``out`` has another one.
     """
-    ours, source = _step(recipe, f"recipe {recipe.name}"), _step(recipe_of(run), str(run))
-    there = backbone_path(run, source.name)
-    if not there.exists():
+    step, source = _step(recipe, f"recipe {recipe.name}"), _step(recipe_of(run), str(run))
+    finished = backbone_path(run, source.name)
+    if not finished.exists():
         raise InputError(f"{run}: its backbone is not finished; run its command again first")
-    saved = replace(load_backbone(there), name=ours.name)
+    saved = replace(load_backbone(finished), name=step.name)
     if _trained_on(run) != _trained_on(out):
         saved = replace(saved, classifier=None)
-    path = backbone_path(out, ours.name)
+    path = backbone_path(out, step.name)
     if not path.exists():
         save(path, saved)
     elif load_backbone(path).space != saved.space:
         raise InputError(f"{out}: holds a run on another backbone; give another --out")
 
 
-def _step(recipe: Recipe, whose: str) -> BackboneStep:
-    found = [step for step in recipe.steps if isinstance(step, BackboneStep)]
-    if len(found) != 1:
-        raise InputError(f"{whose}: has {len(found)} backbone steps; --backbone takes the one")
-    return found[0]
+def _step(recipe: Recipe, owner: str) -> BackboneStep:
+    steps = [step for step in recipe.steps if isinstance(step, BackboneStep)]
+    if len(steps) != 1:
+        raise InputError(f"{owner}: has {len(steps)} backbone steps; --backbone takes the one")
+    return steps[0]
 
 
 def _trained_on(run: Path) -> str:

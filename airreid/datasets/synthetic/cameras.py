@@ -1,4 +1,4 @@
-"""What a camera does to a person: viewpoint, light, background, optics, occlusion.
+"""Cameras of synthetic people: viewpoint, light, background, optics, occlusion.
 
 ``shoot`` is a pure function of (population seed, identity, camera, shot): every
 draw comes from one counter-based generator keyed by these four numbers.
@@ -24,7 +24,7 @@ _OVERSAMPLE = 2
 
 @dataclass(frozen=True)
 class Camera:
-    """What stays the same from shot to shot of one camera."""
+    """Properties of a camera that stay the same from shot to shot."""
 
     number: int
     yaw: float

@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """How a person stands in one shot."""
+    """Pose of a person in one shot."""
 
     yaw: float
     """Degrees: 0 faces the camera, 90 shows the left side, 180 the back."""
@@ -90,7 +90,7 @@ class Canvas:
 
 
 def _pattern_mask(pattern: str, height: int, width: int, pitch: float) -> np.ndarray:
-    """Boolean (height, width): where the accent colour covers the main colour."""
+    """Mask (height, width) of where the accent colour covers the main colour."""
     y, x = np.mgrid[0:height, 0:width]
     match pattern:
         case "hoops":

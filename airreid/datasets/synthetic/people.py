@@ -1,4 +1,4 @@
-"""Who exists: the attributes that make one synthetic person tell apart from another.
+"""Synthetic people: the attributes that tell one from another.
 
 An identity is a pure function of ``(seed, identity)``. Colours come from short
 palettes of everyday clothes, so that many people share them and colour alone does
@@ -78,7 +78,7 @@ class Garment:
 
 @dataclass(frozen=True)
 class Person:
-    """Everything about an identity that stays the same from camera to camera."""
+    """Properties of an identity that stay the same from camera to camera."""
 
     identity: int
     height: float

@@ -31,7 +31,7 @@ class Population(FrozenModel):
     """Pictures of each identity by each camera."""
 
     def pictures(self) -> Iterator[tuple[int, int, int]]:
-        """(identity, camera, shot) of every picture."""
+        """Yields (identity, camera, shot) of every picture."""
         return product(range(self.identities), range(self.cameras), range(self.shots))
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ trains on it."""
 
 
 def image_set(population: Population) -> ImageSet:
-    """The population as samples that render themselves when loaded."""
+    """Lists the population as samples that render themselves when loaded."""
     return ImageSet(
         name=f"synthetic(seed={population.seed}, identities={population.identities})",
         samples=tuple(
@@ -82,16 +82,16 @@ _DEMO = re.compile(r"^demo(?:-([1-9][0-9]{0,5}))?$")
 
 
 def open_synthetic(protocol: str | None = None) -> DataSet:
-    """The demo's people, as ``airreid simulate`` draws them: nobody trains on them.
+    """Opens the demo's people, as ``airreid simulate`` draws them: nobody trains on them.
 
     Protocol ``demo``: 100 people, two gallery pictures of each by one camera, three
     queries by another; ``demo-N``: N people. ``train`` and ``codec`` are the people
     that the demo bundle was trained on. Raises :class:`InputError` for another protocol.
     """
-    matched = _DEMO.match(protocol or "demo")
-    if matched is None:
+    match = _DEMO.match(protocol or "demo")
+    if match is None:
         raise InputError(f"synthetic: no protocol {protocol!r}; there are: demo, demo-N")
-    count = int(matched[1] or DEMO_IDENTITIES)
+    count = int(match[1] or DEMO_IDENTITIES)
     shots = max(GALLERY_SHOTS, QUERY_SHOTS)
     people = image_set(Population(seed=DEMO_SEED, identities=count, cameras=2, shots=shots))
     gallery: list[Sample] = []
@@ -104,7 +104,7 @@ def open_synthetic(protocol: str | None = None) -> DataSet:
     return DataSet(
         name="synthetic people",
         form="drawn by AirReID",
-        protocol=matched[0],
+        protocol=match[0],
         protocols=("demo", "demo-N"),
         subsets={
             "train": image_set(TRAIN),
