@@ -33,7 +33,7 @@ class NewEntry:
     feature: NDArray[np.float32]
     captured_at: float | None = None
     quality: float | None = None
-    """From 0, useless, to 1; None where nobody looked."""
+    """Quality of the image from 0, useless, to 1; None if it was not assessed."""
     thumbnail: bytes | None = field(default=None, repr=False)
     """An encoded image, from which a change of model encodes the feature anew."""
     expires_at: float | None = None
@@ -77,7 +77,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Change:
-    """One line of the log of changes."""
+    """A line of the log of changes."""
 
     seq: int
     kind: Literal["add", "delete", "move"]

@@ -25,7 +25,7 @@ LINE_MAX = 16_384
 MANIFEST, MANIFEST_MAX = "manifest.json", 32 << 20
 OnConflict = Literal["skip", "replace", "fail"]
 Tick = Callable[[int, int], None]
-"""tick(done, total)"""
+"""Progress: called with (done, total)."""
 _Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 
 

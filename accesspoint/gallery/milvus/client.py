@@ -106,7 +106,7 @@ def read_token(path: Path) -> SecretStr:
 
 
 class MilvusServer:
-    """One server, usable from any thread. Every call has a time limit."""
+    """A Milvus server, usable from any thread. Every call has a time limit."""
 
     def __init__(self, settings: MilvusSettings) -> None:
         """Raises :class:`NotReadyError` if the server does not answer, and

@@ -37,9 +37,9 @@ class Compact:
     """A linear decoder whose embeddings are in the basis of the subspace that they span."""
 
     matrix: Array
-    """(bandwidth, r)."""
+    """Linear part, (bandwidth, r)."""
     offset: Array
-    """(r,)."""
+    """Embedding of zeros, (r,)."""
     basis: Array
     """Orthonormal columns, (dim, r)."""
 

@@ -83,7 +83,7 @@ class CodedSegment:
     kind: Literal["sq8"] = "sq8"
 
     def __init__(self, ids: Ids, digests: Ids, codes: NDArray[np.uint8], vectors: Half) -> None:
-        """codes uint8 (n, dim), 128 standing for zero; vectors float16 (n, dim)."""
+        """Indexes codes uint8 (n, dim), 128 standing for zero, beside vectors float16 (n, dim)."""
         self.ids, self.digests, self.vectors = ids, digests, vectors
         self._scale = _scale(codes, vectors)
         self._index = faiss.IndexScalarQuantizer(

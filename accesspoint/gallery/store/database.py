@@ -93,6 +93,7 @@ class Database:
         self._held.close()
 
     def close(self) -> None:
+        """Closes the connections and lets others have the file."""
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()

@@ -35,7 +35,7 @@ class Features:
     ids: NDArray[np.int64]
     digests: NDArray[np.int64]
     features: NDArray[np.float32]
-    """(n, feature_dim)"""
+    """Raw features, (n, feature_dim)."""
 
 
 class Store:
@@ -56,6 +56,7 @@ class Store:
         """Made with the file, so that an index of another file is known as such."""
 
     def close(self) -> None:
+        """Closes the file. No call may follow."""
         self.database.close()
 
     def add_entries(
