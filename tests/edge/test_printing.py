@@ -1,0 +1,146 @@
+"""Answers, rows and states as people read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from airreid.errors import InputError
+from airreid.v1 import edge_pb2, uplink_pb2
+from edge import printing
+from edge.oneshot import Sent
+
+
+def sent(name: str, latency_ms: float = 12.34, error: str = "", **answer: object) -> Sent:
+    """An answer by two people over a link of 6.5 dB, or as ``answer`` changes it."""
+    response = uplink_pb2.QueryResponse(link="analog")
+    response.identities.add(subject="alice", score=0.98765)
+    response.identities.add(subject="bob", score=-0.25)
+    response.channel.snr_db = 6.5
+    for field, value in answer.items():
+        if value is None:
+            response.ClearField(field)  # type: ignore[arg-type]
+        else:
+            setattr(response, field, value)
+    return Sent(Path("/data/run") / name, response, latency_ms, error)
+
+
+def test_answers_stand_in_columns() -> None:
+    lost = sent("p2/c1/7.png", 1234.5, outage=True, link="coded")
+    assert lost.response is not None
+    lost.response.status.message = "the bits did not survive"
+    lines = printing.sent_lines(
+        [
+            sent("p1/c1/0.png"),
+            sent("person/c1/0.png", identities=None, channel=None),
+            lost,
+            Sent(Path("torn.png"), None, 0.0, "torn.png: not an image"),
+            Sent(Path("late.png"), None, 0.0, ""),
+        ]
+    )
+    assert lines == [
+        "p1/c1/0.png      analog   +6.5 dB    12.3 ms  alice 0.988  bob -0.250",
+        "person/c1/0.png  analog    direct    12.3 ms  (the gallery is empty)",
+        "p2/c1/7.png      coded    +6.5 dB  1234.5 ms  outage: the bits did not survive",
+        "torn.png            error  (see below)",
+        "late.png            error  (see below)",
+    ]
+    assert printing.sent_lines([]) == []
+
+
+ROW = {
+    "sequence": 7,
+    "accepted_at": "2026-01-02T03:04:05.678+00:00",
+    "state": "answered",
+    "name": "a.png",
+    "track_id": "",
+    "scheme_id": "jscc-ae-64",
+    "link": "analog",
+    "snr_db": 6.54321,
+    "total_ms": 123.6,
+    "code": "ok",
+    "message": "",
+    "identities": [{"identity": f"p{i}", "score": 0.9 - i / 10} for i in range(5)],
+}
+HEAD = "       7  2026-01-02T03:04:05.678  "
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  p0 0.900  p1 0.800  p2 0.700"),
+        (
+            {"track_id": "t1", "snr_db": None, "identities": []},
+            "answered  a.png  track t1  jscc-ae-64 analog  124 ms  (the gallery is empty)",
+        ),
+        (
+            {"code": "outage", "message": "lost", "snr_db": -3.0},
+            "answered  a.png  jscc-ae-64 analog -3 dB  124 ms  outage: lost",
+        ),
+        ({"state": "waiting", "snr_db": None}, "waiting   a.png  jscc-ae-64 analog"),
+        (
+            {"state": "dropped", "snr_db": None, "message": "too old"},
+            "dropped   a.png  jscc-ae-64 analog  too old",
+        ),
+    ],
+)
+def test_a_row_of_the_log_is_a_line(changes: dict[str, object], line: str) -> None:
+    assert printing.row_line({**ROW, **changes}) == HEAD + line
+
+
+def test_a_state_is_a_line_or_json() -> None:
+    state = edge_pb2.EdgeState(edge_id="cam", scheme_id="s-64", link="coded", accepted=5, waiting=2)
+    assert printing.state_line(state) == "cam: s-64 coded; link down; 5 frames accepted, 2 waiting"
+    state.connected = True
+    assert "link up;" in printing.state_line(state)
+    fields = json.loads(printing.state_json(state))
+    assert (fields["accepted"], fields["waiting"], fields["connected"]) == (5, 2, True)
+    empty = json.loads(printing.state_json(edge_pb2.EdgeState()))
+    assert (empty["edge_id"], empty["accepted"], empty["connected"]) == ("", 0, False)
+
+
+def test_a_picture_is_checked_before_and_drawn_after(tmp_path: Path) -> None:
+    for name in ("sheet", "sheet.txt"):
+        with pytest.raises(InputError, match=r"pictures end in \.png, \.jpg or \.webp"):
+            printing.check_picture(tmp_path / name)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        printing.check_picture(tmp_path / "file" / "sheet.png")
+    path = tmp_path / "new" / "folder" / "sheet.PNG"
+    printing.check_picture(path)
+    assert path.read_bytes() == b""
+    crop = tmp_path / "p1" / "c1" / "0.png"
+    crop.parent.mkdir(parents=True)
+    Image.new("RGB", (20, 40), (10, 200, 10)).save(crop)
+    gone = sent("p2/c1/0.png", outage=True)
+    failed = Sent(crop, None, 0.0, f"{crop}: not answered: gone")
+    printing.save_picture(path, [sent("x", error=""), gone, failed])
+    with Image.open(path) as sheet:
+        assert sheet.size == (3 * 336, 208)
+        pixels = sheet.convert("RGB").load()
+        assert pixels is not None
+        assert pixels[2 * 336 + 50, 100] == (10, 200, 10)
+    with pytest.raises(InputError, match="cannot be written"):
+        printing.save_picture(tmp_path / "none" / "sheet.png", [])
+
+
+def test_what_is_drawn_for_an_answer(tmp_path: Path) -> None:
+    crop = tmp_path / "p1" / "c1" / "0.png"
+    crop.parent.mkdir(parents=True)
+    Image.new("RGB", (20, 40)).save(crop)
+    response = sent("x").response
+    assert response is not None
+    good = printing._query(Sent(crop, response, 1.0, ""))
+    assert (good.title, good.good) == ("p1/c1/0.png", True)
+    assert list(good.lines) == ["0.988  alice", "-0.250  bob"]
+    assert good.image is not None
+    bad = printing._query(Sent(crop, None, 1.0, f"{crop}: not answered: the stream ended early"))
+    assert list(bad.lines) == ["error: not answered: the stream", "ended early"]
+    assert not bad.good
+    lost = printing._query(sent("p9/c1/0.png", outage=True))
+    assert (lost.image, lost.good, list(lost.lines)) == (None, False, ["outage:"])
+    empty = printing._query(sent("p9/c1/0.png", identities=None))
+    assert list(empty.lines) == ["(the gallery is empty)"]

@@ -1,0 +1,86 @@
+"""What the camera's settings take, and what they are where nothing is said."""
+
+from __future__ import annotations
+
+from edge.airtime import Radio
+from edge.settings import (
+    CameraSettings,
+    OneShotSettings,
+    SendSettings,
+    ServeSettings,
+    UplinkSettings,
+    WatchSettings,
+)
+
+from ..limits import defaults, limits
+
+SECONDS = ["<= 10000000.0", "> 0"]
+CAMERA = {"edge_id": ["length <= 128", "length >= 1"], "threads": ["<= 64", ">= 1"]}
+
+
+def test_bounds() -> None:
+    top_k = ["<= 1000", ">= 1"]
+    assert limits(SendSettings) == {"top_k": top_k}
+    assert limits(UplinkSettings) == {
+        "window": ["<= 256", ">= 1"],
+        "connect_seconds": SECONDS,
+        "answer_seconds": SECONDS,
+        "backoff_seconds": SECONDS,
+    }
+    assert limits(WatchSettings) == {
+        "poll_seconds": ["<= 60", ">= 0.01"],
+        "settle_seconds": ["<= 3600", ">= 0"],
+    }
+    assert limits(CameraSettings) == CAMERA
+    assert limits(OneShotSettings) == {**CAMERA, "top_k": top_k}
+    assert limits(ServeSettings) == {
+        **CAMERA,
+        "top_k": top_k,
+        "spool_blocks": ["<= 100000000", ">= 1"],
+        "keep_rows": [">= 0"],
+        "deadline": SECONDS,
+        "drain_seconds": ["<= 3600", ">= 0"],
+    }
+    assert limits(Radio) == {
+        "symbol_rate": ["<= 1000000000000.0", "> 0"],
+        "tx_power_mw": ["<= 1000000.0", "> 0"],
+    }
+
+
+def test_defaults() -> None:
+    camera = {
+        "to": "127.0.0.1:50051",
+        "scheme": "jscc-ae-256",
+        "link": None,
+        "bundle": None,
+        "edge_id": "cam-1",
+        "threads": 1,
+    }
+    assert defaults(SendSettings) == {"top_k": 10}
+    assert defaults(UplinkSettings) == {
+        "window": 16,
+        "connect_seconds": 5.0,
+        "answer_seconds": 30.0,
+        "backoff_seconds": 30.0,
+    }
+    assert defaults(WatchSettings) == {
+        "after": "move",
+        "poll_seconds": 0.2,
+        "settle_seconds": 5.0,
+        "marks": None,
+    }
+    assert defaults(OneShotSettings) == {**camera, "top_k": 5, "truth": False}
+    assert defaults(ServeSettings) == {
+        **camera,
+        "top_k": 10,
+        "listen": "127.0.0.1:50050",
+        "watch": None,
+        "stdin": False,
+        "spool": None,
+        "spool_blocks": 10_000,
+        "keep_rows": 1_000_000,
+        "deadline": None,
+        "drain_seconds": 5.0,
+        "metrics": None,
+    }
+    assert defaults(Radio) == {"symbol_rate": None, "tx_power_mw": None}
