@@ -12,12 +12,12 @@ from airreid.datasets.dataset import DataSet
 from airreid.datasets.samples import ImageSet
 
 Boxes = Literal["labeled", "detected"]
-"""How people were cut out: by hand or by a detector. The two are never mixed."""
+"""Crops cut out by hand or by a detector. The two are never mixed."""
 BOXES: tuple[Boxes, ...] = ("labeled", "detected")
 
 
 class Certainty(IntEnum):
-    """How sure a reader is that a path is of its form."""
+    """Certainty of a reader that a path is of its form."""
 
     NO = 0
     POSSIBLE = 1

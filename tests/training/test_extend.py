@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from training.extend import extend_bundle
 from training.models.codec import Codec
 from training.recipes.load import load_recipe, with_settings
 from training.recipes.recipe import Recipe
+from training.runs import atomic_file
+from training.runs.checkpoints import load_scheme, scheme_path
 
 SETTINGS = [
     *("epochs=1", 'codec.schemes=["jscc-fc-8", "jscc-fc-4"]'),
@@ -144,6 +147,22 @@ def test_provenance_is_kept_and_says_what_was_added(
     assert card["over_the_air"][0] == ROW
     assert {row["scheme"] for row in card["over_the_air"][1:]} == {"jscc-fc-4"}
     assert [row["scheme"] for row in card["digital"]] == ["digital-64-r1"]
+
+
+def test_a_trained_scheme_with_wrong_values_is_refused_not_guessed(
+    extended: tuple[Path, Bundle, Silent], tmp_path: Path
+) -> None:
+    saved = load_scheme(scheme_path(extended[0], "digital-64-r1"))
+    assert (saved.crc_bits, saved.rate_lambda) == (11, 50.0)
+    path = tmp_path / "digital-64-r1.scheme.pt"
+    for change, field in (
+        ({"crc_bits": 12}, "crc_bits"),
+        ({"snr_db_train": [0.0]}, "snr_db_train"),
+        ({"payload_sizes": "many"}, "payload_sizes"),
+    ):
+        atomic_file.save(path, {**asdict(saved), **change})
+        with pytest.raises(InputError, match=rf"not a trained scheme \({field}"):
+            load_scheme(path)
 
 
 def test_a_run_goes_on_and_trains_nothing_twice(
