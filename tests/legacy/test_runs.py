@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from training.models.codec import Codec
+from training.models.digital import DigitalCodec
 from training.recipes.load import RECIPES, load_recipe
 from training.runs.checkpoints import load_scheme, scheme_path
 from training.runs.reuse_backbone import recipe_of
@@ -42,7 +44,7 @@ def test_a_trained_codec_computes_the_same(
     saved = load_scheme(scheme_path(FILES / "runs" / "demo", scheme_id))
     assert (saved.id, saved.backbone, saved.step) == (scheme_id, "backbone", "codec")
     assert saved.snr_db_train == (-10.0, 10.0)
-    codec = saved.codec()
+    codec = saved.network(Codec)
     with torch.no_grad():
         symbols = codec.encoder(torch.from_numpy(arrays["features"]))
     np.testing.assert_allclose(symbols, arrays[f"run/{scheme_id}/symbols"], atol=1e-5)
@@ -59,7 +61,7 @@ def test_a_trained_digital_scheme_computes_the_same(arrays: Mapping[str, np.ndar
     saved = load_scheme(scheme_path(FILES / "runs" / "demo", "digital-64-r1"))
     assert saved.is_digital
     assert (saved.crc_bits, saved.payload_sizes) == (11, 4)
-    digital = saved.digital()
+    digital = saved.network(DigitalCodec)
     with torch.no_grad():
         latent = digital.head(torch.from_numpy(arrays["features"]))
         bits = digital.prior.bits(latent)

@@ -124,7 +124,7 @@ def test_files_of_earlier_versions_are_opened(tmp_path: Path) -> None:
     state["weights"] = {key.replace("residual", "curve"): w for key, w in state["weights"].items()}
     assert any(".curve." in key for key in state["weights"])
     atomic_file.save(path, state)
-    for name, value in load_scheme(path).codec().state_dict().items():
+    for name, value in load_scheme(path).network(Codec).state_dict().items():
         assert torch.equal(value, codec.state_dict()[name])
 
 

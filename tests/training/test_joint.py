@@ -9,6 +9,8 @@ import torch
 
 from airreid.errors import InputError
 from training.engine.distributed import Distributed
+from training.models.codec import Codec
+from training.models.digital import DigitalCodec
 from training.recipes.base import Batches, OptimizerConfig, SnrRange, Stage
 from training.recipes.recipe import Recipe
 from training.recipes.steps import JointScheme, JointStep
@@ -50,9 +52,11 @@ def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
         saved = load_backbone(backbone_path(tmp_path, scheme_id))
         assert saved.size == (64, 32)
         assert saved.space == first.backbones[scheme_id].space
-    codec = load_scheme(scheme_path(tmp_path, "jscc-ae-8")).codec()
+    codec = load_scheme(scheme_path(tmp_path, "jscc-ae-8")).network(Codec)
     assert codec.settings["layers"] == 0
-    assert load_scheme(scheme_path(tmp_path, "digital-64")).digital().prior.dimensions == 8
+    assert (
+        load_scheme(scheme_path(tmp_path, "digital-64")).network(DigitalCodec).prior.dimensions == 8
+    )
     losses = first.report
     assert isinstance(losses, Losses)
     assert len(losses.seen) == 8

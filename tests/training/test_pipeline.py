@@ -21,6 +21,7 @@ from airreid.retrieval import cosine
 from training.engine.progress import Progress
 from training.export.onnx import export_onnx, halve_weights, prove_parity
 from training.models.backbone import Backbone
+from training.models.codec import Codec
 from training.models.weights import load_weights
 from training.pipeline import run_recipe
 from training.recipes.load import load_recipe
@@ -158,7 +159,7 @@ def test_pytorch_equals_onnx_equals_the_answer_over_the_wire(
     _, out, _ = trained
     bundle = load_bundle(out / "bundle")
     space = bundle.backbone.space_id
-    codec = load_scheme(scheme_path(out, "jscc-ae-8")).codec()
+    codec = load_scheme(scheme_path(out, "jscc-ae-8")).network(Codec)
     features = np.load(out / f"features-{space}.npy")
     with torch.no_grad():
         symbols = codec.encoder(torch.from_numpy(features))

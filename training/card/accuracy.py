@@ -20,6 +20,7 @@ from airreid.evaluation.retrieval_features import (
 from airreid.model_card import Accuracy
 from training.card.digital_accuracy import digital_accuracy
 from training.engine.progress import Report
+from training.models.digital import DigitalCodec
 from training.runs.checkpoints import SavedScheme
 from training.runs.features import extract
 from training.runs.folder import cached_pixels
@@ -86,7 +87,7 @@ def scheme_accuracy(
     report: Report,
 ) -> Accuracy:
     """Measures the bundle's files of ``schemes``, each beside PCA fitted on the features (N, D)."""
-    models = {scheme.id: scheme.digital() for scheme in schemes if scheme.is_digital}
+    models = {scheme.id: scheme.network(DigitalCodec) for scheme in schemes if scheme.is_digital}
     jscc = [scheme.id for scheme in schemes if not scheme.is_digital]
     tick = report.phase("accuracy over the air", len(jscc) * len(CARD_SNRS_DB))
     over_the_air = pca_comparison(bundle, data, fitted_on, CARD_SNRS_DB, CARD_SEEDS, tick, jscc)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from airreid.errors import InputError
-from airreid.scheme_kinds import parse_scheme_id
+from airreid.scheme_kinds import kind_of, parse_scheme_id
 
 BANDWIDTH_MAX = 2048
 JSCC_KINDS = ("jscc-ae", "jscc-fc")
@@ -32,6 +32,14 @@ def _of(*kinds: str) -> Callable[[str], str]:
     return check
 
 
+def _kind(scheme_id: str) -> str:
+    try:
+        return kind_of(scheme_id)
+    except InputError as error:
+        raise PydanticCustomError("scheme_id", "{error}", {"error": str(error)}) from None
+
+
 JsccId = Annotated[str, AfterValidator(_of(*JSCC_KINDS))]
 DigitalId = Annotated[str, AfterValidator(_of(*DIGITAL_KINDS))]
-AnyId = Annotated[str, AfterValidator(_of(*JSCC_KINDS, *DIGITAL_KINDS))]
+AnyId = Annotated[str, AfterValidator(lambda scheme_id: _of(_kind(scheme_id))(scheme_id))]
+"""Id of a scheme of any kind that is registered."""

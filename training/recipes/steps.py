@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from airreid.channels.registry import ModelName
-from airreid.scheme_kinds import bandwidth_of, kind_of
+from airreid.scheme_kinds import bandwidth_of, kind_of, scheme_kind
 from airreid.validation import FrozenModel
 from training.models.backbone import BackboneName
 from training.recipes.base import (
@@ -102,7 +102,7 @@ class JointScheme(FrozenModel):
 
     @model_validator(mode="after")
     def _complete(self) -> JointScheme:
-        digital = kind_of(self.id) == "digital"
+        digital = "analog" not in scheme_kind(kind_of(self.id)).links
         if digital and (self.dimensions is None or self.rate_lambda is None):
             raise ValueError(f"scheme {self.id}: needs dimensions and rate_lambda")
         if not digital and (self.dimensions is not None or self.rate_lambda is not None):

@@ -16,11 +16,12 @@ from airreid.errors import InputError
 from airreid.scheme_kinds import kind_of
 from airreid.validation import first_complaint
 from training.models.backbone import Backbone, Sized
-from training.models.codec import Codec
-from training.models.digital import DigitalCodec
+from training.models.scheme_network import SchemeNetwork
 from training.runs import atomic_file as checkpoint
+from training.schemes.registry import trained_kind
 
 Weights = dict[str, Any]
+N = TypeVar("N", bound=SchemeNetwork)
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,13 @@ class SavedScheme:
     rate_lambda: float | None = None
     """The paper's λ of a digital scheme; None in files of before it was kept here."""
 
-    def codec(self) -> Codec:
-        """Builds the JSCC network, in evaluation mode."""
-        codec = Codec(**self.settings)
-        codec.load_state_dict(self.weights)
-        return codec.eval()
-
-    def digital(self) -> DigitalCodec:
-        """Builds the digital head and its prior, in evaluation mode."""
-        model = DigitalCodec(**self.settings)
-        model.load_state_dict(self.weights)
-        return model.eval()
+    def network(self, kind: type[N]) -> N:
+        """Builds its network, in evaluation mode. Raises ``TypeError`` for one of another class."""
+        network = trained_kind(self.id).build(**self.settings)
+        if not isinstance(network, kind):
+            raise TypeError(f"scheme {self.id}: a {type(network).__name__}, no {kind.__name__}")
+        network.load_state_dict(self.weights)
+        return network.eval()
 
     @property
     def is_digital(self) -> bool:

@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from airreid.errors import InputError
-from airreid.scheme_kinds import bandwidth_of, kind_of
+from airreid.scheme_kinds import bandwidth_of
 from training.engine.distributed import Distributed
 from training.engine.fit import BatchLoss, Task, Validation
 from training.engine.precision import Precision
 from training.engine.retrieval import rank1
 from training.models.backbone import Backbone
 from training.models.channel import Channel
-from training.models.codec import Codec
-from training.models.digital import DigitalCodec
 from training.models.scheme_network import SchemeNetwork
 from training.recipes.base import snr_bounds
 from training.recipes.steps import JointScheme, JointStep, schemes_of
@@ -31,6 +29,7 @@ from training.runs.checkpoints import (
     save,
     scheme_path,
 )
+from training.schemes.registry import trained_kind
 from training.steps.backbone import (
     features_of,
     gathered,
@@ -179,7 +178,12 @@ def _initial_code(
 
     Raises :class:`InputError` for PCA with more dimensions than the feature has.
     """
-    code = _new_code(step, scheme, features)
+    code = trained_kind(scheme.id).new(step, scheme, features)
+    size = scheme.dimensions or bandwidth_of(scheme.id)
+    if step.init == "pca" and size > features:
+        raise InputError(
+            f"scheme {scheme.id}: init=pca cannot reach beyond the feature's {features}"
+        )
 
     def weights() -> Weights:
         if step.init == "trained":
@@ -191,17 +195,6 @@ def _initial_code(
 
     code.load_state_dict(context.distributed.broadcast(weights))
     return code
-
-
-def _new_code(step: JointStep, scheme: JointScheme, features: int) -> SchemeNetwork:
-    kind, size = kind_of(scheme.id), scheme.dimensions or bandwidth_of(scheme.id)
-    if step.init == "pca" and size > features:
-        raise InputError(
-            f"scheme {scheme.id}: init=pca cannot reach beyond the feature's {features}"
-        )
-    if kind == "digital":
-        return DigitalCodec(features, size)
-    return Codec(kind, features, size, 0, step.layers)
 
 
 def _trained_weights(
