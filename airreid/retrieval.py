@@ -161,6 +161,26 @@ def evaluate_ranking(order: NDArray[np.int64], queries: Labels, gallery: Labels)
     return summarise(ranks, [bool(row[0] < 0) for row in order])
 
 
+class NearestMatch:
+    """Top-1 of many score matrices over the same queries and gallery; only the best item counts.
+
+    The same rules as the rest of this module, in one pass and without ranks of the others.
+    """
+
+    def __init__(self, queries: Labels, gallery: Labels) -> None:
+        same = queries.identity[:, None] == gallery.identity
+        dropped = (same & (queries.camera[:, None] == gallery.camera)) | (gallery.identity < 0)
+        self._right = same & ~dropped & (queries.identity[:, None] >= 0)
+        self._penalty = np.where(dropped, np.float32(np.inf), np.float32(0))
+        self._counted = self._right.any(axis=1)
+
+    def top1(self, scores: NDArray[np.floating]) -> float:
+        """Share of the queries that count whose best item is right; scores (Q, N)."""
+        best = (scores - self._penalty).argmax(axis=1)
+        hit = self._right[np.arange(len(best)), best]
+        return float(hit[self._counted].mean()) if self._counted.any() else float("nan")
+
+
 def rank(scores: NDArray[np.floating]) -> NDArray[np.int64]:
     """Positions by falling score, ties in the order of position: (Q, N) -> int64 (Q, N)."""
     return np.argsort(-scores, axis=1, kind="stable")

@@ -88,6 +88,4 @@ def moments(features: NDArray[np.float32]) -> Moments:
 
 
 def _code(mean: Matrix, matrix: Matrix) -> LinearCode:
-    return LinearCode(
-        mean.astype(np.float32), np.ascontiguousarray(matrix.astype(np.float32))
-    )
+    return LinearCode(mean.astype(np.float32), np.ascontiguousarray(matrix.astype(np.float32)))

@@ -1,0 +1,1 @@
+"""Networks that others trained, brought in as ONNX: graph, preprocessing, codes, bundle."""

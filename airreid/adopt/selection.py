@@ -1,0 +1,236 @@
+"""The choice between PCA, the discriminant and mixtures, on people who were not fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.codecs.discriminant import REGULARISATIONS, Scatter, scatter
+from airreid.codecs.linear import LinearCode, unit_rows
+from airreid.codecs.statistics import Moments, moments
+from airreid.errors import InputError
+from airreid.noise import NoiseStream
+from airreid.retrieval import Labels, NearestMatch
+from airreid.signal import awgn
+
+Array = NDArray[np.float32]
+Method = Literal["pca", "discriminant", "blend"]
+SNRS_DB = (-10.0, -3.0, 0.0, 5.0, 20.0)
+"""SNRs at which candidates are compared; their mean decides."""
+PCA_SHARES = (0.1, 0.25, 0.5, 0.75)
+"""Shares of PCA in a mixture."""
+_SEEDS = 2
+_HELD_OUT = 5
+"""One identity in so many is held out, and one camera in so many where there are enough."""
+_MANY_CAMERAS = 5
+_MOST = 2000
+"""Held-out queries, and gallery images, that codes are compared on."""
+_FEWEST = 10
+"""Held-out people below which a comparison says nothing."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A split of labelled images: people to fit on, and people to compare codes on."""
+
+    fit: NDArray[np.bool_]
+    """(N,): images to fit on."""
+    query: NDArray[np.bool_]
+    """(N,): queries of people who are not fitted on."""
+    gallery: NDArray[np.bool_]
+    """(N,): the images among which they are searched; those of the query's camera do not count."""
+    people: int
+    """Identities that are held out."""
+    cameras: int
+    """Cameras that are held out as well; 0 where there are too few."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The code of one bandwidth, and how it was chosen."""
+
+    code: LinearCode
+    """Fitted on every image."""
+    method: Method
+    regularisation: float | None = None
+    pca_share: float | None = None
+    held_out: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Top-1 of each method's best candidate at :data:`SNRS_DB`; empty without held-out people."""
+
+    @property
+    def words(self) -> str:
+        """The choice in a few words: ``discriminant, r = 0.3``."""
+        if self.method == "pca":
+            return "PCA"
+        name = f"discriminant, r = {self.regularisation:g}"
+        return name if self.method == "discriminant" else f"{name}, {self.pca_share:.0%} PCA"
+
+
+def hold_out(labels: Labels, seed: int = 0) -> HeldOut | None:
+    """Splits labelled images by identity, and by camera too where there are five or more.
+
+    Returns None where fewer than ten people seen by two cameras could be held out, or too few
+    would be left to fit on.
+    """
+    people = np.unique(labels.identity)
+    cameras = np.unique(labels.camera)
+    pairs = np.unique(np.stack([labels.identity, labels.camera]), axis=1)
+    seen_by = dict(zip(*np.unique(pairs[0], return_counts=True), strict=True))
+    across = [person for person in people.tolist() if seen_by[person] > 1]
+    count = len(people) // _HELD_OUT
+    if min(count, len(across)) < _FEWEST or len(people) - count < _FEWEST:
+        return None
+    random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xAD09])))
+    held_people = np.isin(labels.identity, random.permutation(across)[:count])
+    if len(cameras) >= _MANY_CAMERAS:
+        some = random.permutation(cameras)[: len(cameras) // _HELD_OUT]
+        held_camera = np.isin(labels.camera, some)
+        split = HeldOut(
+            ~held_people & ~held_camera, held_people & held_camera, held_people, count, len(some)
+        )
+        if np.unique(labels.identity[split.query]).size >= _FEWEST:
+            return split
+    return HeldOut(~held_people, held_people, held_people, count, 0)
+
+
+def select(
+    features: Array,
+    labels: Labels | None,
+    bandwidths: Sequence[int],
+    seed: int = 0,
+    tick: Callable[[], object] = lambda: None,
+) -> tuple[dict[int, Choice], HeldOut | None]:
+    """Fits a code for each bandwidth on features (N, D), and says how each was chosen.
+
+    Without labels, and where they allow no held-out comparison, every code is PCA. With them the
+    candidates are PCA, the discriminant of several regularisations and mixtures of the best of
+    these with PCA; the one with the best mean top-1 of held-out people through noise is fitted
+    again on everybody. PCA wins ties, so no choice is below it on held-out people. ``tick`` is
+    called once for each bandwidth. Raises :class:`InputError` for a bandwidth above what the
+    features carry.
+    """
+    everything = moments(features)
+    for bandwidth in bandwidths:
+        everything.check(bandwidth)
+    split = None if labels is None else hold_out(labels, seed)
+    if labels is None or split is None:
+        return {b: Choice(everything.pca(b), "pca") for b in bandwidths}, None
+    part = _Statistics(moments(features[split.fit]), _scatter(features, labels, split.fit))
+    whole = _Statistics(everything, _scatter(features, labels, np.ones(len(features), bool)))
+    compare = _Comparison(features, labels, split)
+    choices = {}
+    for bandwidth in bandwidths:
+        choices[bandwidth] = _choose(part, whole, compare, bandwidth)
+        tick()
+    return choices, split
+
+
+def _scatter(features: Array, labels: Labels, rows: NDArray[np.bool_]) -> Scatter | None:
+    try:
+        return scatter(features[rows], labels.identity[rows])
+    except InputError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    method: Method
+    regularisation: float = 0.0
+    pca_share: float = 0.0
+
+
+class _Statistics:
+    """What codes are made of, and the discriminants made so far."""
+
+    def __init__(self, second: Moments, classes: Scatter | None) -> None:
+        self.moments = second
+        self.scatter = classes
+        self._discriminants: dict[float, LinearCode] = {}
+
+    def code(self, candidate: _Candidate, bandwidth: int) -> LinearCode:
+        if candidate.method == "pca" or self.scatter is None:
+            return self.moments.pca(bandwidth)
+        whole = self._discriminants.get(candidate.regularisation)
+        if whole is None:
+            whole = self.scatter.discriminant(candidate.regularisation)
+            self._discriminants[candidate.regularisation] = whole
+        if candidate.method == "discriminant":
+            return _widened(whole, bandwidth)
+        pca = self.moments.pca(bandwidth)
+        return self.moments.blend(
+            whole.truncated(2 * bandwidth), pca, candidate.pca_share, bandwidth
+        )
+
+
+def _widened(code: LinearCode, bandwidth: int) -> LinearCode:
+    """The first columns of a code; columns of zeros where it has fewer (few identities)."""
+    missing = bandwidth - code.bandwidth
+    if missing <= 0:
+        return code.truncated(bandwidth)
+    return LinearCode(code.mean, np.pad(code.matrix, ((0, 0), (0, missing))))
+
+
+def _choose(
+    part: _Statistics,
+    whole: _Statistics,
+    compare: Callable[[LinearCode], tuple[float, ...]],
+    bandwidth: int,
+) -> Choice:
+    def measured(candidate: _Candidate) -> tuple[float, ...]:
+        return compare(part.code(candidate, bandwidth))
+
+    pca = _Candidate("pca")
+    try:
+        results = {pca: measured(pca)}
+    except InputError:  # fewer people are fitted on than the bandwidth asks for
+        return Choice(whole.code(pca, bandwidth), "pca")
+    best_by_method: dict[str, _Candidate] = {"pca": pca}
+    if part.scatter is not None:
+        first = [_Candidate("discriminant", r) for r in REGULARISATIONS]
+        results |= {candidate: measured(candidate) for candidate in first}
+        best = max(first, key=lambda candidate: float(np.mean(results[candidate])))
+        mixed = [_Candidate("blend", best.regularisation, share) for share in PCA_SHARES]
+        results |= {candidate: measured(candidate) for candidate in mixed}
+        best_by_method["discriminant"] = best
+        best_by_method["blend"] = max(mixed, key=lambda c: float(np.mean(results[c])))
+    chosen = max(best_by_method.values(), key=lambda c: float(np.mean(results[c])))
+    return Choice(
+        whole.code(chosen, bandwidth),
+        chosen.method,
+        chosen.regularisation or None,
+        chosen.pca_share or None,
+        {method: results[candidate] for method, candidate in best_by_method.items()},
+    )
+
+
+class _Comparison:
+    """Held-out people searched for through noise, the same noise for every code."""
+
+    def __init__(self, features: Array, labels: Labels, split: HeldOut) -> None:
+        queries, gallery = (_spread(rows) for rows in (split.query, split.gallery))
+        self._queries, self._gallery = features[queries], features[gallery]
+        self._nearest = NearestMatch(labels.take(queries), labels.take(gallery))
+
+    def __call__(self, code: LinearCode) -> tuple[float, ...]:
+        """Top-1 at each of :data:`SNRS_DB`, a mean over noise seeds."""
+        sent, stored = code.encode(self._queries), unit_rows(code.encode(self._gallery))
+        noises = [
+            NoiseStream(seed, "held-out").blocks(0, len(sent), code.bandwidth)
+            for seed in range(_SEEDS)
+        ]
+        return tuple(
+            float(np.mean([self._nearest.top1(awgn(sent, n, snr_db) @ stored.T) for n in noises]))
+            for snr_db in SNRS_DB
+        )
+
+
+def _spread(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Positions of a mask, at most :data:`_MOST`, evenly spread."""
+    positions = np.flatnonzero(rows)
+    if len(positions) <= _MOST:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, _MOST).astype(int)]
