@@ -233,4 +233,4 @@ def _spread(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
     positions = np.flatnonzero(rows)
     if len(positions) <= _MOST:
         return positions
-    return positions[np.linspace(0, len(positions) - 1, _MOST).astype(int)]
+    return np.asarray(positions[np.linspace(0, len(positions) - 1, _MOST).astype(int)])

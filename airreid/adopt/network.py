@@ -1,0 +1,240 @@
+"""A stranger's ONNX network: what it takes, what it gives, and whether it can be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from airreid.errors import InputError
+
+Layout = Literal["nchw", "nhwc"]
+MOST_BYTES = 2_000_000_000
+"""Largest file that is read: a protobuf message cannot be larger, and an edge has no room."""
+MAX_SIDE = 1024
+"""Rows or columns of a crop, at most."""
+MAX_FEATURE_DIM = 65_536
+DType = Literal["float32", "float16", "uint8"]
+_TYPES: dict[int, DType] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.UINT8: "uint8",
+}
+_NUMPY = {"float32": np.float32, "float16": np.float16, "uint8": np.uint8}
+
+
+@dataclass(frozen=True)
+class NetworkInterface:
+    """The one image input and the chosen output of a graph."""
+
+    input_name: str
+    layout: Layout
+    height: int
+    width: int
+    batch: int | None
+    """Images that the graph takes at once; None where their number is free."""
+    dtype: DType
+    output_name: str
+
+    def shaped(self, crops: NDArray[np.floating]) -> NDArray[Any]:
+        """float32 (N, height, width, 3) in the graph's layout and type."""
+        values = crops.transpose(0, 3, 1, 2) if self.layout == "nchw" else crops
+        return np.ascontiguousarray(values.astype(_NUMPY[self.dtype]))
+
+
+def load_network(path: Path) -> onnx.ModelProto:
+    """Reads an ONNX file.
+
+    Raises :class:`InputError` for a file that is missing, too large, not ONNX, or that keeps its
+    weights in other files.
+    """
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise InputError(f"{path}: not a file; give an exported ONNX network")
+        if size > MOST_BYTES:
+            raise InputError(
+                f"{path}: {size / 1e9:.1f} GB; a network for an edge has at most "
+                f"{MOST_BYTES / 1e9:g} GB"
+            )
+        model = onnx.load_model(path, load_external_data=False)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (DecodeError, ValueError):
+        raise InputError(
+            f"{path}: not an ONNX network; export one, for PyTorch with torch.onnx.export"
+        ) from None
+    if not model.graph.node:
+        raise InputError(f"{path}: an ONNX file without operators; export the network again")
+    external = [
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.data_location == TensorProto.EXTERNAL
+    ]
+    if external:
+        raise InputError(
+            f"{path}: {len(external)} weights are in files beside it ({external[0]}, ...); save it "
+            "as one file, for example with onnx.save(onnx.load(IN), OUT)"
+        )
+    return model
+
+
+def read_interface(
+    path: Path,
+    model: onnx.ModelProto,
+    output: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> NetworkInterface:
+    """Finds a graph's image input and its feature output.
+
+    ``output`` names one of several outputs; ``size`` is (height, width) of a graph that takes any.
+    Raises :class:`InputError` that says what to give where the graph alone does not tell.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise InputError(f"{path}: needs one input, the image; it has {len(inputs)}: {names}")
+    tensor = inputs[0].type.tensor_type
+    if tensor.elem_type not in _TYPES:
+        kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise InputError(f"{path}: input {inputs[0].name} is {kind}; use float32, float16 or uint8")
+    shape = [
+        dimension.dim_value if dimension.HasField("dim_value") else None
+        for dimension in tensor.shape.dim
+    ]
+    if len(shape) != 4:
+        raise InputError(
+            f"{path}: input {inputs[0].name} has {len(shape)} dimensions; a batch of images has 4"
+        )
+    layout = _layout(path, shape)
+    rows, columns = (shape[2], shape[3]) if layout == "nchw" else (shape[1], shape[2])
+    if size is not None:
+        for given, fixed, side in ((size[0], rows, "height"), (size[1], columns, "width")):
+            if fixed and fixed != given:
+                raise InputError(f"{path}: takes images of {side} {fixed}, not {given}")
+        rows, columns = size
+    if not rows or not columns:
+        raise InputError(
+            f"{path}: takes images of any size; say with --resize HEIGHTxWIDTH what it was trained "
+            "on, for re-identification most often 256x128"
+        )
+    if not (16 <= rows <= MAX_SIDE and 16 <= columns <= MAX_SIDE):
+        raise InputError(f"{path}: images of {rows}x{columns}; each side must be 16 to {MAX_SIDE}")
+    return NetworkInterface(
+        input_name=inputs[0].name,
+        layout=layout,
+        height=rows,
+        width=columns,
+        batch=shape[0] or None,
+        dtype=_TYPES[tensor.elem_type],
+        output_name=_output(path, model, output),
+    )
+
+
+def _layout(path: Path, shape: list[int | None]) -> Layout:
+    if shape[1] == 3 and shape[3] != 3:
+        return "nchw"
+    if shape[3] == 3 and shape[1] != 3:
+        return "nhwc"
+    if shape[1] is None and shape[3] is None:
+        return "nchw"  # PyTorch exports with every dimension free
+    raise InputError(
+        f"{path}: an input of {_sides(shape)}; a colour image is N x 3 x H x W or N x H x W x 3"
+    )
+
+
+def _sides(shape: list[int | None]) -> str:
+    return " x ".join("?" if side is None else str(side) for side in shape)
+
+
+def _output(path: Path, model: onnx.ModelProto, wanted: str | None) -> str:
+    names = [value.name for value in model.graph.output]
+    if wanted is not None:
+        if wanted not in names:
+            raise InputError(f"{path}: no output {wanted!r}; it has: {', '.join(names)}")
+        return wanted
+    if len(names) == 1:
+        return names[0]
+    described = ", ".join(
+        f"{value.name} ({_sides([d.dim_value or None for d in value.type.tensor_type.shape.dim])})"
+        for value in model.graph.output
+    )
+    raise InputError(
+        f"{path}: {len(names)} outputs; say with --output which is the feature: {described}"
+    )
+
+
+class PlainNetwork:
+    """The network as it is, run by ONNX Runtime on images that are preprocessed outside it."""
+
+    def __init__(self, path: Path, interface: NetworkInterface, threads: int) -> None:
+        """Raises :class:`InputError` where ONNX Runtime cannot load the file."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise InputError(f"{path}: ONNX Runtime cannot load it ({_short(error)})") from None
+        self._path, self._interface = path, interface
+
+    @property
+    def half(self) -> bool:
+        """Whether the images are float16."""
+        return self._interface.dtype == "float16"
+
+    def features(self, crops: NDArray[np.floating]) -> NDArray[np.float32]:
+        """float32 (N, height, width, 3), preprocessed -> float32 (N, D).
+
+        Raises :class:`InputError` for an output that is no vector for each image.
+        """
+        batch = self._interface.shaped(crops)
+        step = self._interface.batch or len(batch)
+        rows = [self._run(batch[start : start + step]) for start in range(0, len(batch), step)]
+        return np.concatenate(rows)
+
+    def _run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        missing = (self._interface.batch or len(batch)) - len(batch)
+        if missing:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+        try:
+            (result,) = self._session.run(
+                [self._interface.output_name], {self._interface.input_name: batch}
+            )
+        except Exception as error:
+            raise InputError(f"{self._path}: does not run ({_short(error)})") from None
+        values = np.asarray(result)
+        if values.ndim == 0 or len(values) != len(batch):
+            raise InputError(
+                f"{self._path}: output {self._interface.output_name} of {len(batch)} images has "
+                f"shape {values.shape}; a feature is one vector for each image"
+            )
+        if values.ndim != 2 and any(side != 1 for side in values.shape[2:]):
+            raise InputError(
+                f"{self._path}: output {self._interface.output_name} has shape {values.shape}: a "
+                "map, not a vector; export the network with its pooling"
+            )
+        if not np.issubdtype(values.dtype, np.floating):
+            raise InputError(
+                f"{self._path}: output {self._interface.output_name} is {values.dtype}, not a "
+                "feature of floating point; name another with --output"
+            )
+        flat = values.reshape(len(values), -1).astype(np.float32)
+        if not 2 <= flat.shape[1] <= MAX_FEATURE_DIM:
+            raise InputError(f"{self._path}: a feature of {flat.shape[1]} dimensions")
+        return flat[: len(batch) - missing]
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:197] + "..."
