@@ -1,0 +1,43 @@
+"""A linear decoder from received symbols back to the feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.codecs.linear import LinearCode, unit_rows
+from airreid.signal import noise_variance
+
+Array = NDArray[np.float32]
+DESIGN_SNR_DB = 0.0
+"""SNR per real use for which a decoder weighs its directions."""
+
+
+@dataclass(frozen=True)
+class LinearDecoder:
+    """The map ``e = y V`` from received symbols to the feature, less its mean."""
+
+    matrix: Array
+    """float32 (B, D): V."""
+
+    def decode(self, received: Array) -> Array:
+        """float32 (N, B) -> embeddings float32 (N, D)."""
+        return np.asarray(received @ self.matrix, dtype=np.float32)
+
+
+def fit_decoder(
+    code: LinearCode, features: Array, snr_db: float = DESIGN_SNR_DB
+) -> LinearDecoder:
+    """Fits the linear estimate of least mean square error of a unit feature from ``y = x + z``.
+
+    ``V = (X^T X / N + σ² I)^-1 X^T F / N`` with the symbols X of features (N, D) and the centred
+    unit features F: the Wiener filter of the channel at ``snr_db``.
+    """
+    sent = code.encode(features).astype(np.float64)
+    target = unit_rows(features.astype(np.float64)) - code.mean
+    normal = sent.T @ sent / len(sent)
+    normal[np.diag_indices_from(normal)] += float(noise_variance(snr_db))
+    matrix = np.linalg.solve(normal, sent.T @ target / len(sent))
+    return LinearDecoder(np.ascontiguousarray(matrix.astype(np.float32)))
