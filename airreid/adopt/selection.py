@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.codecs.decoding import LinearDecoder, fit_decoder
 from airreid.codecs.discriminant import REGULARISATIONS, Scatter, scatter
 from airreid.codecs.linear import LinearCode, unit_rows
 from airreid.codecs.statistics import Moments, moments
@@ -50,11 +51,22 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a code is chosen for."""
+
+    bandwidth: int
+    decoded: bool = False
+    """Whether received symbols are decoded back to the feature and compared there."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """The code of one bandwidth, and how it was chosen."""
 
     code: LinearCode
     """Fitted on every image."""
+    decoder: LinearDecoder | None
+    """Back to the feature, likewise; None where received symbols are compared as they are."""
     method: Method
     regularisation: float | None = None
     pca_share: float | None = None
@@ -100,31 +112,34 @@ def hold_out(labels: Labels, seed: int = 0) -> HeldOut | None:
 def select(
     features: Array,
     labels: Labels | None,
-    bandwidths: Sequence[int],
+    wanted: Sequence[Wanted],
     seed: int = 0,
     tick: Callable[[], object] = lambda: None,
-) -> tuple[dict[int, Choice], HeldOut | None]:
-    """Fits a code for each bandwidth on features (N, D), and says how each was chosen.
+) -> tuple[dict[Wanted, Choice], HeldOut | None]:
+    """Fits a code for each wish on features (N, D), and says how each was chosen.
 
     Without labels, and where they allow no held-out comparison, every code is PCA. With them the
     candidates are PCA, the discriminant of several regularisations and mixtures of the best of
     these with PCA; the one with the best mean top-1 of held-out people through noise is fitted
     again on everybody. PCA wins ties, so no choice is below it on held-out people. ``tick`` is
-    called once for each bandwidth. Raises :class:`InputError` for a bandwidth above what the
+    called once for each wish. Raises :class:`InputError` for a bandwidth above what the
     features carry.
     """
     everything = moments(features)
-    for bandwidth in bandwidths:
-        everything.check(bandwidth)
+    for wish in wanted:
+        everything.check(wish.bandwidth)
     split = None if labels is None else hold_out(labels, seed)
     if labels is None or split is None:
-        return {b: Choice(everything.pca(b), "pca") for b in bandwidths}, None
-    part = _Statistics(moments(features[split.fit]), _scatter(features, labels, split.fit))
-    whole = _Statistics(everything, _scatter(features, labels, np.ones(len(features), bool)))
+        pca = _Statistics(features, everything, None)
+        return {wish: pca.choice(_PCA, wish) for wish in wanted}, None
+    fitted = features[split.fit]
+    part = _Statistics(fitted, moments(fitted), _scatter(features, labels, split.fit))
+    all_rows = np.ones(len(features), bool)
+    whole = _Statistics(features, everything, _scatter(features, labels, all_rows))
     compare = _Comparison(features, labels, split)
     choices = {}
-    for bandwidth in bandwidths:
-        choices[bandwidth] = _choose(part, whole, compare, bandwidth)
+    for wish in wanted:
+        choices[wish] = _choose(part, whole, compare, wish)
         tick()
     return choices, split
 
@@ -143,10 +158,14 @@ class _Candidate:
     pca_share: float = 0.0
 
 
-class _Statistics:
-    """What codes are made of, and the discriminants made so far."""
+_PCA = _Candidate("pca")
 
-    def __init__(self, second: Moments, classes: Scatter | None) -> None:
+
+class _Statistics:
+    """Features and the statistics that codes are made of, with the discriminants made so far."""
+
+    def __init__(self, features: Array, second: Moments, classes: Scatter | None) -> None:
+        self._features = features
         self.moments = second
         self.scatter = classes
         self._discriminants: dict[float, LinearCode] = {}
@@ -165,6 +184,17 @@ class _Statistics:
             whole.truncated(2 * bandwidth), pca, candidate.pca_share, bandwidth
         )
 
+    def choice(self, candidate: _Candidate, wish: Wanted) -> Choice:
+        """The candidate fitted on these features, with a decoder where one is wished for."""
+        code = self.code(candidate, wish.bandwidth)
+        return Choice(
+            code,
+            fit_decoder(code, self._features) if wish.decoded else None,
+            candidate.method,
+            candidate.regularisation or None,
+            candidate.pca_share or None,
+        )
+
 
 def _widened(code: LinearCode, bandwidth: int) -> LinearCode:
     """The first columns of a code; columns of zeros where it has fewer (few identities)."""
@@ -177,34 +207,32 @@ def _widened(code: LinearCode, bandwidth: int) -> LinearCode:
 def _choose(
     part: _Statistics,
     whole: _Statistics,
-    compare: Callable[[LinearCode], tuple[float, ...]],
-    bandwidth: int,
+    compare: Callable[[LinearCode, LinearDecoder | None], tuple[float, ...]],
+    wish: Wanted,
 ) -> Choice:
     def measured(candidate: _Candidate) -> tuple[float, ...]:
-        return compare(part.code(candidate, bandwidth))
+        trial = part.choice(candidate, wish)
+        return compare(trial.code, trial.decoder)
 
-    pca = _Candidate("pca")
     try:
-        results = {pca: measured(pca)}
-    except InputError:  # fewer people are fitted on than the bandwidth asks for
-        return Choice(whole.code(pca, bandwidth), "pca")
-    best_by_method: dict[str, _Candidate] = {"pca": pca}
+        results = {_PCA: measured(_PCA)}
+    except InputError:  # too few images are left to fit that many directions on
+        return whole.choice(_PCA, wish)
+    best_by_method: dict[str, _Candidate] = {"pca": _PCA}
+
+    def mean(candidate: _Candidate) -> float:
+        return float(np.mean(results[candidate]))
+
     if part.scatter is not None:
         first = [_Candidate("discriminant", r) for r in REGULARISATIONS]
         results |= {candidate: measured(candidate) for candidate in first}
-        best = max(first, key=lambda candidate: float(np.mean(results[candidate])))
+        best = max(first, key=mean)
         mixed = [_Candidate("blend", best.regularisation, share) for share in PCA_SHARES]
         results |= {candidate: measured(candidate) for candidate in mixed}
-        best_by_method["discriminant"] = best
-        best_by_method["blend"] = max(mixed, key=lambda c: float(np.mean(results[c])))
-    chosen = max(best_by_method.values(), key=lambda c: float(np.mean(results[c])))
-    return Choice(
-        whole.code(chosen, bandwidth),
-        chosen.method,
-        chosen.regularisation or None,
-        chosen.pca_share or None,
-        {method: results[candidate] for method, candidate in best_by_method.items()},
-    )
+        best_by_method |= {"discriminant": best, "blend": max(mixed, key=mean)}
+    chosen = max(best_by_method.values(), key=mean)
+    held_out = {method: results[candidate] for method, candidate in best_by_method.items()}
+    return replace(whole.choice(chosen, wish), held_out=held_out)
 
 
 class _Comparison:
@@ -215,15 +243,26 @@ class _Comparison:
         self._queries, self._gallery = features[queries], features[gallery]
         self._nearest = NearestMatch(labels.take(queries), labels.take(gallery))
 
-    def __call__(self, code: LinearCode) -> tuple[float, ...]:
+    def __call__(self, code: LinearCode, decoder: LinearDecoder | None) -> tuple[float, ...]:
         """Top-1 at each of :data:`SNRS_DB`, a mean over noise seeds."""
-        sent, stored = code.encode(self._queries), unit_rows(code.encode(self._gallery))
+
+        def embedded(received: Array) -> Array:
+            return received if decoder is None else decoder.decode(received)
+
+        sent, stored = code.encode(self._queries), unit_rows(embedded(code.encode(self._gallery)))
         noises = [
             NoiseStream(seed, "held-out").blocks(0, len(sent), code.bandwidth)
             for seed in range(_SEEDS)
         ]
         return tuple(
-            float(np.mean([self._nearest.top1(awgn(sent, n, snr_db) @ stored.T) for n in noises]))
+            float(
+                np.mean(
+                    [
+                        self._nearest.top1(embedded(awgn(sent, noise, snr_db)) @ stored.T)
+                        for noise in noises
+                    ]
+                )
+            )
             for snr_db in SNRS_DB
         )
 

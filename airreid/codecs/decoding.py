@@ -27,9 +27,7 @@ class LinearDecoder:
         return np.asarray(received @ self.matrix, dtype=np.float32)
 
 
-def fit_decoder(
-    code: LinearCode, features: Array, snr_db: float = DESIGN_SNR_DB
-) -> LinearDecoder:
+def fit_decoder(code: LinearCode, features: Array, snr_db: float = DESIGN_SNR_DB) -> LinearDecoder:
     """Fits the linear estimate of least mean square error of a unit feature from ``y = x + z``.
 
     ``V = (X^T X / N + σ² I)^-1 X^T F / N`` with the symbols X of features (N, D) and the centred
