@@ -67,9 +67,14 @@ def read(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def to_crop(image: Image.Image) -> np.ndarray:
-    """uint8 (256, 128, 3), RGB: ``image`` resized by bicubic interpolation, as the paper does."""
+def to_crop(
+    image: Image.Image, height: int = CROP_HEIGHT, width: int = CROP_WIDTH
+) -> np.ndarray:
+    """Resizes an image by bicubic interpolation, as the paper does.
+
+    Returns uint8 (height, width, 3), RGB, of the size that a backbone takes.
+    """
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    if rgb.size != (CROP_WIDTH, CROP_HEIGHT):
-        rgb = rgb.resize((CROP_WIDTH, CROP_HEIGHT), Image.Resampling.BICUBIC)
+    if rgb.size != (width, height):
+        rgb = rgb.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(rgb, dtype=np.uint8)

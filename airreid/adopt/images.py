@@ -1,0 +1,126 @@
+"""The user's crops for adopting a network: who is fitted on, and who is tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from airreid.datasets.dataset import DataSet
+from airreid.datasets.folder import file_sample
+from airreid.datasets.open import open_data
+from airreid.datasets.samples import ImageSet
+from airreid.errors import InputError
+from airreid.images import SUFFIXES
+from airreid.retrieval import Labels
+
+MOST_IMAGES = 200_000
+"""Images that are fitted on, at most."""
+
+
+@dataclass(frozen=True)
+class AdoptionImages:
+    """Crops to fit on, who they show, and a test of other people where there is one."""
+
+    name: str
+    """Data set and protocol, as results call them."""
+    fit: ImageSet
+    labels: Labels | None
+    """Identities and cameras of ``fit``; None for a folder without them."""
+    test: DataSet | None
+    """People who are not in ``fit``."""
+    everything: ImageSet
+    """``fit`` and, where the test was split off from the user's own folder, its images too."""
+    why_no_test: str = ""
+
+
+def open_images(source: str, labelled: bool | None = None) -> AdoptionImages:
+    """Opens a data set, a folder ``<identity>/<camera>/<image>``, or a folder of crops.
+
+    ``labelled`` False takes a folder as crops of nobody in particular, whatever lies in it.
+    A published data set is fitted on its training part and tested on its test. Of a user's own
+    folder a fifth of the identities is kept for the test. Raises :class:`InputError` for
+    what is none of these.
+    """
+    path = Path(source)
+    if labelled is False:
+        return _without_labels(path)
+    try:
+        data = open_data(source)
+    except InputError:
+        if path.is_dir() and _flat(path):
+            return _without_labels(path)
+        raise
+    everything = data["train"]
+    if not _disjoint(data):
+        if "holdout" not in data.protocols:
+            return _fit_only(data, everything, f"{data.label} tests on the people it trains on")
+        try:
+            data = open_data(source, "holdout")
+        except InputError as error:
+            return _fit_only(data, everything, str(error))
+    if len(data.unanswerable()) == len(data["query"].identities):
+        return _fit_only(data, everything, "nobody who is held out was seen by two cameras")
+    _check_count(everything)
+    return AdoptionImages(data.label, data["train"], labels_of(data["train"]), data, everything)
+
+
+def labels_of(images: ImageSet) -> Labels:
+    """Identities and cameras of a set as numbers."""
+    return Labels(images.labels(), images.cameras())
+
+
+def _fit_only(data: DataSet, images: ImageSet, why: str) -> AdoptionImages:
+    _check_count(images)
+    return AdoptionImages(data.label, images, labels_of(images), None, images, why)
+
+
+def _disjoint(data: DataSet) -> bool:
+    if "query" not in data:
+        return False
+    return not set(data["train"].identities) & set(data["query"].identities)
+
+
+def _flat(folder: Path) -> bool:
+    """Whether images lie in the folder itself, or one level below with nothing deeper."""
+    deepest = 0
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            deepest = max(deepest, len(path.relative_to(folder).parts))
+            if deepest > 2:
+                return False
+    names = {path.name for path in folder.iterdir() if path.is_dir()}
+    published = {"train", "val", "query", "gallery", "bounding_box_train"}
+    return deepest in (1, 2) and not names & published
+
+
+def _without_labels(folder: Path) -> AdoptionImages:
+    images = _unlabelled(folder)
+    return AdoptionImages(
+        images.name, images, None, None, images, "the images say nobody's identity"
+    )
+
+
+def _unlabelled(folder: Path) -> ImageSet:
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("._")
+    )
+    if not paths:
+        raise InputError(f"{folder}: no images; give JPEG, PNG, BMP or WebP crops of people")
+    samples = tuple(file_sample(folder, path, path.name, "camera") for path in paths)
+    images = ImageSet(f"folder {folder.resolve().name}, without identities", samples)
+    _check_count(images)
+    return images
+
+
+def _check_count(images: ImageSet) -> None:
+    if len(images) > MOST_IMAGES:
+        raise InputError(f"{images.name}: {len(images)} images; at most {MOST_IMAGES} are taken")
+
+
+def spread(images: ImageSet, most: int) -> np.ndarray:
+    """Positions of at most ``most`` images, evenly spread over a set: int64."""
+    return np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).astype(np.int64))
