@@ -49,7 +49,8 @@ class Manifest(FrozenModel):
     name: str
     backbones: Annotated[tuple[BackboneInfo, ...], Field(min_length=1)]
     """The first one is used where nothing else is asked for."""
-    schemes: Annotated[tuple[AnyScheme, ...], Field(min_length=1)]
+    schemes: tuple[AnyScheme, ...]
+    """May be empty: a bare backbone, to which 'airreid train extend' adds schemes."""
     provenance: ModelCard
 
     @model_validator(mode="after")

@@ -36,6 +36,9 @@ ROLES = {
     "ap": _Role("accesspoint.cli", "accesspoint", "The access point: decode and find identities."),
     "gallery": _Role("airreid.gallery_cli", "edge", "The people an access point knows."),
     "bundle": _Role("airreid.bundle_cli", "edge", "Model bundles: show and verify."),
+    "adopt": _Role(
+        "airreid.adopt.cli", "adopt", "A network trained by others, over the air.", "adopt_command"
+    ),
     "people": _Role(
         "simulation.people_cli", "simulate", "Draw synthetic people into folders.", "command"
     ),

@@ -67,9 +67,7 @@ def read(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def to_crop(
-    image: Image.Image, height: int = CROP_HEIGHT, width: int = CROP_WIDTH
-) -> np.ndarray:
+def to_crop(image: Image.Image, height: int = CROP_HEIGHT, width: int = CROP_WIDTH) -> np.ndarray:
     """Resizes an image by bicubic interpolation, as the paper does.
 
     Returns uint8 (height, width, 3), RGB, of the size that a backbone takes.

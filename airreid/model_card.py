@@ -184,6 +184,27 @@ class ExtensionRecord(_Record):
         return self.recipe.rate_lambda_of(scheme_id)
 
 
+class AdoptionRecord(_Record):
+    """A network that others trained: its file, its preprocessing, and the codes fitted to it."""
+
+    network: str
+    """Name of the ONNX file that was adopted."""
+    sha256: str
+    """Digest of that file."""
+    output: str
+    """Name of the graph's output that is the feature."""
+    preprocessing: str
+    """Colour order, scale, mean and deviation, as options of ``airreid adopt``."""
+    parity: float
+    """Largest difference of the bundle's graph from the plain network, relative to the RMS."""
+    codes: dict[str, str]
+    """Scheme id to how its code was chosen."""
+    held_out_people: int
+    """People of the test; 0 without one."""
+    top1: dict[str, float]
+    """Top-1 on these people by scheme, payload and SNR, of codes fitted without them."""
+
+
 class ModelCard(_Record):
     """Origin of a bundle, and how good it is."""
 
@@ -205,6 +226,8 @@ class ModelCard(_Record):
     versions: dict[str, str] | None = None
     """Package name to version."""
     accuracy: Accuracy | None = None
+    adopted: AdoptionRecord | None = None
+    """Where the backbone's network comes from, of a bundle made by ``airreid adopt``."""
     extended: tuple[ExtensionRecord, ...] = ()
     """Schemes added later, oldest first."""
 

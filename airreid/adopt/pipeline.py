@@ -23,7 +23,7 @@ from airreid.adopt.preprocessing import Preprocessing
 from airreid.adopt.search_preprocessing import Found, find_preprocessing
 from airreid.adopt.selection import HeldOut
 from airreid.adopt.wrapping import prove, wrap
-from airreid.bundle import BackboneInfo, Bundle, Manifest, file_ref, load_bundle, write_manifest
+from airreid.bundle import BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import Settings, about, evaluate
@@ -31,7 +31,7 @@ from airreid.evaluation.features import Phase, features_of
 from airreid.evaluation.points import Point
 from airreid.images import to_crop
 from airreid.model_card import AdoptionRecord, ModelCard
-from airreid.scheme_info import SchemeInfo
+from airreid.scheme_info import FileRef, SchemeInfo
 
 SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 20.0)
 """SNRs of the table that adopting ends with."""
@@ -96,8 +96,8 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
     if preprocessing is None:
         if images.labels is None:
             raise InputError(
-                f"{images.name}: nobody's identity, so the preprocessing cannot be found by trying; "
-                "say it with --preset, or with --mean, --std, --scale and --colour"
+                f"{images.name}: nobody's identity, so the preprocessing cannot be found by "
+                "trying; say it with --preset, or with --mean, --std, --scale and --colour"
             )
         found = find_preprocessing(
             plain.features, crops, images.labels, interface.dtype, phase("preprocessing", 12)
@@ -111,7 +111,7 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
         parity = prove(path, plain, proof, preprocessing)
         backbone = BackboneInfo(
             id=_identifier(adoption.network.stem),
-            file=file_ref(path),
+            file=FileRef.of(path),
             precision="fp32",
             space_id=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
             height=interface.height,

@@ -11,17 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from airreid.codecs.decoding import LinearDecoder
 from airreid.codecs.linear import LinearCode
-from airreid.errors import AirReidError
+from airreid.errors import ParityError
 from airreid.inference import Network
 from airreid.signal import EPSILON
 
 OPSET, IR_VERSION = 17, 8
 TOLERANCE = 1e-4
 """Largest difference between a written graph and NumPy, relative to the output's RMS."""
-
-
-class GraphMismatchError(AirReidError):
-    """A written graph does not compute what NumPy computes."""
 
 
 def write_encoder(code: LinearCode, path: Path) -> None:
@@ -51,13 +47,13 @@ def write_decoder(decoder: LinearDecoder, path: Path) -> None:
 def check_graph(path: Path, inputs: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """Largest difference between a written graph and what NumPy gives, relative to the RMS.
 
-    Raises :class:`GraphMismatchError` above :data:`TOLERANCE`.
+    Raises :class:`ParityError` above :data:`TOLERANCE`.
     """
     difference = np.abs(Network(path, threads=1)(inputs) - expected).max()
     scale = max(1e-12, float(np.sqrt(np.square(expected).mean())))
     relative = float(difference) / scale
     if not relative <= TOLERANCE:
-        raise GraphMismatchError(f"{path}: differs from NumPy by {relative:.1e}")
+        raise ParityError(f"{path}: differs from NumPy by {relative:.1e}")
     return relative
 
 

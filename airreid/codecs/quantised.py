@@ -38,7 +38,8 @@ class QuantisedCode:
 
     def latents(self, features: Array) -> NDArray[np.int64]:
         """float32 (N, D) -> integers (N, d)."""
-        return np.rint(self.code.project(features) / np.float32(self.step)).astype(np.int64)
+        scaled = self.code.project(features) / np.float32(self.step)
+        return np.asarray(np.rint(scaled), np.int64)
 
 
 def target_bits(bandwidth: int, snr_db: float = DESIGN_SNR_DB) -> float:
@@ -85,9 +86,7 @@ def fit_prior(latents: NDArray[np.floating]) -> Prior:
     return Prior(low=tuple(lows), counts=tuple(counts))
 
 
-def _cumulative(
-    edges: NDArray[np.floating], mean: float, deviation: float
-) -> NDArray[np.float64]:
+def _cumulative(edges: NDArray[np.floating], mean: float, deviation: float) -> NDArray[np.float64]:
     narrow = stats.norm.cdf(edges, mean, deviation)
     wide = stats.norm.cdf(edges, mean, _WIDER * deviation)
     return np.asarray((1 - _HEAVY) * narrow + _HEAVY * wide)

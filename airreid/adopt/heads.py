@@ -1,0 +1,137 @@
+"""Schemes in closed form on a backbone's features, written into a bundle's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.adopt.selection import SNRS_DB, Choice, HeldOut, Wanted, select
+from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, write_latent_encoder
+from airreid.codecs.linear import LinearCode
+from airreid.codecs.quantised import fit_quantised, target_bits
+from airreid.digital.table_design import prove_distinct, rounded, write_tables
+from airreid.errors import InputError
+from airreid.retrieval import Labels
+from airreid.scheme_info import DigitalInfo, FileRef, JsccInfo, SchemeInfo
+from airreid.scheme_kinds import parse_scheme_id
+
+Array = NDArray[np.float32]
+KINDS = ("jscc-fc", "jscc-ae", "digital")
+DEFAULT_SCHEMES = ("jscc-fc-256", "jscc-fc-64", "jscc-ae-256", "digital-256")
+MOST_BANDWIDTH = 2048
+BITS_PER_DIMENSION = 2.5
+"""Mean bits of a digital latent's dimension: few dimensions, each worth its bits."""
+_CHECKED = 64
+
+
+@dataclass(frozen=True)
+class HeadRecord:
+    """A scheme of the bundle, and how its code was chosen."""
+
+    info: SchemeInfo
+    words: str
+    choice: Choice
+
+
+def parse_schemes(scheme_ids: Sequence[str]) -> list[tuple[str, str, int]]:
+    """(id, kind, bandwidth) of each scheme asked for.
+
+    Raises :class:`InputError` for an id twice, of another kind, or of too many uses.
+    """
+    if len(set(scheme_ids)) != len(scheme_ids):
+        raise InputError(f"--scheme {' '.join(scheme_ids)}: every id once")
+    return [(name, *parse_scheme_id(name, KINDS, MOST_BANDWIDTH)) for name in scheme_ids]
+
+
+def write_heads(
+    wanted: Sequence[tuple[str, str, int]],
+    features: Array,
+    labels: Labels | None,
+    folder: Path,
+    space_id: str,
+    tick: Callable[[], object] = lambda: None,
+) -> tuple[list[HeadRecord], HeldOut | None]:
+    """Fits and writes the schemes ``wanted``, (id, kind, bandwidth), to ``folder``.
+
+    ``features``: float32 (N, D) with ``labels`` (N,), or None for images of nobody in particular.
+    Raises :class:`InputError` for a bandwidth that the features cannot carry, and
+    :class:`airreid.errors.ParityError` for a graph that does not compute what was fitted.
+    """
+    wishes = {
+        name: Wanted(_dimensions(bandwidth) if kind == "digital" else bandwidth, kind == "jscc-ae")
+        for name, kind, bandwidth in wanted
+    }
+    try:
+        choices, split = select(features, labels, list(dict.fromkeys(wishes.values())), 0, tick)
+    except InputError as error:
+        raise InputError(f"--scheme {', '.join(wishes)}: {error}") from None
+    heads = []
+    for name, kind, bandwidth in wanted:
+        choice = choices[wishes[name]]
+        if kind == "digital":
+            info: SchemeInfo = _write_digital(
+                name, bandwidth, choice.code, features, folder, space_id
+            )
+        else:
+            info = _write_jscc(name, kind, choice, features, folder, space_id)
+        heads.append(HeadRecord(info, choice.words, choice))
+    prove_distinct(folder, [head.info for head in heads])
+    return heads, split
+
+
+def _dimensions(bandwidth: int) -> int:
+    """Dimensions of a digital latent for the bits that a bandwidth carries."""
+    return max(4, round(target_bits(bandwidth) / BITS_PER_DIMENSION))
+
+
+def _write_jscc(
+    name: str, kind: str, choice: Choice, features: Array, folder: Path, space_id: str
+) -> JsccInfo:
+    sample = features[:_CHECKED]
+    encoder = folder / f"{name}.encoder.onnx"
+    write_encoder(choice.code, encoder)
+    symbols = choice.code.encode(sample)
+    check_graph(encoder, sample, symbols)
+    decoder: Path | None = None
+    if choice.decoder is not None:
+        decoder = folder / f"{name}.decoder.onnx"
+        write_decoder(choice.decoder, decoder)
+        check_graph(decoder, symbols, choice.decoder.decode(symbols))
+    bandwidth = choice.code.bandwidth
+    return JsccInfo(
+        id=name,
+        kind="jscc-ae" if kind == "jscc-ae" else "jscc-fc",
+        space_id=space_id,
+        bandwidth=bandwidth,
+        embedding_dim=bandwidth if decoder is None else features.shape[1],
+        encoder=FileRef.of(encoder),
+        decoder=None if decoder is None else FileRef.of(decoder),
+        gallery="encoder" if decoder is None else "decoder(encoder)",
+        snr_db_train=(SNRS_DB[0], SNRS_DB[-1]),
+    )
+
+
+def _write_digital(
+    name: str, bandwidth: int, code: LinearCode, features: Array, folder: Path, space_id: str
+) -> DigitalInfo:
+    quantised = fit_quantised(code, features, target_bits(bandwidth))
+    encoder = folder / f"{name}.encoder.onnx"
+    write_latent_encoder(code, quantised.step, encoder)
+    sample = features[:_CHECKED]
+    check_graph(encoder, sample, code.project(sample) / np.float32(quantised.step))
+    latents = rounded(encoder, features)
+    tables = folder / f"{name}.codebook.json"
+    write_tables(tables, quantised.prior, latents, bandwidth)
+    return DigitalInfo(
+        id=name,
+        kind="digital",
+        space_id=space_id,
+        bandwidth=bandwidth,
+        embedding_dim=latents.shape[1],
+        encoder=FileRef.of(encoder),
+        coding_tables=FileRef.of(tables),
+    )
