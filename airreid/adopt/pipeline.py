@@ -119,12 +119,21 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
             feature_dim=first.shape[1],
         )
         bare = _bundle(staging, adoption, [backbone], (), ModelCard())
-        points, what = _tested(adoption, bare, wanted, phase)
-        features = _features(bare, images.everything, adoption.cache, phase)
-        labels = labels_of(images.everything) if images.labels is not None else None
+        features = _features(bare, images.fit, adoption.cache, phase)
         heads, split = write_heads(
-            wanted, features, labels, staging, backbone.space_id, phase("codes", len(wanted))
+            wanted, features, images.labels, staging, backbone.space_id, phase("codes", len(wanted))
         )
+        points, what = _tested(adoption, bare, heads, phase)
+        if images.everything is not images.fit:  # measured; now the test's people are fitted on too
+            features = _features(bare, images.everything, adoption.cache, phase)
+            heads, split = write_heads(
+                wanted,
+                features,
+                labels_of(images.everything),
+                staging,
+                backbone.space_id,
+                phase("codes, of everybody", len(wanted)),
+            )
         card = ModelCard(
             licence="the network's is its authors'; the codes' is yours",
             data=f"{adoption.network.name}, trained by others",
@@ -140,9 +149,7 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
                 preprocessing=preprocessing.words,
                 parity=parity,
                 codes={head.info.id: head.words for head in heads},
-                held_out_people=len(points) and len(images.test["query"].identities)
-                if images.test is not None
-                else 0,
+                held_out_people=len(images.test["query"].identities) if images.test else 0,
                 top1={_row(point): point.top1 for point in points if point.link != "paper"},
             ),
         )
@@ -158,39 +165,24 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
 
 
 def _tested(
-    adoption: Adoption, bare: Bundle, wanted: Sequence[tuple[str, str, int]], phase: Phase
+    adoption: Adoption, bare: Bundle, heads: Sequence[HeadRecord], phase: Phase
 ) -> tuple[list[Point], dict[str, object]]:
-    """Accuracy on people whom the codes were not fitted on: a bundle of its own, thrown away."""
+    """Accuracy on people whom the codes in the folder were not fitted on."""
     images = adoption.images
     if images.test is None:
         return [], {}
-    features = _features(bare, images.fit, adoption.cache, phase)
-    folder = bare.path / "tested"
-    folder.mkdir()
-    try:
-        shutil.copy(bare.path / "backbone.onnx", folder)
-        heads, _ = write_heads(
-            wanted,
-            features,
-            images.labels,
-            folder,
-            bare.backbone.space_id,
-            phase("codes without the test's people", len(wanted)),
-        )
-        infos = [head.info for head in heads]
-        bundle = _bundle(folder, adoption, [bare.backbone], infos, ModelCard())
-        settings = Settings(
-            SNRS_DB,
-            adoption.cache,
-            adoption.seeds,
-            paper=False,
-            pca_images=len(images.fit),
-            threads=os.cpu_count() or 1,
-        )
-        points = evaluate(bundle, images.test, settings, phase)
-        return points, about([bundle], images.test, settings)
-    finally:
-        shutil.rmtree(folder)
+    infos = [head.info for head in heads]
+    bundle = _bundle(bare.path, adoption, [bare.backbone], infos, ModelCard())
+    settings = Settings(
+        SNRS_DB,
+        adoption.cache,
+        adoption.seeds,
+        paper=False,
+        pca_images=len(images.fit),
+        threads=os.cpu_count() or 1,
+    )
+    points = evaluate(bundle, images.test, settings, phase)
+    return points, about([bundle], images.test, settings)
 
 
 def _features(bundle: Bundle, images: ImageSet, cache: Path, phase: Phase) -> NDArray[np.float32]:

@@ -68,6 +68,7 @@ def curves(points: Sequence[Point]) -> Plot:
             link,
             tuple(point.snr_db or 0.0 for point in group),
             tuple(group),
+            scheme,
         )
         for (scheme, link), group in groups.items()
     )

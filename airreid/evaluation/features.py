@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def features_of(
             return stored
     runner = BackboneRunner(bundle, backbone, threads=os.cpu_count() or 1)
     rows = []
-    crops = _crops(images.samples)
+    crops = _crops(images.samples, backbone.height, backbone.width)
     while batch := list(islice(crops, _BATCH)):
         rows.append(runner.features(np.stack(batch)))
         for _ in batch:
@@ -75,18 +76,19 @@ def features_of(
     return features
 
 
-def _crop(sample: Sample) -> NDArray[np.uint8]:
-    return to_crop(sample.load())
+def _crop(sample: Sample, height: int, width: int) -> NDArray[np.uint8]:
+    return to_crop(sample.load(), height, width)
 
 
-def _crops(samples: Sequence[Sample]) -> Iterator[NDArray[np.uint8]]:
+def _crops(samples: Sequence[Sample], height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    crop = partial(_crop, height=height, width=width)
     if len(samples) <= _FEW:
-        yield from map(_crop, samples)
+        yield from map(crop, samples)
         return
     with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
         # In parts: what is decoded and not yet asked for stays bounded.
         for start in range(0, len(samples), 1024):
-            yield from pool.map(_crop, samples[start : start + 1024], chunksize=16)
+            yield from pool.map(crop, samples[start : start + 1024], chunksize=16)
 
 
 def every(images: ImageSet, most: int) -> ImageSet:
