@@ -1,0 +1,157 @@
+"""Any layout, type, size and preprocessing goes into the graph; what cannot is told in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from airreid.adopt.network import PlainNetwork, load_network, read_interface
+from airreid.adopt.preprocessing import PRESETS, Preprocessing
+from airreid.adopt.wrapping import prove, wrap
+from airreid.errors import InputError
+from airreid.inference import Network
+
+from . import networks
+
+
+def wrapped(path: Path, preprocessing: Preprocessing, out: Path, **how: object) -> float:
+    """Wraps a network, proves it, and compares with NumPy's own arithmetic."""
+    model = load_network(path)
+    interface = read_interface(path, model, **how)  # type: ignore[arg-type]
+    plain = PlainNetwork(path, interface, 1)
+    images = networks.crops(5, (interface.height, interface.width))
+    width = plain.features(preprocessing.apply(images[:1])).shape[1]
+    onnx.save(wrap(model, interface, preprocessing, width), out)
+    return prove(out, plain, images, preprocessing)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_the_graph_takes_uint8_rgb_and_gives_what_the_network_gives(
+    tmp_path: Path, preset: str, layout: str
+) -> None:
+    path = networks.write(tmp_path / "in.onnx", layout=layout, gain=(1.0, 0.5, 0.1))
+    assert wrapped(path, PRESETS[preset], tmp_path / "out.onnx") < 1e-4
+    images = networks.crops(3)
+    preprocessing = PRESETS[preset]
+    pixels = images[..., ::-1] if preset.endswith("-bgr") else images
+    values = (pixels.astype(np.float64) * preprocessing.scale - preprocessing.mean) / (
+        preprocessing.std
+    )
+    fields = np.tanh(values).reshape(3, 8, 32, 4, 32, 3).mean(axis=(2, 4)) * (1.0, 0.5, 0.1)
+    expected = fields.transpose(0, 3, 1, 2).reshape(3, -1)
+    np.testing.assert_allclose(Network(tmp_path / "out.onnx", 1)(images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"dtype": "float16"},
+        {"dtype": "uint8"},
+        {"batch": 1},
+        {"batch": 4},
+        {"batch": None},
+        {"size": (384, 128)},
+        {"size": (224, 224)},
+        {"shape": "pooled"},
+        {"shape": "pooled", "batch": 1},
+    ],
+)
+def test_types_batches_and_sizes(tmp_path: Path, how: dict[str, object]) -> None:
+    path = networks.write(tmp_path / "in.onnx", **how)  # type: ignore[arg-type]
+    preprocessing = PRESETS["raw" if how.get("dtype") == "uint8" else "half"]
+    wrapped(path, preprocessing, tmp_path / "out.onnx")
+    features = Network(tmp_path / "out.onnx", 1)(
+        networks.crops(3, how.get("size", (256, 128)))  # type: ignore[arg-type]
+    )
+    assert features.dtype == np.float32
+    assert features.ndim == 2
+    assert len(features) == 3
+
+
+def test_one_of_several_outputs_and_a_free_size_are_asked_for(tmp_path: Path) -> None:
+    path = networks.write(tmp_path / "in.onnx", extra_output=True, size=None)
+    with pytest.raises(InputError, match=r"2 outputs; say with --output .*output.*attention"):
+        wrapped(path, PRESETS["half"], tmp_path / "out.onnx", size=(256, 128))
+    with pytest.raises(InputError, match="--resize HEIGHTxWIDTH"):
+        wrapped(path, PRESETS["half"], tmp_path / "out.onnx", output="output")
+    with pytest.raises(InputError, match="no output 'feature'; it has: output, attention"):
+        wrapped(path, PRESETS["half"], tmp_path / "out.onnx", output="feature", size=(256, 128))
+    wrapped(path, PRESETS["half"], tmp_path / "out.onnx", output="output", size=(256, 128))
+    assert [value.name for value in onnx.load(tmp_path / "out.onnx").graph.output] == ["output"]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"extra_input": True}, "needs one input, the image; it has 2: images, camera"),
+        ({"shape": "map"}, "a map, not a vector"),
+        ({"nan": True}, "NaN or infinity"),
+        ({"constant": True}, "every image gives the same feature"),
+        ({"mixes_batch": True}, "depends on the others in its batch|same feature"),
+        ({"size": (8, 8)}, "each side must be 16 to 1024"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_sentence(
+    tmp_path: Path, how: dict[str, object], message: str
+) -> None:
+    if how.get("size") == (8, 8):
+        path = networks.write(tmp_path / "in.onnx")
+        model = onnx.load(path)
+        for axis in (2, 3):
+            model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 8
+        onnx.save(model, path)
+    else:
+        path = networks.write(tmp_path / "in.onnx", **how)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=message) as refused:
+        wrapped(path, PRESETS["half"], tmp_path / "out.onnx")
+    assert "\n" not in str(refused.value)
+
+
+def test_files_that_are_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    with pytest.raises(InputError, match="cannot be read"):
+        load_network(path)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="without operators"):
+        load_network(path)
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(InputError, match="not an ONNX network"):
+        load_network(path)
+    with path.open("wb") as file:
+        file.truncate(3_000_000_000)
+    with pytest.raises(InputError, match=r"3\.0 GB"):
+        load_network(path)
+    path.unlink()
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    model = onnx.load(networks.write(tmp_path / "in.onnx"))
+    onnx.save(
+        model,
+        tmp_path / "apart.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    with pytest.raises(InputError, match="weights are in files beside it"):
+        load_network(tmp_path / "apart.onnx")
+
+
+def test_a_graph_of_three_dimensions_or_integers_is_no_image_network(tmp_path: Path) -> None:
+    model = onnx.load(networks.write(tmp_path / "in.onnx"))
+    del model.graph.input[0].type.tensor_type.shape.dim[0]
+    with pytest.raises(InputError, match="3 dimensions"):
+        read_interface(Path("x.onnx"), model)
+    model = onnx.load(tmp_path / "in.onnx")
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    with pytest.raises(InputError, match="int64; use float32, float16 or uint8"):
+        read_interface(Path("x.onnx"), model)
+    model = onnx.load(tmp_path / "in.onnx")
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+    with pytest.raises(InputError, match="a colour image is"):
+        read_interface(Path("x.onnx"), model)
