@@ -75,7 +75,7 @@ def test_files_lie_in_the_folder(path: str) -> None:
     [
         ({"format": 2}, "format"),
         ({"surprise": 1}, "surprise"),
-        ({"schemes": []}, "schemes"),
+        ({"schemes": None}, "schemes"),
     ],
 )
 def test_a_manifest_that_does_not_fit_names_the_field(
