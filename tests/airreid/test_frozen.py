@@ -11,7 +11,6 @@ PACKAGES = ("airreid", "edge", "channel_sim")
 CHANGING = {
     "edge/blocks.py": {"BlockMaker"},
     "edge/folder_source.py": {"_Seen"},
-    "edge/uplink_sender.py": {"_Stream"},
     "channel_sim/stats.py": {"LinkStats"},
 }
 """Counters and the state of something under way."""
