@@ -23,7 +23,7 @@ from airreid.validation import FrozenModel, loaded
 MANIFEST = "manifest.json"
 
 Precision = Literal["fp32", "int8"]
-"""How a backbone computes."""
+"""Arithmetic of a backbone's graph."""
 
 
 class BackboneInfo(FrozenModel):

@@ -21,10 +21,10 @@ from airreid.errors import AirReidError
 class _Role(NamedTuple):
     module: str
     extra: str
-    """What to install for it, as in ``pip install airreid[extra]``."""
+    """Extra that it needs, as in ``pip install airreid[extra]``."""
     help: str
     attribute: str = "app"
-    """Of the module: a Typer application, or a function that is one command."""
+    """Name in the module of a Typer application, or of a function that is one command."""
 
 
 ROLES = {

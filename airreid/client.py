@@ -36,7 +36,7 @@ class Connection:
     """A connected gRPC channel; use as a context manager."""
 
     option = "--to"
-    """Of the command line: where the target is given."""
+    """Option of the command line that gives the target."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class GalleryClient(Connection):
         return iter(zip(batch, response.results, strict=True))
 
     def entries(self, subject: str = "", camera: str = "") -> Iterator[gallery_pb2.Entry]:
-        """By number; an empty filter takes all."""
+        """Lists entries by number; an empty filter takes all."""
         token = ""
         while True:
             request = gallery_pb2.ListEntriesRequest(
@@ -132,7 +132,7 @@ class GalleryClient(Connection):
                 return
 
     def delete_entries(self, numbers: Sequence[int]) -> Iterator[tuple[int, common_pb2.Status]]:
-        """Each number with what became of it."""
+        """Deletes entries; yields each number with what became of it."""
         for start in range(0, len(numbers), _DELETE_AT_ONCE):
             part = numbers[start : start + _DELETE_AT_ONCE]
             request = gallery_pb2.DeleteEntriesRequest(ids=part)
@@ -145,7 +145,7 @@ class GalleryClient(Connection):
         return self._ask(self._stub.PutSubject, request)
 
     def subjects(self, prefix: str = "") -> Iterator[gallery_pb2.Subject]:
-        """By id."""
+        """Lists subjects by id."""
         token = ""
         while True:
             request = gallery_pb2.ListSubjectsRequest(
@@ -158,12 +158,12 @@ class GalleryClient(Connection):
                 return
 
     def delete_subject(self, subject: str) -> int:
-        """Number of entries deleted with it."""
+        """Deletes a subject; returns the number of entries deleted with it."""
         request = gallery_pb2.DeleteSubjectRequest(id=subject)
         return self._ask(self._stub.DeleteSubject, request).entries
 
     def merge(self, source: str, into: str) -> gallery_pb2.Subject:
-        """The subject that has all entries of both."""
+        """Merges two subjects; returns the one that has all entries of both."""
         request = gallery_pb2.MergeSubjectsRequest(source=source, into=into)
         return self._ask(self._stub.MergeSubjects, request)
 
@@ -192,7 +192,7 @@ class GalleryClient(Connection):
         return self._ask(self._stub.GetJob, gallery_pb2.GetJobRequest(id=job_id))
 
     def jobs(self) -> list[gallery_pb2.Job]:
-        """The newest first."""
+        """Lists jobs, the newest first."""
         return list(self._ask(self._stub.ListJobs, gallery_pb2.ListJobsRequest()).jobs)
 
     def cancel_job(self, job_id: str) -> gallery_pb2.Job:
@@ -251,7 +251,7 @@ class ChannelClient(Connection):
     def watch(
         self, link: str = "", interval_seconds: float = 1.0
     ) -> Generator[channel_pb2.WatchStatsResponse, None, None]:
-        """What was done to a link's blocks, or to all links', now and at every interval."""
+        """Yields what was done to a link's blocks, or to all links', now and at every interval."""
         request = channel_pb2.WatchStatsRequest(link=link, interval_seconds=interval_seconds)
         call = self._stub.WatchStats(request)
         try:
@@ -262,7 +262,7 @@ class ChannelClient(Connection):
             call.cancel()
 
     def stats(self, link: str = "") -> channel_pb2.WatchStatsResponse:
-        """What was done so far."""
+        """Returns what was done so far."""
         watching = self.watch(link)
         try:
             return next(watching)

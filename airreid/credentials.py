@@ -1,4 +1,4 @@
-"""Who one is on a gRPC connection: TLS and tokens, at both ends.
+"""TLS and tokens of gRPC connections, for clients and servers.
 
 A token goes along as ``authorization: Bearer TOKEN``, the same header as over HTTP. Over
 plain text it is sent to loopback addresses only, unless the user says that the network
@@ -21,7 +21,7 @@ from airreid.flags import Flag, Settings
 
 
 class ClientCredentials(Settings):
-    """What a client shows. The default shows nothing, in plain text."""
+    """Credentials of a client. The default shows nothing, in plain text."""
 
     token: Annotated[str | None, Flag(envvar="AIRREID_TOKEN", instead_of=("token_file",))] = None
     """Token of the access point. Others see a command line: better the variable."""
@@ -65,12 +65,12 @@ class ClientCredentials(Settings):
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes along with every call."""
+        """Returns the metadata of every call."""
         return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
 
     @property
     def hint(self) -> str:
-        """What else may be wrong when nothing answers."""
+        """Returns what else may be wrong when nothing answers."""
         if self.tls_ca is None:
             return "; if it serves TLS, give --tls-ca"
         return "; with --tls-ca it must serve TLS and its certificate must name this host"
@@ -139,7 +139,7 @@ NOBODY = ClientCredentials()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as HOST:PORT says it, is this machine and nothing else."""
+    """Says whether a host, as HOST:PORT has it, is this machine and nothing else."""
     host = host.strip("[]")
     if host == "localhost":
         return True
@@ -150,7 +150,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_pem(path: Path) -> bytes:
-    """A PEM file. Raises :class:`InputError` for one that is missing or something else."""
+    """Reads a PEM file. Raises :class:`InputError` for one that is missing or something else."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -161,7 +161,7 @@ def read_pem(path: Path) -> bytes:
 
 
 def server_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
-    """TLS for a server; with ``client_ca`` every client must show a certificate of it.
+    """Makes TLS for a server; with ``client_ca`` every client must show a certificate of it.
 
     Raises :class:`InputError`.
     """
@@ -173,7 +173,7 @@ def server_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.Se
 
 
 def certificate_names(auth_context: Any) -> frozenset[str]:
-    """Names of the peer's certificate in a gRPC ``auth_context()``: its alternative names,
+    """Returns the names of a peer's certificate in a gRPC ``auth_context()``: alternative names,
     or its common name where it has none."""
     for key in ("x509_subject_alternative_name", "x509_common_name"):
         names = frozenset(name.decode(errors="replace") for name in auth_context.get(key, ()))

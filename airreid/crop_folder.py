@@ -11,7 +11,7 @@ from airreid.images import SUFFIXES
 
 @dataclass(frozen=True)
 class Crop:
-    """One image file of a known person."""
+    """Image file of a known person."""
 
     identity: str
     camera: str
@@ -19,7 +19,7 @@ class Crop:
 
 
 def read_folder(folder: Path) -> list[Crop]:
-    """All crops of a folder, sorted by path.
+    """Lists all crops of a folder, sorted by path.
 
     Raises :class:`InputError` if the folder is missing, holds no image, or has an
     image anywhere but at ``<identity>/<camera>/<image>``.

@@ -17,10 +17,10 @@ _NAMES = {value: kind for kind, value in _WIRE.items()}
 
 
 def to_wire(kind: DecisionKind) -> common_pb2.DecisionKind.ValueType:
-    """The protobuf value of a decision."""
+    """Returns the protobuf value of a decision."""
     return _WIRE[kind]
 
 
 def from_wire(value: common_pb2.DecisionKind.ValueType) -> DecisionKind:
-    """The decision of a protobuf value; ``unspecified`` for one that this version lacks."""
+    """Returns the decision of a protobuf value; ``unspecified`` for one that this version lacks."""
     return _NAMES.get(value, "unspecified")

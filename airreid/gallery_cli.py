@@ -112,12 +112,12 @@ def entries(
 ) -> None:
     """List entries."""
     with GalleryClient(to, credentials=credentials) as client:
-        found = list(client.entries(subject, camera))
+        listed = list(client.entries(subject, camera))
     if as_json:
-        _print_json([_plain(entry) for entry in found])
+        _print_json([_plain(entry) for entry in listed])
         return
     table = Table("entry", "subject", "camera", "enrolled", "quality", "key")
-    for entry in found:
+    for entry in listed:
         enrolled = entry.created_at.ToDatetime().isoformat(" ", "seconds")
         quality = f"{entry.quality:.2f}" if entry.quality else ""
         table.add_row(str(entry.id), entry.subject, entry.camera, enrolled, quality, entry.key)

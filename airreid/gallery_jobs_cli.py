@@ -92,9 +92,9 @@ def _read(path: Path | None) -> str:
 def jobs(to: To = DEFAULT, credentials: ClientCredentials = NOBODY) -> None:
     """List long work, the newest first."""
     with GalleryClient(to, credentials=credentials) as client:
-        found = client.jobs()
+        listed = client.jobs()
     table = Table("job", "kind", "state", "done", "started", "result")
-    for job in found:
+    for job in listed:
         done = f"{job.done} of {job.total}" if job.total else ""
         started = job.created_at.ToDatetime().isoformat(" ", "seconds")
         table.add_row(job.id, job.kind, job.state, done, started, job.result[:60])

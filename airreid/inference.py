@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 
 
 class Network:
-    """One ONNX graph with one input and one output, batch first."""
+    """ONNX graph with one input and one output, batch first."""
 
     def __init__(self, path: Path, threads: int) -> None:
         options = ort.SessionOptions()
@@ -36,12 +36,12 @@ class Network:
 
 
 class BackboneRunner:
-    """uint8 crops -> features."""
+    """Backbone of a bundle: uint8 crops -> features."""
 
     def __init__(self, bundle: Bundle, info: BackboneInfo, threads: int) -> None:
         self.info = info
         self._network = Network(bundle.file(info.file), threads)
 
     def features(self, crops: NDArray[np.uint8]) -> Array:
-        """uint8 (N, height, width, 3) RGB -> float32 (N, feature_dim)."""
+        """Computes uint8 (N, height, width, 3) RGB -> float32 (N, feature_dim)."""
         return self._network(crops)

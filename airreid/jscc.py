@@ -1,4 +1,4 @@
-"""A joint source-channel code of a bundle at work."""
+"""Joint source-channel code of a bundle at work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[np.float32]
 
 
 class JsccScheme:
-    """Joint source-channel coding: the encoder, the decoder and the gallery map."""
+    """JSCC scheme: the encoder, the decoder and the gallery map."""
 
     def __init__(self, bundle: Bundle, info: JsccInfo, threads: int, decode: bool = True) -> None:
         """``decode`` False leaves the decoder unloaded: all that an edge needs."""
@@ -31,15 +31,15 @@ class JsccScheme:
         )
 
     def encode(self, features: Array) -> Array:
-        """float32 (N, feature_dim) -> symbols (N, bandwidth), each row of mean power 1."""
+        """Encodes float32 (N, feature_dim) -> symbols (N, bandwidth), each row of mean power 1."""
         return self._encoder(features)
 
     def decode(self, received: Array) -> Array:
-        """float32 (N, bandwidth) -> embeddings (N, embedding_dim)."""
+        """Decodes float32 (N, bandwidth) -> embeddings (N, embedding_dim)."""
         return received if self._decoder is None else self._decoder(received)
 
     def decoding_by(self, decoder: Callable[[Array], Array]) -> Self:
-        """The scheme with another decoder, (N, bandwidth) -> (N, any dimension)."""
+        """Returns the scheme with another decoder, (N, bandwidth) -> (N, any dimension)."""
         other = copy.copy(self)
         other._decoder = decoder
         return other

@@ -27,7 +27,7 @@ _AT_ONCE = 16_384
 
 
 class Purpose(IntEnum):
-    """What random words are for; each purpose has a sequence of its own."""
+    """Purpose of random words; each has a sequence of its own."""
 
     NOISE = 0
     SNR = 1
@@ -55,7 +55,7 @@ class NoiseStream:
         self._lock = threading.Lock()
 
     def blocks(self, first: int, count: int, bandwidth: int) -> NDArray[np.float32]:
-        """Noise of blocks ``first .. first + count - 1``: float32 (count, bandwidth).
+        """Draws the noise of blocks ``first .. first + count - 1``: float32 (count, bandwidth).
 
         Each value is N(0, 1), independent of all others. Raises ``ValueError`` for
         negative numbers and for a bandwidth of 0.
@@ -65,15 +65,16 @@ class NoiseStream:
         pairs = -(-bandwidth // 2)
         out = np.empty((count, 2 * pairs), np.float32)
         rows = max(1, _AT_ONCE // (2 * pairs))
-        for at in range(0, count, rows):
-            some = out[at : at + rows]
-            _box_muller(self.words(Purpose.NOISE, first + at, len(some), pairs, bandwidth), some)
+        for start in range(0, count, rows):
+            part = out[start : start + rows]
+            words = self.words(Purpose.NOISE, first + start, len(part), pairs, bandwidth)
+            _box_muller(words, part)
         return out[:, :bandwidth]
 
     def words(
         self, purpose: Purpose, first: int, count: int, width: int, bandwidth: int = 0
     ) -> NDArray[np.uint64]:
-        """Uniform random words of blocks ``first .. first + count - 1``: uint64 (count, width).
+        """Draws uniform words of blocks ``first .. first + count - 1``: uint64 (count, width).
 
         One purpose and bandwidth must always ask for the same ``width``: it decides where
         a block's words begin. Raises ``ValueError`` for negative numbers.
@@ -93,7 +94,7 @@ class NoiseStream:
 
 
 def _box_muller(words: NDArray[np.uint64], out: NDArray[np.float32]) -> None:
-    """uint64 (n, p) -> N(0, 1) in ``out`` (n, 2p): upper halves give radii, lower angles."""
+    """Writes N(0, 1) from words (n, p) into ``out`` (n, 2p): upper halves radii, lower angles."""
     pairs = words.shape[1]
     halves = words.astype("<u8", copy=False).view("<u4").reshape(*words.shape, 2)
     radius = halves[..., 1].astype(np.float32)

@@ -21,7 +21,7 @@ LINK_NAME = "offline"
 
 @dataclass(frozen=True)
 class Replayed:
-    """Of Q queries against N gallery items."""
+    """Rankings of Q queries against N gallery items."""
 
     order: NDArray[np.int64]
     """(Q, N): gallery positions, best first; a row of -1 where the block was lost."""
@@ -32,7 +32,7 @@ class Replayed:
 def transmit(
     payloads: Sequence[Payload], snr_db: float, stream: NoiseStream, first_block: int
 ) -> list[Payload]:
-    """What the AWGN channel makes of payloads (of one link), block ``first_block`` on."""
+    """Sends payloads of one link over the AWGN channel, from block ``first_block`` on."""
     if any(isinstance(payload, Ideal) for payload in payloads):
         return [
             payload
@@ -68,7 +68,7 @@ def replay(
     stream: NoiseStream,
     first_block: int,
 ) -> Replayed:
-    """Rankings of query features (Q, D) against gallery features (N, D).
+    """Ranks query features (Q, D) against gallery features (N, D).
 
     Query i is block ``first_block + i`` of the link whose noise ``stream`` is.
     """
@@ -77,7 +77,7 @@ def replay(
 
 
 def pack_each(scheme: Scheme, link: Link, queries: NDArray[np.float32]) -> list[Payload]:
-    """Payloads of query features (Q, D), packed one query at a time, as an edge does."""
+    """Makes payloads of query features (Q, D), packed one query at a time, as an edge does."""
     return [payload for row in queries for payload in scheme.pack(row[None], link)]
 
 
@@ -89,7 +89,7 @@ def replay_payloads(
     stream: NoiseStream,
     first_block: int,
 ) -> Replayed:
-    """:func:`replay` of payloads that are packed, against gallery embeddings (N, E).
+    """Ranks payloads that are packed, as :func:`replay` does, against gallery embeddings (N, E).
 
     Neither depends on the SNR, so a sweep makes them once.
     """
@@ -103,7 +103,7 @@ def replay_payloads(
 def same_ranking(
     order: NDArray[np.int64], other: NDArray[np.int64], scores: NDArray[np.float64], tie: float
 ) -> NDArray[np.bool_]:
-    """Per query: do two rankings (Q, N) agree, but for items closer than ``tie`` in score?
+    """Says per query whether two rankings (Q, N) agree, but for items closer than ``tie`` in score?
 
     A lost query, a row of -1, agrees with a lost one alone.
     """

@@ -1,4 +1,4 @@
-"""What crosses the air for one query: symbols, or bits that claim channel uses."""
+"""Payloads of one query on the air: symbols, or bits that claim channel uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BITS_MAX = 1 << 16
 
 @dataclass(frozen=True)
 class Analog:
-    """JSCC: float32 symbols (B,)."""
+    """Float32 symbols (B,) of a JSCC scheme."""
 
     symbols: NDArray[np.float32]
     link: Link = "analog"
@@ -37,7 +37,7 @@ class Ideal:
 
 @dataclass(frozen=True)
 class Coded:
-    """float32 PAM symbols (B,) of a block of the scheme's payload size number ``size``."""
+    """Float32 PAM symbols (B,) of a block of the scheme's payload size number ``size``."""
 
     symbols: NDArray[np.float32]
     size: int
@@ -63,7 +63,7 @@ def put(payload: Payload, request: uplink_pb2.QueryRequest) -> None:
 
 
 def link_of(request: uplink_pb2.QueryRequest) -> Link | None:
-    """The link that a request's payload is for; None without a payload."""
+    """Returns the link that a request's payload is for; None without a payload."""
     return request.WhichOneof("payload")
 
 

@@ -55,7 +55,7 @@ class Registry(Generic[T]):
         return part
 
     def get(self, name: str) -> T:
-        """The part of a name. Raises :class:`InputError` listing the names that there are."""
+        """Returns the part of a name. Raises :class:`InputError` listing what there is."""
         if name not in self._parts:
             load_extensions()
         if name not in self._parts:
@@ -68,15 +68,15 @@ class Registry(Generic[T]):
         return name in self._parts
 
     def names(self) -> tuple[str, ...]:
-        """Names of the parts registered so far."""
+        """Returns the names of the parts registered so far."""
         return tuple(self._parts)
 
     def parts(self) -> tuple[T, ...]:
-        """The parts registered so far."""
+        """Returns the parts registered so far."""
         return tuple(self._parts.values())
 
     @contextmanager
     def registered(self, name: str, part: T) -> Iterator[T]:
-        """Has a part for the time of a ``with`` block."""
+        """Adds a part for the time of a ``with`` block."""
         yield self.register(name, part)
         del self._parts[name]

@@ -1,4 +1,4 @@
-"""What every scheme does: features to payloads at one end, embeddings at the other."""
+"""Interface of every scheme: features to payloads at one end, embeddings at the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airreid.scheme_kinds import scheme_kind
 
 Array = NDArray[np.float32]
 DIRECT_SNR_DB = 40.0
-"""What a receiver assumes of a block without a channel report, that is, of a direct link."""
+"""SNR that a receiver assumes of a block without a channel report: of a direct link."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,27 @@ class Received:
 
 
 class Scheme(Protocol):
-    """One way to send a feature."""
+    """Way to send a feature."""
 
     @property
     def info(self) -> SchemeInfo: ...
 
     def pack(self, features: Array, link: Link) -> list[Payload]:
-        """float32 (N, feature_dim) -> a payload for each row."""
+        """Packs float32 (N, feature_dim) -> a payload for each row."""
 
     def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
-        """Payloads as received, of one link, with the channel's report for each."""
+        """Unpacks payloads as received, of one link, with the channel's report for each."""
 
     def gallery(self, features: Array) -> Array:
-        """What an embedding is compared with: features -> (N, embedding_dim), noiseless."""
+        """Maps features -> (N, embedding_dim), noiseless: compared with decoded embeddings."""
 
     def cost(self, payload: Payload) -> BlockCost:
-        """What a block costs on the air."""
+        """Counts what a block costs on the air."""
 
 
 @dataclass(frozen=True)
 class BlockCost:
-    """What crosses the air for one query, side information included."""
+    """Cost of one query on the air, side information included."""
 
     uses: int
     """Real channel uses of the block."""
@@ -65,11 +65,11 @@ class BlockCost:
     """Bits that the uses carry, check bits left out; 0 where symbols are not bits."""
     crc_bits: int
     side_bits: int
-    """What the receiver must be told beside the symbols, and has no uses of its own here."""
+    """Bits that the receiver must be told beside the symbols, without uses of their own here."""
 
 
 def links_of(info: SchemeInfo) -> tuple[Link, ...]:
-    """Payloads that a scheme sends, the usual one first."""
+    """Returns the payloads that a scheme sends, the usual one first."""
     return scheme_kind(info.kind).links
 
 

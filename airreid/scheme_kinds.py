@@ -31,7 +31,7 @@ receiver's part is needed. Raises :class:`airreid.errors.BundleError`."""
 
 @dataclass(frozen=True)
 class SchemeKind:
-    """One kind of scheme."""
+    """Kind of scheme."""
 
     name: str
     """Value of the manifest's ``kind``, and the beginning of its schemes' ids."""
@@ -55,12 +55,12 @@ def register_scheme_kind(kind: SchemeKind) -> SchemeKind:
 
 
 def scheme_kind(name: str) -> SchemeKind:
-    """The kind of a name. Raises :class:`InputError` listing the kinds that there are."""
+    """Returns the kind of a name. Raises :class:`InputError` listing the kinds that there are."""
     return _KINDS.get(name)
 
 
 def scheme_kinds() -> tuple[SchemeKind, ...]:
-    """All kinds registered so far, the project's own first."""
+    """Returns all kinds registered so far, the project's own first."""
     return _KINDS.parts()
 
 
@@ -68,7 +68,7 @@ def scheme_kinds() -> tuple[SchemeKind, ...]:
 
 
 def kind_of(scheme_id: str) -> str:
-    """Name of the kind, which an id begins with; of two that fit, the longer one.
+    """Returns the kind that an id begins with; of two that fit, the longer one.
 
     Raises :class:`InputError` for another beginning.
     """
@@ -87,7 +87,7 @@ def _longest_beginning(scheme_id: str) -> str | None:
 
 
 def bandwidth_of(scheme_id: str) -> int:
-    """B, real channel uses per query: ``digital-256-r1`` -> 256.
+    """Reads B, real channel uses per query: ``digital-256-r1`` -> 256.
 
     Raises :class:`InputError` for an id that does not end in one.
     """
@@ -100,7 +100,7 @@ def bandwidth_of(scheme_id: str) -> int:
 def parse_scheme_id(
     scheme_id: str, kinds: Collection[str], bandwidth_max: int = 65536
 ) -> tuple[str, int]:
-    """``jscc-ae-256`` -> (``jscc-ae``, 256), if it is of one of some kinds.
+    """Takes ``jscc-ae-256`` apart into (``jscc-ae``, 256), if it is of one of some kinds.
 
     Raises :class:`InputError` that says how to write one.
     """
@@ -118,7 +118,7 @@ def parse_scheme_id(
 
 
 def _parse_info(value: object) -> object:
-    """A manifest's entry as the model of its kind."""
+    """Returns a manifest's entry as the model of its kind."""
     if isinstance(value, SchemeInfo) or not isinstance(value, Mapping):
         return value
     name = value.get("kind")

@@ -1,4 +1,4 @@
-"""What every gRPC service of AirReID has: health, reflection, a clean end."""
+"""Common parts of all gRPC services: health, reflection, a clean end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READY_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Address:
-    """A host and a port, as ``HOST:PORT`` says them."""
+    """Host and port, as ``HOST:PORT`` says them."""
 
     host: str
     port: int
@@ -34,7 +34,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """``127.0.0.1:50051``, ``[::1]:0``. Raises :class:`InputError`."""
+    """Parses ``127.0.0.1:50051``, ``[::1]:0``. Raises :class:`InputError`."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise InputError(f"address {text!r}: write HOST:PORT, for example 127.0.0.1:50051")
@@ -101,7 +101,7 @@ async def _follow(
 
 
 def told_to_stop() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set from now on: ask for it before saying ready."""
+    """Returns an event that SIGTERM and SIGINT set from now on: ask for it before saying ready."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

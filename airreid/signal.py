@@ -1,4 +1,4 @@
-"""The one convention for power, SNR and capacity; everything else uses these functions.
+"""Convention for power, SNR and capacity; everything else uses these functions.
 
 Real channel ``y = x + z`` with ``x, y`` in R^B and ``z ~ N(0, sigma^2 I)``. B, the
 *bandwidth*, counts real channel uses; two of them make one complex (I/Q) use. Each
@@ -18,18 +18,18 @@ from numpy.typing import ArrayLike, NDArray
 POWER = 1.0
 """Mean power of a block per real channel use."""
 SNR_DB_MIN, SNR_DB_MAX = -60.0, 100.0
-"""What a link may be set to and a report may say."""
+"""Bounds of what a link may be set to and a report may say."""
 EPSILON = 1e-12
 """Smallest norm that is divided by; a block of zeros stays zeros."""
 
 
 def noise_variance(snr_db: ArrayLike) -> NDArray[np.float64]:
-    """sigma^2 per real use, for P = 1, of each SNR in dB; same shape as ``snr_db``."""
+    """Returns sigma^2 per real use, for P = 1, of each SNR in dB; same shape as ``snr_db``."""
     return np.asarray(POWER * 10.0 ** (-np.asarray(snr_db, dtype=np.float64) / 10.0))
 
 
 def capacity(snr_db: ArrayLike) -> NDArray[np.float64]:
-    """Shannon capacity ``0.5 log2(1 + P/sigma^2)`` in bits per real channel use.
+    """Returns the Shannon capacity ``0.5 log2(1 + P/sigma^2)`` in bits per real channel use.
 
     Same shape as ``snr_db``, in dB per real use.
 
@@ -42,7 +42,7 @@ def capacity(snr_db: ArrayLike) -> NDArray[np.float64]:
 
 
 def normalise_power(u: NDArray[np.floating]) -> NDArray[np.floating]:
-    """``sqrt(B P) u / max(|u|, eps)`` for each block: last axis B; dtype kept.
+    """Scales to ``sqrt(B P) u / max(|u|, eps)`` for each block: last axis B; dtype kept.
 
     Every block gets mean power exactly P, never the average over a batch. A block of
     zeros has no direction and stays zeros.
@@ -55,7 +55,7 @@ def normalise_power(u: NDArray[np.floating]) -> NDArray[np.floating]:
 def awgn(
     symbols: NDArray[np.float32], noise: NDArray[np.float32], snr_db: ArrayLike
 ) -> NDArray[np.float32]:
-    """``y = x + sigma z`` for blocks of mean power 1.
+    """Adds noise, ``y = x + sigma z``, for blocks of mean power 1.
 
     symbols, noise: float32 (..., B); noise of unit variance; snr_db: scalar or one
     value per block, (...). Returns float32 (..., B).
@@ -67,7 +67,7 @@ def awgn(
 def measured_snr_db(
     sent: NDArray[np.floating], received: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Empirical SNR in dB of each block: sent and received (..., B) -> (...)."""
+    """Measures the SNR in dB of each block: sent and received (..., B) -> (...)."""
     x = np.asarray(sent, dtype=np.float64)
     noise = np.asarray(received, dtype=np.float64) - x
     power = np.square(x).mean(axis=-1)
@@ -75,6 +75,6 @@ def measured_snr_db(
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """float32 rows of length 1, for cosine similarity; rows of zeros stay zeros."""
+    """Returns float32 rows of length 1, for cosine similarity; rows of zeros stay zeros."""
     norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(norm, EPSILON), dtype=np.float32)

@@ -18,7 +18,7 @@ from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a block."""
+    """Answer to a block."""
 
     response: uplink_pb2.QueryResponse
     latency_ms: float

@@ -37,7 +37,7 @@ class Complaint(NamedTuple):
 
     @property
     def field(self) -> str:
-        """The path, dotted."""
+        """Returns the path, dotted."""
         return ".".join(self.path)
 
     def __str__(self) -> str:
@@ -45,14 +45,14 @@ class Complaint(NamedTuple):
 
 
 def first_complaint(error: ValidationError) -> Complaint:
-    """The first complaint of a pydantic error."""
+    """Returns the first complaint of a pydantic error."""
     first = error.errors(include_url=False)[0]
     inner = first["ctx"]["path"] if first["type"] == _INSIDE else ()
     return Complaint((*map(str, first["loc"]), *inner), first["msg"], first["input"])
 
 
 def inside(error: ValidationError, *path: str) -> PydanticCustomError:
-    """The error to raise in a validator that has validated part of a value by another model.
+    """Makes the error to raise in a validator that has validated part of a value by another model.
 
     The complaint keeps its place: ``path`` inside the value, then that in the part.
     """
@@ -70,7 +70,7 @@ def validated(
     way_out: str = "",
     error: type[AirReidError] = InputError,
 ) -> M:
-    """A model from values that a user gave, ``what`` ("link", "uplink") before each field.
+    """Makes a model from values that a user gave, ``what`` ("link", "uplink") before each field.
 
     Raises ``error`` as ``what field: message``, then the value given if ``show_given``,
     then ``; way_out``.
@@ -92,7 +92,7 @@ def loaded(
     way_out: str = "",
     error: type[AirReidError] = BundleError,
 ) -> M:
-    """A model from the JSON of ``what``, a file or a named document.
+    """Reads a model from the JSON of ``what``, a file or a named document.
 
     Raises ``error`` as ``what: field: message``, then ``; way_out``.
     """

@@ -13,12 +13,12 @@ magnitudes of some units; what is beyond this is a mistake or an attack."""
 
 
 def to_bytes(values: NDArray[np.floating]) -> bytes:
-    """float (n,) -> 4 n bytes."""
+    """Converts float (n,) -> 4 n bytes."""
     return np.ascontiguousarray(values, dtype="<f4").tobytes()
 
 
 def from_bytes(data: bytes, length: int, what: str) -> NDArray[np.float32]:
-    """4 * length bytes -> float32 (length,), finite and below ``LARGEST`` in magnitude.
+    """Reads 4 * length bytes -> float32 (length,), finite and below ``LARGEST`` in magnitude.
 
     Raises :class:`InputError` that names ``what`` for another length, NaN, infinity and
     values so large that networks and norms would overflow on them.

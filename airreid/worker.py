@@ -1,4 +1,4 @@
-"""One thread that takes whatever is waiting: batches grow with the load alone."""
+"""Thread that takes whatever is waiting: batches grow with the load alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Worker(Generic[T]):
-    """Never waits for a batch to fill: a lone item is processed at once."""
+    """Worker thread that never waits for a batch to fill: a lone item is processed at once."""
 
     def __init__(self, name: str, process: Callable[[list[T]], None], max_batch: int) -> None:
         """``process`` handles its own errors; one that comes out of it is logged."""

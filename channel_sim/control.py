@@ -1,4 +1,4 @@
-"""The control service: links changed while blocks fly, and what was done to them."""
+"""Control service: links changed while blocks fly, and what was done to them."""
 
 from __future__ import annotations
 

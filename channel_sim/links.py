@@ -1,4 +1,4 @@
-"""Links by edge id: whose settings a block meets, and what that does to its request."""
+"""Links by edge id: the settings that a block meets, and its request as they leave it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airreid.channels.settings import LinkSettings, changed
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.v1 import uplink_pb2
-from channel_sim.prefetch import Ahead
+from channel_sim.prefetch import PrefetchedLink
 from channel_sim.stats import NAME_MAX, LinkStats, Stats
 
 _WIRE = np.dtype("<f4")
 OWN_MAX = 1024
 """Links that may have settings of their own."""
-_DRAWN_AHEAD = 256
+_PREFETCHED_MAX = 256
 """Links whose next blocks are drawn ahead: the last that sent, each at most some 100 KB."""
 
 
@@ -31,10 +31,10 @@ class Links:
         self.default = default
         self.own: dict[str, LinkSettings] = {}
         self.stats = Stats()
-        self._ahead: OrderedDict[str, Ahead] = OrderedDict()
+        self._prefetched: OrderedDict[str, PrefetchedLink] = OrderedDict()
 
     def set(self, link: str, settings: LinkSettings) -> None:
-        """Settings of a link; of the default for an empty name.
+        """Sets a link; the default for an empty name.
 
         Raises :class:`InputError` for a name that no edge can have, and when ``OWN_MAX``
         links have settings.
@@ -96,28 +96,30 @@ class Links:
             stats.count_untouched()
             return
         symbols = np.frombuffer(block.symbols, _WIRE).astype(np.float32, copy=False)
-        met = self._link(link, settings).send(symbols, request.id.sequence)
-        snr_db = met.report_db + power_db(met.power)
+        outcome = self._link(link, settings).send(symbols, request.id.sequence)
+        snr_db = outcome.report_db + power_db(outcome.power)
         report.snr_db = snr_db
-        block.symbols = met.received.astype(_WIRE, copy=False).tobytes()
-        stats.count_symbols(length // 4, met, snr_db)
+        block.symbols = outcome.received.astype(_WIRE, copy=False).tobytes()
+        stats.count_symbols(length // 4, outcome, snr_db)
 
-    def _link(self, link: str, settings: LinkSettings) -> Ahead:
+    def _link(self, link: str, settings: LinkSettings) -> PrefetchedLink:
         if len(link) > NAME_MAX:
-            return Ahead(settings, NoiseStream(settings.seed, link))
-        found = self._ahead.get(link)
-        if found is None or found.settings is not settings:
-            same_seed = found is not None and found.settings.seed == settings.seed
-            stream = found.stream if found and same_seed else NoiseStream(settings.seed, link)
-            found = self._ahead[link] = Ahead(settings, stream)
-            if len(self._ahead) > _DRAWN_AHEAD:
-                self._ahead.popitem(last=False)
-        self._ahead.move_to_end(link)
-        return found
+            return PrefetchedLink(settings, NoiseStream(settings.seed, link))
+        prefetched = self._prefetched.get(link)
+        if prefetched is None or prefetched.settings is not settings:
+            if prefetched is not None and prefetched.settings.seed == settings.seed:
+                stream = prefetched.stream
+            else:
+                stream = NoiseStream(settings.seed, link)
+            prefetched = self._prefetched[link] = PrefetchedLink(settings, stream)
+            if len(self._prefetched) > _PREFETCHED_MAX:
+                self._prefetched.popitem(last=False)
+        self._prefetched.move_to_end(link)
+        return prefetched
 
 
-def _carry(request: uplink_pb2.QueryRequest, link: Ahead, stats: LinkStats) -> float:
-    """The ideal link: takes the bits away unless a capacity-achieving code carries them.
+def _carry(request: uplink_pb2.QueryRequest, link: PrefetchedLink, stats: LinkStats) -> float:
+    """Takes the bits of an ideal packet away unless a capacity-achieving code carries them.
 
     Bits that are there count, whatever number the packet gives. Returns the report's SNR.
     """

@@ -25,8 +25,8 @@ _COUNTERS = {
 
 
 class LinkCollector(Collector):
-    """One label value for each link that :class:`Stats` counts by name, and one for the
-    rest: no more than ``stats.LINKS_MAX + 1``."""
+    """Collector with a label value for each link that :class:`Stats` counts by name, and one
+    for the rest: no more than ``stats.LINKS_MAX + 1``."""
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats

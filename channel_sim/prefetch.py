@@ -1,4 +1,4 @@
-"""The radio of a link's next blocks, drawn before they come: faster, and the same."""
+"""Realisations of a link's next blocks, drawn before they come: faster, and the same."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _WINDOWS = 2
 """Bandwidths of one link that are drawn ahead at the same time."""
 
 
-class Met(NamedTuple):
-    """What one block met, and what became of it."""
+class BlockOutcome(NamedTuple):
+    """One block as received, and what it met."""
 
     received: NDArray[np.float32]
     """(B,)"""
     power: float
     """Mean square of the symbols as sent."""
     report_db: float
-    """For a block of power 1."""
+    """SNR of the receiver's report, for a block of power 1."""
     gain_power: float
     """|h|^2."""
     signal_energy: float
@@ -43,8 +43,8 @@ class _Window:
         self, settings: LinkSettings, stream: NoiseStream, first: int, count: int, bandwidth: int
     ) -> None:
         self.first, self.count = first, count
-        self.radio = radio = models.realise(settings, stream, first, count, bandwidth)
-        self.fades = bool(radio.erased.size) or bool((radio.factor != 1).any())
+        self.radio = radio = models.draw_realisation(settings, stream, first, count, bandwidth)
+        self.fades = bool(radio.erased.size) or bool((radio.residual_gain != 1).any())
         self.report_db: list[float] = radio.report_db.tolist()
         self.gain_power: list[float] = np.square(np.abs(radio.gain)).tolist()
         self.noise_energy: list[float] = radio.noise_energy.tolist()
@@ -52,13 +52,13 @@ class _Window:
         self.impulses: list[int] = radio.impulses.tolist()
 
     def faded(self, row: int, symbols: NDArray[np.float32]) -> NDArray[np.float32]:
-        one, radio = slice(row, row + 1), self.radio
-        faded = models.fade(symbols[None], radio.factor[one], radio.erased[one])
+        rows, radio = slice(row, row + 1), self.radio
+        faded = models.fade(symbols[None], radio.residual_gain[rows], radio.erased[rows])
         return faded.reshape(-1)
 
 
-class Ahead:
-    """One link under some settings. As long as its blocks come in order, more and more of
+class PrefetchedLink:
+    """Link under some settings. As long as its blocks come in order, more and more of
     them are drawn at once; a block out of order is drawn alone."""
 
     def __init__(self, settings: LinkSettings, stream: NoiseStream) -> None:
@@ -66,8 +66,8 @@ class Ahead:
         self.stream = stream
         self._windows: dict[int, _Window] = {}
 
-    def send(self, symbols: NDArray[np.float32], block: int) -> Met:
-        """One block of symbols (B,), at most ``models.USES_MAX``, through the link."""
+    def send(self, symbols: NDArray[np.float32], block: int) -> BlockOutcome:
+        """Sends one block of symbols (B,), at most ``models.USES_MAX``, through the link."""
         bandwidth = len(symbols)
         window = self._windows.get(bandwidth)
         if window is None or not 0 <= block - window.first < window.count:
@@ -80,7 +80,7 @@ class Ahead:
             energy = float(np.vdot(symbols, symbols))
         else:
             energy *= gain_power
-        return Met(
+        return BlockOutcome(
             symbols + window.radio.noise[row],
             sent / bandwidth,
             window.report_db[row],

@@ -27,13 +27,13 @@ _TOKEN = "authorization"
 CONTROL = channel_pb2.DESCRIPTOR.services_by_name["ChannelControlService"].full_name
 CHANNEL = channel_pb2.DESCRIPTOR.services_by_name["ChannelService"].full_name
 _UNTOLD = "Internal error from Core"
-"""What grpc.aio may say in place of the status of a stream that ended while a request was
+"""Words of grpc.aio in place of the status of a stream that ended while a request was
 written to it (https://github.com/grpc/grpc/issues/36066)."""
 _ASKED_AGAIN_S = 5.0
 
 
 class UplinkProxy:
-    """One upstream stream for each stream of an edge; answers pass as they come.
+    """Proxy of the uplink: one upstream stream for each stream of an edge.
 
     A request is read when the one before it has been written upstream, and an answer
     when the edge has taken the one before it: back-pressure goes through, and nothing
@@ -67,7 +67,7 @@ class UplinkProxy:
         )
 
     def _faded(self, request: uplink_pb2.QueryRequest | bytes) -> bytes:
-        """What is sent on: here, on its way out, the block crosses the radio."""
+        """Sends a block over the radio, on its way out, and returns the request as bytes."""
         if isinstance(request, bytes):
             return request
         self._links.transmit(request)
@@ -102,7 +102,7 @@ class UplinkProxy:
             call.cancel()
 
     async def _told(self, error: aio.AioRpcError, metadata: aio.Metadata) -> aio.AioRpcError:
-        """The access point's own status in place of one that gRPC lost: a stream without a
+        """Returns the access point's own status in place of one that gRPC lost: a stream without a
         request, for which nothing is written, is refused for the same reason."""
         if error.details() != _UNTOLD:
             return error
@@ -122,7 +122,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 def _parse(data: bytes) -> uplink_pb2.QueryRequest | bytes:
-    """A request; what is none passes on as it is, for the access point to answer."""
+    """Reads a request; what is none passes on as it is, for the access point to answer."""
     try:
         return uplink_pb2.QueryRequest.FromString(data)
     except DecodeError:

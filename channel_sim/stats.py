@@ -1,4 +1,4 @@
-"""What was really done to the blocks of each link: sums, in bounded memory."""
+"""Sums over what was really done to the blocks of each link, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.channels.models import Realisation, fade
-from channel_sim.prefetch import Met
+from channel_sim.prefetch import BlockOutcome
 
 LINKS_MAX = 256
 """Links that are counted by name; blocks of any further link go to ``OTHERS``."""
@@ -41,39 +41,42 @@ class LinkStats:
 
     @property
     def measured_snr_db(self) -> float | None:
-        """Signal over noise energy at the antenna; None before the first symbols."""
+        """Returns signal over noise energy in dB at the antenna; None before the first symbols."""
         if self.signal_energy <= 0 or self.noise_energy <= 0:
             return None
         return 10 * math.log10(self.signal_energy / self.noise_energy)
 
     @property
     def mean_gain(self) -> float:
-        """Mean of |h|^2; 0 without blocks."""
+        """Returns the mean of |h|^2; 0 without blocks."""
         return self.gain_power / self.faded if self.faded else 0.0
 
-    def count_symbols(self, uses: int, met: Met, report_db: float) -> None:
-        """A block of ``uses`` real uses; its energies count if they are finite."""
+    def count_symbols(self, uses: int, outcome: BlockOutcome, report_db: float) -> None:
+        """Counts a block of ``uses`` real uses; its energies count if they are finite."""
         self.blocks += 1
         self.faded += 1
-        self.gain_power += met.gain_power
+        self.gain_power += outcome.gain_power
         self.last_snr_db = report_db
-        if not math.isfinite(met.signal_energy):
+        if not math.isfinite(outcome.signal_energy):
             self.unusable += 1
             return
         self.uses += uses
-        self.signal_energy += met.signal_energy
-        self.noise_energy += met.noise_energy
-        self.erased += met.erased
-        self.impulses += met.impulses
+        self.signal_energy += outcome.signal_energy
+        self.noise_energy += outcome.noise_energy
+        self.erased += outcome.erased
+        self.impulses += outcome.impulses
 
     def count_realisation(
         self, symbols: NDArray[np.float32], radio: Realisation, report_db: float
     ) -> None:
-        """Counts blocks of finite symbols (n, B), as sent, that met ``radio``; the last report."""
+        """Counts blocks of finite symbols (n, B), as sent, that met ``radio``.
+
+        ``report_db``: SNR of the last one's report.
+        """
         gain_power = np.square(np.abs(radio.gain))
-        faded = fade(symbols, radio.factor, radio.erased)
+        faded = fade(symbols, radio.residual_gain, radio.erased)
         energy = np.square(faded, dtype=np.float64).sum(axis=1)
-        energy *= np.where(radio.factor == 1, gain_power, 1.0)  # at the antenna
+        energy *= np.where(radio.residual_gain == 1, gain_power, 1.0)  # at the antenna
         self.blocks += len(symbols)
         self.faded += len(symbols)
         self.gain_power += float(gain_power.sum())
@@ -85,7 +88,7 @@ class LinkStats:
         self.impulses += int(radio.impulses.sum())
 
     def count_packet(self, gain_power: float, lost: bool, report_db: float) -> None:
-        """An ideal packet."""
+        """Counts an ideal packet."""
         self.blocks += 1
         self.packets += 1
         self.faded += 1
@@ -94,13 +97,13 @@ class LinkStats:
         self.last_snr_db = report_db
 
     def count_untouched(self) -> None:
-        """A block that was passed on as it came."""
+        """Counts a block that was passed on as it came."""
         self.blocks += 1
         self.unusable += 1
 
 
 class Stats:
-    """Of all links, by edge id."""
+    """Sums of all links, by edge id."""
 
     def __init__(self) -> None:
         self._links: dict[str, LinkStats] = {}
@@ -108,14 +111,14 @@ class Stats:
         self.streams = 0
 
     def of(self, link: str) -> LinkStats:
-        """Where a link's blocks are counted."""
-        found = self._links.get(link)
-        if found is None:
+        """Returns the sums that a link's blocks go into."""
+        sums = self._links.get(link)
+        if sums is None:
             full = len(self._links) >= LINKS_MAX or len(link) > NAME_MAX
-            found = self._links.setdefault(OTHERS if full else link, LinkStats())
-        return found
+            sums = self._links.setdefault(OTHERS if full else link, LinkStats())
+        return sums
 
     def items(self) -> list[tuple[str, LinkStats]]:
-        """Names and sums in order of their first block; ``OTHERS`` last."""
+        """Returns names and sums in order of their first block; ``OTHERS`` last."""
         rows = list(self._links.items())
         return sorted(rows, key=lambda row: row[0] == OTHERS)

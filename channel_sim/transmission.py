@@ -73,9 +73,9 @@ def transmit(request: channel_pb2.TransmitRequest, settings: LinkSettings) -> Tr
     response = channel_pb2.TransmitResponse(
         symbols=wire.to_bytes(received.reshape(-1)), settings=to_message(settings), snr_db=snr_db
     )
-    if (radio.factor != 1).any():
-        response.gain_real.extend(radio.factor.real.tolist())
-        response.gain_imag.extend(radio.factor.imag.tolist())
+    if (radio.residual_gain != 1).any():
+        response.gain_real.extend(radio.residual_gain.real.tolist())
+        response.gain_imag.extend(radio.residual_gain.imag.tolist())
     return Transmitted(response, radio, symbols, snr_db)
 
 

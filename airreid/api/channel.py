@@ -174,7 +174,9 @@ class Channel:
     def _report(self, symbols: Floats, radio: Realisation, first_block: int) -> Report:
         power = np.square(symbols, dtype=np.float64).mean(axis=1)
         above = np.array([power_db(value) for value in power.tolist()])
-        return Report(self.settings.model, radio.report_db + above, radio.factor, first_block)
+        return Report(
+            self.settings.model, radio.report_db + above, radio.residual_gain, first_block
+        )
 
     def _packets(self, blocks: Blocks, first_block: int) -> tuple[Blocks, Report]:
         stream = NoiseStream(self.settings.seed, self.link)

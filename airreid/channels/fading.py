@@ -20,12 +20,12 @@ _AT_ONCE = 1024
 
 
 def _turns(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Words as angles: the whole range is one turn, in radians."""
+    """Returns words as angles: the whole range is one turn, in radians."""
     return words.astype(np.float64) * (2.0 * np.pi * 2.0**-64)
 
 
 def independent(stream: NoiseStream, first: int, count: int) -> Gains:
-    """Rayleigh gains of blocks ``first .. first + count - 1``, each for itself: (count,).
+    """Draws Rayleigh gains of blocks ``first .. first + count - 1``, each for itself: (count,).
 
     ``h = sqrt(-ln u) exp(j phi)``, u and phi uniform: |h|^2 is exponential of mean 1.
     """
@@ -58,19 +58,19 @@ class SlowFading:
         self._phase = words[PATHS:]
 
     def gains(self, first: int, count: int) -> Gains:
-        """Gains of blocks ``first .. first + count - 1``: complex (count,)."""
+        """Returns the gains of blocks ``first .. first + count - 1``: complex (count,)."""
         gains = np.empty(count, np.complex128)
-        for at in range(0, count, _AT_ONCE):
-            size = min(_AT_ONCE, count - at)
-            blocks = np.arange(size, dtype=np.uint64) + np.uint64((first + at) % 2**64)
+        for start in range(0, count, _AT_ONCE):
+            size = min(_AT_ONCE, count - start)
+            blocks = np.arange(size, dtype=np.uint64) + np.uint64((first + start) % 2**64)
             angle = _turns(blocks[:, None] * self._step + self._phase)
-            gains.real[at : at + size] = np.cos(angle).sum(axis=1)
-            gains.imag[at : at + size] = np.sin(angle).sum(axis=1)
+            gains.real[start : start + size] = np.cos(angle).sum(axis=1)
+            gains.imag[start : start + size] = np.sin(angle).sum(axis=1)
         return np.asarray(gains / np.sqrt(PATHS))
 
 
 def rician(scattered: Gains, k_factor_db: float) -> Gains:
-    """``sqrt(K/(K+1)) + sqrt(1/(K+1)) h``: a line of sight of steady phase 0, to which
+    """Returns ``sqrt(K/(K+1)) + sqrt(1/(K+1)) h``: a line of sight of steady phase 0, to which
     the receiver is locked, and scattered paths h of mean power 1."""
     k = 10.0 ** (k_factor_db / 10.0)
     return np.asarray(np.sqrt(k / (k + 1.0)) + np.sqrt(1.0 / (k + 1.0)) * scattered)

@@ -1,4 +1,4 @@
-"""What happens to single channel uses: impulses of noise, and erasures."""
+"""Impairments of single channel uses: impulses of noise, and erasures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _happens(
     bandwidth: int,
     probability: float,
 ) -> NDArray[np.bool_]:
-    """(count, uses): each True with ``probability``, to the nearest 2^-32."""
+    """Draws bool (count, uses), each True with ``probability``, to the nearest 2^-32."""
     words = stream.words(purpose, first, count, -(-uses // 2), bandwidth)
     halves = np.ascontiguousarray(words).astype("<u8", copy=False).view("<u4")
     return np.asarray(halves[:, :uses] < round(probability * 2.0**32))
@@ -26,7 +26,7 @@ def _happens(
 def impulses(
     stream: NoiseStream, first: int, count: int, bandwidth: int, probability: float
 ) -> NDArray[np.bool_]:
-    """Where impulses hit blocks ``first .. first + count - 1``: bool (count, bandwidth).
+    """Draws where impulses hit blocks ``first .. first + count - 1``: bool (count, bandwidth).
 
     An impulse hits a complex use: I and Q (real uses 2i and 2i + 1) together.
     """
@@ -38,7 +38,7 @@ def impulses(
 def impulsive_scale(
     hit: NDArray[np.bool_], probability: float, ratio_db: float
 ) -> NDArray[np.float32]:
-    """Bernoulli-Gaussian noise: what unit noise is multiplied by where ``hit``, and where not.
+    """Returns the factors of unit noise where ``hit``, and where not: Bernoulli-Gaussian noise.
 
     The variances stand in the ratio R (``ratio_db`` in dB) and their mean over all uses,
     ``(1 - p) s + p R s``, is 1: an impulsive link of some SNR has as much noise as an
@@ -53,7 +53,7 @@ def impulsive_scale(
 def erasures(
     stream: NoiseStream, first: int, count: int, bandwidth: int, probability: float, unit: str
 ) -> NDArray[np.bool_]:
-    """Which uses of blocks ``first .. first + count - 1`` are erased: bool (count, bandwidth).
+    """Draws erased uses of blocks ``first .. first + count - 1``: bool (count, bandwidth).
 
     ``unit``: "real", each real use for itself, or "complex", I and Q together.
     """
@@ -61,5 +61,7 @@ def erasures(
         return _happens(stream, Purpose.ERASURE, first, count, bandwidth, bandwidth, probability)
     pairs = -(-bandwidth // 2)
     # The bandwidth's upper half names another sequence: its width differs from that above.
-    gone = _happens(stream, Purpose.ERASURE, first, count, pairs, bandwidth | 1 << 32, probability)
-    return np.repeat(gone, 2, axis=1)[:, :bandwidth]
+    erased = _happens(
+        stream, Purpose.ERASURE, first, count, pairs, bandwidth | 1 << 32, probability
+    )
+    return np.repeat(erased, 2, axis=1)[:, :bandwidth]

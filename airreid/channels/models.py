@@ -1,18 +1,18 @@
 """Channel models as pure functions over blocks: no clock, no order of arrival, no torch.
 
-What the radio does to block n of a link is a function of (settings, seed, link, n) and
-the bandwidth, drawn before the symbols are seen (:func:`realise`):
+The fate of block n of a link is a function of (settings, seed, link, n) and the bandwidth,
+drawn before the symbols are seen (:func:`draw_realisation`):
 
-    received = kept * (factor * symbols) + noise
+    received = kept * (residual_gain * symbols) + noise
 
-``factor`` is complex: two consecutive real uses (2i, 2i + 1) are I and Q of one complex
+``residual_gain`` is complex: two consecutive real uses (2i, 2i + 1) are I and Q of one complex
 use, and a block has one gain for all of them. Of an odd bandwidth the last use goes
 alone: it is I of a use whose Q is not sent, and the receiver keeps the real part.
 
-- **awgn**: factor 1, noise N(0, sigma^2), sigma^2 = 10^(-SNR/10).
-- **rayleigh**, **rician** without channel knowledge: factor h, E|h|^2 = 1, the same
+- **awgn**: residual_gain 1, noise N(0, sigma^2), sigma^2 = 10^(-SNR/10).
+- **rayleigh**, **rician** without channel knowledge: residual_gain h, E|h|^2 = 1, the same
   noise; the receiver is told the average SNR. With it (``csi``): the received block over
-  h, that is factor 1 and noise n/h; it is told |h|^2 SNR. An equaliser that divides by
+  h, that is residual_gain 1 and noise n/h; it is told |h|^2 SNR. An equaliser that divides by
   next to nothing would pass all bounds: a gain so small that |h|^2 SNR is below -60 dB
   (the least SNR that a report may say) counts as the gain that gives -60 dB.
 - **impulsive**: Bernoulli-Gaussian noise; the total noise power is what the SNR says.
@@ -46,7 +46,7 @@ USES_MAX = 1 << 16
 
 @dataclass(frozen=True)
 class Conditions:
-    """Of n blocks, whatever their bandwidth; arrays (n,)."""
+    """SNR and gain of n blocks, whatever their bandwidth; arrays (n,)."""
 
     snr_db: Floats
     """Before fading: fixed, random or from a trace."""
@@ -55,17 +55,17 @@ class Conditions:
     effective_db: Floats
     """|gain|^2 SNR, at least ``SNR_DB_MIN``."""
     report_db: Floats
-    """What the receiver is told: effective, or without channel knowledge the average."""
+    """Told to the receiver: effective, or without channel knowledge the average."""
 
 
 @dataclass(frozen=True)
 class Realisation(Conditions):
-    """Of n blocks of B real uses: everything but their symbols."""
+    """Everything about n blocks of B real uses but their symbols."""
 
-    factor: Gains
-    """(n,): what a complex use is multiplied by; 1 where the receiver has equalised."""
+    residual_gain: Gains
+    """(n,): gain that a complex use arrives with; 1 where the receiver has equalised."""
     noise: NDArray[np.float32]
-    """(n, B): what is added, after equalisation."""
+    """(n, B): noise that is added, after equalisation."""
     noise_energy: Floats
     """(n,): sum of squares of the noise at the antenna, before equalisation."""
     erased: NDArray[np.bool_]
@@ -75,7 +75,7 @@ class Realisation(Conditions):
 
 
 def conditions(settings: LinkSettings, stream: NoiseStream, first: int, count: int) -> Conditions:
-    """What blocks ``first .. first + count - 1`` meet, apart from single uses' noise."""
+    """Draws SNR and gain of blocks ``first .. first + count - 1``, not single uses' noise."""
     snr_db = _snr_db(settings, stream, first, count)
     draw_gain = channel_model(settings.model).gain
     if draw_gain is None:
@@ -86,10 +86,10 @@ def conditions(settings: LinkSettings, stream: NoiseStream, first: int, count: i
     return Conditions(snr_db, gain, effective, effective if settings.csi else snr_db)
 
 
-def realise(
+def draw_realisation(
     settings: LinkSettings, stream: NoiseStream, first: int, count: int, bandwidth: int
 ) -> Realisation:
-    """What happens to blocks ``first .. first + count - 1`` of ``bandwidth`` real uses.
+    """Draws the fate of blocks ``first .. first + count - 1`` of ``bandwidth`` real uses.
 
     Raises ``ValueError`` for negative numbers and a bandwidth of 0.
     """
@@ -98,7 +98,7 @@ def realise(
     noise = stream.blocks(first, count, bandwidth)
     sigma = np.sqrt(noise_variance(met.snr_db)).astype(np.float32)
     noise = np.ascontiguousarray(sigma[:, None] * noise)
-    factor = np.ones(count, np.complex128)
+    residual_gain = np.ones(count, np.complex128)
     erased = np.zeros((count, 0), np.bool_)
     impulses = np.zeros(count, np.int64)
     if model.impulses is not None:
@@ -112,10 +112,10 @@ def realise(
         if settings.csi:
             noise = _equalised(noise, met)
         else:
-            factor = met.gain
+            residual_gain = met.gain
     return Realisation(
         **{field.name: getattr(met, field.name) for field in fields(met)},
-        factor=factor,
+        residual_gain=residual_gain,
         noise=noise,
         noise_energy=energy,
         erased=erased,
@@ -124,18 +124,19 @@ def realise(
 
 
 def fade(
-    symbols: NDArray[np.float32], factor: Gains, erased: NDArray[np.bool_]
+    symbols: NDArray[np.float32], residual_gain: Gains, erased: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """``kept * (factor * symbols)``, the signal part of what is received: float32 (n, B).
+    """Returns the signal part of what is received, ``kept * (residual_gain * symbols)``:
+    float32 (n, B).
 
-    factor (n,) and erased (n, B), or (n, 0) for none, of a :class:`Realisation`. Symbols
+    residual_gain (n,) and erased (n, B), or (n, 0) for none, of a :class:`Realisation`. Symbols
     that are not finite stay so, erased or not.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         if erased.size:
             return np.where(erased & np.isfinite(symbols), np.float32(0), symbols)
-        if (factor != 1).any():
-            return rotate(symbols, factor)
+        if (residual_gain != 1).any():
+            return rotate(symbols, residual_gain)
     return symbols
 
 
@@ -145,7 +146,7 @@ def apply(
     stream: NoiseStream,
     blocks: NDArray[np.uint64],
 ) -> tuple[NDArray[np.float32], Realisation]:
-    """Blocks through a link: symbols (n, B), their numbers (n,) -> received (n, B).
+    """Sends blocks through a link: symbols (n, B), their numbers (n,) -> received (n, B).
 
     Block by block, in any order and all at once, the service receives the very same
     values. Numbers that follow one another are drawn together, so they cost least. The
@@ -158,7 +159,7 @@ def apply(
     starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1]) != 1)
     runs = zip(starts.tolist(), [*starts[1:].tolist(), len(numbers)], strict=True)
     parts = [
-        realise(settings, stream, int(numbers[start]), end - start, sent.shape[1])
+        draw_realisation(settings, stream, int(numbers[start]), end - start, sent.shape[1])
         for start, end in runs
     ]
     radio = parts[0]
@@ -167,20 +168,20 @@ def apply(
         radio = Realisation(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         )
-    return fade(sent, radio.factor, radio.erased) + radio.noise, radio
+    return fade(sent, radio.residual_gain, radio.erased) + radio.noise, radio
 
 
-def rotate(values: NDArray[np.float32], factor: Gains) -> NDArray[np.float32]:
-    """Real uses (n, B), taken in pairs as complex ones, times ``factor`` (n,): (n, B)."""
+def rotate(values: NDArray[np.float32], gain: Gains) -> NDArray[np.float32]:
+    """Multiplies real uses (n, B), taken in pairs as complex ones, by ``gain`` (n,): (n, B)."""
     count, bandwidth = values.shape
     padded = np.zeros((count, bandwidth + bandwidth % 2), np.float32)
     padded[:, :bandwidth] = values
-    product = padded.view(np.complex64) * factor.astype(np.complex64)[:, None]
+    product = padded.view(np.complex64) * gain.astype(np.complex64)[:, None]
     return np.ascontiguousarray(product.view(np.float32)[:, :bandwidth])
 
 
 def _equalised(noise: NDArray[np.float32], met: Conditions) -> NDArray[np.float32]:
-    """Noise over the gain, which counts as no less than ``SNR_DB_MIN`` allows: (n, B)."""
+    """Divides noise by the gain, which counts as no less than ``SNR_DB_MIN`` allows: (n, B)."""
     amplitude = 10.0 ** ((met.effective_db - met.snr_db) / 20.0)
     phase = np.conj(met.gain) / np.maximum(np.abs(met.gain), np.finfo(np.float64).tiny)
     turned = rotate(noise, np.asarray(phase / amplitude, np.complex128))

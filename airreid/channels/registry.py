@@ -41,7 +41,7 @@ class NoParameters(FiniteModel):
 
 @dataclass(frozen=True)
 class ChannelModel:
-    """One channel model. Draws are functions of (settings, seed, link, block number) alone."""
+    """Channel model. Draws are functions of (settings, seed, link, block number) alone."""
 
     name: str
     label: str
@@ -66,17 +66,17 @@ def register_channel_model(model: ChannelModel) -> ChannelModel:
 
 
 def channel_model(name: str) -> ChannelModel:
-    """The model of a name. Raises :class:`airreid.errors.InputError` listing the models."""
+    """Returns the model of a name. Raises :class:`airreid.errors.InputError` listing the models."""
     return _MODELS.get(name)
 
 
 def channel_models() -> tuple[ChannelModel, ...]:
-    """All models registered so far, the project's own first."""
+    """Returns all models registered so far, the project's own first."""
     return _MODELS.parts()
 
 
 def is_channel_model(name: object) -> bool:
-    """Whether there is a model of this name."""
+    """Says whether there is a model of this name."""
     return name in _MODELS
 
 

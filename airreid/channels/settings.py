@@ -17,14 +17,14 @@ from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.validation import FiniteModel, inside, validated
 
 SNR_FIELDS = ("snr_db", "snr_range_db", "snr_trace")
-"""Where the SNR comes from: one of them."""
+"""Sources of the SNR: a link has one of them."""
 
 Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
 Finite = Field(allow_inf_nan=False)
 
 
 class LinkSettings(Settings):
-    """How one link behaves. A field of another model than ``model`` is refused."""
+    """Settings of one link. A field of another model than ``model`` is refused."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -139,7 +139,7 @@ class LinkSettings(Settings):
         return channel_model(self.model).parameters.model_validate(self.parameters)
 
     def described(self) -> dict[str, object]:
-        """What matters of these settings, for people and logs: short, in fields' order."""
+        """Returns the fields that matter, for people and logs, in order."""
         snr = next((name for name in SNR_FIELDS[1:] if getattr(self, name) is not None), "snr_db")
         names = ("model", snr, "seed", *channel_model(self.model).fields)
         values = {name: getattr(self, name) for name in names}
@@ -169,7 +169,7 @@ def split_parameters(texts: Sequence[str]) -> dict[str, float]:
 
 
 def link_settings(**fields: object) -> LinkSettings:
-    """Checked settings; fields left out have their defaults.
+    """Returns checked settings; fields left out have their defaults.
 
     Raises :class:`InputError` naming the field.
     """
@@ -177,7 +177,7 @@ def link_settings(**fields: object) -> LinkSettings:
 
 
 def changed(settings: LinkSettings, changes: Mapping[str, object]) -> LinkSettings:
-    """Settings with some fields changed; the others keep their values.
+    """Changes some fields of settings; the others keep their values.
 
     An SNR, a range or a trace takes the place of whichever there was. Another model
     takes its own defaults. Raises :class:`InputError` naming the field.

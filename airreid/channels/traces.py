@@ -26,10 +26,10 @@ class Trace:
     blocks: NDArray[np.uint64]
     """(n,): the first is 0, each greater than the one before."""
     snr_db: NDArray[np.float64]
-    """(n,): of that block and those after it, up to the next."""
+    """(n,): SNR of that block and those after it, up to the next."""
 
     def at(self, blocks: NDArray[np.uint64]) -> NDArray[np.float64]:
-        """SNR in dB of block numbers (m,): float64 (m,)."""
+        """Returns the SNR in dB of block numbers (m,): float64 (m,)."""
         period = self.blocks[-1] + np.uint64(1)
         rows = np.searchsorted(self.blocks, blocks % period, side="right") - 1
         return np.asarray(self.snr_db[rows])
@@ -39,7 +39,7 @@ class Trace:
 
 
 def make_trace(name: str, blocks: Sequence[int], snr_db: Sequence[float]) -> Trace:
-    """A checked trace. Raises :class:`InputError` that names the trace and its row."""
+    """Makes a checked trace. Raises :class:`InputError` that names the trace and its row."""
     if not blocks or len(blocks) != len(snr_db):
         raise InputError(f"trace {name}: no rows; give lines of snr_db or block,snr_db")
     if len(blocks) > ROWS_MAX:
@@ -94,7 +94,7 @@ def read_trace(path: Path) -> Trace:
 
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:
-    """Line numbers and cells of the lines that hold something."""
+    """Returns line numbers and cells of the lines that hold something."""
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     return [
         (number, [cell.strip() for cell in line.split(",")])

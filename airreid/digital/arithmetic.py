@@ -39,7 +39,7 @@ class CorruptMessageError(AirReidError):
 
 
 def encode(latent: Sequence[int] | NDArray[np.integer], prior: Prior) -> Bits:
-    """Symbols (d,) -> bits (k,), uint8 of 0 and 1; k may be 0.
+    """Encodes symbols (d,) -> bits (k,), uint8 of 0 and 1; k may be 0.
 
     Raises :class:`ValueError` for another number of symbols than the prior has
     dimensions and for magnitudes above 2^31 - 1.
@@ -66,9 +66,9 @@ def encode(latent: Sequence[int] | NDArray[np.integer], prior: Prior) -> Bits:
             if not inside:
                 if abs(value) > LARGEST:
                     raise ValueError(f"symbol {value}: magnitude above {LARGEST}")
-                tail, more = _escape(excess(value, first, size))
-                offset = (offset << more) + factor * tail
-                count += more
+                tail, tail_bits = _escape(excess(value, first, size))
+                offset = (offset << tail_bits) + factor * tail
+                count += tail_bits
         low = (low << count) + width * offset
         width *= factor
         shift += count
@@ -77,7 +77,7 @@ def encode(latent: Sequence[int] | NDArray[np.integer], prior: Prior) -> Bits:
 
 
 def _shortest(low: int, width: int, shift: int) -> tuple[int, int]:
-    """The shortest bits in the interval [low, low + width) / 2^shift, and their number."""
+    """Returns the shortest bits in the interval [low, low + width) / 2^shift, and their number."""
     if low == 0:
         return 0, 0
     last = low + width - 1
@@ -86,7 +86,7 @@ def _shortest(low: int, width: int, shift: int) -> tuple[int, int]:
 
 
 def decode(bits: Bits, prior: Prior) -> NDArray[np.int64]:
-    """Bits (k,), with zeros behind them or not, -> symbols (d,).
+    """Decodes bits (k,), with zeros behind them or not, -> symbols (d,).
 
     Raises :class:`CorruptMessageError` for bits that :func:`encode` does not make.
     """
@@ -99,14 +99,14 @@ def decode(bits: Bits, prior: Prior) -> NDArray[np.int64]:
         count = len(group) * PRECISION
         rest = (rest << count) + stream.take(count)
         quotient = rest // width
-        found, part, factor = _inside(quotient, group)
-        count -= len(found) * PRECISION
-        symbols += map(add, lows[start : start + _GROUP], found)
+        places, part, factor = _inside(quotient, group)
+        count -= len(places) * PRECISION
+        symbols += map(add, lows[start : start + _GROUP], places)
         stream.position -= count
         rest = (rest >> count) - width * ((quotient >> count) - part)
         width *= factor
-        size = len(group[len(found) - 1]) - 2
-        if found[-1] == size:
+        size = len(group[len(places) - 1]) - 2
+        if places[-1] == size:
             negative, distance, rest = _escaped(stream, rest, width)
             last = symbols[-1] - size  # the lowest of the table
             symbols[-1] = last - distance if negative else last + size - 1 + distance
@@ -130,38 +130,38 @@ class _Stream:
         self.value, self.length, self.position = value, length, 0
 
     def take(self, count: int) -> int:
-        """The next ``count`` bits."""
+        """Reads the next ``count`` bits."""
         self.position += count
         return self.heard() & ((1 << count) - 1)
 
     def heard(self) -> int:
-        """All that have been read."""
+        """Returns all bits that have been read."""
         over = self.position - self.length
         return self.value << over if over > 0 else self.value >> -over
 
 
 def _inside(quotient: int, group: Sequence[Sequence[int]]) -> tuple[list[int], int, int]:
-    """Places of symbols in their tables, up to the first escape, from what is left of the
+    """Finds the places of symbols in their tables, up to the first escape, from what is left of the
     message over the width before them; then this for the symbols behind, without the
     stream's next bits, and the factor of the width."""
-    found: list[int] = []
+    places: list[int] = []
     left = len(group) * PRECISION
     part, factor = 0, 1
     for row in group:
         left -= PRECISION
         part = (part << PRECISION) + (quotient >> left & _DIGIT)
         place = bisect_right(row, part // factor) - 1
-        found.append(place)
+        places.append(place)
         bottom = row[place]
         part -= factor * bottom
         factor *= row[place + 1] - bottom
         if place == len(row) - 2:
             break
-    return found, part, factor
+    return places, part, factor
 
 
 def _escaped(stream: _Stream, rest: int, width: int) -> tuple[bool, int, int]:
-    """Sign (True below the table) and distance behind an escape; then what is left."""
+    """Reads sign (True below the table) and distance behind an escape; then what is left."""
 
     def flip() -> int:
         nonlocal rest
@@ -170,19 +170,19 @@ def _escaped(stream: _Stream, rest: int, width: int) -> tuple[bool, int, int]:
         rest -= width * bit
         return bit
 
-    negative, more = bool(flip()), 0
+    negative, tail_bits = bool(flip()), 0
     while not flip():
-        more += 1
-        if more >= _GAMMA_MAX:
+        tail_bits += 1
+        if tail_bits >= _GAMMA_MAX:
             raise CorruptMessageError("an escape announces a symbol beyond all bounds")
     distance = 1
-    for _ in range(more):
+    for _ in range(tail_bits):
         distance = 2 * distance + flip()
     return negative, distance, rest
 
 
 def _escape(distance: int) -> tuple[int, int]:
-    """Sign and Elias gamma code (Elias, 1975) of a distance: the bits and their number."""
+    """Makes sign and Elias gamma code (Elias, 1975) of a distance: the bits and their number."""
     size = abs(distance).bit_length()
     return (int(distance < 0) << (2 * size - 1)) | abs(distance), 2 * size
 

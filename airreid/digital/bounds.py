@@ -1,4 +1,4 @@
-"""What no code can beat on the real AWGN channel, and what good codes of a length reach."""
+"""Bounds of the real AWGN channel: capacity, and what good codes of a length reach."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from airreid.signal import capacity
 
 
 def shannon_snr_db(bits: float, uses: int) -> float:
-    """SNR in dB at which B uses carry k bits: k = B C. Minus infinity for no bits."""
+    """Returns the SNR in dB at which B uses carry k bits: k = B C. Minus infinity for no bits."""
     ratio = 2.0 ** (2.0 * bits / uses) - 1.0
     return float(10.0 * np.log10(ratio)) if ratio > 0 else float("-inf")
 
 
 def ideal_arrives(bits: int, uses: int, snr_db: float) -> bool:
-    """The ideal link: k bits arrive if and only if ``k <= B C(SNR)``."""
+    """Says whether the ideal link carries k bits: if and only if ``k <= B C(SNR)``."""
     return bits <= uses * float(capacity(snr_db))
 
 
 def normal_approximation(bits: int, uses: int, snr_db: ArrayLike) -> NDArray[np.float64]:
-    """Block error rate of the best code of k bits in B uses, approximately.
+    """Returns the block error rate of the best code of k bits in B uses, approximately.
 
     ``Q((B C - k + log2(B) / 2) / sqrt(B V))`` with the dispersion ``V = (log2 e)^2 / 2 *
     P (P + 2) / (P + 1)^2``, P the SNR: Polyanskiy, Poor and Verdú, *Channel coding rate
@@ -38,7 +38,7 @@ def normal_approximation(bits: int, uses: int, snr_db: ArrayLike) -> NDArray[np.
 
 
 def normal_approximation_snr_db(bits: int, uses: int, bler: float) -> float:
-    """SNR in dB at which :func:`normal_approximation` gives a block error rate.
+    """Returns the SNR in dB at which :func:`normal_approximation` gives a block error rate.
 
     Raises :class:`ValueError` unless 0 < bler < 1.
     """

@@ -29,10 +29,10 @@ class Codec(Protocol):
     """Encoder and decoder of one code; holds no state between calls."""
 
     def encode(self, messages: Bits) -> Bits:
-        """Messages (..., K) -> coded bits (..., n)."""
+        """Encodes messages (..., K) -> coded bits (..., n)."""
 
     def decode(self, llrs: Floats) -> tuple[Bits, Floats]:
-        """Candidate messages and their metrics, best first.
+        """Decodes to candidate messages and their metrics, best first.
 
         llrs (b, n): ln P(0) / P(1) of every coded bit. Returns messages (b, l, K) and
         metrics (b, l), smaller for likelier ones and infinite where there is no candidate;
@@ -61,13 +61,13 @@ class ChannelCode(FrozenModel):
         return self.uses * self.bits_per_symbol
 
     def codec(self, list_size: int) -> Codec:
-        """Encoder and decoder. ``list_size``: candidates of a list decoder, at most."""
+        """Returns encoder and decoder. ``list_size``: candidates of a list decoder, at most."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class ChannelCodeKind:
-    """One kind of channel code."""
+    """Kind of channel code."""
 
     name: str
     """Value of the field ``code``."""
@@ -86,7 +86,7 @@ def register_channel_code(kind: ChannelCodeKind) -> ChannelCodeKind:
 
 
 def channel_code_kind(name: str) -> ChannelCodeKind:
-    """The kind of a name. Raises :class:`airreid.errors.InputError` listing the kinds."""
+    """Returns the kind of a name. Raises :class:`airreid.errors.InputError` listing the kinds."""
     return _KINDS.get(name)
 
 

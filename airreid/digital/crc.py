@@ -23,7 +23,7 @@ _POLYNOMIALS = {11: 0b110_0010_0001, 24: 0xB2B117}
 
 
 class Crc:
-    """The check of messages of one length under one seed."""
+    """Check of messages of one length under one seed."""
 
     def __init__(self, length: int, crc_bits: CrcBits, seed: bytes = b"") -> None:
         """``seed``: 4 bytes, say the first of a table's digest; empty for 0."""
@@ -35,23 +35,23 @@ class Crc:
         self._constant = self._constant @ powers % 2
 
     def of(self, bits: Bits) -> Bits:
-        """Check bits (..., crc_bits) of messages (..., length)."""
+        """Returns check bits (..., crc_bits) of messages (..., length)."""
         check = bits.astype(np.float32) @ self._matrix + self._constant
         return np.asarray(check.astype(np.int64) & 1, dtype=np.uint8)
 
     def append(self, bits: Bits) -> Bits:
-        """Messages (..., length) with their check bits behind them."""
+        """Returns messages (..., length) with their check bits behind them."""
         return np.concatenate([bits, self.of(bits)], axis=-1)
 
     def passes(self, bits: Bits) -> NDArray[np.bool_]:
-        """Whether messages with check bits (..., length + crc_bits) are whole: (...)."""
+        """Says whether messages with check bits (..., length + crc_bits) are whole: (...)."""
         length = len(self._matrix)
-        right: NDArray[np.bool_] = (self.of(bits[..., :length]) == bits[..., length:]).all(axis=-1)
-        return right
+        passes: NDArray[np.bool_] = (self.of(bits[..., :length]) == bits[..., length:]).all(axis=-1)
+        return passes
 
 
 def _bit_of(value: int, i: int, width: int) -> int:
-    """Bit ``i`` of a register, most significant first."""
+    """Returns bit ``i`` of a register, most significant first."""
     return value >> (width - 1 - i) & 1
 
 

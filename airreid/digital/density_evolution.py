@@ -24,7 +24,7 @@ _POINTS = 1200
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[Floats, Floats, Floats]:
-    """ln mu, ln T(mu) and ln(1 - T(mu)) with T = E[tanh(L / 2)], ascending in mu.
+    """Tabulates ln mu, ln T(mu) and ln(1 - T(mu)) with T = E[tanh(L / 2)], ascending in mu.
 
     ``1 - T = exp(-mu / 4) / sqrt(4 pi mu) * integral exp(-u^2 / 4 mu) / cosh(u / 2) du``.
     """
@@ -43,7 +43,7 @@ def _tables() -> tuple[Floats, Floats, Floats]:
 
 
 def check_node(a: Floats, b: Floats) -> Floats:
-    """Mean of an LLR that needs both of two; 0 where one of them is 0."""
+    """Returns the mean of an LLR that needs both of two; 0 where one of them is 0."""
     ln_mu, ln_t, ln_rest = _tables()
     ln_a, ln_b = (np.log(np.clip(x, MEAN_MIN, MEAN_MAX)) for x in (a, b))
     ln_t_out = np.interp(ln_a, ln_mu, ln_t) + np.interp(ln_b, ln_mu, ln_t)
@@ -56,7 +56,7 @@ def check_node(a: Floats, b: Floats) -> Floats:
 
 
 def input_means(codeword_means: Floats) -> Floats:
-    """LLR means of the N inputs from those of the N codeword bits, natural order."""
+    """Returns LLR means of the N inputs from those of the N codeword bits, natural order."""
     level = codeword_means[None, :]
     while level.shape[1] > 1:
         half = level.shape[1] // 2
@@ -66,12 +66,12 @@ def input_means(codeword_means: Floats) -> Floats:
 
 
 def error_probability(means: Floats) -> Floats:
-    """Q(sqrt(mu / 2)) of each mean: how often a decision on it is wrong."""
+    """Returns Q(sqrt(mu / 2)) of each mean: how often a decision on it is wrong."""
     return np.asarray([0.5 * erfc(np.sqrt(mean) / 2) for mean in means.tolist()])
 
 
 def bit_plane_means(snr_db: float, bits_per_symbol: int) -> Floats:
-    """(m,): for each label bit of a PAM symbol, the mean of the Gaussian LLR that carries
+    """Returns (m,): for each label bit of a PAM symbol, the mean of the Gaussian LLR that carries
     as much information as the bit's exact LLR does at this SNR."""
     variance = float(noise_variance(snr_db))
     if bits_per_symbol == 1:
@@ -93,7 +93,7 @@ def bit_plane_means(snr_db: float, bits_per_symbol: int) -> Floats:
 
 @lru_cache(maxsize=1)
 def _information() -> Floats:
-    """Bits that a Gaussian LLR of each tabulated mean carries, ascending."""
+    """Tabulates the bits that a Gaussian LLR of each tabulated mean carries, ascending."""
     means = np.exp(_tables()[0])
     nodes, weights = np.polynomial.hermite_e.hermegauss(96)
     samples = means[:, None] + np.sqrt(2 * means[:, None]) * nodes

@@ -1,4 +1,4 @@
-"""The coded link: payload bits to exactly B real symbols and back, or a known loss."""
+"""Coded link: payload bits to exactly B real symbols and back, or a known loss."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class CodedLink:
         self._codec = code.codec(list_size)
 
     def send(self, payload: Bits) -> NDArray[np.float32]:
-        """Payload bits (..., k) -> symbols (..., B), each block of mean power 1."""
+        """Sends payload bits (..., k) -> symbols (..., B), each block of mean power 1."""
         coded = self._codec.encode(self._crc.append(payload))
         return modem.modulate(coded, self.code.bits_per_symbol)
 
     def receive(self, received: NDArray[np.floating], variance: ArrayLike) -> Decoded:
-        """y (b, B) and sigma^2, a scalar or (b,), -> the payloads and whether they passed."""
+        """Decodes y (b, B), given sigma^2, a scalar or (b,): payloads and whether they passed."""
         bits_per_symbol = self.code.bits_per_symbol
         gain = modem.block_gain(received, variance, bits_per_symbol)
         scaled, scaled_variance = received / gain[..., None], variance / np.square(gain)

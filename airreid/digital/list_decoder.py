@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Bits = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Origin = NDArray[np.int64] | None
-"""For each path, which of the paths before it came from; None if nothing moved."""
+"""Number of the earlier path that each path came from; None if nothing moved."""
 
 LIST_SIZES = (1, 2, 4, 8, 16)
 
@@ -61,7 +61,7 @@ class ListDecoder:
         self._list_size = list_size
 
     def decode(self, llrs: Floats) -> tuple[Bits, Floats]:
-        """Codewords and their metrics, best first.
+        """Returns codewords and their metrics, best first.
 
         llrs (b, N): ln P(0) / P(1) of every codeword bit. Returns codewords (b, l, N)
         and metrics (b, l), -ln of the probability up to a constant; l <= list_size.
@@ -107,16 +107,16 @@ class _Search:
         return np.concatenate([first ^ second, second], axis=1), origin
 
     def _keep(self, candidates: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The best of the candidates (b l, c): their paths (b l',) and choices (b l',)."""
+        """Keeps the best of the candidates (b l, c): their paths (b l',) and choices (b l',)."""
         choices = candidates.shape[1]
         flat = candidates.reshape(len(self._first), -1)
         if flat.shape[1] > self._list_size:
             best = flat.argpartition(self._list_size - 1, axis=1)[:, : self._list_size]
-            at = (best + self._first * flat.shape[1]).reshape(-1)
+            places = (best + self._first * flat.shape[1]).reshape(-1)
         else:
-            at = np.arange(flat.size)
-        self.metric = candidates.reshape(-1)[at]
-        return at // choices, at % choices
+            places = np.arange(flat.size)
+        self.metric = candidates.reshape(-1)[places]
+        return places // choices, places % choices
 
     def _repetition(self, alpha: Floats) -> tuple[Bits, Origin]:
         zero = self.metric + _cost_of_zeros(alpha)
@@ -124,14 +124,14 @@ class _Search:
         return np.repeat(bit.astype(np.uint8)[:, None], alpha.shape[1], axis=1), origin
 
     def _free(self, alpha: Floats) -> tuple[Bits, Origin]:
-        """Hard decisions with some of the least reliable bits flipped."""
+        """Takes hard decisions with some of the least reliable bits flipped."""
         table = flip_patterns(self._list_size, alpha.shape[1], None)
         base, weak, cost = self._hard(alpha, table.shape[1])
         origin, choice = self._keep(base[:, None] + cost @ table.T)
         return _flipped(alpha[origin], weak[origin], table[choice]), origin
 
     def _parity(self, alpha: Floats) -> tuple[Bits, Origin]:
-        """The same, with an even number of ones."""
+        """Decides as :meth:`_free`, with an even number of ones."""
         tables = [flip_patterns(self._list_size, alpha.shape[1], odd) for odd in (0, 1)]
         base, weak, cost = self._hard(alpha, tables[0].shape[1])
         odd = np.bitwise_xor.reduce(alpha < 0, axis=1)
@@ -141,7 +141,7 @@ class _Search:
         return _flipped(alpha[origin], weak[origin], flips), origin
 
     def _hard(self, alpha: Floats, reach: int) -> tuple[Floats, NDArray[np.int64], Floats]:
-        """Metrics (b l,) of hard decisions, the ``reach`` least reliable places and what
+        """Gives the metrics (b l,) of hard decisions, the ``reach`` least reliable places and what
         flipping each of them costs (b l, reach)."""
         reliability = np.abs(alpha)
         weak = reliability.argsort(axis=1)[:, :reach]
@@ -150,13 +150,13 @@ class _Search:
 
 
 def _cost_of_zeros(alpha: Floats) -> Floats:
-    """-ln of the probability that all bits of each row are 0."""
+    """Returns -ln of the probability that all bits of each row are 0."""
     cost: Floats = np.logaddexp(0.0, -alpha).sum(axis=1)
     return cost
 
 
 def _flipped(alpha: Floats, weak: NDArray[np.int64], flips: Floats) -> Bits:
-    """Hard decisions of each row with the flagged ones of its weak places turned over."""
+    """Returns hard decisions of each row with the flagged ones of its weak places turned over."""
     bits = (alpha < 0).view(np.uint8)
     bits[np.arange(len(bits))[:, None], weak] ^= flips.astype(np.uint8)
     return bits
@@ -164,7 +164,7 @@ def _flipped(alpha: Floats, weak: NDArray[np.int64], flips: Floats) -> Bits:
 
 @lru_cache(maxsize=1024)
 def flip_patterns(list_size: int, size: int, parity: int | None) -> Floats:
-    """Which of the least reliable bits may be flipped in one of the best decisions.
+    """Returns which of the least reliable bits may be flipped in one of the best decisions.
 
     Rows of 0 and 1 over the positions 1 .. r in order of reliability, least first. A set
     of flips is among the ``list_size`` cheapest only if fewer others cost at most as
@@ -179,22 +179,22 @@ def flip_patterns(list_size: int, size: int, parity: int | None) -> Floats:
     ]
     tails = np.asarray([[sum(i >= t for i in chosen) for t in range(most)] for chosen in sets])
     cheaper = (tails[:, None, :] <= tails[None, :, :]).all(-1).sum(0) - 1
-    kept = [chosen for chosen, count in zip(sets, cheaper, strict=True) if count < list_size]
-    reach = max((i + 1 for chosen in kept for i in chosen), default=1)
-    table = np.zeros((len(kept), reach))
-    for row, chosen in enumerate(kept):
+    rows = [chosen for chosen, count in zip(sets, cheaper, strict=True) if count < list_size]
+    reach = max((i + 1 for chosen in rows for i in chosen), default=1)
+    table = np.zeros((len(rows), reach))
+    for row, chosen in enumerate(rows):
         table[row, list(chosen)] = 1.0
     table.flags.writeable = False
     return table
 
 
 def _subsets(most: int, budget: int, start: int = 0) -> list[tuple[int, ...]]:
-    """Sets of positions start .. most - 1 whose sum is at most ``budget``.
+    """Returns sets of positions start .. most - 1 whose sum is at most ``budget``.
 
     With positions counted from 0 a set of sum s has s others of its size, or of a size
     smaller by two, that never cost more.
     """
-    found: list[tuple[int, ...]] = [()]
+    subsets: list[tuple[int, ...]] = [()]
     for first in range(start, min(most, budget + 1)):
-        found += [(first, *rest) for rest in _subsets(most, budget - first, first + 1)]
-    return found
+        subsets += [(first, *rest) for rest in _subsets(most, budget - first, first + 1)]
+    return subsets

@@ -19,13 +19,13 @@ class Message:
     """A latent as bits."""
 
     bits: Bits
-    """(k,), shortest code word, which may be continued by zeros."""
+    """(k,): the shortest code word, which may be continued by zeros."""
     shortened: int
     """Symbols that were replaced by the most likely ones to make the message fit."""
 
 
 def message(latent: NDArray[np.int64], prior: Prior, limit: int) -> Message:
-    """The message of a latent (d,) in at most ``limit`` bits.
+    """Makes the message of a latent (d,) in at most ``limit`` bits.
 
     A latent that needs more is not refused: the symbols that cost most are replaced by
     the most likely ones of their dimension, as few as it takes. The receiver need not
@@ -48,11 +48,11 @@ def message(latent: NDArray[np.int64], prior: Prior, limit: int) -> Message:
     raise ValueError(f"not even the most likely latent fits into {limit} bits")
 
 
-def smallest_size(length: int, book: CodingTables) -> int:
-    """Number of the smallest payload size that holds so many bits."""
-    return next(i for i, code in enumerate(book.codes) if code.payload_bits >= length)
+def smallest_size(length: int, tables: CodingTables) -> int:
+    """Returns the number of the smallest payload size that holds so many bits."""
+    return next(i for i, code in enumerate(tables.codes) if code.payload_bits >= length)
 
 
 def padded(bits: Bits, size: int) -> Bits:
-    """The message continued by zeros to ``size`` bits."""
+    """Returns the message continued by zeros to ``size`` bits."""
     return np.concatenate([bits, np.zeros(size - len(bits), np.uint8)])

@@ -16,7 +16,7 @@ _GAINS = 13
 
 @lru_cache(maxsize=8)
 def constellation(bits_per_symbol: int) -> NDArray[np.float64]:
-    """The 2^m levels (2^m,) of mean power 1, at the index that their Gray label spells.
+    """Returns the 2^m levels (2^m,) of mean power 1, at the index that their Gray label spells.
 
     Label bits are most significant first; neighbours differ in one bit. m = 1 is BPSK
     with 0 at +1.
@@ -32,7 +32,7 @@ def constellation(bits_per_symbol: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def interleaver(coded_bits: int, bits_per_symbol: int) -> NDArray[np.int64]:
-    """Which coded bit is sent in each place (n,): a fixed random order.
+    """Returns which coded bit is sent in each place (n,): a fixed random order.
 
     The label bits of a symbol are not equally reliable and fail together. Regular orders
     fall in step with the polar transform: with 4-PAM, 256 bits in 256 uses at 7.6 dB,
@@ -48,7 +48,7 @@ def interleaver(coded_bits: int, bits_per_symbol: int) -> NDArray[np.int64]:
 
 
 def modulate(bits: Bits, bits_per_symbol: int) -> NDArray[np.float32]:
-    """Coded bits (..., B m) -> symbols (..., B), each block of mean power exactly 1.
+    """Modulates coded bits (..., B m) -> symbols (..., B), each block of mean power exactly 1.
 
     The interleaved bits fill the first label bit of all symbols, then the second, and so
     on. The power constraint holds per block, so a block whose levels happen to be strong
@@ -67,7 +67,7 @@ def modulate(bits: Bits, bits_per_symbol: int) -> NDArray[np.float32]:
 def block_gain(
     received: NDArray[np.floating], variance: ArrayLike, bits_per_symbol: int
 ) -> NDArray[np.float64]:
-    """By how much a block's levels were scaled to mean power 1: y (..., B) -> (...).
+    """Estimates how a block's levels were scaled to mean power 1: y (..., B) -> (...).
 
     Nothing is sent for it: the most probable of some gains, given the received symbols
     and how widely the mean power of B random levels is spread. Exactly 1 for BPSK.
@@ -92,7 +92,7 @@ def block_gain(
 def llrs(
     received: NDArray[np.floating], variance: ArrayLike, bits_per_symbol: int
 ) -> NDArray[np.float64]:
-    """ln P(bit = 0) / P(bit = 1) of every coded bit: y (..., B) -> (..., B m).
+    """Returns ln P(bit = 0) / P(bit = 1) of every coded bit: y (..., B) -> (..., B m).
 
     ``variance``: sigma^2 per real use, a scalar or one value per block (...). Exact sums
     over all levels, in the log domain.

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 Bits = NDArray[np.uint8]
 Matching = Literal["none", "puncture", "shorten", "repeat"]
-"""How N bits of a codeword become the n that are sent."""
+"""Ways to send n bits of a codeword of N."""
 LLR_KNOWN = 1e3
 """Log-likelihood ratio of a bit that the receiver knows to be 0."""
 
 
 def transform(bits: Bits) -> Bits:
-    """u -> x, (..., N) -> (..., N); its own inverse."""
+    """Transforms u -> x, (..., N) -> (..., N); its own inverse."""
     x = bits.copy()
     length, half = x.shape[-1], 1
     while half < length:
@@ -34,14 +34,14 @@ def transform(bits: Bits) -> Bits:
 
 
 def encode(message: Bits, mask: NDArray[np.bool_]) -> Bits:
-    """Message bits (..., K) -> codewords (..., N); ``mask`` (N,) says where they go."""
+    """Encodes message bits (..., K) -> codewords (..., N); ``mask`` (N,) says where they go."""
     u = np.zeros((*message.shape[:-1], len(mask)), np.uint8)
     u[..., mask] = message
     return transform(u)
 
 
 def bit_reversed(length: int) -> NDArray[np.int64]:
-    """The numbers 0 .. N - 1 in the order of their reversed bits, N a power of two."""
+    """Returns the numbers 0 .. N - 1 in the order of their reversed bits, N a power of two."""
     order = np.zeros(1, np.int64)
     while len(order) < length:
         order = np.concatenate([2 * order, 2 * order + 1])
@@ -49,7 +49,7 @@ def bit_reversed(length: int) -> NDArray[np.int64]:
 
 
 def sent_positions(mother_length: int, coded_bits: int, matching: Matching) -> NDArray[np.int64]:
-    """Codeword positions in the order in which they are sent, (n,).
+    """Returns codeword positions in the order in which they are sent, (n,).
 
     Puncturing leaves out the first positions in bit-reversed order and shortening the
     last, which with their frozen inputs are known to be 0: Bioglio, Gabry, Land,
@@ -60,19 +60,19 @@ def sent_positions(mother_length: int, coded_bits: int, matching: Matching) -> N
         return np.arange(coded_bits) % mother_length
     order = bit_reversed(mother_length)
     missing = mother_length - coded_bits
-    gone = order[:missing] if matching == "puncture" else order[mother_length - missing :]
-    kept = np.ones(mother_length, bool)
-    kept[gone] = False
-    return np.flatnonzero(kept)
+    unsent = order[:missing] if matching == "puncture" else order[mother_length - missing :]
+    sent = np.ones(mother_length, bool)
+    sent[unsent] = False
+    return np.flatnonzero(sent)
 
 
 def match(codewords: Bits, code: PolarCode) -> Bits:
-    """Codewords (..., N) -> coded bits as sent (..., n)."""
+    """Matches codewords (..., N) -> coded bits as sent (..., n)."""
     return codewords[..., sent_positions(code.mother_length, code.coded_bits, code.matching)]
 
 
 def unmatch(llrs: NDArray[np.float64], code: PolarCode) -> NDArray[np.float64]:
-    """LLRs of the coded bits (..., n) -> LLRs of the codeword (..., N)."""
+    """Undoes :func:`match`: LLRs of the coded bits (..., n) -> LLRs of the codeword (..., N)."""
     rest = LLR_KNOWN if code.matching == "shorten" else 0.0
     whole = np.full((*llrs.shape[:-1], code.mother_length), rest)
     sent = sent_positions(code.mother_length, code.coded_bits, code.matching)

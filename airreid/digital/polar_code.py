@@ -29,7 +29,7 @@ class PolarCode(ChannelCode):
     mother_length: Annotated[int, Field(ge=2, le=65536)]
     """N, a power of two."""
     matching: Matching
-    """How N coded bits become n: see :func:`airreid.digital.polar.sent_positions`."""
+    """Way from N coded bits to n: see :func:`airreid.digital.polar.sent_positions`."""
     information: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")]
     """Mask of the N positions that carry payload and CRC, as hex, most significant first."""
     design_snr_db: float
@@ -51,7 +51,7 @@ class PolarCode(ChannelCode):
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """(N,), True where payload and CRC go."""
+        """Mask (N,), True where payload and CRC go."""
         raw = np.frombuffer(bytes.fromhex(self.information), np.uint8)
         return np.unpackbits(raw, count=self.mother_length).astype(bool)
 

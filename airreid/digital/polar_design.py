@@ -1,4 +1,4 @@
-"""The rate table: which polar code and which modulation carry k bits in B uses."""
+"""Design of polar codes: frozen set and modulation that carry k bits in B uses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SNR_DB_RANGE = (-40.0, 60.0)
 def design_code(
     payload_bits: int, uses: int, crc_bits: CrcBits = 11, bits_per_symbol: int | None = None
 ) -> PolarCode:
-    """The code for k payload bits in exactly B real uses that needs the least SNR.
+    """Designs the code for k payload bits in exactly B real uses that needs the least SNR.
 
     Modulation and rate matching are chosen by density evolution unless
     ``bits_per_symbol`` fixes the former. Raises :class:`InputError` when k and the CRC
@@ -55,7 +55,7 @@ def design_code(
 
 
 def _mother_length(coded_bits: int, matching: Matching) -> int | None:
-    """N for n coded bits, or None where this way of matching is not used."""
+    """Returns N for n coded bits, or None where this way of matching is not used."""
     above = 1 << max(1, (coded_bits - 1).bit_length())
     if matching == "none":
         return above if above == coded_bits else None
@@ -112,7 +112,7 @@ def _codeword_means(
     sent: NDArray[np.int64],
     matching: Matching,
 ) -> NDArray[np.float64]:
-    """LLR means of the codeword's bits as the channel leaves them."""
+    """Returns LLR means of the codeword's bits as the channel leaves them."""
     count = uses * bits_per_symbol
     coded = np.empty(count)
     by_plane = np.repeat(bit_plane_means(snr_db, bits_per_symbol), uses)

@@ -25,7 +25,7 @@ Row = Annotated[tuple[Annotated[int, Field(ge=1, lt=TOTAL)], ...], Field(min_len
 
 
 class Prior(FrozenModel):
-    """One integer table for each dimension of the latent.
+    """Integer tables, one for each dimension of the latent.
 
     Dimension i gives the symbols ``low[i], low[i] + 1, ...`` the probabilities
     ``counts[i][:-1] / 2^16``; the last count is that of *escape*, which announces a
@@ -63,7 +63,7 @@ class Prior(FrozenModel):
         return hashlib.sha256(text.encode("ascii")).digest()
 
     def symbol_bits(self, latent: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float64]:
-        """Ideal length of each symbol of a latent (d,) in bits: -log2 of its probability.
+        """Returns the ideal bits of each symbol of a latent (d,): -log2 of its probability.
 
         A symbol outside its table costs the escape and the bits that follow it.
         """
@@ -76,17 +76,17 @@ class Prior(FrozenModel):
         return bits
 
     def code_length(self, latent: Sequence[int] | NDArray[np.integer]) -> float:
-        """Ideal length of a latent (d,) in bits: see :meth:`symbol_bits`."""
+        """Returns the ideal length of a latent (d,) in bits: see :meth:`symbol_bits`."""
         return float(self.symbol_bits(latent).sum())
 
     def most_likely(self) -> NDArray[np.int64]:
-        """The most probable symbol of each dimension (d,)."""
+        """Returns the most probable symbol of each dimension (d,)."""
         best = [int(np.argmax(row[:-1])) for row in self.counts]
         return np.asarray(self.low, dtype=np.int64) + np.asarray(best, dtype=np.int64)
 
 
 def excess(value: int, low: int, size: int) -> int:
-    """How far a symbol is outside ``low .. low + size - 1``: 1, 2, ... beyond the upper
+    """Returns how far a symbol is outside ``low .. low + size - 1``: 1, 2, ... beyond the upper
     end, -1, -2, ... below the lower; 0 inside."""
     if value < low:
         return value - low
@@ -94,12 +94,12 @@ def excess(value: int, low: int, size: int) -> int:
 
 
 def escape_bits(distance: int) -> int:
-    """Bits after an escape: a sign and the Elias gamma code of the distance."""
+    """Counts the bits after an escape: a sign and the Elias gamma code of the distance."""
     return 1 + 2 * abs(distance).bit_length() - 1
 
 
 def quantise(probabilities: NDArray[np.float64]) -> tuple[int, ...]:
-    """Counts that add up to 2^16 from probabilities (n,), each at least 1.
+    """Makes counts that add up to 2^16 from probabilities (n,), each at least 1.
 
     The last probability is that of escape. Rounds down and gives what is left where
     the fraction lost is largest. Raises :class:`ValueError` for what is no distribution.

@@ -1,4 +1,4 @@
-"""A digital scheme of a bundle at work."""
+"""Digital scheme of a bundle at work."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ Array = NDArray[np.float32]
 
 
 class DigitalScheme:
-    """Features to rounded latents, to messages, to payloads, and back."""
+    """Digital scheme: features to rounded latents, to messages, to payloads, and back."""
 
     def __init__(self, bundle: Bundle, info: DigitalInfo, threads: int) -> None:
-        """Raises :class:`BundleError` for a code book that does not fit its scheme."""
+        """Raises :class:`BundleError` for coding tables that do not fit their scheme."""
         self.info = info
         self._encoder = Network(bundle.file(info.encoder), threads)
-        self.book = load_coding_tables(bundle.file(info.coding_tables))
-        prior, path = self.book.prior, bundle.file(info.coding_tables)
+        self.tables = load_coding_tables(bundle.file(info.coding_tables))
+        prior, path = self.tables.prior, bundle.file(info.coding_tables)
         if prior.dimensions != info.embedding_dim:
             raise BundleError(f"{path}: {prior.dimensions} tables for {info.embedding_dim} symbols")
-        if self.book.uses != info.bandwidth:
-            raise BundleError(f"{path}: codes fill {self.book.uses} uses, not {info.bandwidth}")
+        if self.tables.uses != info.bandwidth:
+            raise BundleError(f"{path}: codes fill {self.tables.uses} uses, not {info.bandwidth}")
         if len(arithmetic.encode(prior.most_likely(), prior)) > self.longest:
             raise BundleError(f"{path}: the largest payload does not hold the shortest message")
 
     @property
     def longest(self) -> int:
-        """Bits of the largest payload."""
-        return self.book.codes[-1].payload_bits
+        """Returns the bits of the largest payload."""
+        return self.tables.codes[-1].payload_bits
 
     @cached_property
     def _links(self) -> list[CodedLink]:
-        seed = self.book.prior.digest[:4]
-        return [CodedLink(code, seed) for code in self.book.codes]
+        seed = self.tables.prior.digest[:4]
+        return [CodedLink(code, seed) for code in self.tables.codes]
 
     def latents(self, features: Array) -> NDArray[np.int64]:
-        """float32 (N, feature_dim) -> the integers (N, embedding_dim) that are sent."""
+        """Encodes float32 (N, feature_dim) -> the integers (N, embedding_dim) that are sent."""
         rounded = np.rint(self._encoder(features).astype(np.float64))
         return np.clip(rounded, -LARGEST, LARGEST).astype(np.int64)
 
@@ -61,23 +61,23 @@ class DigitalScheme:
         return self.latents(features).astype(np.float32)
 
     def messages(self, features: Array) -> list[Message]:
-        """The message of each row; both links send the same."""
-        return [message(row, self.book.prior, self.longest) for row in self.latents(features)]
+        """Returns the message of each row; both links send the same."""
+        return [message(row, self.tables.prior, self.longest) for row in self.latents(features)]
 
     def pack(self, features: Array, link: Link) -> list[Payload]:
         check_link(self.info, link)
-        sent = [one.bits for one in self.messages(features)]
+        sent = [message.bits for message in self.messages(features)]
         if link == "ideal":
             return [Ideal(bits, self.info.bandwidth) for bits in sent]
         payloads: list[Payload] = []
         for bits in sent:
-            size = smallest_size(len(bits), self.book)
-            payload = padded(bits, self.book.codes[size].payload_bits)
+            size = smallest_size(len(bits), self.tables)
+            payload = padded(bits, self.tables.codes[size].payload_bits)
             payloads.append(Coded(self._links[size].send(payload), size))
         return payloads
 
     def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
-        """Blocks of one payload size are decoded together.
+        """Decodes payloads; blocks of one payload size together.
 
         A message that passes its CRC and that no encoder makes is lost as well. Raises
         :class:`InputError` for a payload of another link or of a size that there is not,
@@ -91,16 +91,16 @@ class DigitalScheme:
                 lost[i] = payload.lost
                 if not payload.lost:
                     embeddings[i] = self._latent(payload.bits)
-            elif isinstance(payload, Coded) and payload.size < len(self.book.codes):
+            elif isinstance(payload, Coded) and payload.size < len(self.tables.codes):
                 sizes[payload.size].append(i)
             else:
                 raise InputError(f"{self.info.id}: no such payload (link {payload.link})")
-        for size, at in sizes.items():
-            blocks = [payloads[i] for i in at]
+        for size, rows in sizes.items():
+            blocks = [payloads[i] for i in rows]
             symbols = np.stack([block.symbols for block in blocks if isinstance(block, Coded)])
-            variance = noise_variance([snrs_db[i] for i in at])
+            variance = noise_variance([snrs_db[i] for i in rows])
             decoded = self._links[size].receive(symbols, variance)
-            for i, bits, passed in zip(at, decoded.payload, decoded.passed, strict=True):
+            for i, bits, passed in zip(rows, decoded.payload, decoded.passed, strict=True):
                 lost[i] = not passed
                 if passed:
                     try:
@@ -111,14 +111,15 @@ class DigitalScheme:
 
     def _latent(self, bits: NDArray[np.uint8]) -> NDArray[np.int64]:
         try:
-            return arithmetic.decode(bits, self.book.prior)
+            return arithmetic.decode(bits, self.tables.prior)
         except CorruptMessageError as error:
             raise InputError(f"{self.info.id}: {error}") from None
 
     def cost(self, payload: Payload) -> BlockCost:
-        """An ideal code must be told the length of its message, a coded block its size."""
+        """Counts a block: an ideal code must be told the length of its message, a coded one
+        its size."""
         if isinstance(payload, Coded):
-            code = self.book.codes[payload.size]
-            return BlockCost(code.uses, code.payload_bits, code.crc_bits, self.book.side_bits)
+            code = self.tables.codes[payload.size]
+            return BlockCost(code.uses, code.payload_bits, code.crc_bits, self.tables.side_bits)
         bits = len(payload.bits) if isinstance(payload, Ideal) else 0
         return BlockCost(self.info.bandwidth, bits, 0, self.longest.bit_length())

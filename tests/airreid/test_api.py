@@ -195,7 +195,7 @@ def test_a_channel_is_the_model_of_the_simulator(settings: dict[str, object]) ->
     )
     np.testing.assert_array_equal(received, expected)
     np.testing.assert_allclose(report.snr_db, met.report_db)
-    np.testing.assert_array_equal(report.gain, met.factor)
+    np.testing.assert_array_equal(report.gain, met.residual_gain)
     other, _ = airreid.channel("awgn").transmit(
         sent, first_block=2**63, link="cam-2", seed=6, **settings
     )

@@ -9,7 +9,7 @@ from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
 from airreid.v1 import common_pb2, uplink_pb2
 from channel_sim.links import OWN_MAX, Links
-from channel_sim.prefetch import Ahead
+from channel_sim.prefetch import PrefetchedLink
 from channel_sim.stats import LINKS_MAX, OTHERS, Stats
 
 
@@ -165,7 +165,7 @@ def test_bandwidths_may_alternate(sent: np.ndarray) -> None:
 
 
 def test_windows_stay_small(sent: np.ndarray) -> None:
-    link = Ahead(LinkSettings(), NoiseStream(0, "a"))
+    link = PrefetchedLink(LinkSettings(), NoiseStream(0, "a"))
     for i in range(500):
         for bandwidth in (64, 256, 20_000):
             link.send(np.zeros(bandwidth, np.float32), i)
@@ -210,7 +210,7 @@ def test_memory_is_bounded(sent: np.ndarray) -> None:
     assert rows[-1][0] == OTHERS
     assert rows[-1][1].blocks == 41
     assert sum(sums.blocks for _, sums in rows) == LINKS_MAX + 41
-    assert len(links._ahead) <= 256
+    assert len(links._prefetched) <= 256
     for i in range(OWN_MAX):
         links.change(f"l-{i}", {"seed": i})
     with pytest.raises(InputError, match="reset some"):

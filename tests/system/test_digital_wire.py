@@ -113,7 +113,7 @@ def test_both_links_carry_the_same_latents(
 def test_messages_are_no_longer_than_their_ideal_length(
     digital: DigitalScheme, features: np.ndarray
 ) -> None:
-    prior = digital.book.prior
+    prior = digital.tables.prior
     for latent, sent in zip(digital.latents(features), digital.messages(features), strict=True):
         if not sent.shortened:
             assert len(sent.bits) <= prior.code_length(latent) + 2
@@ -137,13 +137,13 @@ def test_a_block_of_another_table_is_an_outage(
     """Same codes, another prior: the CRC is seeded with the table's digest."""
     other = encoder.scheme("digital-256-r1")
     assert isinstance(other, DigitalScheme)
-    prior = other.book.prior
+    prior = other.tables.prior
     from airreid.digital.link import CodedLink
 
-    code = digital.book.codes[-1]
+    code = digital.tables.codes[-1]
     foreign = CodedLink(code, prior.digest[:4])
     payload = np.random.default_rng(0).integers(0, 2, (40, code.payload_bits)).astype(np.uint8)
-    blocks = [Coded(row, len(digital.book.codes) - 1) for row in foreign.send(payload)]
+    blocks = [Coded(row, len(digital.tables.codes) - 1) for row in foreign.send(payload)]
     lost = digital.unpack(blocks, [40.0] * 40).lost
     assert lost.all()  # other seeds never agree on one message
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from airreid.channels import impairments
-from airreid.channels.models import Realisation, apply, realise
+from airreid.channels.models import Realisation, apply, draw_realisation
 from airreid.channels.settings import LinkSettings
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
@@ -52,7 +52,7 @@ def blocks(count: int, bandwidth: int) -> np.ndarray:
 
 
 def simulated(name: str, snr_db: float | tuple[float, float], bandwidth: int) -> Realisation:
-    return realise(link(name, snr_db), NoiseStream(8, "cam"), 0, N, bandwidth)
+    return draw_realisation(link(name, snr_db), NoiseStream(8, "cam"), 0, N, bandwidth)
 
 
 def same_draws(settings: LinkSettings, stream: NoiseStream, radio: Realisation) -> Draws:

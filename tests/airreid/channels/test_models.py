@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from airreid.channels.models import apply, conditions, realise
+from airreid.channels.models import apply, conditions, draw_realisation
 from airreid.channels.settings import LinkSettings
 from airreid.channels.traces import make_trace
 from airreid.noise import NoiseStream
@@ -142,8 +142,8 @@ def test_a_realisation_alone_and_among_others(
     name: str, first: int, bandwidth: int, row: int
 ) -> None:
     stream = NoiseStream(2, "c")
-    together = realise(EVERY[name], stream, first, 7, bandwidth)
-    alone = realise(EVERY[name], stream, first + row, 1, bandwidth)
+    together = draw_realisation(EVERY[name], stream, first, 7, bandwidth)
+    alone = draw_realisation(EVERY[name], stream, first + row, 1, bandwidth)
     for field, value in vars(alone).items():
         np.testing.assert_array_equal(value[0], vars(together)[field][row], err_msg=field)
 
@@ -248,7 +248,7 @@ GOLDEN = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_radio_stays_what_it_was(name: str) -> None:
     # The last bits may differ between processors, three decimals may not.
-    radio = realise(EVERY[name], NoiseStream(42, "cam-1"), 1000, 2, 16)
+    radio = draw_realisation(EVERY[name], NoiseStream(42, "cam-1"), 1000, 2, 16)
     values = np.concatenate(
         [radio.gain.real, radio.gain.imag, radio.snr_db, radio.erased.ravel(), radio.impulses]
     )

@@ -40,10 +40,10 @@ def spread(features: np.ndarray) -> np.ndarray:
 def test_a_message_is_cut_only_where_the_largest_payload_does_not_hold_it(
     scheme: DigitalScheme, spread: np.ndarray
 ) -> None:
-    sizes = [code.payload_bits for code in scheme.book.codes]
+    sizes = [code.payload_bits for code in scheme.tables.codes]
     assert len(sizes) == 4
     assert scheme.longest == max(sizes) == sizes[-1]
-    whole = [arithmetic.encode(latent, scheme.book.prior) for latent in scheme.latents(spread)]
+    whole = [arithmetic.encode(latent, scheme.tables.prior) for latent in scheme.latents(spread)]
     lengths = np.array([len(bits) for bits in whole])
     assert (lengths > sizes[-1]).any()
     for low, high in zip([0, *sizes], sizes, strict=False):
@@ -60,7 +60,7 @@ def test_a_message_is_cut_only_where_the_largest_payload_does_not_hold_it(
 def test_a_block_is_of_the_smallest_size_that_holds_its_message(
     scheme: DigitalScheme, spread: np.ndarray
 ) -> None:
-    sizes = np.array([code.payload_bits for code in scheme.book.codes])
+    sizes = np.array([code.payload_bits for code in scheme.tables.codes])
     coded, ideal = scheme.pack(spread, "coded"), scheme.pack(spread, "ideal")
     used = set()
     for block, packet in zip(coded, ideal, strict=True):
@@ -71,7 +71,7 @@ def test_a_block_is_of_the_smallest_size_that_holds_its_message(
         used.add(block.size)
         cost = scheme.cost(block)
         assert (cost.uses, cost.payload_bits) == (256, sizes[block.size])
-        assert (cost.crc_bits, cost.side_bits) == (scheme.book.codes[0].crc_bits, 2)
+        assert (cost.crc_bits, cost.side_bits) == (scheme.tables.codes[0].crc_bits, 2)
         cost = scheme.cost(packet)
         assert (cost.uses, cost.payload_bits, cost.crc_bits) == (256, len(packet.bits), 0)
         assert cost.side_bits == int(sizes[-1]).bit_length()
