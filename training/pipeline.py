@@ -97,7 +97,7 @@ def _finish(context: RunContext) -> Bundle | None:
 
 
 def _finished_bundle(context: RunContext) -> Bundle | None:
-    """The bundle that an earlier call has made of the same weights, if it is still whole."""
+    """Returns the bundle that an earlier call made of the same weights, if it is still whole."""
     try:
         record = open_run(context.out).record
         bundle = load_bundle(context.out / "bundle")

@@ -56,7 +56,7 @@ def simulated(name: str, snr_db: float | tuple[float, float], bandwidth: int) ->
 
 
 def same_draws(settings: LinkSettings, stream: NoiseStream, radio: Realisation) -> Draws:
-    """What the simulator drew for blocks 0 .. n - 1, before it did anything with it."""
+    """Draws of the simulator for blocks 0 .. n - 1, before it did anything with them."""
     count, bandwidth = radio.noise.shape
     chance = settings.impulse_probability
     hit = impairments.impulses(stream, 0, count, bandwidth, chance)
@@ -178,7 +178,7 @@ def test_each_block_has_the_snr_that_is_said_of_it(name: str, snr_db: float) -> 
 
 
 def signal_of(x: Tensor, draws: Draws, module: Channel) -> Tensor:
-    """What of x arrives, in numpy's complex numbers."""
+    """Returns what of x arrives, in numpy's complex numbers."""
     if draws.gain is not None and not module.csi:
         turned = x.numpy().view(np.complex128) * draws.gain.numpy()[:, None]
         return torch.from_numpy(turned.view(np.float64).copy())

@@ -37,7 +37,7 @@ class Distributed:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes."""
+        """True in the process that writes."""
         return self.rank == 0
 
     def alone(self) -> Distributed:
@@ -50,7 +50,7 @@ class Distributed:
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def gather(self, x: Tensor) -> Tensor:
-        """(n, ...) of each process -> (W n, ...), with gradients to where they came from."""
+        """Gathers (n, ...) of each process to (W n, ...); gradients go back to their origin."""
         if self.world_size == 1:
             return x
         gathered: Tensor = _Gather.apply(x, self.rank, self.world_size)

@@ -1,4 +1,4 @@
-"""Which images meet in a batch."""
+"""Samplers: the images that meet in a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 def identity_batches(
     labels: np.ndarray, identities: int, images: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """One epoch of batches of ``identities`` x ``images`` indices.
+    """Draws one epoch of batches of ``identities`` x ``images`` indices.
 
     labels: int (N,). Every image appears at least once; an identity with too few
     images for its last group repeats some of its own. A last, incomplete batch is
@@ -31,7 +31,7 @@ def identity_batches(
 
 
 def shuffled_batches(count: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """One epoch of ``count`` images, each once, in batches of ``size``.
+    """Draws one epoch of ``count`` images, each once, in batches of ``size``.
 
     A last, incomplete batch is dropped unless it is the only one.
     """

@@ -63,7 +63,7 @@ class Backbone(nn.Module):
             "name": name,
             "last_stride": last_stride,
         }
-        """What another one like it is made with."""
+        """Arguments of the constructor, from which another one like it is built."""
         self.trunk = kind.build(weights=None)
         setattr(self.trunk, kind.head, nn.Identity())
         for path in kind.last:
@@ -75,7 +75,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255.0)
 
     def pooled(self, crops: Tensor) -> Tensor:
-        """Feature before the neck, (N, ``dim``): what a triplet loss works on."""
+        """Returns the feature before the neck, (N, ``dim``): what a triplet loss works on."""
         images = crops.permute(0, 3, 1, 2).float()
         feature: Tensor = self.trunk((images - self.mean) / self.std)
         return feature
@@ -103,7 +103,7 @@ class Sized(nn.Module):
 
 
 def resize(crops: Tensor, height: int, width: int) -> Tensor:
-    """uint8 (N, H, W, 3) -> float32 (N, height, width, 3), values 0..255, bicubic."""
+    """Resizes uint8 (N, H, W, 3) to float32 (N, height, width, 3), values 0..255, bicubic."""
     images = crops.permute(0, 3, 1, 2).float()
     if images.shape[-2:] != (height, width):
         images = F.interpolate(images, (height, width), mode="bicubic", antialias=True)

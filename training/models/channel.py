@@ -38,7 +38,7 @@ _TINY = torch.finfo(torch.float64).tiny
 
 @dataclass(frozen=True)
 class Draws:
-    """What N blocks of B real uses meet, whatever is sent in them."""
+    """Conditions that N blocks of B real uses meet, whatever is sent in them."""
 
     snr_db: Tensor
     """float64 (N,): before fading. What a receiver without csi is told."""
@@ -187,7 +187,7 @@ class Channel(nn.Module):
 
 
 def rotate(values: Tensor, factor: Tensor) -> Tensor:
-    """Real uses (N, B), taken in pairs as complex ones, times ``factor`` (N,), complex: (N, B).
+    """Multiplies real uses (N, B), in pairs as complex ones, by ``factor`` (N,), complex.
 
     The last use of an odd bandwidth counts as ``v + 0j``, and of the product the real part.
     """
@@ -239,7 +239,7 @@ register_torch_model("erasure", _erasure)
 
 
 def _rand(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform in [0, 1), float64, on the generator's device."""
+    """Draws uniformly in [0, 1), float64, on the generator's device."""
     return torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
 
 

@@ -17,7 +17,7 @@ from training.models.scheme_network import SchemeNetwork, Transmitted
 
 
 def normalise_power(u: Tensor) -> Tensor:
-    """``sqrt(B P) u / max(|u|, eps)`` per block: (N, B) -> (N, B), mean power P each.
+    """Returns ``sqrt(B P) u / max(|u|, eps)`` per block: (N, B) -> (N, B), mean power P each.
 
     The torch twin of :func:`airreid.signal.normalise_power`.
     """

@@ -86,7 +86,7 @@ class EntropyBottleneck(nn.Module):
                 matrix.copy_(weight[:, None, None].expand_as(matrix))
 
     def logits(self, x: Tensor) -> Tensor:
-        """ln c / (1 - c) at x: (N, d) -> (N, d)."""
+        """Returns ln c / (1 - c) at x: (N, d) -> (N, d)."""
         hidden = x.T[:, None, :]
         for i, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
             hidden = F.softplus(matrix) @ hidden + bias
@@ -95,11 +95,11 @@ class EntropyBottleneck(nn.Module):
         return hidden[:, 0, :].T
 
     def cumulative(self, x: Tensor) -> Tensor:
-        """c at x, in 0..1: (N, d) -> (N, d)."""
+        """Returns c at x, in 0..1: (N, d) -> (N, d)."""
         return torch.sigmoid(self.logits(x))
 
     def bits(self, latent: Tensor) -> Tensor:
-        """``-log2(c(x + 1/2) - c(x - 1/2))`` of each element: (N, d) -> (N, d).
+        """Returns ``-log2(c(x + 1/2) - c(x - 1/2))`` of each element: (N, d) -> (N, d).
 
         At an integer: the length of that symbol's code. With u and l the logits at the
         two ends, ``c(u) - c(l) = s(u) s(-l) (1 - exp(l - u))``, s the sigmoid, whose

@@ -1,4 +1,4 @@
-"""What a backbone's weights are before training."""
+"""Initial weights of a backbone."""
 
 from __future__ import annotations
 

@@ -91,11 +91,11 @@ class Recipe(FrozenModel):
 
     @property
     def trained_steps(self) -> tuple[Step, ...]:
-        """The steps whose schemes are exported: not those that only prepare another."""
+        """Steps whose schemes are exported: not those that only prepare another."""
         return tuple(step for step in self.steps if not self.prepares(step))
 
     def prepares(self, step: Step) -> bool:
-        """Whether a joint step goes on with what this one leaves."""
+        """Tells whether a joint step goes on with what this one leaves."""
         return not isinstance(step, JointStep) and any(
             isinstance(later, JointStep)
             and later.init == "trained"

@@ -17,7 +17,7 @@ DIGITAL_KINDS = ("digital",)
 
 
 def parse_scheme(scheme_id: str) -> tuple[str, int]:
-    """``jscc-ae-256`` -> (``jscc-ae``, 256). Raises :class:`InputError`."""
+    """Splits ``jscc-ae-256`` into (``jscc-ae``, 256). Raises :class:`InputError`."""
     return parse_scheme_id(scheme_id, JSCC_KINDS, BANDWIDTH_MAX)
 
 

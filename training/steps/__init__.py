@@ -1,1 +1,1 @@
-"""What each kind of step of a recipe does."""
+"""Steps of a recipe at work: one module for each kind."""
