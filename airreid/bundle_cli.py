@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.bundle import Bundle, default_bundle_path, files_of, load_bundle
 from airreid.errors import BundleError
 from airreid.inference import BackboneRunner
 from airreid.payload import Ideal, Link
+from airreid.quantisation.saturation import LARGEST_SAFE, saturation
 from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
 from airreid.scheme_kinds import open_scheme, scheme_kind
 
@@ -54,10 +55,32 @@ def show(folder: Folder = None) -> None:
 
 @app.command()
 def verify(folder: Folder = None) -> None:
-    """Check every file against the manifest, run every graph, check power and shapes."""
+    """Check every file against the manifest, run every graph, check power and shapes.
+
+    Warns of int8 graphs that give other features on processors without VNNI.
+    """
     bundle = load_bundle(folder or default_bundle_path())
     check_graphs(bundle)
+    for warning in saturation_warnings(bundle):
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} is whole and runs")
+
+
+def saturation_warnings(bundle: Bundle) -> list[str]:
+    """Says of each graph whose int8 products can saturate what that means, and the way out."""
+    warnings = []
+    for ref in {ref.path: ref for ref in files_of(bundle.manifest)}.values():
+        if not ref.path.endswith(".onnx"):
+            continue
+        found = saturation(bundle.file(ref))
+        if found is not None:
+            warnings.append(
+                f"{ref.path}: {found.layers} of {found.quantised} int8 layers have weights beyond "
+                f"+-{LARGEST_SAFE} (up to {found.largest}); on processors with AVX2 or AVX-512 and "
+                "no VNNI their sums can saturate, which costs accuracy; make the graph again with "
+                "this version, whose int8 weights have 7 bits"
+            )
+    return warnings
 
 
 def check_graphs(bundle: Bundle) -> None:

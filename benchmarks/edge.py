@@ -29,11 +29,11 @@ from torchvision.transforms import InterpolationMode
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.images import decode, to_crop
 from airreid.inference import BackboneRunner, Network
+from airreid.quantisation.static import quantise
 from airreid.scheme_kinds import open_scheme
 from benchmarks.pictures import jpegs
 from benchmarks.rows import SETTLE_SECONDS, Row, Turns, in_turns, row
 from training.export.onnx import export_onnx
-from training.export.quantise import quantise
 from training.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, BackboneName
 from training.models.codec import Encoder
 

@@ -28,8 +28,8 @@ from airreid.evaluation.retrieval_features import (
     no_channel_bound,
     paired_difference,
 )
+from airreid.quantisation.static import quantise
 from training.export.backbone import prove_int8
-from training.export.quantise import quantise
 from training.runs.features import extract
 
 CALIBRATION = 512

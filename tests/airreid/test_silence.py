@@ -10,7 +10,7 @@ import pytest
 SCRIPT = "import {module}, time; time.sleep(2)"
 
 
-@pytest.mark.parametrize("module", ["airreid.inference", "training.export.quantise"])
+@pytest.mark.parametrize("module", ["airreid.inference", "airreid.quantisation.static"])
 def test_onnxruntime_leaves_nothing_behind(module: str, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     environment["HOME"] = str(tmp_path)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from airreid.bundle import BackboneInfo, Precision
 from airreid.errors import InputError, ParityError
 from airreid.inference import Network
+from airreid.quantisation.static import quantise
 from airreid.retrieval import cosine
 from airreid.scheme_info import FileRef
 from training.engine.progress import Report
 from training.export.onnx import export_onnx, prove_parity
-from training.export.quantise import quantise
 from training.runs.checkpoints import SavedBackbone
 
 TOLERANCE = 1e-3

@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from training.export.bias_correction import prepare
+from airreid.quantisation.bias_correction import prepare
 
 OPERATORS = ("Conv", "Relu", "Add", "MaxPool")
 """Operators that run in integers. With ``Relu`` among them a convolution or a sum is rounded once,
@@ -49,7 +49,7 @@ def quantise(
     """Writes the int8 twin of an fp32 graph, which gives the same on every processor.
 
     ``crops``: uint8 (N, H, W, 3) training images for the activations' ranges, some
-    hundreds. Weights 7 bits symmetric per channel (:mod:`training.export.bias_correction` says
+    hundreds. Weights 7 bits symmetric per channel (:mod:`airreid.quantisation.bias_correction` says
     why and how), activations uint8 per tensor, over the mean of the extremes of batches of 8:
     one image's outlier does not coarsen all others.
     """
