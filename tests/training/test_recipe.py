@@ -168,3 +168,9 @@ def test_no_scheme_is_lost_beside_one_that_a_joint_step_goes_on_with() -> None:
     recipe["steps"][1]["schemes"] = ("jscc-ae-256", "jscc-ae-64")
     with pytest.raises(ValueError, match="jscc-ae-64: trained beside what a joint step"):
         Recipe.model_validate(recipe)
+
+
+def test_a_channel_code_is_taken_by_name() -> None:
+    assert load_recipe("demo", ["digital.channel_code=polar"]) == load_recipe("demo", [])
+    with pytest.raises(InputError, match=r"digital\.channel_code: use one of polar"):
+        load_recipe("demo", ["digital.channel_code=smoke"])

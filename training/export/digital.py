@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from airreid.digital.channel_code import POLAR
 from airreid.digital.crc import CrcBits
 from airreid.digital.table_design import rounded, write_tables
 from airreid.errors import ParityError
@@ -33,6 +34,7 @@ def export_digital(
     space: str,
     *,
     crc_bits: CrcBits = 11,
+    channel_code: str = POLAR,
     sizes: int = 4,
     rate_lambda: float | None = None,
 ) -> DigitalInfo:
@@ -53,7 +55,7 @@ def export_digital(
     tables = integer_prior(model.prior, latents)
     uses = bandwidth_of(scheme_id)
     tables_path = folder / f"{scheme_id}.codebook.json"
-    write_tables(tables_path, tables, latents, uses, crc_bits, sizes)
+    write_tables(tables_path, tables, latents, uses, crc_bits, sizes, channel_code)
     return DigitalInfo(
         id=scheme_id,
         kind="digital",

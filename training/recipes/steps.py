@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from airreid.channels.registry import ModelName
+from airreid.digital.channel_code import ChannelCodeName
 from airreid.scheme_kinds import bandwidth_of, kind_of, scheme_kind
 from airreid.validation import FrozenModel
 from training.models.backbone import BackboneName
@@ -131,6 +132,7 @@ class JointStep(_Images):
     weights: Annotated[str, Field(min_length=1)] = "none"
     keep_classifier: bool = True
     """Go on with the backbone step's classifier where the decoded feature fits it."""
+    channel_code: ChannelCodeName = "polar"
     crc_bits: Literal[11, 24] = 11
     payload_sizes: Annotated[int, Field(ge=1, le=16)] = 4
     init_spread: Positive = 4.0
@@ -212,6 +214,8 @@ class DigitalStep(FrozenModel):
     kind: Literal["digital"] = "digital"
     name: StepName = "digital"
     schemes: Annotated[tuple[DigitalSpec, ...], Field(max_length=32)] = ()
+    channel_code: ChannelCodeName = "polar"
+    """Kind of channel code: :mod:`airreid.digital.channel_code`."""
     crc_bits: Literal[11, 24] = 11
     """Bits of the check that a block carries beside its payload."""
     payload_sizes: Annotated[int, Field(ge=1, le=16)] = 4

@@ -80,6 +80,7 @@ class SavedScheme:
     payload_sizes: int = 4
     step: str = ""
     """Kind of the step that trained it."""
+    channel_code: str = "polar"
     rate_lambda: float | None = None
     """The paper's λ of a digital scheme; None in files of before it was kept here."""
 

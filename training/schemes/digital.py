@@ -33,6 +33,7 @@ def _export(
         features,
         space,
         crc_bits=scheme.crc_bits,
+        channel_code=scheme.channel_code,
         sizes=scheme.payload_sizes,
         rate_lambda=scheme.rate_lambda,
     )

@@ -95,6 +95,7 @@ def _saved(step: HeadStep, scheme_id: str, backbone: str, network: SchemeNetwork
     return replace(
         scheme,
         crc_bits=step.crc_bits,
+        channel_code=step.channel_code,
         payload_sizes=step.payload_sizes,
         rate_lambda=rate_lambda,
     )

@@ -89,6 +89,7 @@ def _train(
         weights=cpu_weights(code),
         snr_db_train=snr_bounds(scheme.snr_db),
         crc_bits=step.crc_bits,
+        channel_code=step.channel_code,
         payload_sizes=step.payload_sizes,
         step="joint",
         rate_lambda=scheme.rate_lambda,
