@@ -121,6 +121,7 @@ def test_every_scheme_has_the_backbone_that_it_was_trained_with(
         "jscc-ae-16",
         "jscc-fc-joint-8",
         "digital-64",
+        "digital-64-r2.digital",
         "digital-64-r2",
     ]
     assert seen.bits
