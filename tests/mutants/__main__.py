@@ -90,10 +90,9 @@ def main() -> None:
     ):
         if todo:
             runner = Runner(Path(folder), options.workers)
-            for package in PACKAGES:
-                if any(mutant.package == package.name for mutant in todo):
-                    seconds = runner.baseline(package)
-                    print(f"{package.name}: {seconds:.0f} s of tests", flush=True)
+            needed = [p for p in PACKAGES if any(m.package == p.name for m in todo)]
+            for package, seconds in zip(needed, pool.map(runner.baseline, needed), strict=True):
+                print(f"{package.name}: {seconds:.0f} s of tests", flush=True)
             futures = {pool.submit(runner.judge, mutant): mutant for mutant in todo}
             for number, future in enumerate(as_completed(futures), 1):
                 mutant, verdict = futures[future], future.result()
