@@ -1,1 +1,1 @@
-"""What is measured, side by side in one run, and quoted as a ratio."""
+"""Benchmarks: ours beside a peer, measured in one run and quoted as a ratio."""

@@ -41,7 +41,7 @@ METHOD = "in turns, medians; every process on the same cores"
 
 
 def measure(quick: bool = False) -> list[Row]:
-    """All rows; ``quick``: one batch, one bandwidth, fewer rounds."""
+    """Measures all rows; ``quick``: one batch, one bandwidth, fewer rounds."""
     rows = measure_models(BATCHES[1:2] if quick else BATCHES, 6 if quick else ROUNDS)
     peers = ["nothing, bytes", "nothing, messages"]
     for bandwidth in BANDWIDTHS[:1] if quick else BANDWIDTHS:
@@ -51,7 +51,7 @@ def measure(quick: bool = False) -> list[Row]:
 
 
 def measure_models(batches: Sequence[int] = BATCHES, rounds: int = ROUNDS) -> list[Row]:
-    """Rows of symbols per second of the pure functions, for batches of blocks."""
+    """Measures symbols per second of the pure functions, for batches of blocks."""
     rows = []
     rng, stream = np.random.default_rng(0), NoiseStream(1, "cam-1")
     for batch in batches:
@@ -91,18 +91,18 @@ def measure_models(batches: Sequence[int] = BATCHES, rounds: int = ROUNDS) -> li
 @contextmanager
 def _processes(names: list[str]) -> Iterator[dict[str, Server]]:
     sink = Server("sink")
-    made = {name: Server(name, sink.target) for name in names}
+    servers = {name: Server(name, sink.target) for name in names}
     try:
-        yield made
+        yield servers
     finally:
-        for process in [*made.values(), sink]:
+        for process in [*servers.values(), sink]:
             process.stop()
 
 
 def _requests(bandwidth: int) -> list[list[bytes]]:
-    """What each edge sends in a burst: its blocks in order, serialised."""
+    """Makes the blocks that each edge sends in a burst: in order, serialised."""
     x = normalise_power(np.random.default_rng(0).standard_normal(bandwidth)).astype("<f4")
-    made = []
+    bursts = []
     for edge in range(STREAMS):
         request = uplink_pb2.QueryRequest(bundle_id="0" * 64, scheme_id=f"jscc-ae-{bandwidth}")
         request.analog.symbols = x.tobytes()
@@ -111,12 +111,12 @@ def _requests(bandwidth: int) -> list[list[bytes]]:
         for sequence in range(BLOCKS):
             request.id.sequence = sequence
             blocks.append(request.SerializeToString())
-        made.append(blocks)
-    return made
+        bursts.append(blocks)
+    return bursts
 
 
 async def _burst(target: str, requests: list[list[bytes]]) -> float:
-    """Seconds that all edges take to send their blocks and have their answers."""
+    """Returns the seconds in which all edges send their blocks and have their answers."""
     async with aio.insecure_channel(target) as channel:
         query: Query = channel.stream_stream(f"/{UPLINK}/Query")
 
@@ -137,16 +137,16 @@ async def _burst(target: str, requests: list[list[bytes]]) -> float:
 
 
 def measure_service(bandwidth: int, names: list[str], bursts: int = BURSTS) -> list[Row]:
-    """Rows of what our service and proxies that do nothing carry, and cost.
+    """Measures what our service and proxies that do nothing carry, and cost.
 
     Ratios are medians over rounds of two that had their turns in the same round.
     """
     requests, blocks = _requests(bandwidth), STREAMS * BLOCKS
-    with _processes(names) as made:
+    with _processes(names) as servers:
         times: dict[str, list[float]] = {name: [] for name in names}
         costs: dict[str, list[float]] = {name: [] for name in names}
         for burst in range(bursts + 1):
-            for name, process in made.items():
+            for name, process in servers.items():
                 before = process.cpu_seconds()
                 seconds = asyncio.run(_burst(process.target, requests))
                 if burst:

@@ -20,7 +20,7 @@ from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from benchmarks import commands, suite
 from benchmarks.evaluation import evaluation_command
-from benchmarks.link import CLIFF_BLER, Point, cliff, measure, settings, write
+from benchmarks.link import CLIFF_BLER, LinkPoint, cliff, measure, settings, write
 from benchmarks.rows import read
 from benchmarks.training_cli import training_command
 
@@ -38,7 +38,7 @@ class Modulation(Enum):
 
 
 class IndexKind(Enum):
-    """How the gallery is indexed."""
+    """Index kinds of the gallery."""
 
     AUTO = "auto"
     FLAT = "flat"
@@ -65,7 +65,7 @@ app.command("train")(training_command)
 
 @app.callback()
 def _bench() -> None:
-    """Parts of the system measured by themselves."""
+    """Measure parts of the system by themselves."""
 
 
 @app.command("all")
@@ -76,34 +76,34 @@ def all_(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for results.json and RESULTS.md.")] = suite.HERE,
 ) -> None:
-    """Every benchmark in turn, each in a process of its own; writes the measured tables."""
+    """Run every benchmark in turn, each in its own process; write the measured tables."""
     for name in only or []:
         if name not in suite.PARTS:
             raise InputError(f"--only {name}: use one of {', '.join(suite.PARTS)}")
     out.mkdir(parents=True, exist_ok=True)
-    made, parts = suite.run_all(only or suite.PARTS, typer.echo, out / suite.RESULTS)
-    for path in suite.save(out, made, parts):
+    report, parts = suite.run_all(only or suite.PARTS, typer.echo, out / suite.RESULTS)
+    for path in suite.save(out, report, parts):
         typer.echo(f"wrote {path}")
-    missed = [row for row in made.rows if row.met is False]
-    typer.echo(f"{len(made.rows)} rows, {len(missed)} do not reach what is asked of them")
+    missed = [row for row in report.rows if row.met is False]
+    typer.echo(f"{len(report.rows)} rows, {len(missed)} do not reach what is asked of them")
     for row in missed:
         typer.echo(f"  {row.key}: {row.ours:g} {row.unit}, ratio {row.ratio}; asked {row.limit:g}")
-    if made.missing:
+    if report.missing:
         raise typer.Exit(1)
 
 
 @app.command("check")
 def check(
-    kept: Annotated[Path, typer.Option(help="The results to compare with.")] = suite.HERE
+    baseline: Annotated[Path, typer.Option(help="The results to compare with.")] = suite.HERE
     / suite.RESULTS,
 ) -> None:
-    """Run the quick rows and compare their ratios with those kept; exits with 1 if one fell."""
-    found = suite.check(read(kept), typer.echo)
-    for one in sorted(found, key=lambda one: one.fell):
-        word = "FELL" if one.fell else "ok"
-        typer.echo(f"{word:<5} {one.key}: {one.now:g} now, {one.kept:g} kept")
-    fell = sum(one.fell for one in found)
-    typer.echo(f"{len(found)} ratios compared, {fell} fell beyond their tolerance")
+    """Run the quick rows and compare their ratios with the baseline's; exit with 1 if one fell."""
+    compared = suite.check(read(baseline), typer.echo)
+    for ratio in sorted(compared, key=lambda ratio: ratio.fell):
+        word = "FELL" if ratio.fell else "ok"
+        typer.echo(f"{word:<5} {ratio.key}: {ratio.now:g} now, {ratio.baseline:g} before")
+    fell = sum(ratio.fell for ratio in compared)
+    typer.echo(f"{len(compared)} ratios compared, {fell} fell beyond their tolerance")
     if fell:
         raise typer.Exit(1)
 
@@ -141,7 +141,7 @@ def command(
     out.mkdir(parents=True, exist_ok=True)
     if as_json is not None:
         as_json.open("a").close()  # better to learn now that it cannot be written
-    link, rows = CodedLink(code, list_size=list_size), list[Point]()
+    link, rows = CodedLink(code, list_size=list_size), list[LinkPoint]()
     with progress_bars() as bars:
         for value in sorted(set(snr)) if snr else cliff(code):
             task = bars.add_task(f"{value:+g} dB", total=blocks)
@@ -188,12 +188,13 @@ def uplink(
     with progress_bars() as bars:
         task = bars.add_task("streaming", total=int(seconds) * (1 + peer))
         reports = measure(load, peer, partial(bars.advance, task))
-    for one in reports:
+    for report in reports:
         typer.echo(
-            f"{one.server}: {one.items_per_second:g} answers/s, p50 {one.p50_ms:g} ms, "
-            f"p99 {one.p99_ms:g} ms; {one.wrong} wrong, {one.lost} lost, {one.broken} broken; "
-            f"slowest stream {one.slowest_over_median:.2f} of the median; "
-            f"memory {one.rss_mib[-1] if one.rss_mib else 0:g} MiB, {one.rss_growth:+.1%}"
+            f"{report.server}: {report.items_per_second:g} answers/s, p50 {report.p50_ms:g} ms, "
+            f"p99 {report.p99_ms:g} ms; {report.wrong} wrong, {report.lost} lost, "
+            f"{report.broken} broken; "
+            f"slowest stream {report.slowest_over_median:.2f} of the median; "
+            f"memory {report.rss_mib[-1] if report.rss_mib else 0:g} MiB, {report.rss_growth:+.1%}"
         )
     if as_json is not None:
         as_json.write_text(as_text(load, reports), encoding="utf-8")
@@ -228,7 +229,7 @@ def gallery_command(
         place = folder or Path(scratch)
         place.mkdir(parents=True, exist_ok=True)
         task = bars.add_task("enrolling", total=entries)
-        outcome = gallery.measure(
+        result = gallery.measure(
             loaded,
             place,
             entries,
@@ -237,15 +238,15 @@ def gallery_command(
             GallerySettings(index=index.value),
             partial(bars.advance, task),
         )
-    for line in gallery.table(outcome):
+    for line in gallery.table(result):
         typer.echo(line)
     if as_json is not None:
-        as_json.write_text(gallery.as_text(outcome, queries, seed), encoding="utf-8")
+        as_json.write_text(gallery.as_text(result, queries, seed), encoding="utf-8")
         typer.echo(f"wrote {as_json}")
 
 
-def _table(rows: list[Point]) -> list[str]:
-    """Aligned lines that survive a pipe."""
+def _table(rows: list[LinkPoint]) -> list[str]:
+    """Formats aligned lines that survive a pipe."""
     lines = [
         f"{'SNR dB':>7} {'blocks':>7} {'BLER':>8} {'95 % interval':>19} {'undetected':>10} "
         f"{'best dB':>8} {'gap dB':>7} {'encode ms':>9} {'decode ms':>9}"

@@ -33,7 +33,7 @@ _EACH, _DIFFERENT = 10, 32
 
 
 def prior() -> Prior:
-    """A rounded Gaussian in each dimension."""
+    """Makes a rounded Gaussian of each dimension."""
     edges = np.arange(-SPAN, SPAN + 2) - 0.5
     below = np.array([0.5 * (1 + math.erf(x / SPREAD / math.sqrt(2))) for x in edges])
     table = quantise(np.append(np.diff(below), below[0] + 1 - below[-1]))
@@ -41,7 +41,7 @@ def prior() -> Prior:
 
 
 def measure(rounds: int = ROUNDS) -> list[Row]:
-    """Rows of milliseconds a vector and a block."""
+    """Measures milliseconds a vector and a block."""
     return _coder(rounds) + _decoder(rounds)
 
 
@@ -52,12 +52,12 @@ def _coder(rounds: int) -> list[Row]:
     for latent, bits in zip(latents, words, strict=True):
         if not np.array_equal(arithmetic.decode(bits, table), latent):
             raise AssertionError("the arithmetic coder does not give back what it was given")
-    more = float(
+    excess = float(
         np.mean([len(b) - table.code_length(v) for v, b in zip(latents, words, strict=True)])
     )
     note = (
         f"{SYMBOLS} symbols, {np.mean([len(bits) for bits in words]):.0f} bits on average, "
-        f"{more:+.2f} bits to the ideal length"
+        f"{excess:+.2f} bits to the ideal length"
     )
     sent, heard = cycle(latents), cycle(words)
     ours: dict[str, Callable[[], object]] = {
@@ -86,7 +86,7 @@ def _coder(rounds: int) -> list[Row]:
 
 
 def _constriction(table: Prior, latents: NDArray[np.int64]) -> dict[str, Callable[[], object]]:
-    """The same vectors by the constriction library, where it is installed."""
+    """Codes the same vectors by the constriction library, where it is installed."""
     if importlib.util.find_spec("constriction") is None:
         return {}
     stream: Any = importlib.import_module("constriction").stream
@@ -115,11 +115,13 @@ def _decoder(rounds: int) -> list[Row]:
     right = (link.receive(received, variance).payload == payload).all(axis=1).mean()
     blocks = cycle(range(_DIFFERENT))
 
-    def one() -> object:
-        at = next(blocks)
-        return link.receive(received[at : at + 1], variance)
+    def one_block() -> object:
+        index = next(blocks)
+        return link.receive(received[index : index + 1], variance)
 
-    turns = in_turns({"one": one, "many": lambda: link.receive(received, variance)}, rounds, 4)
+    turns = in_turns(
+        {"one": one_block, "many": lambda: link.receive(received, variance)}, rounds, 4
+    )
     name = f"polar decoder, list {LIST}, n = {link.code.coded_bits}"
     note = f"{BITS} bits at {SNR_DB:g} dB, {right:.0%} of {_DIFFERENT} blocks right"
     single, many = 1e3 * turns.seconds("one"), 1e3 * turns.seconds("many") / _DIFFERENT

@@ -18,19 +18,19 @@ Quick = Annotated[bool, typer.Option("--quick", help="Fewer repetitions, and no 
 
 
 def check_writable(path: Path | None) -> None:
-    """Better to learn now that it cannot be written."""
+    """Opens the file once: better to learn now that it cannot be written."""
     if path is not None:
         path.open("a").close()
 
 
-def show(method: str, made: list[Row], path: Path | None) -> None:
+def show(method: str, measured: list[Row], path: Path | None) -> None:
     """Prints the rows and writes them where that is wanted."""
-    for line in report.plain(made):
+    for line in report.plain(measured):
         typer.echo(line)
-    for note in dict.fromkeys(f"{row.name}: {row.note}" for row in made if row.note):
+    for note in dict.fromkeys(f"{row.name}: {row.note}" for row in measured if row.note):
         typer.echo(note)
     if path is not None:
-        rows.write(path, rows.report(method, made))
+        rows.write(path, rows.report(method, measured))
         typer.echo(f"wrote {path}")
 
 
@@ -41,7 +41,7 @@ def edge(
     ] = False,
     as_json: Json = None,
 ) -> None:
-    """The camera's work: image and JPEG file to symbols, beside PyTorch and others."""
+    """Measure the camera's work: image and JPEG file to symbols, beside PyTorch and others."""
     check_writable(as_json)
     from benchmarks import edge as part
 
@@ -50,7 +50,7 @@ def edge(
 
 
 def codec(quick: Quick = False, as_json: Json = None) -> None:
-    """The digital scheme's coders: arithmetic coding and polar decoding."""
+    """Measure the digital scheme's coders: arithmetic coding and polar decoding."""
     check_writable(as_json)
     from benchmarks import codec as part
 
@@ -58,7 +58,7 @@ def codec(quick: Quick = False, as_json: Json = None) -> None:
 
 
 def channel(quick: Quick = False, as_json: Json = None) -> None:
-    """The channel: its noise beside NumPy's, its service beside proxies that do nothing."""
+    """Measure the channel: noise beside NumPy's, service beside proxies that do nothing."""
     check_writable(as_json)
     from benchmarks import channel as part
 
@@ -71,13 +71,13 @@ def path(
     edges: Annotated[int, typer.Option(min=2, max=256, help="Edges at once.")] = 16,
     as_json: Json = None,
 ) -> None:
-    """The whole path over three processes, beside its stages measured bare."""
+    """Measure the whole path over three processes, beside its stages measured bare."""
     check_writable(as_json)
     from benchmarks import path as part
 
     asked = part.Settings(queries=queries, entries=entries, edges=edges)
-    made = _with_bar("path", part.steps(asked), lambda tick: part.measure(asked, tick))
-    show(part.METHOD, made, as_json)
+    measured = _with_bar("path", part.steps(asked), lambda tick: part.measure(asked, tick))
+    show(part.METHOD, measured, as_json)
 
 
 def start(
@@ -85,13 +85,13 @@ def start(
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Starts of each.")] = 5,
     as_json: Json = None,
 ) -> None:
-    """Start-up time and memory of each role."""
+    """Measure start-up time and memory of each role."""
     check_writable(as_json)
     from benchmarks import start as part
 
     asked = part.Settings(entries=entries, rounds=rounds)
-    made = _with_bar("starts", part.STEPS, lambda tick: part.measure(asked, tick))
-    show(part.METHOD, made, as_json)
+    measured = _with_bar("starts", part.STEPS, lambda tick: part.measure(asked, tick))
+    show(part.METHOD, measured, as_json)
 
 
 def _with_bar(

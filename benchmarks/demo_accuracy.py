@@ -1,4 +1,4 @@
-"""What the demo's people look like to the demo bundle, to PCA and to colour histograms.
+"""Accuracy on the demo's people: the demo bundle, PCA, and colour histograms.
 
     python -m benchmarks.demo_accuracy --run runs/demo
 
@@ -51,26 +51,26 @@ OUT = Path(__file__).resolve().parent.parent / "docs" / "results"
 
 
 def _grey_world(crop: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The crop with each channel scaled to the same mean: undoes white balance and gain."""
+    """Scales each channel of a crop to the same mean: undoes white balance and gain."""
     middle = crop[:, 16:-16].astype(np.float64)
     return np.asarray(middle / middle.mean((0, 1)))
 
 
 def mean_colours(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean colour of each of 12 horizontal bands, after grey-world balance: (36,)."""
+    """Returns the mean colour of each of 12 horizontal bands, after grey-world: (36,)."""
     bands = np.array_split(_grey_world(crop), 12, axis=0)
     colours = np.concatenate([band.mean((0, 1)) for band in bands])
     return np.asarray(colours - colours.mean(), dtype=np.float32)
 
 
 def histogram(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Square roots of 8x8x8 colour histograms of six bands, after grey-world: (6 * 512,)."""
+    """Returns roots of 8x8x8 colour histograms of six bands, after grey-world: (6 * 512,)."""
     levels = np.clip(_grey_world(crop) * 3, 0, 7).astype(np.int64)
     code = [
         (band[..., 0] * 64 + band[..., 1] * 8 + band[..., 2]).ravel()
         for band in np.array_split(levels, 6, axis=0)
     ]
-    shares = [np.bincount(one, minlength=512) / one.size for one in code]
+    shares = [np.bincount(band, minlength=512) / band.size for band in code]
     return np.sqrt(np.concatenate(shares)).astype(np.float32)
 
 
@@ -89,9 +89,9 @@ def measure(run: Path) -> dict[str, Any]:
     data = _gallery(people, features)
     colours = {
         name: no_channel_bound(
-            _gallery(people, {path: of(crop) for path, crop in crops.items()})
+            _gallery(people, {path: describe(crop) for path, crop in crops.items()})
         ).top1
-        for name, of in COLOUR_BASELINES.items()
+        for name, describe in COLOUR_BASELINES.items()
     }
     compared = pca_comparison(bundle, data, training_features, SNRS_DB, SEEDS)
     rows = [row.model_dump() for row in compared]
@@ -132,7 +132,7 @@ def _gallery(people: People, features: dict[Path, NDArray[np.float32]]) -> Retri
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """One panel a scheme: the scheme and PCA of the same bandwidth, with intervals."""
+    """Draws a panel a scheme: the scheme and PCA of the same bandwidth, with intervals."""
     from matplotlib.figure import Figure
 
     schemes = list(dict.fromkeys(row["scheme"] for row in result["rows"]))

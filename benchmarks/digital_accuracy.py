@@ -23,7 +23,7 @@ def digital_rows(
     seeds: Sequence[int],
     tick: Callable[[Row], object] = lambda row: None,
 ) -> list[Row]:
-    """Every digital scheme over both links, and the paper's account of it: one row each."""
+    """Measures every digital scheme over both links and by the paper's account: a row each."""
     rows = []
     for info in bundle.manifest.schemes:
         if not isinstance(info, DigitalInfo):
@@ -39,7 +39,7 @@ def digital_rows(
 
 
 def draw(jscc: list[Row], digital: list[Row], bandwidth: int, bound: float, path: Path) -> None:
-    """JSCC, PCA and the digital schemes of one bandwidth in one figure."""
+    """Draws JSCC, PCA and the digital schemes of one bandwidth in one figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")

@@ -42,34 +42,37 @@ SCHEME = "jscc-ae-256"
 EAGER, COMPILED, FP32 = "PyTorch eager fp32", "torch.compile fp32", "ONNX Runtime fp32"
 OPENVINO = "OpenVINO int8"
 PRODUCT = "one int8 matrix product of as many multiplications"
-"""By ONNX Runtime on this processor: what is left to gain by other graphs and options."""
+"""Peer that bounds what other graphs and options of ONNX Runtime can gain on this processor."""
 OURS = "ours"
 LIMITS = {(EAGER, 1): 5.5, (OPENVINO, 1): 0.95}
 EACH = {1: 6, 8: 2}
 """Calls in a row each time it is somebody's turn."""
 INT8 = "ONNX Runtime int8"
 SMALLER: dict[BackboneName, str] = {"resnet18": INT8, "mobilenet_v3_large": FP32}
-"""And the faster of its graphs, which is ours. MobileNet's products are few; its depthwise
-layers and HardSwish, which ONNX Runtime has no integer kernel for, cost more than they save."""
+"""Smaller backbones, each with the faster of its graphs, which is ours.
+
+MobileNet's products are few; its depthwise layers and HardSwish, which ONNX Runtime has no
+integer kernel for, cost more than they save.
+"""
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is measured."""
+    """Extent of a run."""
 
     rounds: int
     compiled: bool
-    """``torch.compile`` too, which takes minutes to begin."""
+    """Measures ``torch.compile`` too, which takes minutes to begin."""
     smaller: bool
-    """Smaller backbones too."""
+    """Measures smaller backbones too."""
 
 
 FULL, QUICK = Amount(8, False, True), Amount(4, False, False)
 
 
 class _Torch(nn.Module):
-    """Crops to symbols, as one writes it in PyTorch."""
+    """Network from crops to symbols, as one writes it in PyTorch."""
 
     def __init__(self, name: BackboneName = "resnet50") -> None:
         super().__init__()
@@ -82,7 +85,7 @@ class _Torch(nn.Module):
 
 
 def measure(amount: Amount = FULL) -> list[Row]:
-    """Rows of images a second."""
+    """Measures images a second."""
     threads = os.cpu_count() or 1
     torch.set_num_threads(threads)
     bundle = load_bundle(default_bundle_path())
@@ -115,7 +118,7 @@ def measure(amount: Amount = FULL) -> list[Row]:
             rows += _files(ours, eager, amount.rounds)
             rows += _reading(amount.rounds)
         if amount.smaller:
-            rows += [one for name in SMALLER for one in _other(name, threads, amount.rounds)]
+            rows += [figure for name in SMALLER for figure in _other(name, threads, amount.rounds)]
     return rows
 
 
@@ -129,7 +132,7 @@ def _encode(calls: dict[str, Callable[[Pixels], object]], rounds: int, note: str
 
 
 def _files(ours: Callable[[Pixels], object], eager: nn.Module, rounds: int) -> list[Row]:
-    """One JPEG after the other, as it comes from a camera."""
+    """Measures one JPEG after the other, as they come from a camera."""
     files = jpegs()
     numbers = {OURS: 0, EAGER: 0}
 
@@ -150,7 +153,7 @@ def _files(ours: Callable[[Pixels], object], eager: nn.Module, rounds: int) -> l
 
 
 def _reading(rounds: int) -> list[Row]:
-    """Pre-processing alone: ours leaves the normalisation to the network's first layer."""
+    """Measures pre-processing alone: ours leaves normalisation to the network's first layer."""
     data, transforms = jpegs()[0], "torchvision transforms"
     turns = in_turns(
         {
@@ -164,7 +167,7 @@ def _reading(rounds: int) -> list[Row]:
 
 
 def _plain(data: bytes, normalise: bool) -> Tensor:
-    """The usual way: Pillow, then torchvision; uint8 (1, H, W, 3), or float (1, 3, H, W)."""
+    """Reads a crop by Pillow, then torchvision: uint8 (1, H, W, 3), or float (1, 3, H, W)."""
     with Image.open(io.BytesIO(data)) as image:
         small = F.resize(image.convert("RGB"), [256, 128], InterpolationMode.BICUBIC)
     if not normalise:
@@ -174,14 +177,14 @@ def _plain(data: bytes, normalise: bool) -> Tensor:
 
 
 def _other(name: BackboneName, threads: int, rounds: int) -> list[Row]:
-    """A smaller backbone; its weights are untrained, so it has no accuracy."""
+    """Measures a smaller backbone; its weights are untrained, so it has no accuracy."""
     network = Backbone(bn_neck=True, name=name).eval()
     crops = np.random.default_rng(0).integers(0, 256, (1, 256, 128, 3), dtype=np.uint8)
-    seen = np.stack([to_crop(decode(data, "crop")) for data in jpegs()])
+    calibration = np.stack([to_crop(decode(data, "crop")) for data in jpegs()])
     with TemporaryDirectory() as folder:
         source = _exported(network, Path(folder))
         target = Path(folder) / "int8.onnx"
-        quantise(source, target, seen)
+        quantise(source, target, calibration)
         graphs: dict[str, Callable[[Pixels], object]] = {
             FP32: Network(source, threads),
             INT8: Network(target, threads),
@@ -205,7 +208,7 @@ def _bound(
 
 
 def _rows(name: str, images: int, turns: Turns, note: str = "") -> list[Row]:
-    """Ours beside each of the others."""
+    """Makes rows of ours beside each of the others."""
     return [
         row(
             name,
@@ -230,11 +233,11 @@ def _exported(network: nn.Module, folder: Path) -> Path:
 
 
 def _multiplications(network: nn.Module) -> int:
-    """Of a network's convolutions, for one crop."""
+    """Counts the multiplications of a network's convolutions, for one crop."""
     counts: list[int] = []
     hooks = [
         layer.register_forward_hook(
-            lambda one, _, out: counts.append(out[0].numel() * one.weight[0].numel())
+            lambda layer, _, out: counts.append(out[0].numel() * layer.weight[0].numel())
         )
         for layer in network.modules()
         if isinstance(layer, nn.Conv2d)
@@ -246,7 +249,7 @@ def _multiplications(network: nn.Module) -> int:
 
 
 def _product(network: nn.Module, folder: Path, threads: int) -> Callable[[Pixels], object]:
-    """uint8 (rows, 1024) times int8 (1024, 1024), as many rows a crop as it takes."""
+    """Multiplies uint8 (rows, 1024) by int8 (1024, 1024), as many rows a crop as it takes."""
     rows, side = _multiplications(network) // 1024**2, 1024
     rng = np.random.default_rng(0)
     weights = rng.integers(-64, 65, (side, side), dtype=np.int8)
@@ -275,7 +278,7 @@ def _compiled(eager: nn.Module) -> Callable[[Pixels], object]:
 
 
 def _openvino(bundle: Bundle, threads: int) -> Callable[[Pixels], NDArray[np.float32]] | None:
-    """Our int8 graph run by OpenVINO; None where that is not installed."""
+    """Runs our int8 graph by OpenVINO; None where that is not installed."""
     if importlib.util.find_spec("openvino") is None:
         return None
     vino: Any = importlib.import_module("openvino")

@@ -28,7 +28,7 @@ RATIO_LIMIT, MEMORY_MIB = 30.0, 1024.0
 
 @dataclass(frozen=True)
 class Size:
-    """Of a test set."""
+    """Size of a test set."""
 
     name: str
     queries: int
@@ -45,8 +45,8 @@ SIZES = (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What was measured: wall clock, and processor time over all threads."""
+class EvaluationResult:
+    """Figures of one size: wall clock, and processor time over all threads."""
 
     size: str
     queries: int
@@ -63,7 +63,7 @@ class Outcome:
     ratio: float
     """Wall clock of the peer over ours, per query."""
     cpu_ratio: float
-    """The same of processor time, which other work on the machine disturbs less."""
+    """Processor time of the peer over ours, which other work on the machine disturbs less."""
     product_ratio: float
     """Wall clock of the peer over that of the bare float32 product of all vectors: what an
     evaluator that multiplies every pair in single precision can reach at best."""
@@ -74,19 +74,21 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Made:
+class SyntheticSet:
+    """Features (n, DIMENSIONS) of queries and gallery, and their labels."""
+
     queries: NDArray[np.float32]
     query_labels: Labels
     gallery: NDArray[np.float32]
     gallery_labels: Labels
 
 
-def make(size: Size, seed: int = 0) -> Made:
-    """Features with classes that overlap, so that right items stand at many ranks."""
+def make(size: Size, seed: int = 0) -> SyntheticSet:
+    """Makes features with classes that overlap, so that right items stand at many ranks."""
     rng = np.random.default_rng(seed)
     people = rng.standard_normal((size.identities + 1, DIMENSIONS)).astype(np.float32)
 
-    def seen(identity: NDArray[np.int64]) -> NDArray[np.float32]:
+    def features(identity: NDArray[np.int64]) -> NDArray[np.float32]:
         noise = rng.standard_normal((len(identity), DIMENSIONS)).astype(np.float32)
         return people[identity] + 6.0 * noise
 
@@ -96,13 +98,13 @@ def make(size: Size, seed: int = 0) -> Made:
 
     queries, gallery = labels(size.queries), labels(size.gallery)
     gallery.identity[: size.distractors] = 0
-    return Made(seen(queries.identity), queries, seen(gallery.identity), gallery)
+    return SyntheticSet(features(queries.identity), queries, features(gallery.identity), gallery)
 
 
 def plain_python(
     scores: Sequence[Sequence[float]], queries: Labels, gallery: Labels
 ) -> tuple[float, float, float]:
-    """Rank-1, mAP and mINP by the definition: sort, drop, count, one query at a time."""
+    """Computes rank-1, mAP and mINP by the definition: sort, drop, count, query by query."""
     whose, by = gallery.identity.tolist(), gallery.camera.tolist()
     top1, precision, penalty = [], [], []
     pairs = zip(scores, queries.identity.tolist(), queries.camera.tolist(), strict=True)
@@ -116,39 +118,39 @@ def plain_python(
         if not any(right):
             continue
         top1.append(float(right[0]))
-        at = [position for position, hit in enumerate(right, 1) if hit]
-        precision.append(sum(i / position for i, position in enumerate(at, 1)) / len(at))
-        penalty.append(len(at) / at[-1])
-    return tuple(sum(one) / len(one) for one in (top1, precision, penalty))  # type: ignore[return-value]
+        ranks = [position for position, hit in enumerate(right, 1) if hit]
+        precision.append(sum(i / position for i, position in enumerate(ranks, 1)) / len(ranks))
+        penalty.append(len(ranks) / ranks[-1])
+    return tuple(sum(figures) / len(figures) for figures in (top1, precision, penalty))  # type: ignore[return-value]
 
 
-def measure(size: Size, peer_queries: int, rounds: int = ROUNDS) -> Outcome:
-    """Ours on everything; the peer, scores by NumPy included, on the first queries.
+def measure(size: Size, peer_queries: int, rounds: int = ROUNDS) -> EvaluationResult:
+    """Measures ours on everything; the peer, scores by NumPy included, on the first queries.
 
     They take turns after a few queries that are not counted; medians.
     """
-    made = make(size)
+    data = make(size)
     few = min(peer_queries, size.queries)
 
     def ours(count: int) -> Retrieval:
-        labels = made.query_labels.take(np.arange(count))
-        return retrieve(made.queries[:count], labels, made.gallery, made.gallery_labels)
+        labels = data.query_labels.take(np.arange(count))
+        return retrieve(data.queries[:count], labels, data.gallery, data.gallery_labels)
 
     def theirs() -> tuple[float, float, float]:
-        scores = cosine(made.queries[:few], made.gallery).tolist()
-        return plain_python(scores, made.query_labels.take(np.arange(few)), made.gallery_labels)
+        scores = cosine(data.queries[:few], data.gallery).tolist()
+        return plain_python(scores, data.query_labels.take(np.arange(few)), data.gallery_labels)
 
     part = ours(few)
     wall: dict[str, list[float]] = {"ours": [], "theirs": [], "product": []}
     cpu: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(rounds):
         clock = _Clock()
-        found = ours(size.queries)
+        accuracy = ours(size.queries)
         clock.into(wall["ours"], cpu["ours"], size.queries)
         clock = _Clock()
         expected = theirs()
         clock.into(wall["theirs"], cpu["theirs"], few)
-        wall["product"].append(_product_ms(made))
+        wall["product"].append(_product_ms(data))
     same = np.allclose(expected, (part.top1, part.mean_ap, part.mean_inp), rtol=1e-12, atol=0)
     tracemalloc.start()
     try:
@@ -156,9 +158,9 @@ def measure(size: Size, peer_queries: int, rounds: int = ROUNDS) -> Outcome:
         peak = tracemalloc.get_traced_memory()[1] / 2**20
     finally:
         tracemalloc.stop()
-    mine, peer, product = (float(np.median(one)) for one in wall.values())
-    my_cpu, peer_cpu = (float(np.median(one)) for one in cpu.values())
-    return Outcome(
+    mine, peer, product = (float(np.median(times)) for times in wall.values())
+    my_cpu, peer_cpu = (float(np.median(times)) for times in cpu.values())
+    return EvaluationResult(
         size=size.name,
         queries=size.queries,
         gallery=size.gallery,
@@ -173,13 +175,13 @@ def measure(size: Size, peer_queries: int, rounds: int = ROUNDS) -> Outcome:
         cpu_ratio=round(peer_cpu / my_cpu, 1),
         product_ratio=round(peer / product, 1),
         same=bool(same),
-        top1=round(found.top1, 4),
-        map=round(found.mean_ap, 4),
+        top1=round(accuracy.top1, 4),
+        map=round(accuracy.mean_ap, 4),
     )
 
 
 class _Clock:
-    """Starts when it is made."""
+    """Stopwatch that starts when it is constructed."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
@@ -190,47 +192,47 @@ class _Clock:
         cpu.append(1e3 * (time.process_time() - self._cpu) / queries)
 
 
-def _product_ms(made: Made) -> float:
-    """A query's share of a float32 product with the gallery by BLAS on all processors."""
-    queries = made.queries[:_PRODUCT_ROWS]
-    out = np.empty((len(queries), len(made.gallery)), np.float32)
-    np.matmul(queries, made.gallery.T, out=out)
+def _product_ms(data: SyntheticSet) -> float:
+    """Times a query's share of a float32 product with the gallery by BLAS, all processors."""
+    queries = data.queries[:_PRODUCT_ROWS]
+    out = np.empty((len(queries), len(data.gallery)), np.float32)
+    np.matmul(queries, data.gallery.T, out=out)
     started = time.perf_counter()
     for _ in range(_PRODUCTS):
-        np.matmul(queries, made.gallery.T, out=out)
+        np.matmul(queries, data.gallery.T, out=out)
     return 1e3 * (time.perf_counter() - started) / _PRODUCTS / len(queries)
 
 
-def as_rows(outcomes: Sequence[Outcome]) -> list[Row]:
-    """Rows beside plain Python."""
-    made = []
-    for one in outcomes:
-        name = f"evaluation, {one.size}"
-        limit = RATIO_LIMIT if one.size.startswith("Market") else None
-        made += [
+def as_rows(results: Sequence[EvaluationResult]) -> list[Row]:
+    """Makes the rows beside plain Python."""
+    rows = []
+    for result in results:
+        name = f"evaluation, {result.size}"
+        limit = RATIO_LIMIT if result.size.startswith("Market") else None
+        rows += [
             row(
                 name,
                 "queries/s",
-                1e3 / one.ms_per_query,
-                1e3 / one.peer_ms_per_query,
+                1e3 / result.ms_per_query,
+                1e3 / result.peer_ms_per_query,
                 "plain Python",
                 limit=limit,
-                repetitions=one.rounds,
+                repetitions=result.rounds,
                 tolerance=0.4,
-                note=f"the peer on {one.peer_queries} queries; metrics "
-                + ("are the same" if one.same else "DIFFER")
-                + f"; the bare float32 product would be at {one.product_ratio:g}x",
+                note=f"the peer on {result.peer_queries} queries; metrics "
+                + ("are the same" if result.same else "DIFFER")
+                + f"; the bare float32 product would be at {result.product_ratio:g}x",
             ),
             row(
                 f"{name}, memory",
                 "MiB",
-                one.peak_mib,
+                result.peak_mib,
                 limit=MEMORY_MIB,
                 limit_of="ours",
                 better="less",
             ),
         ]
-    return made
+    return rows
 
 
 def evaluation_command(
@@ -241,8 +243,8 @@ def evaluation_command(
         Path | None, typer.Option("--json", help="Write every figure to this file as well.")
     ] = None,
 ) -> None:
-    """Exact retrieval metrics at the size of CUHK03-NP and Market-1501, beside plain Python."""
-    rows: list[Outcome] = []
+    """Measure exact retrieval at the size of CUHK03-NP and Market-1501, beside plain Python."""
+    rows: list[EvaluationResult] = []
     with progress_bars() as bars:
         task = bars.add_task("evaluating", total=len(SIZES))
         for size in SIZES:
@@ -253,18 +255,19 @@ def evaluation_command(
         f"{'ms/query':>9} {'plain Python':>13} {'ratio':>7} {'of CPU':>8} {'product':>8}  "
         "same metrics"
     )
-    for one in rows:
+    for result in rows:
         typer.echo(
-            f"{one.size:<20} {one.queries:>8} {one.gallery:>8} "
-            f"{one.seconds:>8.2f} {one.cpu_seconds:>6.1f} "
-            f"{one.peak_mib:>9.0f} {one.ms_per_query:>9.3f} {one.peer_ms_per_query:>13.2f} "
-            f"{one.ratio:>6.1f}x {one.cpu_ratio:>7.1f}x {one.product_ratio:>7.1f}x  "
-            f"{'yes' if one.same else 'NO'}"
+            f"{result.size:<20} {result.queries:>8} {result.gallery:>8} "
+            f"{result.seconds:>8.2f} {result.cpu_seconds:>6.1f} "
+            f"{result.peak_mib:>9.0f} {result.ms_per_query:>9.3f} "
+            f"{result.peer_ms_per_query:>13.2f} {result.ratio:>6.1f}x "
+            f"{result.cpu_ratio:>7.1f}x {result.product_ratio:>7.1f}x  "
+            f"{'yes' if result.same else 'NO'}"
         )
     if as_json is not None:
         content = report(METHOD, as_rows(rows)).model_dump(mode="json")
-        content |= {"dimensions": DIMENSIONS, "results": [asdict(one) for one in rows]}
+        content |= {"dimensions": DIMENSIONS, "results": [asdict(result) for result in rows]}
         as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         typer.echo(f"wrote {as_json}")
-    if not all(one.same for one in rows):
+    if not all(result.same for result in rows):
         raise typer.Exit(1)

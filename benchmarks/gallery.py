@@ -41,8 +41,8 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What was measured at one size. Times of single queries, one after the other."""
+class GalleryResult:
+    """Figures at one size. Times are of single queries, one after the other."""
 
     entries: int
     dim: int
@@ -52,18 +52,18 @@ class Outcome:
     """FAISS IndexFlatIP over the same vectors, in the same run on the same core."""
     plain_p99_ms: float
     p50_ratio: float
-    """Gallery to plain FAISS."""
+    """Ratio of the gallery to plain FAISS."""
     cpu_p50_ms: float
     """Processor time, which other processes on the machine disturb less."""
     plain_cpu_p50_ms: float
     recall_at_1: float
     """Share of queries whose best entry is the exact search's best."""
     segments: list[tuple[Kind, int]]
-    """Kind and entries of each."""
+    """Kind and number of entries of each segment."""
     enrol_per_s: float
     """Entries a second, in batches, acknowledged after a commit that is on disk."""
     start_s: float
-    """From opening the store to the first answer, from a snapshot."""
+    """Seconds from opening the store to the first answer, from a snapshot."""
     start_cpu_s: float
     """Processor time of that, all threads together."""
     start_without_snapshot_s: float
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def people(entries: int, dim: int, seed: int) -> Iterator[tuple[NDArray[np.int64], Array]]:
-    """(person of each row (n,), unit rows float32 (n, dim)) in batches."""
+    """Yields (person of each row (n,), unit rows float32 (n, dim)) in batches."""
     for start in range(0, entries, _BATCH):
         rows = np.arange(start, min(entries, start + _BATCH))
         person = rows // PER_PERSON
@@ -82,13 +82,13 @@ def people(entries: int, dim: int, seed: int) -> Iterator[tuple[NDArray[np.int64
 
 
 def members(person: NDArray[np.int64], dim: int, seed: int, salt: int) -> Array:
-    """One new member of each person's cluster: float32 (len(person), dim)."""
+    """Draws one new member of each person's cluster: float32 (len(person), dim)."""
     centres = {
-        one: np.random.default_rng((seed, one)).standard_normal(dim, dtype=np.float32)
-        for one in np.unique(person).tolist()
+        number: np.random.default_rng((seed, number)).standard_normal(dim, dtype=np.float32)
+        for number in np.unique(person).tolist()
     }
     rng = np.random.default_rng((seed, salt, 2**31))
-    rows = np.stack([centres[one] for one in person.tolist()])
+    rows = np.stack([centres[number] for number in person.tolist()])
     rows += SPREAD * rng.standard_normal(rows.shape, dtype=np.float32)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
@@ -101,7 +101,7 @@ def measure(
     seed: int,
     settings: GallerySettings,
     advance: Callable[[int], object],
-) -> Outcome:
+) -> GalleryResult:
     """Fills a gallery in ``folder`` and measures it; ``advance`` hears of entries enrolled."""
     dim = bundle.backbone.feature_dim
     path = folder / "gallery.sqlite"
@@ -112,8 +112,8 @@ def measure(
     for person, vectors in people(entries, dim, seed):
         plain.add(vectors)
         new = [
-            NewEntry(f"p{one}", "c0", gallery.space_id, row)
-            for one, row in zip(person.tolist(), vectors, strict=True)
+            NewEntry(f"p{number}", "c0", gallery.space_id, row)
+            for number, row in zip(person.tolist(), vectors, strict=True)
         ]
         started = time.perf_counter()
         gallery.enrol(new)
@@ -133,7 +133,7 @@ def measure(
     warm, warm_cpu, store, gallery = _start(path, bundle, settings, asked[:1])
     memory = _resident_mb() - before
     with _OneCore():
-        times, (found, exact) = _in_turns(
+        times, (approximate, exact) = _in_turns(
             asked,
             lambda row: int(gallery.search("features", row, TOP_K, 1)[0].entry_ids[0]) - 1,
             lambda row: int(plain.search(row, TOP_K)[1][0, 0]),
@@ -143,7 +143,7 @@ def measure(
     kinds = index.kinds() if isinstance(index, SegmentedIndex) else []
     gallery.close()
     store.close()
-    return Outcome(
+    return GalleryResult(
         entries=entries,
         dim=dim,
         p50_ms=float(np.percentile(ours, 50)),
@@ -153,7 +153,7 @@ def measure(
         p50_ratio=float(np.percentile(ours, 50) / np.percentile(theirs, 50)),
         cpu_p50_ms=float(np.percentile(ours_cpu, 50)),
         plain_cpu_p50_ms=float(np.percentile(theirs_cpu, 50)),
-        recall_at_1=float(np.mean(np.equal(found, exact))),
+        recall_at_1=float(np.mean(np.equal(approximate, exact))),
         segments=kinds,
         enrol_per_s=entries / spent,
         start_s=warm,
@@ -168,8 +168,8 @@ def measure(
 def _start(
     path: Path, bundle: Bundle, settings: GallerySettings, query: Array
 ) -> tuple[float, float, Store, Gallery]:
-    """Seconds from nothing to the first answer, by the clock and of the processor, and
-    what was started."""
+    """Returns seconds from nothing to the first answer, by the clock and of the processor,
+    and the store and gallery that were opened."""
     started, used = time.perf_counter(), time.process_time()
     store = Store(path)
     gallery = Gallery(store, bundle, 1, settings)
@@ -188,23 +188,23 @@ def _in_turns(
     search found.
     """
     taken = np.zeros((len(searches), 2, len(queries)))
-    found: list[list[int]] = [[] for _ in searches]
+    results: list[list[int]] = [[] for _ in searches]
     for start in range(0, len(queries), _TURN):
         rows = queries[start : start + _TURN]
         for number, search in enumerate(searches):
             search(rows[:1])
-            for i, one in enumerate(rows):
+            for i, query in enumerate(rows):
                 began, used = time.perf_counter(), time.thread_time()
-                found[number].append(search(one[None]))
+                results[number].append(search(query[None]))
                 taken[number, :, start + i] = (
                     time.perf_counter() - began,
                     time.thread_time() - used,
                 )
-    return 1e3 * taken, found
+    return 1e3 * taken, results
 
 
 class _OneCore:
-    """This process on one core, with one thread for a product, as ``airreid ap serve`` has."""
+    """Context of one core, with one thread for a product, as ``airreid ap serve`` has."""
 
     def __enter__(self) -> None:
         self._cores = os.sched_getaffinity(0)
@@ -222,30 +222,29 @@ def _resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def table(outcome: Outcome) -> list[str]:
-    """Lines for people."""
-    kinds = " + ".join(f"{rows} {kind}" for kind, rows in outcome.segments)
+def table(result: GalleryResult) -> list[str]:
+    """Formats lines for people."""
+    kinds = " + ".join(f"{rows} {kind}" for kind, rows in result.segments)
     return [
-        f"{outcome.entries} entries of {outcome.dim} values; index: {kinds}",
+        f"{result.entries} entries of {result.dim} values; index: {kinds}",
         f"{'one query, one core':<24} {'p50 ms':>8} {'p99 ms':>8} {'cpu p50 ms':>11}",
-        f"{'gallery':<24} {outcome.p50_ms:>8.2f} {outcome.p99_ms:>8.2f} "
-        f"{outcome.cpu_p50_ms:>11.2f}",
-        f"{'FAISS IndexFlatIP':<24} {outcome.plain_p50_ms:>8.2f} {outcome.plain_p99_ms:>8.2f} "
-        f"{outcome.plain_cpu_p50_ms:>11.2f}",
-        f"ratio of p50 {outcome.p50_ratio:.2f}; recall@1 against exact {outcome.recall_at_1:.4f}",
-        f"enrolled {outcome.enrol_per_s:.0f} entries/s, each batch of {_BATCH} synced to disk",
-        f"start to first answer {outcome.start_s:.1f} s "
-        f"({outcome.start_cpu_s:.1f} s of processor), without a snapshot "
-        f"{outcome.start_without_snapshot_s:.1f} s",
-        f"on disk {outcome.store_mb:.0f} MB and {outcome.snapshot_mb:.0f} MB of snapshot; "
-        f"in memory {outcome.memory_mb:.0f} MB",
+        f"{'gallery':<24} {result.p50_ms:>8.2f} {result.p99_ms:>8.2f} {result.cpu_p50_ms:>11.2f}",
+        f"{'FAISS IndexFlatIP':<24} {result.plain_p50_ms:>8.2f} {result.plain_p99_ms:>8.2f} "
+        f"{result.plain_cpu_p50_ms:>11.2f}",
+        f"ratio of p50 {result.p50_ratio:.2f}; recall@1 against exact {result.recall_at_1:.4f}",
+        f"enrolled {result.enrol_per_s:.0f} entries/s, each batch of {_BATCH} synced to disk",
+        f"start to first answer {result.start_s:.1f} s "
+        f"({result.start_cpu_s:.1f} s of processor), without a snapshot "
+        f"{result.start_without_snapshot_s:.1f} s",
+        f"on disk {result.store_mb:.0f} MB and {result.snapshot_mb:.0f} MB of snapshot; "
+        f"in memory {result.memory_mb:.0f} MB",
     ]
 
 
-def as_text(outcome: Outcome, queries: int, seed: int) -> str:
-    """JSON: what reproduces the run, and what came out."""
+def as_text(result: GalleryResult, queries: int, seed: int) -> str:
+    """Formats JSON: what reproduces the run, and what came out."""
     about: dict[str, Any] = {
-        "entries": outcome.entries,
+        "entries": result.entries,
         "queries": queries,
         "seed": seed,
         "top_k": TOP_K,
@@ -259,42 +258,42 @@ def as_text(outcome: Outcome, queries: int, seed: int) -> str:
         },
         "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
     }
-    content = report(about["times"], as_rows(outcome, queries)).model_dump(mode="json")
-    content |= {"settings": about, "results": asdict(outcome)}
+    content = report(about["times"], as_rows(result, queries)).model_dump(mode="json")
+    content |= {"settings": about, "results": asdict(result)}
     return json.dumps(content, indent=2) + "\n"
 
 
-def as_rows(outcome: Outcome, queries: int) -> list[Row]:
-    """Rows beside plain FAISS over the same vectors."""
-    peer, size = "FAISS IndexFlatIP, one core", f"{outcome.entries} entries"
-    spread = round(outcome.p99_ms / outcome.p50_ms, 2)
-    vectors = outcome.entries * outcome.dim * 4 / 1e6
+def as_rows(result: GalleryResult, queries: int) -> list[Row]:
+    """Makes rows beside plain FAISS over the same vectors."""
+    peer, size = "FAISS IndexFlatIP, one core", f"{result.entries} entries"
+    spread = round(result.p99_ms / result.p50_ms, 2)
+    vectors = result.entries * result.dim * 4 / 1e6
     return [
         row(
             f"search, {size}",
             "ms",
-            outcome.p50_ms,
-            outcome.plain_p50_ms,
+            result.p50_ms,
+            result.plain_p50_ms,
             peer,
             better="less",
             repetitions=queries,
-            note=f"recall@1 {outcome.recall_at_1:.4f} against exact; p99 is {spread:g} times p50",
+            note=f"recall@1 {result.recall_at_1:.4f} against exact; p99 is {spread:g} times p50",
         ),
         row(
             f"search, {size}, processor time",
             "ms",
-            outcome.cpu_p50_ms,
-            outcome.plain_cpu_p50_ms,
+            result.cpu_p50_ms,
+            result.plain_cpu_p50_ms,
             peer,
             better="less",
             repetitions=queries,
         ),
-        row(f"enrolling, {size}", "entries/s", outcome.enrol_per_s, repetitions=outcome.entries),
-        row(f"gallery from snapshot to first answer, {size}", "s", outcome.start_s, better="less"),
+        row(f"enrolling, {size}", "entries/s", result.enrol_per_s, repetitions=result.entries),
+        row(f"gallery from snapshot to first answer, {size}", "s", result.start_s, better="less"),
         row(
             f"memory of the gallery, {size}",
             "MB",
-            outcome.memory_mb,
+            result.memory_mb,
             vectors,
             "the vectors in float32",
             better="less",

@@ -1,4 +1,4 @@
-"""What quantising costs: top-1 of an int8 graph beside the fp32 graph that it is made of.
+"""Cost of quantising: top-1 of an int8 graph beside the fp32 graph that it is made of.
 
     python -m benchmarks.int8_accuracy RUN/graphs/backbone.fp32.onnx --data synthetic \
         --protocol demo-700
@@ -33,13 +33,13 @@ from training.export.backbone import prove_int8
 from training.runs.features import extract
 
 CALIBRATION = 512
-"""Images, as in the recipes."""
+"""Images that int8 is calibrated on, as in the recipes."""
 
 
 def compare(
     fp32: Path, data: DataSet, cache: Path, int8: Path | None = None, images: int = CALIBRATION
 ) -> dict[str, Any]:
-    """Top-1 and mAP of both graphs, and their difference in points.
+    """Measures top-1 and mAP of both graphs, and their difference in points.
 
     ``int8``: the twin, if it has been made; else it is made of ``images`` training images.
     ``cache`` holds decoded images. Raises :class:`airreid.errors.ParityError` when the
@@ -70,11 +70,11 @@ def compare(
 
 
 def _features(graph: Path, data: DataSet, cache: Path) -> RetrievalFeatures:
-    made: dict[str, NDArray[np.float32]] = {
+    features: dict[str, NDArray[np.float32]] = {
         name: extract(graph, pixels(data[name], cache)) for name in ("query", "gallery")
     }
     queries, gallery = data.test_labels()
-    return RetrievalFeatures(made["gallery"], gallery, made["query"], queries)
+    return RetrievalFeatures(features["gallery"], gallery, features["query"], queries)
 
 
 def main() -> None:

@@ -34,15 +34,15 @@ from benchmarks.rows import Row, report, row
 BATCH = 200
 STEP_DB = 0.5
 CLIFF_BLER = 1e-3
-"""Where a curve without SNRs of its own ends."""
+"""Block error rate at which a curve without given SNRs ends."""
 MOST_ROWS = 20
 _TIMED_CALLS, _WARM_UP_CALLS = 25, 3
 _MODULATIONS = {1: "bpsk", 2: "4pam", 3: "8pam", 4: "16pam"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """One SNR."""
+class LinkPoint:
+    """Figures of the link at one SNR."""
 
     snr_db: float
     blocks: int
@@ -60,11 +60,11 @@ class Point:
     normal_approx_db: float | None
     """SNR at which the best codes have this block error rate; None for 0 and 1."""
     gap_db: float | None
-    """How much more SNR this code takes than they do."""
+    """SNR that this code takes above that of the best codes."""
 
 
 def wilson(errors: int, blocks: int) -> tuple[float, float]:
-    """Ends of the 95 % interval of a rate: Wilson, J. Amer. Stat. Assoc. 22 (1927)."""
+    """Returns the ends of the 95 % interval of a rate: Wilson, J. Amer. Stat. Assoc. 22 (1927)."""
     z, rate = 1.959964, errors / blocks
     middle = rate + z * z / (2 * blocks)
     spread = z * math.sqrt(rate * (1 - rate) / blocks + (z / (2 * blocks)) ** 2)
@@ -76,7 +76,7 @@ def wilson(errors: int, blocks: int) -> tuple[float, float]:
 
 def measure(
     link: CodedLink, snr_db: float, blocks: int, seed: int, advance: Callable[[int], object]
-) -> Point:
+) -> LinkPoint:
     """Sends ``blocks`` random payloads; ``advance`` hears how many more are done.
 
     The same seed gives the same payloads and noise at every SNR.
@@ -93,20 +93,20 @@ def measure(
         errors += int((wrong | ~decoded.passed).sum())
         undetected += int((wrong & decoded.passed).sum())
         advance(size)
-    one, heard, variance = payload[:1], received[:1], noise_variance(snr_db)
+    single, heard, variance = payload[:1], received[:1], noise_variance(snr_db)
     bler = errors / blocks
     low, high = wilson(errors, blocks)
     best = None
     if 0 < bler < 1:
         best = normal_approximation_snr_db(code.payload_bits, code.uses, bler)
-    return Point(
+    return LinkPoint(
         snr_db=snr_db,
         blocks=blocks,
         bler=bler,
         bler_low=low,
         bler_high=high,
         undetected=undetected,
-        encode_ms=_milliseconds(lambda: link.send(one)),
+        encode_ms=_milliseconds(lambda: link.send(single)),
         decode_ms=_milliseconds(lambda: link.receive(heard, variance)),
         shannon_db=shannon_snr_db(code.payload_bits, code.uses),
         normal_approx_db=best,
@@ -124,14 +124,14 @@ def _milliseconds(call: Callable[[], object]) -> float:
 
 
 def cliff(code: PolarCode) -> Iterator[float]:
-    """SNRs in steps of 0.5 dB, from where the best codes lose every second block."""
+    """Yields SNRs in steps of 0.5 dB, from where the best codes lose every second block."""
     start = normal_approximation_snr_db(code.payload_bits, code.uses, 0.5)
     first = math.ceil(start / STEP_DB) * STEP_DB
     return (first + STEP_DB * i for i in range(MOST_ROWS))
 
 
 def settings(code: PolarCode, list_size: int, blocks: int, seed: int) -> dict[str, Any]:
-    """What reproduces the rows."""
+    """Returns what reproduces the rows."""
     return {
         "k": code.payload_bits,
         "B": code.uses,
@@ -157,7 +157,7 @@ def settings(code: PolarCode, list_size: int, blocks: int, seed: int) -> dict[st
     }
 
 
-def write(folder: Path, about: dict[str, Any], rows: Sequence[Point]) -> list[Path]:
+def write(folder: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> list[Path]:
     """Writes ``link.json`` and ``link.png``; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     results, curve = folder / "link.json", folder / "link.png"
@@ -166,21 +166,21 @@ def write(folder: Path, about: dict[str, Any], rows: Sequence[Point]) -> list[Pa
     return [results, curve]
 
 
-def as_text(about: dict[str, Any], rows: Sequence[Point]) -> str:
-    """JSON: rows for comparison, what reproduces the run, and every point."""
+def as_text(about: dict[str, Any], rows: Sequence[LinkPoint]) -> str:
+    """Formats JSON: rows for comparison, what reproduces the run, and every point."""
     content = report(about["times"], as_rows(about, rows)).model_dump(mode="json")
     content |= {"settings": about, "points": [asdict(row) for row in rows]}
     return json.dumps(content, indent=2) + "\n"
 
 
-def as_rows(about: dict[str, Any], points: Sequence[Point]) -> list[Row]:
-    """The gap to the best codes of this length, and what a block costs."""
-    made = []
+def as_rows(about: dict[str, Any], points: Sequence[LinkPoint]) -> list[Row]:
+    """Makes rows of the gap to the best codes of this length, and of a block's cost."""
+    rows = []
     for point in points:
         name = f"coded link, {about['k']} bits in {about['B']} uses, {point.snr_db:+g} dB"
         if point.gap_db is not None:
             note = f"{point.bler:.2g} of {point.blocks} blocks lost or wrong"
-            made.append(
+            rows.append(
                 row(
                     f"{name}, gap to the best codes of this length",
                     "dB",
@@ -190,15 +190,15 @@ def as_rows(about: dict[str, Any], points: Sequence[Point]) -> list[Row]:
                     note=note,
                 )
             )
-        made += [
+        rows += [
             row(f"{name}, {what}", "ms a block", taken, better="less", repetitions=_TIMED_CALLS)
             for what, taken in (("encode", point.encode_ms), ("decode", point.decode_ms))
         ]
-    return made
+    return rows
 
 
-def draw(path: Path, about: dict[str, Any], rows: Sequence[Point]) -> None:
-    """Measured points, the normal approximation and Shannon's limit."""
+def draw(path: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> None:
+    """Draws measured points, the normal approximation and Shannon's limit."""
     from matplotlib.figure import Figure  # takes half a second, and only the plot needs it
 
     figure = Figure(figsize=(7.2, 4.4), dpi=140, layout="constrained")

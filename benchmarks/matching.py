@@ -1,4 +1,4 @@
-"""Does the access point keep the false-match rate that it states, and what does it cost?
+"""False-match rate of an access point beside the rate that it states, and its cost.
 
     python -m benchmarks.matching --cache FOLDER
 
@@ -36,7 +36,7 @@ SEED, NOISE_SEED = 901, 4
 ENROLLED, KNOWN, IMPOSTORS, FRAMES = 500, 150, 400, 8
 CURVES = ("jscc-ae-64", "jscc-ae-256", "jscc-fc-256", "digital-256")
 SNRS_DB = (-10.0, -8.75, -5.0, 0.0, 5.0, 10.0, 20.0)
-"""-8.75 dB is not on the calibration's grid."""
+"""SNRs of the test; -8.75 dB is not on the calibration's grid."""
 RATES = (0.01, 0.05)
 CONFIDENCE = 0.95
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -46,7 +46,7 @@ Array = NDArray[np.float32]
 def features(
     bundle: Bundle, cache: Path, name: str, identities: range, cameras: range, shots: int
 ) -> Array:
-    """(identities * cameras * shots, 2048)"""
+    """Returns features (identities * cameras * shots, 2048)."""
     path = cache / f"{name}-{bundle.backbone.space_id}-{SEED}.npy"
     if not path.exists():
         runner = BackboneRunner(bundle, bundle.backbone, threads=1)
@@ -60,8 +60,8 @@ def features(
 
 
 def load_people(bundle: Bundle, cache: Path) -> tuple[Array, Array, Array]:
-    """Features (n, 2048) of the enrolled (2 cameras x 2 shots each), of the known and of
-    impostors (8 frames each)."""
+    """Returns features (n, 2048) of the enrolled (2 cameras x 2 shots each), of the known and
+    of impostors (8 frames each)."""
     others = range(ENROLLED, ENROLLED + IMPOSTORS)
     return (
         features(bundle, cache, "enrolled", range(ENROLLED), range(2), 2),
@@ -73,7 +73,7 @@ def load_people(bundle: Bundle, cache: Path) -> tuple[Array, Array, Array]:
 def fused_frames(
     sender: OverTheAir, tracks: Array, snr_db: float, first: int
 ) -> list[list[FusedTrack]]:
-    """What each track says after each of its frames; tracks (P, F, D). Lost frames say nothing."""
+    """Fuses each track after each of its frames; tracks (P, F, D). Lost frames say nothing."""
     fusion = TrackFusion(TrackSettings(max_frames=FRAMES, max_age_s=1000, max_tracks=len(tracks)))
     got = sender.receive(tracks.reshape(-1, tracks.shape[2]), snr_db, first)
     answers: list[list[FusedTrack]] = [[] for _ in tracks]
@@ -87,7 +87,7 @@ def fused_frames(
 def verdicts(
     scores: Array, snrs_db: list[float], scheme_id: str, policy: MatchPolicy
 ) -> tuple[list[bool], list[int]]:
-    """(is it a match, number of the best subject) of queries: scores (Q, subjects)."""
+    """Decides queries: (is it a match, number of the best subject); scores (Q, subjects)."""
     matched, best = [], []
     for row, snr_db in zip(scores, snrs_db, strict=True):
         top = np.argsort(-row)[:2]
@@ -111,7 +111,7 @@ def measure(cache: Path) -> dict[str, Any]:
     entries, known, impostors = load_people(bundle, cache)
     names = [f"{i:04d}" for i in range(ENROLLED) for _ in range(4)]
     enrolled = Enrolled(entries, names, ["a", "a", "b", "b"] * ENROLLED)
-    schemes = [open_scheme(bundle, bundle.scheme(one), threads=1) for one in CURVES]
+    schemes = [open_scheme(bundle, bundle.scheme(scheme_id), threads=1) for scheme_id in CURVES]
     calibrations: dict[float, Calibration] = {}
     started = time.perf_counter()
     for rate in RATES:
@@ -143,7 +143,8 @@ def measure(cache: Path) -> dict[str, Any]:
         "bundle_id": bundle.bundle_id,
         "calibration_seconds": round(seconds, 1),
         "reports": {
-            str(rate): one.report.model_dump(mode="json") for rate, one in calibrations.items()
+            str(rate): calibration.report.model_dump(mode="json")
+            for rate, calibration in calibrations.items()
         },
         "rows": rows,
     }
@@ -152,15 +153,17 @@ def measure(cache: Path) -> dict[str, Any]:
 def _queries(
     tracks: list[list[FusedTrack]], frames: int, gallery: Array
 ) -> tuple[list[int], list[float], Array]:
-    """(person, SNR, best score of each subject) after so many frames, of the tracks that have
-    them; gallery (subjects, entries, D)."""
+    """Returns (person, SNR, best score of each subject) after so many frames, of the tracks
+    that have them; gallery (subjects, entries, D)."""
     people = [i for i, track in enumerate(tracks) if len(track) >= frames]
     fused = [tracks[i][frames - 1] for i in people]
     if not fused:
         return [], [], np.empty((0, len(gallery)), np.float32)
-    scores = np.stack([one.embedding for one in fused]) @ gallery.reshape(-1, gallery.shape[2]).T
+    scores = (
+        np.stack([track.embedding for track in fused]) @ gallery.reshape(-1, gallery.shape[2]).T
+    )
     best = scores.reshape(len(fused), *gallery.shape[:2]).max(axis=2)
-    return people, [one.snr_db for one in fused], best
+    return people, [track.snr_db for track in fused], best
 
 
 def _row(
@@ -169,12 +172,12 @@ def _row(
     policy: MatchPolicy,
     snr_db: float,
 ) -> dict[str, Any]:
-    """Rates of the known and of impostors at the fused SNR's threshold and, for comparison,
-    at the threshold of one frame's SNR and of 20 dB."""
+    """Makes a row: rates of the known and of impostors at the fused SNR's threshold and, for
+    comparison, at the threshold of one frame's SNR and of 20 dB."""
     row: dict[str, Any] = {"queries": [len(people) for people, _, _ in asked]}
-    for prefix, at in {"": None, "frame_": snr_db, "clear_": 20.0}.items():
+    for prefix, fixed_db in {"": None, "frame_": snr_db, "clear_": 20.0}.items():
         for name, (people, snrs, scores) in zip(("true", "false"), asked, strict=True):
-            used = snrs if at is None else [at] * len(snrs)
+            used = snrs if fixed_db is None else [fixed_db] * len(snrs)
             matched, best = verdicts(scores, used, scheme_id, policy)
             hits = [
                 hit and (name == "false" or subject == person)
@@ -185,7 +188,7 @@ def _row(
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Thresholds by SNR; true matches by SNR and frames; what one threshold for all does."""
+    """Draws thresholds by SNR, true matches by SNR and frames, and one threshold for all."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.5, 3.6), dpi=130, layout="constrained")

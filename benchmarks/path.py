@@ -26,7 +26,7 @@ from airreid.images import load
 from airreid.v1 import uplink_pb2
 from airreid.validation import FrozenModel
 from benchmarks import replay
-from benchmarks.path_edge import Asked, run
+from benchmarks.path_edge import EdgeLoad, run
 from benchmarks.pictures import jpegs
 from benchmarks.processes import access_point_arguments, channel_arguments, cpu_seconds
 from benchmarks.replay import Settings as ReplaySettings
@@ -55,10 +55,10 @@ _BLOCKS = 512
 
 
 class Settings(FrozenModel):
-    """What is asked."""
+    """Settings of the path's benchmark."""
 
     queries: Annotated[int, Field(ge=20, le=1_000_000)] = 500
-    """Of all edges together where they overlap; one by one, at most ``ALONE_MAX``."""
+    """Queries of all edges together where they overlap; one by one, at most ``ALONE_MAX``."""
     entries: Annotated[int, Field(ge=256, le=1_000_000)] = 10_000
     scheme: str = "jscc-ae-256"
     snr_db: Annotated[float, Field(ge=-60, le=100)] = 10.0
@@ -68,7 +68,7 @@ class Settings(FrozenModel):
 
 
 def measure(settings: Settings, tick: Callable[[], object] = lambda: None) -> list[Row]:
-    """Rows of the path; ``tick`` is called after each of ``steps``."""
+    """Measures the path; ``tick`` is called after each of ``steps``."""
     bundle = load_bundle(default_bundle_path())
     with TemporaryDirectory(prefix="airreid-bench-") as scratch:
         folder = Path(scratch)
@@ -93,7 +93,7 @@ def _from_files(
     settings: Settings,
     tick: Callable[[], object],
 ) -> list[Row]:
-    """Edges that read files, and wait for each answer or do not."""
+    """Measures edges that read files, and wait for each answer or do not."""
     with ExitStack() as stack:
         access_point = Role("access point", access_point_arguments(gallery), 300.0)
         stack.enter_context(access_point)
@@ -102,24 +102,24 @@ def _from_files(
         stack.enter_context(channel)
         target = f"127.0.0.1:{channel.ready['grpc_port']}"
         alone = min(settings.queries, ALONE_MAX)
-        rows = [_single(Asked(target, files, settings.scheme, alone, alone=True), bare)]
+        rows = [_single(EdgeLoad(target, files, settings.scheme, alone, alone=True), bare)]
         tick()
         between = {role.name: role.process.pid for role in (channel, access_point)}
         for edges in (1, settings.edges):
             each = -(-settings.queries // edges)
-            part = Asked(target, files, settings.scheme, each, alone=False)
+            part = EdgeLoad(target, files, settings.scheme, each, alone=False)
             rows.append(_pipelined(part, edges, bare, between))
             tick()
     return rows
 
 
 def steps(settings: Settings) -> int:
-    """How often :func:`measure` calls ``tick``."""
+    """Returns how often :func:`measure` calls ``tick``."""
     return 5 + replay.steps(settings.replay)
 
 
 def measure_bare(bundle: Bundle, folder: Path, files: list[Path], settings: Settings) -> Turns:
-    """Seconds of each stage by itself, over the gallery in ``folder``."""
+    """Times each stage by itself, over the gallery in ``folder``."""
     encoder = Encoder(bundle, 1)
     scheme = encoder.scheme(settings.scheme)
     links = Links(LinkSettings(snr_db=settings.snr_db))
@@ -160,13 +160,13 @@ def measure_bare(bundle: Bundle, folder: Path, files: list[Path], settings: Sett
 
 
 def core_seconds(bare: Turns) -> float:
-    """Of one query through all stages."""
+    """Returns the processor time of one query through all stages."""
     return sum(bare.core_seconds(stage) for stage in STAGES)
 
 
-def _single(asked: Asked, bare: Turns) -> Row:
-    [seen] = run(asked, 1)
-    p50, p99 = np.percentile(seen.milliseconds, [50, 99])
+def _single(edge_load: EdgeLoad, bare: Turns) -> Row:
+    [times] = run(edge_load, 1)
+    p50, p99 = np.percentile(times.milliseconds, [50, 99])
     least = 1e3 * sum(bare.seconds(stage) for stage in STAGES if stage != CHANNEL)
     return row(
         "one query at a time, file to answer, p99",
@@ -177,20 +177,20 @@ def _single(asked: Asked, bare: Turns) -> Row:
         limit=round(P99_FACTOR * least + P99_MS, 1),
         limit_of="ours",
         better="less",
-        spread=spread(list(seen.milliseconds)),
-        repetitions=len(seen.milliseconds),
+        spread=spread(list(times.milliseconds)),
+        repetitions=len(times.milliseconds),
         tolerance=0.5,
         note=f"p50 {p50:.1f} ms; asked: {P99_FACTOR:g} times the bare stages + {P99_MS:g} ms",
     )
 
 
-def _pipelined(asked: Asked, edges: int, bare: Turns, between: dict[str, int]) -> Row:
-    """``between``: process ids of what stands between the edges and their answers."""
+def _pipelined(edge_load: EdgeLoad, edges: int, bare: Turns, between: dict[str, int]) -> Row:
+    """Measures overlapping queries; ``between``: process ids of channel and access point."""
     before = {name: cpu_seconds(pid) for name, pid in between.items()}
-    seen = run(asked, edges)
-    queries = asked.queries * edges
-    seconds = max(one.ended for one in seen) - min(one.started for one in seen)
-    took = {f"edge{'s' * (edges > 1)}": sum(one.core_seconds for one in seen)}
+    edge_times = run(edge_load, edges)
+    queries = edge_load.queries * edges
+    seconds = max(times.ended for times in edge_times) - min(times.started for times in edge_times)
+    took = {f"edge{'s' * (edges > 1)}": sum(times.core_seconds for times in edge_times)}
     took |= {name: cpu_seconds(pid) - before[name] for name, pid in between.items()}
     shares = ", ".join(f"{name} {1e3 * used / queries:.1f}" for name, used in took.items())
     return row(
@@ -207,7 +207,7 @@ def _pipelined(asked: Asked, edges: int, bare: Turns, between: dict[str, int]) -
 
 
 def _stages(bare: Turns) -> list[Row]:
-    """What the bare stages take, beside all of them."""
+    """Makes rows of each bare stage beside all of them."""
     total = 1e3 * core_seconds(bare)
     return [
         row(
@@ -225,9 +225,9 @@ def _stages(bare: Turns) -> list[Row]:
 
 
 def _files(folder: Path) -> list[Path]:
-    made = []
+    paths = []
     for number, data in enumerate(jpegs()):
         path = folder / f"crop-{number}.jpg"
         path.write_bytes(data)
-        made.append(path)
-    return made
+        paths.append(path)
+    return paths

@@ -28,25 +28,25 @@ _WARM_UP = 4
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Of the edges."""
+class EdgeLoad:
+    """Load of the edges."""
 
     target: str
     files: tuple[Path, ...]
-    """Sent in turn, from the first again after the last."""
+    """Files that are sent in turn, from the first again after the last."""
     scheme: str
     queries: int
-    """Of each edge."""
+    """Queries of each edge."""
     alone: bool
-    """A query starts when the one before it is answered; else they overlap as in
+    """True: a query starts when the one before it is answered. False: they overlap as in
     ``airreid edge send``."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """By one edge: when it began and ended (a clock that all processes share), the processor
-    time that it took in between, and the milliseconds from file to answer of each query that
-    was alone."""
+class EdgeTimes:
+    """Times of one edge: when it began and ended (a clock that all processes share), the
+    processor time that it took in between, and the milliseconds from file to answer of each
+    query that was alone."""
 
     started: float
     ended: float
@@ -54,8 +54,8 @@ class Seen:
     milliseconds: tuple[float, ...] = ()
 
 
-def run(asked: Asked, edges: int) -> list[Seen]:
-    """All edges at once, each a process with a network of its own; they start together.
+def run(edge_load: EdgeLoad, edges: int) -> list[EdgeTimes]:
+    """Runs all edges at once, each a process with a network of its own; they start together.
 
     Raises :class:`LinkError` for a query that was not answered.
     """
@@ -64,45 +64,45 @@ def run(asked: Asked, edges: int) -> list[Seen]:
     pipes, processes = [], []
     for number in range(edges):
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_edge, args=(asked, number, together, theirs))
+        process = spawn.Process(target=_edge, args=(edge_load, number, together, theirs))
         process.start()
         theirs.close()
         pipes.append(ours)
         processes.append(process)
-    seen: list[Seen] = []
+    times: list[EdgeTimes] = []
     wrong = ""
     for pipe in pipes:
         try:
-            got: Seen | str = pipe.recv()
+            got: EdgeTimes | str = pipe.recv()
         except EOFError:
             got = "an edge ended without a word"
         if isinstance(got, str):
             wrong = wrong or got
         else:
-            seen.append(got)
+            times.append(got)
     for process in processes:
         process.join()
     if wrong:
         raise LinkError(wrong)
-    return seen
+    return times
 
 
-def _edge(asked: Asked, number: int, together: Barrier, pipe: Connection) -> None:
+def _edge(edge_load: EdgeLoad, number: int, together: Barrier, pipe: Connection) -> None:
     try:
         encoder = Encoder(load_bundle(default_bundle_path()), 1)
-        with Uplink(asked.target) as uplink:
-            files = [asked.files[i % len(asked.files)] for i in range(asked.queries)]
+        with Uplink(edge_load.target) as uplink:
+            files = [edge_load.files[i % len(edge_load.files)] for i in range(edge_load.queries)]
             name = f"edge-{number}"
-            _overlapping(files[:_WARM_UP], encoder, uplink, asked.scheme, name)
+            _overlapping(files[:_WARM_UP], encoder, uplink, edge_load.scheme, name)
             together.wait(_SECONDS)
             started, used = time.perf_counter(), time.process_time()
             taken: list[float] = []
-            if asked.alone:
-                taken = _one_by_one(files, encoder, uplink, asked.scheme, name)
+            if edge_load.alone:
+                taken = _one_by_one(files, encoder, uplink, edge_load.scheme, name)
             else:
-                _overlapping(files, encoder, uplink, asked.scheme, name)
+                _overlapping(files, encoder, uplink, edge_load.scheme, name)
             used = time.process_time() - used
-            pipe.send(Seen(started, time.perf_counter(), used, tuple(taken)))
+            pipe.send(EdgeTimes(started, time.perf_counter(), used, tuple(taken)))
     except Exception as error:
         together.abort()
         pipe.send(f"edge-{number}: {error!r}")
@@ -121,7 +121,7 @@ def _overlapping(
 def _one_by_one(
     files: list[Path], encoder: Encoder, uplink: Uplink, scheme_id: str, name: str
 ) -> list[float]:
-    """Milliseconds from file to answer of each."""
+    """Sends files one by one; returns the milliseconds from file to answer of each."""
     maker, scheme = BlockMaker(name, encoder.bundle.bundle_id), encoder.scheme(scheme_id)
     answered, began = threading.Semaphore(1), 0.0
 

@@ -10,7 +10,7 @@ _PICTURES, _SEED = 16, 77
 
 
 def jpegs() -> list[bytes]:
-    """JPEG files of different people."""
+    """Renders JPEG files of different people."""
     files = []
     for number in range(_PICTURES):
         file = io.BytesIO()

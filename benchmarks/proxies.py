@@ -52,15 +52,15 @@ def _echo(server: aio.Server, _: str) -> None:
     async def answer(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         async for data in requests:
             request = uplink_pb2.QueryRequest.FromString(data)
-            found = uplink_pb2.QueryResponse(id=request.id, link="analog")
-            found.identities.add(subject=request.truth, score=1.0)
-            yield found.SerializeToString()
+            response = uplink_pb2.QueryResponse(id=request.id, link="analog")
+            response.identities.add(subject=request.truth, score=1.0)
+            yield response.SerializeToString()
 
     server.add_generic_rpc_handlers((_bytes_handler(answer),))
 
 
 def _nothing_bytes(server: aio.Server, upstream: str) -> None:
-    """A proxy that passes bytes: the least that grpc.aio can do."""
+    """Serves a proxy that passes bytes: the least that grpc.aio can do."""
     query: Query = aio.insecure_channel(upstream).stream_stream(f"/{UPLINK}/Query")
 
     async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
@@ -71,7 +71,7 @@ def _nothing_bytes(server: aio.Server, upstream: str) -> None:
 
 
 def _nothing_messages(server: aio.Server, upstream: str) -> None:
-    """A proxy as one writes it: the generated stub and servicer, messages parsed."""
+    """Serves a proxy as one writes it: the generated stub and servicer, messages parsed."""
     stub = uplink_pb2_grpc.UplinkServiceStub(aio.insecure_channel(upstream))
 
     class Relay(uplink_pb2_grpc.UplinkServiceServicer):
@@ -138,7 +138,7 @@ class Server:
 
 @contextmanager
 def answered_at_once() -> Iterator[str]:
-    """Where an edge finds a proxy that does nothing before a server that answers at once."""
+    """Yields the address of a proxy that does nothing before a server that answers at once."""
     with ExitStack() as stack:
         echo = Server("echo")
         stack.callback(echo.stop)

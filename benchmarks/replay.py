@@ -24,7 +24,7 @@ from airreid.validation import FrozenModel
 from benchmarks.processes import access_point_arguments, channel_arguments
 from benchmarks.proxies import answered_at_once
 from benchmarks.rows import Row, row
-from benchmarks.uplink import Counted, Load, make_gallery, send
+from benchmarks.uplink import Load, StreamCounts, make_gallery, send
 from simulation.processes import Role
 
 UNBATCHED, BATCHED = 400.0, 1000.0
@@ -33,15 +33,15 @@ _WARM_SECONDS = 1.0
 
 
 class Settings(FrozenModel):
-    """What is asked."""
+    """Settings of the replay."""
 
     schemes: tuple[str, ...] = ("jscc-ae-256", "jscc-fc-256")
     seconds: Annotated[float, Field(ge=1, le=3600)] = 3.0
-    """Of each load."""
+    """Length of each load."""
 
 
 def steps(settings: Settings) -> int:
-    """How often :func:`measure` calls ``tick``."""
+    """Returns how often :func:`measure` calls ``tick``."""
     return 1 + len(settings.schemes)
 
 
@@ -53,7 +53,7 @@ def measure(
     settings: Settings,
     tick: Callable[[], object],
 ) -> list[Row]:
-    """Rows over the gallery in ``gallery``; its right answers are those of ``make_gallery``."""
+    """Measures over the gallery in ``gallery``; right answers are those of ``make_gallery``."""
     blocks = {scheme: _blocks(bundle, scheme) for scheme in settings.schemes}
     first = settings.schemes[0]
     with answered_at_once() as target:
@@ -62,7 +62,7 @@ def measure(
     with _path(gallery, snr_db, 1) as target:
         sender = _Sender(target, blocks, settings.seconds)
         singly = {scheme: sender.load(scheme, STREAMS, WINDOW) for scheme in blocks}
-    made = []
+    rows = []
     with _path(gallery, snr_db, None) as target:
         sender = _Sender(target, blocks, settings.seconds)
         for scheme in blocks:
@@ -70,18 +70,18 @@ def measure(
             alone = sender.load(scheme, 1, 1)
             together = sender.load(scheme, STREAMS, WINDOW)
             peer = "a proxy that does nothing, answers at once"
-            made.append(_row(f"{name}, one block at a time", alone, bare, peer, UNBATCHED))
+            rows.append(_row(f"{name}, one block at a time", alone, bare, peer, UNBATCHED))
             alike = "one block at a time"
-            made.append(_row(f"{name}, each by itself", singly[scheme], alone, alike, UNBATCHED))
-            made.append(_row(f"{name}, batched", together, alone, alike, BATCHED))
+            rows.append(_row(f"{name}, each by itself", singly[scheme], alone, alike, UNBATCHED))
+            rows.append(_row(f"{name}, batched", together, alone, alike, BATCHED))
             tick()
-    return made
+    return rows
 
 
-class _Seen:
-    """What one load gave."""
+class _LoadResult:
+    """Rate, answers and a note of one load."""
 
-    def __init__(self, load: Load, counted: Counted) -> None:
+    def __init__(self, load: Load, counted: StreamCounts) -> None:
         self.answers = sum(counted.counts)
         self.rate = self.answers / load.seconds
         lost = counted.lost + counted.broken
@@ -94,8 +94,8 @@ class _Seen:
 
 
 class _Sender:
-    """Sends loads to one target. Every load has edges of its own: a block that has the number
-    of another would be refused."""
+    """Sender of loads to one target. Every load has edges of its own: a block that has the
+    number of another would be refused."""
 
     def __init__(
         self, target: str, blocks: dict[str, list[uplink_pb2.QueryRequest]], seconds: float
@@ -103,20 +103,20 @@ class _Sender:
         self._target, self._blocks, self._seconds = target, blocks, seconds
         self._seed = 0
 
-    def load(self, scheme: str, streams: int, window: int) -> _Seen:
-        """After a short one that is not counted."""
+    def load(self, scheme: str, streams: int, window: int) -> _LoadResult:
+        """Measures a load after a short one that is not counted."""
         for seconds in (_WARM_SECONDS, self._seconds):
             self._seed += 1
             load = Load(
                 streams=streams, seconds=seconds, scheme=scheme, window=window, seed=self._seed
             )
             counted = asyncio.run(send(self._target, self._blocks[scheme], load, lambda: None))
-        return _Seen(load, counted)
+        return _LoadResult(load, counted)
 
 
 @contextmanager
 def _path(gallery: Path, snr_db: float, max_batch: int | None) -> Iterator[str]:
-    """Where a channel listens that stands before an access point."""
+    """Yields the address of a channel that stands before an access point."""
     arguments = access_point_arguments(gallery)
     if max_batch is not None:
         arguments += ["--max-batch", str(max_batch)]
@@ -131,15 +131,15 @@ def _blocks(bundle: Bundle, scheme: str) -> list[uplink_pb2.QueryRequest]:
         return make_gallery(Path(folder), bundle, Load(entries=256, scheme=scheme))
 
 
-def _row(name: str, seen: _Seen, peer: _Seen, peer_name: str, limit: float) -> Row:
+def _row(name: str, ours: _LoadResult, peer: _LoadResult, peer_name: str, limit: float) -> Row:
     return row(
         name,
         "queries/s",
-        seen.rate,
+        ours.rate,
         peer.rate,
         peer_name,
         limit=limit,
         limit_of="ours",
-        repetitions=seen.answers,
-        note=seen.note,
+        repetitions=ours.answers,
+        note=ours.note,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from benchmarks.rows import Report, Row
+from benchmarks.rows import BenchmarkReport, Row
 
 _HEAD = (
     "| what | unit | ours | peer | | ratio | asked | kept | spread | n |",
@@ -21,9 +21,11 @@ own figure. Each benchmark runs in a process of its own, one after the other.
 new run with them."""
 
 
-def markdown(made: Report, titles: Mapping[str, str], parts: Mapping[str, Iterable[Row]]) -> str:
-    """The page: the machine, the method, and a table for each part, rows in their order."""
-    about = made.machine
+def markdown(
+    report: BenchmarkReport, titles: Mapping[str, str], parts: Mapping[str, Iterable[Row]]
+) -> str:
+    """Formats the page: machine, method, and a table for each part, rows in their order."""
+    about = report.machine
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     lines = [
         "# Measured",
@@ -35,17 +37,17 @@ def markdown(made: Report, titles: Mapping[str, str], parts: Mapping[str, Iterab
         _METHOD,
     ]
     for name, rows in parts.items():
-        took = made.seconds.get(name)
+        took = report.seconds.get(name)
         time = f", {took:.0f} s" if took is not None else ""
         lines += ["", f"## {titles[name]}", "", f"`airreid bench {name}`{time}.", "", *table(rows)]
-    if made.missing:
+    if report.missing:
         lines += ["", "## Not measured", ""]
-        lines += [f"- `airreid bench {name}`: {why}" for name, why in made.missing.items()]
+        lines += [f"- `airreid bench {name}`: {why}" for name, why in report.missing.items()]
     return "\n".join(lines) + "\n"
 
 
 def table(rows: Iterable[Row]) -> list[str]:
-    """Lines of a Markdown table, and the rows' notes below it."""
+    """Formats the lines of a Markdown table, and the rows' notes below it."""
     rows = list(rows)
     lines = [*_HEAD, *map(_line, rows)]
     notes = dict.fromkeys(f"{row.name}: {row.note}" for row in rows if row.note)
@@ -55,7 +57,7 @@ def table(rows: Iterable[Row]) -> list[str]:
 
 
 def plain(rows: Iterable[Row]) -> list[str]:
-    """Aligned lines that survive a pipe."""
+    """Formats aligned lines that survive a pipe."""
     cells: list[tuple[str, ...]] = [
         ("what", "unit", "ours", "peer", "", "ratio", "asked", "kept", "spread", "n")
     ]

@@ -1,4 +1,4 @@
-"""What every benchmark gives: rows of ours beside a peer, and the machine they are of."""
+"""Rows of a benchmark, ours beside a peer, and the machine they are of."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Row(FrozenModel):
     peer: float | None = None
     peer_name: str = ""
     ratio: float | None = None
-    """Ours to the peer's."""
+    """Ratio of ours to the peer's."""
     limit: float | None = None
-    """Asked for: at least (``better`` more) or at most (``better`` less) this."""
+    """Figure asked for: at least (``better`` more) or at most (``better`` less) this."""
     limit_of: Literal["ratio", "ours"] = "ratio"
     better: Better = "more"
     spread: float | None = None
@@ -59,7 +59,7 @@ class Row(FrozenModel):
 
     @property
     def met(self) -> bool | None:
-        """Whether the limit is kept; None without one."""
+        """True where the limit is kept; None without one."""
         value = self.ratio if self.limit_of == "ratio" else self.ours
         if self.limit is None or value is None:
             return None
@@ -67,12 +67,12 @@ class Row(FrozenModel):
 
     @property
     def key(self) -> str:
-        """Names the row among all rows."""
+        """Name of the row among all rows."""
         return f"{self.name} / {self.peer_name}" if self.peer_name else self.name
 
 
-class Report(BaseModel):
-    """The rows of one run, or of several runs on one machine.
+class BenchmarkReport(BaseModel):
+    """Rows of one run, or of several runs on one machine.
 
     A benchmark's own figures may stand beside them in a file.
     """
@@ -82,9 +82,9 @@ class Report(BaseModel):
     machine: dict[str, Any]
     rows: list[Row]
     parts: dict[str, list[int]] = {}
-    """Of a run of several benchmarks: which rows are whose."""
+    """Row numbers of each benchmark, in a run of several."""
     seconds: dict[str, float] = {}
-    """What each benchmark took."""
+    """Seconds that each benchmark took."""
     missing: dict[str, str] = {}
     """Benchmarks that gave no rows, and why."""
 
@@ -96,9 +96,9 @@ def row(
     peer: float | None = None,
     peer_name: str = "",
     ratio: float | None = None,
-    **more: Any,
+    **fields: Any,
 ) -> Row:
-    """A row, figures rounded to four digits; ``ratio`` None: that of the two figures."""
+    """Makes a row, figures rounded to four digits; ``ratio`` None: that of both figures."""
     if ratio is None and peer:
         ratio = ours / peer
     return Row(
@@ -108,7 +108,7 @@ def row(
         peer=None if peer is None else _digits(peer),
         peer_name=peer_name,
         ratio=None if ratio is None else _digits(ratio),
-        **more,
+        **fields,
     )
 
 
@@ -117,11 +117,11 @@ def _digits(value: float) -> float:
 
 
 def machine(method: str) -> dict[str, Any]:
-    """Of this machine; ``method`` says how the rows beside it were measured."""
-    found = {}
+    """Describes this machine; ``method`` says how the rows beside it were measured."""
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
     return {
@@ -131,27 +131,27 @@ def machine(method: str) -> dict[str, Any]:
         "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "versions": found,
+        "versions": versions,
         "load_average": round(os.getloadavg()[0], 2),
         "method": method,
     }
 
 
-def report(method: str, rows: list[Row]) -> Report:
-    return Report(machine=machine(method), rows=rows)
+def report(method: str, rows: list[Row]) -> BenchmarkReport:
+    return BenchmarkReport(machine=machine(method), rows=rows)
 
 
-def write(path: Path, made: Report) -> None:
-    path.write_text(made.model_dump_json(indent=2) + "\n", encoding="utf-8")
+def write(path: Path, report: BenchmarkReport) -> None:
+    path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def read(path: Path) -> Report:
-    """Raises :class:`InputError` for a file that is no report."""
+def read(path: Path) -> BenchmarkReport:
+    """Reads a report. Raises :class:`InputError` for a file that is none."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); run make bench") from None
-    return loaded(Report, data, path, way_out="run make bench again", error=InputError)
+    return loaded(BenchmarkReport, data, path, way_out="run make bench again", error=InputError)
 
 
 # -- taking turns ----------------------------------------------------------------------
@@ -178,14 +178,15 @@ class Turns:
 
 
 def spread(times: NDArray[np.float64] | list[float]) -> float:
-    """90th percentile over median."""
+    """Returns the 90th percentile over the median."""
     return round(float(np.percentile(times, 90) / np.median(times)), 2)
 
 
 def in_turns(
     calls: Mapping[str, Callable[[], object]], rounds: int, each: int, settle: float = 0.0
 ) -> Turns:
-    """Calls in turns, ``each`` times in a row for ``rounds`` rounds, after one not counted.
+    """Times calls in turns, each ``each`` times in a row for ``rounds`` rounds, after one not
+    counted.
 
     A machine whose speed drifts slows all of them alike. ``settle``: seconds of pause
     between turns.

@@ -1,4 +1,4 @@
-"""What a large gallery costs: the figures that docs/scale-out.md reckons with.
+"""Cost of a large gallery: the figures that docs/scale-out.md reckons with.
 
     python -m benchmarks.scale_out --json FILE
 
@@ -39,7 +39,7 @@ REMEMBERED = 1_000_000
 
 
 def people(count: int, dim: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Unit embeddings (count, dim), and queries (QUERIES, dim) near some of them."""
+    """Draws unit embeddings (count, dim), and queries (QUERIES, dim) near some of them."""
     centres = rng.standard_normal((count // 10, dim), dtype=np.float32)
     shots = np.repeat(centres, 10, axis=0)
     shots += 0.7 * rng.standard_normal(shots.shape, dtype=np.float32)
@@ -49,8 +49,8 @@ def people(count: int, dim: int, rng: np.random.Generator) -> tuple[Array, Array
 
 
 def timed(search: Callable[[Array], Any], queries: Array) -> dict[str, float]:
-    """Milliseconds of processor time, one query at a time in one thread: what a query costs,
-    whatever else the machine does."""
+    """Measures milliseconds of processor time, one query at a time in one thread: the cost of
+    a query, whatever else the machine does."""
     took = []
     for query in queries:
         started = time.thread_time()
@@ -65,11 +65,11 @@ def timed(search: Callable[[Array], Any], queries: Array) -> dict[str, float]:
 
 
 def kinds(dim: int, count: int) -> list[dict[str, Any]]:
-    """The kinds of index at one size: time, bytes an entry, share of exact best entries."""
+    """Measures the index kinds at one size: time, bytes an entry, share of exact best entries."""
     vectors, queries = people(count, dim, np.random.default_rng(0))
     rows: list[dict[str, Any]] = []
 
-    def row(kind: str, index: Any, **more: Any) -> None:
+    def row(kind: str, index: Any, **figures: Any) -> None:
         best = index.search(queries, 1)[1][:, 0]
         rows.append(
             {
@@ -79,7 +79,7 @@ def kinds(dim: int, count: int) -> list[dict[str, Any]]:
                 **timed(lambda query: index.search(query, 11), queries),
                 "recall_at_1": float(np.mean(best == exact)),
                 "bytes_per_entry": round(len(faiss.serialize_index(index)) / count),
-                **more,
+                **figures,
             }
         )
 
@@ -105,7 +105,7 @@ def kinds(dim: int, count: int) -> list[dict[str, Any]]:
 
 
 def storing() -> dict[str, float]:
-    """The gallery's file: bytes an entry, and entries a second in batches."""
+    """Measures the gallery's file: bytes an entry, and entries a second in batches."""
     rng = np.random.default_rng(1)
     features = rng.standard_normal((STORED, 2048), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +129,7 @@ def storing() -> dict[str, float]:
 
 
 def remembering() -> dict[str, float]:
-    """Bytes of memory an entry in the writing access point, beside what Milvus holds."""
+    """Measures bytes of memory an entry in the writing access point, beside what Milvus holds."""
     before = _resident()
     owners, digests = EntryOwners(), dict[int, int]()
     marks = np.random.default_rng(2).integers(-(2**63), 2**63 - 1, REMEMBERED).tolist()

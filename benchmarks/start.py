@@ -1,4 +1,4 @@
-"""How long each role takes to start, and what memory it holds once it has worked.
+"""Start-up time of each role, and the memory it holds once it has worked.
 
 Starts take turns with a peer that loads the least that does the same: Python with Typer, a
 ResNet-50 in PyTorch, a FAISS index read from a file. Memory is the resident set of each
@@ -46,14 +46,14 @@ _FAISS = (
 
 
 class Settings(FrozenModel):
-    """What is asked."""
+    """Settings of the benchmark."""
 
     entries: Annotated[int, Field(ge=256, le=1_000_000)] = 10_000
     rounds: Annotated[int, Field(ge=1, le=100)] = 5
 
 
 def measure(settings: Settings, tick: Callable[[], object] = lambda: None) -> list[Row]:
-    """Rows of seconds and MiB; ``tick`` is called after each of ``STEPS``."""
+    """Measures seconds and MiB; ``tick`` is called after each of ``STEPS``."""
     bundle = load_bundle(default_bundle_path())
     with TemporaryDirectory(prefix="airreid-bench-") as scratch:
         folder = Path(scratch)
@@ -110,7 +110,7 @@ STEPS = 6
 
 
 def _times(calls: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each, in turns, after one of each that is not counted."""
+    """Returns the seconds of each call, in turns, after one of each that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
@@ -161,7 +161,7 @@ def _role(arguments: list[str]) -> Callable[[], float]:
 
 
 def _memory(folder: Path, galleries: Path, vectors_mib: float) -> list[Row]:
-    """Each role after some frames."""
+    """Measures the memory of each role after some frames."""
     inbox = folder / "in"
     inbox.mkdir()
     with ExitStack() as stack:
@@ -180,7 +180,7 @@ def _memory(folder: Path, galleries: Path, vectors_mib: float) -> list[Row]:
             new.write_bytes(pictures[number % len(pictures)])
             new.rename(inbox / new.name)
         _wait_answered(folder / "spool")
-        held = [rss_mib(one.process.pid) for one in (edge, channel, access_point)]
+        held = [rss_mib(role.process.pid) for role in (edge, channel, access_point)]
     peer = _peer_memory()
     common: dict[str, Any] = {"limit_of": "ours", "better": "less", "tolerance": 0.15}
     after = f"after {_FRAMES} frames"
@@ -210,7 +210,7 @@ def _wait_answered(spool: Path) -> None:
 
     until = time.monotonic() + _ANSWER_SECONDS
     while time.monotonic() < until:
-        states = [one["state"] for one in results.read(spool, "", 0)]
+        states = [result["state"] for result in results.read(spool, "", 0)]
         if len(states) == _FRAMES and set(states) == {"answered"}:
             return
         time.sleep(0.2)
@@ -219,7 +219,7 @@ def _wait_answered(spool: Path) -> None:
 
 def _peer_memory() -> float:
     code = f"{_TORCH}; print(next(l for l in open('/proc/self/status') if l[:5] == 'VmRSS'))"
-    said = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True
     )
-    return int(said.stdout.split()[1]) / 1024
+    return int(process.stdout.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""All benchmarks in turn, each in a process of its own, and what is compared with them."""
+"""All benchmarks in turn, each in a process of its own, and their comparison with a baseline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from airreid import child_process
 from airreid.errors import AirReidError, InputError
 from benchmarks.report import markdown
-from benchmarks.rows import Report, Row, machine, read, write
+from benchmarks.rows import BenchmarkReport, Row, machine, read, write
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = "results.json", "RESULTS.md"
@@ -29,7 +29,7 @@ class Part(NamedTuple):
     runs: tuple[tuple[str, ...], ...] = ((),)
     """Arguments of each run."""
     quick: tuple[str, ...] | None = None
-    """Arguments of the run that is compared with the kept figures; None: it is not."""
+    """Arguments of the run that is compared with the baseline; None: it is not."""
 
 
 PARTS = {
@@ -58,11 +58,11 @@ PARTS = {
 
 
 class BenchmarkError(AirReidError):
-    """A benchmark did not give its rows."""
+    """Error of a benchmark that did not give its rows."""
 
 
-def run_part(name: str, arguments: Iterable[str]) -> Report:
-    """One benchmark in a fresh process. Raises :class:`BenchmarkError` with its last words."""
+def run_part(name: str, arguments: Iterable[str]) -> BenchmarkReport:
+    """Runs a benchmark in a fresh process. Raises :class:`BenchmarkError` with its last line."""
     with TemporaryDirectory(prefix="airreid-bench-") as folder:
         path = Path(folder) / "rows.json"
         words = [word.replace("{out}", folder) for word in arguments]
@@ -85,8 +85,8 @@ def run_part(name: str, arguments: Iterable[str]) -> Report:
 
 def run_all(
     names: Iterable[str], say: Callable[[str], object], results: Path
-) -> tuple[Report, dict[str, list[Row]]]:
-    """Every benchmark that is named; the rows of the others stay as ``results`` has them.
+) -> tuple[BenchmarkReport, dict[str, list[Row]]]:
+    """Runs every benchmark that is named; the rows of the others stay as ``results`` has them.
 
     Returns the report, and its rows by benchmark.
     """
@@ -95,12 +95,12 @@ def run_all(
     seconds: dict[str, float] = {}
     missing: dict[str, str] = {}
     wanted = set(names)
-    kept = read(results) if results.exists() and wanted != set(PARTS) else None
+    baseline = read(results) if results.exists() and wanted != set(PARTS) else None
     for name, part in PARTS.items():
         if name not in wanted:
-            if kept is not None and name in kept.parts:
-                parts[name] = [kept.rows[i] for i in kept.parts[name]]
-                seconds |= {name: kept.seconds[name]} if name in kept.seconds else {}
+            if baseline is not None and name in baseline.parts:
+                parts[name] = [baseline.rows[i] for i in baseline.parts[name]]
+                seconds |= {name: baseline.seconds[name]} if name in baseline.seconds else {}
             continue
         say(f"{name} ...")
         time.sleep(QUIET_SECONDS)
@@ -121,71 +121,73 @@ def run_all(
     for name, part_rows in parts.items():
         positions[name] = list(range(first, first + len(part_rows)))
         first += len(part_rows)
-    made = Report(machine=about, rows=rows, parts=positions, seconds=seconds, missing=missing)
-    return made, parts
+    report = BenchmarkReport(
+        machine=about, rows=rows, parts=positions, seconds=seconds, missing=missing
+    )
+    return report, parts
 
 
-def save(folder: Path, made: Report, parts: dict[str, list[Row]]) -> list[Path]:
+def save(folder: Path, report: BenchmarkReport, parts: dict[str, list[Row]]) -> list[Path]:
     """Writes ``results.json`` and ``RESULTS.md``; returns their paths."""
     results, page = folder / RESULTS, folder / PAGE
-    write(results, made)
+    write(results, report)
     titles = {name: part.title for name, part in PARTS.items()}
-    page.write_text(markdown(made, titles, parts), encoding="utf-8")
+    page.write_text(markdown(report, titles, parts), encoding="utf-8")
     return [results, page]
 
 
 # -- regressions -----------------------------------------------------------------------
 
 
-class Compared(NamedTuple):
-    """A row's ratio now and as it was kept."""
+class Comparison(NamedTuple):
+    """Ratio of a row now and in the baseline."""
 
     key: str
     now: float
-    kept: float
+    baseline: float
     fell: bool
-    """It is worse by more than the row's tolerance."""
+    """True where it is worse by more than the row's tolerance."""
 
 
-def compare(now: Iterable[Row], kept: Iterable[Row]) -> list[Compared]:
-    """The ratios that both have, as the kept row's tolerance judges them."""
-    before = {row.key: row for row in kept if row.ratio}
-    found = []
+def compare(now: Iterable[Row], baseline: Iterable[Row]) -> list[Comparison]:
+    """Compares the ratios that both have, by the tolerance of the baseline's row."""
+    before = {row.key: row for row in baseline if row.ratio}
+    compared = []
     for row in now:
         old = before.get(row.key)
         if old is None or row.ratio is None or old.ratio is None:
             continue
         gain = row.ratio / old.ratio if old.better == "more" else old.ratio / row.ratio
-        found.append(Compared(row.key, row.ratio, old.ratio, gain < 1 - old.tolerance))
-    return found
+        compared.append(Comparison(row.key, row.ratio, old.ratio, gain < 1 - old.tolerance))
+    return compared
 
 
 def better_of(first: Row, second: Row) -> Row:
-    """Of two measurements of one row, the one with the better ratio."""
+    """Returns the measurement of a row with the better ratio."""
     if first.ratio is None or second.ratio is None:
         return first
     return first if (first.ratio >= second.ratio) == (first.better == "more") else second
 
 
-def check(kept: Report, say: Callable[[str], object]) -> list[Compared]:
+def check(baseline: BenchmarkReport, say: Callable[[str], object]) -> list[Comparison]:
     """Runs the quick rows and compares them; a part in which a row fell is run once more.
 
     Raises :class:`InputError` where there is nothing to compare, and
     :class:`BenchmarkError` when a benchmark does not run.
     """
-    found: list[Compared] = []
+    comparisons: list[Comparison] = []
     for name, part in PARTS.items():
         if part.quick is None:
             continue
         say(f"{name} ...")
         rows = run_part(name, part.quick).rows
-        compared = compare(rows, kept.rows)
-        if any(one.fell for one in compared):
+        compared = compare(rows, baseline.rows)
+        if any(ratio.fell for ratio in compared):
             say(f"{name} once more ...")
             again = {row.key: row for row in run_part(name, part.quick).rows}
             rows = [better_of(row, again.get(row.key, row)) for row in rows]
-            compared = compare(rows, kept.rows)
-        found += compared
-    if not found:
+            compared = compare(rows, baseline.rows)
+        comparisons += compared
+    if not comparisons:
         raise InputError(f"{RESULTS} has none of the quick rows; run make bench first")
-    return found
+    return comparisons

@@ -1,4 +1,4 @@
-"""Which rule fuses the frames of a track best?
+"""Rules that fuse the frames of a track, compared over the air.
 
     python -m benchmarks.track_rules --cache FOLDER
 
@@ -48,8 +48,8 @@ MEANS: dict[str, Weights] = {
 
 
 def scores_by_rule(frames: Array, snrs_db: NDArray[np.float64], gallery: Array) -> dict[str, Array]:
-    """Best score of each subject by each rule: frames (P, T, D) and their SNRs (P, T), gallery
-    (subjects, entries, D) -> (P, subjects)."""
+    """Returns the best score of each subject by each rule: frames (P, T, D) and their SNRs
+    (P, T), gallery (subjects, entries, D) -> (P, subjects)."""
     units = unit_rows(frames)
     linear = 10.0 ** (snrs_db / 10.0)
 
@@ -68,11 +68,11 @@ def scores_by_rule(frames: Array, snrs_db: NDArray[np.float64], gallery: Array) 
 
 
 def receive(sender: OverTheAir, tracks: Array, snrs_db: NDArray[np.float64], first: int) -> Array:
-    """tracks (P, F, D) over the air, each frame at its own SNR (P, F): (P, F, embedding)."""
-    flat, at = tracks.reshape(-1, tracks.shape[2]), snrs_db.ravel()
+    """Sends tracks (P, F, D), each frame at its own SNR (P, F): (P, F, embedding)."""
+    flat, frame_snrs_db = tracks.reshape(-1, tracks.shape[2]), snrs_db.ravel()
     out: Array | None = None
-    for i, snr_db in enumerate(sorted(set(at.tolist()))):
-        rows = np.flatnonzero(at == snr_db)
+    for i, snr_db in enumerate(sorted(set(frame_snrs_db.tolist()))):
+        rows = np.flatnonzero(frame_snrs_db == snr_db)
         got = sender.receive(flat[rows], snr_db, first + i * len(flat)).embeddings
         out = np.empty((len(flat), got.shape[1]), np.float32) if out is None else out
         out[rows] = got
@@ -94,11 +94,11 @@ def measure(cache: Path) -> list[dict[str, Any]]:
                 sender = OverTheAir(scheme, "analog", seed)
                 rng = np.random.default_rng(seed)
                 order = np.stack([rng.permutation(FRAMES) for _ in range(TRACKS)])
-                at = np.asarray(snrs)[order]
-                got = [receive(sender, part, at, i * 10**6) for i, part in enumerate(groups)]
+                snrs_db = np.asarray(snrs)[order]
+                got = [receive(sender, part, snrs_db, i * 10**6) for i, part in enumerate(groups)]
                 for count in (1, 2, 4, 8):
                     known, impostors = (
-                        scores_by_rule(part[:, :count], at[:, :count], gallery) for part in got
+                        scores_by_rule(part[:, :count], snrs_db[:, :count], gallery) for part in got
                     )
                     for rule, scores in known.items():
                         limit = np.quantile(impostors[rule].max(axis=1), 0.95)

@@ -45,7 +45,7 @@ def training_command(
 
 
 def as_rows(measured: dict[str, Any], rounds: int) -> list[Row]:
-    """What was measured, as every benchmark gives it."""
+    """Makes the rows of the figures."""
     low, high = measured["ratio_quartiles"]
     name, unit, ours = measured["name"], measured["unit"], measured["ours"]
     return [

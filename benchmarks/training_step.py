@@ -35,7 +35,7 @@ Step = Callable[[], float]
 
 
 def plain_step(images: Tensor, labels: Tensor) -> Step:
-    """The reference. images: float32 (N, H, W, 3), 0..255."""
+    """Takes the reference's step. images: float32 (N, H, W, 3), 0..255."""
     torch.manual_seed(0)
     network = torchvision.models.resnet50(weights=None, num_classes=IDENTITIES).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
@@ -54,7 +54,7 @@ def plain_step(images: Tensor, labels: Tensor) -> Step:
 
 
 def our_step(images: Tensor, labels: Tensor, compiled: bool) -> Step:
-    """A step as :func:`training.engine.fit.fit` makes it."""
+    """Takes a step as :func:`training.engine.fit.fit` does."""
     torch.manual_seed(0)
     network = Backbone(bn_neck=False).to(memory_format=torch.channels_last).train()
     classifier = new_classifier(network.dim, IDENTITIES)
@@ -79,8 +79,8 @@ def our_step(images: Tensor, labels: Tensor, compiled: bool) -> Step:
 
 
 def products(operations: float) -> Step:
-    """One product of two matrices; seconds that ``operations`` additions and multiplications
-    take at its speed."""
+    """Times a product of two matrices; returns the seconds that ``operations`` additions and
+    multiplications take at its speed."""
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(_PRODUCT, _PRODUCT, generator=generator) for _ in range(2))
     out = torch.empty(_PRODUCT, _PRODUCT)
@@ -96,7 +96,7 @@ def products(operations: float) -> Step:
 def measure(
     height: int, width: int, batch: int, rounds: int, compiled: bool, threads: int
 ) -> dict[str, Any]:
-    """Images per second of both, medians over ``rounds`` turns of one step each."""
+    """Measures images per second of both, medians over ``rounds`` turns of one step each."""
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.uniform(0, 255, (batch, height, width, 3)).astype(np.float32))

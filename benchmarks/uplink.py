@@ -47,20 +47,20 @@ _QUERY = "/airreid.v1.UplinkService/Query"
 
 
 class Load(FrozenModel):
-    """What is asked of the access point."""
+    """Load that the access point is put under."""
 
     streams: Annotated[int, Field(ge=1, le=2000)] = 200
     seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     entries: Annotated[int, Field(ge=SENT, le=1_000_000)] = 10_000
     scheme: str = "jscc-ae-64"
     window: Annotated[int, Field(ge=1, le=256)] = 4
-    """Of each stream; the access point may say less."""
+    """Unanswered blocks of each stream; the access point may allow fewer."""
     seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass
-class Counted:
-    """What the streams saw."""
+class StreamCounts:
+    """Counts of all streams of a load."""
 
     counts: list[int]
     """Answers of each stream within the time."""
@@ -76,8 +76,8 @@ class Counted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """One server under one load."""
+class LoadReport:
+    """Figures of one server under one load."""
 
     server: str
     items: int
@@ -93,18 +93,18 @@ class Report:
     lost: int
     broken: int
     smallest_window: int
-    """The least that the access point let a stream have."""
+    """Smallest window that the access point let a stream have."""
     rss_mib: list[float]
-    """Of the server, once a second."""
+    """Memory of the server, once a second."""
     rss_growth: float
     """Median of the last quarter over that of the second quarter, minus 1."""
     cpu_seconds: float
-    """That the server took."""
+    """Processor time that the server took."""
 
 
 def make_gallery(folder: Path, bundle: Bundle, load: Load) -> list[uplink_pb2.QueryRequest]:
-    """Fills a gallery with subjects ``p0``, ``p1``, ...; blocks of the first, whose ``truth``
-    says whom they show."""
+    """Fills a gallery with subjects ``p0``, ``p1``, ...; returns blocks of the first, whose
+    ``truth`` says whom they show."""
     rng = np.random.default_rng(load.seed)
     store = Store(folder / "gallery.sqlite")
     gallery = Gallery(store, bundle, 1)
@@ -134,9 +134,9 @@ def make_gallery(folder: Path, bundle: Bundle, load: Load) -> list[uplink_pb2.Qu
 
 async def send(
     target: str, blocks: list[uplink_pb2.QueryRequest], load: Load, tick: Callable[[], object]
-) -> Counted:
-    """All streams at once for as long as the load says; ``tick`` is called once a second."""
-    counted = Counted([0] * load.streams)
+) -> StreamCounts:
+    """Sends all streams at once for the load's time; ``tick`` is called once a second."""
+    counted = StreamCounts([0] * load.streams)
     bodies = [block.SerializeToString() for block in blocks]
     truths = [block.truth for block in blocks]
     start = asyncio.Event()
@@ -149,8 +149,8 @@ async def send(
     for _ in range(int(load.seconds)):
         await asyncio.sleep(1.0)
         tick()
-    for outcome in await asyncio.gather(*streams, return_exceptions=True):
-        if isinstance(outcome, BaseException):
+    for ending in await asyncio.gather(*streams, return_exceptions=True):
+        if isinstance(ending, BaseException):
             counted.broken += 1
     return counted
 
@@ -161,7 +161,7 @@ async def _stream(
     bodies: list[bytes],
     truths: list[str],
     load: Load,
-    counted: Counted,
+    counted: StreamCounts,
     start: asyncio.Event,
 ) -> None:
     name = common_pb2.BlockId(edge_id=f"edge-{number}", spool_id=f"{load.seed}")
@@ -219,7 +219,7 @@ async def _stream(
 
 @contextmanager
 def peer(folder: Path) -> Iterator[tuple[str, int]]:
-    """The synchronous server as a process: where it listens, and its process id."""
+    """Starts the synchronous server as a process: yields its address and process id."""
     arguments = child_process.python_module("benchmarks.uplink_peer", str(folder))
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -235,13 +235,13 @@ def peer(folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def access_point(folder: Path) -> Iterator[tuple[str, int]]:
-    """The access point as a process: where it listens, and its process id."""
+    """Starts the access point as a process: yields its address and process id."""
     with Role("access point", access_point_arguments(folder), 300.0) as role:
         yield f"127.0.0.1:{role.ready['grpc_port']}", role.process.pid
 
 
-def measure(load: Load, with_peer: bool, tick: Callable[[], object]) -> list[Report]:
-    """The access point, and the synchronous server if wanted, one after the other."""
+def measure(load: Load, with_peer: bool, tick: Callable[[], object]) -> list[LoadReport]:
+    """Measures the access point, and the synchronous server if wanted, one after the other."""
     bundle = load_bundle(default_bundle_path())
     with TemporaryDirectory() as folder:
         blocks = make_gallery(Path(folder), bundle, load)
@@ -254,7 +254,7 @@ def measure(load: Load, with_peer: bool, tick: Callable[[], object]) -> list[Rep
 
 def _measure_one(
     name: str, server: Any, blocks: list[uplink_pb2.QueryRequest], load: Load, tick: Any
-) -> Report:
+) -> LoadReport:
     with server as (target, pid):
         warm = Load(streams=1, seconds=1.0, entries=load.entries, scheme=load.scheme, seed=99)
         asyncio.run(send(target, blocks, warm, lambda: None))  # makes the index
@@ -269,8 +269,10 @@ def _measure_one(
         return report(name, counted, rss, cpu_seconds(pid) - before, load)
 
 
-def report(server: str, counted: Counted, rss: list[float], cpu: float, load: Load) -> Report:
-    """Sums up what the streams saw."""
+def report(
+    server: str, counted: StreamCounts, rss: list[float], cpu: float, load: Load
+) -> LoadReport:
+    """Sums up the counts of the streams."""
     counts, quarter = sorted(counted.counts), max(1, len(rss) // 4)
     median = float(np.median(counts))
     growth = 0.0
@@ -278,7 +280,7 @@ def report(server: str, counted: Counted, rss: list[float], cpu: float, load: Lo
         early, late = np.median(rss[quarter : 2 * quarter]), np.median(rss[-quarter:])
         growth = float(late / early - 1)
     p50, p99 = np.percentile(counted.latencies_ms or [0.0], [50, 99])
-    return Report(
+    return LoadReport(
         server=server,
         items=sum(counts),
         items_per_second=round(sum(counts) / load.seconds, 1),
@@ -298,8 +300,8 @@ def report(server: str, counted: Counted, rss: list[float], cpu: float, load: Lo
     )
 
 
-def as_dict(load: Load, reports: list[Report]) -> dict[str, Any]:
-    """What reproduces the figures, and the figures."""
+def as_dict(load: Load, reports: list[LoadReport]) -> dict[str, Any]:
+    """Returns what reproduces the figures, and the figures."""
     return {
         "settings": load.model_dump()
         | {
@@ -307,18 +309,18 @@ def as_dict(load: Load, reports: list[Report]) -> dict[str, Any]:
             "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
             "load_average": os.getloadavg()[0],
         },
-        "reports": [asdict(one) for one in reports],
+        "reports": [asdict(report) for report in reports],
     }
 
 
-def as_text(load: Load, reports: list[Report]) -> str:
-    """JSON: rows for comparison beside :func:`as_dict`."""
-    made = rows.report(METHOD, as_rows(load, reports)).model_dump(mode="json")
-    return json.dumps(made | as_dict(load, reports), indent=2) + "\n"
+def as_text(load: Load, reports: list[LoadReport]) -> str:
+    """Formats JSON: rows for comparison beside :func:`as_dict`."""
+    content = rows.report(METHOD, as_rows(load, reports)).model_dump(mode="json")
+    return json.dumps(content | as_dict(load, reports), indent=2) + "\n"
 
 
-def as_rows(load: Load, reports: list[Report]) -> list[Row]:
-    """The access point beside the synchronous server, where that was measured."""
+def as_rows(load: Load, reports: list[LoadReport]) -> list[Row]:
+    """Makes rows of the access point beside the synchronous server, where that was measured."""
     ours = reports[0]
     peer = reports[1] if len(reports) > 1 else None
     peer_name = "a thread for each stream, a block at a time" if peer else ""

@@ -24,7 +24,7 @@ STREAMS_MAX = 1024
 
 
 class Synchronous(uplink_pb2_grpc.UplinkServiceServicer):
-    """Answers each block before it reads the next one of the stream."""
+    """Servicer that answers each block before it reads the next one of the stream."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver

@@ -67,9 +67,11 @@ def test_a_missing_extra_is_named() -> None:
         "import airreid\n"
         "try:\n    airreid.Model\nexcept ImportError as error:\n    print(error)\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "airreid.Model needs onnxruntime" in said.stdout
-    assert "airreid[evaluate]" in said.stdout
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "airreid.Model needs onnxruntime" in process.stdout
+    assert "airreid[evaluate]" in process.stdout
     with pytest.raises(AttributeError, match="no attribute 'Modell'"):
         airreid.Modell  # type: ignore[attr-defined]  # noqa: B018
 
@@ -246,9 +248,9 @@ def mistakes() -> Iterator[tuple[str, Callable[..., object], tuple[object, ...]]
     """What the message says, and the call that is wrong."""
     model, digital = airreid.Model(), airreid.Model(scheme_id="digital-256")
     gallery, radio = airreid.Gallery(model), airreid.channel()
-    feature, ones = np.zeros((2, 2048), np.float32), np.ones((1, 4), np.float32)
+    feature, symbols = np.zeros((2, 2048), np.float32), np.ones((1, 4), np.float32)
     blocks, ideal = model.encode(feature), digital.encode(feature, "ideal")
-    report, image = radio.transmit(ones)[1], np.ones((9, 9, 3), np.uint8)
+    report, image = radio.transmit(symbols)[1], np.ones((9, 9, 3), np.uint8)
     yield "no scheme 'x'", airreid.Model, (None, "x")
     yield "nowhere", airreid.Model, ("nowhere",)
     yield "image 0: a int; give a path", model.encode, ([1],)
@@ -260,22 +262,22 @@ def mistakes() -> Iterator[tuple[str, Callable[..., object], tuple[object, ...]]
     yield "features: value 0 is nan", model.encode, (feature + np.float32(np.nan),)
     yield "has no coded link", model.encode, (feature, "coded")
     yield "bits and have no symbols", lambda: ideal.symbols, ()
-    yield "these blocks need", blocks.with_symbols, (ones,)
+    yield "these blocks need", blocks.with_symbols, (symbols,)
     yield "cannot be decoded by", model.decode, (ideal,)
     yield "do not say their size", digital.decode, (np.ones((1, 256), np.float32),)
-    yield "symbols of shape", model.decode, (ones,)
+    yield "symbols of shape", model.decode, (symbols,)
     yield "a report of 1 blocks for 2", model.decode, (blocks, report)
-    yield "symbols of shape", radio.transmit, (ones[0],)
-    yield "symbols: value 0 is inf", radio.transmit, (ones * np.float32(np.inf),)
+    yield "symbols of shape", radio.transmit, (symbols[0],)
+    yield "symbols: value 0 is inf", radio.transmit, (symbols * np.float32(np.inf),)
     yield "link model", airreid.channel, ("rain",)
     yield "link snr_db", airreid.channel, ("awgn", 1e4)
     yield "gradient of shape", report.pull_back, (np.ones((2, 4)),)
-    yield "query embeddings of shape", gallery.search, (ones,)
+    yield "query embeddings of shape", gallery.search, (symbols,)
     yield "top_k 0", gallery.search, (model.embed(feature), 0)
     yield "no query has its subject", airreid.evaluate, (gallery, feature, ["a", "b"])
     yield "1 subjects for 2 queries", airreid.evaluate, (gallery, feature, ["a"])
     yield "give at least one", airreid.evaluate, (gallery, feature, "ab", None, None, 0)
-    yield "first_block -1: give 0 to 2^64 - 1", radio.transmit, (ones, -1)
+    yield "first_block -1: give 0 to 2^64 - 1", radio.transmit, (symbols, -1)
     yield "first_block", radio.transmit, (blocks, 2**64 - 1)
     yield "no protocol", airreid.synthetic_people, (0,)
     yield "no such folder", airreid.read_crops, ("nowhere",)

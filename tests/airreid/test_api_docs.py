@@ -44,9 +44,9 @@ def here(text: str, services: Services) -> str:
 def run(name: str, text: str, services: Services) -> None:
     test = doctest.DocTestParser().get_doctest(here(text, services), {}, name, None, None)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
-    said: list[str] = []
-    runner.run(test, out=said.append)
-    assert not runner.failures, "".join(said)
+    output: list[str] = []
+    runner.run(test, out=output.append)
+    assert not runner.failures, "".join(output)
 
 
 @pytest.mark.parametrize("name", IDS)

@@ -79,9 +79,9 @@ def test_offline_is_over_the_wire(
         answers = ap.query(blocks, camera=camera, first_block=70, top_k=12)
     radio = airreid.channel(**settings, link=camera)  # type: ignore[arg-type]
     received, report = radio.transmit(blocks, first_block=70)
-    found = gallery.search(model.decode(received, report), top_k=12)
-    assert any(found)
-    for answer, hits, snr_db in zip(answers, found, report.snr_db, strict=True):
+    results = gallery.search(model.decode(received, report), top_k=12)
+    assert any(results)
+    for answer, hits, snr_db in zip(answers, results, report.snr_db, strict=True):
         assert answer.snr_db == pytest.approx(snr_db, abs=1e-9)
         assert answer.outage == (not hits)
         scores = {hit.subject: hit.score for hit in hits}
@@ -107,16 +107,16 @@ def test_a_remote_channel_is_the_local_one(
     sent = np.sign(np.random.default_rng(1).standard_normal((11, 65))).astype(np.float32)
     fields = {"csi": False} if model in ("rayleigh", "rician") else {}
     with airreid.RemoteChannel(services.channel, link="cam-9") as remote:
-        there, their_report = remote.transmit(sent, 40, model=model, seed=3, snr_db=2, **fields)
+        distant, their_report = remote.transmit(sent, 40, model=model, seed=3, snr_db=2, **fields)
         elsewhere, _ = remote.transmit(sent, 40, link="other", model=model, seed=3, snr_db=2)
     here, report = airreid.channel(model, snr_db=2, seed=3, link="cam-9", **fields).transmit(
         sent, 40
     )
-    np.testing.assert_array_equal(there, here)
+    np.testing.assert_array_equal(distant, here)
     np.testing.assert_array_equal(their_report.gain, report.gain)
     np.testing.assert_allclose(their_report.snr_db, report.snr_db)
     assert (their_report.model, their_report.first_block) == (model, 40)
-    assert not (elsewhere == there).all()
+    assert not (elsewhere == distant).all()
 
 
 def test_a_remote_channel_takes_blocks_and_measures_accuracy(
@@ -129,7 +129,7 @@ def test_a_remote_channel_takes_blocks_and_measures_accuracy(
     with airreid.RemoteChannel(services.channel, link="offline") as remote:
         received, report = remote.transmit(model.encode(features[:3]), snr_db=0)
         assert model.decode(received, report).embeddings.shape[0] == 3
-        there = airreid.evaluate(gallery, *queries, remote, seeds=2)
+        distant = airreid.evaluate(gallery, *queries, remote, seeds=2)
         digital = airreid.Model(bundle, "digital-256")
         with pytest.raises(airreid.InputError, match="bits and have no symbols"):
             remote.transmit(digital.encode(features[:1], "ideal"))
@@ -137,7 +137,7 @@ def test_a_remote_channel_takes_blocks_and_measures_accuracy(
             remote.transmit(np.ones((1, 4)), snr_db=1e3)
         with pytest.raises(airreid.InputError, match="link rain"):
             remote.transmit(np.ones((1, 4)), rain=1)
-    assert there == airreid.evaluate(gallery, *queries, airreid.channel(snr_db=10), seeds=2)
+    assert distant == airreid.evaluate(gallery, *queries, airreid.channel(snr_db=10), seeds=2)
 
 
 def test_an_access_point_refuses_images_and_queries_one_by_one(

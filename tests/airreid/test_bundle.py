@@ -33,7 +33,7 @@ def test_encoders_send_mean_power_one_per_block(bundle: Bundle, features: np.nda
         scheme = open_scheme(bundle, info, threads=1, decode=False)
         for scale in (1e-3, 1.0, 1e3):
             sent = scheme.pack(features * np.float32(scale), links_of(info)[0])
-            x = np.stack([one.symbols for one in sent if not isinstance(one, Ideal)])
+            x = np.stack([payload.symbols for payload in sent if not isinstance(payload, Ideal)])
             x = x.astype(np.float64)
             np.testing.assert_allclose(np.square(x).mean(axis=1), 1.0, atol=1e-5)
             np.testing.assert_allclose(x, normalise_power(x), atol=1e-4)

@@ -30,7 +30,7 @@ def test_help_lists_every_role_without_loading_any() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "text"),
     [
         ([], 2, "Usage: airreid"),
         (["--version"], 0, "airreid "),
@@ -40,7 +40,7 @@ def test_help_lists_every_role_without_loading_any() -> None:
         (["bundle", "nonsense"], 2, "No such command 'nonsense'"),
     ],
 )
-def test_help_and_mistakes(arguments: list[str], code: int, said: str) -> None:
+def test_help_and_mistakes(arguments: list[str], code: int, text: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "airreid.cli", *arguments],
         capture_output=True,
@@ -48,7 +48,7 @@ def test_help_and_mistakes(arguments: list[str], code: int, said: str) -> None:
         check=False,
     )
     assert result.returncode == code
-    assert said in result.stdout + result.stderr
+    assert text in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
 
 

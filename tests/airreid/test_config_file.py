@@ -181,16 +181,16 @@ def test_a_token_that_is_given_takes_the_place_of_the_files(tmp_path: Path) -> N
 )
 def test_one_error_names_the_file_and_the_key(tmp_path: Path, text: str, words: list[str]) -> None:
     path = config(tmp_path, text)
-    said = refused("--config", path)
-    assert said.startswith(f"{path}: ")
+    message = refused("--config", path)
+    assert message.startswith(f"{path}: ")
     for word in words:
-        assert word in said
+        assert word in message
 
 
 def test_a_wrong_option_is_named_and_not_the_file(tmp_path: Path) -> None:
     path = config(tmp_path, "[radio]\npower_mw = 20.0\n")
-    said = refused("--config", path, "--power", -1)
-    assert said == "--power: Input should be greater than 0 (given: -1.0)"
+    message = refused("--config", path, "--power", -1)
+    assert message == "--power: Input should be greater than 0 (given: -1.0)"
     assert refused("--cert", "c") == "--key: is needed beside what is given"
 
 

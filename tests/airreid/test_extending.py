@@ -97,19 +97,19 @@ def test_a_fading_model_is_served_and_computed_alike(extension: Extension) -> No
     sent = np.sign(np.random.default_rng(0).standard_normal((40, 64))).astype(np.float32)
     extension("nakagami")
     with Role("channel", ["channel", "serve", *arguments, *model]) as role:
-        at = f"127.0.0.1:{role.ready['grpc_port']}"
+        address = f"127.0.0.1:{role.ready['grpc_port']}"
         assert role.ready["m"] == 2.0
         for m in (2.0, 0.5):
-            with airreid.RemoteChannel(at, "cam-1") as remote:
+            with airreid.RemoteChannel(address, "cam-1") as remote:
                 received, report = remote.transmit(sent)
             here = airreid.channel("nakagami", 5, 3, "cam-1", parameters={"m": m})
             expected, expected_report = here.transmit(sent)
             np.testing.assert_array_equal(received, expected)
             np.testing.assert_array_equal(report.snr_db, expected_report.snr_db)
             assert len(set(report.snr_db)) == len(sent)
-            with ChannelClient(at) as control:
+            with ChannelClient(address) as control:
                 control.change(from_fields({"parameters": {"m": 0.5}}))
-        with ChannelClient(at) as control:
+        with ChannelClient(address) as control:
             listed = control.links()
             assert dict(listed.default_settings.parameters) == {"m": 0.5}
             added = listed.models[-1]
@@ -171,14 +171,14 @@ def test_a_scheme_kind_is_opened_and_used(
     fields = {"id": "subset-64", "space_id": bundle.backbone.space_id, "embedding_dim": 64}
     folder = tmp_path / "bundle"
     info = extension("subset").SubsetInfo(**fields, bandwidth=64)
-    made = add_scheme(bundle, folder, info, [])
-    check_graphs(made)
+    extended = add_scheme(bundle, folder, info, [])
+    check_graphs(extended)
     model = airreid.Model(folder, "subset-64")
     gallery = airreid.Gallery(model)
     gallery.add(features[::2], [str(row) for row in range(0, len(features), 2)])
     received, report = airreid.channel(snr_db=30).transmit(model.encode(features[::2]))
-    found = gallery.search(model.decode(received, report))
-    assert [matches[0].subject for matches in found] == [
+    results = gallery.search(model.decode(received, report))
+    assert [matches[0].subject for matches in results] == [
         str(row) for row in range(0, len(features), 2)
     ]
     shown = run("bundle", "show", str(folder))
@@ -237,13 +237,13 @@ def test_a_channel_code_stands_in_the_tables_of_a_bundle(
     assert CodingTables.model_validate_json(path.read_bytes()) == tables
     ref = FileRef(path=path.name, sha256=file_sha256(path))
     info = digital.model_copy(update={"coding_tables": ref})
-    made = add_scheme(bundle, tmp_path / "bundle", info, [path, bundle.file(digital.encoder)])
-    check_graphs(made)
-    scheme = DigitalScheme(made, info, 1)
+    extended = add_scheme(bundle, tmp_path / "bundle", info, [path, bundle.file(digital.encoder)])
+    check_graphs(extended)
+    scheme = DigitalScheme(extended, info, 1)
     received = scheme.unpack(scheme.pack(features, "coded"), [40.0] * len(features))
     assert not received.lost.any()
     np.testing.assert_array_equal(received.embeddings, latents)
-    assert "is whole and runs" in run("bundle", "verify", str(made.path))
+    assert "is whole and runs" in run("bundle", "verify", str(extended.path))
 
 
 def test_a_data_set_reader_and_its_protocols(

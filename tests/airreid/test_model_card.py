@@ -94,12 +94,12 @@ def test_every_shape_is_written_as_it_was_read(card: dict[str, Any]) -> None:
 
 
 def test_lambda_of_a_bundle_that_has_it_in_its_recipe_alone(bundle: Bundle) -> None:
-    found = {
+    lambdas = {
         info.id: bundle.rate_lambda(info)
         for info in bundle.manifest.schemes
         if isinstance(info, DigitalInfo)
     }
-    assert found == {
+    assert lambdas == {
         "digital-64": 60.0,
         "digital-256-r1": 60.0,
         "digital-256": 500.0,
@@ -132,9 +132,9 @@ def test_rows_of_other_schemes_are_left_out_and_joined() -> None:
     only = card.only(["jscc-ae-16"])
     assert only.accuracy is not None
     assert [row.scheme for row in only.accuracy.over_the_air] == ["jscc-ae-16"]
-    kept = json.loads(only.model_dump_json())["accuracy"]
-    assert kept["noiseless_backbone"] == {"noiseless_fp32_top1": 0.9}
-    assert kept["digital"] == []
+    accuracy = json.loads(only.model_dump_json())["accuracy"]
+    assert accuracy["noiseless_backbone"] == {"noiseless_fp32_top1": 0.9}
+    assert accuracy["digital"] == []
     joined = Accuracy(protocol="q").with_rows_of(only.accuracy)
     assert json.loads(joined.model_dump_json()) == {"protocol": "q", "over_the_air": [JSCC_ROW]}
 

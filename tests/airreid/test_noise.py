@@ -12,17 +12,17 @@ from airreid.noise import NoiseStream
 @given(
     first=st.integers(0, 2**62),
     count=st.integers(1, 9),
-    at=st.integers(0, 8),
+    index=st.integers(0, 8),
     bandwidth=st.integers(1, 300),
 )
 def test_a_block_is_the_same_alone_and_among_others(
-    first: int, count: int, at: int, bandwidth: int
+    first: int, count: int, index: int, bandwidth: int
 ) -> None:
     stream = NoiseStream(5, "cam-1")
-    at %= count
+    index %= count
     together = stream.blocks(first, count, bandwidth)
     assert together.shape == (count, bandwidth)
-    np.testing.assert_array_equal(stream.blocks(first + at, 1, bandwidth)[0], together[at])
+    np.testing.assert_array_equal(stream.blocks(first + index, 1, bandwidth)[0], together[index])
 
 
 def test_a_new_stream_repeats_it_and_another_seed_or_link_does_not() -> None:

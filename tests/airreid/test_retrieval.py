@@ -10,7 +10,7 @@ def oracle(scores, queries, gallery):  # type: ignore[no-untyped-def]
     top1, precision = [], []
     for q in range(len(scores)):
         items = sorted(range(scores.shape[1]), key=lambda g: (-scores[q, g], g))
-        kept = [
+        ranked = [
             g
             for g in items
             if not (
@@ -18,16 +18,16 @@ def oracle(scores, queries, gallery):  # type: ignore[no-untyped-def]
                 and gallery.camera[g] == queries.camera[q]
             )
         ]
-        right = [gallery.identity[g] == queries.identity[q] for g in kept]
+        right = [gallery.identity[g] == queries.identity[q] for g in ranked]
         if not any(right):
             continue
         top1.append(right[0])
-        found, total = 0, 0.0
+        hits, total = 0, 0.0
         for position, hit in enumerate(right, 1):
             if hit:
-                found += 1
-                total += found / position
-        precision.append(total / found)
+                hits += 1
+                total += hits / position
+        precision.append(total / hits)
     return len(top1), np.mean(top1), np.mean(precision)
 
 
@@ -38,29 +38,29 @@ def test_agrees_with_the_oracle(seed: int) -> None:
     scores = rng.integers(0, 6, (40, 30)) / 5
     queries = Labels(rng.integers(0, 10, 40), rng.integers(0, 3, 40))
     gallery = Labels(rng.integers(-1, 9, 30) % 11, rng.integers(0, 3, 30))
-    found = evaluate_ranking(rank(scores), queries, gallery)
+    retrieval = evaluate_ranking(rank(scores), queries, gallery)
     count, top1, mean_ap = oracle(scores, queries, gallery)
-    assert found.queries == count < 40
-    assert found.top1 == pytest.approx(top1)
-    assert found.mean_ap == pytest.approx(mean_ap)
-    assert found.top1 <= found.top5 <= found.top10
+    assert retrieval.queries == count < 40
+    assert retrieval.top1 == pytest.approx(top1)
+    assert retrieval.mean_ap == pytest.approx(mean_ap)
+    assert retrieval.top1 <= retrieval.top5 <= retrieval.top10
 
 
 def test_an_identity_of_one_camera_only_has_no_answer() -> None:
-    found = evaluate_ranking(
+    retrieval = evaluate_ranking(
         np.array([[0, 1]]),
         Labels(np.array([1]), np.array([0])),
         Labels(np.array([1, 2]), np.array([0, 0])),
     )
-    assert found.queries == 0
-    assert np.isnan(found.top1)
+    assert retrieval.queries == 0
+    assert np.isnan(retrieval.top1)
 
 
 def test_a_lost_query_is_a_miss_not_an_absence() -> None:
     labels = Labels(np.array([1, 1]), np.array([0, 0]))
     gallery = Labels(np.array([1, 2]), np.array([1, 1]))
-    found = evaluate_ranking(np.array([[0, 1], [-1, -1]]), labels, gallery)
-    assert (found.queries, found.top1, found.mean_ap) == (2, 0.5, 0.5)
+    retrieval = evaluate_ranking(np.array([[0, 1], [-1, -1]]), labels, gallery)
+    assert (retrieval.queries, retrieval.top1, retrieval.mean_ap) == (2, 0.5, 0.5)
 
 
 def test_cosine_of_zeros_is_zero() -> None:

@@ -87,8 +87,8 @@ def test_stubs_are_those_of_the_protocol(tmp_path: Path) -> None:
         + [str(path) for path in protos],
         check=True,
     )
-    made = sorted((tmp_path / "airreid" / "v1").glob("*.py"))
-    assert len(made) == 2 * len(protos)
-    for path in made:
-        kept = ROOT / "airreid" / "v1" / path.name
-        assert kept.read_text() == path.read_text(), f"{kept} is stale: run make proto"
+    stubs = sorted((tmp_path / "airreid" / "v1").glob("*.py"))
+    assert len(stubs) == 2 * len(protos)
+    for path in stubs:
+        stored = ROOT / "airreid" / "v1" / path.name
+        assert stored.read_text() == path.read_text(), f"{stored} is stale: run make proto"

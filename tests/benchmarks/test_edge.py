@@ -20,8 +20,8 @@ class _Two(nn.Module):
         self.depthwise = nn.Conv2d(32, 32, 5, padding=2, groups=32)
 
     def forward(self, crops: Tensor) -> Tensor:
-        seen: Tensor = self.depthwise(self.dense(crops.permute(0, 3, 1, 2).float()))
-        return seen
+        features: Tensor = self.depthwise(self.dense(crops.permute(0, 3, 1, 2).float()))
+        return features
 
 
 def test_as_many_multiplications(tmp_path: Path) -> None:
@@ -30,5 +30,5 @@ def test_as_many_multiplications(tmp_path: Path) -> None:
         assert _multiplications(_Two()) == expected
         product = _product(_Two(), tmp_path, threads=1)
     for batch in (1, 8):
-        made = np.asarray(product(np.zeros((batch, 256, 128, 3), np.uint8)))
-        assert made.shape == (batch * (expected // 1024**2), 1024)
+        output = np.asarray(product(np.zeros((batch, 256, 128, 3), np.uint8)))
+        assert output.shape == (batch * (expected // 1024**2), 1024)

@@ -18,13 +18,13 @@ def test_figures_of_a_small_gallery(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     written = json.loads(path.read_text())
-    found = written["results"]
-    assert found["recall_at_1"] == 1
-    assert sum(rows for _, rows in found["segments"]) == found["entries"] == 600
-    assert {kind for kind, _ in found["segments"]} <= {"flat", "sq8"}
-    assert found["store_mb"] > 600 * 8192 / 1e6
-    assert 0 < found["cpu_p50_ms"] <= found["p99_ms"]
-    assert found["p50_ms"] <= found["p99_ms"]
+    results = written["results"]
+    assert results["recall_at_1"] == 1
+    assert sum(rows for _, rows in results["segments"]) == results["entries"] == 600
+    assert {kind for kind, _ in results["segments"]} <= {"flat", "sq8"}
+    assert results["store_mb"] > 600 * 8192 / 1e6
+    assert 0 < results["cpu_p50_ms"] <= results["p99_ms"]
+    assert results["p50_ms"] <= results["p99_ms"]
     assert written["settings"]["versions"]["faiss"]
     assert "recall@1 against exact 1.0000" in result.output
 

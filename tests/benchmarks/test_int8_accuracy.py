@@ -23,8 +23,8 @@ class _Layer(nn.Module):
         self.conv = nn.Conv2d(3, 8, 16, stride=16)
 
     def forward(self, crops: Tensor) -> Tensor:
-        seen = torch.relu(self.conv(crops.permute(0, 3, 1, 2) / 255.0))
-        return seen.unflatten(2, (4, 4)).mean((3, 4)).flatten(1)
+        maps = torch.relu(self.conv(crops.permute(0, 3, 1, 2) / 255.0))
+        return maps.unflatten(2, (4, 4)).mean((3, 4)).flatten(1)
 
 
 def test_both_graphs_search_the_same_queries(tmp_path: Path) -> None:
@@ -38,12 +38,16 @@ def test_both_graphs_search_the_same_queries(tmp_path: Path) -> None:
         "query": ImageSet("query", tuple(s for s in people.samples if s.camera == "cam-1")),
     }
     data = DataSet("made up", "drawn", "all", ("all",), subsets=subsets)
-    found = compare(graph, data, tmp_path / "cache")
-    assert (found["queries"], found["gallery_images"], found["calibration_images"]) == (20, 20, 16)
-    assert 0.9 < found["feature_cosine"] < 1
-    points = 100 * (found["int8_top1"] - found["fp32_top1"])
-    assert found["int8_minus_fp32_points"] == pytest.approx(points, abs=0.01)
-    assert found["fp32_top1"] > 0.1  # guessing finds one in ten
+    figures = compare(graph, data, tmp_path / "cache")
+    assert (figures["queries"], figures["gallery_images"], figures["calibration_images"]) == (
+        20,
+        20,
+        16,
+    )
+    assert 0.9 < figures["feature_cosine"] < 1
+    points = 100 * (figures["int8_top1"] - figures["fp32_top1"])
+    assert figures["int8_minus_fp32_points"] == pytest.approx(points, abs=0.01)
+    assert figures["fp32_top1"] > 0.1  # guessing finds one in ten
     same = compare(graph, data, tmp_path / "cache", int8=graph)
     assert same["int8_minus_fp32_points"] == same["half_width_points"] == 0
-    assert same["int8_top1"] == found["fp32_top1"]
+    assert same["int8_top1"] == figures["fp32_top1"]

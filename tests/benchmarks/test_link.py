@@ -101,7 +101,7 @@ def test_nothing_but_whole_blocks_can_be_drawn(tmp_path: Path) -> None:
 
 def test_undetected_errors_are_those_that_pass() -> None:
     """So many blocks of noise that the CRC of 11 bits must miss some, and of 24 none."""
-    seen = []
+    undetected = []
     for crc_bits, most in ((11, 40), (24, 0)):
         link = CodedLink(design_code(20, 64, crc_bits, 1))
         done: list[int] = []
@@ -109,8 +109,8 @@ def test_undetected_errors_are_those_that_pass() -> None:
         assert sum(done) == row.blocks == 2500
         assert row.bler > 0.99
         assert row.undetected <= most
-        seen.append(row.undetected)
-    assert seen[0] > 0
+        undetected.append(row.undetected)
+    assert undetected[0] > 0
 
 
 def test_the_same_seed_gives_the_same_errors() -> None:

@@ -6,21 +6,21 @@ import pytest
 
 from airreid.errors import LinkError
 from benchmarks import codec, path, replay
-from benchmarks.path_edge import Asked, run
+from benchmarks.path_edge import EdgeLoad, run
 
 
 def test_a_query_without_an_answer_is_no_figure() -> None:
-    asked = Asked("127.0.0.1:9", (), "jscc-ae-64", 1, alone=False)
+    load = EdgeLoad("127.0.0.1:9", (), "jscc-ae-64", 1, alone=False)
     with pytest.raises(LinkError, match="no answer within"):
-        run(asked, 1)
+        run(load, 1)
 
 
 def test_the_coders_are_measured_on_what_they_give_back() -> None:
-    found = {one.name: one for one in codec.measure(rounds=1)}
-    assert len(found) == 4
+    rows = {row.name: row for row in codec.measure(rounds=1)}
+    assert len(rows) == 4
     for name in ("arithmetic coder, encode", "arithmetic coder, decode"):
-        assert found[name].ours > 0
-        assert found[name].repetitions == 10
+        assert rows[name].ours > 0
+        assert rows[name].repetitions == 10
     assert codec.prior().dimensions == 256
 
 
@@ -36,13 +36,13 @@ def test_the_path_over_three_processes() -> None:
     ticks: list[None] = []
     rows = path.measure(settings, lambda: ticks.append(None))
     assert len(ticks) == path.steps(settings)
-    named = {one.name: one for one in rows}
+    named = {row.name: row for row in rows}
     assert named["queries overlapping, 2 edges"].repetitions == 20
     single = named["one query at a time, file to answer, p99"]
     assert single.peer is not None
     assert single.ours > single.peer / 2
-    replayed = [one for one in rows if one.name.startswith("symbols replayed")]
+    replayed = [row for row in rows if row.name.startswith("symbols replayed")]
     assert len(replayed) == 3
-    assert all("lost" not in one.note and "100.0% right" in one.note for one in replayed)
-    stages = [one for one in rows if one.name.startswith("bare stage")]
-    assert sum(one.ratio or 0 for one in stages) == pytest.approx(1, abs=0.01)
+    assert all("lost" not in row.note and "100.0% right" in row.note for row in replayed)
+    stages = [row for row in rows if row.name.startswith("bare stage")]
+    assert sum(row.ratio or 0 for row in stages) == pytest.approx(1, abs=0.01)

@@ -9,7 +9,7 @@ import pytest
 
 from airreid.errors import InputError
 from benchmarks import report, rows, suite
-from benchmarks.rows import Report, Row, in_turns, row
+from benchmarks.rows import BenchmarkReport, Row, in_turns, row
 
 
 def test_a_limit_is_of_the_ratio_or_of_our_own_figure() -> None:
@@ -24,17 +24,17 @@ def test_a_limit_is_of_the_ratio_or_of_our_own_figure() -> None:
 
 
 def test_calls_take_turns_and_the_first_of_each_turn_does_not_count() -> None:
-    said: list[str] = []
-    turns = in_turns({name: lambda n=name: said.append(n) for name in "ab"}, rounds=2, each=2)
-    assert "".join(said) == "aaabbb" * 2
+    called: list[str] = []
+    turns = in_turns({name: lambda n=name: called.append(n) for name in "ab"}, rounds=2, each=2)
+    assert "".join(called) == "aaabbb" * 2
     assert turns.count("a") == turns.count("b") == 4
     assert turns.seconds("a") >= 0
 
 
 def test_a_report_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    made = rows.report("by hand", [row("x", "s", 3.0, 2.0, "y", spread=1.25)])
-    rows.write(tmp_path / "r.json", made)
-    assert rows.read(tmp_path / "r.json") == made
+    measured = rows.report("by hand", [row("x", "s", 3.0, 2.0, "y", spread=1.25)])
+    rows.write(tmp_path / "r.json", measured)
+    assert rows.read(tmp_path / "r.json") == measured
     written = json.loads((tmp_path / "r.json").read_text())
     assert {"processor", "cores", "versions", "method"} <= set(written["machine"])
     needed = {"name", "unit", "ours", "peer", "peer_name", "ratio", "limit"}
@@ -51,16 +51,18 @@ def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_every_row_and_whether_it_is_kept(tmp_path: Path) -> None:
-    made = [row("a", "s", 2.0, 1.0, "b", limit=1.5, better="less"), row("c", "q/s", 1234.0)]
+    measured = [row("a", "s", 2.0, 1.0, "b", limit=1.5, better="less"), row("c", "q/s", 1234.0)]
     about = rows.machine("by hand")
-    whole = Report(machine=about, rows=made, parts={"edge": [0, 1]}, missing={"path": "broke"})
-    suite.save(tmp_path, whole, {"edge": made})
+    whole = BenchmarkReport(
+        machine=about, rows=measured, parts={"edge": [0, 1]}, missing={"path": "broke"}
+    )
+    suite.save(tmp_path, whole, {"edge": measured})
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| a | s | 2 | 1 | b | 2× | ≤ 1.5× | **no** |" in page
     assert "| c | q/s | 1234 |" in page
     assert "`airreid bench path`: broke" in page
-    assert rows.read(tmp_path / "results.json").rows == made
-    assert len({len(line.split("|")) for line in report.table(made)}) == 1
+    assert rows.read(tmp_path / "results.json").rows == measured
+    assert len({len(line.split("|")) for line in report.table(measured)}) == 1
 
 
 def test_rows_of_other_benchmarks_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,15 +72,15 @@ def test_rows_of_other_benchmarks_stay(tmp_path: Path, monkeypatch: pytest.Monke
     runs = ((*few.runs[0], "--out", "{out}"),)
     monkeypatch.setitem(suite.PARTS, "link", few._replace(runs=runs))
     old = [row("kept", "s", 1.0)]
-    before = Report(machine={}, rows=old, parts={"edge": [0]}, seconds={"edge": 5.0})
+    before = BenchmarkReport(machine={}, rows=old, parts={"edge": [0]}, seconds={"edge": 5.0})
     rows.write(tmp_path / "results.json", before)
-    said: list[str] = []
-    made, parts = suite.run_all(["link"], said.append, tmp_path / "results.json")
+    lines: list[str] = []
+    merged, parts = suite.run_all(["link"], lines.append, tmp_path / "results.json")
     assert parts["edge"] == old
-    assert made.seconds["edge"] == 5.0
-    assert [made.rows[i] for i in made.parts["link"]] == parts["link"]
-    assert any("decode" in one.name for one in parts["link"])
-    assert not made.missing
+    assert merged.seconds["edge"] == 5.0
+    assert [merged.rows[i] for i in merged.parts["link"]] == parts["link"]
+    assert any("decode" in entry.name for entry in parts["link"])
+    assert not merged.missing
 
 
 def test_a_benchmark_that_fails_says_why() -> None:
@@ -91,10 +93,14 @@ def test_a_benchmark_that_fails_says_why() -> None:
     [("more", 3.8, True), ("more", 4.2, False), ("less", 6.3, False), ("less", 6.9, True)],
 )
 def test_a_ratio_falls_by_more_than_its_tolerance(better: str, now: float, fell: bool) -> None:
-    def of(ours: float) -> Row:
+    def ratio_row(ours: float) -> Row:
         return row("x", "u", ours, 1.0, "y", better=better, tolerance=0.25)
 
-    kept = [of(5.3 if better == "more" else 5.0), row("alone", "u", 1.0)]
-    [one] = suite.compare([of(now), row("alone", "u", 0.1), row("new", "u", 1.0, 2.0)], kept)
-    assert (one.now, one.fell) == (now, fell)
-    assert suite.better_of(of(2.0), of(3.0)).ratio == (3.0 if better == "more" else 2.0)
+    baseline = [ratio_row(5.3 if better == "more" else 5.0), row("alone", "u", 1.0)]
+    [comparison] = suite.compare(
+        [ratio_row(now), row("alone", "u", 0.1), row("new", "u", 1.0, 2.0)], baseline
+    )
+    assert (comparison.now, comparison.fell) == (now, fell)
+    assert suite.better_of(ratio_row(2.0), ratio_row(3.0)).ratio == (
+        3.0 if better == "more" else 2.0
+    )

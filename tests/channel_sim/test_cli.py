@@ -29,7 +29,7 @@ def channel() -> Iterator[Role]:
 
 
 @pytest.fixture
-def at(channel: Role) -> Iterator[str]:
+def address(channel: Role) -> Iterator[str]:
     target = f"127.0.0.1:{channel.ready['grpc_port']}"
     yield target
     with ChannelClient(target) as client:
@@ -38,7 +38,7 @@ def at(channel: Role) -> Iterator[str]:
 
 
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception:
         raise result.exception
     return result.stdout
@@ -56,31 +56,31 @@ def test_serve_says_what_it_is_set_to(channel: Role) -> None:
     assert expected.items() <= channel.ready.items()
 
 
-def test_set_show_links_and_reset(at: str) -> None:
-    line = run("set", "--link", "cam-1", "--snr", -3, "--at", at)
+def test_set_show_links_and_reset(address: str) -> None:
+    line = run("set", "--link", "cam-1", "--snr", -3, "--at", address)
     assert line == "cam-1: model rayleigh, snr_db -3, seed 0, csi False, doppler 0\n"
-    run("set", "--link", "cam-1", "--doppler", 0.01, "--csi", "--at", at)
-    shown = json.loads(run("show", "--link", "cam-1", "--json", "--at", at))
+    run("set", "--link", "cam-1", "--doppler", 0.01, "--csi", "--at", address)
+    shown = json.loads(run("show", "--link", "cam-1", "--json", "--at", address))
     assert shown == {
         **{"link": "cam-1", "own": True, "model": "rayleigh", "snr_db": -3.0, "seed": 0},
         **{"csi": True, "doppler": 0.01, "stats": []},
     }
     assert "cam-2 (as the default): model rayleigh, snr_db 5" in run(
-        "show", "--link", "cam-2", "--at", at
+        "show", "--link", "cam-2", "--at", address
     )
-    assert run("set", "--model", "awgn", "--snr-range", -5, 5, "--at", at) == (
+    assert run("set", "--model", "awgn", "--snr-range", -5, 5, "--at", address) == (
         "default: model awgn, snr_range_db low=-5 high=5, seed 0\n"
     )
-    listed = json.loads(run("links", "--json", "--at", at))
+    listed = json.loads(run("links", "--json", "--at", address))
     assert [row["link"] for row in listed] == ["default", "cam-1"]
     assert listed[0]["snr_range_db"] == {"low": -5.0, "high": 5.0}
-    assert "cam-1" in run("links", "--at", at)
-    run("reset", "--link", "cam-1", "--at", at)
-    assert "model rayleigh, snr_db 5" in run("reset", "--at", at)
-    assert len(json.loads(run("links", "--json", "--at", at))) == 1
+    assert "cam-1" in run("links", "--at", address)
+    run("reset", "--link", "cam-1", "--at", address)
+    assert "model rayleigh, snr_db 5" in run("reset", "--at", address)
+    assert len(json.loads(run("links", "--json", "--at", address))) == 1
 
 
-def test_every_option_reaches_the_link(at: str, tmp_path: Path) -> None:
+def test_every_option_reaches_the_link(address: str, tmp_path: Path) -> None:
     trace = tmp_path / "drive.csv"
     trace.write_text("snr_db\n1\n2\n")
     for arguments, expected in (
@@ -96,7 +96,7 @@ def test_every_option_reaches_the_link(at: str, tmp_path: Path) -> None:
         (("--trace", trace), {"snr_trace": {"name": str(trace), "rows": 2}}),
         (("--seed", 2**64 - 1), {"seed": 2**64 - 1}),
     ):
-        got = json.loads(run("set", "--link", "cam", *arguments, "--json", "--at", at))
+        got = json.loads(run("set", "--link", "cam", *arguments, "--json", "--at", address))
         assert expected.items() <= got.items()
 
 
@@ -106,16 +106,16 @@ def test_metrics_are_served(channel: Role) -> None:
         assert b"airreid_channel_upstream_errors_total 0.0" in page.read()
 
 
-def test_mistakes(at: str, tmp_path: Path) -> None:
-    assert "nothing to change" in refused("set", "--at", at)
+def test_mistakes(address: str, tmp_path: Path) -> None:
+    assert "nothing to change" in refused("set", "--at", address)
     assert "link k_factor_db: model rayleigh has none" in refused(
-        "set", "--k-factor", 3, "--at", at
+        "set", "--k-factor", 3, "--at", address
     )
-    assert "link snr_db" in refused("set", "--snr", 900, "--at", at)
-    assert "link seed" in refused("set", "--seed", -1, "--at", at)
-    assert "no such file" in refused("set", "--trace", tmp_path / "none.csv", "--at", at)
-    assert "give one of --snr" in refused("set", "--snr", 3, "--snr-range", 1, 2, "--at", at)
-    assert "interval_seconds" in refused("watch", "--every", 0.001, "--at", at)
+    assert "link snr_db" in refused("set", "--snr", 900, "--at", address)
+    assert "link seed" in refused("set", "--seed", -1, "--at", address)
+    assert "no such file" in refused("set", "--trace", tmp_path / "none.csv", "--at", address)
+    assert "give one of --snr" in refused("set", "--snr", 3, "--snr-range", 1, 2, "--at", address)
+    assert "interval_seconds" in refused("watch", "--every", 0.001, "--at", address)
     for arguments, says in (
         (("--model", "rain"), "link model"),
         (("--snr", 3, "--snr-range", 1, 2), "give one of --snr, --snr-range and --trace"),
@@ -123,8 +123,8 @@ def test_mistakes(at: str, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=says):
             run("serve", "--listen", ANY, *arguments)
-    with pytest.raises(LinkError, match=f"cannot serve metrics on {at}"):
-        Role("channel", ["channel", "serve", "--listen", ANY, "--metrics", at])
+    with pytest.raises(LinkError, match=f"cannot serve metrics on {address}"):
+        Role("channel", ["channel", "serve", "--listen", ANY, "--metrics", address])
 
 
 def test_nobody_there() -> None:

@@ -18,11 +18,11 @@ from channel_sim.links import Links
 
 
 def request(payload: Analog | Coded | Ideal, sequence: int = 4) -> uplink_pb2.QueryRequest:
-    made = uplink_pb2.QueryRequest(
+    message = uplink_pb2.QueryRequest(
         id=common_pb2.BlockId(edge_id="cam", sequence=sequence), scheme_id="s"
     )
-    put(payload, made)
-    return made
+    put(payload, message)
+    return message
 
 
 def packet(bits: int, uses: int = 256) -> Ideal:
@@ -94,9 +94,9 @@ def test_offline_is_what_the_link_does(kind: str) -> None:
     links = Links(LinkSettings(snr_db=0.0, seed=5))
     offline = transmit(payloads, 0.0, NoiseStream(5, "cam"), 100)
     for i, (payload, expected) in enumerate(zip(payloads, offline, strict=True)):
-        made = request(payload, sequence=100 + i)
-        links.transmit(made)
-        got = get(made, 256)
+        message = request(payload, sequence=100 + i)
+        links.transmit(message)
+        got = get(message, 256)
         assert type(got) is type(expected)
         for name, value in vars(expected).items():
             np.testing.assert_array_equal(vars(got)[name], value)

@@ -49,12 +49,12 @@ def test_the_link_has_the_snr_it_reports(sent: np.ndarray, snr_db: float) -> Non
 
 
 def test_noise_depends_on_the_block_not_on_the_order_of_arrival(sent: np.ndarray) -> None:
-    some = sent[:50]
-    forward = received(Links(LinkSettings(seed=1)), some, range(50), "a")
-    shuffled = received(Links(LinkSettings(seed=1)), some, list(range(49, -1, -1)), "a")
+    symbols = sent[:50]
+    forward = received(Links(LinkSettings(seed=1)), symbols, range(50), "a")
+    shuffled = received(Links(LinkSettings(seed=1)), symbols, list(range(49, -1, -1)), "a")
     np.testing.assert_array_equal(forward, shuffled)
     # ... and equals the offline channel, all blocks at once.
-    offline = awgn(some, NoiseStream(1, "a").blocks(0, 50, 256), 10.0)
+    offline = awgn(symbols, NoiseStream(1, "a").blocks(0, 50, 256), 10.0)
     np.testing.assert_array_equal(forward, offline)
 
 
@@ -108,19 +108,19 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_the_service_does_what_the_models_do(sent: np.ndarray, name: str) -> None:
     """In order, where blocks are drawn ahead, and shuffled, where they are not."""
-    some, settings = sent[:150], MODELS[name]
-    expected, radio = apply(settings, some, NoiseStream(2, "a"), np.arange(150, dtype=np.uint64))
+    symbols, settings = sent[:150], MODELS[name]
+    expected, radio = apply(settings, symbols, NoiseStream(2, "a"), np.arange(150, dtype=np.uint64))
     links = Links(settings)
-    np.testing.assert_array_equal(received(links, some, range(150), "a"), expected)
+    np.testing.assert_array_equal(received(links, symbols, range(150), "a"), expected)
     [(_, sums)] = links.stats.items()
     assert sums.blocks == sums.faded == 150
-    assert sums.uses == some.size
+    assert sums.uses == symbols.size
     assert sums.mean_gain == pytest.approx(np.square(np.abs(radio.gain)).mean())
     assert sums.erased == radio.erased.sum()
     assert sums.impulses == radio.impulses.sum()
     assert sums.last_snr_db == radio.report_db[-1]
     shuffled = np.random.default_rng(0).permutation(150).tolist()
-    np.testing.assert_array_equal(received(Links(settings), some, shuffled, "a"), expected)
+    np.testing.assert_array_equal(received(Links(settings), symbols, shuffled, "a"), expected)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -155,8 +155,8 @@ async def test_a_stream_without_a_token_shows_the_channels_own() -> None:
         for metadata in (None, aio.Metadata(("authorization", "Bearer edges")), None):
             call = stub.Query(blocks("cam", 1), metadata=metadata)
             assert len([answer async for answer in call]) == 1
-    own, edges = ["Bearer channels-own"], ["Bearer edges"]
-    assert radio.ap.tokens == [own, edges, own]
+    channels, edges = ["Bearer channels-own"], ["Bearer edges"]
+    assert radio.ap.tokens == [channels, edges, channels]
 
 
 async def test_a_channel_without_credentials_shows_none(radio: Radio) -> None:

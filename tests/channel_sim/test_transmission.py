@@ -74,13 +74,13 @@ def test_received_is_what_the_uplink_delivers(fields: dict[str, object], scale: 
 async def test_settings_of_a_call_hold_for_it_alone_and_blocks_are_counted(radio: Radio) -> None:
     def by_hand() -> None:
         with ChannelClient(radio.target) as client:
-            own = client.transmit(request(symbols()))
-            assert own.settings == channel_pb2.LinkSettings(model="awgn", snr_db=5, seed=1)
+            changed = client.transmit(request(symbols()))
+            assert changed.settings == channel_pb2.LinkSettings(model="awgn", snr_db=5, seed=1)
             other = client.transmit(request(symbols(), model="erasure", snr_db=-3.0, seed=2))
             assert other.settings.model == "erasure"
             assert list(other.snr_db) == [-3.0] * COUNT
-            assert own.symbols != other.symbols
-            assert client.links().default_settings == own.settings
+            assert changed.symbols != other.symbols
+            assert client.links().default_settings == changed.settings
             assert not client.links().links
             [sums] = client.stats().links
             assert (sums.link, sums.blocks, sums.uses) == ("cam-1", 2 * COUNT, 2 * symbols().size)

@@ -49,11 +49,11 @@ def test_reading_waits_for_a_slow_network_and_ends_with_it(
 ) -> None:
     read: list[Path] = []
 
-    def seen(path: Path) -> reading.Crop:
+    def slow_read(path: Path) -> reading.Crop:
         read.append(path)
         return read_crop(path)
 
-    monkeypatch.setattr(reading, "read_crop", seen)
+    monkeypatch.setattr(reading, "read_crop", slow_read)
     before = set(threading.enumerate())
     crops = read_ahead(files)
     for taken in range(1, 4):

@@ -192,7 +192,7 @@ def test_a_power_cut_leaves_a_whole_prefix(tmp_path: Path) -> None:
     rng = random.Random(5)
     last = len(wal) - 4120  # the last page that was written, header included
     cuts = [0, 1, 31, 32, *rng.sample(range(len(wal)), 60), *range(last, len(wal) + 1, 97)]
-    seen = set()
+    lengths = set()
     for cut in cuts:
         copy = tmp_path / f"copy-{cut}"
         copy.mkdir()
@@ -201,14 +201,14 @@ def test_a_power_cut_leaves_a_whole_prefix(tmp_path: Path) -> None:
         spool = Spool(copy, "cam")
         left = names(spool)
         assert left in states
-        seen.add(len(left))
+        lengths.add(len(left))
         blocks = {block.id.sequence: block for block in spool.blocks(0, 100)}
         assert len(blocks) == spool.waiting
         for sequence, block in blocks.items():
             assert block.analog == entry(left[sequence - 1]).block.analog
         spool.close()
         shutil.rmtree(copy)
-    assert len(seen) > 3
+    assert len(lengths) > 3
 
 
 WRITER = """
@@ -235,7 +235,7 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     code = textwrap.dedent(WRITER).format(
         tests=str(Path(__file__).parent), folder=str(tmp_path / "spool")
     )
-    rng, told = random.Random(9), {"accepted": set(), "answered": set(), "trying": set()}
+    rng, reported = random.Random(9), {"accepted": set(), "answered": set(), "trying": set()}
     for _ in range(4):
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -243,7 +243,7 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
             if count > 20 and rng.random() < 0.05:
                 process.send_signal(signal.SIGKILL)
             what, number = line.split()
-            told[what].add(int(number))
+            reported[what].add(int(number))
         assert process.wait() == -signal.SIGKILL
         process.stdout.close()
     spool = Spool(tmp_path / "spool", "cam")
@@ -252,8 +252,8 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert len({name for _, name, _ in rows}) == len(rows)
     assert all(name == f"n{sequence}" for sequence, name, _ in rows)
     numbers = {sequence for sequence, _, _ in rows}
-    assert told["accepted"] <= numbers <= told["trying"]
-    assert told["answered"] <= {sequence for sequence, _, state in rows if state == "answered"}
+    assert reported["accepted"] <= numbers <= reported["trying"]
+    assert reported["answered"] <= {sequence for sequence, _, state in rows if state == "answered"}
 
 
 def test_a_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:

@@ -144,9 +144,9 @@ def test_the_other_end_is_told_what_is_settled_even_when_nothing_more_comes(
     with served(far) as to, sending(spool, to, published):
         until(lambda: far.settled and far.settled[-1] == 6)
         assert spool.waiting == 0
-        said = len(far.settled)
+        reports = len(far.settled)
         far.gate.wait(0.3)
-        assert len(far.settled) == said  # once is enough
+        assert len(far.settled) == reports  # once is enough
     spool.close()
 
 

@@ -62,16 +62,16 @@ def test_jscc_against_digital(tmp_path: Path) -> None:
 
 def test_own_channel_model(tmp_path: Path) -> None:
     """The milder the fading, the more is found."""
-    found = numbers(r"rank-1 ([0-9.]+)", output("own_channel_model", tmp_path))
-    assert len(found) == 4
-    assert found == sorted(found)
-    assert found[-1] - found[0] > 0.1
+    rates = numbers(r"rank-1 ([0-9.]+)", output("own_channel_model", tmp_path))
+    assert len(rates) == 4
+    assert rates == sorted(rates)
+    assert rates[-1] - rates[0] > 0.1
 
 
 def test_own_codec(tmp_path: Path) -> None:
-    own, demo = numbers(r"rank-1 ([0-9.]+)", output("own_codec", tmp_path))
-    assert own > 0.5
-    assert demo > 0.9
+    own_rate, demo_rate = numbers(r"rank-1 ([0-9.]+)", output("own_codec", tmp_path))
+    assert own_rate > 0.5
+    assert demo_rate > 0.9
 
 
 def test_rest_client(tmp_path: Path) -> None:

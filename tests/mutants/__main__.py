@@ -42,10 +42,10 @@ def report(mutants: list[Mutant], verdicts: dict[str, Verdict]) -> None:
     total = [0, 0]
     for package in PACKAGES:
         judged = [m for m in mutants if m.package == package.name and m.key in verdicts]
-        seen = [m for m in judged if verdicts[m.key].seen]
+        detected = [m for m in judged if verdicts[m.key].seen]
         unseen += [m for m in judged if not verdicts[m.key].seen]
-        total = [total[0] + len(judged), total[1] + len(seen)]
-        _print_row(package.name, len(judged), len(seen))
+        total = [total[0] + len(judged), total[1] + len(detected)]
+        _print_row(package.name, len(judged), len(detected))
     _print_row("all", *total)
     lines = ["# Faults that no test has seen", ""]
     for mutant in sorted(unseen, key=lambda m: (m.module, m.line)):
@@ -56,9 +56,9 @@ def report(mutants: list[Mutant], verdicts: dict[str, Verdict]) -> None:
     print(f"\n{len(unseen)} unseen: {(RESULTS / 'unseen.md').relative_to(ROOT)}")
 
 
-def _print_row(name: str, count: int, seen: int) -> None:
-    share = f"{seen / count:9.1%}" if count else f"{'-':>9}"
-    print(f"{name:18}{count:8}{seen:8}{count - seen:8}{share}")
+def _print_row(name: str, count: int, detected: int) -> None:
+    share = f"{detected / count:9.1%}" if count else f"{'-':>9}"
+    print(f"{name:18}{count:8}{detected:8}{count - detected:8}{share}")
 
 
 def main() -> None:

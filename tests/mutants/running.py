@@ -59,10 +59,10 @@ def tests_of(tree: Path, package: Package, module: str) -> list[list[str]]:
     files = sorted({path for pattern in package.tests for path in tree.glob(pattern)})
     slow = {name for _, name in package.beside}
     names = [path.relative_to(tree).as_posix() for path in files]
-    own = [name for name in names if Path(name).stem == f"test_{stem}"]
-    others = [name for name in names if name not in own and name not in slow]
-    beside = [name for other, name in package.beside if other == stem and name not in own]
-    return [stage for stage in (own, others, beside) if stage]
+    named = [name for name in names if Path(name).stem == f"test_{stem}"]
+    others = [name for name in names if name not in named and name not in slow]
+    beside = [name for other, name in package.beside if other == stem and name not in named]
+    return [stage for stage in (named, others, beside) if stage]
 
 
 def run_tests(tree: Path, files: list[str], limit: float) -> tuple[bool, str, float]:

@@ -167,7 +167,7 @@ def sites(package: Package) -> Iterator[Site]:
         source = path.read_text(encoding="utf-8")
         digest = hashlib.sha256(source.encode()).hexdigest()[:12]
         skipped, nodes = passed_over(source), list(ast_nodes(get_ast(source)))
-        found: dict[tuple[str, tuple[int, int]], list[Mutant]] = {}
+        by_site: dict[tuple[str, tuple[int, int]], list[Mutant]] = {}
         module = path.relative_to(ROOT).as_posix()
         for name, operator in operators.items():
             positions = (place for node in nodes for place in operator.mutation_positions(node))
@@ -175,12 +175,12 @@ def sites(package: Package) -> Iterator[Site]:
                 if start not in skipped:
                     family = name.partition("/")[2].partition("_")[0]
                     mutant = Mutant(package.name, module, start[0], name, occurrence, digest)
-                    found.setdefault((family, start), []).append(mutant)
-        lines, seen = source.splitlines(), Counter[str]()
-        for family, start in sorted(found):
+                    by_site.setdefault((family, start), []).append(mutant)
+        lines, counts = source.splitlines(), Counter[str]()
+        for family, start in sorted(by_site):
             name = f"{module}:{family}:{lines[start[0] - 1].strip()}"
-            seen[name] += 1
-            yield Site(f"{name}:{seen[name]}", tuple(found[family, start]))
+            counts[name] += 1
+            yield Site(f"{name}:{counts[name]}", tuple(by_site[family, start]))
 
 
 def sample(count: int, seed: int) -> list[Mutant]:

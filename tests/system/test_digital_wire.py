@@ -175,12 +175,12 @@ def test_bad_payloads_are_answered_beside_good_ones(
         *[common_pb2.CODE_INVALID] * 6,
         common_pb2.CODE_OK,
     ]
-    said = [answer.status.message for answer in answers]
-    assert "bits are left over behind the last symbol" in said[1]
-    assert "claims 9999 channel uses" in said[2]
-    assert "no such payload" in said[3]
-    assert "has no analog link; it has: coded, ideal" in said[5]
-    assert "has no coded link; it has: analog" in said[6]
+    messages = [answer.status.message for answer in answers]
+    assert "bits are left over behind the last symbol" in messages[1]
+    assert "claims 9999 channel uses" in messages[2]
+    assert "no such payload" in messages[3]
+    assert "has no analog link; it has: coded, ideal" in messages[5]
+    assert "has no coded link; it has: analog" in messages[6]
 
 
 def test_edge_send_says_what_crossed_the_air(system: System, people: Path) -> None:

@@ -66,8 +66,8 @@ def test_batches_hold_groups_of_identities(seed: int) -> None:
     for batch in batches:
         groups = labels[batch].reshape(8, 4)
         assert (groups == groups[:, :1]).all()
-    seen = np.unique(np.concatenate(batches))
-    assert len(seen) > 450  # all but those of the last, incomplete batch
+    rows = np.unique(np.concatenate(batches))
+    assert len(rows) > 450  # all but those of the last, incomplete batch
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:

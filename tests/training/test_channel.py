@@ -93,8 +93,8 @@ def test_given_the_simulators_draws_the_result_is_the_simulators(
     largest = np.maximum(np.abs(expected).max(axis=1, keepdims=True), 1)
     assert (np.abs(got.numpy() - expected) / largest).max() < 2e-6
     np.testing.assert_allclose(effective.numpy(), radio.effective_db, rtol=0, atol=1e-10)
-    told = effective if settings.csi else draws.snr_db
-    np.testing.assert_allclose(told.numpy(), radio.report_db, rtol=0, atol=1e-10)
+    reported = effective if settings.csi else draws.snr_db
+    np.testing.assert_allclose(reported.numpy(), radio.report_db, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("csi", [True, False])
@@ -163,16 +163,16 @@ def test_each_block_has_the_snr_that_is_said_of_it(name: str, snr_db: float) -> 
     draws = module.draw(x, generator(4))
     y, effective = module.apply_draws(x, draws)
     arrived = signal_of(x, draws, module)
-    kept = torch.ones_like(x) if draws.erased is None else (~draws.erased).double()
-    energy = (arrived * kept).square().sum(1)
-    noise = ((y - arrived) * kept).square().sum(1)
-    sent = (x * kept).square().sum(1) if module.csi else energy
+    unerased = torch.ones_like(x) if draws.erased is None else (~draws.erased).double()
+    energy = (arrived * unerased).square().sum(1)
+    noise = ((y - arrived) * unerased).square().sum(1)
+    sent = (x * unerased).square().sum(1) if module.csi else energy
     if name == "impulsive":  # the power of all blocks' noise; single ones vary widely
         assert 10 * math.log10(1 / (y - x).square().mean()) == pytest.approx(snr_db, abs=0.1)
         return
-    said = effective + 10 * torch.log10(sent / kept.sum(1)) * (name.startswith("erasure"))
-    error = (10 * torch.log10(sent / noise) - said).numpy()
-    freedom = float(kept.sum(1).mean())
+    stated = effective + 10 * torch.log10(sent / unerased.sum(1)) * (name.startswith("erasure"))
+    error = (10 * torch.log10(sent / noise) - stated).numpy()
+    freedom = float(unerased.sum(1).mean())
     assert error.mean() == pytest.approx(10 / math.log(10) / freedom, abs=0.05)
     assert error.std() == pytest.approx(10 / math.log(10) * math.sqrt(2 / freedom), rel=0.1)
 

@@ -66,9 +66,9 @@ def script(*arguments: str, processes: int = 1) -> subprocess.CompletedProcess[s
 def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list[float]]:  # type: ignore[type-arg]
     """Weights and losses of an unbroken run."""
     losses = Losses()
-    made = train(tmp_path_factory.mktemp("whole"), losses)
+    network = train(tmp_path_factory.mktemp("whole"), losses)
     assert len(losses.seen) == 8  # two epochs of four steps
-    return made.weights, losses.seen
+    return network.weights, losses.seen
 
 
 @pytest.mark.parametrize("steps", [1, pytest.param(3, marks=pytest.mark.slow)])
@@ -81,30 +81,30 @@ def test_killed_within_an_epoch_it_goes_on_bit_for_bit(
     often = f"engine.checkpoint_steps={steps}"
     killed = script(str(tmp_path), "[1, 2]", often)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    kept = checkpoint.load(tmp_path / "backbone.last.pt")["state"]
-    assert (kept["epoch"], kept["step"]) == (1, 2 if steps == 1 else 0)
+    state = checkpoint.load(tmp_path / "backbone.last.pt")["state"]
+    assert (state["epoch"], state["step"]) == (1, 2 if steps == 1 else 0)
     losses = Losses()
-    made = train(tmp_path, losses, often)
-    assert losses.seen == whole[1][4 + kept["step"] :]
+    network = train(tmp_path, losses, often)
+    assert losses.seen == whole[1][4 + state["step"] :]
     for name, value in whole[0].items():
-        assert torch.equal(value, made.weights[name]), name
+        assert torch.equal(value, network.weights[name]), name
     done = Losses()
     train(tmp_path, done, often)
     assert done.seen == []
 
 
 def test_two_processes_do_what_one_does_with_twice_the_batch(cache: Path, tmp_path: Path) -> None:
-    both, one = tmp_path / "both", tmp_path / "one"
-    one.mkdir()
+    both, single = tmp_path / "both", tmp_path / "one"
+    single.mkdir()
     result = script(str(both), "-", processes=2)
     assert result.returncode == 0, result.stderr[-3000:]
     losses = Losses()
-    made = train(one, losses, "backbone.batches.identities=4")
-    seen = json.loads((both / "losses-0.json").read_text())
-    np.testing.assert_allclose(seen, losses.seen, rtol=2e-3)
+    network = train(single, losses, "backbone.batches.identities=4")
+    shared_losses = json.loads((both / "losses-0.json").read_text())
+    np.testing.assert_allclose(shared_losses, losses.seen, rtol=2e-3)
     assert json.loads((both / "losses-1.json").read_text()) == []  # the first one reports
     first, second = (torch.load(both / f"weights-{rank}.pt") for rank in (0, 1))
-    for name, value in made.weights.items():
+    for name, value in network.weights.items():
         assert torch.equal(first[name], second[name]), name
         if value.is_floating_point():
             apart = float((first[name] - value).norm() / (value.norm() + 1e-3))
@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
             checkpoint.save(path, {"a": torch.ones(1_000_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [one.name for one in tmp_path.iterdir()] == ["a.pt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
     assert torch.equal(checkpoint.load(path)["a"], torch.ones(10))
 
 
@@ -145,14 +145,14 @@ def test_best_and_last_are_kept_and_curves_are_drawn(cache: Path, tmp_path: Path
 
     losses = Losses()
     settings = ("backbone.keep=best", "engine.tensorboard=true")
-    made = train(tmp_path, losses, *settings, held_out=True)
+    network = train(tmp_path, losses, *settings, held_out=True)
     best = checkpoint.load(tmp_path / "backbone.best.pt")
     assert losses.validation[:4] == [None] * 4
     first = losses.validation[4]
     assert first is not None
     assert best["validation"] >= first
     assert (best["epoch"] == 2) == (best["validation"] > first or best["epoch"] == 2)
-    for name, value in made.weights.items():
+    for name, value in network.weights.items():
         assert torch.equal(best["parts"][f"backbone.{name}"], value)
     curves = EventAccumulator(str(tmp_path / "logs" / "backbone")).Reload()
     assert set(curves.Tags()["scalars"]) == {"loss", "batch_top1", "lr", "validation_top1"}
@@ -184,8 +184,8 @@ def test_batches_do_not_depend_on_who_prepares_them() -> None:
     assert steps == len(batches) == 3
     assert batches[0][0].shape == (8, 64, 32, 3)
     for again in (images(workers=2)(0, 0)[1], images()(0, 0)[1]):
-        for (one, label), (other, same) in zip(batches, again, strict=True):
-            assert torch.equal(one, other)
+        for (crops, label), (other, same) in zip(batches, again, strict=True):
+            assert torch.equal(crops, other)
             assert torch.equal(label, same)
     late = list(images()(0, 2)[1])  # a run that goes on at step 2
     assert torch.equal(late[0][0], batches[2][0])
@@ -206,13 +206,13 @@ def test_without_augmentation_images_are_only_resized() -> None:
     from dataclasses import replace
 
     _, batches = replace(source, stages=(stage,))(0, 0)
-    seen = {one.numpy().tobytes() for batch, _ in batches for one in batch}
-    assert seen == {crop.astype(np.float32).tobytes() for crop in source.crops}
+    contents = {crop.numpy().tobytes() for batch, _ in batches for crop in batch}
+    assert contents == {crop.astype(np.float32).tobytes() for crop in source.crops}
 
 
 def test_rates_fall_when_they_should() -> None:
     steps = OptimizerConfig(lr=0.01, schedule="steps", milestones=(30,))
-    assert [lr_scale(steps, 40, at) for at in (0, 29.9)] == [1, 1]
+    assert [lr_scale(steps, 40, epoch) for epoch in (0, 29.9)] == [1, 1]
     assert lr_scale(steps, 40, 30) == pytest.approx(0.1)
     cosine = OptimizerConfig(lr=0.1, warmup_epochs=2)
     assert lr_scale(cosine, 12, 1) == pytest.approx(0.5)

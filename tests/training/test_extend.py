@@ -192,25 +192,25 @@ def test_a_folder_of_anything_else_is_refused(
     with pytest.raises(InputError, match="has every scheme of recipe demo already"):
         extend_bundle(bundle.path, recipe, None, tmp_path / "new", Silent())
     assert not (tmp_path / "new").exists()
-    more = with_settings(recipe, ['codec.schemes=["jscc-fc-2"]'])
+    longer = with_settings(recipe, ['codec.schemes=["jscc-fc-2"]'])
     with pytest.raises(InputError, match="holds a run with other bundle to extend"):
-        extend_bundle(bundle.path, more, None, out, Silent())
+        extend_bundle(bundle.path, longer, None, out, Silent())
 
 
 def test_the_command(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[object] = []
+    passed: list[object] = []
 
     def stub(*arguments: object) -> Bundle:
-        seen.extend(arguments)
+        passed.extend(arguments)
         return load_bundle(source)
 
     monkeypatch.setattr("training.cli.extend_bundle", stub)
     arguments = ["extend", str(source), "--out", str(tmp_path / "new")]
     result = CliRunner().invoke(app, [*arguments, "--set", "seed=3", "--cache", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert seen[0] == source
-    assert isinstance(seen[1], Recipe)
-    assert seen[1].seed == 3
-    assert seen[2:4] == [None, tmp_path / "new"]
-    assert seen[5] == tmp_path
+    assert passed[0] == source
+    assert isinstance(passed[1], Recipe)
+    assert passed[1].seed == 3
+    assert passed[2:4] == [None, tmp_path / "new"]
+    assert passed[5] == tmp_path
     assert "jscc-fc-8" in result.output

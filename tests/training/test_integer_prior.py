@@ -78,20 +78,22 @@ def padding(lengths: np.ndarray, sizes: tuple[int, ...]) -> int:
 )
 @settings(max_examples=100, deadline=None)
 def test_payload_sizes_pad_least(lengths: list[int], count: int) -> None:
-    seen = np.asarray(lengths)
-    sizes = payload_sizes(seen, count)
+    observed = np.asarray(lengths)
+    sizes = payload_sizes(observed, count)
     assert 1 <= len(sizes) <= count
     assert list(sizes) == sorted(set(sizes))
     assert sizes[0] >= 1
-    longest = max(1, seen.max())
+    longest = max(1, observed.max())
     assert longest < sizes[-1] <= longest + max(1, np.ceil(MARGIN * longest))
-    seen = np.maximum(seen, 1)
+    observed = np.maximum(observed, 1)
     best = min(
-        padding(seen, (*some, sizes[-1]))
+        padding(observed, (*chosen, sizes[-1]))
         for number in range(count)
-        for some in combinations(sorted(set(seen.tolist())), min(number, len(set(seen.tolist()))))
+        for chosen in combinations(
+            sorted(set(observed.tolist())), min(number, len(set(observed.tolist())))
+        )
     )
-    assert padding(seen, sizes) == best
+    assert padding(observed, sizes) == best
 
 
 def test_equal_lengths_need_few_sizes() -> None:

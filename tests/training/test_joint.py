@@ -47,7 +47,7 @@ def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     first = context(tmp_path, STEP)
     run_joint(STEP, first)
-    assert [one.id for one in first.schemes] == ["jscc-ae-8", "digital-64"]
+    assert [scheme.id for scheme in first.schemes] == ["jscc-ae-8", "digital-64"]
     for scheme_id in ("jscc-ae-8", "digital-64"):
         saved = load_backbone(backbone_path(tmp_path, scheme_id))
         assert saved.size == (64, 32)
@@ -64,7 +64,7 @@ def test_backbone_and_code_are_trained_together_once(tmp_path: Path) -> None:
     run_joint(STEP, again)
     assert isinstance(again.report, Losses)
     assert again.report.seen == []
-    assert [one.id for one in again.schemes] == ["jscc-ae-8", "digital-64"]
+    assert [scheme.id for scheme in again.schemes] == ["jscc-ae-8", "digital-64"]
     torch.set_num_threads(threads)
 
 

@@ -85,12 +85,12 @@ def test_the_papers_stages_narrow_at_once_and_widen_at_last() -> None:
     assert isinstance(decoder, MLP)
 
     def shapes(stages: MLP) -> list[tuple[int, int]]:
-        linear = [one for one in stages.layers if isinstance(one, torch.nn.Linear)]
-        return [(one.in_features, one.out_features) for one in linear]
+        linear = [layer for layer in stages.layers if isinstance(layer, torch.nn.Linear)]
+        return [(layer.in_features, layer.out_features) for layer in linear]
 
     assert shapes(encoder) == [(96, 16), (16, 16), (16, 16)]
     assert shapes(decoder) == [(16, 16), (16, 16), (16, 96)]
-    kinds = [type(one).__name__ for one in encoder.layers]
+    kinds = [type(layer).__name__ for layer in encoder.layers]
     assert kinds == ["Linear", "BatchNorm1d", "LeakyReLU"] * 2 + ["Linear"]
     x = codec.encoder(torch.randn(5, 96))
     torch.testing.assert_close(x.square().mean(1), torch.ones(5))
@@ -105,8 +105,8 @@ def test_an_int8_graph_that_drifts_fails(tmp_path: Path) -> None:
     class Fields(torch.nn.Module):
         def __init__(self, noise: float) -> None:
             super().__init__()
-            own = torch.Generator().manual_seed(0)
-            self.register_buffer("pattern", noise * torch.randn(96, 96, generator=own))
+            generator = torch.Generator().manual_seed(0)
+            self.register_buffer("pattern", noise * torch.randn(96, 96, generator=generator))
 
         def forward(self, crops: torch.Tensor) -> torch.Tensor:
             pixels = crops.permute(0, 3, 1, 2).float() / 64

@@ -210,15 +210,15 @@ def test_a_backbone_of_another_run_is_taken_and_not_trained(
         ],
     )
     mine = tmp_path / "mine"
-    made = run_recipe(heads, open_data(data), mine, Silent(), backbone=out)
-    assert made is not None
-    assert made.scheme_ids == ["jscc-fc-8"]
+    bundle = run_recipe(heads, open_data(data), mine, Silent(), backbone=out)
+    assert bundle is not None
+    assert bundle.scheme_ids == ["jscc-fc-8"]
     taken = load_backbone(backbone_path(mine, "backbone"))
     assert taken.space == load_backbone(backbone_path(out, "backbone")).space
     assert taken.classifier is not None
     assert not (mine / "backbone.last.pt").exists()
-    told = made.manifest.provenance.model_dump(mode="json")["recipe"]
-    assert told["steps"][0] == recipe.model_dump(mode="json")["steps"][0]
+    recorded = bundle.manifest.provenance.model_dump(mode="json")["recipe"]
+    assert recorded["steps"][0] == recipe.model_dump(mode="json")["steps"][0]
     assert run_recipe(heads, open_data(data), mine, Silent(), backbone=out) is not None
     # Other people: the network goes on without the classifier of people who are not there.
     write_folder(Population(seed=9, identities=10, cameras=2, shots=2), tmp_path / "others")

@@ -139,9 +139,9 @@ def test_bad_settings_name_the_setting(setting: str, message: str) -> None:
 
 
 def test_a_digital_scheme_is_named_once() -> None:
-    one = '{"id": "digital-64", "dimensions": 8, "rate_lambda": 1}'
+    scheme = '{"id": "digital-64", "dimensions": 8, "rate_lambda": 1}'
     with pytest.raises(InputError, match="every id once"):
-        load_recipe("demo", [f"digital.schemes=[{one}, {one}]"])
+        load_recipe("demo", [f"digital.schemes=[{scheme}, {scheme}]"])
 
 
 def test_a_recipe_without_a_backbone_is_refused() -> None:

@@ -96,18 +96,18 @@ class Seen(SilentReport):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Seen]:
-    data, out, seen = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run"), Seen()
+    data, out, progress = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run"), Seen()
     write_folder(Population(seed=8, identities=24, cameras=2, shots=1), data)
-    bundle = run_recipe(RECIPE, open_data(data), out, seen)
+    bundle = run_recipe(RECIPE, open_data(data), out, progress)
     assert bundle is not None
-    return data, out, seen
+    return data, out, progress
 
 
 @pytest.mark.slow
 def test_every_scheme_has_the_backbone_that_it_was_trained_with(
     run: tuple[Path, Path, Seen],
 ) -> None:
-    _, out, seen = run
+    _, out, progress = run
     bundle = load_bundle(out / "bundle")
     check_graphs(bundle)
     assert bundle.scheme_ids == ["jscc-ae-16", "jscc-fc-joint-8", "digital-64", "digital-64-r2"]
@@ -115,7 +115,7 @@ def test_every_scheme_has_the_backbone_that_it_was_trained_with(
     assert len(set(spaces)) == 4
     assert spaces == [info.space_id for info in bundle.manifest.backbones]
     assert {info.feature_dim for info in bundle.manifest.backbones} == {512}
-    assert list(dict.fromkeys(seen.names)) == [
+    assert list(dict.fromkeys(progress.names)) == [
         "backbone",
         "jscc-ae-16.autoencoder",
         "jscc-ae-16",
@@ -124,7 +124,7 @@ def test_every_scheme_has_the_backbone_that_it_was_trained_with(
         "digital-64-r2.digital",
         "digital-64-r2",
     ]
-    assert seen.bits
+    assert progress.bits
     assert bundle.scheme("jscc-ae-16").snr_db_train == (100.0, 100.0)  # type: ignore[union-attr]
     assert "no noise" in (bundle.path / "README.md").read_text()
     card = bundle.manifest.provenance.model_dump(mode="json")

@@ -72,7 +72,7 @@ if __name__ == "__main__":
     folder, kill, *rest = sys.argv[1:]
     torch.set_num_threads(1)
     losses = Losses(None if kill == "-" else tuple(json.loads(kill)))  # type: ignore[arg-type]
-    made = train(Path(folder), losses, *rest)
+    network = train(Path(folder), losses, *rest)
     rank = os.environ.get("RANK", "0")
-    torch.save(made.weights, Path(folder) / f"weights-{rank}.pt")
+    torch.save(network.weights, Path(folder) / f"weights-{rank}.pt")
     (Path(folder) / f"losses-{rank}.json").write_text(json.dumps(losses.seen))

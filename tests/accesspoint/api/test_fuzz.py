@@ -86,14 +86,14 @@ def fuzz(rest: Rest, url: str, cases: int, first: int = 0) -> dict[str, int]:
             suppress_health_check=list(HealthCheck),
         )
         @given(case=strategy)
-        def one(case: Case) -> None:
+        def run_case(case: Case) -> None:
             response = case.call(base_url=url)
             statuses[str(response.status_code)] = statuses.get(str(response.status_code), 0) + 1
             case.validate_response(response, checks=CHECKED)
             assert response.headers["x-request-id"]
 
         with contextlib.suppress(Unsatisfiable):  # nothing can be wrong with this one
-            one()
+            run_case()
     return statuses
 
 

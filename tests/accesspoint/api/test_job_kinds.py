@@ -106,12 +106,12 @@ def test_jobs_that_cannot_be_done_say_why(
 
 
 def test_deletion_is_proved(client: TestClient) -> None:
-    kept, gone = enrol(client, "p", 1), enrol(client, "p", 2)
+    remaining, gone = enrol(client, "p", 1), enrol(client, "p", 2)
     report = done(client, "prove_deleted", entries=str(gone), delete="true")
     assert report["clean"], report
     assert report["needles"] > 0
     assert client.get(f"/v1/entries/{gone}").status_code == 404
-    assert not done(client, "prove_deleted", entries=str(kept))["clean"]
+    assert not done(client, "prove_deleted", entries=str(remaining))["clean"]
 
 
 def test_calibration_puts_thresholds_in_force(client: TestClient) -> None:

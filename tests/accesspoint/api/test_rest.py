@@ -198,18 +198,18 @@ def test_merge_moves_entries(client: TestClient) -> None:
 def test_pages_neither_skip_nor_repeat_and_tokens_are_sealed(client: TestClient) -> None:
     for i in range(7):
         enrol(client, f"p{i}", i)
-    seen: list[str] = []
+    names: list[str] = []
     token = ""
     while True:
         query = {"page_size": 3, "page_token": token, "prefix": "p"}
         page = client.get("/v1/subjects", params=query).json()
-        seen += [subject["id"] for subject in page["subjects"]]
+        names += [subject["id"] for subject in page["subjects"]]
         client.put("/v1/subjects/p00")  # a change in between
         token = page["next_page_token"]
         if not token:
             break
         first_token = token
-    assert seen == [f"p{i}" for i in range(7)]
+    assert names == [f"p{i}" for i in range(7)]
     for query in (
         {"page_token": first_token, "prefix": "q"},  # another list
         {"page_token": first_token},
@@ -223,9 +223,9 @@ def test_pages_neither_skip_nor_repeat_and_tokens_are_sealed(client: TestClient)
     rest = client.get(
         "/v1/entries", params={"page_size": 4, "page_token": first["next_page_token"]}
     ).json()
-    ids = [entry["id"] for entry in first["entries"] + rest["entries"]]
-    assert ids == sorted(ids)
-    assert len(ids) == 7
+    names = [entry["id"] for entry in first["entries"] + rest["entries"]]
+    assert names == sorted(names)
+    assert len(names) == 7
 
 
 @pytest.mark.parametrize(
@@ -364,8 +364,8 @@ def test_what_a_failing_disk_takes_is_said_item_by_item(
     items = [{"subject": f"p{i:02d}", "camera": "c", "feature": feature(i)} for i in range(20)]
     answer = client.post("/v1/entries/batch", json={"items": items})
     assert answer.status_code == 200
-    said = [item["status"]["code"] for item in answer.json()["results"]]
-    assert said == ["ok"] * 16 + ["internal"] * 4
+    codes = [item["status"]["code"] for item in answer.json()["results"]]
+    assert codes == ["ok"] * 16 + ["internal"] * 4
     assert "disk is full" not in answer.text
     assert client.get("/v1/state").json()["entries"] == 16
     audit = (services.gallery.store.path.parent / "audit.jsonl").read_text()

@@ -211,8 +211,8 @@ def test_a_token_speaks_for_its_edge_until_it_is_revoked(
             yield again
 
         with Uplink(target, 10.0, ClientCredentials(token=bound)) as uplink:
-            said = [answer.response.status.code for answer in uplink.query(one_by_one())]
-        assert said == [OK, FORBIDDEN]
+            answered = [answer.response.status.code for answer in uplink.query(one_by_one())]
+        assert answered == [OK, FORBIDDEN]
 
 
 def test_the_whole_way_with_tls_and_tokens(
@@ -240,8 +240,10 @@ def test_the_whole_way_with_tls_and_tokens(
         channel = f"channel serve --listen 127.0.0.1:0 --upstream {target} --snr 60"
         with Role("channel", [*channel.split(), "--tls-ca", str(authority.ca)]) as link:
             through = f"127.0.0.1:{link.ready['grpc_port']}"
-            said = codes(through, ClientCredentials(token=stream), blocks(tiny, "cam-1", "cam-2"))
-            assert said == {"cam-1": OK, "cam-2": FORBIDDEN}
+            answered = codes(
+                through, ClientCredentials(token=stream), blocks(tiny, "cam-1", "cam-2")
+            )
+            assert answered == {"cam-1": OK, "cam-2": FORBIDDEN}
             for _ in range(10):  # also when the stream ends while a block is handed over
                 with pytest.raises(LinkError, match="no token"):
                     codes(through, ClientCredentials(), blocks(tiny, "cam-1"))

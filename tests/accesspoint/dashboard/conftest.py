@@ -60,7 +60,9 @@ class Complaints(list[str]):
     def watch(self, page: Page) -> None:
         page.on(
             "console",
-            lambda said: self.append(said.text) if said.type in ("error", "warning") else None,
+            lambda message: (
+                self.append(message.text) if message.type in ("error", "warning") else None
+            ),
         )
         page.on("pageerror", lambda error: self.append(str(error)))
         page.on("dialog", lambda dialog: self.append(f"dialog {dialog.message}"))
@@ -112,7 +114,7 @@ class System:
         known: bool = True,
         scheme_id: str = SCHEME,
         link: Link = "analog",
-        **more: str,
+        **fields: str,
     ) -> list[uplink_pb2.QueryResponse]:
         """Sends a query of each person's second camera over the radio; waits for all answers."""
         shots = self.features[people, 1, self.sent % self.features.shape[2]]
@@ -126,7 +128,7 @@ class System:
                 id=number,
                 scheme_id=scheme_id,
                 truth=truth,
-                **({"bundle_id": self.bundle.bundle_id} | more),  # type: ignore[arg-type]
+                **({"bundle_id": self.bundle.bundle_id} | fields),  # type: ignore[arg-type]
             )
             put(payload, block)
             blocks.append(block)

@@ -19,8 +19,8 @@ def vector(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(DIM).astype(np.float32)
 
 
-def new(subject: str, seed: int, space: str = "one", **more: object) -> NewEntry:
-    return NewEntry(subject, "c1", space, vector(seed), **more)  # type: ignore[arg-type]
+def new(subject: str, seed: int, space: str = "one", **fields: object) -> NewEntry:
+    return NewEntry(subject, "c1", space, vector(seed), **fields)  # type: ignore[arg-type]
 
 
 def nearest(gallery: Gallery, seed: int) -> tuple[str, int]:

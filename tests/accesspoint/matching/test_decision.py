@@ -101,13 +101,13 @@ def test_a_higher_best_score_never_weakens_the_verdict(
 @settings(deadline=None)
 @given(RANKED, st.floats(-20, 20), st.floats(0, 0.2), st.floats(0, 0.2))
 def test_a_stricter_policy_never_strengthens_the_verdict(
-    ranked: list[tuple[str, float]], snr_db: float, more: float, wider: float
+    ranked: list[tuple[str, float]], snr_db: float, higher: float, wider: float
 ) -> None:
     points = tuple(
         Point(
             snr_db=p.snr_db,
-            threshold=p.threshold + more,
-            review_threshold=p.review_threshold + more,
+            threshold=p.threshold + higher,
+            review_threshold=p.review_threshold + higher,
         )
         for p in POLICY.schemes["s"].points
     )

@@ -64,8 +64,8 @@ def test_same_as_from_arrays_and_kept_as_a_setting(
     assert calibration == calibrate(people, senders(schemes, 0), SETTINGS)
     gallery.set_setting(SETTING, calibration.policy.model_dump_json())
     policy = load_policy(gallery.setting(SETTING))
-    [found] = gallery.search(FEATURES, people.features[4:5], 5, 0)
-    ranked = [(match.subject, match.score) for match in found.matches]
+    [result] = gallery.search(FEATURES, people.features[4:5], 5, 0)
+    ranked = [(match.subject, match.score) for match in result.matches]
     decision = decide(ranked, FEATURES, DIRECT_SNR_DB, policy)
     assert (decision.kind, decision.subject) == ("match", "p02")
 

@@ -43,9 +43,9 @@ def test_scores_are_those_of_brute_force(
         ["lone" if i == 35 else names[i] for i in order],
         [people.cameras[i] for i in order],
     )
-    seen: list[int] = []
-    scored = run_trials(mixed, Direct(), [20.0], 100, 0, seen.append)
-    assert sum(seen) == count_steps(36, 1, 100) == 72
+    steps: list[int] = []
+    scored = run_trials(mixed, Direct(), [20.0], 100, 0, steps.append)
+    assert sum(steps) == count_steps(36, 1, 100) == 72
     expected = np.array(_oracle(mixed, list(range(36))))
     for values, column in zip(
         (scored.impostor, scored.second_impostor, scored.genuine), expected.T, strict=True

@@ -112,9 +112,9 @@ async def test_answers_are_the_same_either_way(receiver: Gated, blocks: Blocks) 
     threads: list[str] = []
 
     class Seen(Receiver):
-        def process(self, scheme_id: str, some: object) -> None:
+        def process(self, scheme_id: str, blocks: object) -> None:
             threads.append(threading.current_thread().name)
-            super().process(scheme_id, some)  # type: ignore[arg-type]
+            super().process(scheme_id, blocks)  # type: ignore[arg-type]
 
     direct = Seen(receiver._bundle, receiver._gallery)
     async with served(direct) as ap:

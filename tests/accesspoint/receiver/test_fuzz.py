@@ -80,16 +80,16 @@ def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
     """Bits flipped, parts cut out, doubled, or made up."""
     out = bytearray(data)
     for _ in range(rng.randint(1, 4)):
-        at, size = rng.randrange(len(out) + 1), rng.randint(1, 24)
+        position, size = rng.randrange(len(out) + 1), rng.randint(1, 24)
         match rng.randrange(4):
             case 0 if out:
-                out[at % len(out)] ^= 1 << rng.randrange(8)
+                out[position % len(out)] ^= 1 << rng.randrange(8)
             case 1:
-                del out[at : at + size]
+                del out[position : position + size]
             case 2:
-                out[at:at] = rng.randbytes(size)
+                out[position:position] = rng.randbytes(size)
             case 3:
-                out[at:at] = out[at : at + size]
+                out[position:position] = out[position : position + size]
     return bytes(out)
 
 

@@ -389,7 +389,7 @@ async def test_twenty_streams_get_equal_shares(receiver: Gated, blocks: Blocks) 
     """All send as fast as they are let; when the first has 60 answers nobody is far behind."""
     counts, done = [0] * 20, asyncio.Event()
 
-    async def one(number: int, address: str) -> None:
+    async def camera(number: int, address: str) -> None:
         async with Stream(address) as stream:
             sequences = itertools.count()
 
@@ -408,5 +408,5 @@ async def test_twenty_streams_get_equal_shares(receiver: Gated, blocks: Blocks) 
             sending.cancel()
 
     async with served(receiver, window=16, max_in_flight=64) as ap:
-        await asyncio.gather(*(one(number, ap.address) for number in range(20)))
+        await asyncio.gather(*(camera(number, ap.address) for number in range(20)))
     assert min(counts) >= sorted(counts)[10] / 2, counts

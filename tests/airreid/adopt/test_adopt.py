@@ -108,12 +108,12 @@ def test_preprocessing_is_found_by_trying_or_asked_for(tmp_path: Path) -> None:
     path = networks.write(tmp_path / "red.onnx", size=SIZE, gain=(1.0, 0.2, 0.05))
     plain = PlainNetwork(path, read_interface(path, load_network(path)), 1)
     load, labels = red_people(1.0)
-    found = find_preprocessing(plain.features, load, labels, "float32")
-    assert "bgr" not in found.name
-    assert "raw" not in found.name
-    means = {trial.name: trial.mean for trial in found.trials}
-    assert means[found.name] > max(means["raw"], means["half-bgr"]) + 0.1
-    assert found.name in found.words
+    choice = find_preprocessing(plain.features, load, labels, "float32")
+    assert "bgr" not in choice.name
+    assert "raw" not in choice.name
+    means = {trial.name: trial.mean for trial in choice.trials}
+    assert means[choice.name] > max(means["raw"], means["half-bgr"]) + 0.1
+    assert choice.name in choice.words
     load, labels = red_people(0.0)  # nobody differs: nothing can be found
     with pytest.raises(InputError, match=r"preprocessing is not clear: .* say which with --preset"):
         find_preprocessing(plain.features, load, labels, "float32")
@@ -125,10 +125,10 @@ def test_preprocessing_is_found_by_trying_or_asked_for(tmp_path: Path) -> None:
 def people(count: int, cameras: int = 2, seed: int = 0) -> tuple[np.ndarray, Labels]:
     """Features whose loudest directions are the camera's, and labels."""
     random = np.random.default_rng(seed)
-    names, seen = np.repeat(np.arange(count), 3 * cameras), np.tile(np.arange(cameras), 3 * count)
+    names, camera = np.repeat(np.arange(count), 3 * cameras), np.tile(np.arange(cameras), 3 * count)
     who = np.pad(random.standard_normal((count, 10)), ((0, 0), (10, 0)))
     noise = random.standard_normal((len(names), 20)) * np.repeat((3.0, 0.4), 10)
-    return (who[names] + noise).astype(np.float32), Labels(names.astype(np.int64), seen)
+    return (who[names] + noise).astype(np.float32), Labels(names.astype(np.int64), camera)
 
 
 @pytest.mark.parametrize("decoded", [False, True])
@@ -148,8 +148,8 @@ def test_no_choice_is_below_pca_on_people_held_out(decoded: bool) -> None:
 
 def test_without_labels_or_people_to_hold_out_it_is_pca() -> None:
     features, labels = people(80)
-    for some in (None, labels.take(labels.identity < 0)):
-        if some is None:
+    for unlabelled in (None, labels.take(labels.identity < 0)):
+        if unlabelled is None:
             choices, split = select(features, None, [Wanted(4)])
             assert (choices[Wanted(4)].method, split) == ("pca", None)
     features, labels = people(12)

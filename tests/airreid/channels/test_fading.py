@@ -87,16 +87,16 @@ def test_slow_fading_is_rayleigh_over_many_links() -> None:
 @given(
     first=st.integers(0, 2**64 - 70),
     count=st.integers(1, 60),
-    at=st.integers(0, 59),
+    index=st.integers(0, 59),
     doppler=st.sampled_from([0.0, 1e-6, 0.01, 1.7]),
 )
 def test_a_gain_is_the_same_alone_and_among_others(
-    first: int, count: int, at: int, doppler: float
+    first: int, count: int, index: int, doppler: float
 ) -> None:
     settings = LinkSettings(model="rayleigh", doppler=doppler)
     together = conditions(settings, NoiseStream(5, "cam"), first, count).gain
-    alone = conditions(settings, NoiseStream(5, "cam"), first + at % count, 1).gain[0]
-    assert together[at % count] == alone
+    alone = conditions(settings, NoiseStream(5, "cam"), first + index % count, 1).gain[0]
+    assert together[index % count] == alone
 
 
 def test_slow_fading_is_as_slow_at_the_end_of_the_numbers_as_at_their_beginning() -> None:

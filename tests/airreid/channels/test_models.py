@@ -32,10 +32,10 @@ EVERY = {
 every = pytest.mark.parametrize("name", EVERY)
 
 
-def at(settings: LinkSettings, snr_db: float) -> LinkSettings:
+def with_snr(settings: LinkSettings, snr_db: float) -> LinkSettings:
     fields = {name: getattr(settings, name) for name in settings.model_fields_set}
-    kept = {name: value for name, value in fields.items() if not name.startswith("snr")}
-    return LinkSettings(**kept, snr_db=snr_db)
+    others = {name: value for name, value in fields.items() if not name.startswith("snr")}
+    return LinkSettings(**others, snr_db=snr_db)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def decibels(x: float) -> float:
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 7.5])
 @pytest.mark.parametrize("name", ["awgn", "impulsive"])
 def test_the_noise_is_what_the_snr_says(sent: np.ndarray, name: str, snr_db: float) -> None:
-    got, radio = apply(at(EVERY[name], snr_db), sent, NoiseStream(1, "c"), BLOCKS)
+    got, radio = apply(with_snr(EVERY[name], snr_db), sent, NoiseStream(1, "c"), BLOCKS)
     noise = (got - sent).astype(np.float64)
     assert decibels(1 / np.square(noise).mean()) == pytest.approx(snr_db, abs=0.08)
     assert (radio.report_db == snr_db).all()
@@ -59,7 +59,7 @@ def test_the_noise_is_what_the_snr_says(sent: np.ndarray, name: str, snr_db: flo
 
 @pytest.mark.parametrize("snr_db", [-10.0, 5.0])
 def test_an_equalised_block_has_the_snr_of_its_report(sent: np.ndarray, snr_db: float) -> None:
-    got, radio = apply(at(EVERY["rayleigh"], snr_db), sent, NoiseStream(1, "c"), BLOCKS)
+    got, radio = apply(with_snr(EVERY["rayleigh"], snr_db), sent, NoiseStream(1, "c"), BLOCKS)
     noise = np.square((got - sent).astype(np.float64)).mean(axis=1)
     measured = 10 * np.log10(1 / noise)
     # chi^2 with 128 degrees of freedom: 0.54 dB of spread, whatever the gain
@@ -76,7 +76,7 @@ def test_an_equalised_block_has_the_snr_of_its_report(sent: np.ndarray, snr_db: 
 def test_without_channel_knowledge_the_block_is_faded_and_the_average_reported(
     sent: np.ndarray,
 ) -> None:
-    raw, radio = apply(at(EVERY["rayleigh raw"], 6.0), sent, NoiseStream(1, "c"), BLOCKS)
+    raw, radio = apply(with_snr(EVERY["rayleigh raw"], 6.0), sent, NoiseStream(1, "c"), BLOCKS)
     assert (radio.report_db == 6.0).all()
     received = raw.view(np.complex64)
     noise = received - radio.gain[:, None] * sent.view(np.complex64)
@@ -100,7 +100,7 @@ def test_one_gain_for_i_and_q(bandwidth: int) -> None:
     """A wave of constant envelope keeps it: I and Q turn together."""
     t = np.arange(-(-bandwidth // 2)) * 0.7
     wave = np.stack([np.cos(t), np.sin(t)], 1).ravel()[:bandwidth].astype(np.float32)
-    settings = at(EVERY["rayleigh raw"], 100.0)
+    settings = with_snr(EVERY["rayleigh raw"], 100.0)
     got, radio = apply(settings, wave[None], NoiseStream(4, "c"), np.array([9], np.uint64))
     h = radio.gain[0]
     assert abs(h.imag) > 0.05
@@ -124,15 +124,15 @@ def test_the_last_use_of_an_odd_bandwidth_has_the_blocks_own_snr() -> None:
 
 @every
 def test_any_order_and_any_company_give_the_same(sent: np.ndarray, name: str) -> None:
-    some, order = sent[:60], np.random.default_rng(1).permutation(60)
-    together, _ = apply(EVERY[name], some, NoiseStream(2, "c"), BLOCKS[:60] + np.uint64(7))
+    symbols, order = sent[:60], np.random.default_rng(1).permutation(60)
+    together, _ = apply(EVERY[name], symbols, NoiseStream(2, "c"), BLOCKS[:60] + np.uint64(7))
     shuffled, radio = apply(
-        EVERY[name], some[order], NoiseStream(2, "c"), BLOCKS[order] + np.uint64(7)
+        EVERY[name], symbols[order], NoiseStream(2, "c"), BLOCKS[order] + np.uint64(7)
     )
     np.testing.assert_array_equal(shuffled, together[order])
-    other_link, _ = apply(EVERY[name], some, NoiseStream(2, "d"), BLOCKS[:60] + np.uint64(7))
+    other_link, _ = apply(EVERY[name], symbols, NoiseStream(2, "d"), BLOCKS[:60] + np.uint64(7))
     assert (other_link != together).mean() > 0.9
-    assert radio.noise.shape == some.shape
+    assert radio.noise.shape == symbols.shape
 
 
 @every
@@ -159,7 +159,7 @@ def test_at_60_dB_below_everything_is_finite_and_fit_for_the_wire(
     sent: np.ndarray, name: str
 ) -> None:
     loud = sent * 100
-    got, radio = apply(at(EVERY[name], -60.0), loud, NoiseStream(3, "c"), BLOCKS)
+    got, radio = apply(with_snr(EVERY[name], -60.0), loud, NoiseStream(3, "c"), BLOCKS)
     assert np.isfinite(got).all()
     assert np.abs(got).max() < LARGEST
     assert np.isfinite(radio.report_db).all()

@@ -141,13 +141,15 @@ def write(folder: Path, text: str) -> Path:
 
 def test_traces_hold_and_start_again(tmp_path: Path) -> None:
     numbers = np.arange(7, dtype=np.uint64)
-    one = read_trace(write(tmp_path, "# a drive\nsnr_db\n1\n\n2.5\n-3\n"))
-    assert one.at(numbers).tolist() == [1, 2.5, -3, 1, 2.5, -3, 1]
+    headed = read_trace(write(tmp_path, "# a drive\nsnr_db\n1\n\n2.5\n-3\n"))
+    assert headed.at(numbers).tolist() == [1, 2.5, -3, 1, 2.5, -3, 1]
     bare = read_trace(write(tmp_path, "1\n2.5\n-3"))
-    np.testing.assert_array_equal(bare.at(numbers), one.at(numbers))
-    two = read_trace(write(tmp_path, "\ufeffblock,snr_db\r\n0,1\r\n2, 5\r\n4,9\r\n"))
-    assert two.at(numbers).tolist() == [1, 1, 5, 5, 9, 1, 1]
-    assert two.at(np.array([2**64 - 1], np.uint64)).tolist() == [one_of(two, (2**64 - 1) % 5)]
+    np.testing.assert_array_equal(bare.at(numbers), headed.at(numbers))
+    indexed = read_trace(write(tmp_path, "\ufeffblock,snr_db\r\n0,1\r\n2, 5\r\n4,9\r\n"))
+    assert indexed.at(numbers).tolist() == [1, 1, 5, 5, 9, 1, 1]
+    assert indexed.at(np.array([2**64 - 1], np.uint64)).tolist() == [
+        one_of(indexed, (2**64 - 1) % 5)
+    ]
 
 
 def one_of(trace: object, block: int) -> float:

@@ -52,8 +52,8 @@ def test_the_discriminant_solves_the_generalised_eigenproblem(
     )
     right = within + regularisation * np.trace(within) / DIM * np.eye(DIM)
     values, vectors = linalg.eigh(between, right)
-    kept = min(DIM, identities)
-    expected = (vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0)))[:, :kept]
+    rank = min(DIM, identities)
+    expected = (vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0)))[:, :rank]
     # Signs of eigenvectors are free, and directions without power are any: compare inner products.
     ours = code.matrix.astype(np.float64) * unit.std(0)[:, None]
     np.testing.assert_allclose(ours @ ours.T, expected @ expected.T, rtol=1e-4, atol=2e-4)

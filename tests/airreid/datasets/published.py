@@ -40,13 +40,13 @@ def cuhk03_mat(
     rng = np.random.default_rng(0)
     shown = {}
     with h5py.File(path, "w") as file:
-        kept = file.create_group("#refs#")
+        refs = file.create_group("#refs#")
         number = iter(range(10**6))
 
         def stored(values: np.ndarray) -> h5py.Reference:
-            return kept.create_dataset(f"r{next(number)}", data=values).ref
+            return refs.create_dataset(f"r{next(number)}", data=values).ref
 
-        nothing = kept.create_dataset("nothing", data=np.zeros(2, np.uint64))
+        nothing = refs.create_dataset("nothing", data=np.zeros(2, np.uint64))
         nothing.attrs["MATLAB_empty"] = 1
         for boxes in ("labeled", "detected"):
             pairs = []
@@ -60,7 +60,7 @@ def cuhk03_mat(
                         if boxes == "labeled":
                             view = 1 if cell < 5 else 2
                             shown[f"{p + 1}_{person + 1:03d}_{view}_{cell + 1:02d}.png"] = pixels
-                people_set = kept.create_dataset(f"{boxes}-{pair}", data=grid, dtype=h5py.ref_dtype)
+                people_set = refs.create_dataset(f"{boxes}-{pair}", data=grid, dtype=h5py.ref_dtype)
                 pairs.append(people_set.ref)
             outer = np.empty((1, 5), dtype=h5py.ref_dtype)
             outer[0] = pairs
@@ -79,7 +79,7 @@ def config_v5(path: Path, files: list[str], labels: list[int], parts: dict[str, 
         "filelist": names,
         "labels": np.asarray(labels, np.float64)[:, None],
         "camId": np.asarray([int(name.split("_")[2]) for name in files])[:, None],
-        **{f"{part}_idx": np.asarray(at)[None] for part, at in parts.items()},
+        **{f"{part}_idx": np.asarray(positions)[None] for part, positions in parts.items()},
     }
     scipy.io.savemat(path, content)
 
@@ -89,14 +89,14 @@ def config_hdf5(
 ) -> None:
     """The same in MATLAB 7.3."""
     with h5py.File(path, "w", userblock_size=512) as file:
-        kept = file.create_group("#refs#")
+        refs = file.create_group("#refs#")
         names = np.empty((1, len(files)), dtype=h5py.ref_dtype)
         for i, name in enumerate(files):
             codes = np.frombuffer(name.encode("utf-16-le"), np.uint16)[:, None]
-            names[0, i] = kept.create_dataset(str(i), data=codes).ref
+            names[0, i] = refs.create_dataset(str(i), data=codes).ref
         file.create_dataset("filelist", data=names, dtype=h5py.ref_dtype)
         file.create_dataset("labels", data=np.asarray([labels], np.float64))
-        for part, at in parts.items():
-            file.create_dataset(f"{part}_idx", data=np.asarray(at, np.float64)[:, None])
+        for part, positions in parts.items():
+            file.create_dataset(f"{part}_idx", data=np.asarray(positions, np.float64)[:, None])
     head = path.read_bytes()
     path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(512, b" ") + head[512:])

@@ -88,13 +88,14 @@ def test_new_protocol_is_the_same_from_every_form(
     save(tmp_path / f"{CONFIG}_labeled.mat", files, labels, parts)
     for name, pixels in pictures.items():
         published.write(tmp_path / "labeled" / name, pixels)
-    one, two = open_data(path, "new"), open_data(tmp_path / "labeled")
-    assert two.protocol == "new"
-    assert contents(one) == contents(two)
-    wanted = {part: {files[i - 1] for i in at} for part, at in parts.items()}
-    assert {part: {name for name, _, _ in found} for part, found in contents(one).items()} == wanted
-    same = {s.name: np.asarray(s.load()) for s in two["gallery"].samples}
-    for sample in one["gallery"].samples:
+    stored, folder = open_data(path, "new"), open_data(tmp_path / "labeled")
+    assert folder.protocol == "new"
+    assert contents(stored) == contents(folder)
+    wanted = {part: {files[i - 1] for i in positions} for part, positions in parts.items()}
+    names = {part: {name for name, _, _ in rows} for part, rows in contents(stored).items()}
+    assert names == wanted
+    same = {s.name: np.asarray(s.load()) for s in folder["gallery"].samples}
+    for sample in stored["gallery"].samples:
         pixels = same[sample.name.removeprefix("labeled/")]
         np.testing.assert_array_equal(np.asarray(sample.load()), pixels)
 
@@ -155,8 +156,8 @@ def test_damaged_files_get_one_clear_error(
         data["train"].samples[0].load()
     settings = tmp_path / f"{CONFIG}_labeled.mat"
     published.config_v5(settings, *config(sorted(pictures)))
-    for kept in (200, 20, 0):
-        settings.write_bytes(settings.read_bytes()[:kept])
+    for length in (200, 20, 0):
+        settings.write_bytes(settings.read_bytes()[:length])
         with pytest.raises(InputError, match=r"config_labeled.mat: "):
             _config(settings)
 

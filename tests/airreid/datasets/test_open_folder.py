@@ -47,10 +47,10 @@ def test_holdout_keeps_people_apart_and_does_not_move_them(tmp_path: Path) -> No
 
 
 def test_no_absolute_path_enters_names_or_digest(tmp_path: Path) -> None:
-    one = open_data(people(tmp_path / "a" / "mine", 3))
-    two = open_data(people(tmp_path / "b" / "mine", 3))
-    assert one.digest() == two.digest()
-    for sample in one["train"].samples:
+    first = open_data(people(tmp_path / "a" / "mine", 3))
+    second = open_data(people(tmp_path / "b" / "mine", 3))
+    assert first.digest() == second.digest()
+    for sample in first["train"].samples:
         assert str(tmp_path) not in sample.name
 
 

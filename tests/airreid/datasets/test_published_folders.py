@@ -88,8 +88,8 @@ def test_check_data_names_what_is_missing_or_unreadable(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "MSMT17 list files and folders" in result.output
     assert "30248 images, 1041 identities" in result.output
-    found = json.loads(out.read_text())
-    assert found["problems"] == []
+    report = json.loads(out.read_text())
+    assert report["problems"] == []
     assert str(tmp_path) not in out.read_text()
     with (root / "list_gallery.txt").open("a") as file:
         file.write("0001/0001_000_01_0303morning_0008_0.jpg 1\n")

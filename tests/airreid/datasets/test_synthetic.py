@@ -11,11 +11,11 @@ from training.recipes.recipe import SyntheticData
 
 
 def test_a_picture_is_a_function_of_its_four_numbers() -> None:
-    one = np.asarray(render(5, 3, 1, 2))
-    assert one.shape == (256, 128, 3)
-    np.testing.assert_array_equal(one, np.asarray(render(5, 3, 1, 2)))
+    picture = np.asarray(render(5, 3, 1, 2))
+    assert picture.shape == (256, 128, 3)
+    np.testing.assert_array_equal(picture, np.asarray(render(5, 3, 1, 2)))
     for other in ((6, 3, 1, 2), (5, 4, 1, 2), (5, 3, 0, 2), (5, 3, 1, 1)):
-        assert not np.array_equal(one, np.asarray(render(*other)))
+        assert not np.array_equal(picture, np.asarray(render(*other)))
 
 
 def test_people_differ_and_cameras_differ() -> None:

@@ -45,8 +45,8 @@ def test_polyanskiy_s_rate(uses: int, bler: float, snr: float) -> None:
     variance = (weights @ (density - mean) ** 2) / math.log(2) ** 2
     rate = 0.5 * math.log2(1 + snr) + 0.5 * math.log2(uses) / uses
     rate += math.sqrt(variance / uses) * NormalDist().inv_cdf(bler)
-    found = float(normal_approximation(rate * uses, uses, 10 * math.log10(snr)))
-    assert found == pytest.approx(bler, rel=1e-6)
+    bound = float(normal_approximation(rate * uses, uses, 10 * math.log10(snr)))
+    assert bound == pytest.approx(bler, rel=1e-6)
 
 
 def test_a_rate_of_the_literature() -> None:

@@ -118,14 +118,14 @@ def test_a_code_says_its_kind_unless_it_is_polar() -> None:
     text = tables.model_dump_json()
     assert "code" not in json.loads(text)["codes"][0]
     assert CodingTables.model_validate_json(text).model_dump_json() == text
-    said = json.loads(text)
-    said["codes"][0]["code"] = "polar"
-    again = CodingTables.model_validate(said)
+    fields = json.loads(text)
+    fields["codes"][0]["code"] = "polar"
+    again = CodingTables.model_validate(fields)
     assert again == tables
     assert again.model_dump_json() == text
-    said["codes"][0]["code"] = "smoke"
+    fields["codes"][0]["code"] = "smoke"
     with pytest.raises(ValueError, match="use one of polar"):
-        CodingTables.model_validate(said)
+        CodingTables.model_validate(fields)
 
 
 def test_kinds_of_code_design_their_own() -> None:

@@ -109,9 +109,9 @@ def test_error_rates_of_inputs_by_simulation() -> None:
         level = np.stack([checks, a + b], axis=1).reshape(-1, 200_000, half)
     measured = (level[..., 0] < 0).mean(axis=1)
     predicted = error_probability(input_means(np.full(16, mean)))
-    seen = predicted > 1e-3
-    assert seen.sum() >= 10
-    np.testing.assert_allclose(measured[seen], predicted[seen], rtol=0.25)
+    frequent = predicted > 1e-3
+    assert frequent.sum() >= 10
+    np.testing.assert_allclose(measured[frequent], predicted[frequent], rtol=0.25)
     # The best input is a plain sum of all: its error rate is known exactly.
     assert predicted[15] == pytest.approx(NormalDist().cdf(-((16 * mean / 2) ** 0.5)), rel=1e-9)
 
@@ -137,17 +137,17 @@ def plane_information(snr_db: float, m: int, count: int = 150_000) -> list[float
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
 @pytest.mark.parametrize("snr_db", [-5.0, 5.0, 12.0, 20.0])
 def test_plane_means_carry_what_the_planes_do(m: int, snr_db: float) -> None:
-    found = information(bit_plane_means(snr_db, m))
-    np.testing.assert_allclose(found, plane_information(snr_db, m), atol=0.006)
+    carried = information(bit_plane_means(snr_db, m))
+    np.testing.assert_allclose(carried, plane_information(snr_db, m), atol=0.006)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
 def test_plane_means_grow_with_the_snr(m: int) -> None:
     means = np.array([bit_plane_means(snr_db, m) for snr_db in np.arange(-20.0, 41.0, 2.0)])
     assert (np.diff(means, axis=0) >= 0).all()
-    seen = (means[:-1] > 1e-5) & (means[:-1] < 100)
-    assert (np.diff(means, axis=0) > 0)[seen].all()
-    assert seen.any(axis=0).all()
+    growing = (means[:-1] > 1e-5) & (means[:-1] < 100)
+    assert (np.diff(means, axis=0) > 0)[growing].all()
+    assert growing.any(axis=0).all()
 
 
 def test_bpsk_is_known_exactly() -> None:

@@ -127,9 +127,9 @@ def test_blocks_are_decided_one_by_one_as_together() -> None:
     assert 0 < together.passed.sum() < 30 or (together.payload != payload).any()
     variances = np.full(30, float(noise_variance(0.0)))
     for row in range(30):
-        one = link.receive(received[row : row + 1], variances[row : row + 1])
-        assert one.passed[0] == together.passed[row]
-        np.testing.assert_array_equal(one.payload[0], together.payload[row])
+        single = link.receive(received[row : row + 1], variances[row : row + 1])
+        assert single.passed[0] == together.passed[row]
+        np.testing.assert_array_equal(single.payload[0], together.payload[row])
 
 
 @pytest.mark.slow

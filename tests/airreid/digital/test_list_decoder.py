@@ -33,14 +33,14 @@ def bit_by_bit(
     """All paths that plain list decoding keeps, best first: (metric, input bits)."""
     paths: list[tuple[float, list[int]]] = [(0.0, [])]
     for free in mask:
-        found = []
+        longer = []
         for metric, u in paths:
             llr = bit_llr(alpha, u)
-            found += [
+            longer += [
                 (metric + np.logaddexp(0.0, (2 * bit - 1) * llr), [*u, bit])
                 for bit in ((0, 1) if free else (0,))
             ]
-        paths = sorted(found)[:list_size]
+        paths = sorted(longer)[:list_size]
     return paths
 
 
@@ -59,12 +59,12 @@ def by_parts(alpha: np.ndarray, mask: np.ndarray, list_size: int) -> list[tuple[
         size = len(part)
         parity = size > 1 and not part[0] and part[1:].all()
         if not part.any() or part.all() or parity or (part[-1] and part.sum() == 1):
-            found = [
+            candidates = [
                 (metric + np.logaddexp(0.0, (2.0 * word - 1.0) * llrs).sum(), path, word)
                 for path, (metric, llrs) in enumerate(paths)
                 for word in words(part)
             ]
-            return sorted(found, key=lambda one: one[0])[:list_size]
+            return sorted(candidates, key=lambda path: path[0])[:list_size]
         half = size // 2
         checks = [
             (m, np.logaddexp(0.0, x[:half] + x[half:]) - np.logaddexp(x[:half], x[half:]))
@@ -72,14 +72,14 @@ def by_parts(alpha: np.ndarray, mask: np.ndarray, list_size: int) -> list[tuple[
         ]
         left = visit(part[:half], checks)
         sums = [
-            (m, paths[at][1][half:] + np.where(word, -1, 1) * paths[at][1][:half])
-            for m, at, word in left
+            (m, paths[path][1][half:] + np.where(word, -1, 1) * paths[path][1][:half])
+            for m, path, word in left
         ]
         right = visit(part[half:], sums)
-        return [(m, left[at][1], np.concatenate([left[at][2] ^ w, w])) for m, at, w in right]
+        return [(m, left[path][1], np.concatenate([left[path][2] ^ w, w])) for m, path, w in right]
 
-    kept = sorted(visit(mask, [(0.0, alpha)]), key=lambda one: one[0])
-    return [(metric, transform(word).tolist()) for metric, _, word in kept]
+    best = sorted(visit(mask, [(0.0, alpha)]), key=lambda path: path[0])
+    return [(metric, transform(word).tolist()) for metric, _, word in best]
 
 
 def compare(
@@ -163,9 +163,9 @@ def test_no_less_likely_than_bit_by_bit_in_most_blocks(list_size: int) -> None:
     for _ in range(40):
         alpha = rng.normal(1.0, 1.4, 32) * 1.5
         best = bit_by_bit(alpha, mask, list_size)[0][0]
-        found = ListDecoder(mask, list_size).decode(alpha[None])[1][0, 0]
-        better += found < best - 1e-9
-        worse += found > best + 1e-9
+        metric = ListDecoder(mask, list_size).decode(alpha[None])[1][0, 0]
+        better += metric < best - 1e-9
+        worse += metric > best + 1e-9
     assert worse <= better + 1
     assert worse <= 4
 
@@ -181,12 +181,12 @@ def _optimal(list_size: int, size: int, parity: int | None) -> list[np.ndarray]:
         if parity is None or n % 2 == parity
     ]
     flags = np.array([[i in s for i in range(size)] for s in subsets], float)
-    found = []
+    optima = []
     for spread in (0.05, 1.0, 4.0):
         for _ in range(60):
             cost = np.sort(rng.random(size) ** spread)
-            found.append((cost, np.sort(flags @ cost)[:list_size]))
-    return found
+            optima.append((cost, np.sort(flags @ cost)[:list_size]))
+    return optima
 
 
 @pytest.mark.parametrize("list_size", LIST_SIZES)
@@ -215,10 +215,10 @@ def test_no_flip_pattern_is_superfluous(list_size: int, parity: int | None, size
         if parity is None or n % 2 == parity
     ]
 
-    def never_dearer(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    def never_dearer(flips: tuple[int, ...], other: tuple[int, ...]) -> bool:
         """Pairs each flip of ``one``, the dearest first, with one of ``other`` as dear."""
-        pairs = zip(one[::-1], other[::-1], strict=False)
-        return len(one) <= len(other) and all(a <= b for a, b in pairs)
+        pairs = zip(flips[::-1], other[::-1], strict=False)
+        return len(flips) <= len(other) and all(a <= b for a, b in pairs)
 
     wanted = {s for s in sets if sum(never_dearer(o, s) for o in sets) - 1 < list_size}
     table = flip_patterns(list_size, size, parity)
@@ -241,8 +241,8 @@ def test_a_batch_is_as_one_by_one() -> None:
     assert codewords.shape == (30, 8, 128)
     assert (np.diff(metric, axis=1) >= 0).all()
     for row in range(30):
-        one, value = decoder.decode(alpha[row : row + 1])
-        np.testing.assert_array_equal(one[0], codewords[row])
+        single, value = decoder.decode(alpha[row : row + 1])
+        np.testing.assert_array_equal(single[0], codewords[row])
         np.testing.assert_allclose(value[0], metric[row], rtol=1e-12)
     # Every word of the list is a codeword, and no two are the same.
     assert not transform(codewords)[..., ~mask].any()

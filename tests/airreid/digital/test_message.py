@@ -35,7 +35,7 @@ def frame(bits: np.ndarray, size: int, prior: Prior, crc_bits: int) -> np.ndarra
 def frames() -> list[tuple[np.ndarray, int]]:
     """Messages of 30 latents with the payload size that each takes."""
     rng = np.random.default_rng(7)
-    found = []
+    messages = []
     for _ in range(30):
         latent = np.array(
             [
@@ -44,9 +44,9 @@ def frames() -> list[tuple[np.ndarray, int]]:
             ]
         )
         bits = message(latent, PRIOR, SIZES[-1]).bits
-        found.append((bits, SIZES[smallest_size(len(bits), BOOK)]))
-    assert {size for _, size in found} >= set(SIZES[1:])
-    return found
+        messages.append((bits, SIZES[smallest_size(len(bits), BOOK)]))
+    assert {size for _, size in messages} >= set(SIZES[1:])
+    return messages
 
 
 @pytest.mark.parametrize("crc_bits", [11, 24])
@@ -88,19 +88,19 @@ def test_a_message_always_fits(seed: int, sharp: float, loose: float) -> None:
     likely = prior.most_likely()
     least = prior.code_length(likely)
     limit = math.ceil(least + loose * (prior.code_length(latent) - least) + 1e-9)
-    made = message(latent, prior, limit)
-    assert len(made.bits) <= limit
-    received = arithmetic.decode(padded(made.bits, limit), prior)
+    fitted = message(latent, prior, limit)
+    assert len(fitted.bits) <= limit
+    received = arithmetic.decode(padded(fitted.bits, limit), prior)
     changed = np.flatnonzero(received != latent)
-    assert made.shortened == len(changed)
+    assert fitted.shortened == len(changed)
     assert (received[changed] == likely[changed]).all()
     if len(arithmetic.encode(latent, prior)) <= limit:
-        assert made.shortened == 0
+        assert fitted.shortened == 0
         return
     # Those that cost most went, and with one fewer the ideal length is above the limit.
     extra = prior.symbol_bits(latent) - prior.symbol_bits(likely)
-    kept = np.flatnonzero((received == latent) & (latent != likely))
-    assert extra[changed].min() >= extra[kept].max(initial=0.0) - 1e-9
+    unchanged = np.flatnonzero((received == latent) & (latent != likely))
+    assert extra[changed].min() >= extra[unchanged].max(initial=0.0) - 1e-9
     back = received.copy()
     cheapest = changed[np.argmin(extra[changed])]
     back[cheapest] = latent[cheapest]

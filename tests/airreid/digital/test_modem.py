@@ -41,9 +41,9 @@ def definition(y: np.ndarray, variance: float, m: int) -> np.ndarray:
     for i, plane in product(range(len(y)), range(m)):
         # -(y - l)^2 / 2 s^2 without y^2, which both sums have
         exponent = (2 * np.longdouble(y[i]) * levels - levels**2) / (2 * np.longdouble(variance))
-        one = np.array([label >> (m - 1 - plane) & 1 for label in range(2**m)], bool)
+        is_one = np.array([label >> (m - 1 - plane) & 1 for label in range(2**m)], bool)
         sums = []
-        for part in (exponent[~one], exponent[one]):
+        for part in (exponent[~is_one], exponent[is_one]):
             top = part.max()
             sums.append(top + np.log(np.exp(part - top).sum()))
         out[i, plane] = sums[0] - sums[1]
@@ -67,14 +67,14 @@ def test_llrs_are_those_of_the_definition(m: int, snr_db: float) -> None:
             [0.0, 1e-12, -1e-12, 30.0, -30.0],
         ]
     )
-    found = in_planes(llrs(y, variance, m), m)
+    computed = in_planes(llrs(y, variance, m), m)
     expected = definition(y, variance, m).astype(np.float64)
     exact = np.abs(expected) < 600
     np.testing.assert_allclose(
-        found[exact], expected[exact], rtol=1e-7, atol=1e-9 + 1e-16 / variance
+        computed[exact], expected[exact], rtol=1e-7, atol=1e-9 + 1e-16 / variance
     )
     # Farther out the largest term of each sum may stand for it.
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=np.log(2.0 ** (m - 1)) + 1e-5)
+    np.testing.assert_allclose(computed, expected, rtol=1e-9, atol=np.log(2.0 ** (m - 1)) + 1e-5)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
@@ -169,8 +169,8 @@ def test_the_gain_of_a_block_is_found_without_being_sent(
     truth = (sent / modem.constellation(bits)[label]).mean(axis=1)
     variance = 10 ** (-snr_db / 10)
     received = sent + np.sqrt(variance) * rng.standard_normal(sent.shape)
-    found = modem.block_gain(received, variance, bits)
-    before, after = np.square(truth - 1).mean(), np.square(truth - found).mean()
+    estimate = modem.block_gain(received, variance, bits)
+    before, after = np.square(truth - 1).mean(), np.square(truth - estimate).mean()
     assert after < 0.8 * before
 
 

@@ -135,8 +135,8 @@ def test_match_and_unmatch(code: PolarCode) -> None:
     # Slowly: each LLR is added to where its bit comes from.
     expected = np.zeros(codewords.shape)
     for row in range(9):
-        for at, value in zip(sent, soft[row], strict=True):
-            expected[row, at] += value
+        for position, value in zip(sent, soft[row], strict=True):
+            expected[row, position] += value
     missing = np.setdiff1d(np.arange(code.mother_length), sent)
     expected[:, missing] = LLR_KNOWN if code.matching == "shorten" else 0.0
     np.testing.assert_allclose(whole, expected)

@@ -64,7 +64,7 @@ def test_the_digest_is_that_of_the_numbers() -> None:
 
 
 def test_any_changed_number_changes_the_digest() -> None:
-    found = {TABLE.digest}
+    digests = {TABLE.digest}
     rows = [list(row) for row in TABLE.counts]
     changes = 0
     for i, row in enumerate(rows):
@@ -74,15 +74,15 @@ def test_any_changed_number_changes_the_digest() -> None:
                     changed = [list(r) for r in rows]
                     changed[i][a] -= 1
                     changed[i][b] += 1
-                    found.add(Prior(low=TABLE.low, counts=changed).digest)
+                    digests.add(Prior(low=TABLE.low, counts=changed).digest)
                     changes += 1
         low = list(TABLE.low)
         low[i] += 1
-        found.add(Prior(low=low, counts=rows).digest)
+        digests.add(Prior(low=low, counts=rows).digest)
         changes += 1
     # Numbers that run together differently are other numbers.
-    found.add(Prior(low=TABLE.low, counts=((1000, 50000, 10000, 4536), rows[1])).digest)
-    assert len(found) == changes + 2
+    digests.add(Prior(low=TABLE.low, counts=((1000, 50000, 10000, 4536), rows[1])).digest)
+    assert len(digests) == changes + 2
 
 
 def gamma(distance: int) -> str:

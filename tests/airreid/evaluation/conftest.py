@@ -46,8 +46,8 @@ def dressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = root / f"p{person:02d}" / f"c{camera}"
             folder.mkdir(parents=True)
             for shot in range(2):
-                seen = clothes + rng.normal(0, 130, clothes.shape) + 20 * camera
-                small = Image.fromarray(np.clip(seen, 0, 255).astype(np.uint8))
+                colours = clothes + rng.normal(0, 130, clothes.shape) + 20 * camera
+                small = Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8))
                 small.resize((32, 64), Image.Resampling.NEAREST).save(folder / f"{shot}.png")
     return root
 

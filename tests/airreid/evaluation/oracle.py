@@ -19,16 +19,16 @@ def measures(
     cmc = {1: 0, 5: 0, 10: 0}
     precisions, penalties = [], []
     for q, (identity, camera) in enumerate(queries):
-        kept = []
+        ranked = []
         for g, (whose, by) in enumerate(gallery):
             if whose == -1:
                 continue  # junk
             if whose == identity and by == camera:
                 continue  # the same picture-taking occasion
-            kept.append(g)
+            ranked.append(g)
         # Highest score first; of equal ones the earlier in the gallery.
-        kept.sort(key=lambda g: (-scores[q][g], g))
-        right = [gallery[g][0] == identity for g in kept]
+        ranked.sort(key=lambda g: (-scores[q][g], g))
+        right = [gallery[g][0] == identity for g in ranked]
         if identity == -1 or not any(right):
             continue
         if lost is not None and lost[q]:
@@ -37,14 +37,14 @@ def measures(
             continue
         for k in cmc:
             cmc[k] += any(right[:k])
-        found, total, last = 0, 0.0, 0
+        hits, total, last = 0, 0.0, 0
         for position, hit in enumerate(right, 1):
             if hit:
-                found += 1
-                total += found / position
+                hits += 1
+                total += hits / position
                 last = position
-        precisions.append(total / found)
-        penalties.append(found / last)
+        precisions.append(total / hits)
+        penalties.append(hits / last)
     count = len(precisions)
     if not count:
         return {"queries": 0} | dict.fromkeys(("top1", "top5", "top10", "map", "minp"), math.nan)

@@ -19,10 +19,10 @@ from airreid.signal import EPSILON
 Problem = tuple[NDArray[np.float32], Labels, NDArray[np.float32], Labels]
 
 
-def nudged(row: NDArray[np.float32], at: int) -> NDArray[np.float32]:
+def nudged(row: NDArray[np.float32], index: int) -> NDArray[np.float32]:
     """The next float32 in one place."""
     other = row.copy()
-    other[at] = np.nextafter(other[at], np.float32(np.inf))
+    other[index] = np.nextafter(other[index], np.float32(np.inf))
     return other
 
 
@@ -66,10 +66,10 @@ def cosines(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> list[
     ours, theirs = queries.tolist(), gallery.tolist()
     return [
         [
-            math.fsum(a * b for a, b in zip(q, g, strict=True)) / (one * other)
+            math.fsum(a * b for a, b in zip(q, g, strict=True)) / (length * other)
             for g, other in zip(theirs, lengths(theirs), strict=True)
         ]
-        for q, one in zip(ours, lengths(ours), strict=True)
+        for q, length in zip(ours, lengths(ours), strict=True)
     ]
 
 
@@ -83,7 +83,7 @@ def clear(scores: list[list[float]]) -> bool:
 def definition(problem: Problem) -> list[list[int] | None]:
     """By exactly rounded sums."""
     queries, whose, gallery, theirs = problem
-    found: list[list[int] | None] = []
+    all_ranks: list[list[int] | None] = []
     scores = cosines(queries, gallery)
     for row, identity, camera in zip(
         scores,
@@ -91,17 +91,17 @@ def definition(problem: Problem) -> list[list[int] | None]:
         whose.camera.tolist(),
         strict=True,
     ):
-        kept = [
+        ranked = [
             g
             for g, (i, c) in enumerate(
                 zip(theirs.identity.tolist(), theirs.camera.tolist(), strict=True)
             )
             if i >= 0 and (i, c) != (identity, camera)
         ]
-        kept.sort(key=lambda g, row=row: (-row[g], g))  # type: ignore[misc]
-        ranks = [rank for rank, g in enumerate(kept) if theirs.identity[g] == identity]
-        found.append(ranks or None)
-    return found
+        ranked.sort(key=lambda g, row=row: (-row[g], g))  # type: ignore[misc]
+        ranks = [rank for rank, g in enumerate(ranked) if theirs.identity[g] == identity]
+        all_ranks.append(ranks or None)
+    return all_ranks
 
 
 @given(problems(), st.sampled_from([np.float32, np.float64]), st.sampled_from([1, 3, 64]))
@@ -113,8 +113,8 @@ def test_near_and_real_ties(problem: Problem, dtype: type[np.floating], size: in
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_CHUNK", "_COLUMNS", "_PAIRS"):
             patch.setattr(counting, name, size)
-        found = RankCounter(gallery, theirs).of(queries, whose, dtype)
-    for ours, right in zip(found, expected, strict=True):
+        counted = RankCounter(gallery, theirs).of(queries, whose, dtype)
+    for ours, right in zip(counted, expected, strict=True):
         if ours is UNDECIDED:
             assert dtype == np.float32
         elif right is None:
@@ -127,7 +127,7 @@ def crowd(count: int, dim: int, seed: int) -> NDArray[np.float32]:
     """One vector, each time nudged in another place: cosines with it differ by about 1e-9."""
     rng = np.random.default_rng(seed)
     base = rng.standard_normal(dim).astype(np.float32)
-    return np.stack([nudged(base, int(at)) for at in rng.permutation(dim)[:count]])
+    return np.stack([nudged(base, int(index)) for index in rng.permutation(dim)[:count]])
 
 
 def test_what_float32_cannot_tell_apart_is_ranked_right() -> None:
@@ -139,8 +139,8 @@ def test_what_float32_cannot_tell_apart_is_ranked_right() -> None:
     queries = (alike[:1] + rng.standard_normal((20, 300))).astype(np.float32)
     whose = Labels(rng.integers(0, 9, 20), np.zeros(20, np.int64))
     expected = definition((queries, whose, gallery, theirs))
-    found = RankCounter(gallery, theirs).of(queries, whose, np.float32)
-    assert [list(one) for one in found] == expected  # type: ignore[arg-type]
+    counted = RankCounter(gallery, theirs).of(queries, whose, np.float32)
+    assert [list(ranks) for ranks in counted] == expected  # type: ignore[arg-type]
     single = unit(queries).astype(np.float32) @ unit(gallery).astype(np.float32).T
     order = np.argsort(-single, axis=1, kind="stable")
     naive = [

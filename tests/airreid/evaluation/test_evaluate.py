@@ -94,10 +94,10 @@ def test_the_bound_is_that_of_the_definition(
 
 
 def test_every_scheme_link_and_snr_is_there(points: list[Point]) -> None:
-    found = {(p.scheme, p.link): [] for p in points}  # type: ignore[var-annotated]
+    snrs_of = {(p.scheme, p.link): [] for p in points}  # type: ignore[var-annotated]
     for p in points:
-        found[p.scheme, p.link].append(p.snr_db)
-    measured = {key: snrs for key, snrs in found.items() if key[1] not in ("none", "paper")}
+        snrs_of[p.scheme, p.link].append(p.snr_db)
+    measured = {key: snrs for key, snrs in snrs_of.items() if key[1] not in ("none", "paper")}
     assert set(measured) == {
         ("pca-16", "analog"),
         ("pca-32", "analog"),
@@ -123,15 +123,15 @@ def test_bits_outage_and_the_papers_account(
 ) -> None:
     scheme = open_scheme(tiny, tiny.scheme("digital-64"), 1)
     sent = [len(scheme.pack(row[None], "ideal")[0].bits) for row in test_set.queries]
-    of = {(p.link, p.snr_db): p for p in points if p.scheme == "digital-64"}
-    ideal = of["ideal", -5.0]
+    by_link = {(p.link, p.snr_db): p for p in points if p.scheme == "digital-64"}
+    ideal = by_link["ideal", -5.0]
     assert ideal.payload_bits == pytest.approx(np.mean(sent), abs=0.01)
     lost = np.mean([bits > 64 * float(capacity(-5.0)) for bits in sent])
     assert ideal.outage == pytest.approx(lost, abs=1e-5)
-    [paper] = [p for p in of.values() if p.link == "paper"]
+    [paper] = [p for p in by_link.values() if p.link == "paper"]
     assert paper.snr_db is not None
     assert 64 * float(capacity(paper.snr_db)) == pytest.approx(np.mean(sent), rel=1e-3)
-    assert (paper.top1, paper.outage) == (of["ideal", 30.0].top1, 0.0)
+    assert (paper.top1, paper.outage) == (by_link["ideal", 30.0].top1, 0.0)
     assert (paper.dimensions, paper.rate_lambda) == (8, 40.0)
 
 
@@ -142,9 +142,9 @@ def test_pca_without_noise_is_a_projection(
     x = test_set.queries.astype(np.float64)  # the train subset is the same images
     _, _, components = np.linalg.svd(x - x.mean(0), full_matrices=False)
     projected = (x - x.mean(0)) @ components[:16].T
-    found = test_set.search(projected, projected)
+    accuracy = test_set.search(projected, projected)
     [line] = [p for p in points if p.scheme == "pca-16" and p.snr_db == 30.0]
-    assert line.top1 == pytest.approx(found.top1, abs=0.02)
+    assert line.top1 == pytest.approx(accuracy.top1, abs=0.02)
 
 
 def test_features_are_kept_and_named_by_what_they_are_of(
@@ -208,14 +208,14 @@ def test_the_commands(tiny: Bundle, dressed: Path, cache: Path, tmp_path: Path) 
         result = invoke("sweep", *arguments)
         assert result.exit_code == 0, result.output
         assert (out / f"figure-{figure}.png").read_bytes()[:4] == b"\x89PNG"
-        made = json.loads((out / f"figure-{figure}.json").read_text())
-        assert made["figure"] == figure
-        labels = [curve["label"] for curve in made["curves"]]
+        drawn = json.loads((out / f"figure-{figure}.json").read_text())
+        assert drawn["figure"] == figure
+        labels = [curve["label"] for curve in drawn["curves"]]
         if figure != "4c":
             assert any("trained at -9 to 9 dB" in label for label in labels)
-            assert any("-9 to 9 dB" in note for note in made["notes"])
+            assert any("-9 to 9 dB" in note for note in drawn["notes"])
         else:
-            fc = next(c for c in made["curves"] if c["label"] == "JSCC FC, +0 dB")
+            fc = next(c for c in drawn["curves"] if c["label"] == "JSCC FC, +0 dB")
             assert fc["x"] == [16, 32]
         for text in files + list(out.glob("*.json")) + list(out.glob("*.csv")):
             assert str(tmp_path) not in text.read_text()
@@ -231,10 +231,10 @@ def test_a_figure_is_drawn_from_what_another_has_measured(
     def run(*arguments: str) -> dict[str, object]:
         result = invoke("sweep", *arguments, "--out", str(tmp_path))
         assert result.exit_code == 0, result.output
-        found: dict[str, object] = json.loads(
+        content: dict[str, object] = json.loads(
             (tmp_path / f"figure-{arguments[1]}.json").read_text()
         )
-        return found
+        return content
 
     run("--figure", "4c", *common)
     measured = tmp_path / "figure-4c.json"
@@ -243,9 +243,9 @@ def test_a_figure_is_drawn_from_what_another_has_measured(
         drawn = run("--figure", figure, "--points", str(measured), "--bandwidth", "16")
         for key in ("curves", "title", "notes", "points", "bundles", "data_digest"):
             assert drawn[key] == direct[key], key
-    one = run("--figure", "4b", "--points", str(measured), "--scheme", "jscc-ae-16")
-    assert {p["scheme"] for p in one["points"]} > {"jscc-ae-16"}  # type: ignore[attr-defined]
-    assert {p["kind"] for p in one["points"]} == {"noiseless", "pca", "jscc-ae"}  # type: ignore[attr-defined]
+    single = run("--figure", "4b", "--points", str(measured), "--scheme", "jscc-ae-16")
+    assert {p["scheme"] for p in single["points"]} > {"jscc-ae-16"}  # type: ignore[attr-defined]
+    assert {p["kind"] for p in single["points"]} == {"noiseless", "pca", "jscc-ae"}  # type: ignore[attr-defined]
 
     few = run("--figure", "4b", "--points", str(measured), "--bandwidth", "16", "--snr", "-5")
     assert {p["snr_db"] for p in few["points"] if p["link"] != "paper"} == {None, -5.0}  # type: ignore[attr-defined]

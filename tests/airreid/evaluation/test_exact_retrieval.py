@@ -19,8 +19,8 @@ from airreid.retrieval import GalleryRanks, Labels, Retrieval, evaluate_ranking,
 from . import oracle
 
 
-def values(found: Retrieval) -> dict[str, float]:
-    every = asdict(found)
+def values(retrieval: Retrieval) -> dict[str, float]:
+    every = asdict(retrieval)
     del every["first_hit"]
     every["map"], every["minp"] = every.pop("mean_ap"), every.pop("mean_inp")
     return every
@@ -30,8 +30,8 @@ def items(labels: Labels) -> list[oracle.Item]:
     return list(zip(labels.identity.tolist(), labels.camera.tolist(), strict=True))
 
 
-def same(found: Retrieval, expected: dict[str, float]) -> None:
-    assert values(found) == pytest.approx(expected, nan_ok=True, rel=1e-12)
+def same(retrieval: Retrieval, expected: dict[str, float]) -> None:
+    assert values(retrieval) == pytest.approx(expected, nan_ok=True, rel=1e-12)
 
 
 def evaluate_scores(
@@ -87,15 +87,15 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, block: int) -> N
     monkeypatch.setattr(module, "_ROWS", 7)
     monkeypatch.setattr(counting, "_COLUMNS", 10)
     done: list[int] = []
-    found = retrieve(queries, labels[0], gallery, labels[1], tick=done.append)
-    same(found, values(whole))
-    np.testing.assert_array_equal(found.first_hit, whole.first_hit)
+    chunked = retrieve(queries, labels[0], gallery, labels[1], tick=done.append)
+    same(chunked, values(whole))
+    np.testing.assert_array_equal(chunked.first_hit, whole.first_hit)
     assert sum(done) == 30
     scores = oracle.cosines(queries.tolist(), gallery.tolist())
     expected = oracle.measures(scores, items(labels[0]), items(labels[1]))
-    assert found.queries == expected["queries"]
+    assert chunked.queries == expected["queries"]
     # Equal cosines of different vectors may differ in the last bit: nearly the same.
-    assert found.mean_ap == pytest.approx(expected["map"], abs=0.05)
+    assert chunked.mean_ap == pytest.approx(expected["map"], abs=0.05)
 
 
 def test_continuous_features_agree_with_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +124,14 @@ def test_single_shot_is_the_mean_over_galleries_of_one_image_each(
     chosen = protocol.galleries(labels[1])
     scores = np.asarray(oracle.cosines(queries.tolist(), gallery.tolist()))
     each = []
-    for at in chosen:
-        picked = labels[1].take(at)
+    for rows in chosen:
+        picked = labels[1].take(rows)
         assert sorted(picked.identity.tolist()) == list(range(1, 9))
-        each.append(oracle.measures(scores[:, at].tolist(), items(labels[0]), items(picked)))
-    found = retrieve(queries, labels[0], gallery, labels[1], single_shot=protocol)
-    same(found, {name: float(np.mean([one[name] for one in each])) for name in each[0]})
+        each.append(oracle.measures(scores[:, rows].tolist(), items(labels[0]), items(picked)))
+    retrieval = retrieve(queries, labels[0], gallery, labels[1], single_shot=protocol)
+    same(
+        retrieval, {name: float(np.mean([measures[name] for measures in each])) for name in each[0]}
+    )
     again = SingleShot(repeats=7, seed=5).galleries(labels[1])
     np.testing.assert_array_equal(np.stack(chosen), np.stack(again))
     assert np.any(np.stack(SingleShot(repeats=7, seed=6).galleries(labels[1])) != np.stack(chosen))

@@ -46,7 +46,7 @@ def test_the_training_snr_nearest_to_the_test_is_taken(
     snr_db: float, expected: tuple[float, float]
 ) -> None:
     trained = [(0, 0), (10, 10), (-3, -3), (-10, 10)]
-    assert nearest_snr_train(ae(snr_db, *one) for one in trained).snr_db_train == expected
+    assert nearest_snr_train(ae(snr_db, *ends) for ends in trained).snr_db_train == expected
 
 
 def test_what_was_found_does_not_choose() -> None:
@@ -80,27 +80,35 @@ def test_a_digital_rate_is_chosen_by_what_is_lost_not_by_what_is_found() -> None
 
 def test_figure_4a_says_when_nothing_was_trained_at_one_snr() -> None:
     ranged = [ae(snr, -10, 10) for snr in (0.0, -10.0, 10.0)]
-    made = plot("4a", ranged, 256)
-    [curve] = made.curves
+    figure = plot("4a", ranged, 256)
+    [curve] = figure.curves
     assert curve.x == (-10, 0, 10)
     assert curve.label == "JSCC AE, trained at -10 to 10 dB"
-    assert "no scheme trained at one SNR" in made.notes[0]
-    single = [ae(snr, at, at, bundle=str(at)) for snr in (-3.0, 10.0) for at in (-3, 10)]
-    made = plot("4a", ranged + single, 256)
-    assert [p.snr_db_train for p in made.curves[0].points if p.snr_db in (-3, 10)] == [
+    assert "no scheme trained at one SNR" in figure.notes[0]
+    single = [
+        ae(snr, snr_train, snr_train, bundle=str(snr_train))
+        for snr in (-3.0, 10.0)
+        for snr_train in (-3, 10)
+    ]
+    figure = plot("4a", ranged + single, 256)
+    assert [p.snr_db_train for p in figure.curves[0].points if p.snr_db in (-3, 10)] == [
         (-3, -3),
         (10, 10),
     ]
 
 
 def test_figure_4b_has_a_curve_for_each_training() -> None:
-    points = [ae(snr, at, at, bundle=str(at)) for snr in (0.0, 5.0) for at in (-3, 10)]
+    points = [
+        ae(snr, snr_train, snr_train, bundle=str(snr_train))
+        for snr in (0.0, 5.0)
+        for snr_train in (-3, 10)
+    ]
     points += [digital("digital-256", 100, snr, link=link) for snr in (0.0, 5.0) for link in "ic"]
     points += [point("pca-256", snr) for snr in (5.0, 0.0)]
     points += [point("noiseless", None, kind="noiseless", link="none", bandwidth=0)]
     points += [ae(0.0, 1, 1), point("jscc-ae-64", 0.0, bandwidth=64)]
-    made = plot("4b", points, 256)
-    assert [curve.label for curve in made.curves] == [
+    figure = plot("4b", points, 256)
+    assert [curve.label for curve in figure.curves] == [
         "jscc-ae-256 (-3), trained at -3 dB",
         "jscc-ae-256 (10), trained at 10 dB",
         "digital-256 (b), i, 100 bits",
@@ -108,8 +116,8 @@ def test_figure_4b_has_a_curve_for_each_training() -> None:
         "jscc-ae-256 (b), trained at 1 dB",
         "PCA, linear",
     ]
-    assert made.curves[-1].x == (0, 5)
-    assert len(made.bounds) == 1
+    assert figure.curves[-1].x == (0, 5)
+    assert len(figure.bounds) == 1
 
 
 def test_figure_4c_runs_over_bandwidths() -> None:
@@ -118,24 +126,24 @@ def test_figure_4c_runs_over_bandwidths() -> None:
         for width in (256, 64)
         for snr in (0.0, -10.0)
     ]
-    made = plot("4c", points, 256)
-    assert [(curve.label, curve.x) for curve in made.curves] == [
+    figure = plot("4c", points, 256)
+    assert [(curve.label, curve.x) for curve in figure.curves] == [
         ("JSCC AE, -10 dB", (64, 256)),
         ("JSCC AE, +0 dB", (64, 256)),
     ]
 
 
 def test_every_backbone_has_a_linear_baseline_of_its_own() -> None:
-    one = [point("pca-256", snr, 0.3, bandwidth=256, backbone="frozen") for snr in (5.0, 0.0)]
-    two = [point("pca-256", snr, 0.6, bandwidth=256, backbone="joint") for snr in (5.0, 0.0)]
-    [line] = [c for c in plot("4b", one, 256).curves if c.kind == "pca"]
+    frozen = [point("pca-256", snr, 0.3, bandwidth=256, backbone="frozen") for snr in (5.0, 0.0)]
+    joint = [point("pca-256", snr, 0.6, bandwidth=256, backbone="joint") for snr in (5.0, 0.0)]
+    [line] = [c for c in plot("4b", frozen, 256).curves if c.kind == "pca"]
     assert line.label == "PCA, linear"
     for figure in ("4a", "4b"):
-        lines = [c for c in plot(figure, [*one, *two], 256).curves if c.kind == "pca"]  # type: ignore[arg-type]
+        lines = [c for c in plot(figure, [*frozen, *joint], 256).curves if c.kind == "pca"]  # type: ignore[arg-type]
         assert [c.label for c in lines] == ["PCA, linear, on frozen", "PCA, linear, on joint"]
         assert [[p.top1 for p in c.points] for c in lines] == [[0.3, 0.3], [0.6, 0.6]]
     narrow = [point("pca-64", 0.0, 0.2, bandwidth=64, backbone="frozen")]
-    curves = plot("4c", [*one, *two, *narrow], 256).curves
+    curves = plot("4c", [*frozen, *joint, *narrow], 256).curves
     assert [(c.label, c.x) for c in curves if c.label.endswith("+0 dB")] == [
         ("PCA, linear, on frozen, +0 dB", (64, 256)),
         ("PCA, linear, on joint, +0 dB", (256,)),
@@ -151,14 +159,14 @@ def test_a_table_keeps_the_baselines_of_several_backbones_apart() -> None:
         point("pca-256", 0.0, top1, backbone=backbone)
         for backbone, top1 in (("frozen", 0.3), ("joint", 0.6))
     ]
-    told = lines(about, points)
-    assert told[-4:-2] == ["on frozen", next(line for line in told if "0.300" in line)]
-    assert told[-2:] == ["on joint", next(line for line in told if "0.600" in line)]
+    printed = lines(about, points)
+    assert printed[-4:-2] == ["on frozen", next(line for line in printed if "0.300" in line)]
+    assert printed[-2:] == ["on joint", next(line for line in printed if "0.600" in line)]
     assert not any(line.startswith("on ") for line in lines(about, points[:1]))
 
 
 def test_a_kind_that_another_package_registers_has_curves() -> None:
-    own = SchemeKind("sketch", "Sketch", JsccInfo, scheme_kind("jscc-ae").open, ("analog",))
+    sketch = SchemeKind("sketch", "Sketch", JsccInfo, scheme_kind("jscc-ae").open, ("analog",))
     points = [
         point(f"sketch-{width}", snr, kind="sketch", bandwidth=width, snr_db_train=(0, 0))
         for width in (64, 256)
@@ -166,7 +174,7 @@ def test_a_kind_that_another_package_registers_has_curves() -> None:
     ]
     with pytest.raises(InputError, match="scheme kind 'sketch'"):
         plot("4a", points, 256)
-    with _KINDS.registered(own.name, own):
+    with _KINDS.registered(sketch.name, sketch):
         [curve] = plot("4a", points, 256).curves
         assert curve.label == "Sketch, trained for each SNR"
         [curve] = plot("4b", points, 256).curves

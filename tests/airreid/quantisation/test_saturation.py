@@ -71,8 +71,8 @@ def quantised(
 def test_weights_beyond_64_are_found(
     tmp_path: Path, largest: int, unsafe: bool, integer_data: bool
 ) -> None:
-    found = saturation(quantised(tmp_path / "n.onnx", largest, integer_data=integer_data))
-    assert found == (Saturation(1, 1, largest) if unsafe else None)
+    counted = saturation(quantised(tmp_path / "n.onnx", largest, integer_data=integer_data))
+    assert counted == (Saturation(1, 1, largest) if unsafe else None)
 
 
 @pytest.mark.parametrize("types", [{"activation": np.int8}, {"weight": np.uint8}])
@@ -146,8 +146,8 @@ def test_verify_warns_of_a_bundle(tmp_path: Path, largest: int, warns: bool) -> 
     result = CliRunner().invoke(build(arguments), arguments)
     assert result.exit_code == 0, result.output
     assert "is whole and runs" in result.stdout
-    told = "warning: backbone.onnx: 1 of 1 int8 layers have weights beyond +-64 (up to 127)"
-    assert (told in result.stderr) == warns
+    warning = "warning: backbone.onnx: 1 of 1 int8 layers have weights beyond +-64 (up to 127)"
+    assert (warning in result.stderr) == warns
     assert ("warning" in result.output) == warns
 
 

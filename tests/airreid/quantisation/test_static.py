@@ -48,7 +48,7 @@ def _graph(path: Path, weights: NDArray[np.float32], bias: NDArray[np.float32]) 
 
 def _stored(path: Path) -> tuple[onnx.ModelProto, dict[str, NDArray[np.generic]]]:
     model = onnx.load(path)
-    return model, {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    return model, {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
 def _integers(path: Path, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], int]:
@@ -57,9 +57,9 @@ def _integers(path: Path, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64]
     model, stored = _stored(path)
     before, after = (node for node in model.graph.node if node.op_type == "QuantizeLinear")
     conv = next(node for node in model.graph.node if node.op_type == "Conv")
-    made = {node.output[0]: node.input for node in model.graph.node}
-    weights, steps, _ = (stored[name] for name in made[conv.input[1]])
-    bias = stored[made[conv.input[2]][0]].astype(np.int64)
+    inputs_of = {node.output[0]: node.input for node in model.graph.node}
+    weights, steps, _ = (stored[name] for name in inputs_of[conv.input[1]])
+    bias = stored[inputs_of[conv.input[2]][0]].astype(np.int64)
     step, zero = (stored[name] for name in before.input[1:])
     x = np.clip(np.round(np.float32(crops / np.float32(255)) / step) + zero, 0, 255)
     matrix = weights[:, :, 0, 0].astype(np.int64)
@@ -128,8 +128,10 @@ def test_rounding_moves_no_mean(tmp_path: Path, groups: int) -> None:
     ends = np.abs(clipped).max(axis=(1, 2, 3)).astype(np.float64)
     x = torch.from_numpy(crops.astype(np.float64) / 255).permute(0, 3, 1, 2)
     exact, plain, ours = (
-        torch.nn.functional.conv2d(x, torch.from_numpy(one), groups=groups).mean((0, 2, 3)).numpy()
-        for one in (weights.astype(np.float64), *[rounded(clipped, ends)] * 2)
+        torch.nn.functional.conv2d(x, torch.from_numpy(kernel), groups=groups)
+        .mean((0, 2, 3))
+        .numpy()
+        for kernel in (weights.astype(np.float64), *[rounded(clipped, ends)] * 2)
     )
     ours = ours + bias
     assert np.abs(plain - exact).max() > 0.01

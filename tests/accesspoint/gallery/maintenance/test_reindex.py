@@ -63,12 +63,12 @@ def test_a_change_of_model_from_thumbnails(opened: Opener) -> None:
 
 def test_a_reindex_that_was_killed_goes_on_where_it_was(opened: Opener) -> None:
     gallery = two_spaces(opened)
-    seen: list[bytes] = []
+    indexed: list[bytes] = []
 
     def dies(images: Sequence[bytes]) -> np.ndarray:
-        if len(seen) >= 16:
+        if len(indexed) >= 16:
             raise KeyboardInterrupt
-        seen.extend(images)
+        indexed.extend(images)
         return encode(images)
 
     with pytest.raises(KeyboardInterrupt):
@@ -80,11 +80,11 @@ def test_a_reindex_that_was_killed_goes_on_where_it_was(opened: Opener) -> None:
     assert gallery.counts() == (9, 35 + 13)  # of 16 encoded: not entry 1, not two of p1
 
     def counting(images: Sequence[bytes]) -> np.ndarray:
-        seen.extend(images)
+        indexed.extend(images)
         return encode(images)
 
     assert gallery.maintenance.reindex(counting).switched
-    assert len(set(seen)) == len(seen)
+    assert len(set(indexed)) == len(indexed)
     assert gallery.counts() == (9, 35)
     [result] = gallery.search("features", vector(1000)[None], 99, 99)
     assert len(result.entry_ids) == 35

@@ -62,8 +62,8 @@ def open_gallery(milvus: MilvusSettings, tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture
 def open_writer(open_gallery: Open) -> OpenWriter:
-    return lambda folder, *more, **changes: writable_part(
-        open_gallery("writer", folder, *more, **changes)
+    return lambda folder, *arguments, **changes: writable_part(
+        open_gallery("writer", folder, *arguments, **changes)
     )
 
 

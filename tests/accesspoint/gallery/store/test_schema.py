@@ -68,10 +68,10 @@ def test_format_1_is_brought_to_this_format(old: Path, vectors: np.ndarray) -> N
         (4, "alice", "c1", 104.0),
     ]
     assert store.settings.get("active_space") == "space"
-    [kept] = store.all_features("space")
-    np.testing.assert_array_equal(kept.features, vectors[[2, 3, 0]])
+    [page] = store.all_features("space")
+    np.testing.assert_array_equal(page.features, vectors[[2, 3, 0]])
     expected = [hashlib.blake2b(vectors[i].tobytes(), digest_size=8).digest() for i in (2, 3, 0)]
-    assert kept.digests.astype("<i8").tobytes() == b"".join(expected)
+    assert page.digests.astype("<i8").tobytes() == b"".join(expected)
     assert [(c.kind, c.entry) for c in store.log.changes(0, 9)] == [("add", n) for n in (2, 3, 4)]
     [added], _ = store.add_entries([NewEntry("dora", "c", "space", vectors[0])])
     assert added.id == 6  # 5 was given once already

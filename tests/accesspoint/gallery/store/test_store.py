@@ -22,9 +22,9 @@ def test_what_was_added_is_there_after_opening_again(store: Store, tmp_path: Pat
     store.close()
     again = Store(tmp_path / "gallery.sqlite")
     assert again.counts() == (2, 2)
-    kept = next(again.all_features("s"))
-    assert kept.ids.tolist() == [first.id, second.id]
-    np.testing.assert_array_equal(kept.features, [[0.25] * 8, [0.5] * 8])
+    page = next(again.all_features("s"))
+    assert page.ids.tolist() == [first.id, second.id]
+    np.testing.assert_array_equal(page.features, [[0.25] * 8, [0.5] * 8])
     again.close()
 
 
