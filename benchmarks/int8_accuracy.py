@@ -30,7 +30,7 @@ from airreid.evaluation.retrieval_features import (
 )
 from airreid.quantisation.static import quantise
 from training.export.backbone import prove_int8
-from training.runs.features import extract
+from training.runs.graph_features import extract
 
 CALIBRATION = 512
 """Images that int8 is calibrated on, as in the recipes."""

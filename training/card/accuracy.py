@@ -22,8 +22,8 @@ from training.card.digital_accuracy import digital_accuracy
 from training.engine.progress import Report
 from training.models.digital import DigitalCodec
 from training.runs.checkpoints import SavedScheme
-from training.runs.features import extract
 from training.runs.folder import cached_pixels
+from training.runs.graph_features import extract
 
 CARD_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
 CARD_SEEDS = tuple(range(5))

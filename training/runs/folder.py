@@ -22,7 +22,7 @@ from airreid.errors import InputError
 from training.engine.progress import Report
 from training.recipes.load import parse_recipe
 from training.recipes.recipe import Recipe
-from training.runs.features import extract
+from training.runs.graph_features import extract
 
 
 @dataclass(frozen=True)

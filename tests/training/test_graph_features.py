@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.export.onnx import export_onnx
-from training.runs.features import extract
+from training.runs.graph_features import extract
 
 
 class Means(nn.Module):
