@@ -203,6 +203,8 @@ class AdoptionRecord(_Record):
     """People of the test; 0 without one."""
     top1: dict[str, float]
     """Top-1 on these people by scheme, payload and SNR, of codes fitted without them."""
+    int8: str | None = None
+    """Result of quantising the network: kept or not, how fast and how accurate it is."""
 
 
 class ModelCard(_Record):

@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
+from airreid.adopt.elsewhere import check_site
 from airreid.adopt.heads import DEFAULT_SCHEMES
 from airreid.adopt.images import open_images
 from airreid.adopt.pipeline import Adoption, adopt
 from airreid.adopt.preprocessing import ALIASES, PRESETS, Preprocessing, named
 from airreid.adopt.report import told, write_report
 from airreid.console import progress_bars
+from airreid.datasets.open import open_data
 from airreid.errors import InputError
 from airreid.evaluation.cli import phases
 from airreid.evaluation.features import default_cache
@@ -66,6 +68,13 @@ def adopt_command(
     without_identities: Annotated[
         bool, typer.Option(help="Take the folder as crops of nobody in particular: PCA.")
     ] = False,
+    int8: Annotated[
+        bool, typer.Option(help="Try the network in int8; kept if faster and as accurate.")
+    ] = True,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Data set of another site to measure on; may be repeated."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Noise seeds of the table.")] = 5,
     report: Annotated[
         Path | None, typer.Option(help="Folder for accuracy.json and .png; OUT-report if left out.")
@@ -82,6 +91,9 @@ def adopt_command(
     started = time.perf_counter()
     preprocessing = _preprocessing(preset, mean, std, scale, colour)
     size = _size(resize)
+    elsewhere = tuple(open_data(source) for source in also or ())
+    for data in elsewhere:
+        check_site(data)
     opened = open_images(images, False if without_identities else None)
     adoption = Adoption(
         network=network,
@@ -93,6 +105,8 @@ def adopt_command(
         preprocessing=preprocessing,
         cache=cache or default_cache(),
         seeds=seeds,
+        int8=int8,
+        elsewhere=elsewhere,
     )
     with progress_bars() as bars:
         adopted = adopt(adoption, phases(bars))

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.adopt.selection import SNRS_DB, Choice, HeldOut, Wanted, select
 from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, write_latent_encoder
 from airreid.codecs.linear import LinearCode
 from airreid.codecs.quantised import fit_quantised, target_bits
+from airreid.codecs.selection import SNRS_DB, Choice, HeldOut, Wanted, select
 from airreid.digital.table_design import prove_distinct, rounded, write_tables
 from airreid.errors import InputError
 from airreid.retrieval import Labels

@@ -16,14 +16,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from airreid.adopt.elsewhere import SiteResult, measure_site
 from airreid.adopt.heads import HeadRecord, parse_schemes, write_heads
 from airreid.adopt.images import AdoptionImages, labels_of, spread
+from airreid.adopt.int8 import Int8Result, try_int8
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
 from airreid.adopt.preprocessing import Preprocessing
 from airreid.adopt.search_preprocessing import Found, find_preprocessing
-from airreid.adopt.selection import HeldOut
 from airreid.adopt.wrapping import prove, wrap
 from airreid.bundle import BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
+from airreid.codecs.selection import HeldOut
+from airreid.datasets.dataset import DataSet
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import Settings, about, evaluate
@@ -54,6 +57,10 @@ class Adoption:
     cache: Path = Path()
     seeds: int = 5
     name: str = ""
+    int8: bool = True
+    """Whether a backbone in int8 is tried."""
+    elsewhere: tuple[DataSet, ...] = ()
+    """Data sets of other sites, on which the finished bundle is measured."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ class Adopted:
     points: tuple[Point, ...]
     """Accuracy on people who were not fitted on; empty without any."""
     about: dict[str, object]
+    int8: Int8Result | None
+    """None where it was not asked for."""
+    elsewhere: tuple[SiteResult, ...]
 
 
 def adopt(adoption: Adoption, phase: Phase) -> Adopted:
@@ -134,6 +144,16 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
                 backbone.space_id,
                 phase("codes, of everybody", len(wanted)),
             )
+        int8 = None
+        if adoption.int8:
+            int8 = try_int8(
+                bare,
+                backbone,
+                lambda most: crops(spread(images.fit, most)),
+                images.test,
+                adoption.cache,
+                phase,
+            )
         card = ModelCard(
             licence="the network's is its authors'; the codes' is yours",
             data=f"{adoption.network.name}, trained by others",
@@ -151,17 +171,24 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
                 codes={head.info.id: head.words for head in heads},
                 held_out_people=len(images.test["query"].identities) if images.test else 0,
                 top1={_row(point): point.top1 for point in points if point.link != "paper"},
+                **({} if int8 is None else {"int8": int8.words}),
             ),
         )
-        _bundle(staging, adoption, [backbone], [head.info for head in heads], card)
+        quantised = [] if int8 is None or int8.backbone is None else [int8.backbone]
+        infos = [head.info for head in heads]
+        _bundle(staging, adoption, [*quantised, backbone], infos, card)
         if adoption.out.exists():
             adoption.out.rmdir()
         staging.rename(adoption.out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Adopted(
-        load_bundle(adoption.out), found, parity, tuple(heads), split, tuple(points), what
+    bundle = load_bundle(adoption.out)
+    settings = _settings(adoption)
+    elsewhere = tuple(
+        measure_site(bundle, features, images.everything, site, settings, phase)
+        for site in adoption.elsewhere
     )
+    return Adopted(bundle, found, parity, tuple(heads), split, tuple(points), what, int8, elsewhere)
 
 
 def _tested(
@@ -173,16 +200,20 @@ def _tested(
         return [], {}
     infos = [head.info for head in heads]
     bundle = _bundle(bare.path, adoption, [bare.backbone], infos, ModelCard())
-    settings = Settings(
+    settings = _settings(adoption)
+    points = evaluate(bundle, images.test, settings, phase)
+    return points, about([bundle], images.test, settings)
+
+
+def _settings(adoption: Adoption) -> Settings:
+    return Settings(
         SNRS_DB,
         adoption.cache,
         adoption.seeds,
         paper=False,
-        pca_images=len(images.fit),
+        pca_images=len(adoption.images.fit),
         threads=os.cpu_count() or 1,
     )
-    points = evaluate(bundle, images.test, settings, phase)
-    return points, about([bundle], images.test, settings)
 
 
 def _features(bundle: Bundle, images: ImageSet, cache: Path, phase: Phase) -> NDArray[np.float32]:

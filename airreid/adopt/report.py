@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airreid.adopt.pipeline import Adopted
-from airreid.adopt.selection import SNRS_DB
+from airreid.codecs.selection import SNRS_DB
 from airreid.evaluation.drawing import draw
 from airreid.evaluation.figures import Curve, Plot
 from airreid.evaluation.point_files import lines, write_json
@@ -15,7 +15,7 @@ from airreid.evaluation.points import NO_CHANNEL, Point
 TITLE = "Top-1 on people who were not fitted on"
 _SITE = (
     "A code learns its site: on cameras and people of another place it may find fewer than PCA. "
-    "'airreid evaluate --fit-on A --data B' measures that."
+    "'airreid adopt --also DIR' and 'airreid evaluate --fit-on A --data B' measure that."
 )
 
 
@@ -41,18 +41,29 @@ def told(adopted: Adopted, why_no_test: str) -> list[str]:
         out += ["", *lines(dict(adopted.about), adopted.points)]
     else:
         out.append(f"no accuracy on other people: {why_no_test}")
+    if adopted.int8 is not None:
+        out += ["", f"int8     {adopted.int8.words}"]
+    for site in adopted.elsewhere:
+        out += ["", "at another site, nothing fitted there:", *lines(site.about, site.points)]
     return out
 
 
 def write_report(adopted: Adopted, folder: Path) -> list[Path]:
-    """Writes ``accuracy.json`` and ``accuracy.png`` to a folder; nothing without a test."""
-    if not adopted.points:
-        return []
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers, picture = folder / "accuracy.json", folder / "accuracy.png"
-    write_json(numbers, dict(adopted.about), adopted.points)
-    draw(curves(adopted.points), str(adopted.about["data"]), picture)
-    return [numbers, picture]
+    """Writes ``accuracy.json`` and ``.png`` to a folder, and ``elsewhere-N`` for other sites.
+
+    Nothing without a test.
+    """
+    results = {f"elsewhere-{n}": (s.about, s.points) for n, s in enumerate(adopted.elsewhere, 1)}
+    if adopted.points:
+        results = {"accuracy": (adopted.about, adopted.points), **results}
+    written = []
+    for name, (about, points) in results.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers, picture = folder / f"{name}.json", folder / f"{name}.png"
+        write_json(numbers, dict(about), points)
+        draw(curves(points), str(about["data"]), picture)
+        written += [numbers, picture]
+    return written
 
 
 def curves(points: Sequence[Point]) -> Plot:

@@ -20,6 +20,11 @@ class Pca:
     mean: NDArray[np.float32]
     components: NDArray[np.float32]
 
+    @property
+    def bandwidth(self) -> int:
+        """B, real channel uses per query."""
+        return len(self.components)
+
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Encodes (N, D) to symbols (N, B) of mean power 1, which are compared as they are."""
         projected = (features - self.mean) @ self.components.T

@@ -18,6 +18,7 @@ from airreid.errors import InputError
 from airreid.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
 from airreid.evaluation.features import Phase, default_cache
 from airreid.evaluation.figures import Figure, Plot
+from airreid.evaluation.fitted import about_fitted, evaluate_fitted
 from airreid.evaluation.point_files import lines, write_csv, write_json
 from airreid.evaluation.splits import evaluate_splits
 from airreid.evaluation.sweep import bandwidth_of, redraw, sweep
@@ -73,8 +74,17 @@ def check_writable(option: str, path: Path | None) -> None:
 
 
 def evaluate_command(
-    bundle: Annotated[Path, typer.Option(help="Bundle to measure.")],
     data: DataOption,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle to measure; the demo's if left out.")
+    ] = None,
+    fit_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set of another site: codes of the bundle's bandwidths, and PCA, are fitted "
+            "on its training images and measured too."
+        ),
+    ] = None,
     protocol: ProtocolOption = None,
     boxes: BoxesOption = None,
     snr: SnrOption = None,
@@ -92,10 +102,13 @@ def evaluate_command(
     """Measure a bundle's schemes on a data set, beside PCA and the features without a channel.
 
     A protocol that stands for many splits, as --protocol old of CUHK03, gives means over
-    the splits and standard deviations.
+    the splits and standard deviations. With --fit-on one sees what a code that is learned at
+    one site is worth at another.
     """
     loaded, splits = load_bundle(bundle), None
     if protocol is not None and protocol in families_of(data):
+        if fit_on is not None:
+            raise InputError(f"--protocol {protocol}: many splits; give one of them with --fit-on")
         splits = open_splits(data, protocol, boxes_of(boxes))
         opened = splits.data_sets[0]
     else:
@@ -109,18 +122,31 @@ def evaluate_command(
     )
     check_writable("--json", as_json)
     check_writable("--csv", as_csv)
+    notes: list[str] = []
     with progress_bars() as bars:
-        if splits is not None:
+        if fit_on is not None:
+            fit = open_data(fit_on, protocol if _same(fit_on, data) else None, boxes_of(boxes))
+            points, codes = evaluate_fitted(loaded, fit, opened, settings, phases(bars))
+            notes = [f"{code.scheme:<22} fitted: {code.words}" for code in codes]
+        elif splits is not None:
             points = evaluate_splits(loaded, splits, settings, phases(bars))
         else:
             points = evaluate(loaded, opened, settings, phases(bars))
-    description = about([loaded], opened, settings, splits)
-    for line in lines(description, points):
+    if fit_on is not None:
+        description = about_fitted(loaded, opened, settings, fit["train"], fit.label)
+    else:
+        description = about([loaded], opened, settings, splits)
+    for line in [*lines(description, points), *notes]:
         typer.echo(line)
     for path, write in ((as_json, write_json), (as_csv, write_csv)):
         if path is not None:
             write(path, description, points)
             typer.echo(f"wrote {path}")
+
+
+def _same(first: str, second: str) -> bool:
+    """Whether two options name one data set, which is then opened under one protocol."""
+    return first == second or Path(first).resolve() == Path(second).resolve()
 
 
 class FigureChoice(Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,6 +202,19 @@ def paper_point(bundle: str, scheme: DigitalScheme, data: RetrievalFeatures) -> 
     return _with_bits(point, bits, 0, 0, [0.0])
 
 
+class Code(Protocol):
+    """A map from features to symbols that are compared as received."""
+
+    @property
+    def bandwidth(self) -> int:
+        """B, real channel uses per query."""
+        ...
+
+    def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Encodes (N, D) to symbols (N, B) of mean power 1."""
+        ...
+
+
 def pca_points(
     bundle: str,
     pca: Pca,
@@ -211,9 +225,25 @@ def pca_points(
 ) -> list[Point]:
     """Measures the linear baseline: principal components sent as they are and compared as
     received."""
-    bandwidth = len(pca.components)
-    gallery = pca.encode(data.gallery)
-    payloads: list[Payload] = [Analog(row) for row in pca.encode(data.queries)]
+    named = (f"pca-{pca.bandwidth}", PCA)
+    return code_points(bundle, pca, named, data, snrs_db, seeds, tick)
+
+
+def code_points(
+    bundle: str,
+    code: Code,
+    named: tuple[str, str],
+    data: RetrievalFeatures,
+    snrs_db: Sequence[float],
+    seeds: Sequence[int],
+    tick: Callable[[], object] = lambda: None,
+) -> list[Point]:
+    """Measures a code that is in no bundle, ``named`` by scheme and kind.
+
+    Its symbols are compared as received; noise and answers are those of a scheme of a bundle.
+    """
+    gallery = code.encode(data.gallery)
+    payloads: list[Payload] = [Analog(row) for row in code.encode(data.queries)]
     points = []
     for snr_db in snrs_db:
         retrievals = []
@@ -224,10 +254,10 @@ def pca_points(
             _point(
                 retrievals,
                 bundle=bundle,
-                scheme=f"pca-{bandwidth}",
-                kind=PCA,
+                scheme=named[0],
+                kind=named[1],
                 link="analog",
-                bandwidth=bandwidth,
+                bandwidth=code.bandwidth,
                 snr_db=snr_db,
             )
         )

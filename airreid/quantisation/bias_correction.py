@@ -97,11 +97,10 @@ def _channel_means(
     """Mean over images and positions of each channel of tensors (N, C, ...) of a graph."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
-    graph, axes = watched.graph, "mean.axes"
-    graph.initializer.append(numpy_helper.from_array(np.array([0, 2, 3]), axes))
+    graph = watched.graph
     outputs = [f"mean.{name}" for name in wanted]
     for name, output in zip(wanted, outputs, strict=True):
-        graph.node.append(helper.make_node("ReduceMean", [name, axes], [output], keepdims=0))
+        graph.node.append(helper.make_node("GlobalAveragePool", [name], [output]))
         graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -112,9 +111,12 @@ def _channel_means(
     sums: list[Any] = [0.0] * len(outputs)
     for start in range(0, len(crops), _BATCH):
         batch = np.ascontiguousarray(crops[start : start + _BATCH])
-        means = session.run(outputs, {source: batch})
-        sums = [total + len(batch) * mean for total, mean in zip(sums, means, strict=True)]
-    return {name: np.asarray(total) / len(crops) for name, total in zip(wanted, sums, strict=True)}
+        means = session.run(outputs, {source: batch})  # (N, C, 1, 1) each
+        sums = [total + mean.sum(axis=0) for total, mean in zip(sums, means, strict=True)]
+    return {
+        name: np.asarray(total).ravel() / len(crops)
+        for name, total in zip(wanted, sums, strict=True)
+    }
 
 
 def _widen(graph: onnx.GraphProto, stored: dict[str, NDArray[Any]]) -> None:

@@ -10,7 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import version_converter
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -25,6 +27,8 @@ from airreid.quantisation.bias_correction import prepare
 OPERATORS = ("Conv", "Relu", "Add", "MaxPool")
 """Operators that run in integers. With ``Relu`` among them a convolution or a sum is rounded once,
 after it, to the range that it leaves; without, twice. The pooled feature stays float."""
+_OPERATOR_SET = 13
+"""The first that quantises per channel."""
 _MEANS = 64
 """Images that the biases are corrected on."""
 
@@ -51,12 +55,20 @@ def quantise(
     ``crops``: uint8 (N, H, W, 3) training images for the activations' ranges, some
     hundreds. Weights 7 bits symmetric per channel (:mod:`airreid.quantisation.bias_correction` says
     why and how), activations uint8 per tensor, over the mean of the extremes of batches of 8:
-    one image's outlier does not coarsen all others.
+    one image's outlier does not coarsen all others. A graph of an operator set before 13, which
+    has no scales per channel, is converted. Raises what ``onnx`` and ONNX Runtime raise for a
+    graph that they cannot convert or quantise.
     """
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         with _only_errors():
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            model = onnx.load(source)
+            version = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+            if version < _OPERATOR_SET:
+                model = version_converter.convert_version(model, _OPERATOR_SET)
+            converted = Path(folder) / "converted.onnx"
+            onnx.save(model, converted)
+            quant_pre_process(str(converted), str(prepared), skip_symbolic_shape=True)
             spread = np.linspace(0, len(crops) - 1, min(len(crops), _MEANS)).astype(int)
             prepare(prepared, crops[spread])
             quantize_static(

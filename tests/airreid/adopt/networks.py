@@ -33,11 +33,14 @@ def write(
     constant: bool = False,
     mixes_batch: bool = False,
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    convolution: str = "",
+    opset: int = 13,
 ) -> Path:
     """Writes a network that squashes its pixels, weighs the colours and averages fields.
 
     Squashing makes it work only with pixels of the size of 1; ``gain`` makes it tell the colours
-    apart. ``shape``: ``vector`` (N, D), ``pooled`` (N, D, 1, 1), or ``map`` (N, C, H, W).
+    apart; ``convolution``, a type, mixes neighbours. ``shape``: ``vector`` (N, D), ``pooled``
+    (N, D, 1, 1), or ``map`` (N, C, H, W).
     """
     rows, columns = size or (256, 128)
     initializers: list[onnx.TensorProto] = []
@@ -61,6 +64,15 @@ def write(
         last = add("Sub", [last, constant_of("one", 1.0)], "centred")
     last = add("Tanh", [last], "squashed")
     last = add("Mul", [last, constant_of("gain", np.reshape(gain, (1, 3, 1, 1)))], "weighed")
+    if convolution:
+        kernel = np.random.default_rng(1).normal(0, 0.05, (3, 3, 3, 3))
+        kernel[range(3), range(3), 1, 1] += 1
+        if convolution == "float16":
+            last = add("Cast", [last], "narrow", to=TensorProto.FLOAT16)
+        last = add(
+            "Conv", [last, constant_of("kernel", kernel, convolution)], "mixed", pads=[1] * 4
+        )
+        last = add("Cast", [last], "mixed32", to=TensorProto.FLOAT)
     pool = {"kernel_shape": [FIELD, FIELD], "strides": [FIELD, FIELD]}
     last = add("AveragePool", [last], "fields", **pool)
     fields = 3 * (rows // FIELD) * (columns // FIELD)
@@ -88,7 +100,7 @@ def write(
     if extra_input:
         inputs.append(helper.make_tensor_value_info("camera", TensorProto.FLOAT, [1]))
     graph = helper.make_graph(nodes, "made", inputs, outputs, initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     onnx.save(model, path)
     return path
 

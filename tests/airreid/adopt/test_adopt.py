@@ -9,20 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
-from PIL import Image
 from typer.testing import CliRunner
 
+from airreid.adopt.int8 import NO_CONVOLUTIONS
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
 from airreid.adopt.search_preprocessing import find_preprocessing
-from airreid.adopt.selection import SNRS_DB, Wanted, hold_out, select
 from airreid.bundle import load_bundle
 from airreid.cli import build
+from airreid.codecs.selection import SNRS_DB, Wanted, hold_out, select
 from airreid.errors import InputError
 from airreid.inference import BackboneRunner
 from airreid.retrieval import Labels, NearestMatch, cosine, evaluate_ranking, rank
 from airreid.scheme_kinds import open_scheme
 
 from . import networks
+from .people import dress
 
 SIZE = (96, 64)
 PEOPLE, SHOTS = 60, 3
@@ -31,18 +32,7 @@ PEOPLE, SHOTS = 60, 3
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 people, each in colours of their own, seen by two cameras of different light."""
-    root = tmp_path_factory.mktemp("dressed")
-    random = np.random.default_rng(5)
-    for person in range(PEOPLE):
-        dress = random.integers(30, 220, (SIZE[0] // 32, SIZE[1] // 32, 3)).astype(float)
-        for camera, light in (("door", 1.0), ("yard", 0.85)):
-            for shot in range(SHOTS):
-                fields = dress * light + random.normal(0, 12, dress.shape)
-                pixels = fields.repeat(32, axis=0).repeat(32, axis=1)
-                path = root / f"p{person:03d}" / camera / f"{shot}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
-    return root
+    return dress(tmp_path_factory.mktemp("dressed"), SIZE, PEOPLE, SHOTS)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +66,8 @@ def test_a_network_is_adopted_and_finds_people_over_the_air(
     rows = json.loads((tmp_path / "mine-report" / "accuracy.json").read_text())
     assert rows["identities"] == PEOPLE // 5
     assert (tmp_path / "mine-report" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
+    assert f"int8     {NO_CONVOLUTIONS}" in result.output
+    assert card.int8 == NO_CONVOLUTIONS
     runner = BackboneRunner(bundle, bundle.backbone, threads=1)
     crops = networks.crops(4, SIZE)
     features = runner.features(crops)
@@ -222,4 +214,5 @@ def test_crops_of_nobody_give_pca(network: Path, folder: Path, tmp_path: Path) -
     assert result.exit_code == 0, (result.output, result.exception)
     assert "PCA" in result.output
     assert "the images say nobody's identity" in result.output
+    assert "int8     not tried: no people are held out" in result.output
     assert load_bundle(tmp_path / "out").scheme_ids == ["jscc-fc-8"]
