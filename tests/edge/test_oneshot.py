@@ -167,7 +167,13 @@ def test_an_interrupt_ends_it_at_once_while_an_answer_is_waited_for(
     files = sorted(people.rglob("*.png"))[:3]
     with served(far) as to:
         command = [sys.executable, "-m", "airreid.cli", "edge", "send", *map(str, files)]
-        process = subprocess.Popen([*command, "--to", to], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*command, "--to", to],
+            stderr=subprocess.PIPE,
+            text=True,
+            # a shell's background jobs ignore the interrupt, and hand that on
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         until(lambda: far.seen, 60)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)

@@ -66,6 +66,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="faults (200)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     parser.add_argument("--workers", type=int, default=2, help="at once (2)")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        help="seconds of a run of tests; measured without a fault first if left out",
+    )
     parser.add_argument("--only", help="package or module path that a fault must be in")
     parser.add_argument("--again", action="store_true", help="try the unseen ones again")
     options = parser.parse_args()
@@ -90,7 +95,12 @@ def main() -> None:
     ):
         if todo:
             runner = Runner(Path(folder), options.workers)
-            needed = [p for p in PACKAGES if any(m.package == p.name for m in todo)]
+            runner.limits = {p.name: options.limit for p in PACKAGES if options.limit}
+            needed = (
+                []
+                if options.limit
+                else [p for p in PACKAGES if any(m.package == p.name for m in todo)]
+            )
             for package, seconds in zip(needed, pool.map(runner.baseline, needed), strict=True):
                 print(f"{package.name}: {seconds:.0f} s of tests", flush=True)
             futures = {pool.submit(runner.judge, mutant): mutant for mutant in todo}
