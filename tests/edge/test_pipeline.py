@@ -33,7 +33,7 @@ from edge.pipeline import Pipeline
 from edge.settings import ServeSettings, serve_settings
 from edge.spool import Entry, Spool
 
-from .support import SENDING, Quick, picture, pipeline_on
+from .support import SENDING, Quick, answer, picture, pipeline_on
 
 
 def test_frames_that_queue_are_encoded_together_and_a_lone_one_at_once(bundle: Bundle) -> None:
@@ -231,6 +231,24 @@ def test_a_full_spool_and_a_full_disk_are_counted_and_not_logged(
         pipeline.close()
     assert counted(metrics, "accepted", source="grpc") == 1
     assert warnings_in(caplog) == []
+
+
+def test_answers_for_which_nobody_waits_are_no_trouble(bundle: Bundle) -> None:
+    """Of frames handed over without waiting, of earlier starts, and those told already."""
+    with closing(Spool(None, "cam")) as spool, pipeline_on(Quick(bundle), spool) as pipeline:
+        waiting = pipeline.submit(Frame("grpc", "a", picture()), wants_outcome=True).result(10)
+        alone = pipeline.submit(Frame("grpc", "b", picture(1))).result(10)
+        gone = pipeline.submit(Frame("grpc", "c", picture(2)), wants_outcome=True).result(10)
+        outcomes = [answer(spool, number) for number in (waiting.sequence, alone.sequence, 99)]
+        pipeline.publish(outcomes)
+        pipeline.publish(outcomes)
+        pipeline.dropped([gone.sequence, waiting.sequence])
+        assert waiting.outcome.result(1) is outcomes[0]
+        assert gone.outcome.result(1) is None
+        assert not alone.outcome.done()
+        left = pipeline.submit(Frame("grpc", "d", picture(3)), wants_outcome=True).result(10)
+        assert left.outcome.cancel()
+        pipeline.publish([answer(spool, left.sequence)])
 
 
 def test_track_ids_in_names() -> None:
