@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import shutil
@@ -52,6 +53,16 @@ def copy_tree(folder: Path) -> Path:
     return folder
 
 
+_seconds = itertools.count(1_000_000_000)
+
+
+def write(path: Path, source: str) -> None:
+    """Writes a module with a time of its own: compiled code goes by the second and the size."""
+    path.write_text(source, encoding="utf-8")
+    second = next(_seconds)
+    os.utime(path, (second, second))
+
+
 def tests_of(tree: Path, package: Package, module: str) -> list[list[str]]:
     """Test files in the order in which they are run: those of the module's own name, then
     the package's others, then the slow ones that stand for the module."""
@@ -69,7 +80,7 @@ def run_tests(tree: Path, files: list[str], limit: float) -> tuple[bool, str, fl
     """(passed, the first failure, seconds). Whatever was started is ended with it."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"]
     command += ["-p", "no:cacheprovider", "--hypothesis-seed=1", *files]
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
     started = time.monotonic()
     process = subprocess.Popen(
         command,
@@ -134,7 +145,7 @@ class Runner:
         try:
             after = mutated(mutant, before)
             assert after is not None, mutant
-            target.write_text(after, encoding="utf-8")
+            write(target, after)
             seconds = 0.0
             for files in tests_of(tree, package, mutant.module):
                 passed, reason, spent = run_tests(tree, files, self.limits[package.name])
@@ -142,7 +153,7 @@ class Runner:
                 if not passed:
                     break
         finally:
-            target.write_text(before, encoding="utf-8")
+            write(target, before)
             self.trees.put(tree)
         lines = changed_lines(before, after)
         return Verdict(mutant.key, not passed, "" if passed else reason, round(seconds, 1), lines)
