@@ -1,16 +1,11 @@
-"""Integer tables say what the network says; payload sizes fit what is sent."""
-
-from itertools import combinations
+"""Integer tables say what the network says."""
 
 import numpy as np
-import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from airreid.digital.arithmetic import decode, encode
 from airreid.digital.prior import TOTAL
-from airreid.digital.table_design import MARGIN, code_lengths, payload_sizes
+from airreid.digital.table_design import code_lengths
 from training.export.integer_prior import TAIL, WIDEST, integer_prior
 from training.models.digital import EntropyBottleneck
 
@@ -66,38 +61,3 @@ def test_messages_are_as_long_as_the_tables_say() -> None:
     with torch.no_grad():
         learned = prior.bits(torch.from_numpy(latents[2:]).float()).sum(1).numpy()
     np.testing.assert_allclose(ideal[2:], learned, atol=0.3)
-
-
-def padding(lengths: np.ndarray, sizes: tuple[int, ...]) -> int:
-    return sum(min(size for size in sizes if size >= length) - length for length in lengths)
-
-
-@given(
-    lengths=st.lists(st.integers(0, 60), min_size=1, max_size=40),
-    count=st.integers(1, 4),
-)
-@settings(max_examples=100, deadline=None)
-def test_payload_sizes_pad_least(lengths: list[int], count: int) -> None:
-    observed = np.asarray(lengths)
-    sizes = payload_sizes(observed, count)
-    assert 1 <= len(sizes) <= count
-    assert list(sizes) == sorted(set(sizes))
-    assert sizes[0] >= 1
-    longest = max(1, observed.max())
-    assert longest < sizes[-1] <= longest + max(1, np.ceil(MARGIN * longest))
-    observed = np.maximum(observed, 1)
-    best = min(
-        padding(observed, (*chosen, sizes[-1]))
-        for number in range(count)
-        for chosen in combinations(
-            sorted(set(observed.tolist())), min(number, len(set(observed.tolist())))
-        )
-    )
-    assert padding(observed, sizes) == best
-
-
-def test_equal_lengths_need_few_sizes() -> None:
-    assert payload_sizes(np.full(100, 50)) == (50, 53)
-    assert payload_sizes(np.full(100, 50), 1) == (53,)
-    with pytest.raises(ValueError, match="at least one"):
-        payload_sizes(np.zeros(0, int))
