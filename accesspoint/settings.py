@@ -26,8 +26,8 @@ class Tls(Settings):
     key: Annotated[Path, Flag("--tls-key")]
     """Its key."""
     client_ca: Annotated[Path | None, Flag("--tls-client-ca")] = None
-    """Who vouches for cameras (PEM): gRPC clients must show a certificate, and a camera speaks
-    for the edge that it names."""
+    """Authority of the cameras' certificates (PEM): gRPC clients must show one, and a camera
+    speaks for the edge that it names."""
 
 
 class ServeSettings(Settings):

@@ -81,7 +81,7 @@ _MODULES = {
     "airreid.scheme": ("Received",),
     "airreid.signal": ("capacity",),
 }
-"""Where each public name is."""
+"""Public names by the module that holds them."""
 
 
 def __getattr__(name: str) -> object:

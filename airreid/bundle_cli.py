@@ -72,11 +72,11 @@ def saturation_warnings(bundle: Bundle) -> list[str]:
     for ref in {ref.path: ref for ref in files_of(bundle.manifest)}.values():
         if not ref.path.endswith(".onnx"):
             continue
-        found = saturation(bundle.file(ref))
-        if found is not None:
+        count = saturation(bundle.file(ref))
+        if count is not None:
             warnings.append(
-                f"{ref.path}: {found.layers} of {found.quantised} int8 layers have weights beyond "
-                f"+-{LARGEST_SAFE} (up to {found.largest}); on processors with AVX2 or AVX-512 and "
+                f"{ref.path}: {count.layers} of {count.quantised} int8 layers have weights beyond "
+                f"+-{LARGEST_SAFE} (up to {count.largest}); on processors with AVX2 or AVX-512 and "
                 "no VNNI their sums can saturate, which costs accuracy; make the graph again with "
                 "this version, whose int8 weights have 7 bits"
             )

@@ -45,9 +45,9 @@ class Given(Generic[Model]):
         try:
             return self.model.model_validate(self.values if values is None else values)
         except ValidationError as error:
-            raise InputError(self._told(first_complaint(error))) from None
+            raise InputError(self._message(first_complaint(error))) from None
 
-    def _told(self, complaint: Complaint) -> str:
+    def _message(self, complaint: Complaint) -> str:
         """One line: the file and its key, or the option; what is wrong."""
         keys = complaint.path
         fields = {field.path: field for field in fields_of(self.model)}

@@ -31,7 +31,7 @@ class ClientCredentials(Settings):
     It is read when the credentials are made, and wins over ``token``.
     """
     tls_ca: Annotated[Path | None, Flag()] = None
-    """Who vouches for the server (PEM): use TLS."""
+    """Authority of the server's certificate (PEM): use TLS."""
     tls_cert: Annotated[Path | None, Flag()] = None
     """Own certificate (PEM).
 

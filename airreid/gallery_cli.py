@@ -178,7 +178,7 @@ def search(
     as_json: Json = False,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
-    """Who is this? Without a radio in between."""
+    """Search for the person of an image, without a radio in between."""
     request = gallery_pb2.SearchRequest(image=read(image), top_k=top_k, scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.search(request)

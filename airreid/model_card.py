@@ -229,7 +229,7 @@ class ModelCard(_Record):
     """Package name to version."""
     accuracy: Accuracy | None = None
     adopted: AdoptionRecord | None = None
-    """Where the backbone's network comes from, of a bundle made by ``airreid adopt``."""
+    """Origin of the backbone's network, in a bundle made by ``airreid adopt``."""
     extended: tuple[ExtensionRecord, ...] = ()
     """Schemes added later, oldest first."""
 

@@ -90,13 +90,13 @@ async def _follow(
     checker: health.aio.HealthServicer, names: list[str], ready: Callable[[], bool]
 ) -> None:
     """Says over and over whether the services serve."""
-    said: bool | None = None
+    reported: bool | None = None
     while True:
-        if (now := ready()) != said:
+        if (now := ready()) != reported:
             status = health_pb2.HealthCheckResponse
             for name in names:
                 await checker.set(name, status.SERVING if now else status.NOT_SERVING)
-            said = now
+            reported = now
         await asyncio.sleep(_READY_SECONDS)
 
 

@@ -23,7 +23,7 @@ from channel_sim.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="The simulated radio between edge and access point.")
 
-At = Annotated[str, typer.Option(help="HOST:PORT of the channel simulator.")]
+At = Annotated[str, typer.Option("--at", help="HOST:PORT of the channel simulator.")]
 Link = Annotated[str, typer.Option(help="An edge id; without it, the default of all links.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _AT = "127.0.0.1:50051"
@@ -49,7 +49,7 @@ def serve(given: Given[ServeSettings]) -> None:
 def set_link(
     given: Given[LinkSettings],
     link: Link = "",
-    at: At = _AT,
+    address: At = _AT,
     as_json: Json = False,
 ) -> None:
     """Change a link, or the default; what is not given keeps its value.
@@ -59,31 +59,31 @@ def set_link(
     changes = options.link_changes(given.flags)
     if not changes:
         raise InputError("nothing to change: give some option, for example --snr -3")
-    with ChannelClient(at) as client:
+    with ChannelClient(address) as client:
         settings = client.change(from_fields(changes), link)
     _print_link(link or "default", settings, as_json)
 
 
 @app.command()
-def reset(link: Link = "", at: At = _AT, as_json: Json = False) -> None:
+def reset(link: Link = "", address: At = _AT, as_json: Json = False) -> None:
     """Let a link follow the default again; the default, what the service started with."""
-    with ChannelClient(at) as client:
+    with ChannelClient(address) as client:
         settings = client.reset(link)
     _print_link(link or "default", settings, as_json)
 
 
 @app.command()
-def show(link: Link = "", at: At = _AT, as_json: Json = False) -> None:
+def show(link: Link = "", address: At = _AT, as_json: Json = False) -> None:
     """Show what a link is set to, and what was really done to its blocks."""
-    with ChannelClient(at) as client:
+    with ChannelClient(address) as client:
         listed, stats = client.links(), client.stats(link)
-    own = link in listed.links
-    settings = listed.links[link] if own else listed.default_settings
+    has_settings = link in listed.links
+    settings = listed.links[link] if has_settings else listed.default_settings
     if as_json:
         settings_and_sums = {**_plain(settings), "stats": _plain(stats)["links"]}
-        _print_json({"link": link or "default", "own": own, **settings_and_sums})
+        _print_json({"link": link or "default", "own": has_settings, **settings_and_sums})
         return
-    follows = " (as the default)" if link and not own else ""
+    follows = " (as the default)" if link and not has_settings else ""
     _print_link((link or "default") + follows, settings, False)
     if stats.links:
         _print_table(*_stats_table(stats))
@@ -92,9 +92,9 @@ def show(link: Link = "", at: At = _AT, as_json: Json = False) -> None:
 
 
 @app.command()
-def links(at: At = _AT, as_json: Json = False) -> None:
+def links(address: At = _AT, as_json: Json = False) -> None:
     """List the default and the links that have settings of their own."""
-    with ChannelClient(at) as client:
+    with ChannelClient(address) as client:
         listed = client.links()
     rows = [("default", listed.default_settings), *sorted(listed.links.items())]
     if as_json:
@@ -107,11 +107,11 @@ def links(at: At = _AT, as_json: Json = False) -> None:
 def watch(
     link: Annotated[str, typer.Option(help="An edge id; without it, all links.")] = "",
     every: Annotated[float, typer.Option(help="Seconds between lines, 0.1 to 3600.")] = 1.0,
-    at: At = _AT,
+    address: At = _AT,
     as_json: Json = False,
 ) -> None:
     """Print what was really done to blocks, again and again, until interrupted."""
-    with ChannelClient(at) as client:
+    with ChannelClient(address) as client:
         for stats in client.watch(link, every):
             if as_json:
                 _print_json(_plain(stats))

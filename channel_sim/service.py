@@ -85,7 +85,7 @@ class UplinkProxy:
             async for response in call:
                 yield response
         except aio.AioRpcError as failure:
-            error = await self._told(failure, metadata)
+            error = await self._refusal(failure, metadata)
             if error.code() == grpc.StatusCode.UNAVAILABLE:
                 stats.upstream_errors += 1
                 log.warning("upstream_unavailable", target=self._target)
@@ -101,7 +101,7 @@ class UplinkProxy:
             stats.streams -= 1
             call.cancel()
 
-    async def _told(self, error: aio.AioRpcError, metadata: aio.Metadata) -> aio.AioRpcError:
+    async def _refusal(self, error: aio.AioRpcError, metadata: aio.Metadata) -> aio.AioRpcError:
         """Returns the access point's own status in place of one that gRPC lost: a stream without a
         request, for which nothing is written, is refused for the same reason."""
         if error.details() != _UNTOLD:
@@ -110,8 +110,8 @@ class UplinkProxy:
         try:
             async for _ in again:
                 pass
-        except aio.AioRpcError as told:
-            return told
+        except aio.AioRpcError as refusal:
+            return refusal
         return error
 
 

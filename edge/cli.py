@@ -27,7 +27,7 @@ from edge.settings import OneShotSettings, ServeSettings, serve_settings
 app = typer.Typer(no_args_is_help=True, help="The camera: image to channel symbols to uplink.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
-At = Annotated[str, typer.Option(help="HOST:PORT that 'edge serve' listens on.")]
+At = Annotated[str, typer.Option("--at", help="HOST:PORT that 'edge serve' listens on.")]
 SpoolFolder = Annotated[Path, typer.Option(help="Folder of the spool.")]
 
 
@@ -103,27 +103,27 @@ def set_(
     link: Annotated[
         Link | None,
         typer.Option(
-            help="How it is sent: analog (JSCC), coded or ideal (digital).",
+            help="Link: analog (JSCC), coded or ideal (digital).",
             show_default="the usual",
         ),
     ] = None,
-    at: At = "127.0.0.1:50050",
+    address: At = "127.0.0.1:50050",
 ) -> None:
     """Change how a running edge sends, until it is restarted."""
     from edge.control import EdgeClient
 
     if scheme is None and link is None:
         raise InputError("nothing to set: give --scheme, --link or both")
-    with EdgeClient(at) as client:
+    with EdgeClient(address) as client:
         typer.echo(printing.state_line(client.set(scheme or "", link or "")))
 
 
 @app.command()
-def status(at: At = "127.0.0.1:50050", as_json: AsJson = False) -> None:
+def status(address: At = "127.0.0.1:50050", as_json: AsJson = False) -> None:
     """Show what a running edge does at the moment."""
     from edge.control import EdgeClient
 
-    with EdgeClient(at) as client:
+    with EdgeClient(address) as client:
         state = client.get()
     typer.echo(printing.state_json(state) if as_json else printing.state_line(state))
 

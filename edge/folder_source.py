@@ -161,13 +161,13 @@ class FolderSource:
             if not is_ours(name):
                 continue
             signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            seen = self._seen.get(name)
-            if seen is None or seen.signature != signature:
-                seen = _Seen(signature, now)
+            state = self._seen.get(name)
+            if state is None or state.signature != signature:
+                state = _Seen(signature, now)
             else:
-                seen.settled = True
-            present[name] = seen
-            if seen.settled and now >= seen.not_before:
+                state.settled = True
+            present[name] = state
+            if state.settled and now >= state.not_before:
                 ready.append((self._crash_counter.crashes(name), stat.st_mtime_ns, name))
         self._seen = present
         return [name for _, _, name in sorted(ready)]
@@ -195,24 +195,24 @@ class FolderSource:
 
     def _offer(self, name: str) -> _UnderWay | None:
         """Reads a file and queues its frame, unless it only has to be moved."""
-        path, seen = self._settings.folder / name, self._seen[name]
+        path, state = self._settings.folder / name, self._seen[name]
         if self._crash_counter.crashes(name) >= CRASH_LIMIT:
             self._reject(
                 name, f"{shown(name)}: the edge ended {CRASH_LIMIT} times while it was read"
             )
             return None
         self._crash_counter.begin(name)
-        file = self._read(name, path, seen)
+        file = self._read(name, path, state)
         if file is None:
             self._crash_counter.end(name)
         return file
 
-    def _read(self, name: str, path: Path, seen: _Seen) -> _UnderWay | None:
+    def _read(self, name: str, path: Path, state: _Seen) -> _UnderWay | None:
         """Queues the frame of a file that is still as it was seen; None if it is not."""
         try:
             image = read(path)
             stat = path.stat()
-            if seen.signature != (stat.st_ino, stat.st_size, stat.st_mtime_ns):
+            if state.signature != (stat.st_ino, stat.st_size, stat.st_mtime_ns):
                 return None  # changed in between: the next scans will tell
             key = file_key(name, image)
             if key in self._handing_over:
@@ -278,10 +278,10 @@ class FolderSource:
     def _unusable(self, name: str, reason: str) -> None:
         """Leaves a file that may be growing still alone for a while; then rejects it."""
         self._crash_counter.end(name)
-        seen = self._seen[name]
-        ripe = seen.since + self._settings.settle_seconds
+        state = self._seen[name]
+        ripe = state.since + self._settings.settle_seconds
         if time.monotonic() < ripe:
-            seen.not_before = ripe
+            state.not_before = ripe
         else:
             self._reject(name, reason)
 

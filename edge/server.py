@@ -147,16 +147,16 @@ async def _until_the_end(
     stop: asyncio.Event, input_ended: asyncio.Event, edge: _Edge, settings: ServeSettings
 ) -> None:
     """Waits for the word to stop; the end of standard input is one if nothing else feeds in."""
-    told = asyncio.create_task(stop.wait())
+    stopped = asyncio.create_task(stop.wait())
     if settings.stdin and settings.watch is None:
         over = asyncio.create_task(input_ended.wait())
-        await asyncio.wait({told, over}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopped, over}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
         while not stop.is_set() and edge.spool.waiting:
             await asyncio.sleep(0.05)
-        told.cancel()
+        stopped.cancel()
     else:
-        await told
+        await stopped
 
 
 @contextlib.asynccontextmanager

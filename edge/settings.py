@@ -47,7 +47,7 @@ class WatchSettings(Settings):
     folder: Annotated[Path, Flag("--watch")]
     """Folder in which crops appear by rename."""
     after: Annotated[Literal["move", "delete"], Flag()] = "move"
-    """What becomes of a watched file.
+    """End of a watched file: moved or deleted.
 
     Once its frame is accepted: into ``done/``, or deleted.
     """
@@ -68,7 +68,7 @@ class CameraSettings(Settings):
     scheme: Annotated[str, Flag()] = "jscc-ae-256"
     """Scheme of the bundle."""
     link: Annotated[Link | None, Flag(shown_default="the usual")] = None
-    """How it is sent: analog (JSCC), coded or ideal (digital)."""
+    """Link: analog (JSCC), coded or ideal (digital)."""
     bundle: Annotated[Path | None, Flag()] = None
     """Model bundle; the demo's if left out."""
     edge_id: Annotated[str, Field(min_length=1, max_length=128), Flag()] = "cam-1"

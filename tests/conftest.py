@@ -1,4 +1,4 @@
-"""What many tests share: the demo bundle and a few synthetic people."""
+"""Fixtures that many tests share: the demo bundle and a few synthetic people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pydantic model takes, as plain values that a test can write down."""
+"""Limits of a pydantic model's fields, as plain values that a test can write down."""
 
 from __future__ import annotations
 

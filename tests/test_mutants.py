@@ -1,4 +1,4 @@
-"""Where ``make mutants`` puts faults, and where it does not."""
+"""Places where ``make mutants`` puts faults, and where it does not."""
 
 from __future__ import annotations
 

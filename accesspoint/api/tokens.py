@@ -97,8 +97,8 @@ class TokenFile:
         except FileNotFoundError:
             self._seen, self._grants = None, ()
             return ()
-        seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        if seen != self._seen:
+        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if signature != self._seen:
             self._grants = loaded(
                 _File,
                 self.path.read_bytes(),
@@ -106,7 +106,7 @@ class TokenFile:
                 way_out="mend it, or delete it and add the tokens again",
                 error=InputError,
             ).tokens
-            self._seen = seen
+            self._seen = signature
         return self._grants
 
     def find(self, token: str, now: float) -> Grant | None:

@@ -46,7 +46,7 @@ class LinkChange(FrozenModel):
     erasure_probability: Share | None = None
     erasure_unit: Literal["complex", "real"] | None = None
     parameters: dict[str, Number] | None = None
-    """Of a model that an extension of the channel brings."""
+    """Parameters of a model that an extension of the channel brings."""
 
 
 class LinkView(BaseModel):

@@ -58,8 +58,8 @@ def duplicate_warnings(
     units = unit_rows(features)
     among = units @ units.T
     warnings = []
-    for i, found in enumerate(gallery.search(FEATURES, features, _SUBJECTS, 0)):
-        scores = [(match.subject, float(match.score)) for match in found.matches]
+    for i, result in enumerate(gallery.search(FEATURES, features, _SUBJECTS, 0)):
+        scores = [(match.subject, float(match.score)) for match in result.matches]
         scores += [(subjects[j], float(among[i, j])) for j in range(i)]
         others = [(score, name) for name, score in scores if name != subjects[i]]
         same = max((score for name, score in scores if name == subjects[i]), default=-1.0)

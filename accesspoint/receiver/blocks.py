@@ -181,7 +181,7 @@ class Receiver:
             max(request.top_entries for request in requests),
         )
         policy = self._policy_reader.current()
-        for row, (block, found) in enumerate(zip(blocks, results, strict=True)):
-            ranked = [(match.subject, match.score) for match in found.matches]
+        for row, (block, result) in enumerate(zip(blocks, results, strict=True)):
+            ranked = [(match.subject, match.score) for match in result.matches]
             decision = decide(ranked, scheme_id, fused.snrs_db[row], policy)
-            write_answer(block.response, block.request, found, decision, fused.frames[row])
+            write_answer(block.response, block.request, result, decision, fused.frames[row])

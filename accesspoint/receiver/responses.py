@@ -43,7 +43,11 @@ def write_outage(response: Response, request: Request, snr_db: float) -> None:
 
 
 def write_answer(
-    response: Response, request: Request, found: SearchResult, decision: Decision, fused_frames: int
+    response: Response,
+    request: Request,
+    result: SearchResult,
+    decision: Decision,
+    fused_frames: int,
 ) -> None:
     """Writes the ranked identities and entries that the request asks for, and the decision.
 
@@ -51,12 +55,12 @@ def write_answer(
     ``unspecified`` and a single frame leave their fields unset.
     """
     response.status.code = common_pb2.CODE_OK
-    for match in found.matches[: request.top_k or TOP_K_DEFAULT]:
+    for match in result.matches[: request.top_k or TOP_K_DEFAULT]:
         response.identities.add(
             subject=match.subject, score=match.score, entry_id=match.entry_id, camera=match.camera
         )
-    response.entry_ids.extend(found.entry_ids[: request.top_entries].tolist())
-    response.entry_scores.extend(found.scores[: request.top_entries].tolist())
+    response.entry_ids.extend(result.entry_ids[: request.top_entries].tolist())
+    response.entry_scores.extend(result.scores[: request.top_entries].tolist())
     if fused_frames > 1:
         response.fused_frames = fused_frames
     if decision.kind == "unspecified":

@@ -1,4 +1,4 @@
-"""How a network wants its pixels: colour order, scale, mean and deviation."""
+"""Preprocessing that a network wants: colour order, scale, mean and deviation."""
 
 from __future__ import annotations
 

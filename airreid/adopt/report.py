@@ -1,4 +1,4 @@
-"""What adopting a network ends with: a table, and the curves as a picture."""
+"""Report of adopting a network: a table, and the curves as a picture."""
 
 from __future__ import annotations
 

@@ -97,8 +97,8 @@ def sample_positions(labels: Labels, people: int, images: int, seed: int = 0) ->
         if len(cameras) < 2:
             continue
         for camera in cameras.tolist():
-            own = rows[labels.camera[rows] == camera]
-            chosen += random.permutation(own)[:images].tolist()
+            by_camera = rows[labels.camera[rows] == camera]
+            chosen += random.permutation(by_camera)[:images].tolist()
         count += 1
         if count == people:
             break

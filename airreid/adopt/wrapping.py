@@ -17,7 +17,7 @@ from airreid.errors import BundleError, InputError
 from airreid.inference import Network
 
 PREFIX = "network/"
-"""Of every name of the user's graph inside the wrapped one."""
+"""Prefix of every name of the user's graph inside the wrapped one."""
 TOLERANCE = 1e-3
 """Largest difference between wrapped and plain network, relative to the feature's RMS."""
 HALF_TOLERANCE = 2e-2
@@ -50,9 +50,9 @@ def wrap(
     del graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input} | _captured(nodes)
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    initializers = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(initializers)
     if interface.batch is not None:
         _free_batch(graph, interface.batch)
     shape: list[str | int | None] = ["batch", interface.height, interface.width, 3]
@@ -68,12 +68,12 @@ def wrap(
 
 def _needed(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
     """The nodes that an output depends on, in their order."""
-    wanted, kept = {output}, []
+    wanted, nodes = {output}, []
     for node in reversed(graph.node):
         if wanted & set(node.output):
             wanted |= set(node.input) | _captured([node])
-            kept.append(node)
-    return kept[::-1]
+            nodes.append(node)
+    return nodes[::-1]
 
 
 def _captured(nodes: list[onnx.NodeProto]) -> set[str]:

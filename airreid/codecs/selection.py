@@ -52,7 +52,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a code is chosen for."""
+    """Bandwidth and kind that a code is chosen for."""
 
     bandwidth: int
     decoded: bool = False
@@ -99,10 +99,14 @@ def hold_out(labels: Labels, seed: int = 0) -> HeldOut | None:
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xAD09])))
     held_people = np.isin(labels.identity, random.permutation(across)[:count])
     if len(cameras) >= _MANY_CAMERAS:
-        some = random.permutation(cameras)[: len(cameras) // _HELD_OUT]
-        held_camera = np.isin(labels.camera, some)
+        held_out = random.permutation(cameras)[: len(cameras) // _HELD_OUT]
+        held_camera = np.isin(labels.camera, held_out)
         split = HeldOut(
-            ~held_people & ~held_camera, held_people & held_camera, held_people, count, len(some)
+            ~held_people & ~held_camera,
+            held_people & held_camera,
+            held_people,
+            count,
+            len(held_out),
         )
         if np.unique(labels.identity[split.query]).size >= _FEWEST:
             return split

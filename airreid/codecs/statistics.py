@@ -56,8 +56,8 @@ class Moments:
         spread = self.directions * np.sqrt(self.variances)  # (D, R): covariance = spread spread^T
         parts = []
         for code, weight in ((first, 1.0 - share), (second, share)):
-            seen = spread.T @ code.matrix.astype(np.float64)  # (R, B)
-            parts.append(np.sqrt(weight) * seen / max(float(np.linalg.norm(seen)), 1e-12))
+            projected = spread.T @ code.matrix.astype(np.float64)  # (R, B)
+            parts.append(np.sqrt(weight) * projected / max(float(np.linalg.norm(projected)), 1e-12))
         stacked = np.concatenate(parts, axis=1)
         eigenvalues, vectors = linalg.eigh(stacked @ stacked.T)
         order = np.argsort(eigenvalues)[::-1][:bandwidth]

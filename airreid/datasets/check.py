@@ -31,8 +31,8 @@ class Checked:
 
 def images_of(data: DataSet) -> list[Sample]:
     """Lists every image of the data set once, in the order of subsets."""
-    seen = {sample.name: sample for images in data.subsets.values() for sample in images.samples}
-    return list(seen.values())
+    by_name = {sample.name: sample for images in data.subsets.values() for sample in images.samples}
+    return list(by_name.values())
 
 
 def check_images(
@@ -79,22 +79,22 @@ def remarks(data: DataSet) -> list[str]:
     notes = []
     if "query" in data and (alone := data.unanswerable()):
         notes.append(
-            f"no counterpart by another camera, so never counted: {_some(alone)} "
+            f"no counterpart by another camera, so never counted: {_listed(alone)} "
             f"({len(alone)} of {len(data['query'].identities)} identities searched for)"
         )
     cameras: dict[str, set[str]] = {}
     for sample in data.subsets["train"].samples if "train" in data else ():
         cameras.setdefault(sample.identity, set()).add(sample.camera)
-    single = sorted(identity for identity, seen in cameras.items() if len(seen) < 2)
+    single = sorted(identity for identity, views in cameras.items() if len(views) < 2)
     if single:
         notes.append(
-            f"train: seen by one camera only: {_some(single)} "
+            f"train: seen by one camera only: {_listed(single)} "
             f"({len(single)} of {len(cameras)} identities)"
         )
     return notes
 
 
-def _some(names: Iterable[str], most: int = 50) -> str:
+def _listed(names: Iterable[str], most: int = 50) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

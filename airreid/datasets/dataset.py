@@ -109,14 +109,14 @@ class DataSet:
 
     def unanswerable(self) -> list[str]:
         """Identities among the queries that no other camera has in the gallery, sorted."""
-        seen: dict[str, set[str]] = {}
+        cameras: dict[str, set[str]] = {}
         for sample in self["gallery"].samples:
-            seen.setdefault(sample.identity, set()).add(sample.camera)
+            cameras.setdefault(sample.identity, set()).add(sample.camera)
         return sorted(
             {
                 sample.identity
                 for sample in self["query"].samples
-                if not seen.get(sample.identity, set()) - {sample.camera}
+                if not cameras.get(sample.identity, set()) - {sample.camera}
             }
         )
 

@@ -57,7 +57,7 @@ def write_tables(
 def rounded(path: Path, features: NDArray[np.float32]) -> NDArray[np.int64]:
     """Integers (N, d) that an exported encoder makes of features (N, D): half to even."""
     network = Network(path, threads=1)
-    chunks = [network(features[at : at + 512]) for at in range(0, len(features), 512)]
+    chunks = [network(features[start : start + 512]) for start in range(0, len(features), 512)]
     return np.rint(np.concatenate(chunks)).astype(np.int64)
 
 
@@ -72,7 +72,7 @@ def prove_distinct(folder: Path, schemes: Sequence[SchemeInfo]) -> None:
     The seed is the end of the first 4 bytes of the table's digest: a CRC of 11 bits knows
     only 11 of them.
     """
-    seen: dict[int, str] = {}
+    scheme_of: dict[int, str] = {}
     for info in schemes:
         if not isinstance(info, DigitalInfo):
             continue
@@ -80,12 +80,12 @@ def prove_distinct(folder: Path, schemes: Sequence[SchemeInfo]) -> None:
         seed = int.from_bytes(tables.prior.digest[:4], "big") % (
             1 << min(code.crc_bits for code in tables.codes)
         )
-        if seed in seen:
+        if seed in scheme_of:
             raise ParityError(
-                f"schemes {seen[seed]} and {info.id} seed their CRC alike; give one of them "
+                f"schemes {scheme_of[seed]} and {info.id} seed their CRC alike; give one of them "
                 "other dimensions or another rate_lambda"
             )
-        seen[seed] = info.id
+        scheme_of[seed] = info.id
 
 
 def code_lengths(latents: NDArray[np.integer], tables: Prior) -> NDArray[np.float64]:
@@ -97,8 +97,8 @@ def code_lengths(latents: NDArray[np.integer], tables: Prior) -> NDArray[np.floa
         outside = (symbols < 0) | (symbols >= size)
         cost = PRECISION - np.log2(np.asarray(row, dtype=np.float64))
         bits += cost[np.where(outside, size, symbols)]
-        for at in np.flatnonzero(outside):
-            bits[at] += escape_bits(excess(int(column[at]), low, size))
+        for message in np.flatnonzero(outside):
+            bits[message] += escape_bits(excess(int(column[message]), low, size))
     return bits
 
 
@@ -128,12 +128,12 @@ def payload_sizes(lengths: NDArray[np.integer], count: int = 4) -> tuple[int, ..
         best = before.argmin(axis=0)
         chosen.append(best - 1)
         cost = before[best, np.arange(len(sizes))]
-    path, at = [len(sizes) - 1], len(sizes) - 1
+    path, index = [len(sizes) - 1], len(sizes) - 1
     for back in reversed(chosen):
-        if back[at] >= 0:
-            at = int(back[at])
-            path.append(at)
-    return tuple(int(sizes[at]) for at in reversed(path))
+        if back[index] >= 0:
+            index = int(back[index])
+            path.append(index)
+    return tuple(int(sizes[index]) for index in reversed(path))
 
 
 def _prove_coding(path: Path, tables: Prior, latents: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -109,13 +109,13 @@ def redraw(
 
 def _each_baseline_once(points: Sequence[Point]) -> list[Point]:
     """Drops a baseline that another bundle on the same backbone has as well, to the digit."""
-    seen, once = set[Point](), list[Point]()
+    compared, once = set[Point](), list[Point]()
     for point in points:
         if point.kind in _BASELINES:
             same = replace(point, bundle="")
-            if same in seen:
+            if same in compared:
                 continue
-            seen.add(same)
+            compared.add(same)
         once.append(point)
     return once
 

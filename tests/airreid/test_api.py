@@ -245,7 +245,7 @@ def test_a_gallery_adds_all_or_nothing_and_removes(features: np.ndarray) -> None
 
 
 def mistakes() -> Iterator[tuple[str, Callable[..., object], tuple[object, ...]]]:
-    """What the message says, and the call that is wrong."""
+    """Yields a part of the message, and the call that is wrong."""
     model, digital = airreid.Model(), airreid.Model(scheme_id="digital-256")
     gallery, radio = airreid.Gallery(model), airreid.channel()
     feature, symbols = np.zeros((2, 2048), np.float32), np.ones((1, 4), np.float32)

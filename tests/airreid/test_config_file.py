@@ -46,7 +46,7 @@ class Service(Settings):
     threads: Annotated[int, Field(ge=1, le=8), Flag()] = 1
     """Threads per network."""
     drop: Annotated[Literal["never", "oldest"], Flag()] = "never"
-    """What is dropped."""
+    """Blocks that are dropped."""
     stdin: Annotated[bool, Flag()] = False
     """Read standard input."""
     hosts: Annotated[tuple[str, ...], Flag("--host")] = ()

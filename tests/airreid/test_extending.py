@@ -86,7 +86,7 @@ def extension(package: Path, monkeypatch: pytest.MonkeyPatch) -> Extension:
 
 
 def run(*arguments: str) -> str:
-    """What ``airreid ARGUMENTS...`` prints in a process of its own."""
+    """Returns what ``airreid ARGUMENTS...`` prints in a process of its own."""
     command = child_process.airreid(*arguments)
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

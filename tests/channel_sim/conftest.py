@@ -35,7 +35,7 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
     read: dict[str, int] = field(default_factory=dict)
     seconds: list[float | None] = field(default_factory=list)
     tokens: list[list[str]] = field(default_factory=list)
-    """Of each stream, what it showed as ``authorization``."""
+    """Values of ``authorization`` that each stream showed."""
 
     async def Query(
         self, request_iterator: AsyncIterator[Request], context: Any

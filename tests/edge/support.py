@@ -57,7 +57,7 @@ def picture(number: int = 0) -> bytes:
 
 
 def entry(name: str = "a.png", size: int = 64, file_key: str = "") -> Entry:
-    """What the spool takes: symbols that follow from the name."""
+    """Makes an entry of the spool: symbols that follow from the name."""
     seed = int.from_bytes(name.encode()[:8], "little")
     symbols = np.random.default_rng(seed).standard_normal(size).astype("<f4")
     block = uplink_pb2.QueryRequest(
@@ -90,7 +90,7 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
         self.tracks: list[str] = []
         self.truths: list[str] = []
         self.settled: list[int] = []
-        """What was said of settled blocks, apart from blocks."""
+        """Settled numbers that came apart from blocks."""
         self.not_ready = 0
         """Blocks that are answered CODE_NOT_READY, the first ones."""
         self.twice = False

@@ -1,4 +1,4 @@
-"""What a frame may be called."""
+"""Names that a frame may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the camera's settings take, and what they are where nothing is said."""
+"""Limits and defaults of the camera's settings."""
 
 from __future__ import annotations
 

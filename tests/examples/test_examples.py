@@ -19,7 +19,7 @@ NAMES = {
 
 
 def output(name: str, folder: Path) -> str:
-    """What an example prints, run in another folder."""
+    """Runs an example in another folder; returns what it prints."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py")],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Where the legacy files are, and how recorded values are compared with today's."""
+"""Legacy files, and the comparison of recorded values with today's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airreid.cli import build
 
 FILES = Path(__file__).resolve().parent / "files"
 SCORE_TOLERANCE = 1e-5
-"""Of cosines, whose last digits depend on the machine's order of sums."""
+"""Difference of cosines, whose last digits depend on the machine's order of sums."""
 ANY_PORT = "127.0.0.1:0"
 SEED, LINK, FIRST_BLOCK = 7, "cam-legacy", 100
 """The noise that blocks were sent through."""

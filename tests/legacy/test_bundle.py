@@ -20,7 +20,7 @@ from airreid.scheme_kinds import open_scheme
 from .support import FILES, FIRST_BLOCK, LINK, SEED, SNRS_DB
 
 TOLERANCE = 1e-5
-"""Of float32 values around 1, whose last digits depend on the machine's order of sums."""
+"""Difference of float32 values around 1: their last digits depend on the order of sums."""
 PAIRS = [
     ("jscc-ae-24", "analog"),
     ("jscc-fc-16", "analog"),

@@ -29,7 +29,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "erasure-real": {"model": "erasure", "erasure_probability": 0.3, "erasure_unit": "real"},
 }
 TOLERANCE = 2e-4
-"""Of symbols around 1: sines and logarithms differ between processors in their last bits."""
+"""Difference of symbols around 1: sines and logarithms differ between processors."""
 
 
 def sent(kind: str) -> list[uplink_pb2.QueryRequest]:

@@ -23,7 +23,7 @@ LEAST_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant."""
+    """Result of a mutant."""
 
     key: str
     seen: bool

@@ -1,4 +1,4 @@
-"""What is acknowledged survives a kill; what is deleted does not come back."""
+"""A kill takes nothing that was acknowledged; what is deleted does not come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the README and the model card claim of the demo, held against a run."""
+"""Claims of the README and the model card on the demo, held against a run."""
 
 from __future__ import annotations
 

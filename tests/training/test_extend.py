@@ -50,7 +50,7 @@ ROW = {
     "pca_top1": 0.4,
     "pca_half_width": None,
 }
-"""Of the card of the bundle that is extended."""
+"""Row of the card of the bundle that is extended."""
 
 
 class Colours(nn.Module):

@@ -53,11 +53,11 @@ class Baseline:
         """Mean ideal length of a query's message with a quantisation step of ``1 / scale``."""
         total = 0.0
         for i in range(dimensions):
-            seen = np.rint(scale * self.fitted_on[:, i]).astype(np.int64)
+            fitted = np.rint(scale * self.fitted_on[:, i]).astype(np.int64)
             sent = np.rint(scale * self.queries[:, i]).astype(np.int64)
-            low = min(seen.min(), sent.min())
-            size = max(seen.max(), sent.max()) - low + 1
-            counts = np.bincount(seen - low, minlength=size) + _SMOOTHING
+            low = min(fitted.min(), sent.min())
+            size = max(fitted.max(), sent.max()) - low + 1
+            counts = np.bincount(fitted - low, minlength=size) + _SMOOTHING
             total -= float(np.log2(counts / counts.sum())[sent - low].mean())
         return total
 

@@ -199,8 +199,8 @@ class _Loop:
     def _not_finite(self, value: float) -> str:
         task, state = self._task, self.state
         place = f"epoch {state.epoch + 1}, step {state.step + 1}"
-        kept = f"; the last good state is kept in {self._last}" if self._last.exists() else ""
-        return f"{task.name}: loss is {value} in {place}: lower {task.setting}.lr{kept}"
+        last_state = f"; the last good state is kept in {self._last}" if self._last.exists() else ""
+        return f"{task.name}: loss is {value} in {place}: lower {task.setting}.lr{last_state}"
 
     def _validate(self) -> None:
         """Tests the parts as they are, and keeps them where they are the best so far."""

@@ -21,7 +21,7 @@ def parse_scheme(scheme_id: str) -> tuple[str, int]:
     return parse_scheme_id(scheme_id, JSCC_KINDS, BANDWIDTH_MAX)
 
 
-def _of(*kinds: str) -> Callable[[str], str]:
+def _id_of(*kinds: str) -> Callable[[str], str]:
     def check(scheme_id: str) -> str:
         try:
             parse_scheme_id(scheme_id, kinds, BANDWIDTH_MAX)
@@ -39,7 +39,7 @@ def _kind(scheme_id: str) -> str:
         raise PydanticCustomError("scheme_id", "{error}", {"error": str(error)}) from None
 
 
-JsccId = Annotated[str, AfterValidator(_of(*JSCC_KINDS))]
-DigitalId = Annotated[str, AfterValidator(_of(*DIGITAL_KINDS))]
-AnyId = Annotated[str, AfterValidator(lambda scheme_id: _of(_kind(scheme_id))(scheme_id))]
+JsccId = Annotated[str, AfterValidator(_id_of(*JSCC_KINDS))]
+DigitalId = Annotated[str, AfterValidator(_id_of(*DIGITAL_KINDS))]
+AnyId = Annotated[str, AfterValidator(lambda scheme_id: _id_of(_kind(scheme_id))(scheme_id))]
 """Id of a scheme of any kind that is registered."""

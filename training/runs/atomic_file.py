@@ -27,9 +27,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
         part.replace(path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
-        said = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(
-            f"{path}: cannot write the checkpoint ({said}); make room and run the same command "
+            f"{path}: cannot write the checkpoint ({reason}); make room and run the same command "
             "again, it goes on from the checkpoint before"
         ) from None
 
@@ -39,8 +39,8 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a checkpoint ({said})") from None
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a checkpoint ({reason})") from None
     if not isinstance(state, dict):
         raise InputError(f"{path}: not a checkpoint (holds a {type(state).__name__})")
     return state

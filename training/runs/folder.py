@@ -64,7 +64,7 @@ def _held_out(images: ImageSet, share: float, seed: int) -> set[str]:
     cameras: dict[str, set[str]] = {}
     for sample in images.samples:
         cameras.setdefault(sample.identity, set()).add(sample.camera)
-    across = [identity for identity, seen in cameras.items() if len(seen) > 1]
+    across = [identity for identity, views in cameras.items() if len(views) > 1]
     count = min(int(share * len(cameras)), len(across))
     if count < 2 or len(cameras) - count < 2:
         return set()

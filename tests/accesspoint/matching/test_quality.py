@@ -18,7 +18,7 @@ GATE = QualityGate()
 
 @pytest.fixture(scope="module")
 def crops() -> list[Image.Image]:
-    """Of six cameras, a third of them from afar or behind something."""
+    """Draws crops of six cameras, a third of them from afar or behind something."""
     return [render(903, identity, identity % 6, 0) for identity in range(36)]
 
 

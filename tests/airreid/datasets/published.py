@@ -11,7 +11,7 @@ import scipy.io
 from PIL import Image
 
 PEOPLE = (4, 3, 1, 1, 1)
-"""Of each camera pair."""
+"""Number of people of each camera pair."""
 
 
 def picture(rng: np.random.Generator, height: int = 20, width: int = 10) -> np.ndarray:

@@ -17,7 +17,7 @@ TESTS = [[(1, 2), (2, 1)], [(1, 1), (3, 1)]]
 
 
 def contents(data: DataSet) -> dict[str, set[tuple[str, str, str]]]:
-    """Of each subset: file name without folder, identity, camera."""
+    """Lists each subset: file name without folder, identity, camera."""
     return {
         name: {(s.name.rpartition("/")[2], s.identity, s.camera) for s in images.samples}
         for name, images in data.subsets.items()

@@ -97,7 +97,7 @@ def test_a_block_of_any_strength_is_decided(bits: int, m: int) -> None:
 
 
 def test_noise_alone_hardly_ever_passes() -> None:
-    """Of 4000 blocks of noise about 4000 * 8 / 2048 = 16 pass; with 24 check bits none."""
+    """About 4000 * 8 / 2048 = 16 of 4000 blocks of noise pass; with 24 check bits none."""
     noise = np.random.default_rng(3).standard_normal((4000, 64))
     short = CodedLink(design_code(20, 64, 11, 1)).receive(noise, 0.5)
     assert 2 <= short.passed.sum() <= 32

@@ -201,6 +201,6 @@ def test_bpsk_has_no_gain() -> None:
 
 
 def test_noise_alone_is_taken_for_the_most_usual_gain() -> None:
-    """Where the symbols say nothing the prior decides: g = 1."""
+    """The prior decides where the symbols say nothing: g = 1."""
     noise = 30 * np.random.default_rng(0).standard_normal((5, 64))
     assert modem.block_gain(noise, 900.0, 2) == pytest.approx(1.0, abs=0.02)

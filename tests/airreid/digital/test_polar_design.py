@@ -81,7 +81,7 @@ def test_the_modulation_follows_the_rate(bits: int, m: int) -> None:
 
 @pytest.mark.parametrize("bits", [60, 128, 256, 512, 800])
 def test_the_design_snr_is_near_what_good_codes_need(bits: int) -> None:
-    """Where plain decoding loses 30 % of blocks good codes lose few, but not all is lost."""
+    """Good codes lose few blocks where plain decoding loses 30 %, but not all is lost."""
     gap = design_code(bits, 256).design_snr_db - normal_approximation_snr_db(bits + 11, 256, 0.3)
     assert 0.3 < gap < 3.5
 

@@ -13,7 +13,7 @@ from airreid.payload import Analog, Coded, Ideal
 from airreid.scheme_info import DigitalInfo
 
 SCHEME = "digital-256-r2"
-"""Of the demo: four payload sizes."""
+"""Scheme of the demo, with four payload sizes."""
 
 
 def opened(bundle: Bundle, scheme_id: str = SCHEME) -> DigitalScheme:

@@ -23,7 +23,7 @@ from training.models.digital import DigitalCodec
 from training.steps.linear_codec import parse_scheme
 
 DIM = 96
-"""Of a feature: mean colours of 8 x 4 fields."""
+"""Numbers of a feature: mean colours of 8 x 4 fields."""
 
 
 class Colours(nn.Module):
