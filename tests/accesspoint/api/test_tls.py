@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,10 +202,12 @@ def test_a_token_speaks_for_its_edge_until_it_is_revoked(
             with pytest.raises(LinkError, match=words):
                 codes(target, ClientCredentials(token=token), requests)
 
-        def one_by_one() -> Iterator[uplink_pb2.QueryRequest]:
-            import time
+        answered: list[int] = []
+        first_answer = threading.Event()
 
+        def one_by_one() -> Iterator[uplink_pb2.QueryRequest]:
             yield requests[0]
+            assert first_answer.wait(60), "the token must have opened the stream by then"
             tokens.revoke("cam-1")
             time.sleep(1.2)  # an open stream's token is looked at again every second
             again = uplink_pb2.QueryRequest.FromString(requests[0].SerializeToString())
@@ -211,7 +215,9 @@ def test_a_token_speaks_for_its_edge_until_it_is_revoked(
             yield again
 
         with Uplink(target, 10.0, ClientCredentials(token=bound)) as uplink:
-            answered = [answer.response.status.code for answer in uplink.query(one_by_one())]
+            for answer in uplink.query(one_by_one()):
+                answered.append(answer.response.status.code)
+                first_answer.set()
         assert answered == [OK, FORBIDDEN]
 
 
