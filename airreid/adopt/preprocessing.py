@@ -55,15 +55,14 @@ PRESETS: dict[str, Preprocessing] = {
     "raw": Preprocessing(scale=1.0),
     "raw-bgr": Preprocessing(scale=1.0, colour="bgr"),
 }
-"""Preprocessing by name. ``imagenet``: torchreid, BoxMOT, fast-reid (whose exports of 0 ... 255
-have the same numbers times 255), timm's ResNets. ``half``: timm's Inception-style networks and
-TransReID. ``clip``: CLIP-ReID. ``raw-bgr``: OpenVINO's person-reidentification-retail.
-``raw``: a network that normalises by itself."""
+"""Preprocessing by name. ``imagenet``: torchreid, BoxMOT, timm's ResNets. ``half``: timm's
+Inception-style networks and TransReID. ``clip``: CLIP-ReID. ``raw-bgr``: OpenVINO's
+person-reidentification-retail. ``raw``: a network that normalises by itself, as fast-reid's do."""
 
 ALIASES: dict[str, str] = {
     "torchreid": "imagenet",
     "boxmot": "imagenet",
-    "fast-reid": "imagenet",
+    "fast-reid": "raw",
     "openvino": "raw-bgr",
     "timm": "imagenet",
 }
