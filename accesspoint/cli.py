@@ -43,6 +43,7 @@ def serve(given: Given[ServeSettings]) -> None:
     if settings.channel is not None:
         parse_address(settings.channel)
     bundle = load_bundle(settings.bundle or default_bundle_path())
+    bundle.require_schemes()
     asyncio.run(server.run(bundle, settings))
 
 

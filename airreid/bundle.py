@@ -11,16 +11,22 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field, model_validator
 
 from airreid.disk import file_sha256
 from airreid.errors import BundleError
+from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
 from airreid.model_card import ModelCard
 from airreid.scheme_info import DigitalInfo, FileRef, SchemeInfo
-from airreid.scheme_kinds import AnyScheme
+from airreid.scheme_kinds import AnyScheme, scheme_kind
 from airreid.validation import FrozenModel, loaded
 
 MANIFEST = "manifest.json"
+PREFERRED_SCHEME = "jscc-ae-256"
+"""Scheme that a camera sends by where a bundle has it."""
 
 Precision = Literal["fp32", "int8"]
 """Arithmetic of a backbone's graph."""
@@ -37,9 +43,13 @@ class BackboneInfo(FrozenModel):
     precision: Precision
     space_id: str
     """Features of one space may meet in a gallery, features of two never."""
-    height: Annotated[int, Field(ge=16)] = 256
-    width: Annotated[int, Field(ge=16)] = 128
+    height: Annotated[int, Field(ge=16)] = CROP_HEIGHT
+    width: Annotated[int, Field(ge=16)] = CROP_WIDTH
     feature_dim: Annotated[int, Field(ge=1)] = 2048
+
+    def crop(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resizes an image to what the graph takes: uint8 (height, width, 3) RGB."""
+        return to_crop(image, self.height, self.width)
 
 
 class Manifest(FrozenModel):
@@ -123,8 +133,32 @@ class Bundle:
         parts = {"backbones": backbones, "schemes": schemes}
         return Bundle(self.path, self.manifest.model_copy(update=parts), self.bundle_id)
 
+    @property
+    def usual_scheme_id(self) -> str:
+        """Scheme that a camera sends by unless told another.
+
+        It is ``jscc-ae-256`` where the bundle has it, else the first JSCC scheme, else the first
+        scheme. Raises :class:`BundleError` for a bundle without schemes.
+        """
+        self.require_schemes()
+        if PREFERRED_SCHEME in self.scheme_ids:
+            return PREFERRED_SCHEME
+        schemes = self.manifest.schemes
+        analog = (info.id for info in schemes if "analog" in scheme_kind(info.kind).links)
+        return next(analog, schemes[0].id)
+
+    def require_schemes(self) -> None:
+        """Raises :class:`BundleError` for a bare backbone, which nothing can be sent by."""
+        if not self.manifest.schemes:
+            raise BundleError(
+                f"bundle {self.manifest.name} at {self.path} is a bare backbone without schemes; "
+                "add some with 'airreid train extend', or make a bundle of the network with "
+                "'airreid adopt'"
+            )
+
     def scheme(self, scheme_id: str) -> SchemeInfo:
         """Raises :class:`BundleError` naming the schemes that there are."""
+        self.require_schemes()
         for scheme in self.manifest.schemes:
             if scheme.id == scheme_id:
                 return scheme
@@ -150,12 +184,18 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
         airreid.errors.BundleError: no bundle at nowhere (no manifest.json); ...
     """
     path = default_bundle_path() if path is None else Path(path)
+    if path.suffix.lower() == ".onnx":
+        raise BundleError(
+            f"{path}: a network is not a bundle, which is a folder; make one of it with "
+            f"'airreid adopt {path} --images DIR --out BUNDLE'"
+        )
     manifest_path = path / MANIFEST
     try:
         raw = manifest_path.read_bytes()
     except OSError:
         raise BundleError(
-            f"no bundle at {path} (no {MANIFEST}); give --bundle a folder made by 'airreid train'"
+            f"no bundle at {path} (no {MANIFEST}); give --bundle a folder made by 'airreid train' "
+            "or 'airreid adopt'"
         ) from None
     manifest = loaded(Manifest, raw, manifest_path)
     for ref in files_of(manifest):

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from PIL import Image
 
 from airreid.bundle import BackboneInfo, Bundle
 from airreid.errors import BundleError
 
 Array = NDArray[np.float32]
+_WAY_OUT = "correct the manifest, or export the graph again: docs/bundle.md says what each takes"
+_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Arrays that a manifest says a graph takes and gives."""
+
+    name: str
+    """What the graph is, for messages."""
+    row: tuple[int, ...]
+    """Shape of one row of the input: ``(height, width, 3)`` or ``(dimensions,)``."""
+    dtype: str
+    """``uint8`` or ``float32``."""
+    dim: int
+    """Values of one row of the output, float32."""
 
 
 class Network:
     """ONNX graph with one input and one output, batch first."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, signature: Signature | None = None) -> None:
+        """Loads a graph and, with a ``signature``, proves on one row that it is so.
+
+        Raises :class:`BundleError` for a graph that cannot be loaded or does something else.
+        """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -29,19 +52,69 @@ class Network:
         except Exception as error:
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error})") from None
         self._input = self._session.get_inputs()[0].name
+        if signature is not None:
+            self._check(path, signature)
 
     def __call__(self, batch: NDArray[np.generic]) -> Array:
         result: Array = self._session.run(None, {self._input: batch})[0]
         return result
 
+    def _check(self, path: Path, signature: Signature) -> None:
+        name = signature.name
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            names = ", ".join(entry.name for entry in inputs)
+            raise BundleError(f"{path}: {name} takes {len(inputs)} inputs ({names}), not one")
+        expected = f"{signature.dtype} {_shape((None, *signature.row))}"
+        dtype = _TYPES.get(inputs[0].type, inputs[0].type)
+        sizes = tuple(side if isinstance(side, int) else None for side in inputs[0].shape)
+        wanted = (None, *signature.row)
+        fits = len(sizes) == len(wanted) and sizes[0] is None
+        fits = fits and all(a in (None, b) for a, b in zip(sizes[1:], wanted[1:], strict=True))
+        if dtype != signature.dtype or not fits:
+            raise BundleError(
+                f"{path}: {name} takes {dtype} {_shape(sizes)}, but by the manifest it must take "
+                f"{expected}; {_WAY_OUT}"
+            )
+        values = np.arange(int(np.prod(signature.row)), dtype=np.int64) * 37 % 251
+        row = values.reshape((1, *signature.row)).astype(signature.dtype)
+        if signature.dtype == "float32":
+            row = (row - np.float32(125)) / np.float32(72)
+        try:
+            result = self(row)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise BundleError(f"{path}: {name} cannot run on {expected} ({reason})") from None
+        if result.shape != (1, signature.dim) or result.dtype != np.float32:
+            raise BundleError(
+                f"{path}: {name} gives {result.dtype} {_shape((None, *result.shape[1:]))}, but by "
+                f"the manifest it must give float32 {_shape((None, signature.dim))}; {_WAY_OUT}"
+            )
+        if not np.isfinite(result).all():
+            raise BundleError(f"{path}: {name} gives NaN or infinity; export the graph again")
+
+
+def _shape(sides: Sequence[int | None]) -> str:
+    names = ["N" if place == 0 else "any" for place in range(len(sides))]
+    return "x".join(
+        name if side is None else str(side) for name, side in zip(names, sides, strict=True)
+    )
+
 
 class BackboneRunner:
-    """Backbone of a bundle: uint8 crops -> features."""
+    """Backbone of a bundle: person crops -> features."""
 
     def __init__(self, bundle: Bundle, info: BackboneInfo, threads: int) -> None:
+        """Raises :class:`BundleError` for a graph that is not what the manifest says."""
         self.info = info
-        self._network = Network(bundle.file(info.file), threads)
+        row = (info.height, info.width, 3)
+        signature = Signature(f"backbone {info.id}", row, "uint8", info.feature_dim)
+        self._network = Network(bundle.file(info.file), threads, signature)
 
     def features(self, crops: NDArray[np.uint8]) -> Array:
         """Computes uint8 (N, height, width, 3) RGB -> float32 (N, feature_dim)."""
         return self._network(crops)
+
+    def features_of(self, images: Sequence[Image.Image]) -> Array:
+        """Computes features float32 (N, feature_dim) of images of any size, one or more."""
+        return self.features(np.stack([self.info.crop(image) for image in images]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.inference import Network
+from airreid.inference import Network, Signature
 from airreid.payload import Analog, Link, Payload
 from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import JsccInfo
@@ -23,12 +23,19 @@ class JsccScheme:
     """JSCC scheme: the encoder, the decoder and the gallery map."""
 
     def __init__(self, bundle: Bundle, info: JsccInfo, threads: int, decode: bool = True) -> None:
-        """``decode`` False leaves the decoder unloaded: all that an edge needs."""
+        """``decode`` False leaves the decoder unloaded: all that an edge needs.
+
+        Raises :class:`airreid.errors.BundleError` for graphs that are not what the manifest says.
+        """
         self.info = info
-        self._encoder = Network(bundle.file(info.encoder), threads)
-        self._decoder: Callable[[Array], Array] | None = (
-            Network(bundle.file(info.decoder), threads) if decode and info.decoder else None
-        )
+        features = (bundle.backbone_of(info.space_id).feature_dim,)
+        encoder = Signature(f"encoder of {info.id}", features, "float32", info.bandwidth)
+        self._encoder = Network(bundle.file(info.encoder), threads, encoder)
+        self._decoder: Callable[[Array], Array] | None = None
+        if decode and info.decoder:
+            symbols, name = (info.bandwidth,), f"decoder of {info.id}"
+            decoder = Signature(name, symbols, "float32", info.embedding_dim)
+            self._decoder = Network(bundle.file(info.decoder), threads, decoder)
 
     def encode(self, features: Array) -> Array:
         """Encodes float32 (N, feature_dim) -> symbols (N, bandwidth), each row of mean power 1."""

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from airreid.bundle import Bundle
-from airreid.images import to_crop
 from airreid.inference import BackboneRunner
 from airreid.payload import Link, Payload
 from airreid.scheme import Scheme, check_link, links_of
@@ -19,6 +18,8 @@ class Encoder:
     """A bundle's backbones, and the encoders of its schemes, as they are asked for."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
+        """Raises :class:`airreid.errors.BundleError` for a bundle that nothing can be sent by."""
+        bundle.require_schemes()
         self.bundle = bundle
         self._threads = threads
         self._backbones: dict[str, BackboneRunner] = {}
@@ -35,7 +36,12 @@ class Encoder:
         space = self.bundle.backbone.space_id
         if scheme_id is not None:
             space = self.bundle.scheme(scheme_id).space_id
-        return self._runner(space).features(np.stack([to_crop(image) for image in images]))
+        return self._runner(space).features_of(images)
+
+    def crop(self, image: Image.Image, scheme_id: str) -> NDArray[np.uint8]:
+        """Resizes an image to what the scheme's backbone takes: uint8 (height, width, 3) RGB."""
+        space = self.bundle.scheme(scheme_id).space_id
+        return self.bundle.backbone_of(space).crop(image)
 
     def _runner(self, space_id: str) -> BackboneRunner:
         if space_id not in self._backbones:
@@ -62,12 +68,13 @@ class Encoder:
         check_link(info, link)
         return link
 
-    def send_settings(self, scheme_id: str, link: Link | None, top_k: int) -> SendSettings:
-        """Returns settings for sending; ``link`` None means the scheme's usual one.
+    def send_settings(self, scheme_id: str | None, link: Link | None, top_k: int) -> SendSettings:
+        """Returns settings for sending; None means the bundle's usual scheme, or its usual link.
 
         Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks.
         """
-        return SendSettings(scheme_id=scheme_id, link=self.link(scheme_id, link), top_k=top_k)
+        chosen = self.bundle.usual_scheme_id if scheme_id is None else scheme_id
+        return SendSettings(scheme_id=chosen, link=self.link(chosen, link), top_k=top_k)
 
     def payloads(
         self, features: NDArray[np.float32], scheme_id: str, link: Link | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -93,6 +94,7 @@ class OneShot:
         """Raises :class:`airreid.errors.AirReidError` for a scheme that the bundle lacks."""
         self._uplink = uplink
         self._spool = Spool(None, edge_id, _CAPACITY, first_sequence=0)
+        self._cut = partial(encoder.crop, scheme_id=settings.scheme_id)
         self._pipeline = Pipeline(encoder, self._spool, settings, Radio(), max_batch=1)
         self._refusals: dict[int, Outcome] = {}
         """Last answer of blocks for which the access point is not ready."""
@@ -142,7 +144,7 @@ class OneShot:
         """
         names = [truth_of(path) for path in paths] if truth else [""] * len(paths)
         offered: list[_Offered] = []
-        with closing(read_ahead(paths)) as crops:
+        with closing(read_ahead(paths, self._cut)) as crops:
             for crop, name in zip(crops, names, strict=True):
                 if self._ended.done():
                     break

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from airreid.errors import InputError
-from airreid.images import load, to_crop
+from airreid.images import load
 
 AHEAD = 4
 """Files read before they are asked for. Only one whole image is in memory at a time."""
+Cut = Callable[[Image.Image], NDArray[np.uint8]]
+"""Resizes an image to what the network takes: uint8 (height, width, 3) RGB."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,17 @@ class Crop:
     """Time to read, decode and resize it."""
 
 
-def read_crop(path: Path) -> Crop:
+def read_crop(path: Path, cut: Cut) -> Crop:
     """Reads one file; any :class:`InputError` becomes its ``error``."""
     started = time.perf_counter()
     try:
-        image, error = Image.fromarray(to_crop(load(path))), ""
+        image, error = Image.fromarray(cut(load(path))), ""
     except InputError as wrong:
         image, error = None, str(wrong)
     return Crop(path, image, error, time.perf_counter() - started)
 
 
-def read_ahead(paths: Sequence[Path]) -> Generator[Crop]:
+def read_ahead(paths: Sequence[Path], cut: Cut) -> Generator[Crop]:
     """Yields the files in order; the next ones are read while the caller is busy with one.
 
     Close it (or let it go) to end the reading early.
@@ -49,7 +53,7 @@ def read_ahead(paths: Sequence[Path]) -> Generator[Crop]:
     with ThreadPoolExecutor(1, "reader") as reader:
         try:
             for path in rest:
-                waiting.append(reader.submit(read_crop, path))
+                waiting.append(reader.submit(read_crop, path, cut))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
             while waiting:

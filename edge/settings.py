@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from airreid.bundle import PREFERRED_SCHEME
 from airreid.config_file import Given
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
@@ -65,7 +66,7 @@ class CameraSettings(Settings):
 
     to: Annotated[str, Flag()] = "127.0.0.1:50051"
     """HOST:PORT of the channel, or of the access point."""
-    scheme: Annotated[str, Flag()] = "jscc-ae-256"
+    scheme: Annotated[str | None, Flag(shown_default=f"{PREFERRED_SCHEME}, else the first")] = None
     """Scheme of the bundle."""
     link: Annotated[Link | None, Flag(shown_default="the usual")] = None
     """Link: analog (JSCC), coded or ideal (digital)."""

@@ -98,6 +98,7 @@ def command(
     if (gallery is None) != (queries is None):
         raise InputError("give both --gallery and --queries, or neither")
     loaded = load_bundle(bundle or default_bundle_path())
+    loaded.require_schemes()
     plan = SimulationPlan(
         schemes=_chosen(loaded, scheme or []),
         links=tuple(dict.fromkeys(digital_link.value for digital_link in link or DigitalLink)),

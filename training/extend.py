@@ -63,7 +63,8 @@ def extend_bundle(
     context = RunContext(recipe, sets, out, cache, report, distributed)
     schemes = _train(bundle, steps, context)
     space, graph = bundle.backbone.space_id, bundle.file(bundle.backbone.file)
-    features = kept_features(graph, sets.codec, out, space, cache, report)
+    size = (bundle.backbone.height, bundle.backbone.width)
+    features = kept_features(graph, sets.codec, out, space, cache, report, size=size)
     added = [export_scheme(scheme, folder, features, space) for scheme in schemes]
     infos: tuple[SchemeInfo, ...] = (*bundle.manifest.schemes, *added)
     prove_distinct(folder, infos)
@@ -89,12 +90,13 @@ def _train(
 ) -> list[SavedScheme]:
     """Trains the schemes that the bundle has not, or takes them from the run's folder."""
     space, graph = bundle.backbone.space_id, bundle.file(bundle.backbone.file)
+    size = (bundle.backbone.height, bundle.backbone.width)
     images, present = context.sets.codec, tuple(bundle.scheme_ids)
     schemes: list[SavedScheme] = []
     for step in steps:
         copies = step.augmented_copies
         features = kept_features(
-            graph, images, context.out, space, context.cache, context.report, copies
+            graph, images, context.out, space, context.cache, context.report, copies, size
         )
         data = HeadData.of_images(features, images, copies)
         schemes += train_heads(step, data, space, context, present)

@@ -14,11 +14,11 @@ from PIL import Image
 
 from accesspoint.errors import RateLimitedError
 from accesspoint.gallery.opening import ServedGallery, writable_part
-from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.records import THUMBNAIL_MAX, NewEntry
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError
-from airreid.images import decode, to_crop
+from airreid.images import decode
 from airreid.inference import BackboneRunner
 
 ITEMS_MAX = 1000
@@ -88,10 +88,15 @@ class Encoder:
         self.digest = bundle.backbone.file.sha256
         """Hex SHA-256 of the backbone's file."""
 
-    def features(self, crops: NDArray[np.uint8]) -> Array:
-        """Encodes crops, uint8 (n, 256, 128, 3), to float32 (n, feature_dim).
+    def crop(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resizes an image to what the backbone takes: uint8 (height, width, 3) RGB."""
+        return self._bundle.backbone.crop(image)
 
-        Raises :class:`RateLimitedError` when too many wait already.
+    def features(self, crops: NDArray[np.uint8]) -> Array:
+        """Encodes crops, uint8 (n, height, width, 3), to float32 (n, feature_dim).
+
+        Raises :class:`RateLimitedError` when too many wait already, and
+        :class:`airreid.errors.BundleError` for a backbone that is not what the manifest says.
         """
         if not self._waiting.acquire(blocking=False):
             raise RateLimitedError("too many images at once; send them again in a while")
@@ -106,9 +111,16 @@ class Encoder:
 
 
 def thumbnail_of(crop: NDArray[np.uint8]) -> bytes:
-    """Encodes the crop that the network sees as a JPEG of little loss, about 20 kB."""
-    out = io.BytesIO()
-    Image.fromarray(crop).save(out, "JPEG", quality=95, subsampling=0)
+    """Encodes the crop that the network sees as a JPEG of little loss.
+
+    A crop of 256x128 takes about 20 kB. Of a large one, quality is given up until it is small
+    enough to be stored.
+    """
+    for quality in (95, 85, 70, 50, 25):
+        out = io.BytesIO()
+        Image.fromarray(crop).save(out, "JPEG", quality=quality, subsampling=0)
+        if out.tell() <= THUMBNAIL_MAX:
+            break
     return out.getvalue()
 
 
@@ -210,14 +222,14 @@ class Enrolment:
                 name = f"image of {candidate.subject[:128]}"
                 image = decode(source.image or b"", name)
                 pictured.append((place, candidate, check_image(image, name)))
-                crops.append(to_crop(image))
+                crops.append(self._encoder.crop(image))
             except AirReidError as error:
                 verdicts[place] = error
         if not crops:
             return prepared
         try:
             features = self._encoder.features(np.stack(crops))
-        except AirReidError as error:  # too many at once
+        except AirReidError as error:  # too many at once, or a backbone that is none
             for place, _, _ in pictured:
                 verdicts[place] = error
             return prepared
@@ -257,7 +269,7 @@ def feature_of(source: Source, encoder: Encoder, gallery: ServedGallery) -> Arra
     Raises :class:`InputError` and :class:`RateLimitedError`.
     """
     if source.feature is None:
-        crop = to_crop(decode(source.image or b"", "image"))
+        crop = encoder.crop(decode(source.image or b"", "image"))
         row: Array = encoder.features(crop[None])[0]
         return row
     gallery.check(NewEntry("query", "query", source.space_id, source.feature))

@@ -26,7 +26,7 @@ from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.enrolled import calibrate_gallery
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.images import decode, to_crop
+from airreid.images import decode
 from airreid.validation import validated
 
 _POLICY_NUMBERS = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")
@@ -125,7 +125,7 @@ class _Work:
         """Encodes all entries in the bundle's feature space, from their thumbnails."""
 
         def encode(images: Sequence[bytes]) -> NDArray[np.float32]:
-            crops = [to_crop(decode(image, "thumbnail")) for image in images]
+            crops = [self.encoder.crop(decode(image, "thumbnail")) for image in images]
             return self.encoder.features(np.stack(crops))
 
         allow = _flag(parameters, "allow_unserved", default=False)

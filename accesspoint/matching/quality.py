@@ -87,7 +87,8 @@ def measure(image: Image.Image | NDArray[np.uint8]) -> Measures:
     """Measures a decoded image, or uint8 (H, W, 3) RGB.
 
     Sharpness is the blur metric of Crété, Dolmiere, Ladret and Nicolas (*The blur
-    effect*, SPIE 6492, 2007), turned round so that sharp is high.
+    effect*, SPIE 6492, 2007), turned round so that sharp is high. The crop that is measured
+    has 256 x 128 pixels whatever the network takes: the gate's bounds are for that size.
     """
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image, "RGB")
     width, height = picture.size

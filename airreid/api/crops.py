@@ -15,12 +15,13 @@ from airreid.crop_folder import read_folder
 from airreid.datasets.samples import Sample
 from airreid.datasets.synthetic.population import open_synthetic
 from airreid.errors import InputError
-from airreid.images import MIN_SIDE, load, read, to_crop
+from airreid.images import MIN_SIDE, load, read
 
 ImageLike: TypeAlias = "str | Path | Image.Image | NDArray[np.uint8]"
 """One person crop: the path of an image file, a Pillow image, or uint8 (height, width, 3) RGB."""
 Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
-"""One crop, a sequence of them, or uint8 (N, height, width, 3); any size, resized to 256x128."""
+"""One crop, a sequence of them, or uint8 (N, height, width, 3); any size, resized to what
+the network takes."""
 
 
 class Crops(NamedTuple):
@@ -116,17 +117,17 @@ def each_image(images: Images) -> list[ImageLike]:
     return list(images)
 
 
-def pixels(images: Images) -> Iterator[NDArray[np.uint8]]:
-    """Yields each crop as the network sees it: uint8 (256, 128, 3) RGB.
+def opened(images: Images) -> Iterator[Image.Image]:
+    """Yields each crop as a Pillow image of its own size.
 
     Raises :class:`InputError` naming the file, or the position of an image in memory.
     """
     for position, image in enumerate(each_image(images)):
-        yield to_crop(_opened(image, position))
+        yield _opened(image, position)
 
 
 def file_bytes(image: ImageLike, position: int) -> bytes:
-    """Returns an image file's own bytes, or a PNG of it. Raises as :func:`pixels`."""
+    """Returns an image file's own bytes, or a PNG of it. Raises as :func:`opened`."""
     if isinstance(image, str | Path):
         return read(Path(image))
     buffer = io.BytesIO()

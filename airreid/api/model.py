@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.api.crops import Images, pixels
+from airreid.api.crops import Images, opened
 from airreid.bundle import Bundle, load_bundle
 from airreid.errors import InputError
 from airreid.inference import BackboneRunner
@@ -133,6 +133,7 @@ class Model:
         threads: int = 1,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self.bundle.require_schemes()
         self.info = self.bundle.scheme(scheme_id or self.bundle.scheme_ids[0])
         """The scheme's entry in the manifest."""
         self._threads = threads
@@ -188,7 +189,7 @@ class Model:
             >>> airreid.Model().features(grey).dtype
             dtype('float32')
         """
-        rows = [self._backbone.features(crop[None])[0] for crop in pixels(images)]
+        rows = [self._backbone.features_of([image])[0] for image in opened(images)]
         return np.stack(rows) if rows else np.empty((0, self._feature_dim), np.float32)
 
     def as_features(self, images: Images | Floats) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from airreid.datasets.samples import ImageSet, Sample
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
 
 
-def _decode(sample: Sample) -> np.ndarray:
-    return to_crop(sample.load())
+def _decode(sample: Sample, height: int, width: int) -> np.ndarray:
+    return to_crop(sample.load(), height, width)
 
 
 def pixels(
@@ -22,22 +23,27 @@ def pixels(
     cache: Path,
     tick: Callable[[], object] = lambda: None,
     workers: int = 0,
+    height: int = CROP_HEIGHT,
+    width: int = CROP_WIDTH,
 ) -> np.ndarray:
-    """Decodes the images, in order: uint8 (N, 256, 128, 3), memory-mapped from ``cache``.
+    """Decodes the images, in order: uint8 (N, height, width, 3), memory-mapped from ``cache``.
 
-    The file is named by the set's digest, so a changed set gets another file; it is
+    Networks that are trained here take 256 x 128, which is therefore the default. The file is
+    named by the set's digest and another size, so a changed set gets another file; it is
     written beside and renamed, so a killed run leaves no half-filled one. ``workers``
     0 means one process per core.
     """
-    path = cache / f"pixels-{images.digest()}.npy"
+    size = "" if (height, width) == (CROP_HEIGHT, CROP_WIDTH) else f"-{height}x{width}"
+    path = cache / f"pixels-{images.digest()}{size}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(f".{os.getpid()}.part")
-        shape = (len(images), CROP_HEIGHT, CROP_WIDTH, 3)
+        shape = (len(images), height, width, 3)
+        decode = partial(_decode, height=height, width=width)
         out = np.lib.format.open_memmap(partial_path, mode="w+", dtype=np.uint8, shape=shape)
         try:
             with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
-                for i, image in enumerate(pool.map(_decode, images.samples, chunksize=32)):
+                for i, image in enumerate(pool.map(decode, images.samples, chunksize=32)):
                     out[i] = image
                     tick()
             out.flush()

@@ -17,7 +17,7 @@ from airreid.digital.link import CodedLink
 from airreid.digital.message import Message, message, padded, smallest_size
 from airreid.digital.prior import LARGEST
 from airreid.errors import BundleError, InputError
-from airreid.inference import Network
+from airreid.inference import Network, Signature
 from airreid.payload import Coded, Ideal, Link, Payload
 from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import DigitalInfo
@@ -30,9 +30,11 @@ class DigitalScheme:
     """Digital scheme: features to rounded latents, to messages, to payloads, and back."""
 
     def __init__(self, bundle: Bundle, info: DigitalInfo, threads: int) -> None:
-        """Raises :class:`BundleError` for coding tables that do not fit their scheme."""
+        """Raises :class:`BundleError` for a graph or coding tables that do not fit the scheme."""
         self.info = info
-        self._encoder = Network(bundle.file(info.encoder), threads)
+        features = (bundle.backbone_of(info.space_id).feature_dim,)
+        encoder = Signature(f"encoder of {info.id}", features, "float32", info.embedding_dim)
+        self._encoder = Network(bundle.file(info.encoder), threads, encoder)
         self.tables = load_coding_tables(bundle.file(info.coding_tables))
         prior, path = self.tables.prior, bundle.file(info.coding_tables)
         if prior.dimensions != info.embedding_dim:

@@ -106,6 +106,7 @@ def evaluate_command(
     one site is worth at another.
     """
     loaded, splits = load_bundle(bundle), None
+    loaded.require_schemes()
     if protocol is not None and protocol in families_of(data):
         if fit_on is not None:
             raise InputError(f"--protocol {protocol}: many splits; give one of them with --fit-on")
@@ -206,6 +207,8 @@ def sweep_command(
     if not bundle or data is None:
         raise InputError("give --bundle and --data to measure, or --points of what is measured")
     opened, loaded = open_data(data, protocol, boxes_of(boxes)), [load_bundle(b) for b in bundle]
+    for opened_bundle in loaded:
+        opened_bundle.require_schemes()
     width = bandwidth_of(loaded, bandwidth)
     settings = Settings(
         snrs_db=checked_snrs(snr),

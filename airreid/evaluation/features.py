@@ -20,7 +20,6 @@ from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
 from airreid.evaluation.exact_retrieval import SingleShot
 from airreid.evaluation.retrieval_features import RetrievalFeatures
-from airreid.images import to_crop
 from airreid.inference import BackboneRunner
 
 _BATCH = 16
@@ -60,7 +59,7 @@ def features_of(
             return stored
     runner = BackboneRunner(bundle, backbone, threads=os.cpu_count() or 1)
     rows = []
-    crops = _crops(images.samples, backbone.height, backbone.width)
+    crops = _crops(images.samples, backbone)
     while batch := list(islice(crops, _BATCH)):
         rows.append(runner.features(np.stack(batch)))
         for _ in batch:
@@ -76,12 +75,12 @@ def features_of(
     return features
 
 
-def _crop(sample: Sample, height: int, width: int) -> NDArray[np.uint8]:
-    return to_crop(sample.load(), height, width)
+def _crop(sample: Sample, backbone: BackboneInfo) -> NDArray[np.uint8]:
+    return backbone.crop(sample.load())
 
 
-def _crops(samples: Sequence[Sample], height: int, width: int) -> Iterator[NDArray[np.uint8]]:
-    crop = partial(_crop, height=height, width=width)
+def _crops(samples: Sequence[Sample], backbone: BackboneInfo) -> Iterator[NDArray[np.uint8]]:
+    crop = partial(_crop, backbone=backbone)
     if len(samples) <= _FEW:
         yield from map(crop, samples)
         return

@@ -12,7 +12,7 @@ from PIL import Image
 
 from airreid.images import load, to_crop
 from edge import reading
-from edge.reading import AHEAD, read_ahead, read_crop
+from edge.reading import AHEAD, Cut, read_ahead, read_crop
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_what_the_network_sees_is_what_reading_one_by_one_gives(files: list[Path]) -> None:
-    crops = list(read_ahead(files))
+    crops = list(read_ahead(files, to_crop))
     assert [crop.path for crop in crops] == files
     for number, crop in enumerate(crops):
         if number in (3, 7, 11):
@@ -49,13 +49,13 @@ def test_reading_waits_for_a_slow_network_and_ends_with_it(
 ) -> None:
     read: list[Path] = []
 
-    def slow_read(path: Path) -> reading.Crop:
+    def slow_read(path: Path, cut: Cut) -> reading.Crop:
         read.append(path)
-        return read_crop(path)
+        return read_crop(path, cut)
 
     monkeypatch.setattr(reading, "read_crop", slow_read)
     before = set(threading.enumerate())
-    crops = read_ahead(files)
+    crops = read_ahead(files, to_crop)
     for taken in range(1, 4):
         next(crops)
         until = time.monotonic() + 10

@@ -50,7 +50,7 @@ def test_bounds() -> None:
 def test_defaults() -> None:
     camera = {
         "to": "127.0.0.1:50051",
-        "scheme": "jscc-ae-256",
+        "scheme": None,
         "link": None,
         "bundle": None,
         "edge_id": "cam-1",

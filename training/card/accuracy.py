@@ -22,7 +22,7 @@ from training.card.digital_accuracy import digital_accuracy
 from training.engine.progress import Report
 from training.models.digital import DigitalCodec
 from training.runs.checkpoints import SavedScheme
-from training.runs.folder import cached_pixels
+from training.runs.folder import TRAINED_SIZE, CropSize, cached_pixels
 from training.runs.graph_features import extract
 
 CARD_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
@@ -53,7 +53,8 @@ def validation_features(
 ) -> RetrievalFeatures:
     """Features of the validation images by a backbone of the bundle, the first for None."""
     info = backbone or bundle.backbone
-    return _by_camera(bundle.file(info.file), images, cache, info.precision, report)
+    size = (info.height, info.width)
+    return _by_camera(bundle.file(info.file), images, cache, info.precision, report, size)
 
 
 def no_channel_accuracy(
@@ -97,8 +98,13 @@ def scheme_accuracy(
 
 
 def _by_camera(
-    graph: Path, images: ImageSet, cache: Path, name: str, report: Report
+    graph: Path,
+    images: ImageSet,
+    cache: Path,
+    name: str,
+    report: Report,
+    size: CropSize = TRAINED_SIZE,
 ) -> RetrievalFeatures:
-    crops = cached_pixels(images, cache, report)
+    crops = cached_pixels(images, cache, report, size)
     tick = report.phase(f"validation features, {name}", len(images))
     return split_by_camera(extract(graph, crops, tick=tick), images.labels(), images.cameras())

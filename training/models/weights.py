@@ -48,6 +48,12 @@ def load_weights(backbone: Backbone, weights: str) -> str:
         path = Path(weights)
         if not path.is_file():
             raise InputError(f"weights: no file {path}; give a path, 'imagenet' or 'none'")
+        if path.suffix.lower() == ".onnx":
+            raise InputError(
+                f"weights {path}: an ONNX network cannot be trained on; give a PyTorch state_dict "
+                f"of {backbone.name}, or use the network as it is with 'airreid adopt {path} "
+                "--images DIR --out BUNDLE'"
+            )
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:

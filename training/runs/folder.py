@@ -19,10 +19,16 @@ from airreid.datasets.pixels import pixels
 from airreid.datasets.samples import ImageSet
 from airreid.datasets.synthetic.population import image_set
 from airreid.errors import InputError
+from airreid.images import CROP_HEIGHT, CROP_WIDTH
 from training.engine.progress import Report
 from training.recipes.load import parse_recipe
 from training.recipes.recipe import Recipe
 from training.runs.graph_features import extract
+
+CropSize = tuple[int, int]
+"""Height and width of crops."""
+TRAINED_SIZE = (CROP_HEIGHT, CROP_WIDTH)
+"""Size that networks trained here take; another's network may take another one."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +120,12 @@ def _same(path: Path, text: str) -> bool:
     return before == asked
 
 
-def cached_pixels(images: ImageSet, cache: Path, report: Report) -> NDArray[np.uint8]:
-    """Decodes images: uint8 (N, 256, 128, 3), see :func:`airreid.datasets.pixels.pixels`."""
-    loaded: NDArray[np.uint8] = pixels(
-        images, cache, report.phase(f"images of {images.name}", len(images))
-    )
+def cached_pixels(
+    images: ImageSet, cache: Path, report: Report, size: CropSize = TRAINED_SIZE
+) -> NDArray[np.uint8]:
+    """Decodes images: uint8 (N, *size, 3), see :func:`airreid.datasets.pixels.pixels`."""
+    tick = report.phase(f"images of {images.name}", len(images))
+    loaded: NDArray[np.uint8] = pixels(images, cache, tick, height=size[0], width=size[1])
     return loaded
 
 
@@ -130,12 +137,16 @@ def kept_features(
     cache: Path,
     report: Report,
     copies: int = 1,
+    size: CropSize = TRAINED_SIZE,
 ) -> NDArray[np.float32]:
-    """Returns features (copies N, D) of the people whom codecs are trained on, kept in ``out``."""
+    """Returns features (copies N, D) of the people whom codecs are trained on, kept in ``out``.
+
+    ``size``: height and width of the crops that the graph takes.
+    """
     stored = stored_features(out, space, copies * len(images))
     if stored is not None:
         return stored
-    crops = cached_pixels(images, cache, report)
+    crops = cached_pixels(images, cache, report, size)
     suffix = f", {copies} copies" if copies > 1 else ""
     tick = report.phase(f"features for the codecs{suffix}", copies * len(images))
     name = f"features-{space}.npy" if copies == 1 else f"features-{space}-{copies}.npy"

@@ -24,7 +24,7 @@ def extract(
     batch: int = 16,
     copies: int = 1,
 ) -> NDArray[np.float32]:
-    """Extracts features of uint8 crops (N, 256, 128, 3): float32 (copies N, D).
+    """Extracts features of uint8 crops (N, height, width, 3): float32 (copies N, D).
 
     The first N rows are of the images as they are, further ones of augmented copies, the same
     in every run. With ``cache`` the result is kept in that file and read from it the next
