@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,8 @@ class Network:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise BundleError(f"{path}: ONNX Runtime cannot load it ({error})") from None
+            reason = str(error).splitlines()[0]
+            raise BundleError(f"{path}: ONNX Runtime cannot load it ({reason})") from None
         self._input = self._session.get_inputs()[0].name
         if signature is not None:
             self._check(path, signature)
@@ -80,11 +82,16 @@ class Network:
         row = values.reshape((1, *signature.row)).astype(signature.dtype)
         if signature.dtype == "float32":
             row = (row - np.float32(125)) / np.float32(72)
+        quiet = ort.RunOptions()
+        quiet.log_severity_level = 4  # the error says it
         try:
-            result = self(row)
+            result = self._session.run(None, {self._input: row}, quiet)[0]
         except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise BundleError(f"{path}: {name} cannot run on {expected} ({reason})") from None
+            node = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
+            where = f" (node {node[2]}, {node[1]})" if node else ""
+            raise BundleError(
+                f"{path}: {name} cannot run on {expected}{where}; {_WAY_OUT}"
+            ) from None
         if result.shape != (1, signature.dim) or result.dtype != np.float32:
             raise BundleError(
                 f"{path}: {name} gives {result.dtype} {_shape((None, *result.shape[1:]))}, but by "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
@@ -10,12 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from PIL import Image
 
+from accesspoint.api.enrolment import thumbnail_of
 from accesspoint.assembly import access_point
 from accesspoint.gallery.maintenance import backup
+from accesspoint.gallery.records import THUMBNAIL_MAX
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 
+from ...airreid.adopt import networks
+from ...made_bundles import made_bundle
 from .conftest import DIM, make_bundle, png, rest_over
 
 SPACE = "tiny-space"
@@ -169,6 +176,43 @@ def test_another_model_needs_a_reindex_and_gets_it(
         ranked = changed.post("/v1/search", files={"image": png(2)}).json()["subjects"]
         assert ranked[0]["subject"] == "p2"
         assert ranked[0]["score"] == pytest.approx(1.0, abs=0.02)  # the thumbnail is a JPEG
+
+
+def test_thumbnails_are_encoded_anew_in_another_networks_size(tmp_path: Path) -> None:
+    before = made_bundle(tmp_path / "before", [(384, 128)])
+    after = made_bundle(tmp_path / "after", [(224, 224)])
+    settings = ServeSettings(data_dir=tmp_path / "data", keep_thumbnails=True)
+    pictures = [as_png(crop) for crop in networks.crops(4, (320, 160))]
+    with access_point(before, settings) as services:
+        assert services.gallery.wait_ready(30)
+        client = rest_over(services).client
+        for number, picture in enumerate(pictures):
+            answer = client.post(
+                f"/v1/entries?subject=p{number}&camera=c", files={"image": picture}
+            )
+            assert answer.status_code == 201, answer.text
+            thumbnail = client.get(f"/v1/entries/{answer.json()['id']}/thumbnail").content
+            assert Image.open(io.BytesIO(thumbnail)).size == (128, 384)
+    with access_point(after, settings) as services:
+        assert not services.gallery.wait_ready(30)
+        client = rest_over(services).client
+        assert done(client, "reindex")["encoded"] == 4
+        for number, picture in enumerate(pictures):
+            ranked = client.post("/v1/search", files={"image": picture}).json()["subjects"]
+            assert ranked[0]["subject"] == f"p{number}"
+            assert ranked[0]["score"] == pytest.approx(1.0, abs=0.02)
+
+
+def as_png(crop: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(crop).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_the_largest_networks_thumbnails_are_small_enough_to_be_stored() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (768, 512, 3)).astype(np.uint8)
+    assert len(thumbnail_of(noise)) <= THUMBNAIL_MAX
+    assert Image.open(io.BytesIO(thumbnail_of(noise))).size == (512, 768)
 
 
 def test_the_quality_gate_warns_or_refuses(client: TestClient) -> None:
