@@ -32,9 +32,6 @@ class DigitalScheme:
     def __init__(self, bundle: Bundle, info: DigitalInfo, threads: int) -> None:
         """Raises :class:`BundleError` for a graph or coding tables that do not fit the scheme."""
         self.info = info
-        features = (bundle.backbone_of(info.space_id).feature_dim,)
-        encoder = Signature(f"encoder of {info.id}", features, "float32", info.embedding_dim)
-        self._encoder = Network(bundle.file(info.encoder), threads, encoder)
         self.tables = load_coding_tables(bundle.file(info.coding_tables))
         prior, path = self.tables.prior, bundle.file(info.coding_tables)
         if prior.dimensions != info.embedding_dim:
@@ -43,6 +40,9 @@ class DigitalScheme:
             raise BundleError(f"{path}: codes fill {self.tables.uses} uses, not {info.bandwidth}")
         if len(arithmetic.encode(prior.most_likely(), prior)) > self.longest:
             raise BundleError(f"{path}: the largest payload does not hold the shortest message")
+        features = (bundle.backbone_of(info.space_id).feature_dim,)
+        encoder = Signature(f"encoder of {info.id}", features, "float32", info.embedding_dim)
+        self._encoder = Network(bundle.file(info.encoder), threads, encoder)
 
     @property
     def longest(self) -> int:
