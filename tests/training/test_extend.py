@@ -30,6 +30,8 @@ from training.recipes.recipe import Recipe
 from training.runs import atomic_file
 from training.runs.checkpoints import load_scheme, scheme_path
 
+from ..made_bundles import made_bundle
+
 SETTINGS = [
     *("epochs=1", 'codec.schemes=["jscc-fc-8", "jscc-fc-4"]'),
     *("codec.batches.identities=4", "codec.batches.images=2"),
@@ -129,6 +131,22 @@ def test_the_old_stays_and_the_new_is_added(
             scheme = open_scheme(bundle, info, 1)
             received = scheme.unpack(scheme.pack(features, "coded"), [40.0] * 3)
             assert not received.lost.any()
+
+
+@pytest.mark.parametrize("size", [(256, 128), (224, 224)])
+def test_a_bare_backbone_of_any_size_gets_its_first_schemes(
+    recipe: Recipe, size: tuple[int, int], tmp_path: Path
+) -> None:
+    bare = made_bundle(tmp_path / "bare", [size], schemes=False)
+    bundle = extend_bundle(bare.path, recipe, None, tmp_path / "out", Silent())
+    assert bundle.scheme_ids == ["jscc-fc-8", "jscc-fc-4", "digital-64-r1"]
+    assert bundle.manifest.backbones == bare.manifest.backbones
+    check_graphs(bundle)
+    (added,) = bundle.manifest.provenance.extended
+    assert added.from_bundle == bare.bundle_id
+    accuracy = bundle.manifest.provenance.accuracy
+    assert accuracy is not None
+    assert {row.scheme for row in accuracy.over_the_air} == {"jscc-fc-8", "jscc-fc-4"}
 
 
 def test_provenance_is_kept_and_says_what_was_added(

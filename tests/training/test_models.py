@@ -66,6 +66,11 @@ def test_weights_of_another_network_are_refused(name: BackboneName, tmp_path: Pa
     torch.save([1, 2], path)
     with pytest.raises(InputError, match="not a PyTorch state_dict"):
         load_weights(Backbone(False, name), str(path))
+    network = path.rename(tmp_path / "other.onnx")
+    with pytest.raises(
+        InputError, match=f"state_dict of {name}, or use .*'airreid adopt {network}"
+    ):
+        load_weights(Backbone(False, name), str(network))
 
 
 def test_small_images_are_resized_before_the_network() -> None:
