@@ -57,7 +57,7 @@ ROLES = {
         "sweep_command",
     ),
     "train": _Role("training.cli", "training", "Train models and export bundles."),
-    "bench": _Role("benchmarks.cli", "simulate", "Parts measured by themselves: the coded link."),
+    "bench": _Role("benchmarks.cli", "simulate", "Measure parts of the system by themselves."),
 }
 
 

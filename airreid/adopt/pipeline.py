@@ -100,7 +100,7 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
         return _crops(images.fit, positions, interface.height, interface.width)
 
     proof = crops(spread(images.fit, _PROOF_IMAGES))
-    found = None
+    search = None
     preprocessing = adoption.preprocessing
     first = plain.features((preprocessing or Preprocessing()).apply(proof[:1]))
     if preprocessing is None:
@@ -109,10 +109,10 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
                 f"{images.name}: nobody's identity, so the preprocessing cannot be found by "
                 "trying; say it with --preset, or with --mean, --std, --scale and --colour"
             )
-        found = find_preprocessing(
+        search = find_preprocessing(
             plain.features, crops, images.labels, interface.dtype, phase("preprocessing", 12)
         )
-        preprocessing = found.preprocessing
+        preprocessing = search.preprocessing
     staging = adoption.out.with_name(f".{adoption.out.name}.{os.getpid()}.part")
     staging.mkdir(parents=True)
     try:
@@ -188,7 +188,9 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
         measure_site(bundle, features, images.everything, site, settings, phase)
         for site in adoption.elsewhere
     )
-    return Adopted(bundle, found, parity, tuple(heads), split, tuple(points), what, int8, elsewhere)
+    return Adopted(
+        bundle, search, parity, tuple(heads), split, tuple(points), what, int8, elsewhere
+    )
 
 
 def _tested(

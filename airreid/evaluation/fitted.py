@@ -68,13 +68,13 @@ def evaluate_fitted(
     check_other_people(fit, data)
     images = fit["train"]
     labels = Labels(images.labels(), images.cameras())
-    seen: dict[str, tuple[BackboneInfo, Extracted, NDArray[np.float32]]] = {}
+    spaces: dict[str, tuple[BackboneInfo, Extracted, NDArray[np.float32]]] = {}
 
     def extract(backbone: BackboneInfo, data: DataSet) -> Extracted:
         tick = phase(f"features of {len(images)} images to fit on", len(images))
         features = features_of(bundle, backbone, images, settings.cache, tick)
         extracted = fitted_on(bundle, features, settings, phase)(backbone, data)
-        seen[backbone.space_id] = backbone, extracted, features
+        spaces[backbone.space_id] = backbone, extracted, features
         return extracted
 
     points = evaluate(bundle, data, settings, phase, extract)
@@ -82,7 +82,7 @@ def evaluate_fitted(
     if not infos:
         raise InputError(f"{bundle.path}: no schemes, so no bandwidths to fit codes for")
     codes = []
-    for space, (backbone, extracted, features) in seen.items():
+    for space, (backbone, extracted, features) in spaces.items():
         bandwidths = sorted({info.bandwidth for info in infos if info.space_id == space})
         wanted = [Wanted(bandwidth) for bandwidth in bandwidths]
         tick = phase("codes", len(wanted))

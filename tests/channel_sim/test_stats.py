@@ -1,4 +1,4 @@
-"""What is counted of each link, block by block."""
+"""Counts of each link, block by block."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def test_a_full_spool_and_a_full_disk_are_counted_and_not_logged(
 
 
 def test_answers_for_which_nobody_waits_are_no_trouble(bundle: Bundle) -> None:
-    """Of frames handed over without waiting, of earlier starts, and those told already."""
+    """Answers to frames handed over without waiting, of earlier starts, or given already."""
     with closing(Spool(None, "cam")) as spool, pipeline_on(Quick(bundle), spool) as pipeline:
         waiting = pipeline.submit(Frame("grpc", "a", picture()), wants_outcome=True).result(10)
         alone = pipeline.submit(Frame("grpc", "b", picture(1))).result(10)

@@ -63,11 +63,11 @@ def test_adopting_measures_other_sites_too(work: Path, other: Path) -> None:
     assert (work / "mine-report" / "elsewhere-1.png").exists()
 
 
-def evaluated(work: Path, fit_on: Path, data: Path, *more: str) -> Result:
+def evaluated(work: Path, fit_on: Path, data: Path, *options: str) -> Result:
     return invoke(
         *("evaluate", "--bundle", str(work / "mine"), "--fit-on", str(fit_on)),
         *("--data", str(data), "--cache", str(work / "cache"), "--seeds", "2", "--snr", "5"),
-        *("--json", str(work / "out.json"), *more),
+        *("--json", str(work / "out.json"), *options),
     )
 
 

@@ -25,11 +25,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dress(tmp_path_factory.mktemp("dressed"), SIZE, 50, 2)
 
 
-def adopted(tmp_path: Path, network: Path, folder: Path, *more: str) -> str:
+def adopted(tmp_path: Path, network: Path, folder: Path, *options: str) -> str:
     """Output of ``airreid adopt``, with the bundle in ``out``."""
     arguments = ["adopt", str(network), "--images", str(folder), "--out", str(tmp_path / "out")]
     arguments += ["--cache", str(tmp_path / "cache"), "--preset", "half", "--seeds", "1"]
-    arguments += ["--scheme", "jscc-fc-8", *more]
+    arguments += ["--scheme", "jscc-fc-8", *options]
     result = CliRunner().invoke(build(arguments), arguments)
     assert result.exit_code == 0, (result.output, result.exception)
     return result.output

@@ -127,11 +127,11 @@ def test_a_trace_crosses_the_wire_one_way_and_is_named_the_other() -> None:
     assert settings.described()["snr_trace"] == "drive (2 rows, 11 blocks)"
 
 
-@pytest.mark.parametrize(("length", "kept"), [(256, 256), (257, 256), (3, 3)])
-def test_the_name_of_a_trace_is_cut_on_its_way(length: int, kept: int) -> None:
+@pytest.mark.parametrize(("length", "shown"), [(256, 256), (257, 256), (3, 3)])
+def test_the_name_of_a_trace_is_cut_on_its_way(length: int, shown: int) -> None:
     message = from_fields({"snr_trace": make_trace("n" * length, [0], [1.0])})
     trace = changes(message)["snr_trace"]
-    assert str(trace) == "n" * kept + " (1 rows, 1 blocks)"
+    assert str(trace) == "n" * shown + " (1 rows, 1 blocks)"
 
 
 @pytest.mark.parametrize("fields", [{"seed": -1}, {"seed": 2**64}])
