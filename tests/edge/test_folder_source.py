@@ -245,6 +245,31 @@ def test_a_disk_that_is_full_for_a_while(encoder: Quick, folder: Path, tmp_path:
     spool.close()
 
 
+def test_whatever_breaks_in_a_scan_the_files_after_it_are_taken(
+    encoder: Quick,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scan, broken = FolderSource._scan, [True, True]
+
+    def breaking(source: FolderSource) -> object:
+        if broken and broken.pop():
+            raise ZeroDivisionError("a fault of the program")
+        return scan(source)
+
+    monkeypatch.setattr(FolderSource, "_scan", breaking)
+    monkeypatch.setattr("edge.folder_source._RETRY_SECONDS", 0.05)
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder):
+        drop_in(folder, "a.png", picture(1))
+        until(lambda: not left(folder))
+    assert names(spool) == ["a.png"]
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings == [f"watch_stopped_by_{PauseReason.ERROR.value}"]  # once for both
+    spool.close()
+
+
 def test_a_folder_that_vanishes_and_comes_back(encoder: Quick, folder: Path) -> None:
     spool = Spool(None, "cam")
     with watching(encoder, spool, folder) as source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -151,8 +152,6 @@ def test_the_other_end_is_told_what_is_settled_even_when_nothing_more_comes(
 
 
 def test_nobody_there_and_then_somebody() -> None:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -163,6 +162,37 @@ def test_nobody_there_and_then_somebody() -> None:
         with served(far, port):
             until(lambda: spool.waiting == 0)
     assert len(published) == 3
+    spool.close()
+
+
+def test_the_log_says_each_change_of_the_link_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However many answers come meanwhile, and however often it is tried in vain."""
+    caplog.set_level("INFO", "airreid")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    spool, published = Spool(None, "cam"), []
+
+    def changes() -> list[str]:
+        events = [record.getMessage() for record in caplog.records]
+        return [event for event in events if event in ("link_up", "link_down")]
+
+    fill(spool, 20)
+    expected = ["link_down"]
+    with sending(spool, f"127.0.0.1:{port}", published, connect_seconds=0.3) as metrics:
+        until(lambda: changes() == expected)
+        for streams in (1, 2):
+            far = AccessPoint()
+            far.not_ready = 1
+            with served(far, port):
+                until(lambda: spool.waiting == 0)
+                expected.append("link_up")
+                assert changes() == expected
+            expected.append("link_down")
+            until(lambda: changes() == expected)
+            assert value(metrics, "airreid_edge_reconnects_total") >= streams - 1
+            fill(spool, 20)
+    assert changes() == expected
     spool.close()
 
 
