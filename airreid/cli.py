@@ -9,8 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
+
+from airreid.import_path import leave_current_folder
+
+if __name__ == "__main__":
+    leave_current_folder()  # before anything else is looked for: the folder may have a typer.py
 
 import typer
 
@@ -109,21 +113,9 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     return root
 
 
-def _leave_current_folder() -> None:
-    """Takes the current folder off the import path, where ``python -m`` has put it first.
-
-    A user's own ``training/`` or ``edge.py`` there must not be imported in place of ours.
-    """
-    current = Path.cwd()
-    if current == Path(__file__).resolve().parents[1] or sys.flags.safe_path:
-        return  # a checkout, or nothing was put there
-    if sys.path and Path(sys.path[0] or ".").resolve() == current:
-        del sys.path[0]
-
-
 def main() -> None:
     """Runs the command line; a user's mistake ends in one line and exit code 2."""
-    _leave_current_folder()
+    leave_current_folder()
     try:
         build(sys.argv[1:])(prog_name="airreid")
     except AirReidError as error:

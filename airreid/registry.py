@@ -7,6 +7,7 @@ project itself does not have, and registers what it brings. docs/extending.md sh
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -16,28 +17,39 @@ from airreid.errors import InputError
 EXTENSIONS = "airreid.extensions"
 """Group of the entry points."""
 T = TypeVar("T")
-_asked = False
+_lock = threading.RLock()
+_loading = False
+_loaded = False
+_broken: list[str] = []
+"""A sentence for each extension that could not be imported."""
 
 
 def load_extensions() -> None:
-    """Imports the modules that installed packages name; once a process.
+    """Imports the modules that installed packages name; once a process, whoever asks first.
 
-    Raises :class:`InputError` naming an extension that cannot be imported.
+    An extension that cannot be imported hinders no other; :func:`broken_extensions` names it.
     """
-    global _asked
-    if _asked:
-        return
-    _asked = True
-    from importlib.metadata import entry_points  # slow, and seldom needed
+    global _loading, _loaded
+    with _lock:
+        if _loaded or _loading:  # loading: an extension that asks while it registers
+            return
+        _loading = True
+        from importlib.metadata import entry_points  # slow, and seldom needed
 
-    for entry in entry_points(group=EXTENSIONS):
-        try:
-            entry.load()
-        except Exception as error:
-            raise InputError(
-                f"extension {entry.name} ({entry.value}) cannot be imported ({error}); "
-                "mend it or uninstall its package"
-            ) from error
+        for entry in entry_points(group=EXTENSIONS):
+            try:
+                entry.load()
+            except Exception as error:
+                _broken.append(
+                    f"extension {entry.name} ({entry.value}) cannot be imported ({error}); "
+                    "mend it or uninstall its package"
+                )
+        _loading, _loaded = False, True
+
+
+def broken_extensions() -> str:
+    """Returns what to add to a message about a part that is not there; empty if all is well."""
+    return "".join(f"; {sentence}" for sentence in _broken)
 
 
 class Registry(Generic[T]):
@@ -59,7 +71,9 @@ class Registry(Generic[T]):
         if name not in self._parts:
             load_extensions()
         if name not in self._parts:
-            raise InputError(f"{self._what} {name!r}: use one of {', '.join(self._parts)}")
+            raise InputError(
+                f"{self._what} {name!r}: use one of {', '.join(self._parts)}{broken_extensions()}"
+            )
         return self._parts[name]
 
     def __contains__(self, name: object) -> bool:

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from airreid.errors import InputError
 from airreid.payload import Link
-from airreid.registry import Registry, load_extensions
+from airreid.registry import Registry, broken_extensions, load_extensions
 from airreid.scheme_info import DigitalInfo, JsccInfo, SchemeInfo
 from airreid.validation import inside
 
@@ -77,7 +77,10 @@ def kind_of(scheme_id: str) -> str:
         load_extensions()
         name = _longest_beginning(scheme_id)
     if name is None:
-        raise InputError(f"scheme {scheme_id!r}: begins with none of {', '.join(_KINDS.names())}")
+        raise InputError(
+            f"scheme {scheme_id!r}: begins with none of {', '.join(_KINDS.names())}"
+            f"{broken_extensions()}"
+        )
     return name
 
 
@@ -127,8 +130,12 @@ def _parse_info(value: object) -> object:
     if name not in _KINDS:
         raise PydanticCustomError(
             "scheme",
-            "kind: '{name}' is none of {names}; install the package that brings it",
-            {"name": name, "names": ", ".join(_KINDS.names())},
+            "kind: '{name}' is none of {names}; install the package that brings it{broken}",
+            {
+                "name": name,
+                "names": ", ".join(_KINDS.names()),
+                "broken": broken_extensions(),
+            },
         )
     try:
         return scheme_kind(name).info.model_validate(value)

@@ -17,7 +17,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from airreid.noise import NoiseStream
-from airreid.registry import Registry
+from airreid.registry import Registry, broken_extensions
 from airreid.validation import FiniteModel
 
 if TYPE_CHECKING:
@@ -84,7 +84,11 @@ def _known(name: str) -> str:
     if name not in _MODELS:
         *names, last = [f"'{known}'" for known in _MODELS.names()]
         expected = f"{', '.join(names)} or {last}"
-        raise PydanticCustomError("model", "Input should be {expected}", {"expected": expected})
+        raise PydanticCustomError(
+            "model",
+            "Input should be {expected}{broken}",
+            {"expected": expected, "broken": broken_extensions()},
+        )
     return name
 
 

@@ -9,7 +9,7 @@ from airreid.datasets.reader import Boxes, Certainty, Reader, Splits
 from airreid.datasets.readers import READERS
 from airreid.datasets.synthetic.reader import SYNTHETIC
 from airreid.errors import InputError
-from airreid.registry import load_extensions
+from airreid.registry import broken_extensions, load_extensions
 
 
 def open_data(
@@ -64,7 +64,7 @@ def recognised(path: Path) -> Reader:
     missed = "; ".join(
         f"{reader.name}: {reader.recognises(path).reason}" for reader in READERS.parts()
     )
-    raise InputError(f"{path}: no form of data set that is known ({missed})")
+    raise InputError(f"{path}: no form of data set that is known ({missed}){broken_extensions()}")
 
 
 def _surest(path: Path) -> Reader | None:

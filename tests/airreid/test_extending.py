@@ -66,7 +66,7 @@ def extension(package: Path, monkeypatch: pytest.MonkeyPatch) -> Extension:
     Nothing is imported for its entry point in this process: that is its children's.
     """
     monkeypatch.syspath_prepend(str(package))
-    monkeypatch.setattr("airreid.registry._asked", True)
+    monkeypatch.setattr("airreid.registry._loaded", True)
 
     def load(name: str) -> ModuleType:
         monkeypatch.delitem(sys.modules, name, raising=False)

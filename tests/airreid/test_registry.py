@@ -64,4 +64,38 @@ def test_an_extension_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     env = installed(tmp_path, "import nowhere_to_be_found")
     result = subprocess.run(run, env=env, capture_output=True, text=True, check=False)
     assert result.returncode != 0
-    assert "InputError: extension made-up (made_up) cannot be imported" in result.stderr
+    assert "extension made-up (made_up) cannot be imported" in result.stderr
+
+
+BROKEN_AND_GOOD = """
+import threading, time
+from airreid.errors import InputError
+from airreid.scheme_kinds import kind_of
+
+said = []
+def ask(name):
+    try:
+        said.append(kind_of(name))
+    except InputError as error:
+        said.append(str(error))
+asking = [threading.Thread(target=ask, args=("made-up-64",)) for _ in range(4)]
+for thread in asking: thread.start()
+for thread in asking: thread.join()
+ask("nobodys-64"); ask("nobodys-64")
+print(*said, sep="\\n")
+"""
+
+
+def test_a_broken_extension_hinders_no_other_and_is_named_each_time(tmp_path: Path) -> None:
+    """Four threads ask at once while the good one takes its time to import."""
+    (tmp_path / "good.py").write_text("import time; time.sleep(0.5)\n" + EXTENSION)
+    env = installed(tmp_path, "import nowhere_to_be_found")
+    points = tmp_path / "made_up-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "well = good\n")
+    run = [sys.executable, "-c", BROKEN_AND_GOOD]
+    result = subprocess.run(run, env=env, capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    assert lines[:4] == ["made-up"] * 4
+    for line in lines[4:]:
+        assert "begins with none of jscc-ae" in line
+        assert "extension made-up (made_up) cannot be imported" in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,25 @@ def test_python_m_imports_ours_as_well(shadowed: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("path", [":", ".", "{here}"])
+def test_a_python_path_that_means_the_current_folder_changes_nothing(
+    shadowed: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """``export PYTHONPATH=$PYTHONPATH:/opt/x`` leaves an empty entry, which is this folder."""
+    (shadowed / "airreid" / "__init__.py").unlink()
+    (shadowed / "airreid").rmdir()  # which Python itself would run in place of ours
+    monkeypatch.setenv("PYTHONPATH", path.format(here=shadowed) + os.pathsep + str(ROOT))
+    script = [sys.executable, "-c", "from airreid.cli import main; main()", "train", "--help"]
+    for command in (
+        script,
+        child_process.airreid("simulate", "--help"),
+        child_process.python_module("benchmarks.uplink_peer"),
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "shadowed" not in done.stderr + done.stdout
+        assert "Usage" in done.stdout or "uplink_peer.py" in done.stderr, done.stderr
 
 
 def test_roles_start_as_ours(shadowed: Path) -> None:
