@@ -25,7 +25,7 @@ class Signature:
     """Arrays that a manifest says a graph takes and gives."""
 
     name: str
-    """What the graph is, for messages."""
+    """Kind of graph, for messages."""
     row: tuple[int, ...]
     """Shape of one row of the input: ``(height, width, 3)`` or ``(dimensions,)``."""
     dtype: str

@@ -35,13 +35,13 @@ AE_16 = 1
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def fitting(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return made_bundle(tmp_path_factory.mktemp("made"), [SIZE])
 
 
 @pytest.fixture
-def copy(made: Bundle, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made.path, tmp_path / "copy"))
+def copy(fitting: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(fitting.path, tmp_path / "copy"))
 
 
 def invoke(*arguments: str) -> Result:
@@ -153,9 +153,9 @@ def test_a_backbone_that_does_not_fit_is_told_in_a_sentence(
         lambda: AccessPointEncoder(bundle, 1).features(crop),
         lambda: airreid.Model(bundle).features(crop),
     ):
-        with pytest.raises(BundleError, match=message) as told:
+        with pytest.raises(BundleError, match=message) as failure:
             use()
-        assert one_sentence(told.value)
+        assert one_sentence(failure.value)
     result = invoke("bundle", "verify", str(copy))
     assert isinstance(result.exception, BundleError)
 
@@ -169,9 +169,9 @@ def test_a_code_that_does_not_fit_is_told_in_a_sentence(
         lambda: check_graphs(bundle),
         lambda: open_scheme(bundle, bundle.manifest.schemes[AE_16], 1),
     ):
-        with pytest.raises(BundleError, match=message) as told:
+        with pytest.raises(BundleError, match=message) as failure:
             use()
-        assert one_sentence(told.value)
+        assert one_sentence(failure.value)
 
 
 def test_a_digital_encoder_that_does_not_fit_is_told_in_a_sentence(
@@ -185,16 +185,16 @@ def test_a_digital_encoder_that_does_not_fit_is_told_in_a_sentence(
         open_scheme(changed, changed.scheme("digital-64"), 1)
 
 
-def test_a_bundle_that_fits_runs(made: Bundle) -> None:
-    check_graphs(made)
-    assert invoke("bundle", "verify", str(made.path)).exit_code == 0
+def test_a_bundle_that_fits_runs(fitting: Bundle) -> None:
+    check_graphs(fitting)
+    assert invoke("bundle", "verify", str(fitting.path)).exit_code == 0
 
 
-def test_a_camera_sends_by_the_bundles_usual_scheme(bundle: Bundle, made: Bundle) -> None:
+def test_a_camera_sends_by_the_bundles_usual_scheme(bundle: Bundle, fitting: Bundle) -> None:
     assert bundle.usual_scheme_id == "jscc-ae-256"
-    assert made.usual_scheme_id == "jscc-fc-16"
-    assert Encoder(made, 1).send_settings(None, None, 3).scheme_id == "jscc-fc-16"
-    assert Encoder(made, 1).send_settings("jscc-ae-16", None, 3).scheme_id == "jscc-ae-16"
+    assert fitting.usual_scheme_id == "jscc-fc-16"
+    assert Encoder(fitting, 1).send_settings(None, None, 3).scheme_id == "jscc-fc-16"
+    assert Encoder(fitting, 1).send_settings("jscc-ae-16", None, 3).scheme_id == "jscc-ae-16"
     digital = [info for info in bundle.manifest.schemes if info.kind == "digital"]
 
     def usual(*schemes: Any) -> str:

@@ -21,45 +21,45 @@ def windows(prefetched: PrefetchedLink) -> dict[int, tuple[int, int]]:
 
 
 def test_windows_double_while_blocks_come_in_order() -> None:
-    prefetched, ones = link(), np.ones(16, np.float32)
-    seen = []
+    prefetched, symbols = link(), np.ones(16, np.float32)
+    drawn = []
     for number in range(300):
-        prefetched.send(ones, number)
+        prefetched.send(symbols, number)
         first, count = windows(prefetched)[16]
         assert first <= number < first + count
-        if (first, count) not in seen:
-            seen.append((first, count))
+        if (first, count) not in drawn:
+            drawn.append((first, count))
     counts = [1, 2, 4, 8, 16, 32, 64, 64, 64, 64]
-    assert [count for _, count in seen] == counts[: len(seen)]
-    assert len(seen) >= 9
+    assert [count for _, count in drawn] == counts[: len(drawn)]
+    assert len(drawn) >= 9
 
 
 @pytest.mark.parametrize("number", [3, 10**6, 2**40])
 def test_a_jump_draws_one_block_again(number: int) -> None:
-    prefetched, ones = link(), np.ones(16, np.float32)
+    prefetched, symbols = link(), np.ones(16, np.float32)
     for before in range(100, 131):
-        prefetched.send(ones, before)
+        prefetched.send(symbols, before)
     assert windows(prefetched)[16] == (115, 16)
-    prefetched.send(ones, number)
+    prefetched.send(symbols, number)
     assert windows(prefetched)[16] == (number, 1)
 
 
 def test_a_small_gap_goes_on_drawing_ahead() -> None:
-    """A block that was lost before the channel does not make the next ones slow."""
-    prefetched, ones = link(), np.ones(16, np.float32)
+    """A block that was lost before the channel does not make the next symbols slow."""
+    prefetched, symbols = link(), np.ones(16, np.float32)
     for number in (0, 1, 2, 3, 4, 5, 6):
-        prefetched.send(ones, number)
+        prefetched.send(symbols, number)
     assert windows(prefetched)[16] == (3, 4)
-    prefetched.send(ones, 11)
+    prefetched.send(symbols, 11)
     assert windows(prefetched)[16] == (11, 8)
 
 
 @pytest.mark.parametrize(("bandwidth", "most"), [(256, 64), (1024, 16), (8192, 2), (20_000, 1)])
 def test_a_window_holds_16384_symbols_at_most(bandwidth: int, most: int) -> None:
-    prefetched, ones = link(), np.ones(bandwidth, np.float32)
+    prefetched, symbols = link(), np.ones(bandwidth, np.float32)
     largest = 0
     for number in range(200 if bandwidth < 1000 else 40):
-        prefetched.send(ones, number)
+        prefetched.send(symbols, number)
         largest = max(largest, windows(prefetched)[bandwidth][1])
     assert largest == most
 
