@@ -20,7 +20,6 @@ from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.config_file import Given
 from airreid.errors import InputError
-from airreid.serving import parse_address
 from airreid.settings_options import with_settings
 
 app = typer.Typer(no_args_is_help=True, help="The access point: receiver and gallery.")
@@ -40,8 +39,6 @@ def serve(given: Given[ServeSettings]) -> None:
     """
     log.configure("accesspoint")
     settings = given.checked(_checked_parts(given))
-    if settings.channel is not None:
-        parse_address(settings.channel)
     bundle = load_bundle(settings.bundle or default_bundle_path())
     bundle.require_schemes()
     asyncio.run(server.run(bundle, settings))
@@ -54,15 +51,23 @@ def _checked_parts(given: Given[ServeSettings]) -> dict[str, object]:
     """
     values = given.values
     tls, milvus = values.get("tls"), values.get("milvus", {})
+    in_file = given.file or {}
+    if "tls" in in_file and "tls" not in given.flags and not {"cert", "key"} <= set(in_file["tls"]):
+        raise InputError(f"{given.path}: [tls]: TLS needs both cert and key")
     if tls is not None and ("cert" in tls) != ("key" in tls):
         raise InputError("TLS needs both --tls-cert and --tls-key")
     if tls is not None and "cert" not in tls:
         raise InputError("--tls-client-ca needs --tls-cert and --tls-key")
     gallery = dict(values.get("gallery", {}))
     typed = given.flags.get("gallery", {}).get("index")
-    if typed is None and "milvus" in (given.file or {}):
+    if typed is None and "milvus" in in_file:
         typed = "milvus"
     if (typed or gallery.get("index")) == "milvus":
+        if "uri" not in milvus and not given.flags.get("gallery", {}).get("index"):
+            raise InputError(
+                f"{given.path}: [milvus]: needs uri, such as 'http://127.0.0.1:19530'; "
+                "the table, or index 'milvus', asks for it"
+            )
         if "uri" not in milvus:
             raise InputError("--index milvus needs --milvus-uri, such as http://127.0.0.1:19530")
         return values | {"gallery": gallery | {"index": "auto"}}

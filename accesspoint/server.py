@@ -26,10 +26,11 @@ from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.stream import Uplink
 from accesspoint.settings import ServeSettings, Tls, check_exposure
 from airreid import log
+from airreid.addresses import parse_address
 from airreid.bundle import Bundle
 from airreid.credentials import is_loopback, server_credentials
 from airreid.errors import InputError
-from airreid.serving import parse_address, serve, told_to_stop
+from airreid.serving import serve, told_to_stop
 from airreid.v1 import gallery_pb2, gallery_pb2_grpc
 
 

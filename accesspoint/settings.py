@@ -10,10 +10,10 @@ from pydantic import Field
 from accesspoint.gallery.milvus.client import MilvusSettings
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import ReceiverSettings
+from airreid.addresses import HostPort, parse_address
 from airreid.credentials import is_loopback
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
-from airreid.serving import parse_address
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 
@@ -35,16 +35,16 @@ class ServeSettings(Settings):
 
     data_dir: Annotated[Path, Flag()] = Path("airreid-data")
     """Folder of the gallery; made if missing."""
-    grpc: Annotated[str, Flag()] = "127.0.0.1:50052"
+    grpc: Annotated[HostPort, Flag()] = "127.0.0.1:50052"
     """HOST:PORT for gRPC; port 0 picks a free one."""
-    http: Annotated[str, Flag()] = "127.0.0.1:8080"
+    http: Annotated[HostPort, Flag()] = "127.0.0.1:8080"
     """HOST:PORT for REST and the dashboard."""
     bundle: Annotated[Path | None, Flag()] = None
     """Model bundle; the demo's if left out."""
     threads: Annotated[int, Field(ge=1, le=64), Flag()] = 1
     """Threads per network."""
     uplink: ReceiverSettings = ReceiverSettings()
-    channel: Annotated[str | None, Flag()] = None
+    channel: Annotated[HostPort | None, Flag()] = None
     """HOST:PORT of a channel simulator that the dashboard may turn."""
     tls: Tls | None = None
     require_token: Annotated[bool, Flag()] = False

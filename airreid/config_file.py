@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from airreid.errors import InputError
-from airreid.flags import SettingsField, fields_of, table_of
+from airreid.flags import SettingsField, fields_of, plain_type, table_of
 from airreid.validation import Complaint, first_complaint
 
 Model = TypeVar("Model", bound=BaseModel)
 Table = dict[str, Any]
-_BYTES_MAX = 1024 * 1024
+_BYTES_MAX = 64 * 1024
+_LEVELS_MAX = 32
+_BITS_MAX = 64
+_NAME = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.){0,64}+"|'[^'\n]{0,64}+')"""
+"""A part of a key. One above 64 characters is let through: 64 KiB hold few of those."""
+_LONG_KEY = re.compile(rf"{_NAME}(?:[ \t]*+\.[ \t]*+{_NAME}){{{_LEVELS_MAX}}}")
 _NUMBERS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -70,17 +77,58 @@ def read_config(path: Path, model: type[BaseModel]) -> Table:
     Raises :class:`InputError` that names the file, and the key that ``model`` does not have
     (with the known keys near it) or whose value has another type.
     """
+    deep = f"{path}: more than {_LEVELS_MAX} names joined by dots, or tables or lists in each other"
     try:
-        with path.open("rb") as file:
-            text = file.read(_BYTES_MAX + 1)
-        if len(text) > _BYTES_MAX:
-            raise InputError(f"{path}: larger than {_BYTES_MAX >> 20} MiB; no file of settings is")
-        table = tomllib.loads(text.decode())
+        text = _read(path).decode("utf-8-sig")
+        if _LONG_KEY.search(text):
+            raise InputError(f"{deep}; no setting is so deep")
+        table = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
+    except ValueError:  # Python's limit on the digits of a number
+        raise InputError(
+            f"{path}: a number of thousands of digits; numbers have at most {_BITS_MAX} bits"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{deep}; no setting is so deep") from None
+    for name, value in table.items():
+        _check_plain(path, _shown(name), value, 1)
     return _checked_table(path, model, model, table)
+
+
+def _read(path: Path) -> bytes:
+    """Reads a file of at most 64 KiB, never a pipe or a device, which may not end."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{path}: cannot be read (not a regular file); give a file")
+    with path.open("rb") as file:
+        data = file.read(_BYTES_MAX + 1)
+    if len(data) > _BYTES_MAX:
+        raise InputError(f"{path}: larger than {_BYTES_MAX >> 10} KiB; no file of settings is")
+    return data
+
+
+def _check_plain(path: Path, key: str, value: object, level: int) -> None:
+    """Refuses what no setting can be: a value too deep, a huge number, a text with NUL."""
+    if level > _LEVELS_MAX:
+        raise InputError(f"{path}: {key:.80}: has more than {_LEVELS_MAX} levels; no setting has")
+    if isinstance(value, int) and value.bit_length() > _BITS_MAX:
+        raise InputError(f"{path}: {key}: a number of more than {_BITS_MAX} bits; no setting is")
+    if isinstance(value, str) and "\0" in value:
+        raise InputError(f"{path}: {key}: has a NUL character; take it out")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_plain(path, f"{key}.{_shown(name)}", inner, level + 1)
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_plain(path, f"{key}.{number}", inner, level + 1)
+
+
+def _shown(name: str) -> str:
+    """A key for a message of one line."""
+    return name if name.isprintable() and len(name) <= 80 else f"{name!r:.80}"
 
 
 def _checked_table(
@@ -89,7 +137,7 @@ def _checked_table(
     """A table whose keys are all the model's and whose values have about the right type."""
     checked: Table = {}
     for name, value in table.items():
-        key = f"{keys}.{name}" if keys else name
+        key = f"{keys}.{_shown(name)}" if keys else _shown(name)
         info = model.model_fields.get(name)
         if info is None:
             raise InputError(f"{path}: no key {key}; {_known_keys(root, model, keys, name)}")
@@ -99,20 +147,31 @@ def _checked_table(
                 raise InputError(f"{path}: {key}: needs a table, [{key}] (given: {value!r:.80})")
             checked[name] = _checked_table(path, root, inside, value, key)
             continue
+        _check_numbers(path, key, field.type, value)
         kind = (field.flag and field.flag.type) or field.type
-        if _wrong_number(kind, value):
-            raise InputError(f"{path}: {key}: needs {_NUMBERS[kind]} (given: {value!r:.80})")
         if kind is Path and isinstance(value, str):
             value = path.parent / value
         checked[name] = value
     return checked
 
 
-def _wrong_number(kind: object, value: object) -> bool:
-    """Whether pydantic would read a number or a truth value out of another TOML type."""
-    if kind not in _NUMBERS:
-        return False
-    return not isinstance(value, bool) if kind is bool else isinstance(value, str | bool)
+def _check_numbers(path: Path, key: str, kind: Any, value: object) -> None:
+    """Refuses a number or a truth value that pydantic would read out of another TOML type."""
+    kind = plain_type(kind)
+    if kind in _NUMBERS:
+        allowed = (int, float) if kind is float else (kind,)
+        if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+            raise InputError(f"{path}: {key}: needs {_NUMBERS[kind]} (given: {value!r:.80})")
+    items = get_args(kind)
+    if isinstance(value, list) and get_origin(kind) in (list, tuple):
+        repeated = get_origin(kind) is list or items[-1] is ...
+        for number, entry in enumerate(value):
+            if repeated or number < len(items):
+                item = items[0] if repeated else items[number]
+                _check_numbers(path, f"{key}.{number}", item, entry)
+    if isinstance(value, dict) and get_origin(kind) is dict:
+        for name, entry in value.items():
+            _check_numbers(path, f"{key}.{_shown(name)}", items[1], entry)
 
 
 def _known_keys(root: type[BaseModel], model: type[BaseModel], keys: str, name: str) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 import grpc
 from grpc import aio
@@ -14,31 +13,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from airreid import log
+from airreid.addresses import parse_address
 from airreid.client import MESSAGE_OPTIONS
 from airreid.errors import InputError
 
 GRACE_SECONDS = 5.0
 _READY_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Address:
-    """Host and port, as ``HOST:PORT`` says them."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-def parse_address(text: str) -> Address:
-    """Parses ``127.0.0.1:50051``, ``[::1]:0``. Raises :class:`InputError`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise InputError(f"address {text!r}: write HOST:PORT, for example 127.0.0.1:50051")
-    return Address(host.strip("[]"), int(port))
 
 
 @contextlib.asynccontextmanager

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from airreid.addresses import parse_address
 from airreid.errors import InputError
-from airreid.serving import parse_address
 from channel_sim.stats import LinkStats, Stats
 
 _COUNTERS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airreid.addresses import HostPort
 from airreid.channels.settings import LinkSettings
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.flags import Flag, Settings
@@ -12,12 +13,12 @@ from airreid.flags import Flag, Settings
 class ServeSettings(Settings):
     """Everything that ``airreid channel serve`` is told."""
 
-    listen: Annotated[str, Flag()] = "127.0.0.1:50051"
+    listen: Annotated[HostPort, Flag()] = "127.0.0.1:50051"
     """HOST:PORT to serve on; port 0 picks a free one."""
     upstream: Annotated[str, Flag()] = "127.0.0.1:50052"
     """HOST:PORT of the access point."""
     link: LinkSettings = LinkSettings()
     """The default of all links."""
-    metrics: Annotated[str | None, Flag()] = None
+    metrics: Annotated[HostPort | None, Flag()] = None
     """HOST:PORT to answer Prometheus on; off without it."""
     credentials: ClientCredentials = NOBODY

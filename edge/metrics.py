@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from airreid.addresses import parse_address
 from airreid.errors import InputError
-from airreid.serving import parse_address
 from edge.results import Outcome
 
 _ENCODE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from airreid.addresses import HostPort
 from airreid.bundle import PREFERRED_SCHEME
 from airreid.config_file import Given
 from airreid.credentials import NOBODY, ClientCredentials
@@ -94,7 +95,7 @@ class ServeSettings(CameraSettings):
 
     top_k: Annotated[int, Field(ge=1, le=1000), Flag()] = 10
     """Identities to ask for."""
-    listen: Annotated[str, Flag()] = "127.0.0.1:50050"
+    listen: Annotated[HostPort, Flag()] = "127.0.0.1:50050"
     """HOST:PORT to take crops on."""
     watch: WatchSettings | None = None
     stdin: Annotated[bool, Flag()] = False
@@ -113,7 +114,7 @@ class ServeSettings(CameraSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=3600), Flag("--drain")] = 5.0
     """Seconds for what waits, on SIGTERM."""
     uplink: UplinkSettings = UplinkSettings()
-    metrics: Annotated[str | None, Flag(shown_default="off")] = None
+    metrics: Annotated[HostPort | None, Flag(shown_default="off")] = None
     """HOST:PORT for Prometheus."""
 
 
@@ -125,7 +126,12 @@ def serve_settings(given: Given[ServeSettings]) -> ServeSettings:
     settings = given.checked(values | {"watch": watch})
     if settings.spool is None:
         if settings.watch or settings.stdin:
-            raise InputError("--watch and --stdin need --spool DIR: that is where frames are kept")
+            options = bool({"watch", "stdin"} & set(given.flags))
+            raise InputError(
+                "--watch and --stdin need --spool DIR: that is where frames are kept"
+                if options
+                else f"{given.path}: watch and stdin need spool, the folder where frames are kept"
+            )
         return settings
     if settings.watch is None or settings.watch.marks is not None:
         return settings

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from airreid import cli
+from airreid.addresses import parse_address
 from airreid.errors import AirReidError, InputError
-from airreid.serving import parse_address
 
 
 def test_help_lists_every_role_without_loading_any() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import typer
 from pydantic import Field
 from typer.testing import CliRunner
 
+from airreid.addresses import HostPort
 from airreid.config_file import Given, read_config
 from airreid.credentials import ClientCredentials
 from airreid.errors import InputError
@@ -55,6 +57,10 @@ class Service(Settings):
     """Folder."""
     poll_seconds: float = 0.2
     """No option: for the file alone."""
+    span: tuple[float, float] = (0.0, 1.0)
+    numbers: dict[str, float] = Field(default_factory=dict)
+    chosen: tuple[int, ...] = ()
+    address: HostPort = "127.0.0.1:1"
     radio: Radio = Radio()
     tls: Tls | None = None
     credentials: ClientCredentials = ClientCredentials()
@@ -163,7 +169,29 @@ def test_a_token_that_is_given_takes_the_place_of_the_files(tmp_path: Path) -> N
         ("threads = 'two'", ["threads: needs a whole number (given: 'two')"]),
         ("threads = '2'", ["threads: needs a whole number"]),
         ("threads = true", ["threads: needs a whole number"]),
-        ("threads = 1.5", ["threads: ", "integer", "(given: 1.5)"]),
+        ("threads = 1.5", ["threads: needs a whole number (given: 1.5)"]),
+        ("threads = 1.0", ["threads: needs a whole number (given: 1.0)"]),
+        ("threads = 1e3", ["threads: needs a whole number"]),
+        ("threads = 1979-05-27", ["threads: needs a whole number"]),
+        ("poll_seconds = true", ["poll_seconds: needs a number"]),
+        ("span = ['0', 1]", ["span.0: needs a number (given: '0')"]),
+        ("span = [0, true]", ["span.1: needs a number (given: True)"]),
+        ("span = [0, 1, 2]", ["span"]),
+        ("[numbers]\nm = '2'", ["numbers.m: needs a number (given: '2')"]),
+        ("chosen = [1, 2.0]", ["chosen.1: needs a whole number (given: 2.0)"]),
+        ("address = ':0'", ["address: write HOST:PORT, for example 127.0.0.1:50051 (given: ':0')"]),
+        ("address = 'a:" + "9" * 5000 + "'", ["address: write HOST:PORT"]),
+        ('spool = "d\\u0000x"', ["spool: has a NUL character"]),
+        ("threads = " + "9" * 5000, ["a number of thousands of digits"]),
+        ("threads = 0x" + "f" * 5000, ["threads: a number of more than 64 bits"]),
+        ("tls = [0x" + "f" * 5000 + "]", ["tls.0: a number of more than 64 bits"]),
+        ("hosts = " + "[" * 20_000 + "]" * 20_000, ["in each other; no setting is so deep"]),
+        ("hosts = " + "[" * 40 + "]" * 40, ["has more than 32 levels"]),
+        (".".join("a" * 20_000) + " = 1", ["more than 32 names joined by dots"]),
+        (".".join(['"\\""'] * 10_000) + " = 1", ["more than 32 names joined by dots"]),
+        (". ".join(["'" + "a" * 65 + "'"] * 900) + " = 1", ["has more than 32 levels"]),
+        ('threads = "' + '\\"' * 30_000, ["not TOML: "]),
+        ('"a\\nb" = 1', ["no key 'a\\nb'; "]),
         ("stdin = 1", ["stdin: needs true or false"]),
         ("stdin = 'no'", ["stdin: needs true or false"]),
         ("listen = 3", ["listen: ", "string", "(given: 3)"]),
@@ -196,7 +224,7 @@ def test_a_wrong_option_is_named_and_not_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), (b"\xff\xfe", "not TOML"), (b"#" * (1 << 21), "larger than 1 MiB")],
+    [(None, "No such file"), (b"\xff\xfe", "not TOML"), (b"#" * (1 << 17), "larger than 64 KiB")],
 )
 def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
     path = tmp_path / "service.toml"
@@ -206,6 +234,20 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None, wor
         read_config(path, Service)
     with pytest.raises(InputError, match="cannot be read"):
         read_config(tmp_path, Service)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    path = tmp_path / "service.toml"
+    path.write_bytes(b"\xef\xbb\xbfthreads = 2\n")
+    assert read_config(path, Service) == {"threads": 2}
+
+
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "service.toml"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(InputError, match=f"{path}: .*not a regular file"):
+            read_config(path, Service)
 
 
 def test_bounds_help_and_default_of_an_option_are_the_models() -> None:

@@ -1,0 +1,48 @@
+"""Addresses to listen on, as users write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from airreid.errors import InputError
+
+_PORT_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Address:
+    """Host and port, as ``HOST:PORT`` says them."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Parses ``127.0.0.1:50051``, ``[::1]:0``. Raises :class:`InputError`."""
+    host, colon, port = text.rpartition(":")
+    digits = port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS
+    if not colon or not host or not digits or int(port) > 65535:
+        raise InputError(f"address {text!r:.80}: write HOST:PORT, for example 127.0.0.1:50051")
+    return Address(host.strip("[]"), int(port))
+
+
+def _checked(text: str) -> str:
+    try:
+        parse_address(text)
+    except InputError:
+        raise PydanticCustomError(
+            "address", "write HOST:PORT, for example 127.0.0.1:50051"
+        ) from None
+    return text
+
+
+HostPort = Annotated[str, AfterValidator(_checked)]
+"""Text of an address, in a field of settings; the field is named if it is none."""
