@@ -45,7 +45,7 @@ def test_a_jump_draws_one_block_again(number: int) -> None:
 
 
 def test_a_small_gap_goes_on_drawing_ahead() -> None:
-    """A block that was lost before the channel does not make the next symbols slow."""
+    """A block that was lost before the channel does not slow down the next ones."""
     prefetched, symbols = link(), np.ones(16, np.float32)
     for number in (0, 1, 2, 3, 4, 5, 6):
         prefetched.send(symbols, number)
