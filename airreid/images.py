@@ -65,6 +65,8 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # NUL, or text that no file system encodes
+        raise InputError(f"{str(path)!r}: no path of a file ({error}); give another") from None
 
 
 def to_crop(image: Image.Image, height: int = CROP_HEIGHT, width: int = CROP_WIDTH) -> np.ndarray:

@@ -9,12 +9,12 @@ import numpy as np
 
 from airreid.channels.models import USES_MAX
 from airreid.channels.outcome import packet_outcome, power_db
-from airreid.channels.settings import LinkSettings, changed
+from airreid.channels.settings import NAME_MAX, LinkSettings, changed
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.v1 import uplink_pb2
 from channel_sim.prefetch import PrefetchedLink
-from channel_sim.stats import NAME_MAX, LinkStats, Stats
+from channel_sim.stats import LinkStats, Stats
 
 _WIRE = np.dtype("<f4")
 OWN_MAX = 1024

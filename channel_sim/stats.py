@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.channels.models import Realisation, fade
+from airreid.channels.settings import NAME_MAX
 from channel_sim.prefetch import BlockOutcome
 
 LINKS_MAX = 256
-"""Links that are counted by name; blocks of any further link go to ``OTHERS``."""
-NAME_MAX = 128
-"""Edge ids longer than this, which the access point refuses, go to ``OTHERS`` too."""
+"""Links that are counted by name; blocks of any further link, and of one whose name is longer
+than ``NAME_MAX``, go to ``OTHERS``."""
 OTHERS = "(others)"
 
 

@@ -15,12 +15,11 @@ from airreid import wire
 from airreid.channels import models
 from airreid.channels.messages import changes, to_message
 from airreid.channels.outcome import power_db
-from airreid.channels.settings import LinkSettings, changed
+from airreid.channels.settings import NAME_MAX, LinkSettings, changed
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.v1 import channel_pb2, channel_pb2_grpc
 from channel_sim.links import Links
-from channel_sim.stats import NAME_MAX
 
 Context = aio.ServicerContext[Any, Any]
 SYMBOLS_MAX = 1 << 19

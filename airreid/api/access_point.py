@@ -9,15 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from airreid.api.channel import check_numbers
+from airreid.api.checks import check_link_name, check_names, check_numbers, check_top_k
+from airreid.api.connections import ApiGallery, ApiUplink, credentials_of
 from airreid.api.crops import Images, each_image, file_bytes
 from airreid.api.gallery import Hit
 from airreid.api.model import Blocks
-from airreid.client import GalleryClient, ok
-from airreid.credentials import ClientCredentials
+from airreid.client import ok
 from airreid.errors import InputError
 from airreid.payload import put
-from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 
 
@@ -105,12 +104,10 @@ class AccessPoint:
         tls_ca: str | Path | None = None,
         connect_seconds: float = 10.0,
     ) -> None:
-        credentials = ClientCredentials(
-            token=token, tls_ca=None if tls_ca is None else Path(tls_ca)
-        )
-        self._client = GalleryClient(target, connect_seconds, credentials)
+        credentials = credentials_of(token, tls_ca)
+        self._client = ApiGallery(target, connect_seconds, credentials)
         try:
-            self._uplink = Uplink(uplink or target, connect_seconds, credentials)
+            self._uplink = ApiUplink(uplink or target, connect_seconds, credentials)
         except BaseException:
             self._client.__exit__(None, None, None)
             raise
@@ -177,8 +174,14 @@ class AccessPoint:
             [True, True]
         """
         every = each_image(images)
-        names = [subjects] * len(every) if isinstance(subjects, str) else list(subjects)
-        taken_by = [cameras] * len(every) if isinstance(cameras, str) else list(cameras)
+        names = (
+            [subjects] * len(every)
+            if isinstance(subjects, str)
+            else check_names(subjects, "subjects")
+        )
+        taken_by = (
+            [cameras] * len(every) if isinstance(cameras, str) else check_names(cameras, "cameras")
+        )
         if not len(every) == len(names) == len(taken_by):
             raise InputError(
                 f"{len(names)} subjects and {len(taken_by)} cameras for {len(every)} images; "
@@ -216,6 +219,7 @@ class AccessPoint:
             >>> answer.best.subject, answer.decision
             ('person-0000', 'none')
         """
+        check_top_k(top_k)
         answers = []
         for position, image in enumerate(each_image(images)):
             response = self._client.search(
@@ -268,7 +272,9 @@ class AccessPoint:
             >>> [answer.best.subject for answer in answers]
             ['person-0000', 'person-0000', 'person-0000']
         """
-        check_numbers(first_block, len(blocks))
+        first_block = check_numbers(first_block, len(blocks))
+        check_link_name(camera)
+        check_top_k(top_k)
         spool_id = secrets.token_hex(4)
 
         def requests() -> Iterator[uplink_pb2.QueryRequest]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.api.channel import Channel
+from airreid.api.checks import check_names, seed_list
 from airreid.api.crops import Images
 from airreid.api.gallery import Gallery
 from airreid.api.model import Floats
@@ -84,9 +85,7 @@ def evaluate(
     model = gallery.model
     blocks = model.encode(images, link)
     query_labels, gallery_labels = _labels(gallery, len(blocks), subjects, cameras)
-    chosen = list(range(seeds) if isinstance(seeds, int) else seeds)
-    if not chosen:
-        raise InputError("seeds: give at least one")
+    chosen = seed_list(seeds)
     results: list[Retrieval] = []
     lost: list[float] = []
     for seed in chosen if channel is not None else chosen[:1]:
@@ -120,6 +119,8 @@ def _labels(
     gallery: Gallery, queries: int, subjects: Sequence[str], cameras: Sequence[str] | None
 ) -> tuple[Labels, Labels]:
     """Labels of queries and gallery that compare with each other."""
+    subjects = check_names(subjects, "subjects")
+    cameras = None if cameras is None else check_names(cameras, "cameras")
     if len(subjects) != queries or (cameras is not None and len(cameras) != queries):
         raise InputError(
             f"{len(subjects)} subjects"

@@ -8,6 +8,13 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.api.checks import (
+    check_bandwidth,
+    check_link_name,
+    check_numbers,
+    float_rows,
+    real_array,
+)
 from airreid.api.model import Blocks, Floats
 from airreid.channels.models import Realisation, apply, rotate
 from airreid.channels.outcome import packet_outcome, power_db
@@ -16,7 +23,6 @@ from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.offline import LINK_NAME
 from airreid.payload import Ideal, Payload
-from airreid.wire import check_magnitude
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +68,7 @@ class Report:
             >>> report.pull_back(np.full((2, 4), 0.5))[0]
             array([0.5, 0.5, 0.5, 0.5], dtype=float32)
         """
-        values = np.ascontiguousarray(gradient, np.float32)
+        values = np.ascontiguousarray(real_array(gradient, "gradient"), np.float32)
         if values.ndim != 2 or len(values) != len(self):
             raise InputError(f"gradient of shape {values.shape} for {len(self)} blocks")
         return values if (self.gain == 1).all() else rotate(values, np.conj(self.gain))
@@ -85,6 +91,7 @@ class Channel:
     """
 
     def __init__(self, settings: LinkSettings, link: str = LINK_NAME) -> None:
+        check_link_name(link)
         self.settings = settings
         """Model, SNR, seed and the model's own settings."""
         self.link = link
@@ -159,13 +166,14 @@ class Channel:
         """
         if link is not None or changes:
             return self.changed(link, **changes).transmit(blocks, first_block)
-        check_numbers(first_block, len(blocks))
         if isinstance(blocks, Blocks) and blocks.link == "ideal":
-            return self._packets(blocks, first_block)
+            return self._packets(blocks, check_numbers(first_block, len(blocks)))
         symbols = checked_symbols(blocks)
+        first_block = check_numbers(first_block, len(symbols))
         numbers = np.arange(len(symbols), dtype=np.uint64) + np.uint64(first_block)
         if not len(symbols):
-            return blocks, Report(self.settings.model, np.empty(0), np.empty(0, complex), 0)
+            report = Report(self.settings.model, np.empty(0), np.empty(0, complex), first_block)
+            return (blocks if isinstance(blocks, Blocks) else symbols), report
         stream = NoiseStream(self.settings.seed, self.link)
         received, radio = apply(self.settings, symbols, stream, numbers)
         report = self._report(symbols, radio, first_block)
@@ -237,16 +245,6 @@ def channel(
 
 def checked_symbols(blocks: Blocks | NDArray[np.floating]) -> Floats:
     """Returns symbols as float32 (N, B). Raises :class:`InputError` for what is none."""
-    if isinstance(blocks, Blocks):
-        return blocks.symbols
-    symbols = np.ascontiguousarray(blocks, np.float32)
-    if symbols.ndim != 2 or not symbols.shape[1]:
-        raise InputError(f"symbols of shape {symbols.shape}; give float (N, bandwidth)")
-    check_magnitude(symbols.reshape(-1), "symbols")
+    symbols = float_rows(blocks.symbols if isinstance(blocks, Blocks) else blocks, "symbols")
+    check_bandwidth(symbols.shape[1])
     return symbols
-
-
-def check_numbers(first_block: int, count: int) -> None:
-    """Raises :class:`InputError` for blocks whose numbers are not within 0 to 2^64 - 1."""
-    if not 0 <= first_block <= 2**64 - count:
-        raise InputError(f"first_block {first_block}: give 0 to 2^64 - {count} for {count} blocks")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -22,6 +23,10 @@ ImageLike: TypeAlias = "str | Path | Image.Image | NDArray[np.uint8]"
 Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
 """One crop, a sequence of them, or uint8 (N, height, width, 3); any size, resized to what
 the network takes."""
+
+
+_BROKEN = (OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, struct.error)
+"""Errors of Pillow's decoders for a damaged image, and for one that was closed."""
 
 
 class Crops(NamedTuple):
@@ -114,11 +119,11 @@ def each_image(images: Images) -> list[ImageLike]:
                 "(N, height, width, 3)"
             )
         return [images] if images.ndim == 3 else list(images)
-    return list(images)
+    return list(images) if isinstance(images, Iterable) else [images]
 
 
 def opened(images: Images) -> Iterator[Image.Image]:
-    """Yields each crop as a Pillow image of its own size.
+    """Yields each crop as an RGB Pillow image of its own size.
 
     Raises :class:`InputError` naming the file, or the position of an image in memory.
     """
@@ -155,4 +160,10 @@ def _opened(image: ImageLike, position: int) -> Image.Image:
             f"image {position}: {width}x{height} pixels is too small for a person; "
             f"give a crop with both sides of {MIN_SIDE} pixels or more"
         )
-    return image
+    try:
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except _BROKEN as error:
+        raise InputError(
+            f"image {position}: cannot be read ({error}); give a whole image that is not closed"
+        ) from None

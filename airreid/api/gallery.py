@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.api.checks import check_names, check_top_k, real_array
 from airreid.api.crops import Images
-from airreid.api.model import Floats, Model
+from airreid.api.model import Blocks, Floats, Model
 from airreid.errors import InputError
 from airreid.retrieval import rank, unit
 from airreid.scheme import Received
@@ -151,7 +152,7 @@ class Gallery:
             queries: What :meth:`Model.decode` returned, or embeddings (Q, embedding_dim).
 
         Raises:
-            airreid.InputError: for embeddings of another dimension.
+            airreid.InputError: for embeddings of another dimension, or not finite.
 
         Example:
             >>> import airreid
@@ -161,12 +162,17 @@ class Gallery:
             >>> gallery.scores(gallery.embeddings).diagonal().round(6)
             array([1., 1.])
         """
-        vectors = queries.embeddings if isinstance(queries, Received) else np.asarray(queries)
+        if isinstance(queries, Blocks):
+            raise InputError("query embeddings: blocks are not decoded yet; give model.decode(...)")
+        given = queries.embeddings if isinstance(queries, Received) else queries
+        vectors = real_array(given, "query embeddings")
         if vectors.ndim != 2 or vectors.shape[1] != self._unit.shape[1]:
             raise InputError(
                 f"query embeddings of shape {vectors.shape}; this gallery compares "
                 f"(Q, {self._unit.shape[1]}), scheme {self.model.scheme_id}"
             )
+        if not np.isfinite(vectors).all():
+            raise InputError("query embeddings: not all are finite; give what model.decode returns")
         return np.asarray(unit(vectors) @ self._unit.T)
 
     def rank(self, queries: Received | Floats) -> NDArray[np.int64]:
@@ -203,8 +209,7 @@ class Gallery:
             >>> [hit.subject for hit in gallery.search(gallery.embeddings[:1])[0]]
             ['person-0000', 'person-0001']
         """
-        if top_k < 1:
-            raise InputError(f"top_k {top_k}: give at least 1")
+        check_top_k(top_k)
         scores = self.scores(queries)
         order = rank(scores)
         lost = queries.lost if isinstance(queries, Received) else np.zeros(len(order), np.bool_)
@@ -224,7 +229,7 @@ class Gallery:
 
 
 def _names(names: Sequence[str] | str, count: int, what: str) -> list[str]:
-    every = [names] * count if isinstance(names, str) else list(names)
+    every = check_names([names] * count if isinstance(names, str) else names, what)
     if len(every) != count:
         raise InputError(f"{len(every)} {what} for {count} images; give one for each")
     return every

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.api.checks import float_rows, real_array, row_numbers, snr_levels
 from airreid.api.crops import Images, opened
 from airreid.bundle import Bundle, load_bundle
 from airreid.errors import InputError
 from airreid.inference import BackboneRunner
 from airreid.offline import pack_each
 from airreid.payload import Analog, Ideal, Link, Payload
-from airreid.scheme import DIRECT_SNR_DB, Received, Scheme, links_of
+from airreid.scheme import Received, Scheme, links_of
 from airreid.scheme_kinds import open_scheme
-from airreid.wire import check_magnitude
 
 if TYPE_CHECKING:
     from airreid.api.channel import Report
@@ -32,7 +33,8 @@ class Blocks:
     """Queries on their way: one payload for each image, all of one scheme and link.
 
     :meth:`Model.encode` makes them, a channel's ``transmit`` takes and gives them, and
-    :meth:`Model.decode` reads them. Slices and single rows are blocks as well.
+    :meth:`Model.decode` reads them. Slices, single rows, and the rows of a mask or a list are
+    blocks as well.
 
     Example:
         >>> import airreid
@@ -57,9 +59,13 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.payloads)
 
-    def __getitem__(self, rows: int | slice) -> Blocks:
-        chosen = self.payloads[rows]
-        return replace(self, payloads=chosen if isinstance(chosen, tuple) else (chosen,))
+    def __getitem__(
+        self, rows: int | slice | Sequence[int] | NDArray[np.integer | np.bool_]
+    ) -> Blocks:
+        if isinstance(rows, slice):
+            return replace(self, payloads=self.payloads[rows])
+        chosen = [rows] if isinstance(rows, Integral) else row_numbers(rows, len(self))
+        return replace(self, payloads=tuple(self.payloads[row] for row in chosen))
 
     @property
     def symbols(self) -> Floats:
@@ -80,7 +86,8 @@ class Blocks:
         """Returns the blocks with other symbols (N, bandwidth), as a channel delivers them.
 
         Raises:
-            airreid.InputError: for another shape, and for the ideal link.
+            airreid.InputError: for another shape, values that are not finite, and for the ideal
+                link.
 
         Example:
             >>> import airreid
@@ -88,9 +95,10 @@ class Blocks:
             >>> bool((blocks.with_symbols(-blocks.symbols).symbols == -blocks.symbols).all())
             True
         """
-        if symbols.shape != (expected := self.symbols.shape):
-            raise InputError(f"symbols of shape {symbols.shape}; these blocks need {expected}")
-        rows = np.asarray(symbols, np.float32)
+        given, expected = real_array(symbols, "symbols"), self.symbols.shape
+        if given.shape != expected:
+            raise InputError(f"symbols of shape {given.shape}; these blocks need {expected}")
+        rows = float_rows(given, "symbols")
         payloads = tuple(
             replace(payload, symbols=row)
             for payload, row in zip(self.payloads, rows, strict=True)
@@ -203,7 +211,7 @@ class Model:
             >>> airreid.Model().as_features(np.zeros((3, 2048))).shape
             (3, 2048)
         """
-        if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
+        if isinstance(images, np.ndarray) and images.dtype.kind in "fc":
             return self._checked(cast("Floats", images), self._feature_dim, "features")
         return self.features(cast("Images", images))
 
@@ -256,14 +264,19 @@ class Model:
             return np.empty((0, self.info.embedding_dim), np.float32)
         return self.scheme.gallery(features)
 
-    def decode(self, received: Blocks | Floats, report: Report | float | None = None) -> Received:
+    def decode(
+        self,
+        received: Blocks | Floats,
+        report: Report | float | Sequence[float] | NDArray[np.floating] | None = None,
+    ) -> Received:
         """Decodes received blocks to embeddings.
 
         Args:
             received: Blocks as a channel delivered them; of a JSCC scheme also the symbols
                 alone, float (N, bandwidth).
-            report: The channel's report, or an SNR in dB for all blocks. Digital schemes
-                need it; without one a direct link is assumed.
+            report: The channel's report, or an SNR in dB, -60 to 100 or infinity for no
+                noise, for all blocks or one for each. Digital schemes need it; without one a
+                direct link is assumed.
 
         Returns:
             ``embeddings`` float32 (N, embedding_dim), and ``lost`` bool (N,): blocks whose
@@ -271,7 +284,7 @@ class Model:
 
         Raises:
             airreid.InputError: for blocks of another scheme or bundle, a report of another
-                length, and symbols that are not finite.
+                length or with an SNR outside these bounds, and symbols that are not finite.
 
         Example:
             >>> import airreid
@@ -283,16 +296,11 @@ class Model:
             array([ True,  True,  True])
         """
         payloads = self._payloads(received)
+        levels = snr_levels(report, len(payloads))
         if not payloads:
             return Received(
                 np.empty((0, self.info.embedding_dim), np.float32), np.empty(0, np.bool_)
             )
-        if report is None or isinstance(report, float | int):
-            levels = [float(DIRECT_SNR_DB if report is None else report)] * len(payloads)
-        else:
-            levels = report.snr_db.tolist()
-        if len(levels) != len(payloads):
-            raise InputError(f"a report of {len(levels)} blocks for {len(payloads)} blocks")
         return self.scheme.unpack(payloads, levels)
 
     def _payloads(self, received: Blocks | Floats) -> Sequence[Payload]:
@@ -307,12 +315,13 @@ class Model:
                 f"blocks of {received.scheme_id}, bundle {received.bundle_id}, cannot be decoded "
                 f"by {info.id}, bundle {bundle_id}; encode with the same model"
             )
+        if len(received) and not isinstance(received.payloads[0], Ideal):
+            self._checked(received.symbols, info.bandwidth, "symbols")
         return received.payloads
 
     @staticmethod
     def _checked(values: NDArray[np.floating], width: int, what: str) -> Floats:
-        if values.ndim != 2 or values.shape[1] != width:
-            raise InputError(f"{what} of shape {values.shape}; give float (N, {width})")
-        rows = np.asarray(values, np.float32)
-        check_magnitude(rows.reshape(-1), what)
-        return rows
+        given = real_array(values, what)
+        if given.ndim != 2 or given.shape[1] != width:
+            raise InputError(f"{what} of shape {given.shape}; give float (N, {width})")
+        return float_rows(given, what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid import wire
-from airreid.api.channel import Report, check_numbers, checked_symbols
+from airreid.api.channel import Report, checked_symbols
+from airreid.api.checks import check_link_name, check_numbers, model_parameters
+from airreid.api.connections import ApiChannel, credentials_of
 from airreid.api.model import Blocks, Floats
 from airreid.channels.messages import from_fields
-from airreid.client import ChannelClient
-from airreid.credentials import ClientCredentials
+from airreid.channels.registry import channel_models, is_channel_model
+from airreid.channels.settings import SNR_FIELDS, link_settings
+from airreid.errors import LinkError
 from airreid.v1 import channel_pb2
 
 _SYMBOLS_AT_ONCE = 1 << 18
@@ -56,11 +60,10 @@ class RemoteChannel:
         tls_ca: str | Path | None = None,
         connect_seconds: float = 10.0,
     ) -> None:
+        check_link_name(link)
         self.link = link
-        credentials = ClientCredentials(
-            token=token, tls_ca=None if tls_ca is None else Path(tls_ca)
-        )
-        self._client = ChannelClient(target, connect_seconds, credentials)
+        self._target, self._closed = target, False
+        self._client = ApiChannel(target, connect_seconds, credentials_of(token, tls_ca))
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +78,7 @@ class RemoteChannel:
 
     def close(self) -> None:
         """Closes the connection."""
+        self._closed = True
         self._client.__exit__(None, None, None)
 
     @overload
@@ -103,9 +107,10 @@ class RemoteChannel:
         not be there. Arguments and results are those of :meth:`Channel.transmit`.
 
         Raises:
-            airreid.LinkError: if the service goes away, or refuses a setting.
-            airreid.InputError: for symbols that are not finite or not (N, B), and for blocks
-                of the ideal link, which have no symbols.
+            airreid.LinkError: if the service goes away, or refuses a setting, and after
+                :meth:`close`.
+            airreid.InputError: as :meth:`Channel.transmit`, and for blocks of the ideal link,
+                which have no symbols.
 
         Example:
             >>> import airreid, numpy as np
@@ -115,18 +120,22 @@ class RemoteChannel:
             ('awgn', array([-3., -3.]), 7)
         """
         symbols = checked_symbols(blocks)
-        check_numbers(first_block, len(symbols))
+        first_block = check_numbers(first_block, len(symbols))
+        link = self.link if link is None else link
+        check_link_name(link)
         bandwidth = symbols.shape[1]
-        settings = from_fields(changes)
+        settings = from_fields(_checked(changes))
+        if self._closed:
+            raise LinkError(f"{self._target}: the connection is closed; open a RemoteChannel anew")
         received = np.empty_like(symbols)
         levels, gain = np.empty(len(symbols)), np.ones(len(symbols), np.complex128)
-        model = ""
+        model = "" if len(symbols) else settings.model or self._model(link)
         rows = max(1, _SYMBOLS_AT_ONCE // bandwidth)
         for start in range(0, len(symbols), rows):
             part = slice(start, start + rows)
             answer = self._client.transmit(
                 channel_pb2.TransmitRequest(
-                    link=self.link if link is None else link,
+                    link=link,
                     settings=settings,
                     first_block=first_block + start,
                     bandwidth=bandwidth,
@@ -139,3 +148,32 @@ class RemoteChannel:
                 gain[part] = np.array(answer.gain_real) + 1j * np.array(answer.gain_imag)
         report = Report(model, levels, gain, first_block)
         return (blocks.with_symbols(received) if isinstance(blocks, Blocks) else received), report
+
+    def _model(self, link: str) -> str:
+        """Asks for the model of a link. Raises :class:`LinkError`."""
+        listed = self._client.links()
+        return listed.links.get(link, listed.default_settings).model
+
+
+def _checked(changes: Mapping[str, object]) -> dict[str, object]:
+    """Returns changes to a link, whose other settings only the service knows, as typed values.
+
+    A model that only the service has is left to it, and parameters of a model that is not
+    named. Raises :class:`InputError` naming a setting that cannot be used.
+    """
+    fields, left = dict(changes), dict[str, object]()
+    model = fields.get("model", "")
+    if isinstance(model, str) and not is_channel_model(model):
+        wanted = set(fields) & {name for each in channel_models() for name in each.fields}
+        owners = [each.name for each in channel_models() if wanted <= set(each.fields)]
+        left = {"model": model} if model else {}
+        fields["model"] = owners[0] if owners else "awgn"
+        if isinstance(fields.get("parameters"), Mapping | list):
+            left["parameters"] = model_parameters(fields.pop("parameters"))
+    settings = link_settings(**fields)
+    typed = {name: getattr(settings, name) for name in changes if name in fields} | left
+    if any(name in typed for name in SNR_FIELDS) and all(
+        typed.get(name) is None for name in SNR_FIELDS
+    ):
+        typed["snr_db"] = settings.snr_db
+    return {name: value for name, value in typed.items() if value is not None}

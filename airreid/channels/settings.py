@@ -18,6 +18,8 @@ from airreid.validation import FiniteModel, inside, validated
 
 SNR_FIELDS = ("snr_db", "snr_range_db", "snr_trace")
 """Sources of the SNR: a link has one of them."""
+NAME_MAX = 128
+"""Characters of a link's name, an edge id, at most."""
 
 Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
 Finite = Field(allow_inf_nan=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from airreid.evaluation.points import scheme_points
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.noise import NoiseStream
 from airreid.offline import LINK_NAME, replay
-from airreid.payload import Link
+from airreid.payload import Analog, Link
 from airreid.retrieval import Labels
 
 PAIRS: list[tuple[str, Link]] = [
@@ -279,6 +281,21 @@ def mistakes() -> Iterator[tuple[str, Callable[..., object], tuple[object, ...]]
     yield "give at least one", airreid.evaluate, (gallery, feature, "ab", None, None, 0)
     yield "first_block -1: give 0 to 2^64 - 1", radio.transmit, (symbols, -1)
     yield "first_block", radio.transmit, (blocks, 2**64 - 1)
+    yield "first_block 1.5", radio.transmit, (symbols, 1.5)
+    yield "no path of a file", model.encode, ("a\0b",)
+    yield "image 0: a NoneType; give a path", model.features, (None,)
+    yield "image 0: a float64; give a path", model.encode, (np.float64(3),)
+    yield "subjects: 3 at 1 is no name", gallery.add, (feature, ["a", 3])
+    yield "cameras: None at 0 is no name", gallery.add, (feature, "a", [None, "c"])
+    yield "subjects: 1 at 0 is no name", airreid.evaluate, (gallery, feature, [1, 2])
+    yield "seeds '3'", airreid.evaluate, (gallery, feature, "ab", None, None, "3")
+    yield "top_k None", gallery.search, (model.embed(feature), None)
+    yield "blocks are not decoded yet", gallery.search, (blocks,)
+    yield "does not name rows of 2 blocks", blocks.__getitem__, (np.array([True]),)
+    yield "link 3: give its name", airreid.Channel, (radio.settings, 3)
+    yield "at most 128 characters", airreid.Channel, (radio.settings, "x" * 129)
+    yield "not valid text", airreid.Channel, (radio.settings, "\ud800")
+    yield "bandwidth 65537", radio.transmit, (np.ones((1, 65537)),)
     yield "no protocol", airreid.synthetic_people, (0,)
     yield "no such folder", airreid.read_crops, ("nowhere",)
 
@@ -296,3 +313,78 @@ def test_nothing_sent_is_nothing_received() -> None:
     received, report = airreid.channel().transmit(model.encode([]))
     assert len(received) == len(report) == len(model.decode(received, report).lost) == 0
     assert model.decode(received, report).embeddings.shape == (0, model.info.embedding_dim)
+    received, report = airreid.channel("rayleigh").transmit(np.ones((0, 8)), first_block=7)
+    assert (received.shape, report.model, report.first_block) == ((0, 8), "rayleigh", 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda values: values * np.float32(np.nan), "is nan; all must be finite"),
+        (lambda values: values + np.float32(np.inf), "is inf; all must be finite"),
+        (lambda values: values + 1j, "give I and Q as two real uses"),
+        (lambda values: values.astype(str), "no array of numbers"),
+    ],
+    ids=["nan", "infinite", "complex", "text"],
+)
+def test_only_finite_real_numbers_pass(
+    change: Callable[[np.ndarray], np.ndarray], says: str, features: np.ndarray
+) -> None:
+    model, radio = airreid.Model(scheme_id="jscc-fc-256"), airreid.channel()
+    blocks = model.encode(features[:2])
+    bad = change(blocks.symbols)
+    calls: list[Callable[[np.ndarray], object]] = [radio.transmit, blocks.with_symbols]
+    for call in [*calls, model.decode]:
+        with pytest.raises(airreid.InputError, match=says):
+            call(bad)
+    made = replace(blocks, payloads=tuple(Analog(row) for row in bad))
+    for take in (radio.transmit, model.decode):
+        with pytest.raises(airreid.InputError, match=says):
+            take(made)
+    with pytest.raises(airreid.InputError, match=r"finite|I and Q|no array of numbers"):
+        airreid.Gallery(model).search(bad)
+
+
+def test_a_report_may_be_any_real_numbers_within_the_bounds(features: np.ndarray) -> None:
+    model = airreid.Model(scheme_id="digital-256")
+    blocks = model.encode(features[:2])
+    expected = model.decode(blocks, 5.0)
+    assert not expected.lost.any()
+    same = (5, np.float32(5), np.int64(5), np.array(5.0), np.array([5, 5]), [5.0, 5.0])
+    for report in (*same, Fraction(5), np.inf, [5.0, np.inf]):
+        decoded = model.decode(blocks, report)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(decoded.embeddings, expected.embeddings)
+    for report in (np.nan, -np.inf, 1e4, -61.0, [5.0, 101.0], [5.0], "5", 5j, [[5.0, 5.0]]):
+        with pytest.raises(airreid.InputError, match="report"):
+            model.decode(blocks, report)  # type: ignore[arg-type]
+    loud = airreid.channel(snr_db=100).transmit(blocks.with_symbols(blocks.symbols * 4))
+    assert (loud[1].snr_db > 100).all()
+    assert not model.decode(*loud).lost.any()
+
+
+def test_blocks_are_chosen_by_masks_and_numbers_and_decoded_from_lists(
+    features: np.ndarray,
+) -> None:
+    model = airreid.Model(scheme_id="jscc-fc-256")
+    blocks = model.encode(features[:3])
+    for rows in (np.array([True, False, True]), [0, 2], np.array([0, -1])):
+        np.testing.assert_array_equal(blocks[rows].symbols, blocks.symbols[[0, 2]])
+    assert len(blocks[np.int64(1)]) == 1
+    assert len(blocks[[]]) == 0
+    np.testing.assert_array_equal(
+        model.decode(blocks.symbols.tolist()).embeddings,  # type: ignore[arg-type]
+        model.decode(blocks).embeddings,
+    )
+
+
+def test_an_image_that_cannot_be_loaded_is_named_by_its_position(
+    people: Path, tmp_path: Path
+) -> None:
+    whole = next(people.rglob("*.png"))
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    closed = Image.new("RGB", (64, 128))
+    closed.close()
+    with Image.open(tmp_path / "cut.png") as cut:
+        for image in (cut, closed):
+            with pytest.raises(airreid.InputError, match="image 1: cannot be read"):
+                airreid.Model().features([whole, image])

@@ -133,7 +133,7 @@ def test_a_remote_channel_takes_blocks_and_measures_accuracy(
         digital = airreid.Model(bundle, "digital-256")
         with pytest.raises(airreid.InputError, match="bits and have no symbols"):
             remote.transmit(digital.encode(features[:1], "ideal"))
-        with pytest.raises(airreid.LinkError, match="invalid_argument: link snr_db"):
+        with pytest.raises(airreid.InputError, match="link snr_db"):
             remote.transmit(np.ones((1, 4)), snr_db=1e3)
         with pytest.raises(airreid.InputError, match="link rain"):
             remote.transmit(np.ones((1, 4)), rain=1)
@@ -165,3 +165,55 @@ def test_an_access_point_refuses_images_and_queries_one_by_one(
         assert ap.query(blocks[:0]) == []
     with pytest.raises(airreid.LinkError, match="no answer within"):
         airreid.AccessPoint(services.access_point, uplink="127.0.0.1:1", connect_seconds=0.2)
+
+
+def test_a_remote_channel_refuses_what_the_local_one_refuses(services: Services) -> None:
+    """Before anything is sent, and in the same words."""
+    sent = np.ones((1, 4), np.float32)
+    here = airreid.channel(link="cam-1")
+    calls: list[dict[str, object]] = [
+        {"snr_range_db": [0]},
+        {"parameters": 3},
+        {"first_block": 1.5},
+        {"link": 3},
+        {"link": "x" * 129},
+        {"link": "\ud800"},
+        {"snr_trace": ...},
+        {"foo": 1},
+        {"model": None},
+        {"seed": 1.5},
+        {"seed": -1},
+        {"csi": "perhaps", "model": "rayleigh"},
+        {"snr_db": 1, "snr_range_db": [0, 1]},
+    ]
+    with airreid.RemoteChannel(services.channel) as remote:
+        for call in calls:
+            said = []
+            for radio in (here, remote):
+                with pytest.raises(airreid.InputError) as refused:
+                    radio.transmit(sent, **call)  # type: ignore[arg-type]
+                said.append(str(refused.value))
+            assert said[0] == said[1]
+        with pytest.raises(airreid.InputError, match="bandwidth 65537"):
+            remote.transmit(np.ones((1, 65537)))
+        for fields in ({"model": "rayleigh"}, {}):
+            ours = here.transmit(sent[:0], 7, **fields)[1]
+            theirs = remote.transmit(sent[:0], 7, **fields)[1]
+            assert (theirs.model, theirs.first_block) == (ours.model, ours.first_block)
+            assert ours.first_block == 7
+        changes: dict[str, object] = {"model": "rician", "k_factor_db": 3, "snr_range_db": [0, 5]}
+        np.testing.assert_array_equal(
+            remote.transmit(sent, **changes)[0], here.transmit(sent, **changes)[0]
+        )
+    for blocks in (sent, sent[:0]):
+        with pytest.raises(airreid.LinkError, match="connection is closed"):
+            remote.transmit(blocks)
+
+
+def test_no_connection_is_told_in_the_words_of_python() -> None:
+    for connect in (airreid.RemoteChannel, airreid.AccessPoint):
+        with pytest.raises(airreid.LinkError, match="give another target") as refused:
+            connect("127.0.0.1:1", connect_seconds=0.1)
+        assert "--" not in str(refused.value)
+        with pytest.raises(airreid.InputError, match=r"plain text; give tls_ca$"):
+            connect("192.0.2.1:1", token="a" * 43, connect_seconds=0.1)
