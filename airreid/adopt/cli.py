@@ -10,12 +10,8 @@ from typing import Annotated
 
 import typer
 
-from airreid.adopt.elsewhere import check_site
-from airreid.adopt.heads import DEFAULT_SCHEMES
-from airreid.adopt.images import open_images
-from airreid.adopt.pipeline import Adoption, adopt
+from airreid.adopt.images import DEFAULT_SCHEMES, open_images
 from airreid.adopt.preprocessing import ALIASES, PRESETS, Preprocessing, named
-from airreid.adopt.report import told, write_report
 from airreid.console import progress_bars
 from airreid.datasets.open import open_data
 from airreid.errors import InputError
@@ -65,9 +61,9 @@ def adopt_command(
         float | None, typer.Option(help="Factor of the pixels 0 ... 255; 1/255 = 0.00392157.")
     ] = None,
     colour: Annotated[ColourOrder | None, typer.Option(help="Colour order.")] = None,
-    without_identities: Annotated[
-        bool, typer.Option(help="Take the folder as crops of nobody in particular: PCA.")
-    ] = False,
+    identities: Annotated[
+        bool, typer.Option(help="Use the folder's identities; without them: PCA.")
+    ] = True,
     int8: Annotated[
         bool, typer.Option(help="Try the network in int8; kept if faster and as accurate.")
     ] = True,
@@ -85,16 +81,26 @@ def adopt_command(
 ) -> None:
     """Make a bundle of a network that others trained and codes fitted to your crops.
 
-    Without torch, in a minute or two: the graph is read, its preprocessing found and put into it,
-    JSCC and digital schemes are fitted in closed form, and measured on people kept out of the fit.
+    Without torch, in some minutes for 8,000 crops: the graph is read, its preprocessing found and
+    put into it, JSCC and digital schemes are fitted in closed form, and measured on people kept
+    out of the fit.
     """
+    try:  # here, so that --help needs no package that adopting does
+        from airreid.adopt.elsewhere import check_site
+        from airreid.adopt.pipeline import Adoption, adopt
+        from airreid.adopt.report import told, write_report
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"'airreid adopt' needs {error.name}: install AirReID with the extra adopt, in a "
+            "checkout .venv/bin/pip install -e '.[adopt]'"
+        ) from None
     started = time.perf_counter()
     preprocessing = _preprocessing(preset, mean, std, scale, colour)
     size = _size(resize)
     elsewhere = tuple(open_data(source) for source in also or ())
     for data in elsewhere:
         check_site(data)
-    opened = open_images(images, False if without_identities else None)
+    opened = open_images(images, None if identities else False)
     adoption = Adoption(
         network=network,
         images=opened,

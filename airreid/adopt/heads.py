@@ -21,7 +21,6 @@ from airreid.scheme_kinds import parse_scheme_id
 
 Array = NDArray[np.float32]
 KINDS = ("jscc-fc", "jscc-ae", "digital")
-DEFAULT_SCHEMES = ("jscc-fc-256", "jscc-fc-64", "jscc-ae-256", "digital-256")
 MOST_BANDWIDTH = 2048
 BITS_PER_DIMENSION = 2.5
 """Mean bits of a digital latent's dimension: few dimensions, each worth its bits."""

@@ -21,7 +21,7 @@ from airreid.adopt.heads import HeadRecord, parse_schemes, write_heads
 from airreid.adopt.images import AdoptionImages, labels_of, spread
 from airreid.adopt.int8 import Int8Result, try_int8
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
-from airreid.adopt.preprocessing import Preprocessing
+from airreid.adopt.preprocessing import PRESETS, Preprocessing
 from airreid.adopt.search_preprocessing import Found, find_preprocessing
 from airreid.adopt.wrapping import prove, wrap
 from airreid.bundle import BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
@@ -77,6 +77,9 @@ class Adopted:
     points: tuple[Point, ...]
     """Accuracy on people who were not fitted on; empty without any."""
     about: dict[str, object]
+    fitted_on_test: bool
+    """Whether the bundle's codes are fitted on everybody, after :attr:`points` were measured with
+    codes fitted without the test's people."""
     int8: Int8Result | None
     """None where it was not asked for."""
     elsewhere: tuple[SiteResult, ...]
@@ -110,7 +113,11 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
                 "trying; say it with --preset, or with --mean, --std, --scale and --colour"
             )
         search = find_preprocessing(
-            plain.features, crops, images.labels, interface.dtype, phase("preprocessing", 12)
+            plain.features,
+            crops,
+            images.labels,
+            interface.dtype,
+            phase("preprocessing", len(PRESETS)),
         )
         preprocessing = search.preprocessing
     staging = adoption.out.with_name(f".{adoption.out.name}.{os.getpid()}.part")
@@ -188,8 +195,9 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
         measure_site(bundle, features, images.everything, site, settings, phase)
         for site in adoption.elsewhere
     )
+    refitted = images.everything is not images.fit
     return Adopted(
-        bundle, search, parity, tuple(heads), split, tuple(points), what, int8, elsewhere
+        bundle, search, parity, tuple(heads), split, tuple(points), what, refitted, int8, elsewhere
     )
 
 

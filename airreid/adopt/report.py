@@ -38,6 +38,11 @@ def told(adopted: Adopted, why_no_test: str) -> list[str]:
         if any(head.choice.method != "pca" for head in adopted.heads):
             out.append(_SITE)
     if adopted.points:
+        if adopted.fitted_on_test:
+            out.append(
+                "the table is of codes fitted without the people who are tested; those in the "
+                "bundle, told above, are fitted on them too"
+            )
         out += ["", *lines(dict(adopted.about), adopted.points)]
     else:
         out.append(f"no accuracy on other people: {why_no_test}")

@@ -179,7 +179,7 @@ def test_the_fast_top1_is_the_exact_one() -> None:
         (["--preset", "half", "--scale", "1"], "give it or --scale"),
         (["--resize", "128"], "write HEIGHTxWIDTH"),
         (["--resize", "128x64"], "takes images of height 96, not 128"),
-        (["--without-identities"], "say it with --preset"),
+        (["--no-identities"], "say it with --preset"),
         (["--std", "1", "0", "1"], "must be above 0"),
     ],
 )
@@ -188,9 +188,7 @@ def test_a_mistake_ends_in_one_sentence(
 ) -> None:
     out = tmp_path / "out"
     preset = (
-        []
-        if {"--preset", "--without-identities", "--std"} & set(arguments)
-        else ["--preset", "half"]
+        [] if {"--preset", "--no-identities", "--std"} & set(arguments) else ["--preset", "half"]
     )
     result = invoke(
         *("adopt", str(network), "--images", str(folder), "--out", str(out)),
