@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.datasets.synthetic.population import Population, write_folder
 from airreid.inference import BackboneRunner
+
+# The time of one example says how busy the machine is, not whether the code is right.
+settings.register_profile("airreid", deadline=None)
+settings.load_profile("airreid")
 
 
 @pytest.fixture(scope="session")

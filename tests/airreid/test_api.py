@@ -337,10 +337,10 @@ def test_only_finite_real_numbers_pass(
     for call in [*calls, model.decode]:
         with pytest.raises(airreid.InputError, match=says):
             call(bad)
-    made = replace(blocks, payloads=tuple(Analog(row) for row in bad))
+    damaged = replace(blocks, payloads=tuple(Analog(row) for row in bad))
     for take in (radio.transmit, model.decode):
         with pytest.raises(airreid.InputError, match=says):
-            take(made)
+            take(damaged)
     with pytest.raises(airreid.InputError, match=r"finite|I and Q|no array of numbers"):
         airreid.Gallery(model).search(bad)
 

@@ -188,12 +188,12 @@ def test_a_remote_channel_refuses_what_the_local_one_refuses(services: Services)
     ]
     with airreid.RemoteChannel(services.channel) as remote:
         for call in calls:
-            said = []
+            refusals = []
             for radio in (here, remote):
                 with pytest.raises(airreid.InputError) as refused:
                     radio.transmit(sent, **call)  # type: ignore[arg-type]
-                said.append(str(refused.value))
-            assert said[0] == said[1]
+                refusals.append(str(refused.value))
+            assert refusals[0] == refusals[1]
         with pytest.raises(airreid.InputError, match="bandwidth 65537"):
             remote.transmit(np.ones((1, 65537)))
         for fields in ({"model": "rayleigh"}, {}):
