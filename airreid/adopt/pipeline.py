@@ -34,6 +34,7 @@ from airreid.evaluation.features import Phase, features_of
 from airreid.evaluation.points import Point
 from airreid.images import to_crop
 from airreid.model_card import AdoptionRecord, ModelCard
+from airreid.retrieval import Labels
 from airreid.scheme_info import FileRef, SchemeInfo
 
 SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 20.0)
@@ -91,113 +92,155 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
     Raises :class:`InputError` for a network that cannot be used, preprocessing that is not
     clear, a folder that is not empty, and schemes that the features cannot carry.
     """
-    wanted = parse_schemes(adoption.schemes)
+    parse_schemes(adoption.schemes)
     if adoption.out.exists() and (not adoption.out.is_dir() or any(adoption.out.iterdir())):
         raise InputError(f"{adoption.out}: not empty; give another --out")
-    model = load_network(adoption.network)
-    interface = read_interface(adoption.network, model, adoption.output, adoption.size)
-    plain = PlainNetwork(adoption.network, interface, os.cpu_count() or 1)
     images = adoption.images
-
-    def crops(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return _crops(images.fit, positions, interface.height, interface.width)
-
-    proof = crops(spread(images.fit, _PROOF_IMAGES))
-    search = None
-    preprocessing = adoption.preprocessing
-    first = plain.features((preprocessing or Preprocessing()).apply(proof[:1]))
-    if preprocessing is None:
-        if images.labels is None:
-            raise InputError(
-                f"{images.name}: nobody's identity, so the preprocessing cannot be found by "
-                "trying; say it with --preset, or with --mean, --std, --scale and --colour"
-            )
-        search = find_preprocessing(
-            plain.features,
-            crops,
-            images.labels,
-            interface.dtype,
-            phase("preprocessing", len(PRESETS)),
-        )
-        preprocessing = search.preprocessing
+    network = _Network(adoption, phase)
     staging = adoption.out.with_name(f".{adoption.out.name}.{os.getpid()}.part")
     staging.mkdir(parents=True)
     try:
-        path = staging / "backbone.onnx"
-        onnx.save(wrap(model, interface, preprocessing, first.shape[1]), path)
-        parity = prove(path, plain, proof, preprocessing)
-        backbone = BackboneInfo(
-            id=_identifier(adoption.network.stem),
-            file=FileRef.of(path),
-            precision="fp32",
-            space_id=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
-            height=interface.height,
-            width=interface.width,
-            feature_dim=first.shape[1],
-        )
+        backbone, parity = network.wrapped(staging / "backbone.onnx")
         bare = _bundle(staging, adoption, [backbone], (), ModelCard())
-        features = _features(bare, images.fit, adoption.cache, phase)
-        heads, split = write_heads(
-            wanted, features, images.labels, staging, backbone.space_id, phase("codes", len(wanted))
-        )
-        points, what = _tested(adoption, bare, heads, phase)
+        fitted = _fitted(adoption, bare, images.fit, images.labels, phase)
+        points, what = _tested(adoption, bare, fitted.heads, phase)
         if images.everything is not images.fit:  # measured; now the test's people are fitted on too
-            features = _features(bare, images.everything, adoption.cache, phase)
-            heads, split = write_heads(
-                wanted,
-                features,
-                labels_of(images.everything),
-                staging,
-                backbone.space_id,
-                phase("codes, of everybody", len(wanted)),
-            )
+            labels = labels_of(images.everything)
+            fitted = _fitted(adoption, bare, images.everything, labels, phase)
         int8 = None
         if adoption.int8:
-            int8 = try_int8(
-                bare,
-                backbone,
-                lambda most: crops(spread(images.fit, most)),
-                images.test,
-                adoption.cache,
-                phase,
-            )
-        card = ModelCard(
-            licence="the network's is its authors'; the codes' is yours",
-            data=f"{adoption.network.name}, trained by others",
-            codec_data=f"{images.name}, {len(images.everything)} images, "
-            f"digest {images.everything.digest()}",
-            versions={
-                name: version(name) for name in ("airreid", "numpy", "onnx", "onnxruntime", "scipy")
-            },
-            adopted=AdoptionRecord(
-                network=adoption.network.name,
-                sha256=hashlib.sha256(adoption.network.read_bytes()).hexdigest(),
-                output=interface.output_name,
-                preprocessing=preprocessing.words,
-                parity=parity,
-                codes={head.info.id: head.words for head in heads},
-                held_out_people=len(images.test["query"].identities) if images.test else 0,
-                top1={_row(point): point.top1 for point in points if point.link != "paper"},
-                **({} if int8 is None else {"int8": int8.words}),
-            ),
-        )
+            few = network.crops
+            int8 = try_int8(bare, backbone, few, images.test, adoption.cache, phase)
         quantised = [] if int8 is None or int8.backbone is None else [int8.backbone]
-        infos = [head.info for head in heads]
+        infos = [head.info for head in fitted.heads]
+        card = _card(adoption, network, parity, fitted.heads, points, int8)
         _bundle(staging, adoption, [*quantised, backbone], infos, card)
         if adoption.out.exists():
             adoption.out.rmdir()
         staging.rename(adoption.out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    bundle = load_bundle(adoption.out)
-    settings = _settings(adoption)
-    elsewhere = tuple(
-        measure_site(bundle, features, images.everything, site, settings, phase)
-        for site in adoption.elsewhere
-    )
-    refitted = images.everything is not images.fit
+    bundle, settings = load_bundle(adoption.out), _settings(adoption)
     return Adopted(
-        bundle, search, parity, tuple(heads), split, tuple(points), what, refitted, int8, elsewhere
+        bundle=bundle,
+        found=network.search,
+        parity=parity,
+        heads=tuple(fitted.heads),
+        split=fitted.split,
+        points=tuple(points),
+        about=what,
+        fitted_on_test=images.everything is not images.fit,
+        int8=int8,
+        elsewhere=tuple(
+            measure_site(bundle, fitted.features, images.everything, site, settings, phase)
+            for site in adoption.elsewhere
+        ),
+    )
+
+
+class _Network:
+    """The user's network, read, with its preprocessing as given or found."""
+
+    def __init__(self, adoption: Adoption, phase: Phase) -> None:
+        self._adoption = adoption
+        self._model = load_network(adoption.network)
+        self.interface = read_interface(
+            adoption.network, self._model, adoption.output, adoption.size
+        )
+        self._plain = PlainNetwork(adoption.network, self.interface, os.cpu_count() or 1)
+        self._proof = self.crops(_PROOF_IMAGES)
+        known = adoption.preprocessing
+        first = self._plain.features((known or Preprocessing()).apply(self._proof[:1]))
+        self._feature_dim = first.shape[1]
+        self.search = None if known is not None else self._search(phase)
+        """None where the preprocessing was given."""
+        self.preprocessing = known if self.search is None else self.search.preprocessing
+
+    def crops(self, most: int) -> NDArray[np.uint8]:
+        """At most so many crops of those that are fitted on, evenly spread."""
+        return self._at(spread(self._adoption.images.fit, most))
+
+    def _at(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        images, size = self._adoption.images.fit, self.interface
+        return _crops(images, positions, size.height, size.width)
+
+    def _search(self, phase: Phase) -> Found:
+        images = self._adoption.images
+        if images.labels is None:
+            raise InputError(
+                f"{images.name}: nobody's identity, so the preprocessing cannot be found by "
+                "trying; say it with --preset, or with --mean, --std, --scale and --colour"
+            )
+        tick = phase("preprocessing", len(PRESETS))
+        return find_preprocessing(
+            self._plain.features, self._at, images.labels, self.interface.dtype, tick
+        )
+
+    def wrapped(self, path: Path) -> tuple[BackboneInfo, float]:
+        """Writes the network with its preprocessing inside; its description and the parity."""
+        assert self.preprocessing is not None
+        onnx.save(wrap(self._model, self.interface, self.preprocessing, self._feature_dim), path)
+        parity = prove(path, self._plain, self._proof, self.preprocessing)
+        backbone = BackboneInfo(
+            id=_identifier(self._adoption.network.stem),
+            file=FileRef.of(path),
+            precision="fp32",
+            space_id=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+            height=self.interface.height,
+            width=self.interface.width,
+            feature_dim=self._feature_dim,
+        )
+        return backbone, parity
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Codes in the bundle's folder, and the features that they are fitted on."""
+
+    heads: list[HeadRecord]
+    split: HeldOut | None
+    features: NDArray[np.float32]
+
+
+def _fitted(
+    adoption: Adoption, bare: Bundle, images: ImageSet, labels: Labels | None, phase: Phase
+) -> _Fitted:
+    wanted = parse_schemes(adoption.schemes)
+    features = _features(bare, images, adoption.cache, phase)
+    tick = phase(f"codes of {len(images)} images", len(wanted))
+    space_id = bare.backbone.space_id
+    heads, split = write_heads(wanted, features, labels, bare.path, space_id, tick)
+    return _Fitted(heads, split, features)
+
+
+def _card(
+    adoption: Adoption,
+    network: _Network,
+    parity: float,
+    heads: Sequence[HeadRecord],
+    points: Sequence[Point],
+    int8: Int8Result | None,
+) -> ModelCard:
+    images, preprocessing = adoption.images, network.preprocessing
+    assert preprocessing is not None
+    packages = ("airreid", "numpy", "onnx", "onnxruntime", "scipy")
+    return ModelCard(
+        licence="the network's is its authors'; the codes' is yours",
+        data=f"{adoption.network.name}, trained by others",
+        codec_data=f"{images.name}, {len(images.everything)} images, "
+        f"digest {images.everything.digest()}",
+        versions={name: version(name) for name in packages},
+        adopted=AdoptionRecord(
+            network=adoption.network.name,
+            sha256=hashlib.sha256(adoption.network.read_bytes()).hexdigest(),
+            output=network.interface.output_name,
+            preprocessing=preprocessing.words,
+            parity=parity,
+            codes={head.info.id: head.words for head in heads},
+            held_out_people=len(images.test["query"].identities) if images.test else 0,
+            top1={_row(point): point.top1 for point in points if point.link != "paper"},
+            **({} if int8 is None else {"int8": int8.words}),
+        ),
     )
 
 
