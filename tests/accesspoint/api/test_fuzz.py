@@ -49,6 +49,7 @@ def served(rest: Rest) -> Iterator[str]:
         config = uvicorn.Config(
             rest.guard,
             log_config=None,
+            log_level="critical",
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=2,

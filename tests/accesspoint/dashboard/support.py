@@ -23,6 +23,7 @@ def served(app: FastAPI | Guard) -> Iterator[str]:
         config = uvicorn.Config(
             app,
             log_config=None,
+            log_level="critical",
             access_log=False,
             lifespan="off",
             ws="none",
