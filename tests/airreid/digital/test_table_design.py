@@ -48,6 +48,11 @@ def test_written_tables_hold_every_sample(tmp_path: Path) -> None:
     assert [code.payload_bits for code in tables.codes] == list(payload_sizes(lengths, 3))
     assert {(code.uses, code.crc_bits) for code in tables.codes} == {(64, 11)}
     assert len(write_tables(path, PRIOR, LATENTS, 64, 24, sizes=1).codes) == 1
+    many = np.array([[7 + 5 ** (n // 2) * (n % 2 * 2 - 1), n] for n in range(14)])
+    assert len({len(encode(row, PRIOR)) for row in many.tolist()}) > 5
+    usual = write_tables(path, PRIOR, many, 64)
+    assert usual == write_tables(path, PRIOR, many, 64, 11, 4)
+    assert len(usual.codes) == 4
     assert canonical(tables).endswith("}\n")
     assert ": " not in canonical(tables)
 
