@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -245,17 +247,27 @@ def test_a_disk_that_is_full_for_a_while(encoder: Quick, folder: Path, tmp_path:
     spool.close()
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError("a fault of the program"), PauseReason.ERROR),
+        (sqlite3.OperationalError("disk I/O error"), PauseReason.SPOOL),
+        (OSError(5, "input/output error"), PauseReason.FOLDER),
+    ],
+)
 def test_whatever_breaks_in_a_scan_the_files_after_it_are_taken(
     encoder: Quick,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    reason: PauseReason,
 ) -> None:
     scan, broken = FolderSource._scan, [True, True]
 
     def breaking(source: FolderSource) -> object:
         if broken and broken.pop():
-            raise ZeroDivisionError("a fault of the program")
+            raise error
         return scan(source)
 
     monkeypatch.setattr(FolderSource, "_scan", breaking)
@@ -266,8 +278,30 @@ def test_whatever_breaks_in_a_scan_the_files_after_it_are_taken(
         until(lambda: not left(folder))
     assert names(spool) == ["a.png"]
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert warnings == [f"watch_stopped_by_{PauseReason.ERROR.value}"]  # once for both
+    assert warnings == [f"watch_stopped_by_{reason.value}"]  # once for both
     spool.close()
+
+
+def test_a_file_that_was_put_off_waits(
+    encoder: Quick, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times the pause after a failure; the other files do not."""
+    monkeypatch.setattr("edge.folder_source._RETRY_SECONDS", 3.0)
+    settings = WatchSettings(folder=folder)
+    with closing(Spool(None, "cam")) as spool, pipeline_on(encoder, spool) as pipeline:
+        source = FolderSource(settings, pipeline, spool, Metrics())
+        for name in ("a.png", "b.png"):
+            drop_in(folder, name, picture())
+        assert source._scan() == []  # they may be growing
+        assert source._scan() == ["a.png", "b.png"]
+        before = time.monotonic()
+        source._put_off("a.png")
+        source._put_off("gone.png")
+        assert before + 30 <= source._seen["a.png"].not_before <= time.monotonic() + 30
+        assert source._scan() == ["b.png"]
+        source._seen["a.png"].not_before = time.monotonic()
+        assert source._scan() == ["a.png", "b.png"]
+        source.stop()
 
 
 def test_a_folder_that_vanishes_and_comes_back(encoder: Quick, folder: Path) -> None:

@@ -66,3 +66,28 @@ def test_reading_waits_for_a_slow_network_and_ends_with_it(
     crops.close()
     assert len(read) == 3 + AHEAD
     assert set(threading.enumerate()) <= before
+
+
+def test_closing_reads_no_more_than_what_is_under_way(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    gate = threading.Event()
+
+    def gated_read(path: Path, cut: Cut) -> reading.Crop:
+        read.append(path)
+        if len(read) > 1:
+            assert gate.wait(60)
+        return read_crop(path, cut)
+
+    monkeypatch.setattr(reading, "read_crop", gated_read)
+    crops = read_ahead(files, to_crop)
+    assert next(crops).path == files[0]
+    end = time.monotonic() + 20
+    while len(read) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    opening = threading.Timer(0.5, gate.set)
+    opening.start()
+    crops.close()  # waits for the second file, which is being read; the rest is called off
+    opening.join()
+    assert read == files[:2]
