@@ -74,6 +74,7 @@ def test_the_modulation_follows_the_rate(bits: int, m: int) -> None:
     """More bits a use need more levels, and no other number of them needs less SNR."""
     code = design_code(bits, 256)
     assert code.bits_per_symbol == m
+    assert code.design_snr_db == round(code.design_snr_db, 2)
     for other in BITS_PER_SYMBOL:
         if bits + 11 <= 256 * other:
             assert code.design_snr_db <= design_code(bits, 256, 11, other).design_snr_db

@@ -144,3 +144,5 @@ def test_equal_lengths_need_few_sizes() -> None:
     assert payload_sizes(np.full(100, 50), 1) == (53,)
     with pytest.raises(ValueError, match="at least one"):
         payload_sizes(np.zeros(0, int))
+    with pytest.raises(ValueError, match="at least one"):
+        payload_sizes(np.full(100, 50), 0)
