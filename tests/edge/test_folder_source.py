@@ -282,6 +282,19 @@ def test_whatever_breaks_in_a_scan_the_files_after_it_are_taken(
     spool.close()
 
 
+def test_only_a_failure_makes_it_look_more_seldom(
+    encoder: Quick, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.folder_source._RETRY_SECONDS", 1000.0)
+    spool = Spool(None, "cam")
+    with watching(encoder, spool, folder):
+        for number in range(2):
+            drop_in(folder, f"{number}.png", picture(number))
+            until(lambda: not left(folder))
+    assert names(spool) == ["0.png", "1.png"]
+    spool.close()
+
+
 def test_a_file_that_was_put_off_waits(
     encoder: Quick, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
