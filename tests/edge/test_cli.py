@@ -1,4 +1,4 @@
-"""What the camera's commands do where an option is left out."""
+"""Defaults of the camera's commands, for options that are left out."""
 
 from __future__ import annotations
 
