@@ -10,7 +10,7 @@ from accesspoint.gallery.records import NewEntry, check_name
 from accesspoint.gallery.store.store import Store
 from airreid.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def entry(subject: str, value: float = 1.0, space: str = "s") -> NewEntry:
