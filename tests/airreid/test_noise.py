@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airreid.noise import NoiseStream
+from airreid.noise import NoiseStream, Purpose
 
 
 @given(
@@ -61,3 +61,10 @@ def test_the_noise_stays_what_it_was() -> None:
 def test_impossible_blocks_are_refused(arguments: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="no noise"):
         NoiseStream(0, "x").blocks(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(-1, 1), (0, -1), (-1, -1)])
+def test_impossible_words_are_refused(arguments: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"no random words for blocks -?\d\+-?\d"):
+        NoiseStream(0, "x").words(Purpose.SNR, *arguments, 1)
+    assert NoiseStream(0, "x").words(Purpose.SNR, 0, 0, 1).shape == (0, 1)

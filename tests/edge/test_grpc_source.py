@@ -15,10 +15,12 @@ from grpc import aio
 from PIL import Image
 
 from airreid.bundle import Bundle
+from airreid.errors import LinkError
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc
 from edge.airtime import Radio
 from edge.control import EdgeControl
-from edge.grpc_source import GrpcSource
+from edge.frames import ClosedError, SpoolDiskError, SpoolFullError
+from edge.grpc_source import GrpcSource, _code
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.settings import UplinkSettings
@@ -180,3 +182,19 @@ async def test_scheme_changes_while_crops_come(encoder: Quick) -> None:
             assert (state.scheme_id, state.link) == ("jscc-fc-256", "analog")
             answers = await edge.identify(request(2))
     assert answers["2"].status.code == common_pb2.CODE_OK
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SpoolFullError("full"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (SpoolDiskError("full"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (ClosedError("ending"), grpc.StatusCode.UNAVAILABLE),
+        (LinkError("gone"), grpc.StatusCode.UNAVAILABLE),
+        (ZeroDivisionError("a fault"), grpc.StatusCode.INTERNAL),
+    ],
+)
+def test_a_stream_ends_with_the_code_of_what_ended_it(
+    error: Exception, code: grpc.StatusCode
+) -> None:
+    assert _code(error) is code
