@@ -69,9 +69,10 @@ async def test_back_pressure_goes_through(radio: Radio) -> None:
             before = sent
             await asyncio.sleep(0.5)
         passed = radio.links.stats.of("cam").blocks
-        # What gRPC's windows hold at both hops, some hundred KB to a few MB, not the stream
-        assert passed * 4 * size < 16e6
-        assert sent - passed < 16e6 / (4 * size)
+        # What gRPC's windows hold at both hops, up to some dozen MB each (they grow with what the
+        # machine moves in a round trip), not the 6.5 GB of the stream
+        assert passed * 4 * size < 64e6
+        assert (sent - passed) * 4 * size < 64e6
         call.cancel()
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
