@@ -81,10 +81,21 @@ def backup_(
     file: Annotated[Path, typer.Argument(help="Where to; must not be there yet.")],
     data_dir: DataDir = _DATA,
 ) -> None:
-    """Copy the gallery as it is now into one file; it may be served meanwhile."""
-    backup.backup(data_dir / backup.FILE_NAME, file)
+    """Copy the gallery as it is now into one file; it may be served meanwhile.
+
+    Exits with 1 if entries in it are damaged, which a restored gallery does not serve.
+    """
+    damaged = backup.backup(data_dir / backup.FILE_NAME, file)
     Audit(data_dir).record(LOCAL, "backup", file=file.name)
     typer.echo(f"wrote {file}: {file.stat().st_size} bytes")
+    if damaged:
+        named = ", ".join(map(str, damaged[:10])) + (", ..." if len(damaged) > 10 else "")
+        typer.echo(
+            f"error: {len(damaged)} entries in it are damaged ({named}); "
+            "enrol them anew, or delete them",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 @app.command("restore")

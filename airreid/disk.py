@@ -1,10 +1,12 @@
-"""Files and folders on disk: written for good, and told by their contents."""
+"""Files and folders on disk: written for good, for their owner alone, told by their contents."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
+from typing import IO, Any
 
 
 def sync_folder(folder: Path) -> None:
@@ -20,3 +22,36 @@ def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file's contents."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def private_folder(path: Path) -> None:
+    """Makes a folder, and those above it that are missing, for their owner alone.
+
+    One that is there stays as it is: it may be shared on purpose.
+    """
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def private_descriptor(path: str | Path, flags: int) -> int:
+    """Opens a file as ``os.open`` does, for its owner alone whatever the umask: a new one and
+    one that others could read until now."""
+    descriptor = os.open(path, flags, 0o600)
+    mode = os.fstat(descriptor).st_mode
+    if mode & 0o077:
+        with contextlib.suppress(OSError):  # somebody else's file, who lets us write
+            os.fchmod(descriptor, mode & 0o700)
+    return descriptor
+
+
+def open_private(path: Path, mode: str = "wb") -> IO[Any]:
+    """Opens a file for writing, for its owner alone: see :func:`private_descriptor`."""
+    encoding = None if "b" in mode else "utf-8"
+    return open(path, mode, encoding=encoding, opener=private_descriptor)
+
+
+def make_private(path: Path) -> None:
+    """Makes an empty file if there is none, for its owner alone; SQLite gives the files that
+    it puts beside it the same rights."""
+    os.close(private_descriptor(path, os.O_RDWR | os.O_CREAT))

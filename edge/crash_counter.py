@@ -6,6 +6,8 @@ import contextlib
 import json
 from pathlib import Path
 
+from airreid.disk import open_private
+
 CRASH_LIMIT = 10
 """Crashes after which a file is given up."""
 
@@ -44,7 +46,8 @@ class CrashCounter:
             text = json.dumps({"under_way": sorted(self._under_way), "deaths": self._crashes})
             with contextlib.suppress(OSError):  # a full disk must not stop anything here
                 partial = self._path.with_suffix(".part")
-                partial.write_text(text, encoding="ascii")
+                with open_private(partial, "w") as file:
+                    file.write(text)
                 partial.replace(self._path)
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from airreid.disk import sync_folder
+from airreid.disk import open_private, private_folder, sync_folder
 from airreid.errors import InputError
 from edge.frames import NAME_MAX
 
@@ -53,7 +53,7 @@ class WatchedFolder:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for inside in (DONE, REJECTED):
-                (self.path / inside).mkdir(exist_ok=True)
+                private_folder(self.path / inside)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(13, "no permission to move files", str(self.path))
         except OSError:
@@ -84,7 +84,7 @@ class WatchedFolder:
         A file that is gone is no error. Raises :class:`OSError`.
         """
         target = self._free(inside, name, mark)
-        target.parent.mkdir(exist_ok=True)
+        private_folder(target.parent)
         with contextlib.suppress(FileNotFoundError):
             (self.path / name).rename(target)
         return target
@@ -94,8 +94,9 @@ class WatchedFolder:
         number = 0
         while (target := self._free(REJECTED, name, f"~{number}" if number else "")).exists():
             number += 1
-        target.parent.mkdir(exist_ok=True)
-        target.with_name(target.name + ".reason").write_text(reason + "\n", encoding="utf-8")
+        private_folder(target.parent)
+        with open_private(target.with_name(target.name + ".reason"), "w") as file:
+            file.write(reason + "\n")
         with contextlib.suppress(FileNotFoundError):
             (self.path / name).rename(target)
         return target

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from PIL import Image
 
+from airreid.disk import open_private
 from airreid.errors import InputError
 from airreid.images import load
 from airreid.v1 import edge_pb2
@@ -79,7 +80,7 @@ def check_picture(path: Path) -> None:
         raise InputError(f"{path}: pictures end in .png, .jpg or .webp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("ab").close()
+        open_private(path, "ab").close()  # it shows people
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
+from airreid.disk import make_private, open_private, private_folder
 from airreid.errors import InputError
 from edge.blocks import new_spool_id
 
@@ -58,9 +59,11 @@ def open_database(folder: Path | None, edge_id: str) -> tuple[sqlite3.Connection
     path = ":memory:" if folder is None else str(folder / FILE)
     db = None
     try:
+        if folder is not None:
+            make_private(folder / FILE)  # the log beside it takes the same
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         return db, _prepare(db, path, edge_id)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         if db is not None:
             db.close()
         raise InputError(
@@ -100,11 +103,11 @@ def _prepare(db: sqlite3.Connection, path: str, edge_id: str) -> str:
     return str(spool_id)
 
 
-def hold(folder: Path) -> TextIO:
+def hold(folder: Path) -> IO[str]:
     """Takes the lock of the spool. Raises :class:`InputError` if another edge has it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = (folder / FILE).with_suffix(".lock").open("w")
+        private_folder(folder)
+        held = open_private((folder / FILE).with_suffix(".lock"), "w")
     except OSError as error:
         raise InputError(f"{folder}: cannot be used as a spool ({error})") from None
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from accesspoint.api.auth import Principal
 from airreid import log
+from airreid.disk import private_descriptor
 
 FILE_NAME = "audit.jsonl"
 
@@ -42,7 +43,7 @@ class Audit:
         data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
         try:
             with self._lock:
-                descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                descriptor = private_descriptor(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
                 try:
                     os.write(descriptor, data)
                     os.fsync(descriptor)

@@ -25,12 +25,15 @@ from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.enrolled import calibrate_gallery
 from airreid.bundle import Bundle
+from airreid.disk import private_folder
 from airreid.errors import InputError
 from airreid.images import decode
 from airreid.validation import validated
 
 _POLICY_NUMBERS = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAMED = 100
+"""Most entries that a result names."""
 _TRIAL_NUMBERS = ("max_queries", "seed")
 
 
@@ -91,8 +94,9 @@ class _Work:
     ) -> Mapping[str, object]:
         """Copies the database to ``backups``, and checks the copy."""
         path = self._path("backups", parameters.get("name", ""), ".sqlite")
-        writable_part(self.gallery).maintenance.backup(path)
-        return {"file": str(path.relative_to(self.data_dir)), "bytes": path.stat().st_size}
+        damaged = writable_part(self.gallery).maintenance.backup(path)
+        file = str(path.relative_to(self.data_dir))
+        return {"file": file, "bytes": path.stat().st_size, "damaged": damaged[:NAMED]}
 
     def export(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
@@ -166,7 +170,7 @@ class _Work:
                 "beginning with a letter or digit"
             )
         parent = self.data_dir / folder
-        parent.mkdir(mode=0o700, exist_ok=True)
+        private_folder(parent)
         return parent / (name.removesuffix(suffix) + suffix)
 
 

@@ -23,6 +23,7 @@ from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
 from accesspoint.errors import ConflictError, NotFoundError, RateLimitedError
 from airreid import log
+from airreid.disk import open_private
 from airreid.errors import AirReidError, InputError
 
 FILE_NAME = "jobs.json"
@@ -222,7 +223,7 @@ class Jobs:
         """Writes the state of all jobs; a disk that cannot take it does not stop the work."""
         temporary = self.path.with_suffix(".new")
         try:
-            with temporary.open("w") as file:
+            with open_private(temporary, "w") as file:
                 file.write(_File(jobs=list(self._jobs.values())).model_dump_json())
                 file.flush()
                 os.fsync(file.fileno())

@@ -22,6 +22,7 @@ from typing import Annotated
 from pydantic import Field
 
 from accesspoint.errors import NotFoundError
+from airreid.disk import open_private, private_folder
 from airreid.errors import InputError
 from airreid.validation import FrozenModel, loaded, validated
 
@@ -153,15 +154,14 @@ class TokenFile:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
+        private_folder(self.path.parent)
+        with open_private(self.path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _write(self, grants: tuple[Grant, ...]) -> None:
         temporary = self.path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with open_private(temporary, "w") as file:
             file.write(_File(tokens=grants).model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())

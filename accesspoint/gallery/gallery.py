@@ -67,6 +67,7 @@ class Gallery:
         )
         self._search = EntrySearch(self._indexes)
         self._background = BackgroundMaintenance(store, self._indexes, self._lock)
+        store.quarantine.on_new(self._withdraw)
         self._loading = BackgroundLoading(store, self.space_id, settings.ready_wait_s, self._load)
         self.maintenance = Maintenance(
             self, self._search, self._loading, self._background, self._lock, provable=remote is None
@@ -226,6 +227,11 @@ class Gallery:
         if ids:
             self._search.forget(ids)
             self._background.notify(deleted=True)
+
+    def _withdraw(self, damaged: Sequence[int]) -> None:
+        """Takes entries out of every answer whose stored feature was found altered."""
+        with self._lock:
+            self._search.forget(damaged)
 
     def entries_elsewhere(self) -> int:
         """Returns the number of entries of other feature spaces than the bundle's."""

@@ -13,6 +13,7 @@ from accesspoint.matching.calibrate import Calibration, calibrate, senders
 from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.trials import Enrolled
 from airreid.bundle import Bundle
+from airreid.disk import open_private
 from airreid.errors import InputError
 from airreid.scheme_kinds import open_scheme
 
@@ -33,7 +34,7 @@ def read_enrolled(gallery: Gallery, folder: Path) -> Enrolled:
     numbers: list[int] = []
     dim = 0
     path = folder / "features.f32"
-    with path.open("wb") as file:
+    with open_private(path) as file:
         for part in gallery.store.all_features(gallery.space_id):
             known = np.array([number in owners for number in part.ids.tolist()], dtype=bool)
             part.features[known].astype("<f4").tofile(file)

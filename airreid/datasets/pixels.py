@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from airreid.datasets.samples import ImageSet, Sample
+from airreid.disk import make_private, private_folder
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
 
 
@@ -36,8 +37,9 @@ def pixels(
     size = "" if (height, width) == (CROP_HEIGHT, CROP_WIDTH) else f"-{height}x{width}"
     path = cache / f"pixels-{images.digest()}{size}.npy"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        private_folder(cache)
         partial_path = path.with_suffix(f".{os.getpid()}.part")
+        make_private(partial_path)
         shape = (len(images), height, width, 3)
         decode = partial(_decode, height=height, width=width)
         out = np.lib.format.open_memmap(partial_path, mode="w+", dtype=np.uint8, shape=shape)

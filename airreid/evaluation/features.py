@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from airreid.bundle import BackboneInfo, Bundle
 from airreid.datasets.dataset import DataSet
 from airreid.datasets.samples import ImageSet, Sample
+from airreid.disk import open_private, private_folder
 from airreid.errors import InputError
 from airreid.evaluation.exact_retrieval import SingleShot
 from airreid.evaluation.retrieval_features import RetrievalFeatures
@@ -65,10 +66,11 @@ def features_of(
         for _ in batch:
             tick()
     features = np.concatenate(rows)
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(cache)
     part = path.with_suffix(f".{os.getpid()}.part.npy")
     try:
-        np.save(part, features)
+        with open_private(part) as file:
+            np.save(file, features)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -278,3 +279,16 @@ def test_a_file_key_is_in_one_row_at_a_time(tmp_path: Path) -> None:
     spool.close()
     with pytest.raises(sqlite3.ProgrammingError):
         spool.blocks(0, 1)
+
+
+def test_a_spool_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        spool = Spool(tmp_path / "new" / "spool", "cam-1")
+        spool.accept([entry()])
+        files = list((tmp_path / "new").rglob("*"))
+        assert {path.name for path in files} >= {"spool", "spool.sqlite-wal", "spool.lock"}
+        assert {path.stat().st_mode & 0o077 for path in files} == {0}
+        spool.close()
+    finally:
+        os.umask(before)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from airreid.disk import open_private
 from airreid.inference import Network
 from training.engine.augment import augment, generators
 from training.recipes.base import Augmentation
@@ -45,7 +46,8 @@ def extract(
     features = np.concatenate(rows)
     if cache is not None:
         part = cache.with_suffix(".part.npy")
-        np.save(part, features)
+        with open_private(part) as file:
+            np.save(file, features)
         part.replace(cache)
     return features
 

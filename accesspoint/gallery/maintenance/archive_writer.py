@@ -22,6 +22,7 @@ from accesspoint.gallery.maintenance.archive_format import (
 )
 from accesspoint.gallery.records import Entry
 from accesspoint.gallery.store.store import Store
+from airreid.disk import open_private
 from airreid.errors import InputError
 
 
@@ -35,8 +36,7 @@ def write_archive(path: Path, store: Store, space_id: str, feature_dim: int, tic
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w+b") as file:
+        with open_private(temporary, "x+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 counts = _write(archive, store, space_id, feature_dim, tick)
             file.flush()

@@ -6,22 +6,26 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 from accesspoint.gallery.store import schema
 from accesspoint.gallery.store.store import Store
-from airreid.disk import sync_folder
+from accesspoint.gallery.store.stored_features import ALTERED, altered
+from airreid.disk import make_private, open_private, private_folder, sync_folder
 from airreid.errors import InputError
 
 FILE_NAME = "gallery.sqlite"
 """The gallery's file in a data folder."""
+_ROWS_AT_ONCE = 1024
 
 
-def backup(source: Path, path: Path) -> None:
+def backup(source: Path, path: Path) -> list[int]:
     """Copies a gallery, in use or not, as of one moment, into one file.
 
-    It is whole and checked when it gets its name. Raises :class:`InputError` if there is
-    such a file already, or it cannot be written.
+    It is whole and checked when it gets its name. Returns the entries in it that are damaged:
+    they are in its quarantine, and a gallery that is restored from it does not serve them.
+    Raises :class:`InputError` if there is such a file already, or it cannot be written.
     """
     if path.exists():
         raise InputError(f"{path}: exists already; give the backup another name")
@@ -30,7 +34,7 @@ def backup(source: Path, path: Path) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.unlink(missing_ok=True)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        make_private(temporary)
         with (
             contextlib.closing(sqlite3.connect(source)) as original,
             contextlib.closing(sqlite3.connect(temporary)) as copy,
@@ -39,10 +43,12 @@ def backup(source: Path, path: Path) -> None:
             original.backup(copy)  # in one step: writers do not make it begin again
             copy.execute("PRAGMA journal_mode = DELETE")
         _check(temporary)
+        damaged = _quarantined(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+        return damaged
     except (OSError, sqlite3.Error) as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written ({error})") from None
@@ -53,8 +59,9 @@ def restore(path: Path, data_dir: Path, replace: bool = False) -> tuple[int, int
 
     Returns (subjects, entries). The gallery counts as another one from then on, so that
     no snapshot or collection of the one before is believed. Who was deleted after the
-    backup is in it again. Raises :class:`InputError` for a file that is no whole gallery,
-    a folder in use, and a gallery that is there, unless ``replace``.
+    backup is in it again; entries that are damaged in the backup go into the quarantine.
+    Raises :class:`InputError` for a file that is no whole gallery, a folder in use,
+    and a gallery that is there, unless ``replace``.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -67,13 +74,15 @@ def restore(path: Path, data_dir: Path, replace: bool = False) -> tuple[int, int
             _settle(target)
     temporary = data_dir / (FILE_NAME + ".tmp")
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, temporary)
+        private_folder(data_dir)
+        with path.open("rb") as file, open_private(temporary) as copy:
+            shutil.copyfileobj(file, copy)
         with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION:
                 db.execute(
                     "UPDATE settings SET value = lower(hex(randomblob(16))) WHERE key = 'store_id'"
                 )
+        _quarantined(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         for suffix in ("-wal", "-shm"):
@@ -86,6 +95,26 @@ def restore(path: Path, data_dir: Path, replace: bool = False) -> tuple[int, int
         raise InputError(f"{data_dir}: cannot be restored to ({error})") from None
     with contextlib.closing(Store(target)) as store:
         return store.counts()
+
+
+def _quarantined(path: Path) -> list[int]:
+    """Puts damaged entries of a copy into its quarantine; returns all that are in it."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        if db.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
+            return []  # of a time before digests
+        schema.prepare(db, path)
+        rows = db.execute(
+            "SELECT e.id, e.digest, f.data FROM entries e LEFT JOIN features f ON f.entry = e.id"
+        )
+        damaged: list[int] = []
+        while chunk := rows.fetchmany(_ROWS_AT_ONCE):
+            damaged += altered(chunk)
+        now = time.time()
+        db.executemany(
+            "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?)",
+            [(number, ALTERED, now) for number in damaged],
+        )
+        return [row[0] for row in db.execute("SELECT entry FROM quarantine ORDER BY entry")]
 
 
 def _settle(target: Path) -> None:

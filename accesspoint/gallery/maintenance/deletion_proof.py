@@ -43,15 +43,15 @@ class DeletionReport:
 
 
 def needles(
-    features: Array, embeddings: Iterable[Array], thumbnails: Iterable[bytes]
+    features: Iterable[bytes], embeddings: Iterable[Array], thumbnails: Iterable[bytes]
 ) -> list[bytes]:
     """Returns pieces of the bytes that the store and the indexes hold of some entries.
 
-    features (n, feature_dim); embeddings (n, dim) of each index; thumbnails as stored.
+    features and thumbnails as stored; embeddings (n, dim) of each index.
     """
     pieces: list[bytes] = []
-    for row in features.astype("<f4"):
-        pieces += _pieces(row.tobytes())
+    for data in features:
+        pieces += _pieces(data)
     for rows in embeddings:
         for row in unit_rows(rows):
             pieces += _pieces(row.astype("<f4").tobytes())

@@ -110,12 +110,14 @@ class Maintenance:
         self._check_provable()
         self._loading.wait()
         thumbnails = [data for n in ids if (data := self._store.thumbnail(n)) is not None]
-        stored = self._store.features(ids)
-        missing = set(ids) - set(stored.ids.tolist())
+        rows = self._store.stored_features.as_stored(ids)  # of damaged ones, too
+        missing = set(ids) - {number for number, _, _ in rows}
         if missing:
             raise NotFoundError(f"no entry {min(missing)}")
-        embeddings = self._search.indexes.embed_for_all(stored.features).values()
-        pieces = deletion_proof.needles(stored.features, embeddings, thumbnails)
+        whole = self._store.features(ids).features
+        embeddings = self._search.indexes.embed_for_all(whole).values() if len(whole) else ()
+        features = [data for _, _, data in rows if data is not None]
+        pieces = deletion_proof.needles(features, embeddings, thumbnails)
         self._gallery.delete_entries(ids)
         return self.prove_deleted(ids, pieces)
 
@@ -167,12 +169,13 @@ class Maintenance:
 
     # Copies
 
-    def backup(self, path: Path) -> None:
-        """Copies the gallery as of now to a file, checked.
+    def backup(self, path: Path) -> list[int]:
+        """Copies the gallery as of now to a file, checked. Returns the entries in it that are
+        damaged, and marked so.
 
         Raises :class:`InputError` if it is there already or cannot be written.
         """
-        backup.backup(self._store.path, path)
+        return backup.backup(self._store.path, path)
 
     def export_archive(self, path: Path, tick: Tick = lambda done, total: None) -> Counts:
         """Writes everything that is served to an archive, for another gallery of this space:

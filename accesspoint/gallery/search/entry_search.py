@@ -31,11 +31,12 @@ class EntrySearch:
         self._owners = EntryOwners()
 
     def load_owners(self, store: Store, space_id: str) -> None:
-        """Reads the owner of each entry of a space."""
+        """Reads the owner of each entry of a space that is not damaged."""
         after = 0
         while rows := store.owners(space_id, after, _PAGE):
             for entry_id, subject, camera, _ in rows:
-                self._owners.put(entry_id, subject, camera)
+                if entry_id not in store.quarantine:
+                    self._owners.put(entry_id, subject, camera)
             after = rows[-1][0]
 
     def add(

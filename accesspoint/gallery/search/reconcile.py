@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from accesspoint.gallery.search.index import Array, Index
-from accesspoint.gallery.store.store import Features, Store
+from accesspoint.gallery.store.store import Store
+from accesspoint.gallery.store.stored_features import Features
 from airreid.bundle import Bundle
 
 Embed = Callable[[Array], Array]

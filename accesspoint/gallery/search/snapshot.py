@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 from accesspoint.gallery.search.index import IndexSpec
 from accesspoint.gallery.search.segment import CodedSegment, Kind, Segment, flat
 from airreid import log
-from airreid.disk import sync_folder
+from airreid.disk import open_private, private_folder, sync_folder
 from airreid.validation import FrozenModel
 
 MANIFEST = "manifest.json"
@@ -112,7 +112,7 @@ class Snapshots:
 
     def put(self, segment: Segment) -> Segment:
         """Writes a segment. Returns it, with its vectors mapped from the file if they may be."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folder)
         name = f"{uuid.uuid4().hex}.segment"
         arrays = segment.arrays()
         dim = int(self._spec["dim"])
@@ -149,7 +149,7 @@ class Snapshots:
             spec=self._spec, position=position, segments=tuple(e for _, e in used.values())
         )
         body = json.dumps(manifest.model_dump(), sort_keys=True).encode()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folder)
         with self._replacing(MANIFEST) as file:
             file.write(body + b"\n" + hashlib.sha256(body).hexdigest().encode() + b"\n")
         sync_folder(self._folder)
@@ -162,7 +162,7 @@ class Snapshots:
         """Opens a file that gets its name once it is whole and synced."""
         temporary = self._folder / f"{name}.tmp"
         try:
-            with temporary.open("wb") as file:
+            with open_private(temporary) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -12,9 +12,12 @@ from typing import Any
 
 from accesspoint.gallery.store import schema
 from airreid import log
+from airreid.disk import make_private, open_private, private_folder
 from airreid.errors import InputError
 
 _CHECKED_AT_ONCE = 64 << 20
+IDS_AT_ONCE = 500
+"""Values in one statement, at most."""
 
 
 class Database:
@@ -31,13 +34,13 @@ class Database:
         self._write_lock = threading.RLock()
         self._read_lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._held = path.with_suffix(".lock").open("w")
+            private_folder(path.parent)
+            self._held = open_private(path.with_suffix(".lock"), "w")
         except OSError as error:
             raise InputError(f"{path}: cannot be used as a gallery ({error})") from None
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.touch(mode=0o600)  # the log beside it takes the same
+            make_private(path)  # the log beside it takes the same
             self._writer = self._connect()
             schema.prepare(self._writer, path)
             self._checked = False

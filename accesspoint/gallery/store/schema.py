@@ -69,6 +69,14 @@ CREATE TRIGGER entry_deleted AFTER DELETE ON entries
 CREATE TRIGGER entry_moved AFTER UPDATE OF subject ON entries
     BEGIN INSERT INTO changes (kind, entry) VALUES ('move', new.id); END;
 """
+_ADDED = """
+CREATE TABLE IF NOT EXISTS quarantine (
+    entry INTEGER PRIMARY KEY REFERENCES entries (id) ON DELETE CASCADE,
+    reason TEXT NOT NULL,
+    found_at REAL NOT NULL
+) STRICT;
+"""
+"""Made in any file of this format; earlier code does not look at it."""
 _FROM_1 = """
 ALTER TABLE subjects RENAME TO subjects_1;
 ALTER TABLE entries RENAME TO entries_1;
@@ -98,15 +106,17 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
     """
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version == VERSION:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'quarantine'").fetchone():
+            db.executescript(_ADDED)
         return
     stamp = f"PRAGMA user_version = {VERSION};"
     if version == 0:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        _all_or_nothing(db, f"{_TABLES} {_REST} {stamp}")
+        _all_or_nothing(db, f"{_TABLES} {_ADDED} {_REST} {stamp}")
     elif version == 1:
         db.create_function("digest", 1, digest, deterministic=True)
         db.execute("PRAGMA foreign_keys = OFF")
-        _all_or_nothing(db, _FROM_1.format(tables=_TABLES, rest=_REST) + stamp)
+        _all_or_nothing(db, _FROM_1.format(tables=_TABLES + _ADDED, rest=_REST) + stamp)
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("VACUUM")  # makes the line above count; the old tables' pages go
         db.execute("PRAGMA foreign_keys = ON")

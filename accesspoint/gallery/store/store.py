@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery.records import Entry, NewEntry, digest
 from accesspoint.gallery.store.change_log import ChangeLog
-from accesspoint.gallery.store.database import Database
+from accesspoint.gallery.store.database import IDS_AT_ONCE, Database
+from accesspoint.gallery.store.quarantine import Quarantine
+from accesspoint.gallery.store.stored_features import Features, StoredFeatures
 from accesspoint.gallery.store.stored_settings import StoredSettings
 from accesspoint.gallery.store.subject_store import SubjectStore, make_subject, update_subject
 
@@ -23,19 +25,6 @@ _ENTRY = (
     "e.expires_at, EXISTS (SELECT 1 FROM thumbnails t WHERE t.entry = e.id), e.model_digest, "
     "e.key FROM entries e"
 )
-
-
-_IDS_AT_ONCE = 500
-
-
-@dataclass(frozen=True)
-class Features:
-    """Entries of one space with what an index is made of."""
-
-    ids: NDArray[np.int64]
-    digests: NDArray[np.int64]
-    features: NDArray[np.float32]
-    """Raw features, (n, feature_dim)."""
 
 
 class Store:
@@ -52,6 +41,8 @@ class Store:
         self.subjects = SubjectStore(self.database)
         self.settings = StoredSettings(self.database)
         self.log = ChangeLog(self.database)
+        self.quarantine = Quarantine(self.database)
+        self.stored_features = StoredFeatures(self.database, self.quarantine)
         self.store_id = self.settings.get("store_id") or ""
         """Made with the file, so that an index of another file is known as such."""
 
@@ -237,7 +228,7 @@ class Store:
 
     def owners(self, space_id: str, after: int, limit: int) -> list[tuple[int, str, str, int]]:
         """Returns (entry number, subject, camera, digest) of up to ``limit`` entries of a space
-        with numbers above ``after``, in order."""
+        with numbers above ``after``, in order, damaged ones included."""
         return self.database.rows(
             "SELECT id, subject, camera, digest FROM entries WHERE space_id = ? AND id > ? "
             "ORDER BY id LIMIT ?",
@@ -246,10 +237,11 @@ class Store:
 
     def owners_of(self, ids: Sequence[int]) -> list[tuple[int, str, str, int]]:
         """Returns (entry number, subject, camera, digest) of these entries, in any order;
-        those that are not there are left out."""
+        those that are not there, or damaged, are left out."""
         rows: list[tuple[int, str, str, int]] = []
-        for start in range(0, len(ids), _IDS_AT_ONCE):
-            batch = tuple(ids[start : start + _IDS_AT_ONCE])
+        ids = [number for number in ids if number not in self.quarantine]
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            batch = tuple(ids[start : start + IDS_AT_ONCE])
             rows += self.database.rows(
                 "SELECT id, subject, camera, digest FROM entries "
                 f"WHERE id IN ({','.join('?' * len(batch))})",
@@ -258,36 +250,24 @@ class Store:
         return rows
 
     def ids_and_digests(self, space_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns (entry numbers, digests of features) of everything in a space, in order."""
+        """Returns (entry numbers, digests of features) of everything in a space that is not
+        damaged, in order."""
         rows = self.database.rows(
             "SELECT id, digest FROM entries WHERE space_id = ? ORDER BY id", (space_id,)
         )
         pairs = np.asarray(rows, dtype=np.int64).reshape(-1, 2)
+        if self.quarantine.ids:
+            pairs = pairs[~np.isin(pairs[:, 0], list(self.quarantine.ids))]
         return pairs[:, 0].copy(), pairs[:, 1].copy()
 
     def features(self, ids: Sequence[int], space_id: str = "") -> Features:
-        """Returns the features of these entries, by number; those that are not there, or not
-        of the space, are left out."""
-        rows: list[tuple[int, int, bytes]] = []
-        for start in range(0, len(ids), _IDS_AT_ONCE):
-            batch = tuple(ids[start : start + _IDS_AT_ONCE])
-            rows += self.database.rows(
-                "SELECT e.id, e.digest, f.data FROM entries e JOIN features f ON f.entry = e.id "
-                f"WHERE e.id IN ({','.join('?' * len(batch))}) AND ? IN ('', e.space_id)",
-                (*batch, space_id),
-            )
-        return _features(rows)
+        """Returns the features of these entries, by number; those that are not there, not of
+        the space, or damaged, are left out."""
+        return self.stored_features.of(ids, space_id)
 
     def all_features(self, space_id: str, chunk: int = 2048) -> Iterator[Features]:
-        """Yields all features of a space in chunks, by number."""
-        after = 0
-        while rows := self.database.rows(
-            "SELECT e.id, e.digest, f.data FROM entries e JOIN features f ON f.entry = e.id "
-            "WHERE e.space_id = ? AND e.id > ? ORDER BY e.id LIMIT ?",
-            (space_id, after, chunk),
-        ):
-            after = rows[-1][0]
-            yield _features(rows)
+        """Yields all features of a space in chunks, by number, damaged ones left out."""
+        return self.stored_features.chunks(space_id, chunk)
 
     def spaces(self) -> dict[str, int]:
         """Returns the number of entries of each feature space."""
@@ -301,13 +281,3 @@ def _has_entry(db: sqlite3.Connection, entry_id: int) -> bool:
 def _entry(row: tuple[object, ...]) -> Entry:
     entry = Entry(*row)  # type: ignore[arg-type]
     return replace(entry, has_thumbnail=bool(entry.has_thumbnail))
-
-
-def _features(rows: list[tuple[int, int, bytes]]) -> Features:
-    rows = sorted(rows)
-    features = [np.frombuffer(data, dtype="<f4") for _, _, data in rows]
-    return Features(
-        np.asarray([number for number, _, _ in rows], dtype=np.int64),
-        np.asarray([digest for _, digest, _ in rows], dtype=np.int64),
-        np.stack(features).astype(np.float32) if rows else np.zeros((0, 0), np.float32),
-    )
