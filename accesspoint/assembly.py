@@ -17,6 +17,7 @@ from accesspoint.api.job_kinds import job_kinds
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import Metrics
 from accesspoint.api.paging import Pager
+from accesspoint.api.pools import Pools
 from accesspoint.api.rest import RestServices
 from accesspoint.api.search_service import SearchService
 from accesspoint.api.service import Service
@@ -44,6 +45,7 @@ class Services:
     rest: RestServices
     grpc_access: Access
     http_access: Access
+    pools: Pools
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def access_point(
             RestServices(service, search_service, jobs, metrics, lambda: gallery.ready),
             access.grpc,
             access.http,
+            stack.enter_context(Pools(settings.pools)),
         )
 
 

@@ -12,7 +12,8 @@ import uvicorn
 from grpc import aio
 from threadpoolctl import threadpool_limits
 
-from accesspoint.api.grpc_gallery import GalleryService
+from accesspoint.api.grpc_calls import GalleryCalls
+from accesspoint.api.grpc_gallery import GalleryMethods
 from accesspoint.api.guard import Guard, Limits, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
@@ -31,7 +32,6 @@ from airreid.bundle import Bundle
 from airreid.credentials import is_loopback, server_credentials
 from airreid.errors import InputError
 from airreid.serving import serve, told_to_stop
-from airreid.v1 import gallery_pb2, gallery_pb2_grpc
 
 
 class _Http(uvicorn.Server):
@@ -142,21 +142,15 @@ async def _serve(
     )
 
     def register(server: aio.Server) -> list[str]:
-        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
-            GalleryService(
-                rest.service,
-                rest.search_service,
-                rest.jobs,
-                services.grpc_access,
-                rest.metrics,
-                settings.requests,
-            ),
-            server,
+        calls = GalleryCalls(
+            GalleryMethods(rest.service, rest.search_service, rest.jobs),
+            services.grpc_access,
+            rest.metrics,
+            services.pools,
+            settings.requests,
+            settings.grpc_message_bytes,
         )
-        return [
-            uplink.register(server),
-            gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
-        ]
+        return [uplink.register(server), calls.register(server)]
 
     app = build_app(rest)
     add_dashboard(app, services.feed, settings.channel)
@@ -164,7 +158,13 @@ async def _serve(
     tls = settings.tls
     credentials = None if tls is None else server_credentials(tls.cert, tls.key, tls.client_ca)
     try:
-        async with serve(settings.grpc, register, credentials, rest.ready) as grpc_port:
+        async with serve(
+            settings.grpc,
+            register,
+            credentials,
+            rest.ready,
+            message_bytes=settings.grpc_message_bytes,
+        ) as grpc_port:
             ports = {"grpc_port": grpc_port, "http_port": listener.getsockname()[1]}
             waiting = asyncio.create_task(stop.wait())
             loading = asyncio.create_task(asyncio.to_thread(gallery.wait_ready))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from accesspoint.api.limits import MESSAGE_BYTES
+from accesspoint.api.pools import PoolSettings
 from accesspoint.gallery.milvus.client import MilvusSettings
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.receiver.settings import ReceiverSettings
@@ -70,9 +72,18 @@ class ServeSettings(Settings):
     """Interval at which entries and subjects past their time are looked for."""
     body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 40 * 1024 * 1024
     """Largest body of an HTTP request."""
+    grpc_message_bytes: Annotated[
+        int, Field(ge=1 << 20, le=64 << 20), Flag("--grpc-message-mib", scale=1 << 20)
+    ] = MESSAGE_BYTES
+    """MiB of the longest gRPC message, of images.
+
+    The option counts in MiB, this field in bytes. A block has at most 256 KiB.
+    """
     requests: Annotated[int, Field(ge=1, le=100_000)] = 256
     """HTTP requests at once, and gRPC calls besides streams; further ones are told to come
     again."""
+    pools: PoolSettings = PoolSettings()
+    """Threads by kind of work, and calls that wait for them."""
 
 
 def asks_for_token(settings: ServeSettings, address: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
@@ -26,8 +27,10 @@ MESSAGE_OPTIONS = [
 """Both ends of every connection take messages of this size."""
 _DELETE_AT_ONCE = 1000
 _ENROL_AT_ONCE = 16
-_ENROL_BYTES = 16 * 1024 * 1024
-"""A request is sent when it holds so many items or so many bytes."""
+_ENROL_BYTES = 6 * 1024 * 1024
+"""A request holds at most so many items and bytes, unless a single item has more."""
+_TOO_LONG = "larger than max"
+"""Words of gRPC on a message that is longer than the server takes."""
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
@@ -104,18 +107,28 @@ class GalleryClient(Connection):
         batch: list[gallery_pb2.EnrollItem] = []
         size = 0
         for item in items:
-            batch.append(item)
-            size += item.ByteSize()
-            if len(batch) >= _ENROL_AT_ONCE or size >= _ENROL_BYTES:
+            weight = item.ByteSize()
+            if batch and (len(batch) >= _ENROL_AT_ONCE or size + weight > _ENROL_BYTES):
                 yield from self._enrol(batch)
                 batch, size = [], 0
+            batch.append(item)
+            size += weight
         if batch:
             yield from self._enrol(batch)
 
     def _enrol(
         self, batch: list[gallery_pb2.EnrollItem]
     ) -> Iterator[tuple[gallery_pb2.EnrollItem, gallery_pb2.EnrollResult]]:
-        response = self._ask(self._stub.Enroll, gallery_pb2.EnrollRequest(items=batch))
+        try:
+            response = self._ask(self._stub.Enroll, gallery_pb2.EnrollRequest(items=batch))
+        except LinkError as error:
+            if _TOO_LONG not in str(error):
+                raise
+            if len(batch) > 1:
+                return itertools.chain.from_iterable(self._enrol([item]) for item in batch)
+            text = "longer than the access point takes; crop the person out first"
+            status = common_pb2.Status(code=common_pb2.CODE_INVALID, message=text)
+            return iter([(batch[0], gallery_pb2.EnrollResult(status=status))])
         return iter(zip(batch, response.results, strict=True))
 
     def entries(self, subject: str = "", camera: str = "") -> Iterator[gallery_pb2.Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import grpc
 from grpc import aio
@@ -14,10 +14,17 @@ from grpc_reflection.v1alpha import reflection
 
 from airreid import log
 from airreid.addresses import parse_address
-from airreid.client import MESSAGE_OPTIONS
+from airreid.call_limits import SMALL, BoundedCalls, CallLimits
+from airreid.client import MAX_MESSAGE_BYTES
 from airreid.errors import InputError
 
 GRACE_SECONDS = 5.0
+HANDSHAKE_SECONDS = 10.0
+"""Time that a new connection has for TLS and its first words of HTTP/2."""
+STREAMS_PER_CONNECTION = 2048
+"""Calls and streams of one connection, at most."""
+_IDENTITY_ONLY = 1
+"""The set of compression algorithms that has no compression in it."""
 _READY_SECONDS = 0.2
 
 
@@ -27,8 +34,16 @@ async def serve(
     register: Callable[[aio.Server], list[str]],
     credentials: grpc.ServerCredentials | None = None,
     ready: Callable[[], bool] = lambda: True,
+    *,
+    limits: Mapping[str, CallLimits] = {},
+    message_bytes: int = MAX_MESSAGE_BYTES,
+    connections: int = 4096,
 ) -> AsyncIterator[int]:
     """Serves gRPC on ``listen`` and yields the bound port.
+
+    ``limits`` bound the calls of services by full name; a service without one bounds its own.
+    No message is longer than ``message_bytes``, and none is compressed. At most ``connections``
+    are open.
 
     ``register`` adds the services and returns their full names, which health and
     reflection then cover; health says SERVING while ``ready`` does. Plain text without
@@ -37,7 +52,8 @@ async def serve(
     bound, or the credentials cannot be used.
     """
     address = parse_address(listen)
-    server = aio.server(options=[*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0)])
+    bounded = BoundedCalls({health.SERVICE_NAME: SMALL, reflection.SERVICE_NAME: SMALL, **limits})
+    server = aio.server(options=_options(message_bytes, connections), interceptors=[bounded])
     names = register(server)
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
@@ -64,6 +80,20 @@ async def serve(
         watcher.cancel()
         await checker.enter_graceful_shutdown()
         await server.stop(GRACE_SECONDS)
+
+
+def _options(message_bytes: int, connections: int) -> list[tuple[str, int]]:
+    """Returns the options of a server; what they name is refused before it is held in memory."""
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+        ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1e3)),
+        ("grpc.http2.settings_timeout", int(HANDSHAKE_SECONDS * 1e3)),
+    ]
 
 
 async def _follow(

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from airreid.errors import InputError
 
+BLOCK_BYTES_MAX = 256 * 1024
+"""Longest message of a block that is parsed, in bytes; the longest block has an eighth of it."""
 LARGEST = 1e6
 """Symbols have mean power 1 (at -60 dB noise of power 1e6, magnitude 1e3) and features
 magnitudes of some units; what is beyond this is a mistake or an attack."""
@@ -40,3 +42,44 @@ def check_magnitude(values: NDArray[np.float32], what: str) -> None:
         raise InputError(
             f"{what}: value {bad} is {values[bad]}; all must be finite and at most {LARGEST:g}"
         )
+
+
+def repeated_at_most(data: bytes, count: int) -> bool:
+    """Returns whether a message has at most ``count`` fields, repeated ones each for itself.
+
+    It looks at the outermost fields alone, and at no more than ``count`` of them, so that a
+    message of a million empty items is known before it is parsed. What is no message has
+    few fields: its parser will say so.
+    """
+    position = 0
+    for _ in range(count):
+        if position >= len(data):
+            return True
+        tag, position = _varint(data, position)
+        match tag & 7:
+            case 0:
+                _, position = _varint(data, position)
+            case 1:
+                position += 8
+            case 2:
+                length, position = _varint(data, position)
+                position += length
+            case 5:
+                position += 4
+            case _:
+                return True
+    return position >= len(data)
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """Returns the number at a position and the position behind it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(data):
+            break
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return value, position

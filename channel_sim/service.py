@@ -11,10 +11,12 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from airreid import log
+from airreid.call_limits import CallLimits
 from airreid.client import MESSAGE_OPTIONS
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.serving import serve, told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
+from airreid.wire import BLOCK_BYTES_MAX
 from channel_sim.control import ChannelControl
 from channel_sim.links import Links
 from channel_sim.metrics import serve_metrics
@@ -30,6 +32,9 @@ _UNTOLD = "Internal error from Core"
 """Words of grpc.aio in place of the status of a stream that ended while a request was
 written to it (https://github.com/grpc/grpc/issues/36066)."""
 _ASKED_AGAIN_S = 5.0
+_MESSAGE_BYTES = 4 * 1024 * 1024
+"""Longest message: a call of ``Transmit``, or a trace of an SNR."""
+_LIMITS = CallLimits(_MESSAGE_BYTES, reading=16, when_full="wait")
 
 
 class UplinkProxy:
@@ -122,7 +127,10 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 def _parse(data: bytes) -> uplink_pb2.QueryRequest | bytes:
-    """Reads a request; what is none passes on as it is, for the access point to answer."""
+    """Reads a request; what is none, or too long, passes on as it is, for the access point to
+    answer."""
+    if len(data) > BLOCK_BYTES_MAX:
+        return data
     try:
         return uplink_pb2.QueryRequest.FromString(data)
     except DecodeError:
@@ -151,7 +159,13 @@ async def run(settings: ServeSettings) -> None:
             )
             return [UPLINK, CONTROL, CHANNEL]
 
-        ports = {"grpc_port": await stack.enter_async_context(serve(settings.listen, register))}
+        serving = serve(
+            settings.listen,
+            register,
+            limits={CONTROL: _LIMITS, CHANNEL: _LIMITS},
+            message_bytes=_MESSAGE_BYTES,
+        )
+        ports = {"grpc_port": await stack.enter_async_context(serving)}
         if settings.metrics is not None:
             ports["metrics_port"] = stack.enter_context(
                 serve_metrics(settings.metrics, links.stats)

@@ -11,6 +11,7 @@ import grpc
 from grpc import aio
 
 from airreid.errors import AirReidError, InputError
+from airreid.images import MAX_BYTES
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc
 from edge.frames import (
     NAME_MAX,
@@ -26,8 +27,13 @@ from edge.pipeline import Pipeline
 from edge.spool import Spool
 
 Context = aio.ServicerContext[Any, Any]
+MESSAGE_BYTES = MAX_BYTES + 64 * 1024
+"""Longest message: an image, and its names."""
 _UNDER_WAY = 64
 """Crops of one stream that are read ahead of their answers; more waits in the transport."""
+_UNDER_WAY_BYTES = 2 * MAX_BYTES
+"""Bytes of the images of all streams that are read and not yet accepted, from which on none is
+read."""
 _TOP_K_MAX = 1000
 
 
@@ -37,6 +43,7 @@ class _Crop:
     def __init__(self, request: edge_pb2.IdentifyRequest, service: GrpcSource) -> None:
         self.response = edge_pb2.IdentifyResponse(name=request.name[:NAME_MAX])
         self.accepting = asyncio.create_task(service.accept(request, self.response))
+        self.accepting.add_done_callback(partial(service.taken, len(request.image)))
         self.task = asyncio.create_task(self._answer(service, request.accept_only))
 
     async def _answer(self, service: GrpcSource, accept_only: bool) -> None:
@@ -59,6 +66,21 @@ class GrpcSource(edge_pb2_grpc.EdgeServiceServicer):
         self._pipeline = pipeline
         self._spool = spool
         self._metrics = metrics
+        self._bytes = 0
+        """Bytes of the images that are read and not yet accepted."""
+        self._changed = asyncio.Event()
+
+    def taken(self, size: int, _: asyncio.Task[Any]) -> None:
+        """Notes that an image of so many bytes is accepted or refused."""
+        self._bytes -= size
+        self._changed.set()
+
+    async def _room(self, size: int) -> None:
+        """Waits until an image may be taken on, then counts it."""
+        while self._bytes > _UNDER_WAY_BYTES:
+            self._changed.clear()
+            await self._changed.wait()
+        self._bytes += size
 
     async def Identify(
         self,
@@ -72,6 +94,7 @@ class GrpcSource(edge_pb2_grpc.EdgeServiceServicer):
         async def read() -> None:
             async for request in request_iterator:
                 await room.acquire()
+                await self._room(len(request.image))
                 crop = _Crop(request, self)
                 crops.add(crop)
                 crop.task.add_done_callback(partial(_put, done, crop))

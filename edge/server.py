@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from grpc import aio
 
 from airreid import log
+from airreid.call_limits import SMALL, CallLimits
 from airreid.serving import serve, told_to_stop
 from airreid.v1 import edge_pb2, edge_pb2_grpc
 from edge import metrics as metrics_
 from edge.control import EdgeControl
 from edge.encoder import Encoder
 from edge.folder_source import FolderSource
-from edge.grpc_source import GrpcSource
+from edge.grpc_source import MESSAGE_BYTES, GrpcSource
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.settings import SendSettings, ServeSettings
@@ -75,7 +76,16 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
             sources = _sources(edge, settings, ended)
             for source in sources:
                 stack.callback(source.stop)
-            async with serve(settings.listen, register) as port, _ticks(edge, settings):
+            service, control = (
+                edge_pb2.DESCRIPTOR.services_by_name[name].full_name for name in names
+            )
+            serving = serve(
+                settings.listen,
+                register,
+                limits={service: CallLimits(MESSAGE_BYTES), control: SMALL},
+                message_bytes=MESSAGE_BYTES,
+            )
+            async with serving as port, _ticks(edge, settings):
                 await asyncio.to_thread(_tick, edge, settings)
                 edge.sender.start()
                 for source in sources:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from accesspoint.api.auth import Access
-from accesspoint.api.grpc_gallery import Context, abort, principal_of, request_id_of
+from accesspoint.api.grpc_calls import Context, abort, principal_of, request_id_of
 from accesspoint.api.tokens import Scope
 from accesspoint.receiver.stream import Access as StreamAccess
 from airreid.errors import AirReidError

@@ -9,10 +9,9 @@ from google.protobuf.message import DecodeError
 
 from airreid.errors import InputError
 from airreid.v1 import uplink_pb2
+from airreid.wire import BLOCK_BYTES_MAX
 
 Request = uplink_pb2.QueryRequest
-BLOCK_BYTES_MAX = 256 * 1024
-"""Longest message that is parsed, in bytes; the longest block has an eighth of it."""
 ID_MAX = 128
 """Longest edge id and spool id, in characters."""
 

@@ -55,7 +55,11 @@ def options_of(command: str) -> dict[str, dict[str, Any]]:
 def test_every_option_has_its_name_default_and_help(command: str) -> None:
     now = options_of(command)
     assert {name: now.get(name) for name in BEFORE[command]} == BEFORE[command]
-    later = {"channel serve": {"--parameter"}, "channel set": {"--parameter"}}
+    later = {
+        "ap serve": {"--grpc-message-mib"},
+        "channel serve": {"--parameter"},
+        "channel set": {"--parameter"},
+    }
     assert set(now) - set(BEFORE[command]) - {"--config"} == later.get(command, set())
     assert ("--config" in now) == (command in ("ap serve", "channel serve", "edge serve"))
 

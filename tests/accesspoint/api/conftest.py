@@ -20,7 +20,8 @@ from fastapi.testclient import TestClient
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from accesspoint.api.grpc_gallery import GalleryService
+from accesspoint.api.grpc_calls import GalleryCalls
+from accesspoint.api.grpc_gallery import GalleryMethods
 from accesspoint.api.guard import Guard
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
@@ -33,7 +34,6 @@ from accesspoint.settings import ServeSettings
 from airreid.bundle import BackboneInfo, Bundle, Manifest, write_manifest
 from airreid.scheme_info import FileRef, JsccInfo
 from airreid.serving import serve
-from airreid.v1 import gallery_pb2_grpc
 
 DIM, BANDWIDTH = 32, 16
 
@@ -177,16 +177,14 @@ def grpc_over(
         )
 
         def register(server: grpc.aio.Server) -> list[str]:
-            service = GalleryService(
-                rest.service,
-                rest.search_service,
-                rest.jobs,
+            calls = GalleryCalls(
+                GalleryMethods(rest.service, rest.search_service, rest.jobs),
                 services.grpc_access,
                 rest.metrics,
+                services.pools,
                 at_once,
             )
-            gallery_pb2_grpc.add_GalleryServiceServicer_to_server(service, server)
-            return [uplink.register(server)]
+            return [uplink.register(server), calls.register(server)]
 
         async with serve("127.0.0.1:0", register, credentials, rest.ready) as port:
             ports.append(port)

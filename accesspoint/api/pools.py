@@ -1,0 +1,109 @@
+"""Pools of threads by kind of work, so that one kind never takes the threads of another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import Field
+
+from accesspoint.errors import RateLimitedError
+from airreid.flags import Settings
+
+Kind = Literal["read", "change", "search", "image", "enrol"]
+Answer = TypeVar("Answer")
+
+
+class PoolSettings(Settings):
+    """Calls of each kind that are worked on at once, and calls that wait for that."""
+
+    read: Annotated[int, Field(ge=1, le=64)] = 4
+    """Threads that look up subjects, entries, jobs and the state."""
+    change: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads that put, delete and merge, and enrol features."""
+    search: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads that search and verify by features."""
+    image: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads that search and verify by images."""
+    enrol: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads that enrol images."""
+    waiting: Annotated[int, Field(ge=1, le=10_000)] = 128
+    """Calls of one kind that wait, at most; further ones are told to come again."""
+    waiting_images: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """Calls with images that wait, of either kind."""
+
+
+_DEFAULT = PoolSettings()
+
+
+class _Pool:
+    def __init__(self, kind: str, threads: int, waiting: int) -> None:
+        self.executor = ThreadPoolExecutor(threads, f"api {kind}")
+        self.most = threads + waiting
+        self.calls = 0
+
+
+class Pools:
+    """The pools of one access point; :meth:`run` is for its event loop."""
+
+    def __init__(self, settings: PoolSettings = _DEFAULT) -> None:
+        few, many = settings.waiting_images, settings.waiting
+        self._pools: dict[Kind, _Pool] = {
+            "read": _Pool("read", settings.read, many),
+            "change": _Pool("change", settings.change, many),
+            "search": _Pool("search", settings.search, many),
+            "image": _Pool("image", settings.image, few),
+            "enrol": _Pool("enrol", settings.enrol, few),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Does no more of what waits; what is under way is ended first."""
+        for pool in self._pools.values():
+            pool.executor.shutdown(cancel_futures=True)
+
+    async def run(self, kind: Kind, work: Callable[[], Answer]) -> Answer:
+        """Does the work in a thread of its kind, in the caller's context.
+
+        Work whose caller has gone is not begun. Raises :class:`RateLimitedError` where too
+        much of the kind waits.
+        """
+        pool = self._pools[kind]
+        if pool.calls >= pool.most:
+            raise RateLimitedError(f"too many calls of kind {kind} wait; try again in a while")
+        pool.calls += 1
+        context = contextvars.copy_context()
+        try:
+            future = pool.executor.submit(context.run, work)
+        except BaseException:
+            pool.calls -= 1
+            raise
+        loop = asyncio.get_running_loop()
+
+        def leave() -> None:
+            pool.calls -= 1
+
+        future.add_done_callback(lambda _: _tell(loop, leave))
+        return await asyncio.wrap_future(future)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, leave: Callable[[], None]) -> None:
+    """Has ``leave`` called in the loop; at once where that has ended."""
+    try:
+        loop.call_soon_threadsafe(leave)
+    except RuntimeError:
+        leave()
