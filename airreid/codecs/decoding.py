@@ -33,9 +33,8 @@ def fit_decoder(code: LinearCode, features: Array, snr_db: float = DESIGN_SNR_DB
     ``V = (X^T X / N + σ² I)^-1 X^T F / N`` with the symbols X of features (N, D) and the centred
     unit features F: the Wiener filter of the channel at ``snr_db``.
     """
-    sent = code.encode(features).astype(np.float64)
-    target = unit_rows(features.astype(np.float64)) - code.mean
-    normal = sent.T @ sent / len(sent)
+    sent, target = code.encode(features), unit_rows(features) - code.mean
+    normal = (sent.T @ sent).astype(np.float64) / len(sent)
     normal[np.diag_indices_from(normal)] += float(noise_variance(snr_db))
-    matrix = np.linalg.solve(normal, sent.T @ target / len(sent))
+    matrix = np.linalg.solve(normal, (sent.T @ target).astype(np.float64) / len(sent))
     return LinearDecoder(np.ascontiguousarray(matrix.astype(np.float32)))

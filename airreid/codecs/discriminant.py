@@ -31,9 +31,7 @@ class Scatter:
     deviation: Matrix
     """(D,): their standard deviation, by which they are divided."""
     within: Matrix
-    """(D,): eigenvalues of S_w."""
-    axes: Matrix
-    """(D, D): its eigenvectors."""
+    """(D, D): S_w."""
     between: Matrix
     """(K, D): rows whose outer products add up to S_b, one an identity."""
 
@@ -42,9 +40,10 @@ class Scatter:
 
         Returns a code of min(D, K) columns; truncate it to the bandwidth.
         """
-        floor = regularisation * self.within.mean()
-        whiten = self.axes / np.sqrt(self.within + floor)  # (D, D)
-        rows = self.between @ whiten  # (K, D)
+        noise = self.within.copy()
+        noise[np.diag_indices_from(noise)] += regularisation * np.trace(noise) / len(noise)
+        root = linalg.cholesky(noise, lower=True)  # (D, D): noise = root root^T
+        rows = linalg.solve_triangular(root, self.between.T, lower=True).T  # (K, D)
         if len(rows) < rows.shape[1]:
             eigenvalues, left = linalg.eigh(rows @ rows.T)
             eigenvalues, left = eigenvalues[::-1], left[:, ::-1]
@@ -54,7 +53,8 @@ class Scatter:
             eigenvalues, directions = linalg.eigh(rows.T @ rows)
             eigenvalues, directions = eigenvalues[::-1], directions[:, ::-1]
         power = np.sqrt(np.maximum(eigenvalues, 0.0))
-        matrix = whiten @ (directions * power) / self.deviation[:, None]
+        matrix = linalg.solve_triangular(root, directions * power, lower=True, trans="T")
+        matrix /= self.deviation[:, None]
         return LinearCode(
             self.mean.astype(np.float32), np.ascontiguousarray(matrix.astype(np.float32))
         )
@@ -77,10 +77,8 @@ def scatter(features: NDArray[np.float32], identities: NDArray[np.int64]) -> Sca
     deviation = unit.std(axis=0)
     deviation = np.maximum(deviation, 1e-6 * max(float(deviation.max()), 1e-12))
     standard = (unit - mean) / deviation
-    means = np.zeros((len(count), unit.shape[1]))
-    np.add.at(means, number, standard)
-    means /= count[:, None]
+    by_identity = standard[np.argsort(number, kind="stable")]
+    means = np.add.reduceat(by_identity, np.cumsum(count) - count) / count[:, None]
     inner = standard - means[number]
-    within, axes = linalg.eigh(inner.T @ inner / len(unit))
     between = means * np.sqrt(count / len(unit))[:, None]
-    return Scatter(mean, deviation, np.maximum(within, 0.0), axes, between)
+    return Scatter(mean, deviation, inner.T @ inner / len(unit), between)

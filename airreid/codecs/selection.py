@@ -166,15 +166,23 @@ _PCA = _Candidate("pca")
 
 
 class _Statistics:
-    """Features and the statistics that codes are made of, with the discriminants made so far."""
+    """Features and the statistics that codes are made of, with the codes made so far."""
 
     def __init__(self, features: Array, second: Moments, classes: Scatter | None) -> None:
         self._features = features
         self.moments = second
         self.scatter = classes
         self._discriminants: dict[float, LinearCode] = {}
+        self._codes: dict[tuple[_Candidate, int], LinearCode] = {}
 
     def code(self, candidate: _Candidate, bandwidth: int) -> LinearCode:
+        """The candidate's code of that bandwidth; made once."""
+        code = self._codes.get((candidate, bandwidth))
+        if code is None:
+            code = self._codes[candidate, bandwidth] = self._fit(candidate, bandwidth)
+        return code
+
+    def _fit(self, candidate: _Candidate, bandwidth: int) -> LinearCode:
         if candidate.method == "pca" or self.scatter is None:
             return self.moments.pca(bandwidth)
         whole = self._discriminants.get(candidate.regularisation)
@@ -250,10 +258,11 @@ class _Comparison:
     def __call__(self, code: LinearCode, decoder: LinearDecoder | None) -> tuple[float, ...]:
         """Top-1 at each of :data:`SNRS_DB`, a mean over noise seeds."""
 
-        def embedded(received: Array) -> Array:
-            return received if decoder is None else decoder.decode(received)
-
-        sent, stored = code.encode(self._queries), unit_rows(embedded(code.encode(self._gallery)))
+        sent, stored = code.encode(self._queries), code.encode(self._gallery)
+        if decoder is None:
+            against = unit_rows(stored).T  # (B, G)
+        else:  # decoding is linear: the decoder's matrix goes to the gallery's side, once
+            against = decoder.matrix @ unit_rows(decoder.decode(stored)).T
         noises = [
             NoiseStream(seed, "held-out").blocks(0, len(sent), code.bandwidth)
             for seed in range(_SEEDS)
@@ -261,10 +270,7 @@ class _Comparison:
         return tuple(
             float(
                 np.mean(
-                    [
-                        self._nearest.top1(embedded(awgn(sent, noise, snr_db)) @ stored.T)
-                        for noise in noises
-                    ]
+                    [self._nearest.top1(awgn(sent, noise, snr_db) @ against) for noise in noises]
                 )
             )
             for snr_db in SNRS_DB

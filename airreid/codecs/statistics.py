@@ -58,12 +58,11 @@ class Moments:
         for code, weight in ((first, 1.0 - share), (second, share)):
             projected = spread.T @ code.matrix.astype(np.float64)  # (R, B)
             parts.append(np.sqrt(weight) * projected / max(float(np.linalg.norm(projected)), 1e-12))
-        stacked = np.concatenate(parts, axis=1)
-        eigenvalues, vectors = linalg.eigh(stacked @ stacked.T)
-        order = np.argsort(eigenvalues)[::-1][:bandwidth]
-        power = np.sqrt(np.maximum(eigenvalues[order], 0.0))
+        stacked = np.concatenate(parts, axis=1)  # (R, C): the sum is stacked stacked^T
+        # Its eigenvectors times λ^½ are stacked v, v the eigenvectors of the smaller C x C matrix
+        _, vectors = linalg.eigh(stacked.T @ stacked)
         inverse = self.directions / np.sqrt(self.variances)
-        return _code(self.mean, inverse @ (vectors[:, order] * power))
+        return _code(self.mean, inverse @ (stacked @ vectors[:, ::-1][:, :bandwidth]))
 
 
 def moments(features: NDArray[np.float32]) -> Moments:
