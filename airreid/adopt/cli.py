@@ -88,7 +88,7 @@ def adopt_command(
     try:  # here, so that --help needs no package that adopting does
         from airreid.adopt.elsewhere import check_site
         from airreid.adopt.pipeline import Adoption, adopt
-        from airreid.adopt.report import told, write_report
+        from airreid.adopt.report import told, write_page, write_report
     except ModuleNotFoundError as error:
         raise InputError(
             f"'airreid adopt' needs {error.name}: install AirReID with the extra adopt, in a "
@@ -118,7 +118,8 @@ def adopt_command(
         adopted = adopt(adoption, phases(bars))
     for line in told(adopted, opened.why_no_test):
         typer.echo(line)
-    for path in write_report(adopted, report or out.with_name(f"{out.name}-report")):
+    page = write_page(adopted, opened.why_no_test)
+    for path in (page, *write_report(adopted, report or out.with_name(f"{out.name}-report"))):
         typer.echo(f"wrote {path}")
     bundle = adopted.bundle
     typer.echo(

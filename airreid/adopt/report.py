@@ -71,6 +71,35 @@ def write_report(adopted: Adopted, folder: Path) -> list[Path]:
     return written
 
 
+def write_page(adopted: Adopted, why_no_test: str) -> Path:
+    """Writes ``README.md`` into the bundle: what it is made of, and the lines of :func:`told`."""
+    bundle = adopted.bundle
+    card, backbone = bundle.manifest.provenance, bundle.backbone
+    record = card.adopted
+    assert record is not None
+    page = [
+        f"# {bundle.manifest.name}",
+        "",
+        f"The network `{record.network}` with codes fitted by `airreid adopt`. "
+        f"Licence: {card.licence}.",
+        "",
+        f"- network: SHA-256 `{record.sha256}`, output `{record.output}`, {backbone.feature_dim} "
+        f"numbers of a crop of {backbone.height}x{backbone.width}",
+        f"- preprocessing, now inside the graph: {record.preprocessing}",
+        f"- codes fitted on: {card.codec_data}",
+        f"- schemes: {', '.join(f'`{scheme_id}`' for scheme_id in bundle.scheme_ids)}",
+        "",
+        "What `airreid adopt` said when it made this bundle:",
+        "",
+        "```",
+        *told(adopted, why_no_test),
+        "```",
+    ]
+    path = bundle.path / "README.md"
+    path.write_text("\n".join(page) + "\n", encoding="utf-8")
+    return path
+
+
 def curves(points: Sequence[Point]) -> Plot:
     """Every scheme and PCA against SNR, and the features without a channel."""
     groups: dict[tuple[str, str], list[Point]] = {}

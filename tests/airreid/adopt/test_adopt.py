@@ -66,6 +66,11 @@ def test_a_network_is_adopted_and_finds_people_over_the_air(
     rows = json.loads((tmp_path / "mine-report" / "accuracy.json").read_text())
     assert rows["identities"] == PEOPLE // 5
     assert (tmp_path / "mine-report" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
+    page = (out / "README.md").read_text(encoding="utf-8")
+    assert card.sha256 in page
+    assert f"jscc-ae-8        {card.codes['jscc-ae-8']}" in page
+    assert f"of {PEOPLE // 5} identities against" in page
+    assert str(tmp_path) not in page
     assert f"int8     {NO_CONVOLUTIONS}" in result.output
     assert card.int8 == NO_CONVOLUTIONS
     runner = BackboneRunner(bundle, bundle.backbone, threads=1)
