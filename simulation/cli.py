@@ -86,6 +86,9 @@ def command(
     window: Annotated[int, typer.Option(min=1, max=256, help="Unanswered queries at a time.")] = 4,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads per network.")] = 1,
     report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    pictures: Annotated[
+        bool, typer.Option(help="Draw answers.png, which shows some of the people.")
+    ] = True,
     as_json: Annotated[
         Path | None, typer.Option("--json", help="Write every figure to this file as well.")
     ] = None,
@@ -135,7 +138,7 @@ def command(
         )
         for line in _side_information(result):
             typer.echo(line)
-        written = reports.write(report, loaded, people, plan, result)
+        written = reports.write(report, loaded, people, plan, result, pictures)
         if as_json is not None:
             text = json.dumps(reports.as_json(loaded, people, plan, result), indent=2)
             as_json.write_text(text + "\n", encoding="utf-8")

@@ -64,15 +64,26 @@ def as_json(
 
 
 def write(
-    folder: Path, bundle: Bundle, people: People, plan: SimulationPlan, result: SimulationResult
+    folder: Path,
+    bundle: Bundle,
+    people: People,
+    plan: SimulationPlan,
+    result: SimulationResult,
+    pictures: bool = True,
 ) -> list[Path]:
-    """Writes ``results.json``, ``accuracy.png`` and ``answers.png``; returns their paths."""
+    """Writes ``results.json`` and ``accuracy.png``; returns the paths.
+
+    ``answers.png``, which shows people, only with ``pictures``; one of an earlier run goes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     results = folder / "results.json"
     text = json.dumps(as_json(bundle, people, plan, result), indent=2)
     results.write_text(text + "\n", encoding="utf-8")
     curve, answers = folder / "accuracy.png", folder / "answers.png"
     draw_curve(curve, people, result)
+    if not pictures:
+        answers.unlink(missing_ok=True)
+        return [results, curve]
     draw_answers(answers, people, result)
     return [results, curve, answers]
 
