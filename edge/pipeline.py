@@ -32,7 +32,8 @@ from edge.encoder import Encoder
 from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError
 from edge.results import Outcome
 from edge.settings import SendSettings
-from edge.spool import Entry, Spool
+from edge.spool import Spool
+from edge.spool_entry import Entry
 
 if TYPE_CHECKING:  # prometheus: only where it is served
     from edge.metrics import Metrics

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from grpc import aio
 
@@ -56,6 +57,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
         loop.call_soon_threadsafe(input_ended.set)
 
     with _parts(encoder, sending, settings) as edge:
+        edge.spool.on_reject(partial(_given_up, edge))
         names = ["EdgeService", "EdgeControlService"]
 
         def register(server: aio.Server) -> list[str]:
@@ -187,15 +189,20 @@ async def _ticks(edge: _Edge, settings: ServeSettings) -> AsyncIterator[None]:
             await task
 
 
+def _given_up(edge: _Edge, sequences: list[int]) -> None:
+    """Tells of frames that get no answer."""
+    edge.metrics.dropped.inc(len(sequences))
+    edge.sender.forget(sequences)
+    edge.pipeline.dropped(sequences)
+
+
 def _tick(edge: _Edge, settings: ServeSettings) -> None:
     try:
         if settings.deadline is not None:
             dropped = edge.spool.drop_stale(settings.deadline)
             if dropped:
                 log.warning("frames_dropped", count=len(dropped), deadline=settings.deadline)
-                edge.metrics.dropped.inc(len(dropped))
-                edge.sender.forget(dropped)
-                edge.pipeline.dropped(dropped)
+                _given_up(edge, dropped)
         edge.spool.prune(settings.keep_rows)
     except sqlite3.Error as error:
         log.warning("spool_write_failed", error=str(error))

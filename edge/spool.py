@@ -11,34 +11,20 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from airreid import log
 from airreid.errors import InputError
-from airreid.scheme import BlockCost
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import clock
 from edge.frames import SpoolDiskError, SpoolFullError
 from edge.results import Outcome, identities_json
+from edge.spool_entry import Entry, row_of
 from edge.spool_file import hold, open_database
+from edge.waiting_blocks import DAMAGED, read_block, waiting_rows
 
 RESERVE_BYTES = 8 * 1024 * 1024
 """Disk that frames do not get: twice what the write-ahead log takes in normal use."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A frame that is encoded and to be accepted."""
-
-    source: str
-    name: str
-    block: uplink_pb2.QueryRequest
-    """The request, without its number."""
-    cost: BlockCost
-    encode_ms: float
-    air_ms: float | None = None
-    energy_uj: float | None = None
-    file_key: str = ""
 
 
 class Spool:
@@ -74,6 +60,8 @@ class Spool:
             raise
         self._first_sequence = first_sequence if folder is None else 1
         self._on_accept: list[Callable[[], None]] = []
+        self._on_reject: list[Callable[[list[int]], None]] = []
+        self._damaged: set[int] = set()
         self._rebase(clock.now())
         count = self._db.execute("SELECT count(*) FROM frames WHERE state = 'waiting'")
         self._waiting: int = count.fetchone()[0]
@@ -118,6 +106,11 @@ class Spool:
         """Calls ``listener`` after rows were accepted, in the thread that offered them."""
         self._on_accept.append(listener)
 
+    def on_reject(self, listener: Callable[[list[int]], None]) -> None:
+        """Calls ``listener`` with the numbers of frames that are found damaged in the file and
+        given up, in the thread that read them."""
+        self._on_reject.append(listener)
+
     def accept(self, entries: Sequence[Entry]) -> list[int]:
         """Stores entries in one transaction and returns their sequence numbers.
 
@@ -159,26 +152,7 @@ class Spool:
             )
 
     def _insert(self, entry: Entry, now: clock.Moment) -> int:
-        block, cost = entry.block, entry.cost
-        row = {
-            "source": entry.source,
-            "name": entry.name,
-            "track_id": block.track_id,
-            "file_key": entry.file_key or None,
-            "accepted_at": now.wall,
-            "boot_id": now.boot_id,
-            "uptime": now.uptime,
-            "scheme_id": block.scheme_id,
-            "link": block.WhichOneof("payload"),
-            "uses": cost.uses,
-            "payload_bits": cost.payload_bits,
-            "crc_bits": cost.crc_bits,
-            "side_bits": cost.side_bits,
-            "air_ms": entry.air_ms,
-            "energy_uj": entry.energy_uj,
-            "encode_ms": entry.encode_ms,
-            "block": block.SerializeToString(),
-        }
+        row = row_of(entry, now)
         if self._first_sequence != 1 and not self.accepted:
             row["sequence"] = self._first_sequence  # SQLite itself begins with 1
         cursor = self._db.execute(
@@ -191,19 +165,48 @@ class Spool:
         return common_pb2.BlockId(edge_id=self.edge_id, spool_id=self.spool_id, sequence=sequence)
 
     def blocks(self, after: int, limit: int) -> list[uplink_pb2.QueryRequest]:
-        """Reads up to ``limit`` waiting blocks with numbers above ``after``, the oldest first."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT sequence, block FROM frames WHERE state = 'waiting' AND sequence > ? "
-                "ORDER BY sequence LIMIT ?",
-                (after, limit),
-            ).fetchall()
-        blocks = []
-        for sequence, data in rows:
-            block = uplink_pb2.QueryRequest.FromString(data)
-            block.id.CopyFrom(self.block_id(sequence))
-            blocks.append(block)
-        return blocks
+        """Reads up to ``limit`` waiting blocks with numbers above ``after``, the oldest first.
+
+        Those that were altered in the file are rejected, each with its row, and passed over.
+        """
+        while True:
+            with self._lock:
+                rows = waiting_rows(self._db, after, limit)
+            blocks, damaged = [], []
+            for row in rows:
+                if (block := read_block(row)) is None:
+                    damaged.append(row[0])
+                else:
+                    block.id.CopyFrom(self.block_id(row[0]))
+                    blocks.append(block)
+            self._reject(damaged)
+            if blocks or not rows:
+                return blocks
+            after = rows[-1][0]
+
+    def _reject(self, damaged: Sequence[int]) -> None:
+        """Gives up frames whose blocks were altered in the file, once each."""
+        new = [sequence for sequence in damaged if sequence not in self._damaged]
+        if not new:
+            return
+        self._damaged.update(new)
+        log.warning("frames_damaged", count=len(new), sequences=new[:20])
+        for sequence in new:
+            try:
+                with self._lock:
+                    self._waiting -= self._drop("sequence = ?4", sequence, DAMAGED, clock.now())
+            except sqlite3.Error as error:  # its page is broken: it waits for ever, unsent
+                log.warning("frame_not_rejected", sequence=sequence, error=str(error))
+        for listener in self._on_reject:
+            listener(new)
+
+    def _drop(self, where: str, value: float, message: str, now: clock.Moment) -> int:
+        """Ends waiting rows without an answer; how many."""
+        return self._db.execute(
+            "UPDATE frames SET state = 'dropped', block = NULL, settled_at = ?1, "
+            f"total_ms = 1000 * (?2 - uptime), message = ?3 WHERE state = 'waiting' AND {where}",
+            (now.wall, now.uptime, message, value),
+        ).rowcount
 
     def settled_below(self) -> int:
         """Returns the number below which every row has its result, or was cleared away."""

@@ -35,6 +35,7 @@ CREATE TABLE frames (
     energy_uj REAL,
     encode_ms REAL NOT NULL,
     block BLOB,
+    digest INTEGER,
     settled_at REAL,
     total_ms REAL,
     link_ms REAL,
@@ -91,6 +92,8 @@ def _prepare(db: sqlite3.Connection, path: str, edge_id: str) -> str:
         raise InputError(
             f"{path}: spool of format {version}; this version reads format {SCHEMA_VERSION}"
         )
+    elif "digest" not in [row[1] for row in db.execute("PRAGMA table_info(frames)")]:
+        db.execute("ALTER TABLE frames ADD COLUMN digest INTEGER")  # earlier code leaves it empty
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(f"damaged: {verdict}")

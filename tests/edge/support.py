@@ -24,7 +24,8 @@ from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.results import Outcome
 from edge.settings import SendSettings
-from edge.spool import Entry, Spool
+from edge.spool import Spool
+from edge.spool_entry import Entry
 
 SENDING = SendSettings(scheme_id="jscc-ae-64", link="analog")
 

@@ -31,7 +31,8 @@ from edge.frames import (
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.settings import ServeSettings, serve_settings
-from edge.spool import Entry, Spool
+from edge.spool import Spool
+from edge.spool_entry import Entry
 
 from .support import SENDING, Quick, answer, picture, pipeline_on
 
