@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
-from airreid.disk import file_sha256
 from airreid.errors import BundleError
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
 from airreid.model_card import ModelCard
+from airreid.onnx_reach import check_self_contained
 from airreid.scheme_info import DigitalInfo, FileRef, SchemeInfo
 from airreid.scheme_kinds import AnyScheme, scheme_kind
 from airreid.validation import FrozenModel, loaded
@@ -100,6 +100,18 @@ class Bundle:
     def file(self, ref: FileRef) -> Path:
         return self.path / ref.path
 
+    def read(self, ref: FileRef) -> bytes:
+        """Reads a file as the manifest has it, whatever has become of the folder since it was
+        loaded. Raises :class:`BundleError`."""
+        file = self.file(ref)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{file}: cannot be read ({error.strerror}); copy it again") from None
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
+            raise BundleError(f"{file}: contents differ from the manifest; copy it again")
+        return data
+
     @property
     def backbone(self) -> BackboneInfo:
         return self.manifest.backbones[0]
@@ -173,8 +185,8 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
 
     Without a path it is the folder that ``AIRREID_BUNDLE`` names, or the demo bundle.
 
-    Raises :class:`BundleError` for a missing folder, a manifest that does not fit,
-    and a file that is missing or altered.
+    Raises :class:`BundleError` for a missing folder, a manifest that does not fit, a file that
+    is missing or altered, and a graph that would read files that the manifest does not list.
 
     Example:
         >>> import airreid
@@ -198,13 +210,15 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
             "or 'airreid adopt'"
         ) from None
     manifest = loaded(Manifest, raw, manifest_path)
+    bundle = Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:16])
     for ref in files_of(manifest):
         file = path / ref.path
         if not file.is_file():
             raise BundleError(f"{file}: missing from the bundle; export or copy it again")
-        if file_sha256(file) != ref.sha256:
-            raise BundleError(f"{file}: contents differ from the manifest; copy it again")
-    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:16])
+        data = bundle.read(ref)
+        if file.suffix == ".onnx":
+            check_self_contained(data, str(file))
+    return bundle
 
 
 def files_of(manifest: Manifest) -> list[FileRef]:

@@ -14,6 +14,8 @@ from PIL import Image
 
 from airreid.bundle import BackboneInfo, Bundle
 from airreid.errors import BundleError
+from airreid.onnx_reach import check_self_contained
+from airreid.scheme_info import FileRef
 
 Array = NDArray[np.float32]
 _WAY_OUT = "correct the manifest, or export the graph again: docs/bundle.md says what each takes"
@@ -37,19 +39,30 @@ class Signature:
 class Network:
     """ONNX graph with one input and one output, batch first."""
 
-    def __init__(self, path: Path, threads: int, signature: Signature | None = None) -> None:
-        """Loads a graph and, with a ``signature``, proves on one row that it is so.
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        signature: Signature | None = None,
+        graph: bytes | None = None,
+    ) -> None:
+        """Loads a graph and, with a ``signature``, proves on some rows that it is so.
 
-        Raises :class:`BundleError` for a graph that cannot be loaded or does something else.
+        ``graph`` is what the file holds, where somebody has checked it. Raises
+        :class:`BundleError` for a graph that cannot be loaded, that would read other files, or
+        that does something else.
         """
+        try:
+            data = path.read_bytes() if graph is None else graph
+        except OSError as error:
+            raise BundleError(f"{path}: ONNX Runtime cannot load it ({error.strerror})") from None
+        check_self_contained(data, str(path))
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({reason})") from None
@@ -78,21 +91,22 @@ class Network:
                 f"{path}: {name} takes {dtype} {_shape(sizes)}, but by the manifest it must take "
                 f"{expected}; {_WAY_OUT}"
             )
-        values = np.arange(int(np.prod(signature.row)), dtype=np.int64) * 37 % 251
-        row = values.reshape((1, *signature.row)).astype(signature.dtype)
+        rows = 1 if signature.dtype == "uint8" else 2  # a code's batches cost nothing
+        values = np.arange(rows * int(np.prod(signature.row)), dtype=np.int64) * 37 % 251
+        batch = values.reshape((rows, *signature.row)).astype(signature.dtype)
         if signature.dtype == "float32":
-            row = (row - np.float32(125)) / np.float32(72)
+            batch = (batch - np.float32(125)) / np.float32(72)
         quiet = ort.RunOptions()
         quiet.log_severity_level = 4  # the error says it
         try:
-            result = self._session.run(None, {self._input: row}, quiet)[0]
+            result = self._session.run(None, {self._input: batch}, quiet)[0]
         except Exception as error:
             node = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
             where = f" (node {node[2]}, {node[1]})" if node else ""
             raise BundleError(
                 f"{path}: {name} cannot run on {expected}{where}; {_WAY_OUT}"
             ) from None
-        if result.shape != (1, signature.dim) or result.dtype != np.float32:
+        if result.shape != (rows, signature.dim) or result.dtype != np.float32:
             raise BundleError(
                 f"{path}: {name} gives {result.dtype} {_shape((None, *result.shape[1:]))}, but by "
                 f"the manifest it must give float32 {_shape((None, signature.dim))}; {_WAY_OUT}"
@@ -108,6 +122,11 @@ def _shape(sides: Sequence[int | None]) -> str:
     )
 
 
+def bundle_network(bundle: Bundle, ref: FileRef, threads: int, signature: Signature) -> Network:
+    """Loads a graph of a bundle as its manifest has it. Raises :class:`BundleError`."""
+    return Network(bundle.file(ref), threads, signature, bundle.read(ref))
+
+
 class BackboneRunner:
     """Backbone of a bundle: person crops -> features."""
 
@@ -116,7 +135,7 @@ class BackboneRunner:
         self.info = info
         row = (info.height, info.width, 3)
         signature = Signature(f"backbone {info.id}", row, "uint8", info.feature_dim)
-        self._network = Network(bundle.file(info.file), threads, signature)
+        self._network = bundle_network(bundle, info.file, threads, signature)
 
     def features(self, crops: NDArray[np.uint8]) -> Array:
         """Computes uint8 (N, height, width, 3) RGB -> float32 (N, feature_dim)."""

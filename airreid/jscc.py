@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from airreid.bundle import Bundle
 from airreid.errors import InputError
-from airreid.inference import Network, Signature
+from airreid.inference import Signature, bundle_network
 from airreid.payload import Analog, Link, Payload
 from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import JsccInfo
@@ -30,12 +30,12 @@ class JsccScheme:
         self.info = info
         features = (bundle.backbone_of(info.space_id).feature_dim,)
         encoder = Signature(f"encoder of {info.id}", features, "float32", info.bandwidth)
-        self._encoder = Network(bundle.file(info.encoder), threads, encoder)
+        self._encoder = bundle_network(bundle, info.encoder, threads, encoder)
         self._decoder: Callable[[Array], Array] | None = None
         if decode and info.decoder:
             symbols, name = (info.bandwidth,), f"decoder of {info.id}"
             decoder = Signature(name, symbols, "float32", info.embedding_dim)
-            self._decoder = Network(bundle.file(info.decoder), threads, decoder)
+            self._decoder = bundle_network(bundle, info.decoder, threads, decoder)
 
     def encode(self, features: Array) -> Array:
         """Encodes float32 (N, feature_dim) -> symbols (N, bandwidth), each row of mean power 1."""

@@ -12,6 +12,9 @@ BLOCK_BYTES_MAX = 256 * 1024
 LARGEST = 1e6
 """Symbols have mean power 1 (at -60 dB noise of power 1e6, magnitude 1e3) and features
 magnitudes of some units; what is beyond this is a mistake or an attack."""
+SMALLEST = 1e-6
+"""Shortest feature that names anybody: below it rounding takes the direction away, and with it
+every search that should find it."""
 
 
 def to_bytes(values: NDArray[np.floating]) -> bytes:
@@ -32,6 +35,20 @@ def from_bytes(data: bytes, length: int, what: str) -> NDArray[np.float32]:
     values = np.frombuffer(data, dtype="<f4").astype(np.float32)
     check_magnitude(values, what)
     return values
+
+
+def check_feature(values: NDArray[np.float32], what: str) -> None:
+    """Raises :class:`InputError` for a feature (n,) that :func:`check_magnitude` refuses, or
+    that is shorter than ``SMALLEST``."""
+    check_magnitude(values, what)
+    length = float(np.linalg.norm(values.astype(np.float64)))
+    if length == 0:
+        raise InputError(f"{what}: all zeros, it names nobody")
+    if length < SMALLEST:
+        raise InputError(
+            f"{what}: its length is {length:.1e}, too short to be compared; features have lengths "
+            f"above {SMALLEST:g}: send it as the backbone gives it"
+        )
 
 
 def check_magnitude(values: NDArray[np.float32], what: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from accesspoint.errors import WrongSpaceError
 from airreid.bundle import BackboneInfo
 from airreid.errors import InputError
-from airreid.wire import check_magnitude
+from airreid.wire import check_feature
 
 NAME_MAX, TEXT_MAX, THUMBNAIL_MAX = 128, 2000, 256 * 1024
 """Longest id, longest display name or note (characters), largest thumbnail (bytes)."""
@@ -146,7 +146,7 @@ def check_time(value: float | None, what: str) -> float | None:
 def check_entry(entry: NewEntry, backbone: BackboneInfo) -> None:
     """Raises :class:`InputError` for an entry that cannot be enrolled: a bad field, a feature
     of another space than the backbone's (:class:`WrongSpaceError`) or of another length, one
-    that is not finite or is all zeros."""
+    that is not finite or too short to be compared."""
     _check_fields(entry)
     if entry.space_id != backbone.space_id:
         raise WrongSpaceError(
@@ -155,9 +155,7 @@ def check_entry(entry: NewEntry, backbone: BackboneInfo) -> None:
         )
     if entry.feature.shape != (backbone.feature_dim,):
         raise InputError(f"feature of {entry.subject}: needs {backbone.feature_dim} values")
-    check_magnitude(entry.feature, f"feature of {entry.subject}")
-    if not entry.feature.any():
-        raise InputError(f"feature of {entry.subject}: all zeros, it names nobody")
+    check_feature(entry.feature, f"feature of {entry.subject}")
 
 
 def _check_fields(entry: NewEntry) -> None:

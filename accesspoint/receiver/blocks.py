@@ -141,6 +141,14 @@ class Receiver:
                 self._tracks.forget()
             for block in blocks:
                 refuse(block.response, common_pb2.CODE_NOT_READY, str(error))
+        except BundleError as error:  # a file of the bundle was altered since the start
+            log.warning("scheme_unusable", scheme=scheme_id, error=str(error))
+            for block in blocks:
+                refuse(
+                    block.response,
+                    common_pb2.CODE_INTERNAL,
+                    f"the access point cannot use scheme {scheme_id}: its log says why",
+                )
         except Exception as error:  # one failing scheme must not take the others along
             log.warning("decode_failed", scheme=scheme_id, error=str(error))
             for block in blocks:
@@ -156,7 +164,12 @@ class Receiver:
             [block.payload for block in blocks], [block.snr_db for block in blocks]
         )
         decoded = time.perf_counter()
-        arrived = np.flatnonzero(~received.lost).tolist()
+        usable = np.isfinite(received.embeddings).all(axis=1)
+        arrived = np.flatnonzero(~received.lost & usable).tolist()
+        for block in (blocks[i] for i in np.flatnonzero(~received.lost & ~usable).tolist()):
+            log.warning("embedding_not_finite", scheme=scheme_id)
+            reason = f"the decoder of {scheme_id} makes no finite numbers of this block"
+            refuse(block.response, common_pb2.CODE_INVALID, reason)
         if arrived:
             self._search(scheme_id, [blocks[i] for i in arrived], received.embeddings[arrived])
         searched = time.perf_counter()

@@ -47,4 +47,9 @@ def load_coding_tables(path: Path) -> CodingTables:
         data = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
+    return read_coding_tables(data, path)
+
+
+def read_coding_tables(data: bytes, path: Path) -> CodingTables:
+    """Reads the tables that a file holds. Raises as :func:`load_coding_tables` does."""
     return loaded(CodingTables, data, path)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from airreid.bundle import Bundle
 from airreid.digital import arithmetic
 from airreid.digital.arithmetic import CorruptMessageError
-from airreid.digital.coding_tables import load_coding_tables
+from airreid.digital.coding_tables import read_coding_tables
 from airreid.digital.link import CodedLink
 from airreid.digital.message import Message, message, padded, smallest_size
 from airreid.digital.prior import LARGEST
 from airreid.errors import BundleError, InputError
-from airreid.inference import Network, Signature
+from airreid.inference import Signature, bundle_network
 from airreid.payload import Coded, Ideal, Link, Payload
 from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import DigitalInfo
@@ -32,8 +32,9 @@ class DigitalScheme:
     def __init__(self, bundle: Bundle, info: DigitalInfo, threads: int) -> None:
         """Raises :class:`BundleError` for a graph or coding tables that do not fit the scheme."""
         self.info = info
-        self.tables = load_coding_tables(bundle.file(info.coding_tables))
-        prior, path = self.tables.prior, bundle.file(info.coding_tables)
+        path = bundle.file(info.coding_tables)
+        self.tables = read_coding_tables(bundle.read(info.coding_tables), path)
+        prior = self.tables.prior
         if prior.dimensions != info.embedding_dim:
             raise BundleError(f"{path}: {prior.dimensions} tables for {info.embedding_dim} symbols")
         if self.tables.uses != info.bandwidth:
@@ -42,7 +43,7 @@ class DigitalScheme:
             raise BundleError(f"{path}: the largest payload does not hold the shortest message")
         features = (bundle.backbone_of(info.space_id).feature_dim,)
         encoder = Signature(f"encoder of {info.id}", features, "float32", info.embedding_dim)
-        self._encoder = Network(bundle.file(info.encoder), threads, encoder)
+        self._encoder = bundle_network(bundle, info.encoder, threads, encoder)
 
     @property
     def longest(self) -> int:

@@ -87,6 +87,8 @@ def test_as_many_subjects_as_asked_for_even_when_one_has_many_entries(
         (None, np.full(DIM, np.nan), "value 0 is nan; all must be finite"),
         (None, np.full(DIM, 3e38), "at most 1e\\+06"),
         (None, np.zeros(DIM), "all zeros"),
+        (None, np.full(DIM, 1e-20), "too short to be compared"),
+        (None, np.full(DIM, 1e-44), "too short to be compared"),
     ],
 )
 def test_unusable_features_are_refused(
@@ -95,6 +97,23 @@ def test_unusable_features_are_refused(
     with pytest.raises(InputError, match=message):
         gallery.enrol([make(space or gallery.space_id, "x", feature)])
     assert gallery.store.counts() == (0, 0)
+
+
+@pytest.mark.parametrize("exponent", range(-46, 8, 3))
+def test_what_is_taken_is_found_and_what_would_not_be_is_refused(
+    gallery: Gallery, exponent: int
+) -> None:
+    direction = np.random.default_rng(1).standard_normal(DIM)
+    feature = (direction * 10.0**exponent).astype(np.float32)
+    gallery.enrol([make(gallery.space_id, "other", np.ones(DIM))])
+    try:
+        gallery.enrol([make(gallery.space_id, "x", feature)])
+    except InputError:
+        assert not 1e-6 < np.linalg.norm(direction) * 10.0**exponent < 1e6
+        return
+    [result] = gallery.search("features", direction[None].astype(np.float32), 1, 1)
+    assert result.matches[0].subject == "x"
+    assert result.matches[0].score == pytest.approx(1, abs=1e-5)
 
 
 def test_a_gallery_of_another_space_starts_and_answers_no_search(

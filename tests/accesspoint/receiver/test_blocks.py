@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +16,8 @@ from accesspoint.gallery.records import NewEntry
 from accesspoint.receiver.blocks import Receiver
 from airreid import wire
 from airreid.bundle import Bundle
+from airreid.payload import Payload
+from airreid.scheme import Received, Scheme
 from airreid.v1 import common_pb2, uplink_pb2
 
 
@@ -134,3 +140,54 @@ def test_any_bytes_are_answered(receiver: Receiver, bundle: Bundle, data: bytes)
     )
     [answer] = receiver.answer([block])
     assert answer.status.code in (common_pb2.CODE_OK, common_pb2.CODE_INVALID)
+
+
+class NotANumber:
+    """A scheme whose decoder gives NaN for blocks that begin above 0."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        self._scheme = scheme
+
+    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+        received = self._scheme.unpack(payloads, snrs_db)
+        broken = [payload.symbols[0] > 0 for payload in payloads]  # type: ignore[union-attr]
+        received.embeddings[broken] = np.nan
+        return received
+
+
+def test_an_embedding_that_is_no_number_is_no_answer(
+    bundle: Bundle, gallery: Gallery, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = gallery.scheme
+    monkeypatch.setattr(gallery, "scheme", lambda name: NotANumber(scheme(name)))
+    signs = [1, -1, -1, 1]
+    blocks = [np.full(256, sign, np.float32) for sign in signs]
+    requests = [request(bundle, np.ones((1, 2048), np.float32), analog=symbols(b)) for b in blocks]
+    answers = receiver.answer(requests)
+    codes = {1: common_pb2.CODE_INVALID, -1: common_pb2.CODE_OK}
+    assert [answer.status.code for answer in answers] == [codes[sign] for sign in signs]
+    assert "makes no finite numbers" in answers[0].status.message
+    assert not answers[0].identities
+    scores = [match.score for answer in answers for match in answer.identities]
+    assert np.isfinite(scores).all()
+
+
+def test_a_scheme_whose_files_were_altered_says_so_until_they_are_back(
+    bundle: Bundle, gallery: Gallery, features: np.ndarray, tmp_path: Path
+) -> None:
+    copy = Bundle(tmp_path / "copy", bundle.manifest, bundle.bundle_id)
+    shutil.copytree(bundle.path, copy.path)
+    served = Gallery(gallery.store, copy, threads=1)
+    try:
+        decoder = copy.path / "jscc-ae-256.decoder.onnx"
+        whole = decoder.read_bytes()
+        decoder.write_bytes((copy.path / "jscc-ae-64.decoder.onnx").read_bytes())
+        receiver = Receiver(copy, served)
+        [answer] = receiver.answer([request(bundle, features)])
+        assert answer.status.code == common_pb2.CODE_INTERNAL
+        assert "cannot use scheme jscc-ae-256" in answer.status.message
+        decoder.write_bytes(whole)
+        [answer] = receiver.answer([request(bundle, features)])
+        assert answer.status.code == common_pb2.CODE_OK
+    finally:
+        served.close()
