@@ -100,13 +100,14 @@ def access_point(
         if gallery.writable is not None:
             expiry = _expiry(gallery.writable, audit, settings.expire_seconds)
             stack.enter_context(expiry)
+        pools = stack.enter_context(Pools(settings.pools))
         yield Services(
             gallery,
             Feed(),
-            RestServices(service, search_service, jobs, metrics, lambda: gallery.ready),
+            RestServices(service, search_service, jobs, metrics, lambda: gallery.ready, pools),
             access.grpc,
             access.http,
-            stack.enter_context(Pools(settings.pools)),
+            pools,
         )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import uvicorn
 from grpc import aio
@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from accesspoint.api.grpc_calls import GalleryCalls
 from accesspoint.api.grpc_gallery import GalleryMethods
 from accesspoint.api.guard import Guard, Limits, starting
+from accesspoint.api.http_server import ConnectionLimits, HttpServer
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
 from accesspoint.api.tokens import TokenFile
@@ -32,14 +33,6 @@ from airreid.bundle import Bundle
 from airreid.credentials import is_loopback, server_credentials
 from airreid.errors import InputError
 from airreid.serving import serve, told_to_stop
-
-
-class _Http(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the process has them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _listening_socket(listen: str) -> socket.socket:
@@ -65,7 +58,9 @@ def _warn_if_open(settings: ServeSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _http(app: Guard, listener: socket.socket, tls: Tls | None) -> AsyncIterator[None]:
+async def _http(
+    app: Guard, listener: socket.socket, tls: Tls | None, limits: ConnectionLimits
+) -> AsyncIterator[HttpServer]:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -80,13 +75,12 @@ async def _http(app: Guard, listener: socket.socket, tls: Tls | None) -> AsyncIt
         config.load()
     except (ssl.SSLError, OSError) as error:
         raise InputError(f"--tls-cert and --tls-key cannot be used together ({error})") from None
-    server = _Http(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
+    server = HttpServer(config, listener, limits)
+    server.start()
     try:
-        yield
+        yield server
     finally:
-        server.should_exit = True
-        await task
+        await asyncio.to_thread(server.stop)
 
 
 async def run(bundle: Bundle, settings: ServeSettings) -> None:
@@ -108,11 +102,14 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     )
     with _listening_socket(settings.http) as listener, contextlib.ExitStack() as stack:
         _warn_if_open(settings)
-        async with _http(guard, listener, settings.tls):  # ends before the gallery is closed
+        connections = ConnectionLimits(settings.http_connections, settings.http_per_address)
+        # ends before the gallery is closed
+        async with _http(guard, listener, settings.tls, connections) as http:
             log.event("listening", http_port=listener.getsockname()[1])
             opening = access_point(bundle, settings, access)
             services = await asyncio.to_thread(stack.enter_context, opening)
-            await _serve(bundle, settings, services, guard, listener, stop)
+            ports = {"http_port": listener.getsockname()[1]}
+            await _serve(bundle, settings, services, guard, http, ports, stop)
 
 
 def _readiness(gallery: ServedGallery) -> str:
@@ -128,7 +125,8 @@ async def _serve(
     settings: ServeSettings,
     services: Services,
     guard: Guard,
-    listener: socket.socket,
+    http: HttpServer,
+    ports: dict[str, int],
     stop: asyncio.Event,
 ) -> None:
     rest, gallery = services.rest, services.gallery
@@ -165,7 +163,7 @@ async def _serve(
             rest.ready,
             message_bytes=settings.grpc_message_bytes,
         ) as grpc_port:
-            ports = {"grpc_port": grpc_port, "http_port": listener.getsockname()[1]}
+            ports = {"grpc_port": grpc_port, **ports}
             waiting = asyncio.create_task(stop.wait())
             loading = asyncio.create_task(asyncio.to_thread(gallery.wait_ready))
             await asyncio.wait({waiting, loading}, return_when=asyncio.FIRST_COMPLETED)
@@ -179,7 +177,7 @@ async def _serve(
                     entries=entries,
                 )
             await waiting
-            services.feed.close()
+            http.call(services.feed.close)
             uplink.drain()
     finally:
         uplink.close()

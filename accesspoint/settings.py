@@ -82,6 +82,10 @@ class ServeSettings(Settings):
     requests: Annotated[int, Field(ge=1, le=100_000)] = 256
     """HTTP requests at once, and gRPC calls besides streams; further ones are told to come
     again."""
+    http_connections: Annotated[int, Field(ge=8, le=100_000), Flag()] = 512
+    """HTTP connections at once; idle ones make room."""
+    http_per_address: Annotated[int, Field(ge=4, le=100_000)] = 256
+    """HTTP connections of one address at once."""
     pools: PoolSettings = PoolSettings()
     """Threads by kind of work, and calls that wait for them."""
 

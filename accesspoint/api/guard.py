@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from accesspoint.api import problems
 from accesspoint.api.auth import Access, scope_of_path
+from accesspoint.api.body_limits import BodyClock, BodyLimit, BodyMemory, body_limit
 from accesspoint.api.metrics import Metrics
 from accesspoint.errors import ForbiddenError, NotReadyError, RateLimitedError, TooLargeError
 
@@ -63,9 +64,13 @@ class Limits:
     """Limits of one HTTP listener."""
 
     body_bytes: int = 40 * 1024 * 1024
-    """Largest body of a request."""
+    """Largest body of a request; most routes take less (:func:`body_limit`)."""
     in_flight: int = 256
-    """Requests at once."""
+    """Requests at once, besides those of public files."""
+    public: int = 64
+    """Requests of public files at once."""
+    body_memory: int = 192 * 1024 * 1024
+    """Bytes of all bodies at once."""
 
 
 class Guard:
@@ -87,14 +92,18 @@ class Guard:
         self._metrics = metrics
         self._hosts = hosts | {"localhost"}
         self._limits = limits
-        self._in_flight = 0
+        self._in_flight = {True: 0, False: 0}
+        """Requests under way, by whether they are of public files."""
+        self._memory = BodyMemory(limits.body_memory)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = _Request(scope, receive, send, self._limits.body_bytes)
+        limit = body_limit(scope["method"], scope["path"], self._limits.body_bytes)
+        request = _Request(scope, receive, send, limit, self._memory)
         token = request_id.set(request.id)
-        self._in_flight += 1
+        public = scope_of_path(scope["method"], scope["path"]) is None
+        self._in_flight[public] += 1
         started = time.perf_counter()
         try:
             self._admit(request)
@@ -102,7 +111,8 @@ class Guard:
         except Exception as error:  # whatever it is, the caller gets a document
             await request.refuse(error)
         finally:
-            self._in_flight -= 1
+            self._in_flight[public] -= 1
+            request.forget_body()
             request_id.reset(token)
             route = request.scope.get("route")
             self._metrics.requests.labels(
@@ -112,8 +122,10 @@ class Guard:
     def _admit(self, request: _Request) -> None:
         """Raises an error if something forbids the request."""
         method, path = request.scope["method"], request.scope["path"]
-        if self._in_flight > self._limits.in_flight and not path.startswith("/v2/"):
-            raise RateLimitedError(f"more than {self._limits.in_flight} requests at once")
+        needed = scope_of_path(method, path)
+        most = self._limits.public if needed is None else self._limits.in_flight
+        if self._in_flight[needed is None] > most and not path.startswith("/v2/"):
+            raise RateLimitedError(f"more than {most} requests at once")
         host = request.header(b"host")
         if not self._access.required and not self._known_host(host):
             raise ForbiddenError(
@@ -123,7 +135,6 @@ class Guard:
         origin = request.header(b"origin")
         if method in _UNSAFE and origin and urlsplit(origin).netloc != host:
             raise ForbiddenError("a page of another site may not change anything here")
-        needed = scope_of_path(method, path)
         if needed is not None:
             shown = request.header(b"authorization") or None
             principal = self._access.principal(shown)
@@ -131,8 +142,8 @@ class Guard:
             request.scope["state"]["principal"] = principal
             request.scope["state"]["may_go_on"] = partial(self._access.allows, shown, needed)
         length = request.header(b"content-length")
-        if length.isdigit() and int(length) > self._limits.body_bytes:
-            raise _too_large(self._limits.body_bytes)
+        if length.isdigit() and int(length[:20]) > request.limit.bytes:
+            raise _too_large(request.limit.bytes)
 
     def _known_host(self, host: str) -> bool:
         """Returns whether a Host header names this access point.
@@ -159,17 +170,24 @@ def _too_large(limit: int) -> TooLargeError:
 class _Request:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
-        self._receive, self._send, self._max_bytes = receive, send, max_bytes
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, limit: BodyLimit, memory: BodyMemory
+    ) -> None:
+        self._receive, self._send, self._memory = receive, send, memory
+        self.limit = limit
         self._headers = {name.lower(): value for name, value in scope["headers"]}
         given = self._headers.get(b"x-request-id", b"")
         self.id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self._head = scope["method"] == "HEAD"
-        state = {**scope.get("state", {}), "request_id": self.id}
+        state = {**scope.get("state", {}), "request_id": self.id, "body_limit": limit}
         self.scope: Scope = {**scope, "state": state}
         if self._head:
             self.scope["method"] = "GET"
-        self._read = 0
+        self._read = self._held = 0
+        self._clock = BodyClock()
+        length = self.header(b"content-length")
+        self._whole = length in ("", "0") and b"transfer-encoding" not in self._headers
+        """Whether all of the body has been read."""
         self.status = 0
 
     def header(self, name: bytes) -> str:
@@ -178,13 +196,32 @@ class _Request:
         return value.decode("latin-1")
 
     async def receive(self) -> Message:
-        """Passes a part of the body on; refuses a body that is too large."""
-        message = await self._receive()
+        """Passes a part of the body on; refuses a body that is too large, or too slow.
+
+        FastAPI passes on what is raised here while it reads a body.
+        """
+        if self._whole:  # what comes now is the end of the connection
+            return await self._receive()
+        try:
+            async with self._clock.timeout(self._read):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, "the body did not come in time; send it again") from None
         if message["type"] == "http.request":
-            self._read += len(message.get("body", b""))
-            if self._read > self._max_bytes:  # one that FastAPI passes on while it reads a body
-                raise HTTPException(413, str(_too_large(self._max_bytes)))
+            size = len(message.get("body", b""))
+            self._read += size
+            self._whole = not message.get("more_body", False)
+            if self._read > self.limit.bytes:
+                raise HTTPException(413, str(_too_large(self.limit.bytes)))
+            if not self._memory.take(size):
+                raise HTTPException(429, "too many large bodies at once; send this again")
+            self._held += size
         return message
+
+    def forget_body(self) -> None:
+        """Counts the body off those that are held."""
+        self._memory.give_back(self._held)
+        self._held = 0
 
     async def send(self, message: Message) -> None:
         """Passes a part of the answer on, with the headers added."""
@@ -196,6 +233,8 @@ class _Request:
             if b"cache-control" not in names:
                 headers.append((b"cache-control", b"no-store"))
             headers.append((b"x-request-id", self.id.encode()))
+            if not self._whole and b"connection" not in names:
+                headers.append((b"connection", b"close"))  # nobody reads the rest of the body
             message = {**message, "headers": headers}
         elif self._head:
             message = {**message, "body": b""}
@@ -216,7 +255,7 @@ class _Request:
             headers.append((b"www-authenticate", b'Bearer realm="airreid"'))
         if kind.http in (429, 503):
             headers.append((b"retry-after", b"1"))
-        if kind.http in (401, 403, 413):
+        if kind.http in (401, 403, 413) and self._whole:
             headers.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": kind.http, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})

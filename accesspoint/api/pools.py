@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -14,7 +15,7 @@ from pydantic import Field
 from accesspoint.errors import RateLimitedError
 from airreid.flags import Settings
 
-Kind = Literal["read", "change", "search", "image", "enrol"]
+Kind = Literal["read", "change", "search", "image", "enrol", "body"]
 Answer = TypeVar("Answer")
 
 
@@ -43,12 +44,11 @@ _DEFAULT = PoolSettings()
 class _Pool:
     def __init__(self, kind: str, threads: int, waiting: int) -> None:
         self.executor = ThreadPoolExecutor(threads, f"api {kind}")
-        self.most = threads + waiting
-        self.calls = 0
+        self.places = threading.Semaphore(threads + waiting)
 
 
 class Pools:
-    """The pools of one access point; :meth:`run` is for its event loop."""
+    """The pools of one access point; :meth:`run` may be awaited in any event loop."""
 
     def __init__(self, settings: PoolSettings = _DEFAULT) -> None:
         few, many = settings.waiting_images, settings.waiting
@@ -58,6 +58,7 @@ class Pools:
             "search": _Pool("search", settings.search, many),
             "image": _Pool("image", settings.image, few),
             "enrol": _Pool("enrol", settings.enrol, few),
+            "body": _Pool("body", 1, few),
         }
 
     def __enter__(self) -> Self:
@@ -83,27 +84,13 @@ class Pools:
         much of the kind waits.
         """
         pool = self._pools[kind]
-        if pool.calls >= pool.most:
+        if not pool.places.acquire(blocking=False):
             raise RateLimitedError(f"too many calls of kind {kind} wait; try again in a while")
-        pool.calls += 1
         context = contextvars.copy_context()
         try:
             future = pool.executor.submit(context.run, work)
         except BaseException:
-            pool.calls -= 1
+            pool.places.release()
             raise
-        loop = asyncio.get_running_loop()
-
-        def leave() -> None:
-            pool.calls -= 1
-
-        future.add_done_callback(lambda _: _tell(loop, leave))
+        future.add_done_callback(lambda _: pool.places.release())
         return await asyncio.wrap_future(future)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, leave: Callable[[], None]) -> None:
-    """Has ``leave`` called in the loop; at once where that has ended."""
-    try:
-        loop.call_soon_threadsafe(leave)
-    except RuntimeError:
-        leave()

@@ -36,6 +36,7 @@ _G, _C = grpc.StatusCode, common_pb2
 INTERNAL = Kind("internal", "Internal error", 500, _G.INTERNAL, _C.CODE_INTERNAL)
 METHOD = Kind("method_not_allowed", "Method not allowed", 405, _G.UNIMPLEMENTED, _C.CODE_INVALID)
 MEDIA = Kind("unsupported_media", "Unsupported media", 415, _G.INVALID_ARGUMENT, _C.CODE_INVALID)
+SLOW = Kind("too_slow", "Too slow", 408, _G.DEADLINE_EXCEEDED, _C.CODE_INVALID)
 TABLE: dict[type[Exception], Kind] = {
     errors.NotFoundError: Kind("not_found", "Not found", 404, _G.NOT_FOUND, _C.CODE_NOT_FOUND),
     errors.ConflictError: Kind("conflict", "Conflict", 409, _G.ALREADY_EXISTS, _C.CODE_CONFLICT),

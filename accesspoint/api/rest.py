@@ -18,17 +18,21 @@ from starlette.exceptions import HTTPException
 from accesspoint.api import openapi, problems, rest_gallery, rest_search, rest_views
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.metrics import CONTENT_TYPE, Metrics
+from accesspoint.api.pools import Pools
 from accesspoint.api.search_service import SearchService
 from accesspoint.api.service import Service
-from accesspoint.errors import NotFoundError, NotReadyError, TooLargeError
+from accesspoint.api.work_route import work_route
+from accesspoint.errors import NotFoundError, NotReadyError, RateLimitedError, TooLargeError
 from airreid import __version__
 from airreid.errors import AirReidError, InputError
 
 _KINDS = {
     404: problems.TABLE[NotFoundError],
     405: problems.METHOD,
+    408: problems.SLOW,
     413: problems.TABLE[TooLargeError],
     415: problems.MEDIA,
+    429: problems.TABLE[RateLimitedError],
 }
 
 
@@ -41,6 +45,7 @@ class RestServices:
     jobs: Jobs
     metrics: Metrics
     ready: Callable[[], bool]
+    pools: Pools
 
 
 def build_app(services: RestServices) -> FastAPI:
@@ -56,8 +61,9 @@ def build_app(services: RestServices) -> FastAPI:
     )
     _add_refusals(app)
     _add_health(app, services)
-    app.include_router(rest_gallery.router(services.service))
-    app.include_router(rest_search.router(services.search_service, services.jobs))
+    route = work_route(services.pools)
+    app.include_router(rest_gallery.router(services.service, route))
+    app.include_router(rest_search.router(services.search_service, services.jobs, route))
     document: dict[str, Any] = {}
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -71,12 +77,12 @@ def build_app(services: RestServices) -> FastAPI:
 
 def _add_health(app: FastAPI, services: RestServices) -> None:
     @app.get("/v2/health/live", tags=["health"])
-    def live() -> rest_views.HealthView:
+    async def live() -> rest_views.HealthView:
         """Says that the process answers."""
         return rest_views.HealthView(live=True, ready=services.ready())
 
     @app.get("/v2/health/ready", tags=["health"])
-    def ready() -> rest_views.HealthView:
+    async def ready() -> rest_views.HealthView:
         """Says that queries are answered; 503 until then."""
         if not services.ready():
             raise NotReadyError("the gallery is being loaded, or waits for a reindex")
@@ -128,4 +134,5 @@ def _add_refusals(app: FastAPI) -> None:
         if error.status_code == 405:
             allowed = openapi.allowed_methods(app, request.scope)
             return _problem(request, kind, f"this path takes {allowed}", Allow=allowed)
-        return _problem(request, kind, detail)
+        headers = {"Retry-After": "1"} if error.status_code == 429 else {}
+        return _problem(request, kind, detail, **headers)

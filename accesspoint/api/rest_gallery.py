@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, File, Query, Request, Response, UploadFile
+from fastapi.routing import APIRoute
 
 from accesspoint.api import rest_bodies as bodies
 from accesspoint.api import rest_views as views
@@ -39,9 +40,9 @@ def image_of(upload: UploadFile) -> bytes:
     return upload.file.read(MAX_BYTES + 1)
 
 
-def router(service: Service) -> APIRouter:
+def router(service: Service, route: type[APIRoute]) -> APIRouter:
     """Makes the routes of state, subjects and entries."""
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter(prefix="/v1", route_class=route)
     _add_subjects(routes, service)
     _add_entries(routes, service)
     _add_batches(routes, service)

@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.routing import APIRoute
 
 from accesspoint.api import rest_bodies as bodies
 from accesspoint.api import rest_views as views
@@ -25,9 +26,9 @@ Scheme = Annotated[
 ]
 
 
-def router(search_service: SearchService, jobs: Jobs) -> APIRouter:
+def router(search_service: SearchService, jobs: Jobs, route: type[APIRoute]) -> APIRouter:
     """Makes the routes of search, policy and jobs."""
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter(prefix="/v1", route_class=route)
     _add_search(routes, search_service)
     _add_policy(routes, search_service)
     _add_jobs(routes, jobs)

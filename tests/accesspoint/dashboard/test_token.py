@@ -58,6 +58,6 @@ def test_token_and_restart(page: Page, complaints: Complaints, tmp_path: Path) -
         expect(page.locator("#status-text")).to_have_text(re.compile("Ready"))
         expect(page.locator("#alarm")).to_be_hidden()
         page.goto("about:blank")
-    expected = re.compile("401|403|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY|ERR_NETWORK")
+    expected = re.compile("401|403|503|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY|ERR_NETWORK")
     assert [complaint for complaint in complaints if not expected.search(complaint)] == []
     complaints.clear()

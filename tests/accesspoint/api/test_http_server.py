@@ -1,0 +1,123 @@
+"""Connections that say nothing, half a sentence, or never read: all of them end."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import uvicorn
+
+from accesspoint.api.guard import Message, Receive, Scope, Send
+from accesspoint.api.http_server import ConnectionLimits, Connections, HttpServer
+
+LIMITS = ConnectionLimits(total=8, per_address=8, head_seconds=3600.0, unread_seconds=3600.0)
+ASK = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+class Application:
+    """An application that answers with so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = str(self.size).encode()
+        start: Message = {"type": "http.response.start", "status": 200}
+        await send({**start, "headers": [(b"content-length", length)]})
+        for _ in range(self.size // 65_536):
+            await send({"type": "http.response.body", "body": bytes(65_536), "more_body": True})
+        await send({"type": "http.response.body", "body": bytes(self.size % 65_536)})
+
+
+@contextlib.contextmanager
+def served(limits: ConnectionLimits, size: int = 2) -> Iterator[tuple[str, int]]:
+    config = uvicorn.Config(
+        Application(size), log_config=None, lifespan="off", timeout_graceful_shutdown=1
+    )
+    config.load()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = HttpServer(config, listener, limits)
+    server.start()
+    try:
+        yield listener.getsockname()
+    finally:
+        server.stop()
+
+
+def connect(address: tuple[str, int]) -> socket.socket:
+    client = socket.create_connection(address, 60)
+    client.settimeout(60)
+    return client
+
+
+def ended(client: socket.socket) -> bool:
+    """Whether the other end has closed the connection; waits for that."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_silent_connections_make_room() -> None:
+    with served(LIMITS) as address:
+        silent = [connect(address) for _ in range(3 * LIMITS.total)]
+        silent[-1].sendall(ASK)
+        assert silent[-1].recv(65_536).startswith(b"HTTP/1.1 200")
+        for client in silent[: 2 * LIMITS.total]:  # the oldest went
+            assert ended(client)
+        for client in silent:
+            client.close()
+
+
+@pytest.mark.parametrize("words", [b"", b"GET / HT", ASK[:-2], ASK + b"GET / HTTP/1.1\r\nHos"])
+def test_headers_have_a_time(words: bytes) -> None:
+    limits = replace(LIMITS, head_seconds=0.05)
+    with (
+        served(limits) as address,
+        connect(address) as client,
+        contextlib.suppress(ConnectionError),
+    ):
+        client.sendall(words)
+        while client.recv(65_536):
+            pass
+
+
+def test_an_answer_that_nobody_reads_ends_its_connection() -> None:
+    limits = replace(LIMITS, unread_seconds=0.05)
+    with served(limits, 64 << 20) as address, connect(address) as client:
+        client.sendall(ASK)
+        poll = select.poll()
+        poll.register(client, 0)  # nothing but the end of the connection
+        assert poll.poll(60_000)
+
+
+class Peer:
+    def __init__(self) -> None:
+        self.ended = False
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_one_address_takes_no_room_of_others() -> None:
+    connections = Connections(replace(LIMITS, total=4, per_address=2))
+    peers = [Peer() for _ in range(4)]
+    for peer, address in zip(peers, "aabb", strict=True):
+        assert connections.admit(address)
+        connections.add(peer, address)
+    connections.set_busy(peers[0], True)
+    assert connections.admit("a")
+    assert [peer.ended for peer in peers] == [False, True, False, False]
+    connections.add(late := Peer(), "a")
+    connections.set_busy(late, True)
+    assert not connections.admit("a"), "both are at work"
+    assert connections.admit("c"), "an idle one of all makes room"
+    assert [peer.ended for peer in peers] == [False, True, True, False]
+    connections.set_busy(late, False)
+    for peer in (*peers, late):
+        connections.remove(peer)
+    assert len(connections) == 0
