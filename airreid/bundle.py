@@ -43,8 +43,8 @@ class BackboneInfo(FrozenModel):
     precision: Precision
     space_id: str
     """Features of one space may meet in a gallery, features of two never."""
-    height: Annotated[int, Field(ge=16)] = CROP_HEIGHT
-    width: Annotated[int, Field(ge=16)] = CROP_WIDTH
+    height: Annotated[int, Field(ge=16, le=4096)] = CROP_HEIGHT
+    width: Annotated[int, Field(ge=16, le=4096)] = CROP_WIDTH
     feature_dim: Annotated[int, Field(ge=1)] = 2048
 
     def crop(self, image: Image.Image) -> NDArray[np.uint8]:

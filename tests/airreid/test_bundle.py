@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from airreid.bundle import Bundle, load_bundle
+from airreid.bundle import BackboneInfo, Bundle, load_bundle
 from airreid.bundle_cli import check_graphs
 from airreid.errors import BundleError
 from airreid.payload import Ideal
@@ -37,6 +38,16 @@ def test_encoders_send_mean_power_one_per_block(bundle: Bundle, features: np.nda
             x = x.astype(np.float64)
             np.testing.assert_allclose(np.square(x).mean(axis=1), 1.0, atol=1e-5)
             np.testing.assert_allclose(x, normalise_power(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_a_crop_has_16_to_4096_pixels_a_side(bundle: Bundle, side: str) -> None:
+    fields = bundle.backbone.model_dump()
+    for pixels in (16, 4096):
+        assert getattr(BackboneInfo.model_validate({**fields, side: pixels}), side) == pixels
+    for pixels in (15, 4097):
+        with pytest.raises(ValidationError, match=side):
+            BackboneInfo.model_validate({**fields, side: pixels})
 
 
 def test_one_flipped_bit_is_noticed(copy: Path) -> None:

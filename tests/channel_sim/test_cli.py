@@ -68,6 +68,7 @@ def test_set_show_links_and_reset(address: str) -> None:
     assert "cam-2 (as the default): model rayleigh, snr_db 5" in run(
         "show", "--link", "cam-2", "--at", address
     )
+    assert run("show", "--at", address).startswith("default: model rayleigh, snr_db 5")
     assert run("set", "--model", "awgn", "--snr-range", -5, 5, "--at", address) == (
         "default: model awgn, snr_range_db low=-5 high=5, seed 0\n"
     )

@@ -43,6 +43,7 @@ def test_frames_that_queue_are_encoded_together_and_a_lone_one_at_once(bundle: B
     with pipeline_on(encoder, spool) as pipeline:
         lone = pipeline.submit(Frame("grpc", "lone", picture()))
         assert lone.result(10).sequence == 1
+        assert lone.result(10).encode_ms >= 1e3 * encoder.slow
         futures = [pipeline.submit(Frame("grpc", str(i), picture(i))) for i in range(20)]
         assert [future.result(10).sequence for future in futures] == list(range(2, 22))
     assert encoder.batches[0] == 1
