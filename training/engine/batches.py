@@ -15,7 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.engine.augment import augment, generators
 from training.engine.distributed import Distributed
-from training.engine.sampling import identity_batches, shuffled_batches
+from training.engine.sampling import (
+    camera_batches,
+    identity_batches,
+    shuffled_batches,
+    track_batches,
+)
 from training.models.backbone import resize
 from training.recipes.base import Augmentation, Batches, Stage
 
@@ -24,15 +29,27 @@ Batch = tuple[Tensor, Tensor]
 
 
 def epoch_rows(
-    labels: NDArray[np.int64], batches: Batches, seed: int, epoch: int, processes: int = 1
+    labels: NDArray[np.int64],
+    batches: Batches,
+    seed: int,
+    epoch: int,
+    processes: int = 1,
+    cameras: NDArray[np.int64] | None = None,
 ) -> list[NDArray[np.int64]]:
     """Draws the rows of each batch of an epoch, for all ``processes`` together.
 
-    labels (N,). Depends on (seed, epoch) alone.
+    labels and cameras (N,). Depends on (seed, epoch) alone. Raises ``ValueError`` for a sampler
+    that needs ``cameras`` without them.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    identities = batches.identities * processes
     if batches.sampler == "identities":
-        return identity_batches(labels, batches.identities * processes, batches.images, rng)
+        return identity_batches(labels, identities, batches.images, rng)
+    if batches.sampler != "shuffled":
+        if cameras is None:
+            raise ValueError(f"sampler {batches.sampler} needs the images' cameras")
+        draw = camera_batches if batches.sampler == "cameras" else track_batches
+        return draw(labels, cameras, identities, batches.images, rng)
     return shuffled_batches(len(labels), batches.size * processes, rng)
 
 
@@ -44,10 +61,12 @@ class FeatureBatches:
     labels: Tensor
     batches: Batches
     seed: int
+    cameras: NDArray[np.int64] | None = None
 
     def __call__(self, epoch: int, first: int) -> tuple[int, Iterator[Batch]]:
         """Returns the number of steps of an epoch, and its batches from step ``first`` on."""
-        rows = epoch_rows(self.labels.cpu().numpy(), self.batches, self.seed, epoch)
+        labels = self.labels.cpu().numpy()
+        rows = epoch_rows(labels, self.batches, self.seed, epoch, cameras=self.cameras)
         chosen = (torch.from_numpy(np.sort(batch)) for batch in rows[first:])
         return len(rows), ((self.features[row], self.labels[row]) for row in chosen)
 
@@ -114,6 +133,9 @@ class ImageBatches:
     seed: int
     workers: int
     distributed: Distributed
+    cameras: NDArray[np.int64] | None = None
+    rows: NDArray[np.int64] | None = None
+    """Rows of the crops that are trained on; None for all."""
 
     def stage(self, epoch: int) -> Stage:
         """Returns the image size of an epoch."""
@@ -132,7 +154,12 @@ class ImageBatches:
         processes = self.distributed.world_size
         shards: list[BatchShard] = []
         offset = 0
-        for batch in epoch_rows(self.labels, self.batches, self.seed, epoch, processes):
+        rows = np.arange(len(self.labels)) if self.rows is None else self.rows
+        cameras = None if self.cameras is None else self.cameras[rows]
+        drawn = epoch_rows(
+            self.labels[rows], self.batches, self.seed, epoch, processes, cameras=cameras
+        )
+        for batch in (rows[positions] for positions in drawn):
             mine = self.distributed.shard(len(batch))
             places = np.arange(offset, offset + len(batch))
             shards.append(BatchShard(batch[mine], places[mine]))

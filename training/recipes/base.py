@@ -93,13 +93,16 @@ class OptimizerConfig(FrozenModel):
 class Batches(FrozenModel):
     """Choice of the images that meet in a batch."""
 
-    sampler: Literal["shuffled", "identities"]
-    """``shuffled``: every image once an epoch; ``identities``: several of each person."""
+    sampler: Literal["shuffled", "identities", "cameras", "tracks"]
+    """``shuffled``: every image once an epoch; ``identities``: several of each person;
+    ``cameras``: several of each person by each of two cameras; ``tracks``: several of each track,
+    all of one camera."""
     size: Annotated[int, Field(ge=2, le=4096)] = 16
     """Images in a shuffled batch."""
     identities: Annotated[int, Field(ge=2, le=4096)] = 16
     images: Annotated[int, Field(ge=1, le=64)] = 4
-    """Images of each of the identities."""
+    """Images of each of the identities; by each of two cameras, where the sampler is of
+    cameras or tracks."""
 
 
 class Augmentation(FrozenModel):

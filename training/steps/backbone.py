@@ -148,6 +148,7 @@ def image_batches(step: BackboneStep | JointStep, context: RunContext) -> ImageB
     return ImageBatches(
         crops=context.crops(),
         labels=context.sets.train.labels(),
+        cameras=context.sets.train.cameras(),
         stages=step.stages,
         batches=step.batches,
         augmentation=step.augmentation,
