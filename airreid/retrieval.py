@@ -172,13 +172,19 @@ class NearestMatch:
         dropped = (same & (queries.camera[:, None] == gallery.camera)) | (gallery.identity < 0)
         self._right = same & ~dropped & (queries.identity[:, None] >= 0)
         self._penalty = np.where(dropped, np.float32(np.inf), np.float32(0))
-        self._counted = self._right.any(axis=1)
+        self.counted: NDArray[np.bool_] = self._right.any(axis=1)
+        """(Q,): queries that have a right item."""
 
     def top1(self, scores: NDArray[np.floating]) -> float:
         """Share of the queries that count whose best item is right; scores (Q, N)."""
+        hit = self.hits(scores)
+        return float(hit.mean()) if len(hit) else float("nan")
+
+    def hits(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Whether the best item is right, of each query that counts; scores (Q, N)."""
         best = (scores - self._penalty).argmax(axis=1)
-        hit = self._right[np.arange(len(best)), best]
-        return float(hit[self._counted].mean()) if self._counted.any() else float("nan")
+        hit: NDArray[np.bool_] = self._right[np.arange(len(best)), best][self.counted]
+        return hit
 
 
 def rank(scores: NDArray[np.floating]) -> NDArray[np.int64]:

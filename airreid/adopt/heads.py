@@ -53,10 +53,13 @@ def write_heads(
     folder: Path,
     space_id: str,
     tick: Callable[[], object] = lambda: None,
+    split: HeldOut | None = None,
+    trained: LinearCode | None = None,
 ) -> tuple[list[HeadRecord], HeldOut | None]:
     """Fits and writes the schemes ``wanted``, (id, kind, bandwidth), to ``folder``.
 
     ``features``: float32 (N, D) with ``labels`` (N,), or None for images of nobody in particular.
+    ``split`` and ``trained``: as of :func:`airreid.codecs.selection.select`.
     Raises :class:`InputError` for a bandwidth that the features cannot carry, and
     :class:`airreid.errors.ParityError` for a graph that does not compute what was fitted.
     """
@@ -65,7 +68,8 @@ def write_heads(
         for name, kind, bandwidth in wanted
     }
     try:
-        choices, split = select(features, labels, list(dict.fromkeys(wishes.values())), 0, tick)
+        wanted_once = list(dict.fromkeys(wishes.values()))
+        choices, split = select(features, labels, wanted_once, 0, tick, split, trained)
     except InputError as error:
         raise InputError(f"--scheme {', '.join(wishes)}: {error}") from None
     heads = []

@@ -19,7 +19,7 @@ from airreid.retrieval import Labels, NearestMatch
 from airreid.signal import awgn
 
 Array = NDArray[np.float32]
-Method = Literal["pca", "discriminant", "blend"]
+Method = Literal["pca", "discriminant", "blend", "trained"]
 SNRS_DB = (-10.0, -3.0, 0.0, 5.0, 20.0)
 """SNRs at which candidates are compared; their mean decides."""
 PCA_SHARES = (0.1, 0.25, 0.5, 0.75)
@@ -78,28 +78,33 @@ class Choice:
         """The choice in a few words: ``discriminant, r = 0.3``."""
         if self.method == "pca":
             return "PCA"
+        if self.method == "trained":
+            return "trained through noise"
         name = f"discriminant, r = {self.regularisation:g}"
         return name if self.method == "discriminant" else f"{name}, {self.pca_share:.0%} PCA"
 
 
-def hold_out(labels: Labels, seed: int = 0) -> HeldOut | None:
+def hold_out(labels: Labels, seed: int = 0, one_in: int = _HELD_OUT) -> HeldOut | None:
     """Splits labelled images by identity, and by camera too where there are five or more.
 
-    Returns None where fewer than ten people seen by two cameras could be held out, or too few
-    would be left to fit on.
+    One identity in ``one_in`` is held out, ten at least where there are fifty. Returns None where
+    fewer than ten people seen by two cameras could be held out, or too few would be left to fit
+    on.
     """
     people = np.unique(labels.identity)
     cameras = np.unique(labels.camera)
     pairs = np.unique(np.stack([labels.identity, labels.camera]), axis=1)
     seen_by = dict(zip(*np.unique(pairs[0], return_counts=True), strict=True))
     across = [person for person in people.tolist() if seen_by[person] > 1]
-    count = len(people) // _HELD_OUT
+    count = len(people) // one_in
+    if len(people) >= _FEWEST * _HELD_OUT:
+        count = max(count, _FEWEST)
     if min(count, len(across)) < _FEWEST or len(people) - count < _FEWEST:
         return None
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xAD09])))
     held_people = np.isin(labels.identity, random.permutation(across)[:count])
     if len(cameras) >= _MANY_CAMERAS:
-        held_out = random.permutation(cameras)[: len(cameras) // _HELD_OUT]
+        held_out = random.permutation(cameras)[: max(1, len(cameras) // one_in)]
         held_camera = np.isin(labels.camera, held_out)
         split = HeldOut(
             ~held_people & ~held_camera,
@@ -119,27 +124,32 @@ def select(
     wanted: Sequence[Wanted],
     seed: int = 0,
     tick: Callable[[], object] = lambda: None,
+    split: HeldOut | None = None,
+    trained: LinearCode | None = None,
 ) -> tuple[dict[Wanted, Choice], HeldOut | None]:
     """Fits a code for each wish on features (N, D), and says how each was chosen.
 
     Without labels, and where they allow no held-out comparison, every code is PCA. With them the
     candidates are PCA, the discriminant of several regularisations and mixtures of the best of
     these with PCA; the one with the best mean top-1 of held-out people through noise is fitted
-    again on everybody. PCA wins ties, so no choice is below it on held-out people. ``tick`` is
-    called once for each wish. Raises :class:`InputError` for a bandwidth above what the
+    again on everybody. PCA wins ties, so no choice is below it on held-out people. ``trained``, a
+    code that was trained on these features, is a candidate as it is, cut to the bandwidth; it must
+    not have seen the people held out by ``split``, which is drawn where it is left out. ``tick``
+    is called once for each wish. Raises :class:`InputError` for a bandwidth above what the
     features carry.
     """
     everything = moments(features)
     for wish in wanted:
         everything.check(wish.bandwidth)
-    split = None if labels is None else hold_out(labels, seed)
+    if labels is not None and split is None:
+        split = hold_out(labels, seed)
     if labels is None or split is None:
-        pca = _Statistics(features, everything, None)
+        pca = _Statistics(features, everything, None, None)
         return {wish: pca.choice(_PCA, wish) for wish in wanted}, None
     fitted = features[split.fit]
-    part = _Statistics(fitted, moments(fitted), _scatter(features, labels, split.fit))
+    part = _Statistics(fitted, moments(fitted), _scatter(features, labels, split.fit), trained)
     all_rows = np.ones(len(features), bool)
-    whole = _Statistics(features, everything, _scatter(features, labels, all_rows))
+    whole = _Statistics(features, everything, _scatter(features, labels, all_rows), trained)
     compare = _Comparison(features, labels, split)
     choices = {}
     for wish in wanted:
@@ -163,15 +173,23 @@ class _Candidate:
 
 
 _PCA = _Candidate("pca")
+_TRAINED = _Candidate("trained")
 
 
 class _Statistics:
     """Features and the statistics that codes are made of, with the codes made so far."""
 
-    def __init__(self, features: Array, second: Moments, classes: Scatter | None) -> None:
+    def __init__(
+        self,
+        features: Array,
+        second: Moments,
+        classes: Scatter | None,
+        trained: LinearCode | None,
+    ) -> None:
         self._features = features
         self.moments = second
         self.scatter = classes
+        self.trained = trained
         self._discriminants: dict[float, LinearCode] = {}
         self._codes: dict[tuple[_Candidate, int], LinearCode] = {}
 
@@ -183,6 +201,8 @@ class _Statistics:
         return code
 
     def _fit(self, candidate: _Candidate, bandwidth: int) -> LinearCode:
+        if candidate.method == "trained" and self.trained is not None:
+            return self.trained.truncated(bandwidth)
         if candidate.method == "pca" or self.scatter is None:
             return self.moments.pca(bandwidth)
         whole = self._discriminants.get(candidate.regularisation)
@@ -242,6 +262,9 @@ def _choose(
         mixed = [_Candidate("blend", best.regularisation, share) for share in PCA_SHARES]
         results |= {candidate: measured(candidate) for candidate in mixed}
         best_by_method |= {"discriminant": best, "blend": max(mixed, key=mean)}
+    if part.trained is not None and wish.bandwidth <= part.trained.bandwidth:
+        results[_TRAINED] = measured(_TRAINED)
+        best_by_method["trained"] = _TRAINED
     chosen = max(best_by_method.values(), key=mean)
     held_out = {method: results[candidate] for method, candidate in best_by_method.items()}
     return replace(whole.choice(chosen, wish), held_out=held_out)
