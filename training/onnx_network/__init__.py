@@ -1,0 +1,1 @@
+"""ONNX networks of others as torch modules that can be trained, and back."""
