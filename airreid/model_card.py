@@ -207,6 +207,35 @@ class AdoptionRecord(_Record):
     """Result of quantising the network: kept or not, how fast and how accurate it is."""
 
 
+class SiteRecord(_Record):
+    """A network that others trained, trained on at a site through noise: ``train run site``."""
+
+    people: int
+    """Identities that were trained on."""
+    images: int
+    held_out_people: int
+    """People among those who were held out to choose codes and weights by; 0 with too few."""
+    joint: bool
+    """Whether the network itself was trained, or codes on its features alone."""
+    why_frozen: str | None = None
+    """Reason for which the network could not be trained, where that was asked for."""
+    epochs: int | None = None
+    minutes: float | None = None
+    share: float | None = None
+    """Share of the trained weights in the bundle's network; the rest is the public one's."""
+    tested_people: int
+    """People of the test; 0 without one."""
+    protocol: str | None = None
+    before: dict[str, float] = {}
+    """Top-1 on these people of the network as it was given, with codes in closed form."""
+    after: dict[str, float] = {}
+    """Top-1 on these people of the bundle."""
+    people_half_width: dict[str, float] = {}
+    """Half of the 95 % interval of ``after`` over people, each counted as one trial."""
+    elsewhere: dict[str, dict[str, float]] = {}
+    """Data set of another site to top-1 there, ``before`` or ``after`` before each name."""
+
+
 class ModelCard(_Record):
     """Origin of a bundle, and how good it is."""
 
@@ -230,6 +259,8 @@ class ModelCard(_Record):
     accuracy: Accuracy | None = None
     adopted: AdoptionRecord | None = None
     """Origin of the backbone's network, in a bundle made by ``airreid adopt``."""
+    site: SiteRecord | None = None
+    """Training at a site of a network that others trained."""
     extended: tuple[ExtensionRecord, ...] = ()
     """Schemes added later, oldest first."""
 

@@ -15,11 +15,14 @@ from airreid.bundle import Precision
 from airreid.console import progress_bars
 from airreid.datasets import DataSet, open_data
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
+from airreid.errors import InputError
 from training.engine.progress import Progress
 from training.export.bundle import export_runs
 from training.extend import extend_bundle
 from training.pipeline import run_recipe
-from training.recipes.load import RECIPES, load_recipe
+from training.recipes.load import RECIPES, load_recipe, with_options
+from training.recipes.recipe import Recipe
+from training.site.run import SiteRun, train_site
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 
@@ -111,7 +114,27 @@ def run_command(
     cache: Cache = None,
     backbone: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run whose backbone is taken instead of training one."),
+        typer.Option(
+            help="Folder of a run whose backbone is taken instead of training one; for recipe "
+            "site an ONNX network that others trained."
+        ),
+    ] = None,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="Recipe site: train the network too, not codes alone.")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="Recipe site: minutes of joint training, 20 if left out.")
+    ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            help="Recipe site: share of the trained weights in the network, 0 to 1, the rest as "
+            "it was given; auto if left out: chosen on held-out people."
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Recipe site: data of another site to measure on; may be repeated."),
     ] = None,
 ) -> None:
     """Train a recipe and leave a bundle in OUT/bundle.
@@ -119,6 +142,18 @@ def run_command(
     Several processes: torchrun --nproc-per-node 2 -m airreid.cli train run ...
     """
     chosen = load_recipe(recipe, settings or [])
+    if chosen.starts_from_onnx:
+        chosen = with_options(chosen, joint, minutes, share)
+        if protocol is not None or boxes is not None:
+            raise InputError(
+                "recipe site: opens its data as 'airreid adopt' does, without --protocol"
+            )
+        _run_site(chosen, backbone, data, also or [], out, cache)
+        return
+    given = {"--joint": joint, "--minutes": minutes, "--share": share, "--also": also}
+    for option, value in given.items():
+        if value:
+            raise InputError(f"{option}: only for recipe site; recipe {recipe} has no use for it")
     opened = _open(data, protocol, boxes)
     with progress_bars() as bars:
         bundle = run_recipe(chosen, opened, out, _BarReport(bars), cache, backbone)
@@ -126,6 +161,29 @@ def run_command(
         typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
     else:
         typer.echo(f"{out}: done")
+
+
+def _run_site(
+    recipe: Recipe,
+    network: Path | None,
+    data: str | None,
+    also: list[str],
+    out: Path,
+    cache: Path | None,
+) -> None:
+    """Trains recipe site and tells what came of it."""
+    if network is None:
+        raise InputError("recipe site: give the network with --backbone NETWORK.onnx")
+    if data is None:
+        raise InputError("recipe site: give the site's crops with --data DIR")
+    elsewhere = tuple(open_data(source) for source in also)
+    run = SiteRun(recipe, network, data, out, cache, elsewhere)
+    with progress_bars() as bars:
+        result = train_site(run, _BarReport(bars))
+    for line in result.lines:
+        typer.echo(line)
+    bundle = result.bundle
+    typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
 
 
 @app.command("export")

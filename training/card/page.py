@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airreid.bundle import Manifest
-from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord
+from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord, SiteRecord
 from airreid.scheme_info import JsccInfo
 from airreid.signal import SNR_DB_MAX
 
@@ -32,7 +32,30 @@ def _lines(manifest: Manifest) -> list[str]:
     for scheme in manifest.schemes:
         purpose = _snr(*scheme.snr_db_train) if isinstance(scheme, JsccInfo) else "bits"
         lines.append(f"| {scheme.id} | {scheme.bandwidth} | {purpose} | {scheme.space_id} |")
-    return [*lines, "", "## Accuracy", "", *_accuracy(card.accuracy)]
+    accuracy = _accuracy(card.accuracy) if card.site is None else _site(card.site)
+    return [*lines, "", "## Accuracy", "", *accuracy]
+
+
+def _site(site: SiteRecord) -> list[str]:
+    """Top-1 before and after the training, each with its interval and the number of people."""
+    if not site.after:
+        return [_NOT_MEASURED]
+    lines = [
+        f"{site.protocol}. Top-1 on {site.tested_people} people who were not trained on; ± is half "
+        "of the 95 % interval over people, each counted as one trial.",
+        "",
+        "| | as given | here |",
+        "| --- | --- | --- |",
+    ]
+    for name, after in site.after.items():
+        half_width = site.people_half_width.get(name)
+        before = site.before.get(name)
+        given = "" if before is None else f"{before:.3f}"
+        lines.append(f"| {name} | {given} | {_interval(after, half_width)} |")
+    for place, rates in site.elsewhere.items():
+        lines += ["", f"At {place}, where nothing was trained:", ""]
+        lines += [f"- {name}: {rate:.3f}" for name, rate in rates.items()]
+    return lines
 
 
 def _trained(run: ModelCard) -> str:

@@ -14,6 +14,7 @@ from training.recipes.old_names import new_name, with_new_names
 from training.recipes.own import OWN
 from training.recipes.paper import PAPER
 from training.recipes.recipe import Recipe
+from training.recipes.site_steps import SiteStep
 
 RECIPES: dict[str, Recipe] = {**OWN, **PAPER}
 
@@ -44,6 +45,25 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
         return Recipe.model_validate(with_new_names(tree))
     except ValidationError as error:
         raise InputError(f"recipe {recipe.name}: {_first(error, tree)}") from None
+
+
+def with_options(recipe: Recipe, joint: bool, minutes: float | None, share: str | None) -> Recipe:
+    """Applies what the command line has options for to a recipe that begins with a network.
+
+    Without ``joint`` the site step is left out. Raises :class:`InputError` for values out of
+    bounds, and for ``minutes`` or ``share`` without the step that they are for.
+    """
+    site = recipe.steps[-1]
+    if not joint:
+        if minutes is not None or share is not None:
+            option = "--minutes" if minutes is not None else "--share"
+            raise InputError(f"{option}: is for the joint stage; give --joint with it")
+        return recipe.model_copy(update={"steps": recipe.steps[:2]})
+    if not isinstance(site, SiteStep):
+        raise InputError(f"--joint: recipe {recipe.name} has no site step")
+    given = {"minutes": minutes, "share": share}
+    settings = [f"{site.name}.{key}={value}" for key, value in given.items() if value is not None]
+    return with_settings(recipe, settings)
 
 
 def load_recipe(name: str, settings: list[str]) -> Recipe:

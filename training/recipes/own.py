@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.recipes.base import Augmentation, Batches, OptimizerConfig, SnrRange, Stage
 from training.recipes.recipe import Recipe
+from training.recipes.site_steps import NestedStep, NetworkStep, SiteStep
 from training.recipes.steps import (
     AutoencoderStep,
     BackboneStep,
@@ -177,7 +178,11 @@ JOINT = Recipe(
 )
 """Backbone, encoder and decoder together through noise: B = 64 gained most by it."""
 
+SITE = Recipe(name="site", steps=(NetworkStep(), NestedStep(), SiteStep()))
+"""A public network and its codes learn a place through noise. ``airreid train run site`` leaves
+the last step out unless ``--joint`` asks for it."""
+
 OWN = {
     recipe.name: recipe
-    for recipe in (DEMO, FROM_SCRATCH, SHARED_BACKBONE, SHARED_AUTOENCODER, JOINT)
+    for recipe in (DEMO, FROM_SCRATCH, SHARED_BACKBONE, SHARED_AUTOENCODER, JOINT, SITE)
 }

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from airreid.datasets.synthetic.population import DEMO_SEED, Population
 from airreid.validation import FrozenModel
 from training.recipes.base import Engine, Fraction
+from training.recipes.site_steps import NestedStep, NetworkStep, SiteRecipeStep, SiteStep
 from training.recipes.steps import BackboneStep, JointStep, Step, schemes_of
 
 
@@ -58,6 +59,8 @@ class Recipe(FrozenModel):
         ids = scheme_ids(self)
         if len(set(ids)) != len(ids):
             raise ValueError("schemes: every id once")
+        if any(isinstance(step, SiteRecipeStep) for step in self.steps):
+            return self._site_steps_fit()
         have_backbone = False
         for step in self.steps:
             needs = not isinstance(step, BackboneStep) and not (
@@ -68,6 +71,21 @@ class Recipe(FrozenModel):
             have_backbone = have_backbone or isinstance(step, BackboneStep)
         self._prepared()
         return self
+
+    def _site_steps_fit(self) -> Recipe:
+        """Checks the order of steps on a network given as ONNX."""
+        kinds = [type(step) for step in self.steps]
+        if kinds not in ([NetworkStep, NestedStep], [NetworkStep, NestedStep, SiteStep]):
+            raise ValueError(
+                "steps: a network step, a nested step and, if wanted, a site step, in that order; "
+                "no others go with them"
+            )
+        return self
+
+    @property
+    def starts_from_onnx(self) -> bool:
+        """Whether the recipe begins with a network that is given as ONNX."""
+        return isinstance(self.steps[0], NetworkStep)
 
     def _prepared(self) -> None:
         """Checks that what a joint step goes on with is trained before it, and nothing is lost."""

@@ -23,6 +23,7 @@ from training.recipes.base import (
     StepName,
 )
 from training.recipes.scheme_ids import AnyId, DigitalId, JsccId
+from training.recipes.site_steps import NestedStep, NetworkStep, SiteRecipeStep, SiteStep
 
 AugmentedCopies = Annotated[int, Field(ge=1, le=64)]
 """Copies of each image whose features are learned from: the image and augmented ones."""
@@ -241,13 +242,15 @@ class DigitalStep(FrozenModel):
 HeadStep = AutoencoderStep | CodecStep | DigitalStep
 """Steps that train heads on features of a frozen backbone."""
 Step = Annotated[
-    BackboneStep | JointStep | HeadStep,
+    BackboneStep | JointStep | HeadStep | SiteRecipeStep,
     Field(discriminator="kind"),
 ]
 
 
 def schemes_of(step: Step) -> list[str]:
     """Returns the ids of the schemes that a step trains."""
-    if isinstance(step, BackboneStep):
+    if isinstance(step, BackboneStep | NestedStep | SiteStep):
         return []
+    if isinstance(step, NetworkStep):
+        return list(step.schemes)
     return [scheme if isinstance(scheme, str) else scheme.id for scheme in step.schemes]

@@ -1,0 +1,224 @@
+"""Recipe site end to end on drawn people and a made network: trained, stopped, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import Result
+from onnx import numpy_helper
+from typer.testing import CliRunner
+
+from airreid.bundle import load_bundle
+from airreid.cli import build
+from airreid.errors import InputError
+from airreid.inference import BackboneRunner
+from training.engine.progress import Progress, SilentReport
+from training.recipes.load import load_recipe, with_options
+from training.recipes.recipe import Recipe
+from training.site.run import SiteRun, train_site
+
+from ..airreid.adopt import networks
+from ..airreid.adopt.people import dress
+
+SIZE = (96, 64)
+PEOPLE, SHOTS = 66, 2
+SETTINGS = [
+    *("network.preset=half", 'network.schemes=["jscc-fc-8","jscc-ae-4","digital-32"]'),
+    *("heads.iterations=6", "joint.epochs=2", "joint.share=0.5"),
+    *("engine.tensorboard=false", "engine.precision=fp32", "engine.device=cpu"),
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Steps are so small that threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dress(tmp_path_factory.mktemp("site") / "crops", SIZE, PEOPLE, SHOTS)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("network") / "made.onnx"
+    return networks.write(path, size=SIZE, convolution="float32")
+
+
+def recipe(joint: bool = True) -> Recipe:
+    return with_options(load_recipe("site", SETTINGS), joint, None, None)
+
+
+class StopError(Exception):
+    """A run is broken off."""
+
+
+class Report(SilentReport):
+    """Counts the steps of every network, and breaks off at one of them."""
+
+    def __init__(self, stop: tuple[str, int, int] | None = None) -> None:
+        self.steps: dict[str, int] = {}
+        self._stop = stop
+
+    def network(self, name: str, progress: Progress) -> None:
+        self.steps[name] = self.steps.get(name, 0) + 1
+        if (name, progress.epoch, progress.step) == self._stop:
+            raise StopError
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    return {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+
+
+@pytest.fixture(scope="module")
+def trained(
+    folder: Path, network: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Report]:
+    out, report = tmp_path_factory.mktemp("run") / "out", Report()
+    train_site(SiteRun(recipe(), network, str(folder), out), report)
+    return out, report
+
+
+def test_network_and_codes_are_trained_into_a_bundle(trained: tuple[Path, Report]) -> None:
+    out, report = trained
+    assert set(report.steps) == {"heads", "joint"}
+    bundle, public = load_bundle(out / "bundle"), load_bundle(out / "public")
+    assert bundle.scheme_ids == ["jscc-fc-8", "jscc-ae-4", "digital-32"]
+    assert bundle.backbone.space_id != public.backbone.space_id
+    site = bundle.manifest.provenance.site
+    assert site is not None
+    assert (site.people, site.held_out_people, site.tested_people) == (53, 10, 13)
+    assert (site.joint, site.epochs, site.share) == (True, 2, 0.5)
+    assert site.after.keys() == site.before.keys() == site.people_half_width.keys()
+    card = (out / "bundle" / "README.md").read_text()
+    assert "Top-1 on 13 people" in card
+    assert f"{site.after['no channel']:.3f} ± {site.people_half_width['no channel']:.3f}" in card
+    stored = json.loads((out / "report" / "home.json").read_text())
+    assert stored["identities"] == 13
+
+
+def test_the_bundle_has_half_of_the_trained_weights(trained: tuple[Path, Report]) -> None:
+    out, _ = trained
+    name = next(f"network/{n}" for n in ("kernel",))
+    public = weights(out / "public" / "backbone.onnx")[name]
+    shipped = weights(out / "site" / "backbone.onnx")[name]
+    state = torch.load(out / "joint.best.pt", weights_only=True)["parts"]
+    learned = next(
+        value.numpy()
+        for key, value in state.items()
+        if key.startswith("network.") and value.shape == public.shape
+    )
+    assert np.abs(learned - public).max() > 1e-4
+    np.testing.assert_allclose(shipped, (public + learned) / 2, atol=1e-6)
+    bundle = load_bundle(out / "bundle")
+    runner = BackboneRunner(bundle, bundle.backbone, threads=1)
+    assert np.isfinite(runner.features(networks.crops(2, SIZE))).all()
+
+
+def test_a_finished_run_is_not_done_again(
+    trained: tuple[Path, Report], folder: Path, network: Path
+) -> None:
+    out, _ = trained
+    report = Report()
+    again = train_site(SiteRun(recipe(), network, str(folder), out), report)
+    assert report.steps == {}
+    assert again.bundle.bundle_id == load_bundle(out / "bundle").bundle_id
+    assert any("share of the trained weights 0.5" in line for line in again.lines)
+
+
+def test_a_broken_run_goes_on_to_the_same_weights(
+    trained: tuple[Path, Report], folder: Path, network: Path, tmp_path: Path
+) -> None:
+    whole, report = trained
+    out = tmp_path / "out"
+    run = SiteRun(recipe(), network, str(folder), out, cache=whole / "cache")
+    with pytest.raises(StopError):
+        train_site(run, Report(("joint", 1, 0)))
+    assert not (out / "bundle").exists()
+    second = Report()
+    train_site(run, second)
+    assert second.steps["joint"] < report.steps["joint"]
+    assert "heads" not in second.steps
+    ours, theirs = (weights(path / "site" / "backbone.onnx") for path in (out, whole))
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name])
+    schemes = [load_bundle(path / "bundle").manifest.schemes for path in (out, whole)]
+    assert schemes[0] == schemes[1], "the same codes, byte for byte"
+
+
+def test_codes_alone_leave_the_network_as_it_was(
+    folder: Path, network: Path, trained: tuple[Path, Report], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run = SiteRun(recipe(joint=False), network, str(folder), out, cache=trained[0] / "cache")
+    result = train_site(run, Report())
+    assert result.bundle.backbone.space_id == load_bundle(out / "public").backbone.space_id
+    assert any("codes chosen on 10 of these people" in line for line in result.lines)
+    site = result.bundle.manifest.provenance.site
+    assert site is not None
+    assert not site.joint
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(build(arguments), list(arguments))
+
+
+def test_what_cannot_be_trained_is_frozen_and_named(folder: Path, tmp_path: Path) -> None:
+    """A network without weights, by the command line; few people, so that codes are PCA."""
+    few = tmp_path / "few"
+    for name in sorted(path.name for path in folder.iterdir())[:20]:
+        shutil.copytree(folder / name, few / name)
+    bare = networks.write(tmp_path / "bare.onnx", size=SIZE)
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    result = invoke(
+        *("train", "run", "site", "--joint", "--backbone", str(bare), "--data", str(few)),
+        *("--out", str(tmp_path / "out"), *settings),
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "cannot be trained and stays as it is: the graph has no weights" in result.output
+    assert "too few people to hold ten out" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["site"], "give the network with --backbone NETWORK.onnx"),
+        (["site", "--backbone", "NET"], "give the site's crops with --data DIR"),
+        (["site", "--backbone", "none.onnx", "--data", "DIR"], "none.onnx: cannot be read"),
+        (["site", "--backbone", "NET", "--data", "THREE"], "3 of 3 people"),
+        (["site", "--backbone", "NET", "--data", "ONE_CAMERA"], "0 of 12 people"),
+        (["site", "--backbone", "NET", "--data", "DIR", "--share", "2"], "less than or equal to 1"),
+        (["site", "--backbone", "NET", "--data", "DIR", "--minutes", "5"], "give --joint with it"),
+        (["site", "--set", 'network.schemes=["jscc-xy-8"]'], "write jscc-fc-B"),
+        (["demo", "--joint"], "--joint: only for recipe site"),
+        (["site", "--protocol", "all", "--backbone", "NET", "--data", "DIR"], "without --protocol"),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence_before_anything_is_trained(
+    arguments: list[str], message: str, folder: Path, network: Path, tmp_path: Path
+) -> None:
+    few, single = tmp_path / "three", tmp_path / "single"
+    for number, path in enumerate(sorted(folder.iterdir())[:12]):
+        shutil.copytree(path / "door", single / path.name / "door")
+        if number < 3:
+            shutil.copytree(path, few / path.name)
+    known = {"NET": network, "DIR": folder, "THREE": few, "ONE_CAMERA": single}
+    given = [str(known.get(argument, argument)) for argument in arguments]
+    if "--share" in given:
+        given.append("--joint")
+    result = invoke("train", "run", *given, "--out", str(tmp_path / "out"))
+    assert isinstance(result.exception, InputError), (result.output, result.exception)
+    assert message in str(result.exception)
+    assert not (tmp_path / "out" / "public").exists()

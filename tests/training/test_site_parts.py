@@ -1,0 +1,160 @@
+"""Parts of recipe site: batches of cameras, the nested code, held-out people, plan and share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from airreid.codecs.linear import LinearCode
+from airreid.codecs.selection import SNRS_DB
+from airreid.errors import InputError
+from airreid.retrieval import Labels
+from training.engine.batches import epoch_rows
+from training.engine.sampling import camera_batches, track_batches
+from training.models.channel import Channel
+from training.models.nested import NestedHead, search_loss
+from training.recipes.base import Batches
+from training.site.people import watched
+from training.site.plan import planned_epochs, wanted_epochs
+from training.site.share import choose_share
+from training.site.watching import Watcher
+
+
+def crowd(people: int, cameras: int = 2, shots: int = 3) -> Labels:
+    identity = np.repeat(np.arange(people), cameras * shots)
+    return Labels(identity, np.tile(np.repeat(np.arange(cameras), shots), people))
+
+
+@pytest.mark.parametrize("shots", [1, 2, 5])
+def test_a_batch_has_each_person_by_two_cameras(shots: int) -> None:
+    labels = crowd(12, cameras=3, shots=shots)
+    rng = np.random.default_rng(0)
+    batches = camera_batches(labels.identity, labels.camera, 4, 2, rng)
+    for batch in batches:
+        assert len(batch) == 4 * 4
+        for group in batch.reshape(-1, 2, 2):
+            people, cameras = labels.identity[group], labels.camera[group]
+            assert len(set(people.ravel())) == 1
+            assert len(set(cameras[0])) == len(set(cameras[1])) == 1
+            assert cameras[0, 0] != cameras[1, 0]
+    together = camera_batches(labels.identity, labels.camera, 1, 2, rng)
+    assert set(np.concatenate(together)) == set(range(len(labels))), "every image once or more"
+
+
+def test_a_person_of_one_camera_is_met_too() -> None:
+    identity, camera = np.asarray([0, 0, 0, 1, 1, 1]), np.asarray([0, 0, 0, 0, 1, 1])
+    batches = camera_batches(identity, camera, 2, 2, np.random.default_rng(0))
+    rows = np.concatenate(batches)
+    assert set(identity[rows]) == {0, 1}
+    assert len(rows) % 4 == 0
+
+
+def test_tracks_of_two_cameras_never_meet() -> None:
+    labels = crowd(9, cameras=2, shots=4)
+    tracks = labels.identity * 2 + labels.camera
+    batches = track_batches(tracks, labels.camera, 4, 2, np.random.default_rng(0))
+    assert all(len(set(labels.camera[batch])) == 1 for batch in batches)
+    assert {int(labels.camera[batch][0]) for batch in batches} == {0, 1}
+
+
+def test_a_sampler_of_cameras_needs_them() -> None:
+    with pytest.raises(ValueError, match="needs the images' cameras"):
+        epoch_rows(np.zeros(4, np.int64), Batches(sampler="cameras"), 0, 0)
+
+
+def made_head(features: int = 6, bandwidths: tuple[int, ...] = (2, 4)) -> NestedHead:
+    random = np.random.default_rng(3)
+    head = NestedHead(features, bandwidths)
+    code = LinearCode(
+        random.normal(0, 0.1, features).astype(np.float32),
+        random.normal(0, 5, (features, bandwidths[-1])).astype(np.float32),
+    )
+    head.start_from(code)
+    return head
+
+
+def test_the_nested_head_sends_what_its_code_sends() -> None:
+    """The closed-form encoder, which the bundle's graph is written from, is the oracle."""
+    head = made_head()
+    features = np.random.default_rng(1).standard_normal((5, 6)).astype(np.float32)
+    draws = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        pieces = head.send(torch.from_numpy(features), Channel("awgn", 20.0), draws)
+    for sent in pieces:
+        expected = head.code().truncated(sent.bandwidth).encode(features)
+        np.testing.assert_allclose(sent.clean.numpy(), expected, atol=1e-5)
+        assert sent.received.shape == sent.clean.shape
+    assert float(head.matrix.detach().square().sum(0).mean()) == pytest.approx(1)
+
+
+def test_a_short_code_is_filled_and_a_wrong_one_refused() -> None:
+    head = NestedHead(6, (2, 4))
+    short = LinearCode(np.zeros(6, np.float32), np.eye(6, 3, dtype=np.float32))
+    head.start_from(short)
+    assert float(head.matrix.detach()[:, 3].abs().max()) > 0
+    with pytest.raises(InputError, match="a code of 5 dimensions"):
+        head.start_from(LinearCode(np.zeros(5, np.float32), np.eye(5, dtype=np.float32)))
+    with pytest.raises(ValueError, match="rising"):
+        NestedHead(6, (4, 2))
+
+
+def test_the_search_loss_teaches_every_prefix() -> None:
+    head = made_head()
+    features = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+    sent = head.send(features, Channel("awgn", 0.0), torch.Generator().manual_seed(0))
+    search_loss(sent[:1], torch.arange(8) // 2, 0.1).backward()
+    gradient = head.matrix.grad
+    assert gradient is not None
+    assert float(gradient[:, :2].abs().max()) > 0
+    assert float(gradient[:, 2:].abs().max()) == 0
+
+
+def test_ten_people_are_watched_from_fifty_on() -> None:
+    assert watched(crowd(49), 0) is None
+    for people, held_out in ((50, 10), (90, 10), (140, 14)):
+        split = watched(crowd(people), 0)
+        assert split is not None
+        assert split.people == held_out
+
+
+def test_the_watcher_finds_people_as_far_as_the_noise_lets_it() -> None:
+    labels = crowd(60)
+    split = watched(labels, 0)
+    assert split is not None
+    watcher = Watcher(labels, split, "awgn", 0)
+    assert watcher.people == 10
+    person = np.random.default_rng(0).standard_normal((60, 64))
+    features = torch.from_numpy(person[labels.identity][watcher.rows].astype(np.float32))
+    head = NestedHead(64, (4, 64))
+    head.start_from(LinearCode(np.zeros(64, np.float32), np.eye(64, dtype=np.float32)))
+    result = watcher(head, features)
+    assert result.metrics["raw"] == 1
+    assert result.metrics["top1_at_-10_dB"] < 0.6 < result.metrics["top1_at_+20_dB"]
+    by_person = watcher.by_person(head, features)
+    assert by_person.shape == (10,)
+    assert float(by_person.mean()) == pytest.approx(result.top1)
+    assert watcher(head, features).top1 == result.top1, "the same noise every time"
+    assert len(result.metrics) == 1 + len(SNRS_DB)
+
+
+def test_epochs_follow_images_and_minutes() -> None:
+    assert [wanted_epochs(images) for images in (100, 400, 1461, 7239, 100_000)] == [
+        40,
+        40,
+        21,
+        9,
+        6,
+    ]
+    assert planned_epochs(7239, 5, 130) == 2
+    assert planned_epochs(400, 1000, 1) == 40
+    with pytest.raises(InputError, match=r"--minutes 1: one epoch of 7239 images takes about 2\.2"):
+        planned_epochs(7239, 1, 130)
+
+
+def test_the_smallest_share_that_is_as_good_is_chosen() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, 60)
+    rates = {0.0: np.full(60, 0.5), 0.5: np.full(60, 0.6), 1.0: np.full(60, 0.7) + noise}
+    assert choose_share(rates) == 1.0
+    assert choose_share({**rates, 0.75: rates[1.0] - 0.5 * noise}) == 0.75
+    assert choose_share({0.0: np.full(60, 0.9), 0.5: np.full(60, 0.6) + noise}) == 0.0

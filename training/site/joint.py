@@ -1,0 +1,239 @@
+"""The second stage: network and nested code together, through noise, on the site's images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from training.engine.batches import ImageBatches
+from training.engine.fit import BatchLoss, Task, Validation
+from training.engine.precision import Precision, choose_precision
+from training.engine.retrieval import rank1, retrieval_loss
+from training.engine.schedule import ParamGroup
+from training.models.channel import Channel
+from training.models.codec import normalise_power
+from training.models.nested import NestedHead
+from training.onnx_network.module import OnnxModule
+from training.onnx_network.operators import UntrainableError
+from training.recipes.base import Stage, snr_bounds
+from training.recipes.site_steps import SiteStep
+from training.runs.folder import cached_pixels
+from training.site.context import SiteContext
+from training.site.people import class_numbers, training_rows
+from training.site.plan import planned_epochs, store_epochs, stored_epochs
+from training.steps.backbone import new_classifier
+
+_CHUNK = 32
+_TIMED_STEPS = 3
+_EVALUATION = 0.4
+"""Time of an image that is only looked at, as a share of one that is trained on."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Network and head as the joint training has left them."""
+
+    network: OnnxModule
+    head: NestedHead
+    epochs: int
+    seconds: float
+
+
+class SiteLoss(nn.Module):
+    """Loss of a batch: identities and search, by the feature and by noisy symbols.
+
+    Cross-entropy with label smoothing of the feature and of the received symbols of the largest
+    bandwidth; supervised contrastive (Khosla et al., 2020) of the features, and of received
+    against noiseless symbols of every bandwidth.
+    """
+
+    def __init__(self, step: SiteStep, features: int, head: NestedHead, classes: int) -> None:
+        super().__init__()
+        self._step = step
+        self._channel = Channel(step.channel, snr_bounds(step.snr_db))
+        self.by_feature = new_classifier(features, classes)
+        self.by_symbols = new_classifier(head.bandwidths[-1], classes)
+
+    def forward(
+        self, feature: Tensor, head: NestedHead, labels: Tensor, draws: torch.Generator
+    ) -> BatchLoss:
+        """feature (N, D), labels (N,)."""
+        temperature, smoothing = self._step.temperature, self._step.label_smoothing
+        sent = head.send(feature, self._channel, draws)
+        last = sent[-1].received
+        loss = F.cross_entropy(
+            self.by_feature(normalise_power(feature)), labels, label_smoothing=smoothing
+        )
+        loss = loss + F.cross_entropy(self.by_symbols(last), labels, label_smoothing=smoothing)
+        loss = loss + retrieval_loss(feature, feature, labels, temperature)
+        for piece in sent:
+            loss = loss + retrieval_loss(piece.received, piece.clean, labels, temperature)
+        return BatchLoss(loss, rank1(last.detach(), sent[-1].clean.detach(), labels))
+
+
+def train_joint(
+    step: SiteStep,
+    network: OnnxModule,
+    head: NestedHead,
+    size: tuple[int, int],
+    context: SiteContext,
+) -> Joint:
+    """Trains network and head together; they are left as the best epoch on held-out people.
+
+    ``size``: height and width of the crops. Raises :class:`UntrainableError` for a size that
+    images cannot be varied at, and :class:`airreid.errors.InputError` for minutes that do not
+    hold one epoch.
+    """
+    torch.manual_seed(context.recipe.seed)
+    device = context.distributed.device
+    crops = cached_pixels(context.images.fit, context.cache, context.report, size)
+    rows = training_rows(context.labels, context.split)
+    labels = np.zeros(len(context.labels), np.int64)
+    labels[rows] = class_numbers(context.labels.identity[rows])
+    features = head.matrix.shape[0]
+    loss = SiteLoss(step, features, head, int(labels.max()) + 1)
+    parts = nn.ModuleDict({"network": network, "head": head, "loss": loss}).to(device)
+
+    def batch_loss(
+        images: Tensor, identity: Tensor, draws: torch.Generator, precision: Precision
+    ) -> BatchLoss:
+        with precision.autocast():
+            feature = network(images)
+        result: BatchLoss = loss(feature.float(), head, identity, draws)
+        return result
+
+    batches = ImageBatches(
+        crops=crops,
+        labels=labels,
+        rows=rows,
+        stages=(_stage(size),),
+        batches=step.batches,
+        augmentation=step.augmentation,
+        seed=context.recipe.seed,
+        workers=context.recipe.engine.workers,
+        distributed=context.distributed,
+        cameras=context.labels.camera,
+    )
+    epochs = _epochs(step, parts, batches, batch_loss, context)
+    steps, _ = batches(0, 0)
+    decay = step.learning.weight_decay
+    task = Task(
+        name=step.name,
+        setting=f"{step.name}.learning",
+        architecture={
+            "features": features,
+            "bandwidths": list(head.bandwidths),
+            "identities": int(labels.max()) + 1,
+            "epochs": epochs,
+        },
+        parts=parts,
+        groups=(
+            ParamGroup(loss, step.classifier_lr, decay),
+            ParamGroup(head, step.learning.lr, decay),
+            ParamGroup(network, step.learning.lr, decay),
+        ),
+        learning=step.learning.model_copy(
+            update={"warmup_epochs": min(step.warmup_steps / steps, 0.5 * epochs)}
+        ),
+        epochs=epochs,
+        batches=batches,
+        loss=batch_loss,
+        seed=context.recipe.seed,
+        validate=_validator(network, head, crops, context),
+        keep="last" if context.watcher is None else "best",
+    )
+    seconds = context.fit(task)
+    return Joint(network, head, epochs, seconds)
+
+
+def features_of(network: OnnxModule, crops: NDArray[np.uint8]) -> Tensor:
+    """uint8 crops (n, H, W, 3) -> features (n, D), in evaluation mode, in chunks."""
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        chunks = [
+            network(
+                torch.from_numpy(np.ascontiguousarray(crops[start : start + _CHUNK])).to(device)
+            )
+            for start in range(0, len(crops), _CHUNK)
+        ]
+    return torch.cat(chunks)
+
+
+def _stage(size: tuple[int, int]) -> Stage:
+    try:
+        return Stage(height=size[0], width=size[1], epochs=1)
+    except ValidationError:
+        raise UntrainableError(
+            f"crops of {size[0]}x{size[1]}: training takes sides that are multiples of 8, "
+            "32x16 to 512x512"
+        ) from None
+
+
+def _validator(
+    network: OnnxModule, head: NestedHead, crops: NDArray[np.uint8], context: SiteContext
+) -> Callable[[], Validation] | None:
+    watcher = context.watcher
+    if watcher is None:
+        return None
+    return lambda: watcher(head, features_of(network, crops[watcher.rows]))
+
+
+def _epochs(
+    step: SiteStep,
+    parts: nn.ModuleDict,
+    batches: ImageBatches,
+    loss: Callable[[Tensor, Tensor, torch.Generator, Precision], BatchLoss],
+    context: SiteContext,
+) -> int:
+    """Returns the epochs that the recipe says, or that an earlier call or this one plans."""
+    if step.epochs is not None:
+        return step.epochs
+    path = context.out / f"{step.name}.plan.json"
+    stored = stored_epochs(path)
+    if stored is not None:
+        return stored
+    steps, _ = batches(0, 0)
+    per_step = _seconds_per_step(parts, batches, loss, context)
+    per_image = per_step / (step.batches.identities * 2 * step.batches.images)
+    watched = 0 if context.watcher is None else len(context.watcher.rows)
+    per_epoch = steps * per_step + _EVALUATION * per_image * watched
+    images = len(training_rows(context.labels, context.split))
+    epochs = planned_epochs(images, step.minutes, per_epoch)
+    store_epochs(path, epochs, per_epoch)
+    return epochs
+
+
+def _seconds_per_step(
+    parts: nn.ModuleDict,
+    batches: ImageBatches,
+    loss: Callable[[Tensor, Tensor, torch.Generator, Precision], BatchLoss],
+    context: SiteContext,
+) -> float:
+    """Measures steps that leave the parts as they were."""
+    device = context.distributed.device
+    precision = choose_precision(context.recipe.engine.precision, device)
+    state = {name: value.clone() for name, value in parts.state_dict().items()}
+    single = replace(batches, workers=0)
+    parts.train()
+    seconds = []
+    _, drawn = single(0, 0)
+    for images, labels in islice(drawn, _TIMED_STEPS):
+        started = time.perf_counter()
+        value = loss(
+            images.to(device), labels.to(device), torch.Generator().manual_seed(0), precision
+        )
+        value.value.backward()  # type: ignore[no-untyped-call]
+        seconds.append(time.perf_counter() - started)
+    parts.zero_grad(set_to_none=True)
+    parts.load_state_dict(state)
+    return float(np.median(seconds))

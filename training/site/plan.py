@@ -1,0 +1,46 @@
+"""Epochs of a joint training: what the number of images wants, and what the minutes allow."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from airreid.errors import InputError
+
+_FEWEST, _MOST = 6, 40
+_PER_ROOT = 800.0
+"""Epochs times the root of the number of images: 40 for 400 images, 9 for 7,000."""
+
+
+def wanted_epochs(images: int) -> int:
+    """Returns the epochs after which so many images have taught what they can."""
+    return min(_MOST, max(_FEWEST, round(_PER_ROOT / math.sqrt(max(images, 1)))))
+
+
+def planned_epochs(images: int, minutes: float, seconds_per_epoch: float) -> int:
+    """Returns the epochs that are wanted, or as many of them as fit into the minutes.
+
+    Raises :class:`InputError` where not one fits.
+    """
+    fitting = int(60 * minutes / max(seconds_per_epoch, 1e-9))
+    if fitting < 1:
+        raise InputError(
+            f"--minutes {minutes:g}: one epoch of {images} images takes about "
+            f"{seconds_per_epoch / 60:.1f} minutes here; give more"
+        )
+    return min(wanted_epochs(images), fitting)
+
+
+def stored_epochs(path: Path) -> int | None:
+    """Reads the epochs that an earlier call of the run has planned; None where none has."""
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def store_epochs(path: Path, epochs: int, seconds_per_epoch: float) -> None:
+    """Keeps the plan, so that a run that goes on does as many epochs as one unbroken."""
+    plan = {"epochs": epochs, "seconds_per_epoch": round(seconds_per_epoch, 3)}
+    path.write_text(json.dumps(plan), encoding="utf-8")

@@ -1,0 +1,293 @@
+"""One run from a public network and a site's crops to a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from airreid.adopt.elsewhere import check_site
+from airreid.adopt.heads import parse_schemes
+from airreid.adopt.images import open_images
+from airreid.adopt.network import load_network
+from airreid.adopt.pipeline import Adoption, adopt
+from airreid.adopt.preprocessing import named
+from airreid.bundle import Bundle, load_bundle
+from airreid.datasets.dataset import DataSet
+from airreid.errors import AirReidError, InputError
+from airreid.model_card import ModelCard, RecipeRecord, SiteRecord
+from training.engine.distributed import Distributed, device_of
+from training.engine.progress import Report
+from training.recipes.recipe import Recipe
+from training.recipes.site_steps import NestedStep, NetworkStep, SiteStep
+from training.runs.folder import claim, machine_and_versions
+from training.site.bundle import Backed, Built, backed, build, put_in_place
+from training.site.context import SiteContext
+from training.site.heads import closed_form, train_nested
+from training.site.learning import Learned, learn
+from training.site.measuring import (
+    Measured,
+    measure_elsewhere,
+    measure_home,
+    people_half_width,
+    rows,
+    settings,
+)
+from training.site.people import people_of, watched
+from training.site.report import table, write_report
+from training.site.watching import Watcher
+
+_FINISHED = "site.json"
+
+
+@dataclass(frozen=True)
+class SiteRun:
+    """Everything that learning a site is asked for."""
+
+    recipe: Recipe
+    network: Path
+    source: str
+    """Images of the site: a folder, or what else ``open_data`` takes."""
+    out: Path
+    cache: Path | None = None
+    elsewhere: tuple[DataSet, ...] = ()
+
+
+@dataclass(frozen=True)
+class SiteResult:
+    """The bundle, and the lines that tell how it came about."""
+
+    bundle: Bundle
+    lines: tuple[str, ...]
+
+
+def train_site(run: SiteRun, report: Report) -> SiteResult:
+    """Trains codes on a network's features, and leaves a bundle in ``out/bundle``.
+
+    A run that was stopped goes on where its last checkpoint is. Raises :class:`InputError` for
+    images that cannot teach anything, before anything is trained.
+    """
+    _check_single_process()
+    for data in run.elsewhere:
+        check_site(data)
+    network, nested = run.recipe.steps[:2]
+    assert isinstance(network, NetworkStep)
+    assert isinstance(nested, NestedStep)
+    load_network(run.network)  # its errors come first
+    context = _context(run, nested, report)
+    finished = _finished(run.out)
+    if finished is not None:
+        return finished
+    public = backed(_public(run, network, context), context)
+    bandwidths = _bandwidths(network)
+    start = closed_form(public.features, bandwidths[-1], context)
+    head = train_nested(nested, start, bandwidths, public.features, context)
+    site, code, trained = public, head.code(), None
+    step = run.recipe.steps[-1]
+    if isinstance(step, SiteStep):
+        trained = learn(step, public, head, context)
+        site, code = trained.network, trained.head.code()
+    built = build(site, code, run.out / ".bundle.part", context)
+    return _finish(run, context, public, site, built, trained)
+
+
+def _check_single_process() -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("recipe site trains in one process; run it without torchrun")
+
+
+def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
+    recipe = run.recipe
+    images = open_images(run.source)
+    labels = people_of(images, run.source)
+    digest = hashlib.sha256(run.network.read_bytes()).hexdigest()
+    claim(run.out, recipe, {"train": images.fit.digest(), "network": digest[:16]})
+    split = watched(labels, recipe.seed)
+    watcher = None if split is None else Watcher(labels, split, nested.channel, recipe.seed)
+    return SiteContext(
+        recipe=recipe,
+        images=replace(images, everything=images.fit),  # who is tested is never fitted on
+        labels=labels,
+        split=split,
+        watcher=watcher,
+        out=run.out,
+        cache=run.cache or run.out / "cache",
+        report=report,
+        distributed=Distributed(device_of(recipe.engine.device)),
+    )
+
+
+def _finished(out: Path) -> SiteResult | None:
+    """Returns the result of an earlier call that came to its end, if its bundle is whole."""
+    try:
+        stored = json.loads((out / _FINISHED).read_text(encoding="utf-8"))
+        bundle = load_bundle(out / "bundle")
+    except (OSError, ValueError, AirReidError):
+        return None
+    if bundle.bundle_id != stored.get("bundle"):
+        return None
+    return SiteResult(bundle, tuple(stored["lines"]))
+
+
+def _public(run: SiteRun, step: NetworkStep, context: SiteContext) -> Bundle:
+    """Returns the bundle of the network as it was given, with codes in closed form."""
+    folder = run.out / "public"
+    if folder.exists():
+        return load_bundle(folder)
+    size = None if step.resize is None else tuple(int(side) for side in step.resize.split("x"))
+    adoption = Adoption(
+        network=run.network,
+        images=context.images,
+        out=folder,
+        schemes=step.schemes,
+        output=step.output,
+        size=None if size is None else (size[0], size[1]),
+        preprocessing=None if step.preset is None else named(step.preset),
+        cache=context.cache,
+        int8=False,
+    )
+    try:
+        adopt(adoption, context.report.phase)
+    except InputError as error:
+        for option, key in (("--preset", "preset"), ("--output", "output"), ("--resize", "resize")):
+            if option in str(error):
+                raise InputError(f"{error} (here: --set {step.name}.{key}=...)") from None
+        raise
+    return load_bundle(folder)
+
+
+def _bandwidths(step: NetworkStep) -> tuple[int, ...]:
+    """Rising bandwidths of the JSCC schemes: the prefixes that are trained."""
+    jscc = {bandwidth for _, kind, bandwidth in parse_schemes(step.schemes) if kind != "digital"}
+    if not jscc:
+        raise InputError(
+            f"{step.name}.schemes: no JSCC scheme, so nothing is sent through the noise; add one "
+            "or use 'airreid adopt'"
+        )
+    return tuple(sorted(jscc))
+
+
+def _finish(
+    run: SiteRun,
+    context: SiteContext,
+    public: Backed,
+    site: Backed,
+    built: Built,
+    trained: Learned | None,
+) -> SiteResult:
+    """Measures before and after, writes card and report, and puts the bundle in its place."""
+    chosen = settings(context.cache, context.images.fit)
+    measured: list[Measured] = []
+    if context.images.test is not None:
+        test = context.images.test
+        measured.append(measure_home(public.bundle, built.bundle, test, chosen, context.report))
+    home = measured[0] if measured else None
+    elsewhere = [
+        measure_elsewhere(
+            [(public.bundle, public.features), (built.bundle, site.features)],
+            context.images.fit,
+            data,
+            chosen,
+            context.report,
+        )
+        for data in run.elsewhere
+    ]
+    card = _card(run, context, trained, home, elsewhere)
+    bundle = put_in_place(built, card, run.out / "bundle")
+    lines = [*_told(context, built, trained), *_tables(context, home, elsewhere)]
+    results = [*([home] if home else []), *elsewhere]
+    lines += [f"wrote {path}" for path in write_report(results, run.out / "report")]
+    stored = {"bundle": bundle.bundle_id, "lines": lines}
+    (run.out / _FINISHED).write_text(json.dumps(stored, indent=2), encoding="utf-8")
+    return SiteResult(bundle, tuple(lines))
+
+
+def _card(
+    run: SiteRun,
+    context: SiteContext,
+    trained: Learned | None,
+    home: Measured | None,
+    elsewhere: Sequence[Measured],
+) -> ModelCard:
+    images, split = context.images.fit, context.split
+    after = {} if home is None else rows(home.after)
+    record = SiteRecord(
+        people=len(images.identities),
+        images=len(images),
+        held_out_people=0 if split is None else split.people,
+        joint=trained is not None and trained.why_frozen is None,
+        why_frozen=None if trained is None else trained.why_frozen,
+        epochs=None if trained is None else trained.epochs,
+        minutes=None if trained is None else round(trained.seconds / 60, 1),
+        share=None if trained is None else trained.share,
+        tested_people=0 if home is None else home.people,
+        protocol=None if home is None else home.protocol,
+        before={} if home is None else rows(home.before),
+        after=after,
+        people_half_width=(
+            {}
+            if home is None
+            else {name: people_half_width(rate, home.people) for name, rate in after.items()}
+        ),
+        elsewhere={
+            result.label: {
+                f"{when} {name}": rate
+                for when, points in (("before", result.before), ("after", result.after))
+                for name, rate in rows(points).items()
+            }
+            for result in elsewhere
+        },
+    )
+    made_with = machine_and_versions()
+    scipy, onnx = version("scipy"), version("onnx")
+    return ModelCard(
+        licence="the network's is its authors'; what was trained is yours",
+        data=f"{images.name}, digest {images.digest()}",
+        codec_data=f"{images.name}, digest {images.digest()}",
+        initial_weights=f"{run.network.name}, trained by others",
+        recipe=RecipeRecord.model_validate_json(context.recipe.model_dump_json()),
+        machine=made_with.machine,
+        versions={**made_with.versions, "onnx": onnx, "scipy": scipy},
+        site=record,
+    )
+
+
+def _told(context: SiteContext, built: Built, trained: Learned | None) -> list[str]:
+    images, split = context.images.fit, context.split
+    lines = [f"trained on {len(images)} images of {len(images.identities)} people"]
+    if trained is not None:
+        lines.append(trained.words)
+    if split is None:
+        lines.append(
+            "too few people to hold ten out and choose by: every code is PCA, fitted to the "
+            "network's features"
+        )
+    else:
+        cameras = f" and {split.cameras} cameras" if split.cameras else ""
+        lines.append(f"codes chosen on {split.people} of these people{cameras}, not trained on")
+    for head in built.heads:
+        rates = ", ".join(
+            f"{name} {sum(values) / len(values):.3f}"
+            for name, values in head.choice.held_out.items()
+        )
+        held_out = f"  (held out, mean over SNRs: {rates})" if rates else ""
+        lines.append(f"{head.info.id:<16} {head.words}{held_out}")
+    if built.int8 is not None:
+        lines.append(f"int8             {built.int8.words}")
+    return lines
+
+
+def _tables(
+    context: SiteContext, home: Measured | None, elsewhere: Sequence[Measured]
+) -> list[str]:
+    if home is None:
+        lines = ["", f"no accuracy on other people: {context.images.why_no_test}"]
+    else:
+        lines = ["", *table(home)]
+    for result in elsewhere:
+        lines += ["", "at another site, where nothing was trained:", *table(result)]
+    return lines
