@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 W = TypeVar("W")
-_OVERHEAD = 300
-"""Bytes that a cached answer takes beside its own."""
+_OVERHEAD = 600
+"""Bytes that a cached answer takes beside its own and those of its name, as measured: objects,
+and places in the tables."""
 
 
 class Key(NamedTuple):
@@ -75,10 +76,8 @@ class _Answer:
     fingerprint: Hashable
     data: bytes
     cached_at: float
-
-    @property
-    def size(self) -> int:
-        return len(self.data) + _OVERHEAD
+    size: int
+    """Bytes that it takes in memory, its name included."""
 
 
 @dataclass
@@ -134,8 +133,14 @@ class AnswerCache(Generic[W]):
         """
         under_way = self._under_way.pop(key)
         if answer is not None:
-            self._add(key, _Answer(under_way.fingerprint, answer, self._clock()))
+            size = len(answer) + 4 * (len(key.edge_id) + len(key.spool_id)) + _OVERHEAD
+            self._add(key, _Answer(under_way.fingerprint, answer, self._clock(), size))
         return under_way.waiting
+
+    def has_waiting(self, key: Key) -> bool:
+        """Returns whether copies wait for the answer of a block that is under way."""
+        under_way = self._under_way.get(key)
+        return under_way is not None and bool(under_way.waiting)
 
     def settle(self, edge_id: str, spool_id: str, below: int) -> None:
         """Forgets a spool's answers with lower sequence numbers: the edge has them."""

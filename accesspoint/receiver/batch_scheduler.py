@@ -24,7 +24,7 @@ class BatchScheduler(Generic[T]):
     is computed in the loop itself: waking another thread and being woken takes half a
     millisecond of a block's two or three. Before that the loop has a turn, which shows what
     else has come, so that what comes together is computed together. Items of one scheme
-    stay in their order.
+    stay in their order. Dear items have a worker of their own, which computes one at a time.
     """
 
     def __init__(
@@ -46,13 +46,17 @@ class BatchScheduler(Generic[T]):
         self._only_one_in_flight, self._is_local = only_one_in_flight, is_local
         self._max_batch = max_batch
         self._loop = asyncio.get_running_loop()
-        self._workers: dict[str, BatchWorker[T]] = {}
+        self._workers: dict[tuple[str, bool], BatchWorker[T]] = {}
+        """Workers by scheme, and whether their items are dear."""
         self._held = 0
         """Items on their way to :meth:`_start`."""
 
-    def put(self, scheme_id: str, item: T) -> None:
+    def put(self, scheme_id: str, item: T, dear: bool = False) -> None:
         """Schedules an item. ``scheme_id`` must be one of the bundle's."""
-        worker = self._worker(scheme_id)
+        worker = self._worker(scheme_id, dear)
+        if dear:
+            worker.put(item)
+            return
         quick = self._only_one_in_flight() and worker.lone_item_seconds <= SOON_SECONDS
         if self._held or (quick and self._is_local(scheme_id)):
             self._held += 1
@@ -62,8 +66,8 @@ class BatchScheduler(Generic[T]):
 
     def take_back(self, scheme_id: str, item: T) -> bool:
         """Cancels an item that still waits for its worker; returns whether it did."""
-        worker = self._workers.get(scheme_id)
-        return worker is not None and worker.take_back(item)
+        workers = (self._workers.get((scheme_id, dear)) for dear in (False, True))
+        return any(worker is not None and worker.take_back(item) for worker in workers)
 
     def close(self) -> None:
         """Computes what is waiting, then ends the threads."""
@@ -83,8 +87,8 @@ class BatchScheduler(Generic[T]):
         worker.lone_item_seconds = time.perf_counter() - started
         self._deliver([item])
 
-    def _worker(self, scheme_id: str) -> BatchWorker[T]:
-        worker = self._workers.get(scheme_id)
+    def _worker(self, scheme_id: str, dear: bool) -> BatchWorker[T]:
+        worker = self._workers.get((scheme_id, dear))
         if worker is None:
 
             def process(batch: list[T]) -> None:
@@ -94,6 +98,7 @@ class BatchScheduler(Generic[T]):
                     with contextlib.suppress(RuntimeError):  # the loop has ended
                         self._loop.call_soon_threadsafe(self._deliver, batch)
 
-            worker = BatchWorker(f"receiver {scheme_id}", process, self._max_batch)
-            self._workers[scheme_id] = worker
+            name = f"receiver {scheme_id}" + " dear" * dear
+            worker = BatchWorker(name, process, 1 if dear else self._max_batch)
+            self._workers[scheme_id, dear] = worker
         return worker

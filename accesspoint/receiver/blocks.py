@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.errors import NotReadyError
+from accesspoint.gallery.records import SearchResult
 from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.matching.decision import decide
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.deciding import PolicyReader, fuse_tracks
-from accesspoint.receiver.requests import Request, wrong_id
+from accesspoint.receiver.requests import Request, cost, wrong_field, wrong_id
 from accesspoint.receiver.responses import (
     TOP_K_DEFAULT,
     Response,
@@ -96,7 +97,7 @@ class Receiver:
 
     def _refusal(self, request: Request) -> tuple[common_pb2.Code.ValueType, str] | None:
         """Returns what speaks against a request apart from its payload; None if nothing."""
-        wrong = wrong_id(request)
+        wrong = wrong_id(request) or wrong_field(request)
         if wrong:
             return common_pb2.CODE_INVALID, wrong
         if request.bundle_id != self._bundle.bundle_id:
@@ -186,15 +187,36 @@ class Receiver:
         """Searches for embeddings (n, dim), of the blocks in order, and writes their answers."""
         requests = [block.request for block in blocks]
         fused = fuse_tracks(self._tracks, requests, embeddings, [block.snr_db for block in blocks])
-        results = self._gallery.search(
-            scheme_id,
-            fused.embeddings,
-            # two subjects at least: the decision looks at the second too
-            max(2, *((request.top_k or TOP_K_DEFAULT) for request in requests)),
-            max(request.top_entries for request in requests),
-        )
+        results: list[SearchResult | None] = [None] * len(blocks)
+        usual = [row for row, request in enumerate(requests) if cost(request) == 1]
+        dear = [[row] for row, request in enumerate(requests) if cost(request) > 1]
+        for rows in (usual, *dear):
+            self._search_rows(scheme_id, requests, fused.embeddings, rows, results)
         policy = self._policy_reader.current()
         for row, (block, result) in enumerate(zip(blocks, results, strict=True)):
+            assert result is not None
             ranked = [(match.subject, match.score) for match in result.matches]
             decision = decide(ranked, scheme_id, fused.snrs_db[row], policy)
             write_answer(block.response, block.request, result, decision, fused.frames[row])
+
+    def _search_rows(
+        self,
+        scheme_id: str,
+        requests: Sequence[Request],
+        embeddings: NDArray[np.float32],
+        rows: list[int],
+        results: list[SearchResult | None],
+    ) -> None:
+        """Searches for some of the rows together, and puts their results in place."""
+        if not rows:
+            return
+        whole = len(rows) == len(requests)
+        outcomes = self._gallery.search(
+            scheme_id,
+            embeddings if whole else embeddings[rows],
+            # two subjects at least: the decision looks at the second too
+            max(2, *((requests[row].top_k or TOP_K_DEFAULT) for row in rows)),
+            max(requests[row].top_entries for row in rows),
+        )
+        for row, outcome in zip(rows, outcomes, strict=True):
+            results[row] = outcome

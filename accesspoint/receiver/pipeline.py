@@ -20,7 +20,14 @@ from accesspoint.receiver.credits import Credits
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.outbox import Outbox as GenericOutbox
 from accesspoint.receiver.query_event import query_event
-from accesspoint.receiver.requests import Request, age_ms_of, fingerprint, parse, wrong_id
+from accesspoint.receiver.requests import (
+    Request,
+    age_ms_of,
+    cost,
+    fingerprint,
+    parse,
+    wrong_id,
+)
 from accesspoint.receiver.responses import Response, refuse, response_to
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid.errors import InputError
@@ -48,6 +55,8 @@ class Ticket:
     """Age on arrival, since the capture; None if the block does not say."""
     deletions: int
     """Deletion counter of the gallery, read before the search."""
+    dear: bool
+    """Whether its search costs as much as those of many others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +120,26 @@ class BlockPipeline:
         block = self._read(request, outbox, age_ms)
         if block is None:
             return
-        await self._credits.admit(outbox.share)
-        ticket = Ticket(block, outbox, _key(request), arrived, age_ms, self._receiver.deletions)
+        dear = cost(request) > 1
+        await self._credits.admit(outbox.share, dear)
+        deletions = self._receiver.deletions
+        ticket = Ticket(block, outbox, _key(request), arrived, age_ms, deletions, dear)
         if self._is_new(ticket):
             self._enqueue(ticket)
+
+    def abandon(self, outbox: Outbox) -> None:
+        """Drops what waits of a stream that has ended, unless another stream waits for it too.
+
+        What the edge sends again on its next stream is computed then.
+        """
+        for ticket in list(outbox.queued.values()):
+            if ticket.key is not None and self._answer_cache.has_waiting(ticket.key):
+                continue
+            if self._scheduler.take_back(ticket.block.request.scheme_id, ticket):
+                outbox.queued.pop(id(ticket), None)
+                self._credits.answered(outbox.share, ticket.dear)
+                if ticket.key is not None:
+                    self._answer_cache.answered(ticket.key, None)
 
     def _parse(self, message: bytes, outbox: Outbox) -> Request | None:
         try:
@@ -165,7 +190,7 @@ class BlockPipeline:
         )
         if isinstance(verdict, New):
             return True
-        self._credits.answered(outbox.share)
+        self._credits.answered(outbox.share, ticket.dear)
         match verdict:
             case Cached(answer):
                 self._metrics.repeated.inc()
@@ -194,7 +219,7 @@ class BlockPipeline:
         if self._settings.drop == "oldest" and outbox.unwritten > self._credits.window():
             self._drop_oldest(outbox)
         outbox.queued[id(ticket)] = ticket
-        self._scheduler.put(ticket.block.request.scheme_id, ticket)
+        self._scheduler.put(ticket.block.request.scheme_id, ticket, ticket.dear)
 
     def _only_one_in_flight(self) -> bool:
         return self._credits.in_flight == 1
@@ -221,7 +246,7 @@ class BlockPipeline:
         response, request, outbox = ticket.block.response, ticket.block.request, ticket.outbox
         data = response.SerializeToString()
         outbox.queued.pop(id(ticket), None)
-        self._credits.answered(outbox.share)
+        self._credits.answered(outbox.share, ticket.dear)
         if ticket.key is not None:
             fresh = ticket.deletions == self._receiver.deletions
             final = data if fresh and response.status.code in _FINAL else None

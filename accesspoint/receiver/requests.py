@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Hashable
 
 from google.protobuf.message import DecodeError
 
@@ -13,7 +13,12 @@ from airreid.wire import BLOCK_BYTES_MAX
 
 Request = uplink_pb2.QueryRequest
 ID_MAX = 128
-"""Longest edge id and spool id, in characters."""
+"""Longest edge id, spool id, track id and truth, in characters."""
+MODEL_MAX = 64
+"""Longest name of a channel model, in characters."""
+BESIDE_PAYLOAD_MAX = 8 * 1024
+"""Bytes of a message beside its payload, at most: its texts take less."""
+_YEAR_10000 = 253_402_300_800
 
 
 def parse(data: bytes) -> Request:
@@ -21,9 +26,18 @@ def parse(data: bytes) -> Request:
     if len(data) > BLOCK_BYTES_MAX:
         raise InputError(f"a message of {len(data)} bytes; a block takes at most {BLOCK_BYTES_MAX}")
     try:
-        return Request.FromString(data)
+        request = Request.FromString(data)
     except DecodeError:
         raise InputError("not a QueryRequest message") from None
+    if len(data) > BESIDE_PAYLOAD_MAX:
+        payload = len(request.analog.symbols) or len(request.coded.symbols)
+        beside = len(data) - (payload or len(request.ideal.bits))
+        if beside > BESIDE_PAYLOAD_MAX:
+            raise InputError(
+                f"a message of {beside} bytes beside its payload; a block needs at most "
+                f"{BESIDE_PAYLOAD_MAX}"
+            )
+    return request
 
 
 def wrong_id(request: Request) -> str:
@@ -32,6 +46,30 @@ def wrong_id(request: Request) -> str:
         if len(name) > ID_MAX:
             return f"{field}: longer than {ID_MAX} characters"
     return ""
+
+
+def wrong_field(request: Request) -> str:
+    """Returns what is wrong with a block's other texts and its time; empty if nothing is.
+
+    Bundle and scheme are compared with those that there are, and the SNR with its range when
+    the payload is read.
+    """
+    for field, text, longest in (
+        ("track_id", request.track_id, ID_MAX),
+        ("truth", request.truth, ID_MAX),
+        ("channel model", request.channel.model, MODEL_MAX),
+    ):
+        if len(text) > longest:
+            return f"{field}: longer than {longest} characters"
+    time_given = request.captured_at
+    if not (0 <= time_given.seconds < _YEAR_10000 and 0 <= time_given.nanos < 10**9):
+        return "captured_at: not a time since 1970"
+    return ""
+
+
+def cost(request: Request) -> int:
+    """Returns what a block's search costs in blocks of the usual kind: 1 for most."""
+    return 1 + request.top_k // 200 + request.top_entries // 1000
 
 
 def age_ms_of(request: Request) -> float | None:
@@ -45,12 +83,12 @@ def age_ms_of(request: Request) -> float | None:
     return (time.time() - captured_at.seconds) * 1e3 - captured_at.nanos / 1e6
 
 
-def fingerprint(request: Request) -> Hashable:
-    """Returns what all copies of a block share and two different blocks do not.
+def fingerprint(request: Request) -> bytes:
+    """Returns a digest of what all copies of a block share and two different blocks do not.
 
     It leaves out what the radio does to the symbols, and what does not change the answer.
     """
-    return (
+    shared = (
         request.bundle_id,
         request.scheme_id,
         request.WhichOneof("payload"),
@@ -60,3 +98,4 @@ def fingerprint(request: Request) -> Hashable:
         request.captured_at.seconds,
         request.captured_at.nanos,
     )
+    return hashlib.blake2b(repr(shared).encode(), digest_size=16).digest()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from accesspoint.gallery.records import SearchResult
 from accesspoint.matching.decision import Decision
-from accesspoint.receiver.requests import Request
+from accesspoint.receiver.requests import MODEL_MAX, Request
 from airreid import decisions
 from airreid.payload import link_of
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import common_pb2, uplink_pb2
 
 Response = uplink_pb2.QueryResponse
@@ -15,12 +18,15 @@ TOP_K_DEFAULT = 10
 
 
 def response_to(request: Request) -> Response:
-    """Makes a response that so far names its block, the block's link and the channel's report."""
-    return Response(
-        id=request.id,
-        link=link_of(request) or "",
-        channel=request.channel if request.HasField("channel") else None,
-    )
+    """Makes a response that so far names its block, the block's link and the channel's report.
+
+    A report is kept within the range of an SNR; one that is not a number is left out.
+    """
+    response = Response(id=request.id, link=link_of(request) or "")
+    if request.HasField("channel") and not math.isnan(request.channel.snr_db):
+        response.channel.model = request.channel.model[:MODEL_MAX]
+        response.channel.snr_db = min(max(request.channel.snr_db, SNR_DB_MIN), SNR_DB_MAX)
+    return response
 
 
 def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) -> Response:

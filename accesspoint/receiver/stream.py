@@ -110,4 +110,5 @@ class Uplink:
             reader.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reader
+            self._pipeline.abandon(outbox)
             self._credits.leave(outbox.share)

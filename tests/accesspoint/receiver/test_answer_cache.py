@@ -16,10 +16,11 @@ from accesspoint.receiver.answer_cache import (
     New,
 )
 
-LIMITS = Limits(per_edge=4, bytes_per_edge=2000, total=7, total_bytes=4000, seconds=100)
+LIMITS = Limits(per_edge=4, bytes_per_edge=3000, total=7, total_bytes=6000, seconds=100)
 KEYS = st.builds(Key, st.sampled_from("abc"), st.sampled_from(["s", "t"]), st.integers(0, 5))
-COST = 300
-"""Bytes that an answer takes beside its own, as the cache states it."""
+COST = 600 + 4 * (1 + 1)
+"""Bytes that an answer takes beside its own, as the cache states it, and four for each
+character of its block's name."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -52,7 +53,7 @@ class Machine(RuleBasedStateMachine):
             self.open[key] = fingerprint, []
 
     @precondition(lambda self: self.open)
-    @rule(data=st.data(), size=st.one_of(st.none(), st.integers(0, 900), st.just(1900)))
+    @rule(data=st.data(), size=st.one_of(st.none(), st.integers(0, 900), st.just(2500)))
     def answered(self, data: st.DataObject, size: int | None) -> None:
         key = data.draw(st.sampled_from(sorted(self.open)))
         fingerprint, waiting = self.open.pop(key)
@@ -61,8 +62,8 @@ class Machine(RuleBasedStateMachine):
         if answer is None or len(answer) + COST > LIMITS.bytes_per_edge:
             return
         self.kept.append((key, fingerprint, answer, self.now))
-        self._trim([r for r in self.kept if r[0].edge_id == key.edge_id], 4, 2000)
-        self._trim(self.kept, 7, 4000)
+        self._trim([r for r in self.kept if r[0].edge_id == key.edge_id], 4, 3000)
+        self._trim(self.kept, 7, 6000)
 
     def _trim(self, rows: list[tuple[Key, str, bytes, float]], count: int, size: int) -> None:
         rows = list(rows)

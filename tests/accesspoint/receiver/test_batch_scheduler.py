@@ -64,7 +64,7 @@ async def test_a_lone_item_is_computed_in_the_loop_once_one_was_quick() -> None:
     for item in range(3):
         bench.put(item)
         await bench.all_done()
-        worker = bench.scheduler._worker("s")
+        worker = bench.scheduler._worker("s", False)
         await until(lambda worker=worker: worker.idle and worker.lone_item_seconds < math.inf)
     assert bench.batches == [("worker", [0]), ("loop", [1]), ("loop", [2])]
     bench.put(13)  # whatever goes wrong, it is delivered
@@ -91,7 +91,7 @@ async def test_what_comes_together_is_computed_together_and_in_order() -> None:
     bench = Bench()
     bench.put(0)
     await bench.all_done()
-    await until(lambda: bench.scheduler._worker("s").lone_item_seconds < math.inf)
+    await until(lambda: bench.scheduler._worker("s", False).lone_item_seconds < math.inf)
     bench.gate.clear()
     asyncio.get_running_loop().call_soon(bench.put, 2, 3)
     bench.put(1)  # alone when it comes, and not any more a turn later

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.receiver.blocks import Receiver
+from accesspoint.receiver.query_event import query_event
+from accesspoint.receiver.requests import parse
 from airreid import wire
 from airreid.bundle import Bundle
+from airreid.errors import InputError
 from airreid.payload import Payload
 from airreid.scheme import Received, Scheme
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import common_pb2, uplink_pb2
 
 
@@ -86,6 +92,21 @@ def symbols(values: np.ndarray) -> uplink_pb2.AnalogBlock:
             common_pb2.CODE_INVALID,
             "edge_id: longer than",
         ),
+        ({"track_id": "x" * 129}, common_pb2.CODE_INVALID, "track_id: longer than 128"),
+        ({"truth": "x" * 129}, common_pb2.CODE_INVALID, "truth: longer than 128"),
+        (
+            {"channel": uplink_pb2.ChannelReport(model="x" * 65)},
+            common_pb2.CODE_INVALID,
+            "channel model: longer than 64",
+        ),
+        (
+            {"channel": uplink_pb2.ChannelReport(snr_db=math.nan)},
+            common_pb2.CODE_INVALID,
+            "the SNR is not a number",
+        ),
+        ({"captured_at": Timestamp(seconds=-1)}, common_pb2.CODE_INVALID, "captured_at"),
+        ({"captured_at": Timestamp(nanos=10**9)}, common_pb2.CODE_INVALID, "captured_at"),
+        ({"captured_at": Timestamp(seconds=2**60)}, common_pb2.CODE_INVALID, "captured_at"),
     ],
 )
 def test_bad_blocks_are_answered_beside_good_ones(
@@ -126,6 +147,55 @@ def test_link_is_named_and_the_report_comes_back(
     assert list(over_air.entry_scores) == sorted(over_air.entry_scores, reverse=True)
     assert len(direct.identities) == 10
     assert direct.timings.batch == 2
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "kept_db"),
+    [(1e308, SNR_DB_MAX), (-1e308, SNR_DB_MIN), (math.inf, SNR_DB_MAX), (3.5, 3.5)],
+)
+def test_a_report_is_kept_within_the_range_of_an_snr(
+    receiver: Receiver, bundle: Bundle, features: np.ndarray, snr_db: float, kept_db: float
+) -> None:
+    report = uplink_pb2.ChannelReport(model="m" * 60, snr_db=snr_db)
+    block = request(bundle, features, channel=report)
+    [answer] = receiver.answer([block])
+    assert answer.status.code == common_pb2.CODE_OK
+    assert answer.channel == uplink_pb2.ChannelReport(model="m" * 60, snr_db=kept_db)
+    assert query_event(block, answer, 0.0)["snr_db"] == kept_db
+
+
+def test_a_message_has_little_beside_its_payload(bundle: Bundle, features: np.ndarray) -> None:
+    longest = "x" * 128
+    block = request(
+        bundle,
+        features,
+        id=common_pb2.BlockId(edge_id=longest, spool_id=longest, sequence=2**64 - 1),
+        analog=symbols(np.ones(1 << 15)),
+        track_id="\u4e00" * 128,
+        truth="\u4e00" * 128,
+    )
+    assert parse(block.SerializeToString()) == block
+    for changes in (
+        {"track_id": "x" * 250_000},
+        {"bundle_id": "x" * 9_000},
+        {"channel": uplink_pb2.ChannelReport(model="x" * 9_000)},
+    ):
+        with pytest.raises(InputError, match="beside its payload"):
+            parse(request(bundle, features, **changes).SerializeToString())
+    with pytest.raises(InputError, match="beside its payload"):  # a field that nobody knows
+        parse(block.SerializeToString() + b"\xfa\x3f\x90\x4e" + bytes(10_000))
+
+
+def test_a_dear_row_is_searched_alone_and_finds_the_same(
+    receiver: Receiver, bundle: Bundle, features: np.ndarray
+) -> None:
+    usual, dear = request(bundle, features), request(bundle, features, top_entries=5_000)
+    [alone] = receiver.answer([usual])
+    together = receiver.answer([usual, dear, usual])
+    for answer in together:
+        ranked = [match.subject for match in answer.identities]
+        assert ranked == [match.subject for match in alone.identities]
+    assert len(together[1].entry_ids) > len(together[0].entry_ids) == 0
 
 
 @settings(

@@ -80,6 +80,9 @@ export function mark(kind) {
   return root;
 }
 
+/** Largest magnitude of an SNR on an axis: whatever an event says, the axis ends. */
+const SNR_DB_MAX = 100;
+
 /** The thresholds that queries met, a line [snr, threshold] for each scheme, by SNR. */
 function thresholds(queries) {
   const schemes = new Map();
@@ -93,7 +96,9 @@ function thresholds(queries) {
 
 /** Best score of each of the last queries over its SNR, and the thresholds they met. */
 export function scoreChart(box, queries) {
-  const shown = queries.filter((query) => Number.isFinite(query.snr_db) && outcome(query) !== "refused");
+  const shown = queries
+    .filter((query) => Number.isFinite(query.snr_db) && outcome(query) !== "refused")
+    .map((query) => ({ ...query, snr_db: Math.max(-SNR_DB_MAX, Math.min(SNR_DB_MAX, query.snr_db)) }));
   const f = frame(box, `Best score by SNR of the last ${shown.length} queries`);
   const snr = shown.map((query) => query.snr_db);
   const scores = shown.filter((q) => !q.outage && q.identities?.length).map((q) => q.identities[0].score);
