@@ -22,6 +22,7 @@ from accesspoint.api.rest import RestServices
 from accesspoint.api.search_service import SearchService
 from accesspoint.api.service import Service
 from accesspoint.api.tokens import TokenFile
+from accesspoint.errors import ConflictError
 from accesspoint.events import Feed
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.maintenance.backup import FILE_NAME
@@ -97,14 +98,14 @@ def access_point(
         stack.callback(jobs.close)
         metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
-        if gallery.writable is not None:
+        if gallery.writable is not None and not settings.gallery.read_only:
             expiry = _expiry(gallery.writable, audit, settings.expire_seconds)
             stack.enter_context(expiry)
         pools = stack.enter_context(Pools(settings.pools))
         yield Services(
             gallery,
             Feed(),
-            RestServices(service, search_service, jobs, metrics, lambda: gallery.ready, pools),
+            RestServices(service, search_service, jobs, metrics, lambda: gallery.not_ready, pools),
             access.grpc,
             access.http,
             pools,
@@ -120,7 +121,8 @@ def _page_key(gallery: ServedGallery) -> bytes:
     key = gallery.setting(_PAGE_KEY)
     if key is None:
         key = secrets.token_hex(32)
-        gallery.set_setting(_PAGE_KEY, key)
+        with contextlib.suppress(ConflictError):  # --read-only: lists end with this process
+            gallery.set_setting(_PAGE_KEY, key)
     return key.encode()
 
 

@@ -29,6 +29,10 @@ class NotReadyError(AirReidError):
     """Raised while the access point starts or waits for a reindex; try again."""
 
 
+class StorageError(NotReadyError):
+    """Raised where the gallery's files are gone or replaced, or its disk takes no more."""
+
+
 class UnauthorizedError(AirReidError):
     """Raised without a token or certificate, or for one that is not known."""
 

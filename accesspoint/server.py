@@ -34,6 +34,8 @@ from airreid.credentials import is_loopback, server_credentials
 from airreid.errors import InputError
 from airreid.serving import serve, told_to_stop
 
+_LOOK_SECONDS = 0.5
+
 
 def _listening_socket(listen: str) -> socket.socket:
     address = parse_address(listen)
@@ -120,6 +122,22 @@ def _readiness(gallery: ServedGallery) -> str:
     return "waits_for_reindex" if waits else "not_ready"
 
 
+async def _tell_changes(gallery: ServedGallery) -> None:
+    """Logs when the gallery stops doing what it should, why, and when it does so again."""
+    reported = "" if gallery.ready else gallery.not_ready
+    if reported:
+        log.warning("not_ready_because", reason=reported)
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        reason = await asyncio.to_thread(lambda: gallery.not_ready)  # it looks at the disk
+        if bool(reason) != bool(reported):
+            if reason:
+                log.warning("not_ready_because", reason=reason)
+            else:
+                log.event("ready_again")
+        reported = reason
+
+
 async def _serve(
     bundle: Bundle,
     settings: ServeSettings,
@@ -168,6 +186,9 @@ async def _serve(
             loading = asyncio.create_task(asyncio.to_thread(gallery.wait_ready))
             await asyncio.wait({waiting, loading}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
+                if failure := gallery.load_failure:
+                    waiting.cancel()
+                    raise InputError(f"the gallery could not be loaded ({failure})")
                 subjects, entries = gallery.counts()
                 log.event(
                     _readiness(gallery),
@@ -176,7 +197,9 @@ async def _serve(
                     subjects=subjects,
                     entries=entries,
                 )
-            await waiting
+                telling = asyncio.create_task(_tell_changes(gallery))
+                await waiting
+                telling.cancel()
             http.call(services.feed.close)
             uplink.drain()
     finally:

@@ -44,8 +44,13 @@ class RestServices:
     search_service: SearchService
     jobs: Jobs
     metrics: Metrics
-    ready: Callable[[], bool]
+    not_ready: Callable[[], str]
+    """Reason that queries are not answered as they should be; empty if they are."""
     pools: Pools
+
+    def ready(self) -> bool:
+        """Whether there is nothing that ``not_ready`` names."""
+        return not self.not_ready()
 
 
 def build_app(services: RestServices) -> FastAPI:
@@ -84,8 +89,8 @@ def _add_health(app: FastAPI, services: RestServices) -> None:
     @app.get("/v2/health/ready", tags=["health"])
     async def ready() -> rest_views.HealthView:
         """Says that queries are answered; 503 until then."""
-        if not services.ready():
-            raise NotReadyError("the gallery is being loaded, or waits for a reindex")
+        if reason := services.not_ready():
+            raise NotReadyError(reason)
         return rest_views.HealthView(live=True, ready=True)
 
     @app.get(

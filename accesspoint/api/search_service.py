@@ -19,7 +19,7 @@ from accesspoint.api.enrolment import (
     Source,
     feature_of,
 )
-from accesspoint.errors import NotFoundError, QualityError
+from accesspoint.errors import NotFoundError, NotReadyError, QualityError
 from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import Entry, NewEntry, SearchResult
 from accesspoint.matching import policy as policies
@@ -28,6 +28,7 @@ from accesspoint.matching.decision import Decision, decide
 from accesspoint.matching.near_duplicates import duplicate_warnings
 from accesspoint.matching.policy import FEATURES, MatchPolicy
 from accesspoint.matching.quality import QualityGate
+from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError
 from airreid.retrieval import cosine
@@ -217,7 +218,13 @@ class SearchService:
                 for row, entry in enumerate(entries)
                 if writable and writable.store.has_key(entry.subject, entry.key, entry.space_id)
             }
-            reasons = duplicate_warnings(features, subjects, self._gallery, gate, policy, again)
+            try:
+                reasons = duplicate_warnings(features, subjects, self._gallery, gate, policy, again)
+            except NotReadyError as error:  # its server is away: the store is not
+                if writable is None or not writable.is_remote:
+                    raise
+                log.warning("not_compared", entries=len(entries), reason=str(error))
+                return [(f"not compared with the gallery: {error}",)] * len(entries)
             verdicts: list[tuple[str, ...] | AirReidError] = []
             for entry, entry_reasons in zip(entries, reasons, strict=True):
                 name = f"entry of {entry.subject}"

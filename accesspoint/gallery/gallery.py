@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from accesspoint.errors import StorageError
 from accesspoint.gallery import records
 from accesspoint.gallery.maintenance.background import BackgroundMaintenance
 from accesspoint.gallery.maintenance.maintenance import Maintenance
@@ -64,6 +65,7 @@ class Gallery:
             self._lock,
             remote.open if remote else lambda spec: SegmentedIndex(spec, settings),
             snapshots=settings.snapshots and remote is None,
+            read_only=settings.read_only,
         )
         self._search = EntrySearch(self._indexes)
         self._background = BackgroundMaintenance(store, self._indexes, self._lock)
@@ -119,17 +121,29 @@ class Gallery:
         return self._loading.needs_reindex
 
     @property
-    def ready(self) -> bool:
-        """Whether the gallery is loaded, of the bundle's space, and complete for others who
+    def not_ready(self) -> str:
+        """Reason that the gallery cannot be searched and changed as it should; empty if it can:
+        it is loaded, of the bundle's space, on a disk with room, and complete for others who
         search its indexes."""
-        return self._loading.ready and (self._remote is None or self._remote.ready)
+        problem = self._loading.problem or self.store.database.problem()
+        return problem or ("" if self._remote is None else self._remote.problem)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is nothing that :attr:`not_ready` names."""
+        return not self.not_ready
+
+    @property
+    def load_failure(self) -> str:
+        """Reason that the gallery could not be loaded, and never will be; empty otherwise."""
+        return self._loading.failure
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Waits until loaded, and until a server holds what it should. Returns whether the
         gallery is then ready."""
-        ready = self._loading.wait(timeout_s)
+        self._loading.wait(timeout_s)
         if self._remote is None:
-            return ready
+            return self.ready
         return not self.needs_reindex and self._remote.wait(lambda: self.ready, timeout_s)
 
     # Subjects
@@ -270,12 +284,17 @@ class Gallery:
         the raw features, by cosine. Raises :class:`NotReadyError`, and
         :class:`airreid.errors.BundleError` for a scheme that is not there.
         """
-        self._loading.check_ready()
+        self._check_searchable()
         return self._search.search(scheme_id, embeddings, top_k, top_entries)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the indexes are on a server, without which entries are stored all the same."""
+        return self._remote is not None
 
     def is_local(self, scheme_id: str) -> bool:
         """Tells whether the index of a scheme is open in this process."""
-        return self.ready and self._remote is None and self._indexes.is_open(scheme_id)
+        return self._loading.ready and self._remote is None and self._indexes.is_open(scheme_id)
 
     def open_index(self, scheme_id: str) -> None:
         """Opens the index of a scheme, which its first search does otherwise. Raises as
@@ -284,8 +303,15 @@ class Gallery:
 
     def index(self, scheme_id: str) -> Index:
         """Returns the index that :meth:`search` uses, for those who measure it."""
-        self._loading.check_ready()
+        self._check_searchable()
         return self._indexes.get(scheme_id)
+
+    def _check_searchable(self) -> None:
+        """Raises :class:`NotReadyError` for a gallery that is not loaded, or whose files are
+        others than those that were opened."""
+        self._loading.check_ready()
+        if self.store.database.problem() and (problem := self.store.database.files_problem()):
+            raise StorageError(problem)
 
 
 def _digest(entry: NewEntry) -> int:

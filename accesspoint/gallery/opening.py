@@ -18,6 +18,7 @@ from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store.database import Database
 from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle
+from airreid.errors import InputError
 
 
 class ServedGallery(SearchableGallery, Protocol):
@@ -33,7 +34,15 @@ class ServedGallery(SearchableGallery, Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether a search is answered."""
+        """Whether there is nothing that :attr:`not_ready` names."""
+
+    @property
+    def not_ready(self) -> str:
+        """Reason that the gallery does not do what it should, for people; empty if it does."""
+
+    @property
+    def load_failure(self) -> str:
+        """Reason that the gallery could not be loaded, and never will be; empty otherwise."""
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Waits until loaded. Returns whether the gallery is then ready."""
@@ -75,7 +84,10 @@ def opened_gallery(
             database = stack.enter_context(closing(Database(path)))
             yield stack.enter_context(closing(ReadOnlyGallery(database, bundle, threads, milvus)))
             return
-        store = stack.enter_context(closing(Store(path)))
+        read_only = settings is not None and settings.read_only
+        if read_only and milvus is not None:
+            raise InputError("--read-only: a gallery on Milvus is only read with its role reader")
+        store = stack.enter_context(closing(Store(path, read_only)))
         writer = None
         if milvus is not None:
             writer = stack.enter_context(closing(MilvusWriter(milvus, store, bundle)))

@@ -24,6 +24,11 @@ class GallerySettings(Settings):
     flat_max: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
     segment_rows: Annotated[int, Field(ge=16, le=1_000_000)] = 16_384
     """Most entries of one 8-bit segment, which a compaction rewrites at once."""
+    read_only: Annotated[bool, Flag()] = False
+    """Serve the gallery as it is and change nothing.
+
+    It needs no room on the disk: for one that is full, failing or mounted to be read.
+    """
     snapshots: bool = True
     """Keep the indexes on disk, beside the gallery's file, for a quick start."""
     snapshot_changes: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000

@@ -56,7 +56,7 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
     now = options_of(command)
     assert {name: now.get(name) for name in BEFORE[command]} == BEFORE[command]
     later = {
-        "ap serve": {"--grpc-message-mib", "--http-connections"},
+        "ap serve": {"--grpc-message-mib", "--http-connections", "--read-only"},
         "channel serve": {"--parameter"},
         "channel set": {"--parameter"},
     }

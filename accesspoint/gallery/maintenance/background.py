@@ -20,7 +20,8 @@ class BackgroundMaintenance:
         self._store, self._indexes, self._lock = store, indexes, lock
         self._wake, self._stop, self._deleted = threading.Event(), threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="gallery-maintenance", daemon=True)
-        self._thread.start()
+        if not store.database.read_only:
+            self._thread.start()
 
     def notify(self, deleted: bool = False) -> None:
         """Wakes the thread: something was added, or ``deleted``."""
@@ -31,7 +32,8 @@ class BackgroundMaintenance:
         """Ends the thread after the round it is in."""
         self._stop.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         while True:
@@ -48,6 +50,8 @@ class BackgroundMaintenance:
 
     def run_now(self) -> None:
         """Does one round. An index that fails keeps nothing else from being done."""
+        if self._store.database.read_only:
+            return
         for name, index in self._indexes.live.items():
             with self._lock:
                 position = self._store.log.position

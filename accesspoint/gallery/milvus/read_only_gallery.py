@@ -98,9 +98,20 @@ class ReadOnlyGallery:
         return self._bundle.backbone.space_id
 
     @property
+    def not_ready(self) -> str:
+        """Reason that nothing can be searched; empty where there is a collection to read, and
+        all of them are complete."""
+        failure = self._refresh.failure
+        if not failure or "Milvus" in failure or self._milvus_settings.uri in failure:
+            return failure
+        return f"Milvus at {self._milvus_settings.uri}: {failure}"
+
+    @property
     def ready(self) -> bool:
-        """Whether there is a collection to read, and all of them are complete."""
+        """Whether there is nothing that :attr:`not_ready` names."""
         return not self._refresh.failure
+
+    load_failure = ""
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Waits until there is a collection to read. Returns whether there is."""

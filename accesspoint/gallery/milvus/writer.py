@@ -33,6 +33,7 @@ class MilvusWriter:
         for scheme_id in self._scheme_ids:
             if scheme_id != FEATURES:
                 bundle.scheme(scheme_id)
+        self._uri = settings.uri
         self._store, self._space_id = store, bundle.backbone.space_id
         self._indexes: LiveIndexes | None = None
         self._check_ready: Callable[[], None] = lambda: None
@@ -71,12 +72,22 @@ class MilvusWriter:
                 self._indexes.maintain(scheme_id)
 
     @property
-    def ready(self) -> bool:
-        """Whether every collection is complete, and the server answers."""
+    def problem(self) -> str:
+        """Reason that a collection is not complete; empty if all are and the server answers."""
+        if failure := self._updates.failure:
+            return failure if "Milvus" in failure else f"Milvus at {self._uri}: {failure}"
         live = {} if self._indexes is None else self._indexes.live
-        return not self._updates.failure and all(
-            _complete(live.get(scheme_id)) for scheme_id in self._scheme_ids
+        filling = [name for name in self._scheme_ids if not _complete(live.get(name))]
+        return (
+            f"Milvus at {self._uri}: the collection of {filling[0]} is being filled"
+            if filling
+            else ""
         )
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is nothing that :attr:`problem` names."""
+        return not self.problem
 
     def wait(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
         """Waits until ``ready``, or stopped. Returns whether it is."""

@@ -102,8 +102,8 @@ class RemoteIndexes(Protocol):
         :class:`accesspoint.errors.NotReadyError` until the gallery is loaded."""
 
     @property
-    def ready(self) -> bool:
-        """Whether every index that others search is complete."""
+    def problem(self) -> str:
+        """Reason that an index which others search is not complete; empty if all are."""
 
     def wait(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
         """Waits until ``ready``, or stopped. Returns whether it is."""

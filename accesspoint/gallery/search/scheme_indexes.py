@@ -13,6 +13,7 @@ from accesspoint.gallery.search import linear_subspace
 from accesspoint.gallery.search.index import Array, Ids, Index, IndexSpec, OpenIndex
 from accesspoint.gallery.search.reconcile import FEATURES, reconcile, replay, scheme_digest
 from accesspoint.gallery.search.scheme_cache import SchemeCache
+from accesspoint.gallery.store.held_files import INDEX_FOLDER
 from accesspoint.gallery.store.store import Store
 from airreid import log
 from airreid.bundle import Bundle
@@ -34,11 +35,14 @@ class SchemeIndexes:
         lock: threading.RLock,
         open_index: OpenIndex,
         snapshots: bool,
+        read_only: bool = False,
     ) -> None:
-        """``snapshots``: indexes are kept on disk, beside the gallery's file."""
+        """``snapshots``: indexes are kept on disk, beside the gallery's file; ``read_only``
+        leaves those as they are."""
+        self._read_only = read_only
         self._store, self._bundle, self._schemes = store, bundle, schemes
         self._lock, self._open_index = lock, open_index
-        self._files = store.path.parent / "index"
+        self._files = store.path.parent / INDEX_FOLDER
         self._folder = self._files if snapshots else None
         self._opening = threading.RLock()
         self._live: dict[str, Index] = {}
@@ -70,7 +74,7 @@ class SchemeIndexes:
         for folder in sorted(self._files.iterdir()) if self._files.is_dir() else []:
             if folder.name in usable:
                 self.get(folder.name)
-            elif folder.is_dir():
+            elif folder.is_dir() and not self._read_only:
                 shutil.rmtree(folder)
                 self._store.log.drop_consumer(f"snapshot:{folder.name}")
 

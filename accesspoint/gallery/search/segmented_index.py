@@ -74,7 +74,7 @@ class SegmentedIndex:
         self._unsaved = 0
         self._dead_since: float | None = None
         self._position = 0
-        segments = self._snapshots.load() if self._snapshots else []
+        segments = self._snapshots.load(settings.read_only) if self._snapshots else []
         if settings.index == "flat":  # codes go with vectors of less than full precision
             segments = [segment for segment in segments if segment.kind == "flat"]
         self._view = self._empty_tail(tuple(segments), _NONE)
@@ -192,7 +192,7 @@ class SegmentedIndex:
 
     def _save(self, position: int) -> bool:
         """Writes a snapshot. Returns whether there is now one of this position."""
-        if self._snapshots is None:
+        if self._snapshots is None or self._settings.read_only:
             return False
         with self._change:
             self._view = self._sealed(self._view)
@@ -263,7 +263,7 @@ class SegmentedIndex:
         return new
 
     def _on_disk(self, segment: Segment) -> Segment:
-        if self._snapshots is None:
+        if self._snapshots is None or self._settings.read_only:
             return segment
         try:
             return self._snapshots.put(segment)

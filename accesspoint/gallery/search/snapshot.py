@@ -67,8 +67,9 @@ class Snapshots:
         self._files: dict[int, tuple[Segment, _SegmentFile]] = {}
         """Files by the segment's id(); the segment beside keeps that from being reused."""
 
-    def load(self) -> list[Segment]:
-        """Reads the segments that are whole and of this index; the rest is removed."""
+    def load(self, read_only: bool = False) -> list[Segment]:
+        """Reads the segments that are whole and of this index; the rest is removed, unless
+        ``read_only``."""
         segments = []
         manifest = self._manifest()
         for entry in manifest.segments if manifest else ():
@@ -79,7 +80,8 @@ class Snapshots:
                 continue
             self._files[id(segment)] = (segment, entry)
             segments.append(segment)
-        self._clean()
+        if not read_only:
+            self._clean()
         return segments
 
     def _manifest(self) -> _Manifest | None:

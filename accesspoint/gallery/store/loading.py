@@ -10,6 +10,8 @@ from accesspoint.gallery.store.feature_spaces import ACTIVE_SPACE
 from accesspoint.gallery.store.store import Store
 from airreid import log
 
+_LOADING = "the gallery is being loaded; try again in a moment"
+
 
 class BackgroundLoading:
     """Runs ``load`` in a thread.
@@ -34,7 +36,8 @@ class BackgroundLoading:
         active = store.settings.get(ACTIVE_SPACE)
         if active is None or (active != space_id and active not in store.spaces()):
             active = space_id  # nothing of it is left, or ever was
-            store.settings.set(ACTIVE_SPACE, active)
+            if not store.database.read_only:
+                store.settings.set(ACTIVE_SPACE, active)
         self.active_space = active
         threading.Thread(target=self._load, name="gallery-loader", daemon=True).start()
 
@@ -62,6 +65,26 @@ class BackgroundLoading:
         self._loaded.wait(timeout_s)
         return self.ready
 
+    @property
+    def failure(self) -> str:
+        """Reason that the gallery could not be loaded; empty while it is being loaded, or is."""
+        return "" if self._failure is None else str(self._failure) or repr(self._failure)
+
+    @property
+    def problem(self) -> str:
+        """Reason that the gallery cannot be searched; empty if it can."""
+        if not self._loaded.is_set():
+            return _LOADING
+        if self._failure is not None:
+            return f"the gallery could not be loaded ({self.failure})"
+        if self.needs_reindex:
+            return (
+                f"the gallery's entries are of the feature space {self.active_space}, the bundle "
+                f"is of {self._space_id}: run a reindex, enrol anew, or serve the bundle they "
+                "were made with"
+            )
+        return ""
+
     def check_changeable(self) -> None:
         """Raises :class:`NotReadyError` for a gallery that cannot be changed yet."""
         self._check(self._owners_known)
@@ -69,15 +92,11 @@ class BackgroundLoading:
     def check_ready(self) -> None:
         """Raises :class:`NotReadyError` for a gallery that cannot be searched."""
         self._check(self._loaded)
-        if self.needs_reindex:
-            raise NotReadyError(
-                f"the gallery's entries are of the feature space {self.active_space}, the bundle "
-                f"is of {self._space_id}: run a reindex, enrol anew, or serve the bundle they "
-                "were made with"
-            )
+        if problem := self.problem:
+            raise NotReadyError(problem)
 
     def _check(self, event: threading.Event) -> None:
         if not event.wait(self._wait_s):
-            raise NotReadyError("the gallery is being loaded; try again in a moment")
+            raise NotReadyError(_LOADING)
         if self._failure is not None:
-            raise NotReadyError(f"the gallery could not be loaded ({self._failure})")
+            raise NotReadyError(f"the gallery could not be loaded ({self.failure})")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from accesspoint.gallery.store.database import Database
 from airreid import log
+from airreid.errors import AirReidError
 
 _LOGGED = 20
 """Damaged entries of one find that are named in the log by themselves."""
@@ -57,7 +58,7 @@ class Quarantine:
                     "WHERE EXISTS (SELECT 1 FROM entries WHERE id = ?1)",
                     [(number, reason, now) for number, reason in new.items()],
                 )
-        except sqlite3.Error as error:  # known in this process all the same
+        except (sqlite3.Error, AirReidError) as error:  # known in this process all the same
             log.warning("quarantine_not_written", error=str(error))
         for listener in self._listeners:
             listener(sorted(new))

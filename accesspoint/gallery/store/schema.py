@@ -98,6 +98,16 @@ INSERT INTO changes (kind, entry) SELECT 'add', id FROM entries ORDER BY id;
 """
 
 
+def check(db: sqlite3.Connection, path: Path) -> None:
+    """Raises :class:`InputError` for a file of another format than this one."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise InputError(
+            f"{path}: gallery of format {version}, which can be read once it was opened for "
+            f"writing; reading alone takes format {VERSION}"
+        )
+
+
 def prepare(db: sqlite3.Connection, path: Path) -> None:
     """Makes the tables in a new file, or brings an older file to this format.
 

@@ -34,10 +34,10 @@ class Store:
     features have been checked by the caller.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises :class:`InputError` for a file that is in use, damaged or no gallery."""
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        """Raises as :class:`accesspoint.gallery.store.database.Database` does."""
         self.path = path
-        self.database = Database(path)
+        self.database = Database(path, read_only)
         self.subjects = SubjectStore(self.database)
         self.settings = StoredSettings(self.database)
         self.log = ChangeLog(self.database)
@@ -60,6 +60,7 @@ class Store:
         another space that it was made from; raises :class:`NotFoundError`, and stores
         nothing, if that was deleted meanwhile.
         """
+        self.database.check_room()
         stored, replaced, now = list[Entry](), list[int](), time.time()
         with self.database.writing() as db:
             for i, entry in enumerate(entries):
@@ -117,20 +118,24 @@ class Store:
 
     def delete_subject(self, subject: str) -> list[int] | None:
         """Deletes a subject. Returns the numbers of its entries, or None if there was none."""
-        with self.database.writing() as db:
+
+        def delete(db: sqlite3.Connection) -> tuple[list[int], int]:
             rows = db.execute("DELETE FROM entries WHERE subject = ? RETURNING id", (subject,))
-            ids = sorted(row[0] for row in rows.fetchall())
-            existed = db.execute("DELETE FROM subjects WHERE id = ?", (subject,)).rowcount
+            numbers = sorted(row[0] for row in rows.fetchall())
+            return numbers, db.execute("DELETE FROM subjects WHERE id = ?", (subject,)).rowcount
+
+        ids, existed = self.database.deleting(delete)
         self.database.empty_log()
         return ids if existed else None
 
     def delete_entries(self, ids: Sequence[int]) -> list[bool]:
         """Deletes entries by number. Returns for each whether it was there."""
-        with self.database.writing() as db:
-            existed = [
-                db.execute("DELETE FROM entries WHERE id = ?", (number,)).rowcount > 0
-                for number in ids
-            ]
+
+        def delete(db: sqlite3.Connection) -> list[bool]:
+            query = "DELETE FROM entries WHERE id = ?"
+            return [db.execute(query, (number,)).rowcount > 0 for number in ids]
+
+        existed = self.database.deleting(delete)
         if any(existed):
             self.database.empty_log()
         return existed
@@ -140,18 +145,21 @@ class Store:
 
         Returns numbers of entries and ids of subjects.
         """
-        with self.database.writing() as db:
+
+        def delete(db: sqlite3.Connection) -> tuple[list[int], list[str]]:
             entries = db.execute(
                 "DELETE FROM entries WHERE expires_at <= ?1 OR subject IN "
                 "(SELECT id FROM subjects WHERE expires_at <= ?1) RETURNING id",
                 (now,),
             ).fetchall()
-            subjects = db.execute(
-                "DELETE FROM subjects WHERE expires_at <= ? RETURNING id", (now,)
-            ).fetchall()
-        if entries or subjects:
+            query = "DELETE FROM subjects WHERE expires_at <= ? RETURNING id"
+            subjects = db.execute(query, (now,)).fetchall()
+            return sorted(row[0] for row in entries), [row[0] for row in subjects]
+
+        expired = self.database.deleting(delete)
+        if any(expired):
             self.database.empty_log()
-        return sorted(row[0] for row in entries), [row[0] for row in subjects]
+        return expired
 
     def merge_subjects(self, source: str, into: str) -> list[int]:
         """Gives ``source``'s entries to ``into`` and deletes ``source``.

@@ -43,6 +43,7 @@ class SubjectStore:
         fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
         given = {name: value for name, value in fields.items() if value is not None}
         now = time.time()
+        self._database.check_room()
         with self._database.writing() as db:
             created = make_subject(db, subject, now)
             update_subject(db, subject, given, now)
@@ -67,6 +68,7 @@ class SubjectStore:
         )
         fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
         given = {name: value for name, value in fields.items() if not isinstance(value, Unset)}
+        self._database.check_room()
         with self._database.writing() as db:
             _subject(db, subject)
             update_subject(db, subject, given, time.time())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from accesspoint.api.auth import Principal
-from accesspoint.api.enrolment import Candidate, Source
+from accesspoint.api.enrolment import Candidate, Enrolled, Source
 from accesspoint.api.problems import kind_of
 from accesspoint.assembly import access_point
 from accesspoint.errors import ConflictError, NotReadyError
@@ -348,3 +348,52 @@ def test_when_it_is_a_match_is_for_the_writer_to_say(
     reader.set_setting("page_key", "its own")
     assert (reader.setting("page_key"), writer.setting("page_key")) == ("its own", None)
     assert reader.ready
+
+
+def test_the_writer_goes_on_durably_while_milvus_is_away(
+    own_lite: MilvusLite, milvus: MilvusSettings, tmp_path: Path
+) -> None:
+    """Over the interface, which also looks for doubles: that is skipped, and said."""
+    changes = {"role": "writer", "uri": own_lite.uri, "timeout_s": 2}
+    settings = ServeSettings(data_dir=tmp_path / "writer", milvus=milvus.model_copy(update=changes))
+    with access_point(tiny_bundle(), settings) as services:
+        until_ready(services.gallery)
+        service = services.rest.service
+        candidates = [
+            Candidate(name, "c1", Source(feature=CORNERS[i], space_id="tiny"))
+            for i, name in enumerate(("ada", "ben", "zoe"))
+        ]
+        assert isinstance(service.enrol(ANYBODY, [candidates.pop()])[0], Enrolled)
+        own_lite.kill()
+        verdicts = service.enrol(ANYBODY, candidates)
+        for verdict in verdicts:
+            assert isinstance(verdict, Enrolled), verdict
+            assert verdict.warnings[0].startswith("not compared with the gallery: Milvus at")
+        assert service.state().entries == 3
+        assert services.rest.not_ready().startswith("Milvus at")
+        assert service.delete_subject(ANYBODY, "ben") == 1
+        own_lite.start()
+        until_ready(services.gallery)
+        assert services.rest.not_ready() == ""
+        [result] = services.gallery.search(FEATURES, CORNERS[:1], 1, 0)
+        assert [match.subject for match in result.matches] == ["ada"]
+        [again] = service.enrol(
+            ANYBODY, [Candidate("cleo", "c1", Source(feature=CORNERS[0], space_id="tiny"))]
+        )
+        assert isinstance(again, Enrolled)
+        assert "looks like subject ada" in again.warnings[0]
+
+
+def test_a_writer_that_starts_without_milvus_says_so(
+    own_lite: MilvusLite, milvus: MilvusSettings, tmp_path: Path
+) -> None:
+    own_lite.kill()
+    changes = {"role": "writer", "uri": own_lite.uri, "timeout_s": 1}
+    settings = ServeSettings(data_dir=tmp_path / "writer", milvus=milvus.model_copy(update=changes))
+    with access_point(tiny_bundle(), settings) as services:
+        candidate = Candidate("ada", "c1", Source(feature=CORNERS[0], space_id="tiny"))
+        [verdict] = services.rest.service.enrol(ANYBODY, [candidate])
+        assert isinstance(verdict, Enrolled), verdict
+        services.gallery.wait_ready(0.2)
+        assert "Milvus at" in services.rest.not_ready()
+        assert services.gallery.load_failure == ""
