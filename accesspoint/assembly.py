@@ -83,7 +83,11 @@ def access_point(
         gallery = stack.enter_context(
             opened_gallery(path, bundle, settings.threads, settings.gallery, settings.milvus)
         )
-        metrics, audit = access.metrics, Audit(settings.data_dir)
+        writable = gallery.writable
+        room = None if writable is None else writable.store.database.room
+        metrics, audit = access.metrics, Audit(settings.data_dir, room)
+        if not settings.gallery.read_only:
+            audit.repair()
         encoder = Encoder(bundle, settings.threads)
         search_service = SearchService(bundle, gallery, encoder, audit)
         enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
@@ -98,14 +102,21 @@ def access_point(
         stack.callback(jobs.close)
         metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
-        if gallery.writable is not None and not settings.gallery.read_only:
-            expiry = _expiry(gallery.writable, audit, settings.expire_seconds)
+        if writable is not None and not settings.gallery.read_only:
+            expiry = _expiry(writable, audit, settings.expire_seconds)
             stack.enter_context(expiry)
         pools = stack.enter_context(Pools(settings.pools))
         yield Services(
             gallery,
             Feed(),
-            RestServices(service, search_service, jobs, metrics, lambda: gallery.not_ready, pools),
+            RestServices(
+                service,
+                search_service,
+                jobs,
+                metrics,
+                lambda: gallery.not_ready or audit.problem,
+                pools,
+            ),
             access.grpc,
             access.http,
             pools,
@@ -145,12 +156,11 @@ def _expiry(gallery: Gallery, audit: Audit, seconds: float) -> Iterator[None]:
         while not stop.wait(seconds):
             try:
                 entries, subjects = gallery.maintenance.expire_due(time.time())
-            except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
-                log.warning("expiry_failed", error=str(error))
-            else:
                 if entries or subjects:
                     log.event("expired", entries=len(entries), subjects=len(subjects))
                     audit.record(_EXPIRY, "expire", entries=entries, subjects=subjects)
+            except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
+                log.warning("expiry_failed", error=str(error))
 
     thread = threading.Thread(target=work, name="expiry", daemon=True)
     thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,7 +40,7 @@ def private_descriptor(path: str | Path, flags: int) -> int:
     one that others could read until now."""
     descriptor = os.open(path, flags, 0o600)
     mode = os.fstat(descriptor).st_mode
-    if mode & 0o077:
+    if mode & 0o077 and stat.S_ISREG(mode):
         with contextlib.suppress(OSError):  # somebody else's file, who lets us write
             os.fchmod(descriptor, mode & 0o700)
     return descriptor

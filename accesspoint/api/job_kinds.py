@@ -152,6 +152,7 @@ class _Work:
         delete = _flag(parameters, "delete", default=False)
         maintenance = writable_part(self.gallery).maintenance
         if delete:
+            self.search_service.audit.check()
             report = maintenance.delete_provably(numbers)
             self.search_service.audit.record(who, "delete_entries", entries=numbers)
         else:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
-from accesspoint.errors import ConflictError, NotFoundError, RateLimitedError
+from accesspoint.errors import ConflictError, NotFoundError, RateLimitedError, StorageError
 from airreid import log
 from airreid.disk import open_private
 from airreid.errors import AirReidError, InputError
@@ -122,6 +122,7 @@ class Jobs:
             state="waiting",
             created_at=time.time(),
         )
+        self._audit.check()
         with self._lock:
             open_jobs = [other for other in self._jobs.values() if not other.over]
             if any(other.kind == kind for other in open_jobs):
@@ -131,7 +132,11 @@ class Jobs:
             self._jobs[job.id] = job
             self._starters[job.id] = who
             self._write()
-        self._audit.record(who, "start_job", job=job.id, kind=kind, parameters=job.parameters)
+        try:
+            self._audit.record(who, "start_job", job=job.id, kind=kind, parameters=job.parameters)
+        except StorageError as error:
+            self._finish(job.id, state="failed", result=str(error))
+            raise
         self._queue.put(job.id)
         return job
 

@@ -184,6 +184,7 @@ class SearchService:
         for name, document in checked.items():
             if len(document) > _DOCUMENT_MAX:
                 raise InputError(f"{name}: {len(document)} characters; {_DOCUMENT_MAX} at most")
+        self.audit.check()
         for name, document in checked.items():
             self._gallery.set_setting(name, document)
             self.audit.record(who, f"set_{name}", document=document)

@@ -1,6 +1,7 @@
 """Service behind the gallery's interfaces; knows neither HTTP nor gRPC.
 
-Every method that changes something takes who asks for it, and writes the audit log.
+Every method that changes something takes who asks for it, and writes the audit log: what has
+no line is not acknowledged, and :class:`accesspoint.errors.StorageError` says so.
 Errors are those of :mod:`accesspoint.errors` and :class:`airreid.errors.InputError`.
 """
 
@@ -100,6 +101,7 @@ class Service:
 
         Fields that are None stay as they are.
         """
+        self._audit.check()
         stored, created = writable_part(self._gallery).subjects.put(
             subject, display_name, note, expires_at
         )
@@ -115,6 +117,7 @@ class Service:
         expires_at: float | Unset | None = UNSET,
     ) -> Subject:
         """Sets the fields that are given; an expiry of None takes it away."""
+        self._audit.check()
         self.subject(subject)
         changed = writable_part(self._gallery).subjects.patch(
             subject, display_name=display_name, note=note, expires_at=expires_at
@@ -139,6 +142,7 @@ class Service:
     def delete_subject(self, who: Principal, subject: str) -> int:
         """Deletes a subject; returns the number of entries deleted with it."""
         subject = _text(subject, "subject")
+        self._audit.check()
         count = writable_part(self._gallery).delete_subject(subject)
         if count is None:
             raise NotFoundError(f"no subject {subject[:128]!r}")
@@ -148,6 +152,7 @@ class Service:
 
     def merge_subjects(self, who: Principal, source: str, into: str) -> Subject:
         """Moves all entries of ``source`` to ``into``, which must both be there."""
+        self._audit.check()
         for name in (source, into):
             self.subject(name)
         merged = writable_part(self._gallery).merge_subjects(source, into)
@@ -165,6 +170,7 @@ class Service:
         """
         if len(candidates) > ITEMS_MAX:
             raise TooLargeError(f"{len(candidates)} items; send at most {ITEMS_MAX} at once")
+        self._audit.check()
         verdicts = self._enrolment.enrol(
             candidates, self._search_service.image_check(), self._search_service.near_duplicates()
         )
@@ -219,6 +225,7 @@ class Service:
         """Deletes entries; returns for each None, or the error that there was none."""
         if len(numbers) > ITEMS_MAX:
             raise TooLargeError(f"{len(numbers)} ids; send at most {ITEMS_MAX} at once")
+        self._audit.check()
         possible = [number if 0 < number < _NUMBERS else 0 for number in numbers]
         existed = writable_part(self._gallery).delete_entries(possible)
         outcomes = list(zip(numbers, existed, strict=True))
