@@ -7,12 +7,15 @@ pixels are equal by construction.
 from __future__ import annotations
 
 import io
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from airreid.errors import InputError
+from airreid.image_bounds import PixelTurns, check_work, scans_of
 
 CROP_HEIGHT, CROP_WIDTH = 256, 128
 """Rows and columns of a re-ID crop (height x width)."""
@@ -20,8 +23,12 @@ MIN_SIDE = 8
 """Images with a side of fewer pixels carry nobody and are refused."""
 MAX_PIXELS = 50_000_000
 """A person crop has a fraction of this; more is a mistake or an attack."""
+WHOLE_PIXELS = 8_000_000
+"""Larger images are reduced while they are decoded: a crop is made of far fewer pixels."""
 MAX_BYTES = 32 * 1024 * 1024
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_TURNS = PixelTurns()
+"""Turns of all images that this process decodes."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -33,6 +40,7 @@ def decode(data: bytes, name: str) -> Image.Image:
     """
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: {len(data)} bytes; send a person crop of at most {MAX_BYTES}")
+    scans = scans_of(data, name)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
@@ -43,7 +51,9 @@ def decode(data: bytes, name: str) -> Image.Image:
                     f"{name}: {width}x{height} pixels is too small for a person; "
                     f"give a crop with both sides of {MIN_SIDE} pixels or more"
                 )
-            return image.convert("RGB")
+            check_work(width * height, scans, name)
+            with _TURNS.turn(width * height):
+                return _reduced(image).convert("RGB")
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image; give a JPEG, PNG, BMP or WebP file") from None
     except Image.DecompressionBombError:
@@ -52,21 +62,51 @@ def decode(data: bytes, name: str) -> Image.Image:
         raise InputError(f"{name}: damaged or truncated image ({error})") from None
 
 
+def _reduced(image: Image.Image) -> Image.Image:
+    """Decodes an image; one of more than ``WHOLE_PIXELS`` comes smaller by a power of two.
+
+    A JPEG file is decoded at that size, which takes a fraction of the memory.
+    """
+    width, height = image.size
+    factor = 1
+    while width * height > factor * factor * WHOLE_PIXELS:
+        factor *= 2
+    if factor == 1:
+        return image
+    image.draft(None, (width // factor, height // factor))
+    left = max(1, round(width / image.width))
+    if left >= factor:
+        return image
+    if image.mode in ("P", "1"):
+        return image.convert("RGB").reduce(factor // left)
+    return image.reduce(factor // left)
+
+
 def load(path: Path) -> Image.Image:
     """Reads and decodes one image file. Raises :class:`InputError`."""
     return decode(read(path), str(path))
 
 
 def read(path: Path) -> bytes:
-    """A file's bytes. Raises :class:`InputError` if it cannot be read or is too large."""
+    """A file's bytes. Raises :class:`InputError` if it cannot be read, is too large, or is a
+    device or a pipe."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        # not blocking: a pipe would wait for a writer
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError(f"{path}: not a regular file; give an image file")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise InputError(f"{path}: over {MAX_BYTES} bytes; crop the person out first")
-        return path.read_bytes()
+        return data
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:  # NUL, or text that no file system encodes
         raise InputError(f"{str(path)!r}: no path of a file ({error}); give another") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def to_crop(image: Image.Image, height: int = CROP_HEIGHT, width: int = CROP_WIDTH) -> np.ndarray:

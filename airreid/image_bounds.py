@@ -1,0 +1,128 @@
+"""Bounds of the work and memory that an image file may cost, known before it is decoded."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+from collections.abc import Iterator
+
+from airreid.errors import InputError
+
+SCANS_MAX = 64
+"""Scans of a JPEG file. A progressive one has ten; each costs as much as a whole image."""
+SCANNED_PIXELS_MAX = 500_000_000
+"""Pixels times scans of a JPEG file: 50 million pixels in ten scans."""
+PARTS_MAX = 65_536
+"""Chunks of a PNG file, or segments before the first scan of a JPEG file."""
+DECODERS = 2
+"""Images that are decoded at once."""
+TURN_PIXELS = 50_000_000
+"""Pixels of all images that are decoded at once, unless a single one has more."""
+SMALL_PIXELS = 1_000_000
+"""Pixels of an image that is decoded without a turn: it takes next to nothing."""
+_TRIM_PIXELS = 4_000_000
+"""Pixels of an image whose memory is given back to the system at once."""
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_START_OF_SCAN = b"\xff\xda"
+
+
+def scans_of(data: bytes, name: str) -> int:
+    """Returns how often a decoder goes over an image: the scans of a JPEG file, else 1.
+
+    Raises :class:`InputError` for more scans, segments or chunks than any picture needs.
+    """
+    if data.startswith(_PNG):
+        _check_parts(_png_chunks(data), name)
+        return 1
+    if not data.startswith(_JPEG):
+        return 1
+    position = _check_parts(_jpeg_segments(data), name)
+    scans = 0
+    while (position := data.find(_START_OF_SCAN, position)) >= 0:
+        scans += 1
+        position += 2
+        if scans > SCANS_MAX:
+            raise InputError(f"{name}: over {SCANS_MAX} scans; save it as a usual JPEG file")
+    return max(1, scans)
+
+
+def check_work(pixels: int, scans: int, name: str) -> None:
+    """Raises :class:`InputError` for a JPEG file that takes too long to decode."""
+    if pixels * scans > SCANNED_PIXELS_MAX:
+        raise InputError(f"{name}: {pixels} pixels in {scans} scans; crop the person out first")
+
+
+def _check_parts(positions: Iterator[int], name: str) -> int:
+    """Returns the last position. Raises :class:`InputError` for too many."""
+    last = 0
+    for number, last in enumerate(positions, 1):  # noqa: B007
+        if number > PARTS_MAX:
+            raise InputError(f"{name}: over {PARTS_MAX} parts; save it anew")
+    return last
+
+
+def _png_chunks(data: bytes) -> Iterator[int]:
+    position = len(_PNG)
+    while position + 8 <= len(data):
+        yield position
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+
+
+def _jpeg_segments(data: bytes) -> Iterator[int]:
+    """Yields the positions of segments, that of the first scan last."""
+    position = len(_JPEG)
+    while position + 4 <= len(data):
+        yield position
+        marker = data[position : position + 2]
+        if marker == _START_OF_SCAN:
+            return
+        if marker[0] != 0xFF or marker[1] in (0x00, 0xFF):  # padding, which Pillow skips too
+            position += 1
+        elif 0xD0 <= marker[1] <= 0xD9 or marker[1] == 0x01:  # without a length
+            position += 2
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+
+
+class PixelTurns:
+    """Turns to decode: a few images at once, and no more pixels than the budget; thread-safe."""
+
+    def __init__(self, decoders: int = DECODERS, pixels: int = TURN_PIXELS) -> None:
+        self._decoders, self._budget = decoders, pixels
+        self._changed = threading.Condition()
+        self._decoding = self._pixels = 0
+
+    @contextlib.contextmanager
+    def turn(self, pixels: int) -> Iterator[None]:
+        """Waits until an image of so many pixels may be decoded; an image alone always may.
+
+        A small one needs no turn.
+        """
+        if pixels <= SMALL_PIXELS:
+            yield
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_room(pixels))
+            self._decoding += 1
+            self._pixels += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._decoding -= 1
+                self._pixels -= pixels
+                self._changed.notify_all()
+            if pixels > _TRIM_PIXELS:
+                give_memory_back()
+
+    def _has_room(self, pixels: int) -> bool:
+        if not self._decoding:
+            return True
+        return self._decoding < self._decoders and self._pixels + pixels <= self._budget
+
+
+def give_memory_back() -> None:
+    """Has the C library return freed memory to the system, where it can."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
