@@ -19,6 +19,7 @@ from accesspoint.settings import ServeSettings
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.config_file import Given
+from airreid.console import print_table, say
 from airreid.errors import InputError
 from airreid.settings_options import with_settings
 
@@ -87,10 +88,10 @@ def backup_(
     """
     damaged = backup.backup(data_dir / backup.FILE_NAME, file)
     Audit(data_dir).record(LOCAL, "backup", file=file.name)
-    typer.echo(f"wrote {file}: {file.stat().st_size} bytes")
+    say(f"wrote {file}: {file.stat().st_size} bytes")
     if damaged:
         named = ", ".join(map(str, damaged[:10])) + (", ..." if len(damaged) > 10 else "")
-        typer.echo(
+        say(
             f"error: {len(damaged)} entries in it are damaged ({named}); "
             "enrol them anew, or delete them",
             err=True,
@@ -109,7 +110,7 @@ def restore_(
     """Put a backup in place of a gallery that is not served."""
     subjects, entries = backup.restore(file, data_dir, replace)
     Audit(data_dir).record(LOCAL, "restore", file=file.name, entries=entries)
-    typer.echo(f"{data_dir} holds {subjects} subjects, {entries} entries")
+    say(f"{data_dir} holds {subjects} subjects, {entries} entries")
 
 
 @token.command("add")
@@ -137,17 +138,14 @@ def add_token(
 @token.command("list")
 def list_tokens(data_dir: DataDir = _DATA) -> None:
     """List the tokens; what they are is not kept."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("id", "name", "scopes", "edge", "made", "ends")
+    rows = []
     for grant in TokenFile(data_dir).grants():
         ends = "never" if grant.expires_at is None else _day(grant.expires_at)
         if not grant.valid(time.time()):
             ends = "has ended"
         scopes = ", ".join(grant.scopes)
-        table.add_row(grant.id, grant.name, scopes, grant.edge, _day(grant.created_at), ends)
-    Console().print(table)
+        rows.append((grant.id, grant.name, scopes, grant.edge, _day(grant.created_at), ends))
+    print_table(("id", "name", "scopes", "edge", "made", "ends"), rows)
 
 
 @token.command("revoke")
@@ -158,7 +156,7 @@ def revoke_token(
     """Take a token away; a running access point takes it no more."""
     for grant in TokenFile(data_dir).revoke(which):
         Audit(data_dir).record(LOCAL, "revoke_token", name=grant.name, id=grant.id)
-        typer.echo(f"revoked {grant.name} ({grant.id})")
+        say(f"revoked {grant.name} ({grant.id})")
 
 
 def _day(seconds: float) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from airreid.bundle import Bundle, default_bundle_path, files_of, load_bundle
+from airreid.console import print_table, say
 from airreid.errors import BundleError
 from airreid.inference import BackboneRunner
 from airreid.payload import Ideal, Link
@@ -27,30 +27,32 @@ Folder = Annotated[Path | None, typer.Argument(help="Bundle; the demo's if left 
 def show(folder: Folder = None) -> None:
     """Print what a bundle holds and where it comes from."""
     bundle = load_bundle(folder or default_bundle_path())
-    console = Console()
-    console.print(f"[bold]{bundle.manifest.name}[/bold]  bundle {bundle.bundle_id}  {bundle.path}")
-    backbones = Table("backbone", "precision", "input", "feature", "space", "MB")
+    title = f"{bundle.manifest.name}  bundle {bundle.bundle_id}  {bundle.path}"
+    backbones = []
     for info in bundle.manifest.backbones:
         size = bundle.file(info.file).stat().st_size / 1e6
         shape = f"{info.height}x{info.width} uint8"
-        backbones.add_row(
-            info.id, info.precision, shape, str(info.feature_dim), info.space_id, f"{size:.1f}"
+        backbones.append(
+            (info.id, info.precision, shape, info.feature_dim, info.space_id, f"{size:.1f}")
         )
-    console.print(backbones)
-    schemes = Table("scheme", "B", "links", "embedding", "gallery", "made for", "MB")
+    names = ("backbone", "precision", "input", "feature", "space", "MB")
+    print_table(names, backbones, title)
+    schemes = []
     for scheme in bundle.manifest.schemes:
         size = sum(bundle.file(ref).stat().st_size for ref in scheme.files) / 1e6
-        schemes.add_row(
-            scheme.id,
-            str(scheme.bandwidth),
-            ", ".join(links_of(scheme)),
-            str(scheme.embedding_dim),
-            scheme.gallery,
-            scheme_kind(scheme.kind).made_for(bundle, scheme),
-            f"{size:.1f}",
+        schemes.append(
+            (
+                scheme.id,
+                scheme.bandwidth,
+                ", ".join(links_of(scheme)),
+                scheme.embedding_dim,
+                scheme.gallery,
+                scheme_kind(scheme.kind).made_for(bundle, scheme),
+                f"{size:.1f}",
+            )
         )
-    console.print(schemes)
-    console.print_json(bundle.manifest.provenance.model_dump_json())
+    print_table(("scheme", "B", "links", "embedding", "gallery", "made for", "MB"), schemes)
+    Console().print_json(bundle.manifest.provenance.model_dump_json())
 
 
 @app.command()
@@ -62,8 +64,8 @@ def verify(folder: Folder = None) -> None:
     bundle = load_bundle(folder or default_bundle_path())
     check_graphs(bundle)
     for warning in saturation_warnings(bundle):
-        typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} is whole and runs")
+        say(f"warning: {warning}", err=True)
+    say(f"{bundle.path}: bundle {bundle.bundle_id} is whole and runs")
 
 
 def saturation_warnings(bundle: Bundle) -> list[str]:

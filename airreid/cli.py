@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from airreid.console import say
 from airreid.import_path import leave_current_folder
 
 if __name__ == "__main__":
@@ -67,7 +68,7 @@ ROLES = {
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"airreid {__version__}")
+        say(f"airreid {__version__}")
         raise typer.Exit
 
 
@@ -119,11 +120,11 @@ def main() -> None:
     try:
         build(sys.argv[1:])(prog_name="airreid")
     except AirReidError as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"error: {where}{error.strerror or error}", err=True)
+        say(f"error: {where}{error.strerror or error}", err=True)
         sys.exit(2)
 
 

@@ -1,8 +1,12 @@
-"""Progress as every command shows it."""
+"""Progress, tables and lines as every command shows them; no text of others is markup there."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,3 +32,44 @@ def progress_bars() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+
+
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, line breaks among them
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # directions of writing
+    "\u200b\u2028\u2029\u2060\ufeff\ud800-\udfff\ufff9-\ufffb]"  # nothing that is seen
+)
+
+
+def printable(text: object) -> str:
+    """Returns a text as one line that shows every character and commands no terminal.
+
+    A control character, a change of the direction of writing, a line break and the like come
+    as their number: ``\\x1b``, ``\\u202e``.
+    """
+    return _HIDDEN.sub(_number, str(text))
+
+
+def _number(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
+def say(text: object, err: bool = False) -> None:
+    """Prints a line, to standard error if ``err``."""
+    typer.echo(printable(text), err=err)
+
+
+def print_table(names: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """Prints rows of texts under the columns' names."""
+    from rich.console import Console  # services start without them
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*names)
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else printable(cell)) for cell in row))
+    console = Console()
+    if title:
+        console.print(Text(printable(title), style="bold"))
+    console.print(table)

@@ -10,12 +10,10 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from rich.console import Console
-from rich.table import Table
 
 from airreid import decisions, gallery_jobs_cli
 from airreid.client import GalleryClient, ok
-from airreid.console import progress_bars
+from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.crop_folder import Crop, read_folder
@@ -67,13 +65,13 @@ def enroll(
         for crop, (_, result) in zip(crops, client.enrol(_items(crops)), strict=True):
             if not ok(result.status):
                 refused += 1
-                typer.echo(f"error: {crop.path}: {result.status.message}", err=True)
+                say(f"error: {crop.path}: {result.status.message}", err=True)
             elif result.warnings:
                 doubtful += 1
-                typer.echo(f"warning: {crop.path}: {'; '.join(result.warnings)}", err=True)
+                say(f"warning: {crop.path}: {'; '.join(result.warnings)}", err=True)
         state = client.describe()
     warned = f", {doubtful} with a warning" if doubtful else ""
-    typer.echo(
+    say(
         f"enrolled {len(crops) - refused} of {len(crops)} images{warned}; "
         f"the gallery holds {state.subjects} subjects, {state.entries} entries"
     )
@@ -95,10 +93,10 @@ def list_subjects(
     if as_json:
         _print_json([_plain(subject) for subject in subjects])
         return
-    table = Table("subject", "entries", "name")
-    for subject in subjects:
-        table.add_row(subject.id, str(subject.entries), subject.display_name)
-    Console().print(table)
+    print_table(
+        ("subject", "entries", "name"),
+        [(subject.id, subject.entries, subject.display_name) for subject in subjects],
+    )
 
 
 @app.command()
@@ -116,12 +114,12 @@ def entries(
     if as_json:
         _print_json([_plain(entry) for entry in listed])
         return
-    table = Table("entry", "subject", "camera", "enrolled", "quality", "key")
+    rows = []
     for entry in listed:
         enrolled = entry.created_at.ToDatetime().isoformat(" ", "seconds")
         quality = f"{entry.quality:.2f}" if entry.quality else ""
-        table.add_row(str(entry.id), entry.subject, entry.camera, enrolled, quality, entry.key)
-    Console().print(table)
+        rows.append((entry.id, entry.subject, entry.camera, enrolled, quality, entry.key))
+    print_table(("entry", "subject", "camera", "enrolled", "quality", "key"), rows)
 
 
 @app.command()
@@ -143,13 +141,13 @@ def delete(
     with GalleryClient(to, credentials=credentials) as client:
         for subject in subjects or ():
             count = client.delete_subject(subject)
-            typer.echo(f"deleted {subject} and {count} entries")
+            say(f"deleted {subject} and {count} entries")
         for number, status in client.delete_entries(entry or []):
             if ok(status):
-                typer.echo(f"deleted entry {number}")
+                say(f"deleted entry {number}")
             else:
                 missing = True
-                typer.echo(f"error: {status.message}", err=True)
+                say(f"error: {status.message}", err=True)
     if missing:
         raise typer.Exit(1)
 
@@ -165,7 +163,7 @@ def merge(
     """Say that two subjects are one person."""
     with GalleryClient(to, credentials=credentials) as client:
         merged = client.merge(source, into)
-    typer.echo(f"{merged.id} has {merged.entries} entries")
+    say(f"{merged.id} has {merged.entries} entries")
 
 
 @app.command()
@@ -185,12 +183,12 @@ def search(
     if as_json:
         _print_json(_plain(answer))
         return
-    table = Table("subject", "score", "entry", "camera")
-    for hit in answer.subjects:
-        table.add_row(hit.subject, f"{hit.score:.3f}", str(hit.entry_id), hit.camera)
-    Console().print(table)
+    print_table(
+        ("subject", "score", "entry", "camera"),
+        [(hit.subject, f"{hit.score:.3f}", hit.entry_id, hit.camera) for hit in answer.subjects],
+    )
     threshold = answer.decision.threshold
-    typer.echo(f"decision: {_kind(answer.decision.kind)}" + _from(threshold))
+    say(f"decision: {_kind(answer.decision.kind)}" + _from(threshold))
 
 
 @app.command()
@@ -210,7 +208,7 @@ def verify(
     if as_json:
         _print_json(_plain(answer))
     else:
-        typer.echo(
+        say(
             f"{subject}: score {answer.score:.3f} by entry {answer.entry_id}, "
             f"{_kind(answer.kind)}{_from(answer.threshold)}"
         )

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from airreid.client import GalleryClient
-from airreid.console import progress_bars
+from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError, LinkError
@@ -42,7 +40,7 @@ def run(
     """
     job = client.start_job(kind, {k: v for k, v in parameters.items() if v != ""})
     if not wait:
-        typer.echo(f"{job.id} started; 'airreid gallery jobs' shows how far it is")
+        say(f"{job.id} started; 'airreid gallery jobs' shows how far it is")
         return None
     with progress_bars() as bars:
         task = bars.add_task(kind.replace("_", " "), total=None)
@@ -93,12 +91,12 @@ def jobs(to: To = DEFAULT, credentials: ClientCredentials = NOBODY) -> None:
     """List long work, the newest first."""
     with GalleryClient(to, credentials=credentials) as client:
         listed = client.jobs()
-    table = Table("job", "kind", "state", "done", "started", "result")
+    rows = []
     for job in listed:
         done = f"{job.done} of {job.total}" if job.total else ""
         started = job.created_at.ToDatetime().isoformat(" ", "seconds")
-        table.add_row(job.id, job.kind, job.state, done, started, job.result[:60])
-    Console().print(table)
+        rows.append((job.id, job.kind, job.state, done, started, job.result[:60]))
+    print_table(("job", "kind", "state", "done", "started", "result"), rows)
 
 
 def cancel(
@@ -108,7 +106,7 @@ def cancel(
 ) -> None:
     """Tell a job to stop."""
     with GalleryClient(to, credentials=credentials) as client:
-        typer.echo(f"{job}: {client.cancel_job(job).state}")
+        say(f"{job}: {client.cancel_job(job).state}")
 
 
 def calibrate(
@@ -141,19 +139,21 @@ def calibrate(
     if as_json:
         typer.echo(json.dumps(result, indent=2))
         return
-    table = Table("scheme", "SNR dB", "match from", "unknown below", "impostors", "true matches")
-    for scheme in result["report"]["schemes"]:  # type: ignore[index]
-        for point in scheme["points"]:
-            table.add_row(
-                scheme["scheme_id"],
-                f"{point['snr_db']:g}",
-                _figure(point["threshold"]),
-                _figure(point["lower"]),
-                str(point["strangers"]),
-                _figure(point["true_match_rate"]),
-            )
-    Console().print(table)
-    typer.echo("in force" if apply else "not put in force")
+    names = ("scheme", "SNR dB", "match from", "unknown below", "impostors", "true matches")
+    rows = [
+        (
+            scheme["scheme_id"],
+            f"{point['snr_db']:g}",
+            _figure(point["threshold"]),
+            _figure(point["lower"]),
+            point["strangers"],
+            _figure(point["true_match_rate"]),
+        )
+        for scheme in result["report"]["schemes"]  # type: ignore[index]
+        for point in scheme["points"]
+    ]
+    print_table(names, rows)
+    say("in force" if apply else "not put in force")
 
 
 def _figure(value: float | None) -> str:

@@ -9,6 +9,7 @@ import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from airreid.client import MESSAGE_OPTIONS
+from airreid.console import say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
@@ -30,4 +31,4 @@ def command(
             raise LinkError(f"{target}: no answer within {seconds:g} s") from None
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise LinkError(f"{target}: not serving")
-    typer.echo(f"{target}: serving")
+    say(f"{target}: serving")

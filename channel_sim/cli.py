@@ -15,6 +15,7 @@ from airreid.channels.messages import from_fields
 from airreid.channels.settings import LinkSettings
 from airreid.client import ChannelClient
 from airreid.config_file import Given
+from airreid.console import print_table, say
 from airreid.errors import InputError
 from airreid.settings_options import with_settings
 from airreid.v1 import channel_pb2
@@ -86,9 +87,9 @@ def show(link: Link = "", address: At = _AT, as_json: Json = False) -> None:
     follows = " (as the default)" if link and not has_settings else ""
     _print_link((link or "default") + follows, settings, False)
     if stats.links:
-        _print_table(*_stats_table(stats))
+        print_table(*_stats_table(stats))
     else:
-        typer.echo("no blocks yet")
+        say("no blocks yet")
 
 
 @app.command()
@@ -100,7 +101,7 @@ def links(address: At = _AT, as_json: Json = False) -> None:
     if as_json:
         _print_json([{"link": name, **_plain(settings)} for name, settings in rows])
         return
-    _print_table(("link", "settings"), [(name, _line(settings)) for name, settings in rows])
+    print_table(("link", "settings"), [(name, _line(settings)) for name, settings in rows])
 
 
 @app.command()
@@ -116,17 +117,7 @@ def watch(
             if as_json:
                 _print_json(_plain(stats))
             else:
-                _print_table(*_stats_table(stats))
-
-
-def _print_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console  # the service starts without them
-    from rich.table import Table
-
-    table = Table(*names)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+                print_table(*_stats_table(stats))
 
 
 def _stats_table(
@@ -183,7 +174,7 @@ def _print_link(name: str, settings: channel_pb2.LinkSettings, as_json: bool) ->
     if as_json:
         _print_json({"link": name, **_plain(settings)})
     else:
-        typer.echo(f"{name}: {_line(settings)}")
+        say(f"{name}: {_line(settings)}")
 
 
 def _print_json(value: object) -> None:

@@ -14,7 +14,7 @@ import typer
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.config_file import Given
-from airreid.console import progress_bars
+from airreid.console import progress_bars, say
 from airreid.errors import InputError
 from airreid.payload import Link
 from airreid.settings_options import with_settings
@@ -69,13 +69,13 @@ def send(
         typer.echo(json.dumps([outcome.as_dict(settings.radio) for outcome in outcomes], indent=2))
     else:
         for line in printing.sent_lines(outcomes):
-            typer.echo(line)
+            say(line)
         for outcome in outcomes:
             if outcome.error:
-                typer.echo(f"error: {outcome.error}", err=True)
+                say(f"error: {outcome.error}", err=True)
     if image_out is not None:
         printing.save_picture(image_out, outcomes)
-        typer.echo(f"wrote {image_out}", err=True)
+        say(f"wrote {image_out}", err=True)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -115,7 +115,7 @@ def set_(
     if scheme is None and link is None:
         raise InputError("nothing to set: give --scheme, --link or both")
     with EdgeClient(address) as client:
-        typer.echo(printing.state_line(client.set(scheme or "", link or "")))
+        say(printing.state_line(client.set(scheme or "", link or "")))
 
 
 @app.command()
@@ -125,7 +125,10 @@ def status(address: At = "127.0.0.1:50050", as_json: AsJson = False) -> None:
 
     with EdgeClient(address) as client:
         state = client.get()
-    typer.echo(printing.state_json(state) if as_json else printing.state_line(state))
+    if as_json:
+        typer.echo(printing.state_json(state))
+    else:
+        say(printing.state_line(state))
 
 
 @app.command("log")

@@ -20,6 +20,8 @@ from edge.pipeline import Accepted, Pipeline
 
 _UNDER_WAY = 16
 """Files that are read ahead of the verdict on their frames."""
+_LINE_MAX = 8192
+"""Longest line, in bytes; no path is as long."""
 _RETRY_SECONDS = 0.5
 """Pause before a frame that found no room is offered again."""
 
@@ -76,10 +78,13 @@ class StdinSource:
                 continue
             data = os.read(self._fd, 65536)
             *lines, rest = (rest + data).split(b"\n")
+            rest = rest[: _LINE_MAX + 1]  # what is longer is no path, and is not kept
             for line in [*lines, *([] if data else [rest])]:
                 if self._stop.is_set():
                     return
-                if line.strip():
+                if len(line) > _LINE_MAX:
+                    self._rejected(shown(os.fsdecode(line[:80])), "longer than any path")
+                elif line.strip():
                     yield line.rstrip(b"\r")
             if not data:
                 return

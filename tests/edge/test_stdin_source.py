@@ -62,6 +62,19 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
+def test_a_line_without_an_end_is_not_kept(bundle: Bundle, files: list[Path]) -> None:
+    """Neither the bytes of /dev/zero as lines nor its path as a file are read into memory."""
+    with fed(Quick(bundle)) as here:
+        for _ in range(64):
+            os.write(here.pipe, bytes(60_000))
+        text = f"\n/dev/zero\n{files[0]}\n"
+        os.write(here.pipe, text.encode() + b"x" * 9_000 + b"\n" + b"y" * 9_000)
+        os.close(here.pipe)
+        assert here.ended.wait(20)
+        assert here.names == [files[0].name]
+        assert here.rejected == 4
+
+
 def test_lines_of_any_form_are_paths(bundle: Bundle, files: list[Path]) -> None:
     with fed(Quick(bundle)) as here:
         text = f"{files[0]}\n\n  \n{files[1]}\r\n{files[2]}"  # the last one without an end

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -27,7 +27,6 @@ from accesspoint.gallery.maintenance.archive_format import (
     ArchiveManifest,
     Counts,
     EntryLine,
-    Member,
     OnConflict,
     SubjectLine,
     Tick,
@@ -37,6 +36,10 @@ from accesspoint.gallery.store.store import Store
 from airreid.errors import InputError
 from airreid.validation import loaded
 
+_LISTED_BYTES = 200
+"""Bytes that a member takes in the list of members, at most."""
+_END_BYTES = 22 + 65_535 + 20
+"""Bytes from the end of a ZIP file in which the size of that list is found."""
 Line = TypeVar("Line", bound=BaseModel)
 
 
@@ -63,10 +66,32 @@ def read_archive(path: Path, gallery: Target, on_conflict: OnConflict, tick: Tic
     does.
     """
     try:
+        if _directory_bytes(path) > MEMBERS_MAX * _LISTED_BYTES:
+            raise InputError(f"{path}: too many members, or two of one name")
         with zipfile.ZipFile(path) as archive:
             return _import(_Reader(path, archive), gallery, on_conflict, tick)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as an archive ({error})") from None
+
+
+def _directory_bytes(path: Path) -> int:
+    """Returns the size of a ZIP file's list of members, which is read whole when it is opened.
+
+    0 where there is none; see APPNOTE.TXT 4.3.14 to 4.3.16.
+    """
+    with path.open("rb") as file:
+        length = file.seek(0, 2)
+        file.seek(max(0, length - _END_BYTES))
+        tail = file.read()
+        end = tail.rfind(b"PK\x05\x06")
+        if end < 0 or end + 22 > len(tail):
+            return 0
+        locator = tail[max(0, end - 20) : end]
+        size = int.from_bytes(tail[end + 12 : end + 16], "little")
+        if not locator.startswith(b"PK\x06\x07"):
+            return size
+        file.seek(int.from_bytes(locator[8:16], "little"))
+        return max(size * (size < 2**32 - 1), int.from_bytes(file.read(56)[40:48], "little"))
 
 
 class _Reader:
@@ -82,8 +107,8 @@ class _Reader:
             raise InputError(f"{path}: compressed members; an archive has none")
         data = self._read(MANIFEST, MANIFEST_MAX)
         self.manifest = loaded(ArchiveManifest, data, f"{path}: {MANIFEST}", error=InputError)
-        listed = {member.name for member in self.manifest.members}
-        if listed | {MANIFEST} != set(names) or len(listed) != len(self.manifest.members):
+        self._listed = {member.name: member for member in self.manifest.members}
+        if {*self._listed, MANIFEST} != set(names) or len(self._listed) + 1 != len(names):
             raise InputError(f"{path}: its members are not those that {MANIFEST} lists")
 
     def _read(self, name: str, limit: int) -> bytes:
@@ -98,24 +123,28 @@ class _Reader:
 
     def member(self, name: str) -> bytes:
         """Returns a member. Raises :class:`InputError` if it is not listed, or not as listed."""
-        entry = next((m for m in self._members(name.split("-")[0]) if m.name == name), None)
+        entry = self._listed.get(name)
         if entry is None:
             raise InputError(f"{self.path}: {name} is missing")
+        if name.endswith(".jsonl") and entry.size > ROWS * LINE_MAX:
+            raise InputError(f"{self.path}: {name} is longer than {ROWS} lines may be")
         data = self._read(name, entry.size)
         if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise InputError(f"{self.path}: {name} is damaged; export again")
         return data
 
-    def _members(self, kind: str) -> Iterator[Member]:
-        return (m for m in self.manifest.members if m.name.startswith(f"{kind}-"))
-
     def parts(self, kind: str) -> list[str]:
         """Returns the numbers of a kind's members, in order."""
-        return sorted(m.name.split("-")[1].split(".")[0] for m in self._members(kind))
+        return sorted(
+            name.split("-")[1].split(".")[0] for name in self._listed if name.startswith(f"{kind}-")
+        )
 
     def lines(self, name: str, kind: type[Line]) -> list[Line]:
         """Returns a member's lines. Raises :class:`InputError` naming a line that is wrong."""
-        rows = self.member(name).splitlines()
+        data = self.member(name)
+        if data.count(b"\n") > ROWS or data.count(b"\r") > ROWS:
+            raise InputError(f"{self.path}: {name}: more than {ROWS} lines")
+        rows = data.splitlines()
         if len(rows) > ROWS:
             raise InputError(f"{self.path}: {name}: more than {ROWS} lines")
         lines = []
@@ -167,11 +196,13 @@ def _import(reader: _Reader, gallery: Target, on_conflict: OnConflict, tick: Tic
         )
     if on_conflict == "fail":
         for part in reader.parts("subjects"):
+            tick(0, manifest.entries)
             for line in reader.lines(f"subjects-{part}.jsonl", SubjectLine):
                 if known.get(line.id) is not None:
                     raise ConflictError(f"subject {line.id} is there already; nothing imported")
     subjects = entries = skipped = 0
     for part in reader.parts("subjects"):
+        tick(0, manifest.entries)
         for line in reader.lines(f"subjects-{part}.jsonl", SubjectLine):
             if on_conflict != "skip" or known.get(line.id) is None:
                 known.put(line.id, line.display_name, line.note, line.expires_at)

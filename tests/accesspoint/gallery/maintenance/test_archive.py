@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sqlite3
 import zipfile
@@ -206,6 +207,9 @@ def features(value: float) -> Callable[[dict[str, bytes]], None]:
         (lambda m: m.update({"entries-00000.jsonl": b"{" * 99}), "line 1"),
         (lambda m: m.update({"entries-00000.jsonl": b'"' + b"x" * 99_999}), "too long"),
         (lambda m: m.update({"subjects-00000.jsonl": b"{}\n" * 1001}), "more than 1000 lines"),
+        (lambda m: m.update({"subjects-00000.jsonl": b"\n" * 10**7}), "more than 1000 lines"),
+        (lambda m: m.update({"subjects-00000.jsonl": b"\r" * 10**7}), "more than 1000 lines"),
+        (lambda m: m.update({"subjects-00000.jsonl": b" " * 17 * 10**6}), "1000 lines may be"),
     ],
 )
 def test_a_hostile_archive_is_refused(
@@ -223,6 +227,47 @@ def test_a_hostile_archive_is_refused(
         other.maintenance.import_archive(path)
     assert {file for file in tmp_path.rglob("*") if file.is_file()} == before
     assert other.counts()[1] == 0
+
+
+def test_every_member_can_be_the_last_of_a_cancelled_import(
+    few: Gallery, other: Gallery, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    few.maintenance.export_archive(path)
+
+    def many(members: dict[str, bytes]) -> None:
+        first = members["subjects-00000.jsonl"].splitlines()[0] + b"\n"
+        members |= {f"subjects-{number:05}.jsonl": first for number in range(1, 2000)}
+
+    rewritten(path, many, seal=True)
+    for mode, when in (("fail", 3), ("fail", 1500), ("skip", 1), ("skip", 700)):
+        ticks = itertools.count(1)
+
+        def stop(*_: int, ticks: Iterator[int] = ticks, when: int = when) -> None:
+            if next(ticks) == when:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            other.maintenance.import_archive(path, mode, stop)  # type: ignore[arg-type]
+        assert next(ticks) == when + 1
+
+
+def test_a_list_of_millions_of_members_is_not_read(other: Gallery, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", b"")
+    whole = path.read_bytes()
+    end = whole.rindex(b"PK\x05\x06")
+    claimed = (21 * 10**6).to_bytes(4, "little")
+    path.write_bytes(whole[: end + 12] + claimed + whole[end + 16 :])
+    with pytest.raises(InputError, match="too many members"):
+        other.maintenance.import_archive(path)
+    record = b"PK\x06\x06" + bytes(36) + (2**40).to_bytes(8, "little") + bytes(8)
+    locator = b"PK\x06\x07" + bytes(4) + end.to_bytes(8, "little") + bytes(4)
+    sentinel = whole[end : end + 12] + b"\xff" * 4 + whole[end + 16 :]
+    path.write_bytes(whole[:end] + record + locator + sentinel)
+    with pytest.raises(InputError, match="too many members"):
+        other.maintenance.import_archive(path)
 
 
 def test_damage_bombs_and_other_files_are_refused(

@@ -1,0 +1,52 @@
+"""Texts of others on a terminal: shown as they are, obeyed by nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airreid.console import print_table, printable, say
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = "[/x][red]a\x1b[31m\x9b31m\nforged\r\t\u202ereversed\u2066\u2028\u200b\udc80\x00b"
+SHOWN = (
+    "[/x][red]a\\x1b[31m\\x9b31m\\x0aforged\\x0d\\x09\\u202ereversed\\u2066\\u2028\\u200b"
+    "\\udc80\\x00b"
+)
+
+
+def test_what_is_not_seen_comes_as_its_number() -> None:
+    assert printable(HOSTILE) == SHOWN
+    for text in ("Łukasz 😀", "عليّ", "नमस्ते", "zero\u200dwidth joiner", "a b", "", 7):
+        assert printable(text) == str(text)
+
+
+def test_lines_and_tables_show_all_of_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    say(HOSTILE)
+    say(HOSTILE, err=True)
+    shown = capsys.readouterr()
+    assert shown.out == shown.err == SHOWN + "\n"
+    print_table(("name", "empty"), [(HOSTILE, None), ("plain", 3)], HOSTILE)
+    table = capsys.readouterr().out
+    assert table.count(SHOWN) == 2
+    assert "plain" in table
+    assert "forged" in table
+    assert not any(line.strip().startswith("forged") for line in table.splitlines())
+
+
+def test_no_command_prints_a_table_or_a_line_by_itself() -> None:
+    """Rich takes brackets for markup, and a terminal obeys what it is told."""
+    paths = [ROOT / "airreid" / name for name in ("cli.py", "gallery_cli.py", "bundle_cli.py")]
+    paths += [ROOT / "airreid/gallery_jobs_cli.py", ROOT / "airreid/health_cli.py"]
+    paths += [ROOT / role / "cli.py" for role in ("edge", "channel_sim", "accesspoint")]
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            where = f"{path.name}:{number}"
+            assert "add_row(" not in line, where
+            assert "Console().print(" not in line, where
+            if "typer.echo(" in line:
+                assert "json" in line or "echo(secret)" in line, where
