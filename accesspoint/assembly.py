@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sqlite3
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accesspoint.api.audit import Audit
-from accesspoint.api.auth import Access, Principal
+from accesspoint.api.auth import Access
+from accesspoint.api.background import expiry, scrubbing
 from accesspoint.api.enrolment import Encoder, Enrolment
 from accesspoint.api.job_kinds import job_kinds
 from accesspoint.api.jobs import Jobs
@@ -24,17 +22,12 @@ from accesspoint.api.service import Service
 from accesspoint.api.tokens import TokenFile
 from accesspoint.errors import ConflictError
 from accesspoint.events import Feed
-from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.maintenance.backup import FILE_NAME
 from accesspoint.gallery.opening import ServedGallery, opened_gallery
 from accesspoint.settings import ServeSettings, asks_for_token
-from airreid import log
 from airreid.bundle import Bundle
-from airreid.errors import AirReidError
 
 _PAGE_KEY = "page_key"
-_EXPIRY = Principal("expiry", "local", frozenset())
-"""Principal of automatic deletions in the audit log."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +96,8 @@ def access_point(
         metrics.describe(bundle=bundle.bundle_id, space=gallery.space_id, index=index)
         metrics.gauges(lambda: _gauges(gallery, jobs))
         if writable is not None and not settings.gallery.read_only:
-            expiry = _expiry(writable, audit, settings.expire_seconds)
-            stack.enter_context(expiry)
+            stack.enter_context(expiry(writable, audit, settings.expire_seconds))
+            stack.enter_context(scrubbing(writable, audit, settings.scrub_hours))
         pools = stack.enter_context(Pools(settings.pools))
         yield Services(
             gallery,
@@ -145,27 +138,3 @@ def _gauges(gallery: ServedGallery, jobs: Jobs) -> dict[str, float]:
         "entries": float(entries),
         "jobs_open": float(sum(not job.over for job in jobs.list())),
     }
-
-
-@contextlib.contextmanager
-def _expiry(gallery: Gallery, audit: Audit, seconds: float) -> Iterator[None]:
-    """Deletes what has expired, every ``seconds``, in a thread."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(seconds):
-            try:
-                entries, subjects = gallery.maintenance.expire_due(time.time())
-                if entries or subjects:
-                    log.event("expired", entries=len(entries), subjects=len(subjects))
-                    audit.record(_EXPIRY, "expire", entries=entries, subjects=subjects)
-            except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
-                log.warning("expiry_failed", error=str(error))
-
-    thread = threading.Thread(target=work, name="expiry", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

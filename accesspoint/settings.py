@@ -70,6 +70,9 @@ class ServeSettings(Settings):
     """
     expire_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 30.0
     """Interval at which entries and subjects past their time are looked for."""
+    scrub_hours: Annotated[float, Field(ge=0, le=8760)] = 24.0
+    """Interval at which everything that is kept is read and compared, in the background; 0:
+    never. 'airreid gallery scrub' does it at once."""
     body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 40 * 1024 * 1024
     """Largest body of an HTTP request."""
     grpc_message_bytes: Annotated[

@@ -25,7 +25,7 @@ _ASK_SECONDS = 0.25
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands of this module to ``airreid gallery``."""
-    for command in (policy, jobs, cancel, calibrate, backup, export, reindex):
+    for command in (policy, jobs, cancel, calibrate, backup, export, reindex, scrub):
         app.command(command.__name__)(with_credentials(command))
     app.command("import")(with_credentials(import_))
     app.command("prove-deleted")(with_credentials(prove_deleted))
@@ -208,6 +208,19 @@ def reindex(
     with GalleryClient(to, credentials=credentials) as client:
         parameters = {"allow_unserved": str(allow_unserved).lower()}
         _print(run(client, "reindex", parameters, wait))
+
+
+def scrub(to: To = DEFAULT, wait: Wait = True, credentials: ClientCredentials = NOBODY) -> None:
+    """Read and compare all that the access point keeps: file, features, indexes, audit log.
+
+    Says what it found, and mends what it can: damaged entries are served no more until they are
+    enrolled anew, indexes are made anew. Exits with 1 if it found anything.
+    """
+    with GalleryClient(to, credentials=credentials) as client:
+        result = run(client, "scrub", {}, wait)
+    _print(result)
+    if result is not None and not result["clean"]:
+        raise typer.Exit(1)
 
 
 def prove_deleted(

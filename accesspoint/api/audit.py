@@ -88,6 +88,21 @@ class Audit:
                 except OSError as error:
                     log.warning("audit_not_repaired", error=str(error))
 
+    def damaged_lines(self, most: int = 100) -> list[int]:
+        """Returns the numbers, from 1, of lines that are no JSON objects, at most so many."""
+        numbers: list[int] = []
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            with self._lock:  # what is appended from here on may be half a line for a moment
+                size = self.path.stat().st_size
+            number = 0
+            while file.tell() < size and (line := file.readline(_LINE_MAX)):
+                number += 1
+                if not _is_whole(line):
+                    numbers.append(number)
+                if len(numbers) == most:
+                    break
+        return numbers
+
     def _flush(self) -> str:
         """Writes what waits, in the order it was recorded; what went wrong, or nothing."""
         problem = self._write()
@@ -121,6 +136,13 @@ class Audit:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _mend(descriptor: int) -> None:

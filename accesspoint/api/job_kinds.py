@@ -6,7 +6,7 @@ A job's parameters are text; docs/accesspoint.md lists them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
 from accesspoint.api.enrolment import ITEMS_MAX, Encoder
 from accesspoint.api.jobs import JobKind, Tick
 from accesspoint.api.search_service import SearchService
 from accesspoint.errors import NotFoundError
+from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.maintenance.archive_format import OnConflict
 from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.matching.calibration_settings import CalibrationSettings
@@ -54,6 +56,7 @@ def job_kinds(
         "export": _kind(work.export, "name"),
         "import": _kind(work.import_, "name", "on_conflict"),
         "reindex": _kind(work.reindex, "allow_unserved"),
+        "scrub": _kind(work.scrub),
         "prove_deleted": _kind(work.prove_deleted, "entries", "delete"),
     }
 
@@ -136,6 +139,12 @@ class _Work:
         maintenance = writable_part(self.gallery).maintenance
         return asdict(maintenance.reindex(encode, tick, self.encoder.digest, allow))
 
+    def scrub(
+        self, who: Principal, parameters: Mapping[str, str], tick: Tick
+    ) -> Mapping[str, object]:
+        """Reads and compares everything that is kept; says what it found, and mended."""
+        return scrub_report(writable_part(self.gallery), self.search_service.audit, tick)
+
     def prove_deleted(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
@@ -173,6 +182,18 @@ class _Work:
         parent = self.data_dir / folder
         private_folder(parent)
         return parent / (name.removesuffix(suffix) + suffix)
+
+
+def scrub_report(
+    gallery: Gallery,
+    audit: Audit,
+    tick: Tick = lambda done, total: None,
+    pause: Callable[[], object] = lambda: None,
+) -> dict[str, object]:
+    """Scrubs a gallery and the audit log beside it."""
+    report = gallery.maintenance.scrub(tick, pause)
+    lines = audit.damaged_lines()
+    return {"clean": report.clean and not lines, **asdict(report), "audit_lines": lines}
 
 
 def calibration_settings(parameters: Mapping[str, str]) -> CalibrationSettings:

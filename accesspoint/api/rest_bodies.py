@@ -133,7 +133,7 @@ class PolicyBody(Body):
 
 class JobBody(Body):
     kind: Annotated[str, Field(max_length=64)]
-    """reindex, export, import, calibrate, backup or prove_deleted."""
+    """reindex, export, import, calibrate, backup, scrub or prove_deleted."""
     parameters: Annotated[
         dict[str, Annotated[str, Field(max_length=10_000)]], Field(max_length=16)
     ] = {}

@@ -12,6 +12,7 @@ from accesspoint.errors import StorageError
 from accesspoint.gallery import records
 from accesspoint.gallery.maintenance.background import BackgroundMaintenance
 from accesspoint.gallery.maintenance.maintenance import Maintenance
+from accesspoint.gallery.maintenance.scrub import Scrub
 from accesspoint.gallery.records import Entry, NewEntry, SearchResult, Subject
 from accesspoint.gallery.search.entry_search import EntrySearch
 from accesspoint.gallery.search.index import Index, RemoteIndexes
@@ -72,7 +73,13 @@ class Gallery:
         store.quarantine.on_new(self._withdraw)
         self._loading = BackgroundLoading(store, self.space_id, settings.ready_wait_s, self._load)
         self.maintenance = Maintenance(
-            self, self._search, self._loading, self._background, self._lock, provable=remote is None
+            self,
+            self._search,
+            self._loading,
+            self._background,
+            self._lock,
+            Scrub(store, self._indexes, self._lock, self._readmit),
+            provable=remote is None,
         )
         if remote:
             remote.start(self._indexes, self._loading.check_ready)
@@ -246,6 +253,14 @@ class Gallery:
         """Takes entries out of every answer whose stored feature was found altered."""
         with self._lock:
             self._search.forget(damaged)
+
+    def _readmit(self, ids: Sequence[int]) -> None:
+        """Serves entries again whose stored feature is whole after all."""
+        with self._lock:
+            stored = [entry for number in ids if (entry := self.store.entry(number))]
+            self._search.readmit([e for e in stored if e.space_id == self.space_id])
+        for name in self._indexes.live:
+            self._indexes.make_anew(name)
 
     def entries_elsewhere(self) -> int:
         """Returns the number of entries of other feature spaces than the bundle's."""

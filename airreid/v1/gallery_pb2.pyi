@@ -900,7 +900,7 @@ class StartJobRequest(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """reindex, export, import, calibrate, backup or prove_deleted."""
+    """reindex, export, import, calibrate, backup, scrub or prove_deleted."""
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Parameters by name, as docs/accesspoint.md lists them for each kind."""

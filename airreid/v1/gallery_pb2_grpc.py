@@ -259,7 +259,7 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartJob(self, request, context):
-        """Long work: reindex, export, import, calibrate, backup, prove_deleted.
+        """Long work: reindex, export, import, calibrate, backup, scrub, prove_deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

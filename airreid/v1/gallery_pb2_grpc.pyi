@@ -68,7 +68,7 @@ class GalleryServiceStub:
     """When a match is a match, and which images are good enough."""
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.Policy, _gallery_pb2.Policy]
     StartJob: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.StartJobRequest, _gallery_pb2.Job]
-    """Long work: reindex, export, import, calibrate, backup, prove_deleted."""
+    """Long work: reindex, export, import, calibrate, backup, scrub, prove_deleted."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetJobRequest, _gallery_pb2.Job]
     ListJobs: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListJobsRequest, _gallery_pb2.ListJobsResponse]
     CancelJob: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.CancelJobRequest, _gallery_pb2.Job]
@@ -113,7 +113,7 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """When a match is a match, and which images are good enough."""
     SetPolicy: _aio.UnaryUnaryMultiCallable[_gallery_pb2.Policy, _gallery_pb2.Policy]  # type: ignore[assignment]
     StartJob: _aio.UnaryUnaryMultiCallable[_gallery_pb2.StartJobRequest, _gallery_pb2.Job]  # type: ignore[assignment]
-    """Long work: reindex, export, import, calibrate, backup, prove_deleted."""
+    """Long work: reindex, export, import, calibrate, backup, scrub, prove_deleted."""
     GetJob: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetJobRequest, _gallery_pb2.Job]  # type: ignore[assignment]
     ListJobs: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListJobsRequest, _gallery_pb2.ListJobsResponse]  # type: ignore[assignment]
     CancelJob: _aio.UnaryUnaryMultiCallable[_gallery_pb2.CancelJobRequest, _gallery_pb2.Job]  # type: ignore[assignment]
@@ -257,7 +257,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.StartJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.Job, _abc.Awaitable[_gallery_pb2.Job]]:
-        """Long work: reindex, export, import, calibrate, backup, prove_deleted."""
+        """Long work: reindex, export, import, calibrate, backup, scrub, prove_deleted."""
 
     @_abc_1.abstractmethod
     def GetJob(

@@ -16,6 +16,7 @@ from accesspoint.gallery.maintenance.archive_reader import read_archive
 from accesspoint.gallery.maintenance.archive_writer import write_archive
 from accesspoint.gallery.maintenance.background import BackgroundMaintenance
 from accesspoint.gallery.maintenance.reindex import Encode, ReindexReport, encode_all
+from accesspoint.gallery.maintenance.scrub import Pause, Scrub, ScrubReport
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.search.entry_search import EntrySearch
 from accesspoint.gallery.store import feature_spaces
@@ -53,6 +54,7 @@ class Maintenance:
         loading: BackgroundLoading,
         background: BackgroundMaintenance,
         lock: threading.RLock,
+        scrub: Scrub,
         provable: bool,
     ) -> None:
         """``lock`` is the gallery's. ``provable``: the indexes' files can be searched from
@@ -63,6 +65,7 @@ class Maintenance:
         self._loading = loading
         self._background = background
         self._lock = lock
+        self._scrub = scrub
         self._provable = provable
 
     def run_now(self) -> None:
@@ -70,6 +73,15 @@ class Maintenance:
         changes."""
         self._loading.wait()
         self._background.run_now()
+
+    def scrub(
+        self, tick: Tick = lambda done, total: None, pause: Pause = lambda: None
+    ) -> ScrubReport:
+        """Reads and compares everything: the file, each stored feature with its digest, indexes
+        with the store, snapshots with what was written. Damaged entries go into the quarantine,
+        indexes that differ are made anew. ``pause`` is called after each piece of the work."""
+        self._loading.wait()
+        return self._scrub.run(self._gallery.space_id, tick, pause)
 
     # Deletion
 

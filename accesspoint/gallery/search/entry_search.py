@@ -39,6 +39,11 @@ class EntrySearch:
                     self._owners.put(entry_id, subject, camera)
             after = rows[-1][0]
 
+    def readmit(self, entries: Sequence[Entry]) -> None:
+        """Takes the owners of stored entries in again; the indexes must be made anew."""
+        for entry in entries:
+            self._owners.put(entry.id, entry.subject, entry.camera)
+
     def add(
         self, entries: Sequence[Entry], digests: Sequence[int], embeddings: dict[str, Array]
     ) -> None:

@@ -13,6 +13,7 @@ from accesspoint.gallery.search import linear_subspace
 from accesspoint.gallery.search.index import Array, Ids, Index, IndexSpec, OpenIndex
 from accesspoint.gallery.search.reconcile import FEATURES, reconcile, replay, scheme_digest
 from accesspoint.gallery.search.scheme_cache import SchemeCache
+from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.store.held_files import INDEX_FOLDER
 from accesspoint.gallery.store.store import Store
 from airreid import log
@@ -120,6 +121,17 @@ class SchemeIndexes:
         """Forgets an index, to be made anew; nothing if there is none."""
         with self._lock:
             self._live.pop(name, None)
+
+    def make_anew(self, scheme_id: str) -> None:
+        """Forgets an index and its snapshot, and makes it from the store; its searches wait."""
+        with self._opening:
+            index = self._live.get(scheme_id)
+            if isinstance(index, SegmentedIndex):
+                index.retire()
+            self.drop(scheme_id)
+            if self._folder is not None and not self._read_only:
+                shutil.rmtree(self._folder / scheme_id, ignore_errors=True)
+            self.get(scheme_id)
 
     def maintain(self, scheme_id: str) -> None:
         """Has an index do its upkeep while nothing changes; nothing if it is not open."""

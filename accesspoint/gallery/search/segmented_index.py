@@ -185,6 +185,16 @@ class SegmentedIndex:
             self._replace(old)
             return self._save(position)
 
+    def snapshot_problem(self) -> str:
+        """Reads the snapshot's files. Returns what is wrong with them; empty if nothing is."""
+        with self._maintaining:
+            return "" if self._snapshots is None else self._snapshots.problem()
+
+    def retire(self) -> None:
+        """Leaves the files to another index that takes this one's place."""
+        with self._maintaining:
+            self._snapshots = None
+
     def close(self) -> None:
         with self._maintaining:
             if self._unsaved:

@@ -64,6 +64,8 @@ class Snapshots:
         fields = asdict(spec)
         del fields["folder"]
         self._spec: dict[str, str | int] = fields
+        self._complete = False
+        """Whether there is a manifest, as far as this process knows."""
         self._files: dict[int, tuple[Segment, _SegmentFile]] = {}
         """Files by the segment's id(); the segment beside keeps that from being reused."""
 
@@ -72,6 +74,7 @@ class Snapshots:
         ``read_only``."""
         segments = []
         manifest = self._manifest()
+        self._complete = manifest is not None
         for entry in manifest.segments if manifest else ():
             try:
                 segment = self._read(entry)
@@ -106,11 +109,23 @@ class Snapshots:
         dim = int(self._spec["dim"])
         places, size = _layout(entry.kind, entry.rows, dim)
         with path.open("rb") as file:
-            if size != entry.size or os.fstat(file.fileno()).st_size != size:
+            if size != entry.size:
                 raise ValueError("its size differs")
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                raise ValueError("its checksum differs")
+            _compare(file, entry)
             return _segment(path, file, entry.kind, places)
+
+    def problem(self) -> str:
+        """Reads what is on disk. Returns how it differs from what was written; empty if it does
+        not."""
+        if self._complete and self._manifest() is None:
+            return f"{MANIFEST} of its snapshot is damaged"
+        for _, entry in self._files.values():
+            try:
+                with (self._folder / entry.file).open("rb") as file:
+                    _compare(file, entry)
+            except (OSError, ValueError) as error:
+                return f"{entry.file} of its snapshot is damaged ({error})"
+        return ""
 
     def put(self, segment: Segment) -> Segment:
         """Writes a segment. Returns it, with its vectors mapped from the file if they may be."""
@@ -156,6 +171,7 @@ class Snapshots:
             file.write(body + b"\n" + hashlib.sha256(body).hexdigest().encode() + b"\n")
         sync_folder(self._folder)
         sync_folder(self._folder.parent)
+        self._complete = True
         self._files = used
         self._clean()
 
@@ -180,6 +196,14 @@ class Snapshots:
         for path in self._folder.iterdir():
             if path.name not in used and path.suffix in (".segment", ".tmp"):
                 path.unlink()
+
+
+def _compare(file: BufferedReader, entry: _SegmentFile) -> None:
+    """Raises :class:`ValueError` for a file that is not the one that was written."""
+    if os.fstat(file.fileno()).st_size != entry.size:
+        raise ValueError("its size differs")
+    if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+        raise ValueError("its checksum differs")
 
 
 def _layout(kind: Kind, rows: int, dim: int) -> tuple[dict[str, tuple[int, tuple[int, ...]]], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,34 @@ def test_tokens_from_the_command_line(tiny: Bundle, tmp_path: Path) -> None:
     actions = [json.loads(line)["action"] for line in text.splitlines()]
     assert actions == ["add_token", "add_token", "revoke_token"]
     assert reader not in text
+
+
+def test_scrub_says_what_it_finds_and_exits_accordingly(
+    gallery: Commands, folder: Path, services: Services, settings: ServeSettings
+) -> None:
+    gallery("enroll", str(folder))
+    whole = json.loads(gallery("scrub"))
+    assert whole["clean"]
+    assert (whole["entries"], whole["damaged"], whole["audit_lines"]) == (4, [], [])
+    with services.gallery.store.database.writing() as db:
+        db.execute("UPDATE features SET data = zeroblob(length(data)) WHERE entry = 2")
+    audit = settings.data_dir / "audit.jsonl"
+    lines = audit.read_bytes().splitlines(keepends=True)
+    audit.write_bytes(b"".join([lines[0], lines[1][:20] + b"\n", *lines[1:]]))
+    output = gallery("scrub", code=1)
+    damaged = json.loads(output[output.index("{") :])
+    assert (damaged["damaged"], damaged["audit_lines"], damaged["clean"]) == ([2], [2], False)
+    assert "started" in gallery("scrub", "--no-wait")
+
+
+def test_the_background_scrubs_by_itself(
+    tiny: Bundle, settings: ServeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    often = settings.model_copy(update={"scrub_hours": 1e-5})
+    with access_point(tiny, often) as services:
+        caplog.set_level("INFO")
+        until = time.monotonic() + 60
+        while "scrubbed" not in [record.message for record in caplog.records]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert services.gallery.ready
