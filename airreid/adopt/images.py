@@ -55,6 +55,8 @@ def open_images(source: str, labelled: bool | None = None) -> AdoptionImages:
             return _without_labels(path)
         raise
     everything = data["train"]
+    if "query" not in data:
+        return _fit_only(data, everything, f"{data.label}: nobody to search for by another camera")
     if not _disjoint(data):
         if "holdout" not in data.protocols:
             return _fit_only(data, everything, f"{data.label} tests on the people it trains on")
@@ -79,8 +81,6 @@ def _fit_only(data: DataSet, images: ImageSet, why: str) -> AdoptionImages:
 
 
 def _disjoint(data: DataSet) -> bool:
-    if "query" not in data:
-        return False
     return not set(data["train"].identities) & set(data["query"].identities)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from airreid.datasets.dataset import DISTRACTOR, DataSet
 from airreid.datasets.samples import Sample
+from airreid.datasets.tracks import FORM
 from airreid.errors import InputError
 
 _FEW = 64
@@ -86,7 +87,12 @@ def remarks(data: DataSet) -> list[str]:
     for sample in data.subsets["train"].samples if "train" in data else ():
         cameras.setdefault(sample.identity, set()).add(sample.camera)
     single = sorted(identity for identity, views in cameras.items() if len(views) < 2)
-    if single:
+    if data.form == FORM:
+        notes.append(
+            f"{len(cameras)} tracks: nobody is known by two cameras, so nothing can be measured "
+            "here; 'airreid train run site --joint' learns from them"
+        )
+    elif single:
         notes.append(
             f"train: seen by one camera only: {_listed(single)} "
             f"({len(single)} of {len(cameras)} identities)"

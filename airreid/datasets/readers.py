@@ -10,6 +10,7 @@ from airreid.datasets.folder import FolderReader, SplitFolderReader
 from airreid.datasets.msmt17 import Msmt17Reader
 from airreid.datasets.reader import Reader
 from airreid.datasets.synthetic.reader import SyntheticReader
+from airreid.datasets.tracks import TrackReader
 from airreid.registry import Registry
 
 READERS: Registry[Reader] = Registry("data set reader")
@@ -30,6 +31,7 @@ for _reader in (
     Cuhk03FilesReader(),
     CameraPairReader(),
     SplitFolderReader(),
+    TrackReader(),
     FolderReader(),
 ):
     register_reader(_reader)
