@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, write_latent_encoder
 from airreid.codecs.linear import LinearCode
 from airreid.codecs.quantised import fit_quantised, target_bits
-from airreid.codecs.selection import SNRS_DB, Choice, HeldOut, Wanted, select
+from airreid.codecs.selection import SNRS_DB, Choice, HeldOut, TrainedCode, Wanted, select
 from airreid.digital.table_design import prove_distinct, rounded, write_tables
 from airreid.errors import InputError
 from airreid.retrieval import Labels
@@ -54,7 +54,7 @@ def write_heads(
     space_id: str,
     tick: Callable[[], object] = lambda: None,
     split: HeldOut | None = None,
-    trained: LinearCode | None = None,
+    trained: TrainedCode | None = None,
 ) -> tuple[list[HeadRecord], HeldOut | None]:
     """Fits and writes the schemes ``wanted``, (id, kind, bandwidth), to ``folder``.
 

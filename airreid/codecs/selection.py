@@ -60,6 +60,16 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class TrainedCode:
+    """A code that was trained on the features, a candidate as it is at every bandwidth."""
+
+    compared: LinearCode
+    """Trained without the people who are held out."""
+    shipped: LinearCode
+    """The one that is taken if it wins; it may have seen everybody."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """The code of one bandwidth, and how it was chosen."""
 
@@ -125,17 +135,17 @@ def select(
     seed: int = 0,
     tick: Callable[[], object] = lambda: None,
     split: HeldOut | None = None,
-    trained: LinearCode | None = None,
+    trained: TrainedCode | None = None,
 ) -> tuple[dict[Wanted, Choice], HeldOut | None]:
     """Fits a code for each wish on features (N, D), and says how each was chosen.
 
     Without labels, and where they allow no held-out comparison, every code is PCA. With them the
     candidates are PCA, the discriminant of several regularisations and mixtures of the best of
     these with PCA; the one with the best mean top-1 of held-out people through noise is fitted
-    again on everybody. PCA wins ties, so no choice is below it on held-out people. ``trained``, a
-    code that was trained on these features, is a candidate as it is, cut to the bandwidth; it must
-    not have seen the people held out by ``split``, which is drawn where it is left out. ``tick``
-    is called once for each wish. Raises :class:`InputError` for a bandwidth above what the
+    again on everybody. PCA wins ties, so no choice is below it on held-out people. ``trained`` is
+    a candidate as it is, cut to the bandwidth; what is compared of it must not have seen the
+    people held out by ``split``, which is drawn where it is left out. ``tick`` is called once for
+    each wish. Raises :class:`InputError` for a bandwidth above what the
     features carry.
     """
     everything = moments(features)
@@ -146,10 +156,12 @@ def select(
     if labels is None or split is None:
         pca = _Statistics(features, everything, None, None)
         return {wish: pca.choice(_PCA, wish) for wish in wanted}, None
+    compared = None if trained is None else trained.compared
+    shipped = None if trained is None else trained.shipped
     fitted = features[split.fit]
-    part = _Statistics(fitted, moments(fitted), _scatter(features, labels, split.fit), trained)
+    part = _Statistics(fitted, moments(fitted), _scatter(features, labels, split.fit), compared)
     all_rows = np.ones(len(features), bool)
-    whole = _Statistics(features, everything, _scatter(features, labels, all_rows), trained)
+    whole = _Statistics(features, everything, _scatter(features, labels, all_rows), shipped)
     compare = _Comparison(features, labels, split)
     choices = {}
     for wish in wanted:

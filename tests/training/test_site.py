@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from airreid.bundle import load_bundle
 from airreid.cli import build
+from airreid.datasets import open_data
 from airreid.errors import InputError
 from airreid.inference import BackboneRunner
 from training.engine.progress import Progress, SilentReport
@@ -169,6 +170,25 @@ def test_codes_alone_leave_the_network_as_it_was(
     site = result.bundle.manifest.provenance.site
     assert site is not None
     assert not site.joint
+
+
+def test_tracks_alone_teach_the_network(folder: Path, network: Path, tmp_path: Path) -> None:
+    """The same people as tracks of each camera; the labelled folder is the test elsewhere."""
+    tracks = tmp_path / "tracks"
+    for path in folder.glob("*/*"):
+        shutil.copytree(path, tracks / path.name / path.parent.name)
+    out = tmp_path / "out"
+    run = SiteRun(recipe(), network, str(tracks), out, elsewhere=(open_data(folder, "holdout"),))
+    report = Report()
+    result = train_site(run, report)
+    assert set(report.steps) == {"joint"}
+    assert f"{2 * PEOPLE} tracks, each of one camera" in result.lines[0]
+    assert any("the training was not watched" in line for line in result.lines)
+    site = result.bundle.manifest.provenance.site
+    assert site is not None
+    assert (site.tested_people, site.held_out_people) == (0, 0)
+    (rates,) = site.elsewhere.values()
+    assert rates["after no channel"] > 0
 
 
 def invoke(*arguments: str) -> Result:

@@ -11,11 +11,13 @@ from airreid.codecs.selection import SNRS_DB
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 from training.engine.batches import epoch_rows
+from training.engine.retrieval import retrieval_loss
 from training.engine.sampling import camera_batches, track_batches
 from training.models.channel import Channel
 from training.models.nested import NestedHead, search_loss
 from training.recipes.base import Batches
-from training.site.people import watched
+from training.site.joint import identity_loss
+from training.site.people import rival_tracks, watched
 from training.site.plan import planned_epochs, wanted_epochs
 from training.site.share import choose_share
 from training.site.watching import Watcher
@@ -158,3 +160,48 @@ def test_the_smallest_share_that_is_as_good_is_chosen() -> None:
     assert choose_share(rates) == 1.0
     assert choose_share({**rates, 0.75: rates[1.0] - 0.5 * noise}) == 0.75
     assert choose_share({0.0: np.full(60, 0.9), 0.5: np.full(60, 0.6) + noise}) == 0.0
+
+
+def test_tracks_of_one_person_are_no_rivals() -> None:
+    """Ten tracks by two cameras; the first two of one camera are of one person."""
+    random = np.random.default_rng(0)
+    person = random.standard_normal((9, 16))
+    shown = np.asarray([0, 0, *range(1, 9)])
+    track, camera = np.repeat(np.arange(10), 6), np.repeat(np.arange(10) // 5, 6)
+    features = person[shown[track]] + 0.3 * random.standard_normal((60, 16))
+    rivals = rival_tracks(features.astype(np.float32), Labels(track, camera))
+    expected = np.kron(np.eye(2, dtype=bool), np.ones((5, 5), bool))
+    expected[0, 1] = expected[1, 0] = False
+    np.testing.assert_array_equal(rivals, expected)
+
+
+def test_a_class_that_is_left_out_gets_no_gradient_and_gives_none() -> None:
+    draws = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 6, generator=draws, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 2, 1, 0])
+    everything = torch.ones(4, 6, dtype=torch.bool)
+    plain = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    torch.testing.assert_close(identity_loss(logits, labels, 0.1, everything), plain)
+    torch.testing.assert_close(identity_loss(logits, labels, 0.1, None), plain)
+    first = everything.clone()
+    first[:, 3:] = False
+    loss = identity_loss(logits, labels, 0.1, first)
+    alone = torch.nn.functional.cross_entropy(logits[:, :3], labels, label_smoothing=0.1)
+    torch.testing.assert_close(loss, alone)
+    loss.backward()
+    assert logits.grad is not None
+    assert float(logits.grad[:, 3:].abs().max()) == 0
+
+
+def test_rows_that_are_left_out_are_no_wrong_answers() -> None:
+    draws = torch.Generator().manual_seed(0)
+    queries, gallery = (torch.randn(6, 5, generator=draws) for _ in range(2))
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    left_out = torch.zeros(6, 6, dtype=torch.bool)
+    left_out[:4, 4:] = left_out[4:, :4] = True
+    both = retrieval_loss(queries, gallery, labels, 0.2, left_out)
+    apart = [
+        retrieval_loss(queries[rows], gallery[rows], labels[rows], 0.2)
+        for rows in (slice(0, 4), slice(4, 6))
+    ]
+    torch.testing.assert_close(both, (4 * apart[0] + 2 * apart[1]) / 6)

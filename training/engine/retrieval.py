@@ -7,17 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def retrieval_loss(queries: Tensor, gallery: Tensor, labels: Tensor, temperature: float) -> Tensor:
+def retrieval_loss(
+    queries: Tensor,
+    gallery: Tensor,
+    labels: Tensor,
+    temperature: float,
+    left_out: Tensor | None = None,
+) -> Tensor:
     """Cross-entropy of finding a query's identity in the batch's gallery, by cosine.
 
     queries (N, D), gallery (N, D), labels (N,). Each query's own row of the gallery
-    is left out; all other rows of its identity share the target probability. Scalar.
+    is left out; all other rows of its identity share the target probability. ``left_out``,
+    bool (N, N): rows of the gallery that are no wrong answers to a query either. Scalar.
     """
     scores = F.normalize(queries, dim=1) @ F.normalize(gallery, dim=1).T / temperature
-    self_match = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    scores = scores.masked_fill(self_match, float("-inf"))
-    log_probability = scores.log_softmax(1).masked_fill(self_match, 0.0)
-    positive = (labels[:, None] == labels[None, :]) & ~self_match
+    dropped = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    if left_out is not None:
+        dropped = dropped | left_out
+    scores = scores.masked_fill(dropped, float("-inf"))
+    log_probability = scores.log_softmax(1).masked_fill(dropped, 0.0)
+    positive = (labels[:, None] == labels[None, :]) & ~dropped
     weight = positive / positive.sum(1, keepdim=True).clamp_min(1)
     return -(log_probability * weight).sum(1).mean()
 

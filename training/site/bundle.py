@@ -14,7 +14,7 @@ from airreid.adopt.heads import HeadRecord, parse_schemes, write_heads
 from airreid.adopt.images import spread
 from airreid.adopt.int8 import Int8Result, try_int8
 from airreid.bundle import BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
-from airreid.codecs.linear import LinearCode
+from airreid.codecs.selection import TrainedCode
 from airreid.evaluation.features import features_of
 from airreid.model_card import ModelCard
 from training.export.bundle import write_with_card
@@ -55,7 +55,7 @@ def backed(bundle: Bundle, context: SiteContext) -> Backed:
     return Backed(bundle, features_of(bundle, bundle.backbone, images, context.cache, tick))
 
 
-def build(network: Backed, trained: LinearCode | None, folder: Path, context: SiteContext) -> Built:
+def build(network: Backed, trained: TrainedCode, folder: Path, context: SiteContext) -> Built:
     """Makes a bundle in ``folder``: the network, its codes and, where it pays, its int8 twin.
 
     For every scheme the best of PCA, the discriminant, mixtures and ``trained`` on the held-out

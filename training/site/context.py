@@ -23,6 +23,8 @@ class SiteContext:
     images: AdoptionImages
     labels: Labels
     """Identities and cameras of ``images.fit``."""
+    tracks: bool
+    """Whether the identities are tracks, each of one camera."""
     split: HeldOut | None
     """People who are held out to choose by; None where there are too few."""
     watcher: Watcher | None

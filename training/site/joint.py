@@ -28,7 +28,7 @@ from training.recipes.base import Stage, snr_bounds
 from training.recipes.site_steps import SiteStep
 from training.runs.folder import cached_pixels
 from training.site.context import SiteContext
-from training.site.people import class_numbers, training_rows
+from training.site.people import class_numbers, rival_tracks, training_rows
 from training.site.plan import planned_epochs, store_epochs, stored_epochs
 from training.steps.backbone import new_classifier
 
@@ -56,12 +56,24 @@ class SiteLoss(nn.Module):
     against noiseless symbols of every bandwidth.
     """
 
-    def __init__(self, step: SiteStep, features: int, head: NestedHead, classes: int) -> None:
+    rivals: Tensor | None
+
+    def __init__(
+        self,
+        step: SiteStep,
+        features: int,
+        head: NestedHead,
+        classes: int,
+        rivals: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """``rivals``: bool (classes, classes), which are told apart from which; None for all."""
         super().__init__()
         self._step = step
         self._channel = Channel(step.channel, snr_bounds(step.snr_db))
         self.by_feature = new_classifier(features, classes)
         self.by_symbols = new_classifier(head.bandwidths[-1], classes)
+        told_apart = None if rivals is None else torch.from_numpy(rivals)
+        self.register_buffer("rivals", told_apart, persistent=False)
 
     def forward(
         self, feature: Tensor, head: NestedHead, labels: Tensor, draws: torch.Generator
@@ -70,14 +82,29 @@ class SiteLoss(nn.Module):
         temperature, smoothing = self._step.temperature, self._step.label_smoothing
         sent = head.send(feature, self._channel, draws)
         last = sent[-1].received
-        loss = F.cross_entropy(
-            self.by_feature(normalise_power(feature)), labels, label_smoothing=smoothing
-        )
-        loss = loss + F.cross_entropy(self.by_symbols(last), labels, label_smoothing=smoothing)
-        loss = loss + retrieval_loss(feature, feature, labels, temperature)
+        allowed = None if self.rivals is None else self.rivals[labels]
+        left_out = None if allowed is None else ~allowed[:, labels]
+        loss = identity_loss(self.by_feature(normalise_power(feature)), labels, smoothing, allowed)
+        loss = loss + identity_loss(self.by_symbols(last), labels, smoothing, allowed)
+        loss = loss + retrieval_loss(feature, feature, labels, temperature, left_out)
         for piece in sent:
-            loss = loss + retrieval_loss(piece.received, piece.clean, labels, temperature)
+            loss = loss + retrieval_loss(piece.received, piece.clean, labels, temperature, left_out)
         return BatchLoss(loss, rank1(last.detach(), sent[-1].clean.detach(), labels))
+
+
+def identity_loss(
+    logits: Tensor, labels: Tensor, smoothing: float, allowed: Tensor | None
+) -> Tensor:
+    """Cross-entropy with label smoothing over the classes that are ``allowed``, all for None.
+
+    logits (N, K), labels (N,), allowed bool (N, K). Scalar.
+    """
+    if allowed is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    log_probability = logits.masked_fill(~allowed, float("-inf")).log_softmax(1)
+    right = log_probability.gather(1, labels[:, None])[:, 0]
+    even = log_probability.masked_fill(~allowed, 0.0).sum(1) / allowed.sum(1)
+    return -((1 - smoothing) * right + smoothing * even).mean()
 
 
 def train_joint(
@@ -85,11 +112,13 @@ def train_joint(
     network: OnnxModule,
     head: NestedHead,
     size: tuple[int, int],
+    public: NDArray[np.float32],
     context: SiteContext,
 ) -> Joint:
     """Trains network and head together; they are left as the best epoch on held-out people.
 
-    ``size``: height and width of the crops. Raises :class:`UntrainableError` for a size that
+    ``size``: height and width of the crops; ``public``: features (N, D) of them by the network as
+    it was given. Raises :class:`UntrainableError` for a size that
     images cannot be varied at, and :class:`airreid.errors.InputError` for minutes that do not
     hold one epoch.
     """
@@ -100,7 +129,9 @@ def train_joint(
     labels = np.zeros(len(context.labels), np.int64)
     labels[rows] = class_numbers(context.labels.identity[rows])
     features = head.matrix.shape[0]
-    loss = SiteLoss(step, features, head, int(labels.max()) + 1)
+    rivals = rival_tracks(public, context.labels) if context.tracks else None
+    loss = SiteLoss(step, features, head, int(labels.max()) + 1, rivals)
+    sampler = step.batches.model_copy(update={"sampler": "tracks"})
     parts = nn.ModuleDict({"network": network, "head": head, "loss": loss}).to(device)
 
     def batch_loss(
@@ -116,7 +147,7 @@ def train_joint(
         labels=labels,
         rows=rows,
         stages=(_stage(size),),
-        batches=step.batches,
+        batches=sampler if context.tracks else step.batches,
         augmentation=step.augmentation,
         seed=context.recipe.seed,
         workers=context.recipe.engine.workers,

@@ -68,7 +68,7 @@ def learn(step: SiteStep, public: Backed, head: NestedHead, context: SiteContext
     try:
         network = trainable(model, Network(path, threads=1), proof)
         weights = network.weights()
-        joint = train_joint(step, network, head, size, context)
+        joint = train_joint(step, network, head, size, public.features, context)
     except UntrainableError as error:
         return Learned(public, head, why_frozen=str(error))
     mixed, shared = mix(step, weights, joint, size, context)

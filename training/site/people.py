@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from airreid.adopt.images import AdoptionImages
+from airreid.codecs.linear import unit_rows
 from airreid.codecs.selection import HeldOut, hold_out
 from airreid.errors import InputError
 from airreid.retrieval import Labels
@@ -14,14 +17,26 @@ WATCHED = 10
 """One identity in so many is held out of the training to choose by, from fifty people on."""
 FEWEST_PEOPLE = 8
 """Identities seen by two cameras below which nothing about cameras can be learned."""
+FEWEST_TRACKS = 16
+"""Tracks below which training within the cameras is not tried."""
 MOST_WATCHED = 1000
 """Held-out images, at most, that are searched for after each epoch."""
 
 
-def people_of(images: AdoptionImages, source: str) -> Labels:
+@dataclass(frozen=True)
+class People:
+    """Labels of the images to train on."""
+
+    labels: Labels
+    tracks: bool
+    """Whether an identity is a track of one camera, and nobody is known by two."""
+
+
+def people_of(images: AdoptionImages, source: str) -> People:
     """Returns identities and cameras of the images to train on.
 
-    Raises :class:`InputError` for images that say nobody's identity, and where fewer than
+    Identities of which none was seen by two cameras, of several, are tracks. Raises
+    :class:`InputError` for images that say nobody's identity, and where fewer than
     :data:`FEWEST_PEOPLE` people were seen by two cameras.
     """
     labels = images.labels
@@ -33,13 +48,47 @@ def people_of(images: AdoptionImages, source: str) -> Labels:
     pairs = np.unique(np.stack([labels.identity, labels.camera]), axis=1)
     people, views = np.unique(pairs[0], return_counts=True)
     across = int((views > 1).sum())
+    if not across and len(people) >= FEWEST_TRACKS and len(np.unique(labels.camera)) > 1:
+        _check_tracks(labels, source)
+        return People(labels, tracks=True)
     if across < FEWEST_PEOPLE:
         raise InputError(
             f"{source}: {across} of {len(people)} people to train on were seen by two cameras; "
             f"training needs {FEWEST_PEOPLE}. Give more people, or use the network as it is with "
             "'airreid adopt'"
         )
-    return labels
+    if np.bincount(labels.identity).max() < 2:
+        raise InputError(f"{source}: one image of each person; training needs several")
+    return People(labels, tracks=False)
+
+
+def _check_tracks(labels: Labels, source: str) -> None:
+    several = int((np.bincount(labels.identity) > 1).sum())
+    if several < FEWEST_TRACKS:
+        raise InputError(
+            f"{source}: {several} tracks of two images or more; training on tracks needs "
+            f"{FEWEST_TRACKS}"
+        )
+
+
+def rival_tracks(features: NDArray[np.float32], labels: Labels) -> NDArray[np.bool_]:
+    """Returns which tracks are told apart from which: bool (K, K), true on the diagonal.
+
+    features (N, D), labels (N,) of K tracks. Tracks of other cameras are no rivals, nor are two
+    tracks of one camera that may be of one person: whose mean features are nearer to each other
+    than images are to the mean of their own track, in the median.
+    """
+    track = class_numbers(labels.identity)
+    unit = unit_rows(features)
+    means = np.zeros((int(track.max()) + 1, unit.shape[1]), np.float32)
+    np.add.at(means, track, unit)
+    means = unit_rows(means)
+    camera = np.zeros(len(means), np.int64)
+    camera[track] = labels.camera
+    usual = float(np.median(np.einsum("nd,nd->n", unit, means[track])))
+    rivals: NDArray[np.bool_] = (camera[:, None] == camera) & (means @ means.T < usual)
+    np.fill_diagonal(rivals, True)
+    return rivals
 
 
 def watched(labels: Labels, seed: int) -> HeldOut | None:

@@ -17,6 +17,7 @@ from airreid.adopt.network import load_network
 from airreid.adopt.pipeline import Adoption, adopt
 from airreid.adopt.preprocessing import named
 from airreid.bundle import Bundle, load_bundle
+from airreid.codecs.selection import TrainedCode
 from airreid.datasets.dataset import DataSet
 from airreid.errors import AirReidError, InputError
 from airreid.model_card import ModelCard, RecipeRecord, SiteRecord
@@ -85,12 +86,13 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     public = backed(_public(run, network, context), context)
     bandwidths = _bandwidths(network)
     start = closed_form(public.features, bandwidths[-1], context)
-    head = train_nested(nested, start, bandwidths, public.features, context)
-    site, code, trained = public, head.code(), None
     step = run.recipe.steps[-1]
+    joint = isinstance(step, SiteStep)
+    heads = train_nested(nested, start, bandwidths, public.features, context, again=not joint)
+    site, code, trained = public, heads.code, None
     if isinstance(step, SiteStep):
-        trained = learn(step, public, head, context)
-        site, code = trained.network, trained.head.code()
+        trained = learn(step, public, heads.watched, context)
+        site, code = trained.network, TrainedCode(*[trained.head.code()] * 2)
     built = build(site, code, run.out / ".bundle.part", context)
     return _finish(run, context, public, site, built, trained)
 
@@ -103,7 +105,8 @@ def _check_single_process() -> None:
 def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
     recipe = run.recipe
     images = open_images(run.source)
-    labels = people_of(images, run.source)
+    people = people_of(images, run.source)
+    labels = people.labels
     digest = hashlib.sha256(run.network.read_bytes()).hexdigest()
     claim(run.out, recipe, {"train": images.fit.digest(), "network": digest[:16]})
     split = watched(labels, recipe.seed)
@@ -112,6 +115,7 @@ def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
         recipe=recipe,
         images=replace(images, everything=images.fit),  # who is tested is never fitted on
         labels=labels,
+        tracks=people.tracks,
         split=split,
         watcher=watcher,
         out=run.out,
@@ -258,10 +262,16 @@ def _card(
 
 def _told(context: SiteContext, built: Built, trained: Learned | None) -> list[str]:
     images, split = context.images.fit, context.split
-    lines = [f"trained on {len(images)} images of {len(images.identities)} people"]
+    who = "tracks, each of one camera" if context.tracks else "people"
+    lines = [f"trained on {len(images)} images of {len(images.identities)} {who}"]
     if trained is not None:
         lines.append(trained.words)
-    if split is None:
+    if context.tracks:
+        lines.append(
+            "nobody is known by two cameras, so the training was not watched, and every code is "
+            "PCA, fitted to the network's features; measure with --also and labelled people"
+        )
+    elif split is None:
         lines.append(
             "too few people to hold ten out and choose by: every code is PCA, fitted to the "
             "network's features"
