@@ -43,13 +43,16 @@ def expiry(
 ) -> contextlib.AbstractContextManager[None]:
     """Deletes what has expired, every ``seconds``, in a thread."""
 
+    def record(entries: list[int], subjects: list[str]) -> None:
+        log.event("expired", entries=len(entries), subjects=len(subjects))
+        audit.record(_EXPIRY, "expire", entries=entries, subjects=subjects)
+
+    gallery.maintenance.on_expired(record)
+
     def work(stop: threading.Event) -> None:
         while not stop.wait(seconds):
             try:
-                entries, subjects = gallery.maintenance.expire_due(time.time())
-                if entries or subjects:
-                    log.event("expired", entries=len(entries), subjects=len(subjects))
-                    audit.record(_EXPIRY, "expire", entries=entries, subjects=subjects)
+                gallery.maintenance.expire_due(time.time())
             except (AirReidError, OSError, sqlite3.Error) as error:  # next time, then
                 log.warning("expiry_failed", error=str(error))
 

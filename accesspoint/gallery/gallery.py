@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -71,6 +72,7 @@ class Gallery:
         self._search = EntrySearch(self._indexes)
         self._background = BackgroundMaintenance(store, self._indexes, self._lock)
         store.quarantine.on_new(self._withdraw)
+        store.subjects.on_change(self._clear_expired, self._read_expiry)
         self._loading = BackgroundLoading(store, self.space_id, settings.ready_wait_s, self._load)
         self.maintenance = Maintenance(
             self,
@@ -162,6 +164,7 @@ class Gallery:
         with self._lock:
             ids = self.store.delete_subject(subject)
             self._forget(ids or [])
+            self._read_expiry(subject)
         return None if ids is None else len(ids)
 
     def merge_subjects(self, source: str, into: str) -> Subject:
@@ -175,6 +178,7 @@ class Gallery:
         self._loading.check_changeable()
         with self._lock:
             self._search.move(self.store.merge_subjects(source, into), into)
+            self._read_expiry(source)
             return self.subjects.existing(into)
 
     def counts(self) -> tuple[int, int]:
@@ -200,6 +204,8 @@ class Gallery:
         if not entries:
             return []
         self._loading.check_changeable()
+        for subject in {entry.subject for entry in entries}:
+            self._clear_expired(subject)
         features = np.stack([entry.feature for entry in entries]).astype(np.float32)
         embeddings = self._indexes.embed_for_all(features)
         with self._lock:
@@ -248,6 +254,15 @@ class Gallery:
         if ids:
             self._search.forget(ids)
             self._background.notify(deleted=True)
+
+    def _clear_expired(self, subject: str) -> None:
+        """Deletes what has expired now if this subject is among it: whoever comes next under
+        its name is somebody new."""
+        if self._search.has_expired(subject) and not self.store.database.read_only:
+            self.maintenance.expire_due(time.time())
+
+    def _read_expiry(self, subject: str) -> None:
+        self._search.read_expiry(self.store, subject)
 
     def _withdraw(self, damaged: Sequence[int]) -> None:
         """Takes entries out of every answer whose stored feature was found altered."""

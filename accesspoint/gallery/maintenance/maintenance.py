@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +66,7 @@ class Maintenance:
         self._background = background
         self._lock = lock
         self._scrub = scrub
+        self._on_expired: Callable[[list[int], list[str]], None] = lambda entries, subjects: None
         self._provable = provable
 
     def run_now(self) -> None:
@@ -92,9 +93,17 @@ class Maintenance:
         with self._lock:
             entries, subjects = self._store.delete_expired(now)
             self._search.forget(entries)
+            for subject in subjects:
+                self._search.read_expiry(self._store, subject)
         if entries:
             self._background.notify(deleted=True)
+        if entries or subjects:
+            self._on_expired(entries, subjects)
         return entries, subjects
+
+    def on_expired(self, listener: Callable[[list[int], list[str]], None]) -> None:
+        """Calls ``listener`` with what :meth:`expire_due` has deleted, whoever called it."""
+        self._on_expired = listener
 
     def prove_deleted(
         self, ids: Sequence[int], pieces: Sequence[bytes] = ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 
 from accesspoint.gallery.records import Match, SearchResult
+from accesspoint.gallery.search.expiries import Expiries
 from accesspoint.gallery.search.index import Array, Ids
 
 
@@ -17,6 +19,7 @@ class EntryOwners:
     """
 
     def __init__(self) -> None:
+        self.expiries = Expiries()
         self._owners: dict[int, tuple[str, str]] = {}
         self._entries_of: Counter[str] = Counter()
 
@@ -31,9 +34,16 @@ class EntryOwners:
         """Number of subjects that have entries."""
         return len(self._entries_of)
 
-    def put(self, entry_id: int, subject: str, camera: str) -> None:
-        """Adds an entry, or gives it another owner."""
+    def put(
+        self, entry_id: int, subject: str, camera: str, expires_at: float | None = None
+    ) -> None:
+        """Adds an entry."""
         self.drop([entry_id])
+        self._own(entry_id, subject, camera)
+        if expires_at is not None:
+            self.expiries.set_entry(entry_id, expires_at)
+
+    def _own(self, entry_id: int, subject: str, camera: str) -> None:
         self._owners[entry_id] = (sys.intern(subject), sys.intern(camera))
         self._entries_of[subject] += 1
 
@@ -41,26 +51,33 @@ class EntryOwners:
         """Removes entries; ids that are not there are passed over."""
         for entry_id in ids:
             if (owner := self._owners.pop(entry_id, None)) is not None:
-                self._entries_of[owner[0]] -= 1
-                if not self._entries_of[owner[0]]:
-                    del self._entries_of[owner[0]]
+                if self.expiries:
+                    self.expiries.set_entry(entry_id, None)
+                self._disown(owner[0])
+
+    def _disown(self, subject: str) -> None:
+        self._entries_of[subject] -= 1
+        if not self._entries_of[subject]:
+            del self._entries_of[subject]
 
     def move(self, ids: Iterable[int], subject: str) -> None:
-        """Gives entries to another subject."""
+        """Gives entries to another subject; they expire as they would have."""
         for entry_id in ids:
-            if entry_id in self._owners:
-                self.put(entry_id, subject, self._owners[entry_id][1])
+            if (owner := self._owners.get(entry_id)) is not None:
+                self._own(entry_id, subject, owner[1])
+                self._disown(owner[0])
 
     def ranked(self, scores: Array, ids: Ids, top_k: int, top_entries: int) -> SearchResult:
         """Turns ranked entries, scores and ids (k,), into ranked subjects and entries.
 
-        An entry that was deleted while the index was searched is left out.
+        An entry that was deleted while the index was searched, or has expired, is left out.
         """
+        now = time.time() if self.expiries else 0.0
         matches: dict[str, Match] = {}
         places = list[int]()
         for i, (score, entry_id) in enumerate(zip(scores.tolist(), ids.tolist(), strict=True)):
             owner = self._owners.get(entry_id)
-            if owner is None:
+            if owner is None or (now and self.expiries.over(entry_id, owner[0], now)):
                 continue
             if len(places) < top_entries:
                 places.append(i)

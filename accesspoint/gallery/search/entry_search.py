@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,10 +27,15 @@ class EntrySearch:
 
     def __init__(self, indexes: SchemeIndexes) -> None:
         self.indexes = indexes
-        self.deletions = 0
-        """Times that entries or their subjects went since the start; answers from before a
-        change of it may name somebody who is gone."""
+        self._deletions = 0
+        self._expiry_lock = threading.Lock()
         self._owners = EntryOwners()
+
+    @property
+    def deletions(self) -> int:
+        """Times that entries or their subjects went, or expired, since the start; answers from
+        before a change of it may name somebody who is gone."""
+        return self._deletions + self._owners.expiries.passed
 
     def load_owners(self, store: Store, space_id: str) -> None:
         """Reads the owner of each entry of a space that is not damaged."""
@@ -38,18 +45,33 @@ class EntrySearch:
                 if entry_id not in store.quarantine:
                     self._owners.put(entry_id, subject, camera)
             after = rows[-1][0]
+        entries, subjects = store.expiring()
+        for entry_id, expires_at in entries:
+            if entry_id in self._owners:
+                self._owners.expiries.set_entry(entry_id, expires_at)
+        for subject, expires_at in subjects:
+            self._owners.expiries.set_subject(subject, expires_at)
+
+    def read_expiry(self, store: Store, subject: str) -> None:
+        """Reads from the store when a subject expires, which has changed."""
+        with self._expiry_lock:
+            self._owners.expiries.set_subject(subject, store.subjects.expiry(subject))
+
+    def has_expired(self, subject: str) -> bool:
+        """Tells whether a subject has expired and is not deleted yet."""
+        return self._owners.expiries.subject_over(subject, time.time())
 
     def readmit(self, entries: Sequence[Entry]) -> None:
         """Takes the owners of stored entries in again; the indexes must be made anew."""
         for entry in entries:
-            self._owners.put(entry.id, entry.subject, entry.camera)
+            self._owners.put(entry.id, entry.subject, entry.camera, entry.expires_at)
 
     def add(
         self, entries: Sequence[Entry], digests: Sequence[int], embeddings: dict[str, Array]
     ) -> None:
         """Adds stored entries; embeddings (n, dim) for every open index."""
         for entry in entries:
-            self._owners.put(entry.id, entry.subject, entry.camera)
+            self._owners.put(entry.id, entry.subject, entry.camera, entry.expires_at)
         ids = np.asarray([entry.id for entry in entries], dtype=np.int64)
         self.indexes.add(ids, np.asarray(digests, dtype=np.int64), embeddings)
 
@@ -58,13 +80,13 @@ class EntrySearch:
         if ids:
             self.indexes.remove(np.asarray(ids, dtype=np.int64))
             self._owners.drop(ids)
-            self.deletions += 1  # last: with the old number, a gone entry may have been found
+            self._deletions += 1  # last: with the old number, a gone entry may have been found
 
     def move(self, ids: Sequence[int], subject: str) -> None:
         """Gives entries to another subject."""
         self._owners.move(ids, subject)
         self.indexes.moved(np.asarray(ids, dtype=np.int64))
-        self.deletions += 1
+        self._deletions += 1
 
     def search(
         self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int

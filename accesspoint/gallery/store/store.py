@@ -25,6 +25,11 @@ _ENTRY = (
     "e.expires_at, EXISTS (SELECT 1 FROM thumbnails t WHERE t.entry = e.id), e.model_digest, "
     "e.key FROM entries e"
 )
+NOT_OVER = (
+    "(e.expires_at IS NULL OR e.expires_at > ?2) AND NOT EXISTS "
+    "(SELECT 1 FROM subjects p WHERE p.id = e.subject AND p.expires_at <= ?2)"
+)
+"""Condition on an entry ``e`` that has not expired at ?2, and whose subject has not."""
 
 
 class Store:
@@ -193,16 +198,17 @@ class Store:
         return row
 
     def entry(self, entry_id: int) -> Entry | None:
-        """Returns an entry by its number, or None."""
-        row = self.database.row(f"{_ENTRY} WHERE e.id = ?", (entry_id,))
+        """Returns an entry by its number, or None; an expired one is none."""
+        query = f"{_ENTRY} WHERE e.id = ?1 AND {NOT_OVER}"
+        row = self.database.row(query, (entry_id, time.time()))
         return _entry(row) if row else None
 
     def entries(
         self, after: int, limit: int, subject: str = "", camera: str = "", space_id: str = ""
     ) -> list[Entry]:
         """Returns up to ``limit`` entries with numbers above ``after``, in order; an empty
-        filter takes all."""
-        where, values = "e.id > ?", list[int | str]([after])
+        filter takes all. Expired ones are left out."""
+        where, values = f"e.id > ?1 AND {NOT_OVER}", list[int | str | float]([after, time.time()])
         for column, value in (("subject", subject), ("camera", camera), ("space_id", space_id)):
             if value:
                 where += f" AND e.{column} = ?"
@@ -231,8 +237,19 @@ class Store:
 
     def thumbnail(self, entry_id: int) -> bytes | None:
         """Returns the encoded image kept with an entry, or None."""
-        row = self.database.row("SELECT data FROM thumbnails WHERE entry = ?", (entry_id,))
+        row = self.database.row(
+            "SELECT t.data FROM thumbnails t JOIN entries e ON e.id = t.entry "
+            f"WHERE t.entry = ?1 AND {NOT_OVER}",
+            (entry_id, time.time()),
+        )
         return row[0] if row else None
+
+    def expiring(self) -> tuple[list[tuple[int, float]], list[tuple[str, float]]]:
+        """Returns (entry number, time) and (subject, time) of all that expire some day."""
+        query = "SELECT id, expires_at FROM {} WHERE expires_at IS NOT NULL"
+        return self.database.rows(query.format("entries")), self.database.rows(
+            query.format("subjects")
+        )
 
     def owners(self, space_id: str, after: int, limit: int) -> list[tuple[int, str, str, int]]:
         """Returns (entry number, subject, camera, digest) of up to ``limit`` entries of a space

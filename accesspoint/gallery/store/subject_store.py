@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery import records
@@ -15,6 +15,7 @@ _SUBJECT = (
     "SELECT s.id, s.display_name, s.note, s.created_at, s.updated_at, "
     "(SELECT count(*) FROM entries e WHERE e.subject = s.id), s.expires_at FROM subjects s"
 )
+_NOT_OVER = "(s.expires_at IS NULL OR s.expires_at > ?2)"
 
 
 class SubjectStore:
@@ -26,6 +27,13 @@ class SubjectStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._before: Callable[[str], None] = lambda subject: None
+        self._after: Callable[[str], None] = lambda subject: None
+
+    def on_change(self, before: Callable[[str], None], after: Callable[[str], None]) -> None:
+        """Calls ``before`` with a subject that is to be made or set, so that one of the name
+        which has expired is gone then, and ``after`` when its expiry has been set."""
+        self._before, self._after = before, after
 
     def put(
         self,
@@ -42,12 +50,16 @@ class SubjectStore:
         _check_fields(display_name or "", note or "", expires_at)
         fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
         given = {name: value for name, value in fields.items() if value is not None}
-        now = time.time()
         self._database.check_room()
+        self._before(subject)
+        now = time.time()
         with self._database.writing() as db:
             created = make_subject(db, subject, now)
             update_subject(db, subject, given, now)
-            return _subject(db, subject), created
+            stored = _subject(db, subject)
+        if "expires_at" in given:
+            self._after(subject)
+        return stored, created
 
     def patch(
         self,
@@ -69,15 +81,26 @@ class SubjectStore:
         fields = {"display_name": display_name, "note": note, "expires_at": expires_at}
         given = {name: value for name, value in fields.items() if not isinstance(value, Unset)}
         self._database.check_room()
+        self._before(subject)
         with self._database.writing() as db:
             _subject(db, subject)
             update_subject(db, subject, given, time.time())
-            return _subject(db, subject)
+            stored = _subject(db, subject)
+        if "expires_at" in given:
+            self._after(subject)
+        return stored
 
     def get(self, subject: str) -> Subject | None:
-        """Returns a subject by its id, or None."""
-        row = self._database.row(f"{_SUBJECT} WHERE s.id = ?", (subject,))
+        """Returns a subject by its id, or None; an expired one is none."""
+        row = self._database.row(
+            f"{_SUBJECT} WHERE s.id = ?1 AND {_NOT_OVER}", (subject, time.time())
+        )
         return Subject(*row) if row else None
+
+    def expiry(self, subject: str) -> float | None:
+        """Returns when a subject expires, or has; None for never and for one that is not there."""
+        row = self._database.row("SELECT expires_at FROM subjects WHERE id = ?", (subject,))
+        return row[0] if row else None
 
     def existing(self, subject: str) -> Subject:
         """Returns a subject by its id. Raises :class:`NotFoundError`."""
@@ -86,11 +109,12 @@ class SubjectStore:
         return stored
 
     def page(self, after: str, limit: int, prefix: str = "") -> list[Subject]:
-        """Returns up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``."""
+        """Returns up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``;
+        expired ones are left out."""
         rows = self._database.rows(
             f"{_SUBJECT} WHERE s.id > ?1 AND s.id >= ?3 AND substr(s.id, 1, length(?3)) = ?3 "
-            "ORDER BY s.id LIMIT ?2",
-            (after, limit, prefix),
+            f"AND {_NOT_OVER} ORDER BY s.id LIMIT ?4",
+            (after, time.time(), prefix, limit),
         )
         return [Subject(*row) for row in rows]
 

@@ -315,7 +315,8 @@ def test_a_disk_that_fails_once_does_not_end_expiry(
         client = rest_over(services).client
         client.put("/v1/subjects/p", json={"expires_at": 5.0})
         until = time.monotonic() + 30
-        while client.get("/v1/subjects/p").status_code == 200:
+        assert client.get("/v1/subjects/p").status_code == 404  # deleted or not
+        while '"expire"' not in (settings.data_dir / "audit.jsonl").read_text():
             assert time.monotonic() < until
             time.sleep(0.02)
     assert failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -77,7 +78,8 @@ def test_merging_moves_entries_and_deletes_the_source(opened: Opener) -> None:
     assert kinds == [("move", first), ("move", second)]
 
 
-def test_what_expires_is_deleted_when_due(opened: Opener) -> None:
+def test_what_expires_is_deleted_when_due(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 50.0)
     gallery = opened("one")
     [soon, late, without_expiry] = gallery.enrol(
         [new("a", 1, expires_at=100), new("a", 2, expires_at=200), new("b", 3)]
