@@ -31,8 +31,9 @@ from airreid import log
 from airreid.addresses import parse_address
 from airreid.bundle import Bundle
 from airreid.credentials import is_loopback, server_credentials
+from airreid.descriptors import budget, raise_limit
 from airreid.errors import InputError
-from airreid.serving import serve, told_to_stop
+from airreid.serving import GRPC_CONNECTIONS, serve, told_to_stop
 
 _LOOK_SECONDS = 0.5
 
@@ -104,14 +105,15 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     )
     with _listening_socket(settings.http) as listener, contextlib.ExitStack() as stack:
         _warn_if_open(settings)
-        connections = ConnectionLimits(settings.http_connections, settings.http_per_address)
+        room = budget(raise_limit(), GRPC_CONNECTIONS, settings.http_connections)
+        connections = ConnectionLimits(room.http, min(room.http, settings.http_per_address))
         # ends before the gallery is closed
         async with _http(guard, listener, settings.tls, connections) as http:
             log.event("listening", http_port=listener.getsockname()[1])
             opening = access_point(bundle, settings, access)
             services = await asyncio.to_thread(stack.enter_context, opening)
             ports = {"http_port": listener.getsockname()[1]}
-            await _serve(bundle, settings, services, guard, http, ports, stop)
+            await _serve(bundle, settings, services, guard, http, ports, room.grpc, stop)
 
 
 def _readiness(gallery: ServedGallery) -> str:
@@ -145,6 +147,7 @@ async def _serve(
     guard: Guard,
     http: HttpServer,
     ports: dict[str, int],
+    connections: int,
     stop: asyncio.Event,
 ) -> None:
     rest, gallery = services.rest, services.gallery
@@ -180,6 +183,7 @@ async def _serve(
             credentials,
             rest.ready,
             message_bytes=settings.grpc_message_bytes,
+            connections=connections,
         ) as grpc_port:
             ports = {"grpc_port": grpc_port, **ports}
             waiting = asyncio.create_task(stop.wait())

@@ -21,6 +21,8 @@ from airreid.errors import InputError
 GRACE_SECONDS = 5.0
 HANDSHAKE_SECONDS = 10.0
 """Time that a new connection has for TLS and its first words of HTTP/2."""
+GRPC_CONNECTIONS = 4096
+"""Connections at once."""
 STREAMS_PER_CONNECTION = 2048
 """Calls and streams of one connection, at most."""
 _IDENTITY_ONLY = 1
@@ -37,7 +39,7 @@ async def serve(
     *,
     limits: Mapping[str, CallLimits] = {},
     message_bytes: int = MAX_MESSAGE_BYTES,
-    connections: int = 4096,
+    connections: int = GRPC_CONNECTIONS,
 ) -> AsyncIterator[int]:
     """Serves gRPC on ``listen`` and yields the bound port.
 

@@ -14,7 +14,8 @@ from airreid import log
 from airreid.call_limits import CallLimits
 from airreid.client import MESSAGE_OPTIONS
 from airreid.credentials import NOBODY, ClientCredentials
-from airreid.serving import serve, told_to_stop
+from airreid.descriptors import budget, raise_limit
+from airreid.serving import GRPC_CONNECTIONS, serve, told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
 from airreid.wire import BLOCK_BYTES_MAX
 from channel_sim.control import ChannelControl
@@ -164,6 +165,7 @@ async def run(settings: ServeSettings) -> None:
             register,
             limits={CONTROL: _LIMITS, CHANNEL: _LIMITS},
             message_bytes=_MESSAGE_BYTES,
+            connections=budget(raise_limit(), GRPC_CONNECTIONS, 0).grpc,
         )
         ports = {"grpc_port": await stack.enter_async_context(serving)}
         if settings.metrics is not None:

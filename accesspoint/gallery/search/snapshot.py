@@ -27,6 +27,7 @@ from pydantic import Field, ValidationError
 from accesspoint.gallery.search.index import IndexSpec
 from accesspoint.gallery.search.segment import CodedSegment, Kind, Segment, flat
 from airreid import log
+from airreid.descriptors import is_exhausted
 from airreid.disk import open_private, private_folder, sync_folder
 from airreid.validation import FrozenModel
 
@@ -72,13 +73,21 @@ class Snapshots:
     def load(self, read_only: bool = False) -> list[Segment]:
         """Reads the segments that are whole and of this index; the rest is removed, unless
         ``read_only``."""
-        segments = []
-        manifest = self._manifest()
+        segments: list[Segment] = []
+        try:
+            manifest = self._manifest()
+        except OSError as error:
+            log.warning("snapshot_not_read", error=str(error))
+            return []
         self._complete = manifest is not None
         for entry in manifest.segments if manifest else ():
             try:
                 segment = self._read(entry)
             except (OSError, ValueError) as error:
+                if is_exhausted(error):  # nothing is known of the files: they stay
+                    log.warning("snapshot_not_read", error=str(error))
+                    self._files.clear()
+                    return []
                 log.warning("snapshot_damaged", file=entry.file, error=str(error))
                 continue
             self._files[id(segment)] = (segment, entry)
@@ -97,6 +106,8 @@ class Snapshots:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, ValidationError) as error:
+            if is_exhausted(error):
+                raise
             log.warning("snapshot_damaged", file=str(path), error=str(error).split("\n")[0])
             return None
         if manifest.spec != self._spec:
@@ -117,13 +128,18 @@ class Snapshots:
     def problem(self) -> str:
         """Reads what is on disk. Returns how it differs from what was written; empty if it does
         not."""
-        if self._complete and self._manifest() is None:
-            return f"{MANIFEST} of its snapshot is damaged"
+        try:
+            if self._complete and self._manifest() is None:
+                return f"{MANIFEST} of its snapshot is damaged"
+        except OSError as error:
+            return f"{MANIFEST} of its snapshot cannot be read now ({error.strerror})"
         for _, entry in self._files.values():
             try:
                 with (self._folder / entry.file).open("rb") as file:
                     _compare(file, entry)
             except (OSError, ValueError) as error:
+                if is_exhausted(error):
+                    return f"{entry.file} of its snapshot cannot be read now ({error})"
                 return f"{entry.file} of its snapshot is damaged ({error})"
         return ""
 

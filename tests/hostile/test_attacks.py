@@ -1,0 +1,107 @@
+"""Attacks on real services, with a well-behaved camera beside each: minutes, so slow."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.store.store import Store
+from airreid.bundle import default_bundle_path, load_bundle
+
+from .attacks import ATTACKS
+from .conftest import MEMORY_MIB, SECONDS, Camera, Peak, Service, attacked
+
+pytestmark = pytest.mark.slow
+ANY = "127.0.0.1:0"
+ENTRIES = 20_000
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of random people, so that dear searches are dear."""
+    folder = tmp_path_factory.mktemp("data")
+    bundle = load_bundle(default_bundle_path())
+    bundle = bundle.of_space(bundle.backbone.space_id)
+    store = Store(folder / "gallery.sqlite")
+    gallery = Gallery(store, bundle, threads=1)
+    rng = np.random.default_rng(0)
+    dim, space = bundle.backbone.feature_dim, gallery.space_id
+    for start in range(0, ENTRIES, 1000):
+        features = rng.standard_normal((1000, dim)).astype(np.float32)
+        gallery.enrol(
+            [NewEntry(f"p{start + i}", "c", space, row) for i, row in enumerate(features)]
+        )
+    gallery.close()
+    store.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ap(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    log = tmp_path_factory.mktemp("log") / "ap.jsonl"
+    arguments = ["ap", "serve", "--data-dir", str(data), "--grpc", ANY, "--http", ANY]
+    with Service(arguments, log) as service:
+        yield service
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_camera_is_served_beside_an_attack(
+    ap: Service, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grpc_port, http_port = ap.ready["grpc_port"], ap.ready["http_port"]
+    with Camera(grpc_port) as camera:
+        camera.watch(2.0)
+        quiet_ms, _ = camera.watch(SECONDS)
+        before, log = ap.rss_mib(), ap.log_bytes
+        with Peak(ap) as peak, attacked(name, grpc_port, http_port):
+            attacked_ms, answers = camera.watch(SECONDS)
+        grown = ap.log_bytes - log
+    with capsys.disabled():
+        typer.echo(
+            f"\n{name}: p99 {quiet_ms:.1f} ms, attacked {attacked_ms:.1f} ms ({answers} answers); "
+            f"memory {before:.0f} MiB, at most {peak.mib:.0f} MiB; log {grown} bytes"
+        )
+    camera.check()
+    assert attacked_ms <= 3 * quiet_ms + 50
+    assert peak.mib - before <= MEMORY_MIB
+    assert grown < 1 << 20
+    url = f"http://127.0.0.1:{http_port}/v2/health/ready"
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        assert answer.status == 200
+
+
+def test_an_edge_reads_no_endless_input(tmp_path: Path) -> None:
+    arguments = ["edge", "serve", "--listen", ANY, "--to", "127.0.0.1:1", "--stdin"]
+    arguments += ["--edge-id", "cam", "--spool", str(tmp_path / "spool")]
+    with (
+        Path("/dev/zero").open("rb") as zeros,
+        Service(arguments, tmp_path / "edge.jsonl", zeros) as edge,
+    ):
+        before = edge.rss_mib()
+        with Peak(edge) as peak, pytest.raises(subprocess.TimeoutExpired):
+            edge.process.wait(SECONDS)
+        assert peak.mib - before < 64
+
+
+def test_the_channel_takes_no_more_than_a_block(ap: Service, tmp_path: Path) -> None:
+    upstream = f"127.0.0.1:{ap.ready['grpc_port']}"
+    arguments = ["channel", "serve", "--listen", ANY, "--upstream", upstream, "--snr", "20"]
+    with Service(arguments, tmp_path / "channel.jsonl") as channel:
+        port = channel.ready["grpc_port"]
+        with Camera(port) as camera:
+            camera.watch(2.0)
+            quiet_ms, _ = camera.watch(SECONDS)
+            before = channel.rss_mib()
+            with Peak(channel) as peak, attacked("large_messages", port, 1):
+                attacked_ms, _ = camera.watch(SECONDS)
+        camera.check()
+    assert attacked_ms <= 3 * quiet_ms + 50
+    assert peak.mib - before <= MEMORY_MIB
