@@ -27,7 +27,7 @@ from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.stream import Uplink
 from accesspoint.settings import ServeSettings, Tls, check_exposure
-from airreid import log
+from airreid import log, memory
 from airreid.addresses import parse_address
 from airreid.bundle import Bundle
 from airreid.credentials import is_loopback, server_credentials
@@ -92,6 +92,7 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     Raises :class:`InputError` for a port or folder in use, and for settings that would
     open the gallery to others (:func:`check_exposure`).
     """
+    memory.keep_little()
     check_exposure(settings, bool(TokenFile(settings.data_dir).grants()))
     bundle = bundle.of_space(bundle.backbone.space_id)  # one gallery, one space
     threadpool_limits(1, "blas")  # a search is one thread's; others are answered meanwhile

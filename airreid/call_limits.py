@@ -73,24 +73,30 @@ class MessageReader:
         if data is None:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
             raise AssertionError
-        await self.weigh(data, context)
+        size = len(data)
+        if size > self.limits.message_bytes:
+            del data  # the traceback of what is raised would keep it until the next collection
+            await self._refuse(size, context)
+            raise AssertionError
         return data
 
-    async def weigh(self, data: bytes, context: Context) -> None:
-        """Ends the call if the message is longer than the service takes."""
-        if len(data) > self.limits.message_bytes:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"a message of {len(data)} bytes; this call takes at most "
-                f"{self.limits.message_bytes}",
-            )
+    async def _refuse(self, size: int, context: Context) -> None:
+        """Ends a call whose message is longer than the service takes."""
+        await context.abort(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"a message of {size} bytes; this call takes at most {self.limits.message_bytes}",
+        )
 
     async def many(
         self, messages: AsyncIterator[bytes], context: Context, parse: Callable[[bytes], Any]
     ) -> AsyncIterator[Any]:
         """Yields the messages of a stream, parsed."""
         async for data in messages:
-            await self.weigh(data, context)
+            size = len(data)
+            if size > self.limits.message_bytes:
+                del data
+                await self._refuse(size, context)
+                raise AssertionError
             yield parse(data)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import threading
 from collections.abc import Iterator
 
+from airreid import memory
 from airreid.errors import InputError
 
 SCANS_MAX = 64
@@ -114,15 +114,9 @@ class PixelTurns:
                 self._pixels -= pixels
                 self._changed.notify_all()
             if pixels > _TRIM_PIXELS:
-                give_memory_back()
+                memory.give_back()
 
     def _has_room(self, pixels: int) -> bool:
         if not self._decoding:
             return True
         return self._decoding < self._decoders and self._pixels + pixels <= self._budget
-
-
-def give_memory_back() -> None:
-    """Has the C library return freed memory to the system, where it can."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from airreid import log
+from airreid import log, memory
 from airreid.call_limits import CallLimits
 from airreid.client import MESSAGE_OPTIONS
 from airreid.credentials import NOBODY, ClientCredentials
@@ -143,6 +143,7 @@ async def run(settings: ServeSettings) -> None:
 
     Raises :class:`InputError` if ``listen`` or ``metrics`` is taken.
     """
+    memory.keep_little()
     stop, links = told_to_stop(), Links(settings.link)
     credentials, upstream = settings.credentials, settings.upstream
     async with contextlib.AsyncExitStack() as stack:

@@ -26,6 +26,8 @@ ITEMS_MAX = 1000
 IMAGES_WAITING_MAX = 64
 """Requests with images that may wait for the backbone; further ones are told to come again."""
 _IMAGES_AT_ONCE = 16
+_CROPS_AT_ONCE = 4
+"""Crops that the backbone takes at once: more are hardly quicker, and take as much more memory."""
 Array = NDArray[np.float32]
 
 
@@ -105,7 +107,11 @@ class Encoder:
                 if self._backbone is None:
                     info = self._bundle.backbone
                     self._backbone = BackboneRunner(self._bundle, info, self._threads)
-                return self._backbone.features(crops)
+                parts = [
+                    self._backbone.features(crops[start : start + _CROPS_AT_ONCE])
+                    for start in range(0, len(crops), _CROPS_AT_ONCE)
+                ]
+                return np.concatenate(parts)
         finally:
             self._waiting.release()
 

@@ -128,6 +128,7 @@ class GalleryCalls:
         request_id, started, code = request_id_of(context), time.perf_counter(), "ok"
         context.set_trailing_metadata((("x-request-id", request_id),))
         self._calls += 1
+        failure: Exception | None = None
         try:
             who = principal_of(context, self._access)
             who.demand(scope_of_rpc(method))
@@ -136,20 +137,27 @@ class GalleryCalls:
             code = "unread"
             data = await self._readers[method].single(messages, context)
             code = "ok"
-            request = _parsed(method, kind, data)
-            work = partial(getattr(self._methods, method), who, request)
-            return await self._pools.run(_kind(method, request), work)
+            return await self._work(method, kind, data, who)
         except aio.AbortError:
             raise
         except Exception as error:  # whatever it is, the caller gets a status
             code = problems.kind_of(error).code
-            await abort(context, error, request_id)
-            raise
+            # a traceback would keep the message until the next collection
+            failure = error.with_traceback(None)
+            failure.__context__ = failure.__cause__ = None
         finally:
             self._calls -= 1
             self._metrics.requests.labels("grpc", method, code).observe(
                 time.perf_counter() - started
             )
+        data = b""
+        await abort(context, failure, request_id)
+        raise failure
+
+    async def _work(self, method: str, kind: type[Any], data: bytes, who: Principal) -> Any:
+        request = _parsed(method, kind, data)
+        work = partial(getattr(self._methods, method), who, request)
+        return await self._pools.run(_kind(method, request), work)
 
 
 def _parsed(method: str, kind: type[Any], data: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""What somebody who means ill sends, as functions that a process of its own runs.
+"""Attacks: functions that a process of its own runs, each what somebody sends who means ill.
 
 Each takes the ports of an access point and goes on until it is ended.
 """

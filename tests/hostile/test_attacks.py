@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -10,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.client import GalleryClient, ok
+from airreid.v1 import gallery_pb2
 
 from .attacks import ATTACKS
-from .conftest import MEMORY_MIB, SECONDS, Camera, Peak, Service, attacked
+from .support import MEMORY_MIB, SECONDS, Camera, Peak, Service, attacked
 
 pytestmark = pytest.mark.slow
 ANY = "127.0.0.1:0"
@@ -49,7 +53,21 @@ def ap(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service
     log = tmp_path_factory.mktemp("log") / "ap.jsonl"
     arguments = ["ap", "serve", "--data-dir", str(data), "--grpc", ANY, "--http", ANY]
     with Service(arguments, log) as service:
+        warm_up(service.ready["grpc_port"])
         yield service
+
+
+def warm_up(port: int) -> None:
+    """Has everything loaded that an operator's day loads: networks and indexes."""
+    out = io.BytesIO()
+    pixels = np.random.default_rng(1).integers(0, 256, (256, 128, 3), np.uint8)
+    Image.fromarray(pixels).save(out, "PNG")
+    image = out.getvalue()
+    with GalleryClient(f"127.0.0.1:{port}") as client:
+        items = [gallery_pb2.EnrollItem(subject="a", camera="c", image=image, key="k")] * 16
+        assert all(ok(result.status) for _, result in client.enrol(items))
+        for scheme in ("", "features"):
+            assert client.search(gallery_pb2.SearchRequest(image=image, scheme_id=scheme)).subjects
 
 
 @pytest.mark.parametrize("name", ATTACKS)
