@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of ``mallopt`` (malloc.h)."""
 _KEPT_BYTES = 64 << 20
 """Free memory at the end of the heap that is kept for what comes next."""
 _LARGE_BYTES = 4 << 20
 """Pieces from this size on are the system's again as soon as they are freed."""
-_ARENAS = 4
 
 
 def give_back() -> None:
@@ -23,11 +22,9 @@ def give_back() -> None:
 def keep_little() -> None:
     """Has the C library keep little of what is freed: for services that take large messages.
 
-    Left to itself, glibc makes a heap for each of many threads and grows what it keeps with the
-    largest piece that was ever freed.
+    Left to itself, glibc grows what it keeps with the largest piece that was ever freed.
     """
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(None)
-        library.mallopt(_ARENA_MAX, _ARENAS)
         library.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
         library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from airreid.addresses import parse_address
 from airreid.errors import InputError
+from airreid.metrics_server import MetricsServer
 from channel_sim.stats import LinkStats, Stats
 
 _COUNTERS = {
@@ -73,14 +74,13 @@ def serve_metrics(listen: str, stats: Stats) -> Iterator[int]:
     registry = CollectorRegistry()
     registry.register(LinkCollector(stats))
     try:
-        server, thread = start_http_server(address.port, address.host, registry)
+        server = MetricsServer(address, registry)
     except OSError as error:
         raise InputError(
             f"cannot serve metrics on {address}: {error.strerror or error}; choose another"
         ) from None
+    close = server.start()
     try:
         yield int(server.server_port)
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        close()

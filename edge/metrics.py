@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from airreid.addresses import parse_address
 from airreid.errors import InputError
+from airreid.metrics_server import MetricsServer
 from edge.results import Outcome
 
 _ENCODE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -106,15 +107,9 @@ def serve(metrics: Metrics, listen: str) -> tuple[int, Callable[[], None]]:
     """
     address = parse_address(listen)
     try:
-        server, thread = start_http_server(address.port, address.host, metrics.registry)
+        server = MetricsServer(address, metrics.registry)
     except OSError as error:
         raise InputError(
             f"cannot listen on {address}: {error.strerror or error}; choose another --metrics"
         ) from None
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return server.server_port, close
+    return server.server_port, server.start()

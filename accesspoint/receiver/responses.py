@@ -6,7 +6,7 @@ import math
 
 from accesspoint.gallery.records import SearchResult
 from accesspoint.matching.decision import Decision
-from accesspoint.receiver.requests import MODEL_MAX, Request
+from accesspoint.receiver.requests import Request
 from airreid import decisions
 from airreid.payload import link_of
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
@@ -22,10 +22,13 @@ def response_to(request: Request) -> Response:
 
     A report is kept within the range of an SNR; one that is not a number is left out.
     """
-    response = Response(id=request.id, link=link_of(request) or "")
-    if request.HasField("channel") and not math.isnan(request.channel.snr_db):
-        response.channel.model = request.channel.model[:MODEL_MAX]
-        response.channel.snr_db = min(max(request.channel.snr_db, SNR_DB_MIN), SNR_DB_MAX)
+    channel = request.channel if request.HasField("channel") else None
+    response = Response(id=request.id, link=link_of(request) or "", channel=channel)
+    if channel is not None and not SNR_DB_MIN <= channel.snr_db <= SNR_DB_MAX:
+        if math.isnan(channel.snr_db):
+            response.ClearField("channel")
+        else:
+            response.channel.snr_db = min(max(channel.snr_db, SNR_DB_MIN), SNR_DB_MAX)
     return response
 
 
