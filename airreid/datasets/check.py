@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from airreid.datasets.dataset import DISTRACTOR, DataSet
+from airreid.datasets.folder import OWN_FORMS
 from airreid.datasets.samples import Sample
 from airreid.datasets.tracks import FORM
 from airreid.errors import InputError
 
 _FEW = 64
+FEWEST_PEOPLE = 8
+"""Identities seen by two cameras below which nothing about cameras can be learned."""
 """Images that are decoded faster here than processes start, at most."""
 
 
@@ -92,7 +95,12 @@ def remarks(data: DataSet) -> list[str]:
             f"{len(cameras)} tracks: nobody is known by two cameras, so nothing can be measured "
             "here; 'airreid train run site --joint' learns from them"
         )
-    elif single:
+    elif data.form in OWN_FORMS and len(cameras) - len(single) >= FEWEST_PEOPLE:
+        notes.append(
+            f"{len(cameras) - len(single)} people to train on were seen by two cameras: 'airreid "
+            "train run site --joint' can train a network of others here (docs/own-network.md)"
+        )
+    if single and data.form != FORM:
         notes.append(
             f"train: seen by one camera only: {_listed(single)} "
             f"({len(single)} of {len(cameras)} identities)"

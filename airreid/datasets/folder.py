@@ -15,6 +15,10 @@ from airreid.images import SUFFIXES, load
 
 ALL, HOLDOUT, GIVEN = "all", "holdout", "given"
 PARTS = ("train", "query", "gallery")
+_FORM = "folder of <identity>/<camera>/<image>"
+_SPLIT_FORM = "folders train, query and gallery"
+OWN_FORMS = (_FORM, _SPLIT_FORM)
+"""Forms of a user's own people."""
 HELD_OUT = 5
 """One identity in so many is held out by the protocol ``holdout``."""
 
@@ -90,7 +94,7 @@ def open_parts(folder: Path, protocol: str | None = None) -> DataSet:
     name = f"folder {folder.resolve().name}"
     chosen = pick(protocol, (GIVEN,), str(folder))
     subsets = {part: ImageSet(f"{name} {part}", _samples(folder, folder / part)) for part in PARTS}
-    return DataSet(name, "folders train, query and gallery", chosen, (GIVEN,), subsets)
+    return DataSet(name, _SPLIT_FORM, chosen, (GIVEN,), subsets)
 
 
 def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
@@ -113,7 +117,7 @@ def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
         test = _part(images, "test", held)
     return DataSet(
         name=images.name,
-        form="folder of <identity>/<camera>/<image>",
+        form=_FORM,
         protocol=chosen,
         protocols=(ALL, HOLDOUT),
         subsets={"train": train, "query": test, "gallery": test},

@@ -73,6 +73,45 @@ def test_weights_of_another_network_are_refused(name: BackboneName, tmp_path: Pa
         load_weights(Backbone(False, name), str(network))
 
 
+@pytest.mark.parametrize(
+    ("shell", "prefix", "extra"),
+    [
+        ("state_dict", "module.", "classifier.weight"),  # torchreid
+        ("model", "backbone.", "heads.bnneck.weight"),  # fast-reid
+        ("state_dict", "module.encoder_q.", "module.encoder_k.conv1.weight"),  # MoCo, LUPerson
+        ("", "", "fc.weight"),
+    ],
+)
+def test_weights_are_found_in_the_shells_of_others(
+    shell: str, prefix: str, extra: str, tmp_path: Path
+) -> None:
+    source = Backbone(False, "resnet18").trunk.state_dict()
+    saved: dict[str, object] = {f"{prefix}{name}": value for name, value in source.items()}
+    saved[extra] = torch.ones(3, 4)
+    path = tmp_path / "theirs.pth"
+    torch.save({shell: saved, "epoch": 7} if shell else saved, path)
+    backbone = Backbone(False, "resnet18")
+    words = load_weights(backbone, str(path))
+    assert "100 of 100 weights matched" in words
+    assert extra in words, "what is not used is named"
+    for name, value in backbone.trunk.state_dict().items():
+        torch.testing.assert_close(value, source[name])
+
+
+def test_a_mismatch_is_never_silent(tmp_path: Path) -> None:
+    source = dict(Backbone(False, "resnet18").trunk.state_dict())
+    del source["layer1.0.conv1.weight"]
+    source["layer2.0.conv1.weight"] = torch.zeros(2, 2)
+    path = tmp_path / "theirs.pth"
+    torch.save(source, path)
+    with pytest.raises(
+        InputError,
+        match=r"98 of 100 weights matched; missing: layer1\.0\.conv1\.weight; of another shape: "
+        r"layer2\.0\.conv1\.weight \(2, 2\) for \(128, 64, 3, 3\)",
+    ):
+        load_weights(Backbone(False, "resnet18"), str(path))
+
+
 def test_small_images_are_resized_before_the_network() -> None:
     crops = torch.randint(0, 256, (2, 256, 128, 3), dtype=torch.uint8)
     network = Backbone(False, "resnet18").eval()

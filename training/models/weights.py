@@ -11,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from airreid.errors import InputError
 from training.models.backbone import KINDS, Backbone
+from training.models.foreign_weights import match, weights_in
 
 _IMAGENET = {
     "resnet50": "ResNet50_Weights",
@@ -23,9 +24,10 @@ def load_weights(backbone: Backbone, weights: str) -> str:
     """Initialises the trunk and returns a line for the model card.
 
     ``weights`` is ``none`` (He initialisation, and of ResNets zero-initialised residual
-    branches), ``imagenet`` (torchvision's newest, fetched by torchvision), or the path of
-    a ``state_dict`` of torchvision's network of that name. Raises :class:`InputError`
-    when the file is missing or of another architecture.
+    branches), ``imagenet`` (torchvision's newest, fetched by torchvision), or the path of a
+    file with the weights of torchvision's network of that name, as it is or in the shells of
+    torchreid, fast-reid and LUPerson. The line says how many weights matched. Raises
+    :class:`InputError` when the file is missing or does not have every one of them.
     """
     if weights == "none":
         for module in backbone.trunk.modules():
@@ -43,31 +45,33 @@ def load_weights(backbone: Backbone, weights: str) -> str:
                 f"weights imagenet: torchvision could not fetch them ({error}); fetch "
                 f"{chosen.url} elsewhere and give the file's path"
             ) from None
-        label = f"ImageNet ({chosen})"
     else:
         path = Path(weights)
         if not path.is_file():
             raise InputError(f"weights: no file {path}; give a path, 'imagenet' or 'none'")
         if path.suffix.lower() == ".onnx":
             raise InputError(
-                f"weights {path}: an ONNX network cannot be trained on; give a PyTorch state_dict "
-                f"of {backbone.name}, or use the network as it is with 'airreid adopt {path} "
-                "--images DIR --out BUNDLE'"
+                f"weights {path}: an ONNX network is trained by 'airreid train run site --joint "
+                f"--backbone {path} --data DIR --out RUN'; here give a PyTorch state_dict of "
+                f"{backbone.name}, or use the network as it is with 'airreid adopt {path} --images "
+                "DIR --out BUNDLE'"
             )
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise InputError(f"{path}: not a PyTorch state_dict ({error})") from None
-        if not isinstance(state, dict):
+        given = weights_in(state)
+        if given is None:
             raise InputError(f"{path}: not a PyTorch state_dict ({type(state).__name__})")
-        label = f"file {path.name}"
+        matched = match(given, backbone.trunk)
+        if not matched.whole:
+            raise InputError(
+                f"weights {path}: not a {backbone.name} of torchvision ({matched.words})"
+            )
+        backbone.trunk.load_state_dict(matched.weights, strict=False)
+        return f"file {path.name}, {matched.words}"
     head = KINDS[backbone.name].head + "."
-    state = {key: value for key, value in state.items() if not str(key).startswith(head)}
-    try:
-        backbone.trunk.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise InputError(
-            f"weights {weights}: not a {backbone.name} of torchvision ({first})"
-        ) from None
-    return label
+    backbone.trunk.load_state_dict(
+        {key: value for key, value in state.items() if not str(key).startswith(head)}
+    )
+    return f"ImageNet ({chosen})"

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from airreid.adopt.images import AdoptionImages
 from airreid.codecs.linear import unit_rows
 from airreid.codecs.selection import HeldOut, hold_out
+from airreid.datasets.check import FEWEST_PEOPLE
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 
 WATCHED = 10
 """One identity in so many is held out of the training to choose by, from fifty people on."""
-FEWEST_PEOPLE = 8
-"""Identities seen by two cameras below which nothing about cameras can be learned."""
 FEWEST_TRACKS = 16
 """Tracks below which training within the cameras is not tried."""
 MOST_WATCHED = 1000

@@ -80,7 +80,7 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     assert isinstance(nested, NestedStep)
     load_network(run.network)  # its errors come first
     context = _context(run, nested, report)
-    finished = _finished(run.out)
+    finished = _finished(run)
     if finished is not None:
         return finished
     public = backed(_public(run, network, context), context)
@@ -125,14 +125,19 @@ def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
     )
 
 
-def _finished(out: Path) -> SiteResult | None:
-    """Returns the result of an earlier call that came to its end, if its bundle is whole."""
+def _finished(run: SiteRun) -> SiteResult | None:
+    """Returns the result of an earlier call that measured at the same places and came to its end.
+
+    None where there is none, or where its bundle is not whole.
+    """
+    out = run.out
     try:
         stored = json.loads((out / _FINISHED).read_text(encoding="utf-8"))
         bundle = load_bundle(out / "bundle")
     except (OSError, ValueError, AirReidError):
         return None
-    if bundle.bundle_id != stored.get("bundle"):
+    places = [data.label for data in run.elsewhere]
+    if bundle.bundle_id != stored.get("bundle") or places != stored.get("elsewhere"):
         return None
     return SiteResult(bundle, tuple(stored["lines"]))
 
@@ -205,7 +210,8 @@ def _finish(
     lines = [*_told(context, built, trained), *_tables(context, home, elsewhere)]
     results = [*([home] if home else []), *elsewhere]
     lines += [f"wrote {path}" for path in write_report(results, run.out / "report")]
-    stored = {"bundle": bundle.bundle_id, "lines": lines}
+    places = [data.label for data in run.elsewhere]
+    stored = {"bundle": bundle.bundle_id, "elsewhere": places, "lines": lines}
     (run.out / _FINISHED).write_text(json.dumps(stored, indent=2), encoding="utf-8")
     return SiteResult(bundle, tuple(lines))
 
