@@ -20,11 +20,30 @@ from airreid.v1 import (
 )
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+KEEPALIVE_SECONDS, KEEPALIVE_ANSWER_SECONDS = 20.0, 10.0
+"""Silence after which either end asks whether the other is there, and time for the answer: a link
+that went silent without a word is known to be gone within half a minute."""
+
+
+def keepalive(
+    seconds: float = KEEPALIVE_SECONDS, answer_seconds: float = KEEPALIVE_ANSWER_SECONDS
+) -> list[tuple[str, int]]:
+    """Returns the options by which an end of a connection finds out that the other is gone."""
+    return [
+        ("grpc.keepalive_time_ms", int(seconds * 1e3)),
+        ("grpc.keepalive_timeout_ms", int(answer_seconds * 1e3)),
+        ("grpc.http2.ping_timeout_ms", int(answer_seconds * 1e3)),  # this is what gRPC waits for
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+
+
 MESSAGE_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    *keepalive(),
 ]
-"""Both ends of every connection take messages of this size."""
+"""Options of every client's connection."""
 _DELETE_AT_ONCE = 1000
 _ENROL_AT_ONCE = 16
 _ENROL_BYTES = 6 * 1024 * 1024

@@ -15,7 +15,12 @@ from grpc_reflection.v1alpha import reflection
 from airreid import log
 from airreid.addresses import parse_address
 from airreid.call_limits import SMALL, BoundedCalls, CallLimits
-from airreid.client import MAX_MESSAGE_BYTES
+from airreid.client import (
+    KEEPALIVE_ANSWER_SECONDS,
+    KEEPALIVE_SECONDS,
+    MAX_MESSAGE_BYTES,
+    keepalive,
+)
 from airreid.errors import InputError
 
 GRACE_SECONDS = 5.0
@@ -28,6 +33,8 @@ STREAMS_PER_CONNECTION = 2048
 _IDENTITY_ONLY = 1
 """The set of compression algorithms that has no compression in it."""
 _READY_SECONDS = 0.2
+_LEAST_PING_MS, _PING_STRIKES = 5_000, 5
+"""Clients may ask whether the server is there this often; one that floods it is cut off."""
 
 
 @contextlib.asynccontextmanager
@@ -40,12 +47,14 @@ async def serve(
     limits: Mapping[str, CallLimits] = {},
     message_bytes: int = MAX_MESSAGE_BYTES,
     connections: int = GRPC_CONNECTIONS,
+    keepalive_seconds: float = KEEPALIVE_SECONDS,
 ) -> AsyncIterator[int]:
     """Serves gRPC on ``listen`` and yields the bound port.
 
     ``limits`` bound the calls of services by full name; a service without one bounds its own.
     No message is longer than ``message_bytes``, and none is compressed. At most ``connections``
-    are open.
+    are open, and one on which nothing is heard for ``keepalive_seconds`` is asked, and closed
+    with its streams if it does not answer.
 
     ``register`` adds the services and returns their full names, which health and
     reflection then cover; health says SERVING while ``ready`` does. Plain text without
@@ -55,7 +64,9 @@ async def serve(
     """
     address = parse_address(listen)
     bounded = BoundedCalls({health.SERVICE_NAME: SMALL, reflection.SERVICE_NAME: SMALL, **limits})
-    server = aio.server(options=_options(message_bytes, connections), interceptors=[bounded])
+    server = aio.server(
+        options=_options(message_bytes, connections, keepalive_seconds), interceptors=[bounded]
+    )
     names = register(server)
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
@@ -84,7 +95,9 @@ async def serve(
         await server.stop(GRACE_SECONDS)
 
 
-def _options(message_bytes: int, connections: int) -> list[tuple[str, int]]:
+def _options(
+    message_bytes: int, connections: int, keepalive_seconds: float
+) -> list[tuple[str, int]]:
     """Returns the options of a server; what they name is refused before it is held in memory."""
     return [
         ("grpc.so_reuseport", 0),
@@ -95,6 +108,9 @@ def _options(message_bytes: int, connections: int) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
         ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1e3)),
         ("grpc.http2.settings_timeout", int(HANDSHAKE_SECONDS * 1e3)),
+        *keepalive(keepalive_seconds, min(keepalive_seconds, KEEPALIVE_ANSWER_SECONDS)),
+        ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_MS),
+        ("grpc.http2.max_ping_strikes", _PING_STRIKES),
     ]
 
 

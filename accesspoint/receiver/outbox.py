@@ -28,6 +28,8 @@ class Outbox(Generic[T]):
         """``windows``: how many times ``window()`` blocks may be unanswered before reading
         pauses."""
         self.share = share
+        self.edge_id = ""
+        """Camera whose stream it is; empty before its first block."""
         self.queued: OrderedDict[int, T] = OrderedDict()
         """Items of this stream that wait to be computed, the oldest first, by identity."""
         self.unwritten = 0

@@ -24,7 +24,12 @@ class ReceiverSettings(Settings):
     max_in_flight: Annotated[int, Field(ge=1, le=65536), Flag()] = 512
     """Unanswered blocks of all streams, at most."""
     max_streams: Annotated[int, Field(ge=1, le=100_000), Flag()] = 1000
-    """Streams at once; more are refused."""
+    """Streams at once; more are refused.
+
+    A camera that has one already gets its new one in its place.
+    """
+    newcomer_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Time that a stream above ``max_streams`` has to say by its first block whose it is."""
     drop: Annotated[Literal["never", "oldest"], Flag()] = "never"
     """oldest: answer old blocks CODE_DROPPED when behind.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -16,7 +16,10 @@ from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.credits import Credits
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.pipeline import BlockPipeline, Outbox, SpeaksFor
+from accesspoint.receiver.requests import parse, wrong_id
 from accesspoint.receiver.settings import ReceiverSettings
+from airreid import log
+from airreid.errors import InputError
 from airreid.v1 import uplink_pb2
 
 SERVICE = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
@@ -24,6 +27,19 @@ SERVICE = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
 Context = aio.ServicerContext[Any, Any]
 Access = Callable[[Context], Awaitable[SpeaksFor]]
 """Reads a stream's credentials; ends the stream of a caller who may not send at all."""
+
+
+NEWCOMERS = 64
+"""Streams above the limit that may wait for their first block."""
+
+
+def _edge_of(message: bytes) -> str:
+    """Returns the camera that a message names, or nothing."""
+    try:
+        request = parse(message)
+    except InputError:
+        return ""
+    return "" if wrong_id(request) else request.id.edge_id
 
 
 async def anybody(context: Context) -> SpeaksFor:
@@ -47,6 +63,9 @@ class Uplink:
         self._metrics = metrics
         self._access = access
         self._outboxes: set[Outbox] = set()
+        self._of_edge: dict[str, Outbox] = {}
+        """Newest stream of each camera."""
+        self._newcomers = 0
         self._credits = Credits(settings.window, settings.max_in_flight, time.monotonic)
         self._pipeline = BlockPipeline(receiver, settings, self._credits, metrics, feed)
         metrics.gauge("streams", "Streams that are open.", lambda: self._credits.streams)
@@ -74,22 +93,67 @@ class Uplink:
         """Answers what is waiting, then ends the threads."""
         self._pipeline.close()
 
+    def _follow(self, outbox: Outbox, message: bytes, speaks_for: SpeaksFor) -> None:
+        """Notes whose stream it is, by a block that it may send."""
+        edge_id = _edge_of(message)
+        if edge_id and speaks_for(edge_id):
+            outbox.edge_id = edge_id
+            self._of_edge[edge_id] = outbox
+
+    async def _first_of_known(
+        self, messages: AsyncIterator[bytes], speaks_for: SpeaksFor
+    ) -> bytes | None:
+        """Makes room for a stream whose camera has one already, which is likely dead: a link that
+        went silent is known to be gone only later.
+
+        Returns the new stream's first message, or None where there is no room for it.
+        """
+        if self._newcomers >= NEWCOMERS:
+            return None
+        self._newcomers += 1
+        try:
+            seconds = self._settings.newcomer_seconds
+            first = await asyncio.wait_for(anext(messages), seconds)
+        except (TimeoutError, StopAsyncIteration):
+            return None
+        finally:
+            self._newcomers -= 1
+        edge_id = _edge_of(first)
+        older = self._of_edge.pop(edge_id, None) if edge_id and speaks_for(edge_id) else None
+        if older is None:
+            return None
+        log.event("stream_replaced", edge=edge_id)
+        older.end_reading(failed=True)
+        return first
+
     async def _query(
         self, messages: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[bytes]:
         speaks_for = await self._access(context)
+        messages = aiter(messages)
+        first: bytes | None = None
         if self._credits.streams >= self._settings.max_streams:
-            self._metrics.refused_streams.inc()
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"{self._settings.max_streams} streams are open; try again later",
-            )
+            first = await self._first_of_known(messages, speaks_for)
+            if first is None:
+                if isinstance(messages, AsyncGenerator):
+                    await messages.aclose()
+                self._metrics.refused_streams.inc()
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"{self._settings.max_streams} streams are open; try again later",
+                )
         windows = 1 if self._settings.drop == "never" else 2
         outbox = Outbox(self._credits.join(), self._credits.window, windows)
 
         async def read() -> None:
             try:
+                if first is not None:
+                    self._follow(outbox, first, speaks_for)
+                    await self._pipeline.take(first, outbox, speaks_for)
+                    await outbox.room()
                 async for message in messages:
+                    if not outbox.edge_id:
+                        self._follow(outbox, message, speaks_for)
                     await self._pipeline.take(message, outbox, speaks_for)
                     await outbox.room()
             except BaseException:
@@ -107,6 +171,8 @@ class Uplink:
                 await reader
         finally:
             self._outboxes.discard(outbox)
+            if self._of_edge.get(outbox.edge_id) is outbox:
+                del self._of_edge[outbox.edge_id]
             reader.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reader
