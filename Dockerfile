@@ -31,7 +31,7 @@ RUN pip install --no-deps /tmp/wheel/*.whl
 USER airreid
 EXPOSE 50051
 ENTRYPOINT ["airreid"]
-CMD ["channel", "serve", "--listen", "0.0.0.0:50051", "--upstream", "accesspoint:50052"]
+CMD ["channel", "serve", "--insecure-no-auth", "--listen", "0.0.0.0:50051", "--upstream", "accesspoint:50052"]
 
 FROM base AS edge
 RUN python requirements.py edge > /tmp/extra && pip install -r /tmp/extra
@@ -41,7 +41,7 @@ RUN pip install --no-deps /tmp/wheel/*.whl && install -d -o airreid /spool /crow
 USER airreid
 EXPOSE 50050
 ENTRYPOINT ["airreid"]
-CMD ["edge", "serve", "--listen", "0.0.0.0:50050", "--to", "channel:50051"]
+CMD ["edge", "serve", "--insecure-no-auth", "--listen", "0.0.0.0:50050", "--to", "channel:50051"]
 
 FROM base AS accesspoint
 RUN python requirements.py accesspoint > /tmp/extra && pip install -r /tmp/extra

@@ -16,6 +16,8 @@ import grpc
 from grpc import aio
 from pydantic import model_validator
 
+from airreid import log
+from airreid.addresses import parse_address
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
 
@@ -147,6 +149,23 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_listening(address: str, insecure_no_auth: bool, what: str) -> None:
+    """Refuses a listener that asks nobody for a credential and that others can reach, unless
+    that was said in words, as the access point does; then it is logged.
+
+    ``what``: what a stranger could do. Raises :class:`InputError`.
+    """
+    if is_loopback(parse_address(address).host):
+        return
+    if not insecure_no_auth:
+        raise InputError(
+            f"--listen {address}: whoever reaches it could {what}; listen on a loopback address, "
+            "with a proxy before it that asks for credentials, or give --insecure-no-auth on a "
+            "closed network"
+        )
+    log.warning("listening_beyond_loopback_without_tokens", address=address)
 
 
 def read_pem(path: Path) -> bytes:

@@ -13,7 +13,7 @@ from grpc import aio
 from airreid import log, memory
 from airreid.call_limits import CallLimits
 from airreid.client import MESSAGE_OPTIONS
-from airreid.credentials import NOBODY, ClientCredentials
+from airreid.credentials import NOBODY, ClientCredentials, check_listening
 from airreid.descriptors import budget, raise_limit
 from airreid.serving import GRPC_CONNECTIONS, serve, told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
@@ -144,6 +144,8 @@ async def run(settings: ServeSettings) -> None:
     Raises :class:`InputError` if ``listen`` or ``metrics`` is taken.
     """
     memory.keep_little()
+    strangers = "send blocks, change every link, and use the radio"
+    check_listening(settings.listen, settings.insecure_no_auth, strangers)
     stop, links = told_to_stop(), Links(settings.link)
     credentials, upstream = settings.credentials, settings.upstream
     async with contextlib.AsyncExitStack() as stack:

@@ -15,6 +15,8 @@ class ServeSettings(Settings):
 
     listen: Annotated[HostPort, Flag()] = "127.0.0.1:50051"
     """HOST:PORT to serve on; port 0 picks a free one."""
+    insecure_no_auth: Annotated[bool, Flag()] = False
+    """Let anybody who reaches --listen in: closed networks."""
     upstream: Annotated[str, Flag()] = "127.0.0.1:50052"
     """HOST:PORT of the access point."""
     link: LinkSettings = LinkSettings()

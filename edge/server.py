@@ -15,6 +15,7 @@ from grpc import aio
 
 from airreid import log
 from airreid.call_limits import SMALL, CallLimits
+from airreid.credentials import check_listening
 from airreid.serving import serve, told_to_stop
 from airreid.v1 import edge_pb2, edge_pb2_grpc
 from edge import metrics as metrics_
@@ -48,6 +49,8 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
     Raises :class:`airreid.errors.InputError` for an address, a folder or a spool that cannot
     be used; nothing has been taken then.
     """
+    strangers = "send crops, read who they are, and switch schemes"
+    check_listening(settings.listen, settings.insecure_no_auth, strangers)
     sending = encoder.send_settings(settings.scheme, settings.link, settings.top_k)
     stop = told_to_stop()
     loop = asyncio.get_running_loop()

@@ -97,6 +97,8 @@ class ServeSettings(CameraSettings):
     """Identities to ask for."""
     listen: Annotated[HostPort, Flag()] = "127.0.0.1:50050"
     """HOST:PORT to take crops on."""
+    insecure_no_auth: Annotated[bool, Flag()] = False
+    """Let anybody who reaches --listen in: closed networks."""
     watch: WatchSettings | None = None
     stdin: Annotated[bool, Flag()] = False
     """Read paths from standard input, one a line."""

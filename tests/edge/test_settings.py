@@ -74,6 +74,7 @@ def test_defaults() -> None:
         **camera,
         "top_k": 10,
         "listen": "127.0.0.1:50050",
+        "insecure_no_auth": False,
         "watch": None,
         "stdin": False,
         "spool": None,

@@ -57,7 +57,8 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
     assert {name: now.get(name) for name in BEFORE[command]} == BEFORE[command]
     later = {
         "ap serve": {"--grpc-message-mib", "--http-connections", "--read-only"},
-        "channel serve": {"--parameter"},
+        "channel serve": {"--parameter", "--insecure-no-auth"},
+        "edge serve": {"--insecure-no-auth"},
         "channel set": {"--parameter"},
     }
     assert set(now) - set(BEFORE[command]) - {"--config"} == later.get(command, set())

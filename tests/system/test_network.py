@@ -63,7 +63,8 @@ class Place:
         arguments = {
             "ap": f"ap serve --data-dir {self.data} --grpc {AP} --http 127.0.0.1:8080 "
             "--insecure-no-auth",
-            "channel": f"channel serve --listen {CHANNEL} --upstream {AP} --snr 15",
+            "channel": f"channel serve --listen {CHANNEL} --upstream {AP} --snr 15 "
+            "--insecure-no-auth",
             "edge": f"edge serve --watch {self.inbox} --spool {self.spool} --to {CHANNEL} "
             "--backoff 0.5 --answer-timeout 6",
         }[name]
