@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from enum import Enum
@@ -86,7 +87,7 @@ def adopt_command(
     out of the fit.
     """
     try:  # here, so that --help needs no package that adopting does
-        from airreid.adopt.elsewhere import check_site
+        from airreid.adopt.elsewhere import check_elsewhere, check_site
         from airreid.adopt.pipeline import Adoption, adopt
         from airreid.adopt.report import told, write_page, write_report
     except ModuleNotFoundError as error:
@@ -101,6 +102,8 @@ def adopt_command(
     for data in elsewhere:
         check_site(data)
     opened = open_images(images, None if identities else False)
+    for data in elsewhere:
+        check_elsewhere(data, opened.everything)
     adoption = Adoption(
         network=network,
         images=opened,
@@ -150,9 +153,11 @@ def _preprocessing(
         return named(preset)
     if not given:
         return None
-    if std is not None and min(std) <= 0:
+    if mean is not None and not all(map(math.isfinite, mean)):
+        raise InputError(f"--mean {' '.join(f'{x:g}' for x in mean)}: must be finite numbers")
+    if std is not None and not all(0 < x < math.inf for x in std):
         raise InputError(f"--std {' '.join(f'{x:g}' for x in std)}: must be above 0")
-    if scale is not None and scale <= 0:
+    if scale is not None and not 0 < scale < math.inf:
         raise InputError(f"--scale {scale:g}: must be above 0")
     return Preprocessing(**given)  # type: ignore[arg-type]
 

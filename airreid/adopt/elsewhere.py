@@ -14,7 +14,7 @@ from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import Settings, evaluate
 from airreid.evaluation.features import Phase
-from airreid.evaluation.fitted import about_fitted, fitted_on
+from airreid.evaluation.fitted import about_fitted, fitted_on, shared_images
 from airreid.evaluation.points import Point
 
 
@@ -33,6 +33,16 @@ def check_site(data: DataSet) -> None:
         raise InputError(f"--also {data.label}: has no test; give <identity>/<camera>/<image>")
     if len(data.unanswerable()) == len(data["query"].identities):
         raise InputError(f"--also {data.label}: nobody there was seen by two cameras")
+
+
+def check_elsewhere(data: DataSet, images: ImageSet) -> None:
+    """Raises :class:`InputError` for a data set whose people are among those fitted on."""
+    shared = shared_images(images, data)
+    if shared:
+        raise InputError(
+            f"--also {data.label}: {len(shared)} of its images are fitted on ({shared[0]}, ...); "
+            "give people of another place"
+        )
 
 
 def measure_site(

@@ -13,6 +13,7 @@ from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, wri
 from airreid.codecs.linear import LinearCode
 from airreid.codecs.quantised import fit_quantised, target_bits
 from airreid.codecs.selection import SNRS_DB, Choice, HeldOut, TrainedCode, Wanted, select
+from airreid.codecs.statistics import TooFewDirectionsError
 from airreid.digital.table_design import prove_distinct, rounded, write_tables
 from airreid.errors import InputError
 from airreid.retrieval import Labels
@@ -64,14 +65,15 @@ def write_heads(
     :class:`airreid.errors.ParityError` for a graph that does not compute what was fitted.
     """
     wishes = {
-        name: Wanted(_dimensions(bandwidth) if kind == "digital" else bandwidth, kind == "jscc-ae")
+        name: Wanted(_directions(kind, bandwidth), kind == "jscc-ae")
         for name, kind, bandwidth in wanted
     }
+    wanted_once = list(dict.fromkeys(wishes.values()))
     try:
-        wanted_once = list(dict.fromkeys(wishes.values()))
         choices, split = select(features, labels, wanted_once, 0, tick, split, trained)
-    except InputError as error:
-        raise InputError(f"--scheme {', '.join(wishes)}: {error}") from None
+    except TooFewDirectionsError as error:
+        why = f"the features have {error.directions} directions that carry anything"
+        raise InputError(_too_few(wanted, why, error.directions)) from None
     heads = []
     for name, kind, bandwidth in wanted:
         choice = choices[wishes[name]]
@@ -84,6 +86,39 @@ def write_heads(
         heads.append(HeadRecord(info, choice.words, choice))
     prove_distinct(folder, [head.info for head in heads])
     return heads, split
+
+
+def check_bandwidths(wanted: Sequence[tuple[str, str, int]], feature_dim: int, images: int) -> None:
+    """Raises :class:`InputError` for schemes that no features of this size can carry.
+
+    ``images``: how many are fitted on. Known before a feature is computed, unlike how many
+    directions really carry anything.
+    """
+    most = min(feature_dim, images - 1)
+    why = f"features of {feature_dim} dimensions of {images} images have at most {most} directions"
+    message = _too_few(wanted, why, most)
+    if message:
+        raise InputError(message)
+
+
+def _too_few(wanted: Sequence[tuple[str, str, int]], why: str, most: int) -> str:
+    """Says which schemes take more than ``most`` directions, and what to give; else nothing."""
+    needs = {name: _directions(kind, bandwidth) for name, kind, bandwidth in wanted}
+    refused = {name: need for name, need in needs.items() if need > most}
+    if not refused:
+        return ""
+    listed = ", ".join(f"{name} takes {need}" for name, need in refused.items())
+    largest = max((b for b in range(1, MOST_BANDWIDTH + 1) if _dimensions(b) <= most), default=0)
+    digital = f", digital up to digital-{largest}" if largest else ""
+    return (
+        f"--scheme {' '.join(refused)}: {why}, but {listed}; give --scheme jscc-fc-{most} or "
+        f"smaller{digital}, or more images if they are fewer than dimensions"
+    )
+
+
+def _directions(kind: str, bandwidth: int) -> int:
+    """Directions of the features that a scheme takes."""
+    return _dimensions(bandwidth) if kind == "digital" else bandwidth
 
 
 def _dimensions(bandwidth: int) -> int:

@@ -50,10 +50,13 @@ def open_images(source: str, labelled: bool | None = None) -> AdoptionImages:
         return _without_labels(path)
     try:
         data = open_data(source)
-    except InputError:
-        if path.is_dir() and _flat(path):
+    except InputError as error:
+        if not path.is_dir():
+            raise
+        if _flat(path):
             return _without_labels(path)
-        raise
+        _unlabelled(path)  # says so where there are no images at all
+        raise InputError(f"{error}; or give --no-identities and a --preset, for PCA") from None
     everything = data["train"]
     if "query" not in data:
         return _fit_only(data, everything, f"{data.label}: nobody to search for by another camera")

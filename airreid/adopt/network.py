@@ -13,7 +13,8 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from airreid.errors import InputError
+from airreid.errors import BundleError, InputError
+from airreid.onnx_reach import check_self_contained
 
 Layout = Literal["nchw", "nhwc"]
 MOST_BYTES = 2_000_000_000
@@ -27,6 +28,8 @@ _TYPES: dict[int, DType] = {
     TensorProto.FLOAT16: "float16",
     TensorProto.UINT8: "uint8",
 }
+_RESHAPING = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
+_PROBABILITIES = ("Softmax", "LogSoftmax")
 _NUMPY = {"float32": np.float32, "float16": np.float16, "uint8": np.uint8}
 
 
@@ -64,7 +67,8 @@ def load_network(path: Path) -> onnx.ModelProto:
                 f"{path}: {size / 1e9:.1f} GB; a network for an edge has at most "
                 f"{MOST_BYTES / 1e9:g} GB"
             )
-        model = onnx.load_model(path, load_external_data=False)
+        data = path.read_bytes()
+        model = onnx.load_model_from_string(data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (DecodeError, ValueError):
@@ -83,6 +87,10 @@ def load_network(path: Path) -> onnx.ModelProto:
             f"{path}: {len(external)} weights are in files beside it ({external[0]}, ...); save it "
             "as one file, for example with onnx.save(onnx.load(IN), OUT)"
         )
+    try:
+        check_self_contained(data, str(path))  # constants and functions can do that too
+    except BundleError as error:
+        raise InputError(str(error)) from None
     return model
 
 
@@ -103,6 +111,10 @@ def read_interface(
         names = ", ".join(value.name for value in inputs) or "none"
         raise InputError(f"{path}: needs one input, the image; it has {len(inputs)}: {names}")
     tensor = inputs[0].type.tensor_type
+    if not tensor.HasField("shape"):
+        raise InputError(
+            f"{path}: input {inputs[0].name} says no shape; export it as N x 3 x H x W, N free"
+        )
     if tensor.elem_type not in _TYPES:
         kind = TensorProto.DataType.Name(tensor.elem_type).lower()
         raise InputError(f"{path}: input {inputs[0].name} is {kind}; use float32, float16 or uint8")
@@ -157,19 +169,35 @@ def _sides(shape: list[int | None]) -> str:
 
 def _output(path: Path, model: onnx.ModelProto, wanted: str | None) -> str:
     names = [value.name for value in model.graph.output]
-    if wanted is not None:
-        if wanted not in names:
-            raise InputError(f"{path}: no output {wanted!r}; it has: {', '.join(names)}")
-        return wanted
-    if len(names) == 1:
-        return names[0]
-    described = ", ".join(
-        f"{value.name} ({_sides([d.dim_value or None for d in value.type.tensor_type.shape.dim])})"
-        for value in model.graph.output
-    )
-    raise InputError(
-        f"{path}: {len(names)} outputs; say with --output which is the feature: {described}"
-    )
+    if wanted is not None and wanted not in names:
+        raise InputError(f"{path}: no output {wanted!r}; it has: {', '.join(names)}")
+    if wanted is None and len(names) > 1:
+        described = ", ".join(_described(value) for value in model.graph.output)
+        raise InputError(
+            f"{path}: {len(names)} outputs; say with --output which is the feature: {described}"
+        )
+    name = wanted or names[0]
+    if _last_operator(model.graph, name) in _PROBABILITIES:
+        raise InputError(
+            f"{path}: output {name} is a softmax, the probabilities of classes and no feature; "
+            "export the network without its classifier, or name another with --output"
+        )
+    return name
+
+
+def _described(value: onnx.ValueInfoProto) -> str:
+    shape = value.type.tensor_type.shape.dim
+    sides = _sides([dimension.dim_value or None for dimension in shape])
+    return f"{value.name} ({sides})" if sides else value.name
+
+
+def _last_operator(graph: onnx.GraphProto, output: str) -> str:
+    """Type of the operator that computes an output, before what only reshapes or casts it."""
+    makers = {name: node for node in graph.node for name in node.output}
+    node = makers.get(output)
+    while node is not None and node.op_type in _RESHAPING:
+        node = makers.get(node.input[0])
+    return "" if node is None else node.op_type
 
 
 class PlainNetwork:
@@ -187,6 +215,11 @@ class PlainNetwork:
         except Exception as error:
             raise InputError(f"{path}: ONNX Runtime cannot load it ({_short(error)})") from None
         self._path, self._interface = path, interface
+
+    @property
+    def path(self) -> Path:
+        """The file, for messages."""
+        return self._path
 
     @property
     def half(self) -> bool:
@@ -214,12 +247,12 @@ class PlainNetwork:
         except Exception as error:
             raise InputError(f"{self._path}: does not run ({_short(error)})") from None
         values = np.asarray(result)
-        if values.ndim == 0 or len(values) != len(batch):
+        if values.ndim < 2 or len(values) != len(batch):
             raise InputError(
                 f"{self._path}: output {self._interface.output_name} of {len(batch)} images has "
-                f"shape {values.shape}; a feature is one vector for each image"
+                f"shape {values.shape}; a feature is one vector for each image, N x D"
             )
-        if values.ndim != 2 and any(side != 1 for side in values.shape[2:]):
+        if sum(side != 1 for side in values.shape[1:]) > 1:
             raise InputError(
                 f"{self._path}: output {self._interface.output_name} has shape {values.shape}: a "
                 "map, not a vector; export the network with its pooling"
@@ -231,7 +264,10 @@ class PlainNetwork:
             )
         flat = values.reshape(len(values), -1).astype(np.float32)
         if not 2 <= flat.shape[1] <= MAX_FEATURE_DIM:
-            raise InputError(f"{self._path}: a feature of {flat.shape[1]} dimensions")
+            raise InputError(
+                f"{self._path}: output {self._interface.output_name} has {flat.shape[1]} "
+                f"dimensions; a feature has 2 to {MAX_FEATURE_DIM}"
+            )
         return flat[: len(batch) - missing]
 
 

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from airreid.adopt.elsewhere import SiteResult, measure_site
-from airreid.adopt.heads import HeadRecord, parse_schemes, write_heads
+from airreid.adopt.heads import HeadRecord, check_bandwidths, parse_schemes, write_heads
 from airreid.adopt.images import AdoptionImages, labels_of, spread
 from airreid.adopt.int8 import Int8Result, try_int8
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
@@ -33,6 +33,7 @@ from airreid.evaluation.evaluate import Settings, about, evaluate
 from airreid.evaluation.features import Phase, features_of
 from airreid.evaluation.points import Point
 from airreid.images import to_crop
+from airreid.interruption import ended_by_sigterm
 from airreid.model_card import AdoptionRecord, ModelCard
 from airreid.retrieval import Labels
 from airreid.scheme_info import FileRef, SchemeInfo
@@ -95,9 +96,14 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
     parse_schemes(adoption.schemes)
     if adoption.out.exists() and (not adoption.out.is_dir() or any(adoption.out.iterdir())):
         raise InputError(f"{adoption.out}: not empty; give another --out")
-    images = adoption.images
     network = _Network(adoption, phase)
     staging = adoption.out.with_name(f".{adoption.out.name}.{os.getpid()}.part")
+    with ended_by_sigterm():
+        return _adopted(adoption, network, staging, phase)
+
+
+def _adopted(adoption: Adoption, network: _Network, staging: Path, phase: Phase) -> Adopted:
+    images = adoption.images
     staging.mkdir(parents=True)
     try:
         backbone, parity = network.wrapped(staging / "backbone.onnx")
@@ -143,18 +149,40 @@ class _Network:
 
     def __init__(self, adoption: Adoption, phase: Phase) -> None:
         self._adoption = adoption
+        known = adoption.preprocessing
+        if known is None and adoption.images.labels is None:
+            raise InputError(
+                f"{adoption.images.name}: nobody's identity, so the preprocessing cannot be found "
+                "by trying; say it with --preset, or with --mean, --std, --scale and --colour"
+            )
         self._model = load_network(adoption.network)
         self.interface = read_interface(
             adoption.network, self._model, adoption.output, adoption.size
         )
         self._plain = PlainNetwork(adoption.network, self.interface, os.cpu_count() or 1)
         self._proof = self.crops(_PROOF_IMAGES)
-        known = adoption.preprocessing
+        self._check_crops()
+        if known is not None and self.interface.dtype == "uint8" and not known.untouched:
+            raise InputError(
+                f"{adoption.network}: takes uint8, so its preprocessing is inside it already; give "
+                "--preset raw or raw-bgr"
+            )
         first = self._plain.features((known or Preprocessing()).apply(self._proof[:1]))
         self._feature_dim = first.shape[1]
+        check_bandwidths(
+            parse_schemes(adoption.schemes), self._feature_dim, len(adoption.images.fit)
+        )
         self.search = None if known is not None else self._search(phase)
         """None where the preprocessing was given."""
         self.preprocessing = known if self.search is None else self.search.preprocessing
+
+    def _check_crops(self) -> None:
+        """Raises :class:`InputError` for images of which nothing can be learned."""
+        images = self._adoption.images
+        if (self._proof == self._proof[0]).all():
+            raise InputError(
+                f"{images.name}: {len(images.fit)} images, all the same; give different crops"
+            )
 
     def crops(self, most: int) -> NDArray[np.uint8]:
         """At most so many crops of those that are fitted on, evenly spread."""
@@ -166,11 +194,7 @@ class _Network:
 
     def _search(self, phase: Phase) -> Found:
         images = self._adoption.images
-        if images.labels is None:
-            raise InputError(
-                f"{images.name}: nobody's identity, so the preprocessing cannot be found by "
-                "trying; say it with --preset, or with --mean, --std, --scale and --colour"
-            )
+        assert images.labels is not None
         tick = phase("preprocessing", len(PRESETS))
         return find_preprocessing(
             self._plain.features, self._at, images.labels, self.interface.dtype, tick

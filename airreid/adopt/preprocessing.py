@@ -32,6 +32,12 @@ class Preprocessing:
         return np.asarray(values, dtype=np.float32)
 
     @property
+    def untouched(self) -> bool:
+        """Whether the values stay 0 ... 255, as a network that takes uint8 needs them."""
+        neutral = Preprocessing(scale=1.0)
+        return (self.scale, self.mean, self.std) == (neutral.scale, neutral.mean, neutral.std)
+
+    @property
     def words(self) -> str:
         """The numbers as options of the command line."""
         mean, std = (" ".join(f"{x:g}" for x in values) for values in (self.mean, self.std))

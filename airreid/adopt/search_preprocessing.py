@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ THEN_PEOPLE, THEN_IMAGES = 120, 2
 """The same for the candidates that are left."""
 LEAST_PEOPLE = 10
 """People seen by two cameras below which nothing is decided."""
+_BATCH = 16
+"""Crops that pass at once: their number does not grow what a large network needs."""
+_GREY = 4.0
+"""Mean spread between a pixel's colours below which crops are grey: 0 ... 255."""
 _ALIKE = 0.9
 """Mean cosine of centred features above which two preprocessings serve a network alike."""
 _GAP = 0.05
@@ -69,6 +73,8 @@ class Found:
     alike: tuple[str, ...]
     """Candidates that give nearly the same features and are equally good."""
     people: int
+    grey: bool = False
+    """Whether the crops have no colours, so that their order cannot be told."""
 
     @property
     def words(self) -> str:
@@ -78,8 +84,11 @@ class Found:
         text = f"preprocessing {self.name}: top-1 {best.top1:.3f} on {self.people} people"
         if rest:
             text += f", next {rest[0].name} {rest[0].top1:.3f}"
-        if self.alike:
-            text += f"; nearly the same to this network: {', '.join(self.alike)}"
+        alike = [name for name in self.alike if not (self.grey and name.endswith("-bgr"))]
+        if alike:
+            text += f"; nearly the same to this network: {', '.join(alike)}"
+        if self.grey:
+            text += "; these crops are grey, so RGB or BGR is not told: give --preset if you know"
         return text
 
 
@@ -128,16 +137,23 @@ def find_preprocessing(
     candidates = dict(plausible(dtype))
     trials, _ = _try(extract, load(first), labels.take(first), candidates, tick)
     people = labels.identity[first]
-    best = trials[0]
+    leader = trials[0]
     near = {}
     for trial in trials:
-        difference, error = best.lead(trial, people)
+        difference, error = leader.lead(trial, people)
         if difference <= max(3 * error, _GAP):
             near[trial.name] = candidates[trial.name]
     then = sample_positions(labels, THEN_PEOPLE, THEN_IMAGES)
-    again, features = _try(extract, load(then), labels.take(then), near, tick)
+    crops = load(then)
+    again, features = _try(extract, crops, labels.take(then), near, tick)
     far = tuple(trial for trial in trials if trial.name not in near)
-    return _decide(again, far, features, labels.take(then).identity, candidates)
+    best = _decide(again, far, features, labels.take(then).identity, candidates)
+    return replace(best, grey=_grey(crops))
+
+
+def _grey(crops: Crops) -> bool:
+    spreads = [np.ptp(crop.reshape(-1, 3), axis=1).mean() for crop in crops]
+    return float(np.mean(spreads)) < _GREY
 
 
 def _try(
@@ -150,7 +166,8 @@ def _try(
     """Trials, the best first, and each candidate's features."""
     trials, features = [], {}
     for name, preprocessing in candidates.items():
-        features[name] = extract(preprocessing.apply(crops))
+        parts = (crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH))
+        features[name] = np.concatenate([extract(preprocessing.apply(part)) for part in parts])
         tick()
         if not np.isfinite(features[name]).all():
             continue

@@ -22,6 +22,8 @@ TOLERANCE = 1e-3
 """Largest difference between wrapped and plain network, relative to the feature's RMS."""
 HALF_TOLERANCE = 2e-2
 """The same for a network in half precision."""
+SMALLEST, LARGEST = 1e-9, 1e12
+"""RMS of features between which codes can divide by a feature's length in float32."""
 
 
 def wrap(
@@ -109,18 +111,15 @@ def _before(
     if preprocessing.colour == "bgr":
         order = constant("bgr", np.asarray([2, 1, 0], np.int64))
         add("Gather", [last, order], axis=3)
-    identity = np.all(gain == 1) and np.all(offset == 0)
-    if interface.dtype != "uint8" or not identity:
+    if interface.dtype != "uint8":
         add("Cast", [last], to=TensorProto.FLOAT)
-    if not identity:
+    if not preprocessing.untouched:
         add("Mul", [last, constant("gain", gain)])
         add("Sub", [last, constant("offset", offset)])
     if interface.layout == "nchw":
         add("Transpose", [last], perm=[0, 3, 1, 2])
     if interface.dtype == "float16":
         add("Cast", [last], to=TensorProto.FLOAT16)
-    elif interface.dtype == "uint8" and not identity:
-        add("Cast", [last], to=TensorProto.UINT8)
     nodes.append(helper.make_node("Identity", [last], [interface.input_name], "image/ready"))
     return nodes
 
@@ -165,37 +164,74 @@ def prove(
 
     ``crops``: uint8 (N, H, W, 3). They pass one at a time and together, so that a batch size that
     was not really freed, and a result that depends on who else is in the batch, are found out.
-    Raises :class:`InputError` for either, for values that are not finite, and for features that
-    are the same for every image.
+    Raises :class:`InputError` for either, for values that are not finite or far too large or
+    small, for features that are the same for every image, and for those that differ from call to
+    call.
     """
-    expected = plain.features(preprocessing.apply(crops))
-    if not np.isfinite(expected).all():
-        raise InputError(f"{path.name}: the network gives NaN or infinity for ordinary crops")
-    try:
-        network = Network(path, threads=1)
-        single = np.concatenate([network(crops[i : i + 1]) for i in range(len(crops))])
-    except BundleError as error:
-        raise InputError(str(error)) from None
-    scale = max(1e-12, float(np.sqrt(np.square(expected).mean())))
-    if float(expected.std(axis=0).max()) <= 1e-6 * scale:
-        raise InputError(f"{path.name}: every image gives the same feature; name another --output")
-    tolerance = HALF_TOLERANCE if plain.half else TOLERANCE
-    alone = float(np.abs(single - expected).max()) / scale
-    try:
-        together = float(np.abs(network(crops) - single).max()) / scale
-    except Exception:
+    name, tolerance = plain.path, HALF_TOLERANCE if plain.half else TOLERANCE
+    pixels = preprocessing.apply(crops)
+    expected = plain.features(pixels).astype(np.float64)
+    scale = _scale(name, expected)
+    again = float(np.abs(plain.features(pixels) - expected).max()) / scale
+    if not again <= tolerance:
         raise InputError(
-            f"{path.name}: takes one image at a time only; export it with a free batch size "
-            "(dynamic_axes or dynamic_shapes)"
-        ) from None
+            f"{name}: gives the same crops other features with every call (by {again:.1e} of "
+            "their size), as dropout does; export the network in evaluation mode"
+        )
+    single, batch = _run_wrapped(name, path, crops)
+    together = float(np.abs(batch - single).max()) / scale
     if not together <= tolerance:
         raise InputError(
-            f"{path.name}: an image's feature depends on the others in its batch (by "
-            f"{together:.1e} of its size); export the network in evaluation mode"
+            f"{name}: an image's feature depends on the others in its batch (by {together:.1e} of "
+            "its size); export the network in evaluation mode"
         )
+    alone = float(np.abs(single - expected).max()) / scale
     if not alone <= tolerance:
         raise InputError(
-            f"{path.name}: with its preprocessing inside the graph it differs from the plain "
-            f"network by {alone:.1e}, more than {tolerance:.0e}"
+            f"{name}: with its preprocessing inside the graph it differs from the plain network by "
+            f"{alone:.1e} of the feature's size, more than {tolerance:.0e}; export it again, with "
+            "a free batch size"
         )
     return max(alone, together)
+
+
+def _scale(name: Path, features: NDArray[np.float64]) -> float:
+    """The features' RMS. Raises :class:`InputError` for features that tell nothing apart."""
+    if not np.isfinite(features).all():
+        raise InputError(f"{name}: the network gives NaN or infinity for ordinary crops")
+    scale = float(np.sqrt(np.square(features).mean()))
+    if float(features.std(axis=0).max()) <= 1e-6 * scale:
+        raise InputError(f"{name}: every image gives the same feature; name another --output")
+    if not SMALLEST <= scale <= LARGEST:
+        raise InputError(
+            f"{name}: features of size {scale:.0e}, not between {SMALLEST:.0e} and {LARGEST:.0e}; "
+            "export the network with its feature normalised"
+        )
+    return scale
+
+
+def _run_wrapped(
+    name: Path, path: Path, crops: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features by the wrapped network, of each crop alone and of all together."""
+    try:
+        network = Network(path, threads=1)
+    except BundleError as error:
+        raise InputError(str(error).replace(str(path), str(name))) from None
+    single = [_features(network, crops[i : i + 1]) for i in range(len(crops))]
+    batch = _features(network, crops)
+    if batch is None or any(row is None for row in single):
+        raise InputError(
+            f"{name}: takes batches of one size only; export it with a free batch size "
+            "(dynamic_axes or dynamic_shapes)"
+        )
+    return np.concatenate([row for row in single if row is not None]), batch
+
+
+def _features(network: Network, crops: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """Features (N, D), or None where the graph cannot take so many crops."""
+    try:
+        features = network(crops)
+    except Exception:  # of ONNX Runtime, which has one class for each reason
+        return None
+    return features if len(features) == len(crops) else None

@@ -16,6 +16,17 @@ _RANK = 1e-9
 """Share of the largest variance below which a direction counts as empty."""
 
 
+class TooFewDirectionsError(InputError):
+    """A bandwidth above the number of directions of the features that carry anything."""
+
+    def __init__(self, bandwidth: int, directions: int) -> None:
+        super().__init__(
+            f"bandwidth {bandwidth}: the features have {directions} directions that carry "
+            "anything; give a smaller bandwidth or more images"
+        )
+        self.directions = directions
+
+
 @dataclass(frozen=True)
 class Moments:
     """Mean and covariance of unit features, with the covariance's eigenvectors."""
@@ -30,19 +41,16 @@ class Moments:
     def pca(self, bandwidth: int) -> LinearCode:
         """The principal components: ``bandwidth`` orthonormal columns, largest variance first.
 
-        Raises :class:`InputError` where the features have fewer directions than that.
+        Raises :class:`TooFewDirectionsError` where the features have fewer than that.
         """
         self.check(bandwidth)
         return _code(self.mean, self.directions[:, :bandwidth])
 
     def check(self, bandwidth: int) -> None:
-        """Raises :class:`InputError` for more channel uses than directions that carry anything."""
+        """Raises :class:`TooFewDirectionsError` for more channel uses than there are of them."""
         rank = len(self.variances)
         if bandwidth > rank:
-            raise InputError(
-                f"bandwidth {bandwidth}: the features have {rank} directions that carry anything; "
-                "give a smaller bandwidth or more images"
-            )
+            raise TooFewDirectionsError(bandwidth, rank)
 
     def blend(
         self, first: LinearCode, second: LinearCode, share: float, bandwidth: int

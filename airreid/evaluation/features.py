@@ -54,10 +54,11 @@ def features_of(
     """
     key = hashlib.sha256(f"{backbone.file.sha256}|{images.digest()}".encode()).hexdigest()[:24]
     path = cache / f"features-{key}.npy"
-    if path.exists():
-        stored: NDArray[np.float32] = np.load(path)
-        if len(stored) == len(images):
-            return stored
+    stored = _stored(path)
+    if stored is not None and len(stored) == len(images):
+        for _ in range(len(images)):
+            tick()
+        return stored
     runner = BackboneRunner(bundle, backbone, threads=os.cpu_count() or 1)
     rows = []
     crops = _crops(images.samples, backbone)
@@ -75,6 +76,15 @@ def features_of(
     finally:
         part.unlink(missing_ok=True)
     return features
+
+
+def _stored(path: Path) -> NDArray[np.float32] | None:
+    """Features of an earlier run; None without any, and where the file is damaged."""
+    try:
+        stored: NDArray[np.float32] = np.load(path)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return stored if stored.ndim == 2 else None
 
 
 def _crop(sample: Sample, backbone: BackboneInfo) -> NDArray[np.uint8]:

@@ -44,16 +44,19 @@ class FittedCode:
 
 def check_other_people(fit: DataSet, test: DataSet) -> None:
     """Raises :class:`InputError` where the people of the test are fitted on."""
-    images = {(s.name, s.version) for s in fit["train"].samples}
-    shared = [
-        s.name for name in ("query", "gallery") for s in test[name].samples
-        if (s.name, s.version) in images
-    ]  # fmt: skip
+    shared = shared_images(fit["train"], test)
     if shared:
         raise InputError(
             f"--fit-on: {len(shared)} images of the test are fitted on as well ({shared[0]}, ...); "
             "give another data set, or a --protocol that keeps people out, as 'holdout'"
         )
+
+
+def shared_images(images: ImageSet, test: DataSet) -> list[str]:
+    """Names of images of a test that are among some others, told by name, size and time."""
+    known = {(sample.name, sample.version) for sample in images.samples}
+    tested = (sample for name in ("query", "gallery") for sample in test[name].samples)
+    return [sample.name for sample in tested if (sample.name, sample.version) in known]
 
 
 def evaluate_fitted(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from airreid.adopt.images import open_images
 from airreid.adopt.int8 import NO_CONVOLUTIONS
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
+from airreid.adopt.pipeline import Adoption, adopt
+from airreid.adopt.preprocessing import PRESETS
 from airreid.adopt.search_preprocessing import find_preprocessing
 from airreid.bundle import load_bundle
 from airreid.cli import build
@@ -186,6 +191,10 @@ def test_the_fast_top1_is_the_exact_one() -> None:
         (["--resize", "128x64"], "takes images of height 96, not 128"),
         (["--no-identities"], "say it with --preset"),
         (["--std", "1", "0", "1"], "must be above 0"),
+        (["--std", "1", "inf", "1"], "must be above 0"),
+        (["--std", "1", "1", "1", "--mean", "0", "nan", "0"], "must be finite"),
+        (["--std", "1", "1", "1", "--scale", "nan"], "must be above 0"),
+        (["--scheme", "jscc-fc-8", "--scheme", "digital-256"], "but digital-256 takes 36; give"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(
@@ -203,6 +212,89 @@ def test_a_mistake_ends_in_one_sentence(
     assert message in str(result.exception)
     assert not out.exists()
     assert not list(tmp_path.glob("*.part")), "nothing half-made stays"
+
+
+@pytest.mark.parametrize("moment", ["features of", "codes of", "features of query"])
+def test_a_signal_leaves_nothing_half_made(
+    network: Path, folder: Path, tmp_path: Path, moment: str
+) -> None:
+    adoption = Adoption(
+        network,
+        open_images(str(folder)),
+        tmp_path / "out",
+        ("jscc-fc-8",),
+        preprocessing=PRESETS["half"],
+        cache=tmp_path / "cache",
+    )
+    moments = []
+
+    def phase(name: str, steps: int) -> Callable[[], object]:
+        moments.append(name)
+        if name.startswith(moment):
+            assert list(tmp_path.glob(".out.*.part"))
+            os.kill(os.getpid(), signal.SIGTERM)
+        return lambda: None
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        adopt(adoption, phase)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert moments[-1].startswith(moment)
+    assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_uint8_pixels_are_given_as_they_are(folder: Path, tmp_path: Path) -> None:
+    network = networks.write(tmp_path / "n.onnx", size=SIZE, dtype="uint8")
+    result = invoke(
+        *("adopt", str(network), "--images", str(folder), "--out", str(tmp_path / "out")),
+        *("--preset", "half", "--scheme", "jscc-fc-8"),
+    )
+    assert isinstance(result.exception, InputError)
+    assert "takes uint8, so its preprocessing is inside it already" in str(result.exception)
+
+
+def test_images_that_teach_nothing_are_refused(network: Path, folder: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    messages = []
+    for count in (0, 1, 12):
+        for number in range(count):
+            source = next(iter(sorted(folder.rglob("*.png"))))
+            (images / f"{number}.png").write_bytes(source.read_bytes())
+        result = invoke(
+            *("adopt", str(network), "--images", str(images), "--out", str(tmp_path / "out")),
+            *("--preset", "half", "--scheme", "jscc-fc-8"),
+        )
+        assert isinstance(result.exception, InputError)
+        messages.append(str(result.exception))
+    assert "no images; give JPEG" in messages[0]
+    assert "1 images, all the same; give different crops" in messages[1]
+    assert "12 images, all the same; give different crops" in messages[2]
+    alone = dress(tmp_path / "one", SIZE, 1, 2)
+    with pytest.raises(InputError, match=r"one identity only; .* or give --no-identities"):
+        open_images(str(alone))
+
+
+def test_grey_crops_do_not_tell_the_order_of_colours(tmp_path: Path) -> None:
+    path = networks.write(tmp_path / "red.onnx", size=SIZE, gain=(1.0, 0.2, 0.05))
+    plain = PlainNetwork(path, read_interface(path, load_network(path)), 1)
+    load, labels = red_people(1.0)
+    taken = []
+
+    def grey(positions: np.ndarray) -> np.ndarray:
+        return load(positions)[..., :1].repeat(3, axis=3)
+
+    def extract(pixels: np.ndarray) -> np.ndarray:
+        taken.append(len(pixels))
+        return plain.features(pixels)
+
+    choice = find_preprocessing(extract, grey, labels, "float32")
+    assert choice.grey
+    assert "these crops are grey, so RGB or BGR is not told" in choice.words
+    assert "-bgr" not in choice.words
+    assert max(taken) <= 16, "a large network needs memory for every crop of a batch"
+    assert not find_preprocessing(extract, load, labels, "float32").grey
 
 
 def test_crops_of_nobody_give_pca(network: Path, folder: Path, tmp_path: Path) -> None:

@@ -107,6 +107,18 @@ def test_people_of_the_test_are_not_fitted_on(work: Path, site: Path) -> None:
     assert rows["fitted_on"]["identities"] == 40
 
 
+def test_the_site_that_is_fitted_on_is_no_other_site(
+    work: Path, site: Path, tmp_path: Path
+) -> None:
+    result = invoke(
+        *("adopt", str(work / "n.onnx"), "--images", str(site), "--out", str(tmp_path / "x")),
+        *("--preset", "half", "--also", str(site)),
+    )
+    assert isinstance(result.exception, InputError)
+    assert "of its images are fitted on" in str(result.exception)
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_site_where_nobody_can_be_found_is_refused_before_the_work(
     work: Path, site: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
 from airreid.adopt.preprocessing import PRESETS, Preprocessing
@@ -154,4 +154,95 @@ def test_a_graph_of_three_dimensions_or_integers_is_no_image_network(tmp_path: P
     model = onnx.load(tmp_path / "in.onnx")
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
     with pytest.raises(InputError, match="a colour image is"):
+        read_interface(Path("x.onnx"), model)
+
+
+def changed(source: Path, target: Path, *nodes: onnx.NodeProto, **constants: object) -> Path:
+    """A network with more nodes behind its ``output``, the last of which gives ``end``."""
+    model = onnx.load(source)
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(values), name) for name, values in constants.items()
+    )
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("end", TensorProto.FLOAT, None))
+    onnx.save(model, target)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "message"),
+    [
+        ([("Softmax", ["output"], {"axis": 1})], {}, "output end is a softmax"),
+        ([("Mul", ["output", "k"], {})], {"k": np.float32(1e30)}, "features of size .*e.29"),
+        ([("Mul", ["output", "k"], {})], {"k": np.float32(1e-20)}, "features of size .*e-2"),
+        (
+            [("Dropout", ["output", "rate", "train"], {})],
+            {"rate": np.float32(0.5), "train": np.bool_(True)},
+            "other features with every call .* in evaluation mode",
+        ),
+        (
+            [("Reshape", ["output", "all"], {})],
+            {"all": np.asarray([-1])},
+            "one vector for each image, N x D",
+        ),
+    ],
+)
+def test_outputs_that_are_no_feature_are_refused_by_the_networks_name(
+    tmp_path: Path,
+    nodes: list[tuple[str, list[str], dict[str, object]]],
+    constants: dict[str, object],
+    message: str,
+) -> None:
+    last = [helper.make_node(kind, names, ["end"], **how) for kind, names, how in nodes]  # type: ignore[arg-type]
+    path = changed(networks.write(tmp_path / "in.onnx"), tmp_path / "n.onnx", *last, **constants)
+    with pytest.raises(InputError, match=message) as refused:
+        wrapped(path, PRESETS["half"], tmp_path / "out.onnx")
+    assert str(refused.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_batch_that_cannot_be_freed_is_said(tmp_path: Path, batch: int) -> None:
+    joined = helper.make_node("Concat", ["output", "more"], ["end"], axis=1)
+    path = changed(
+        networks.write(tmp_path / "in.onnx", batch=batch),
+        tmp_path / "n.onnx",
+        joined,
+        more=np.ones((batch, 4), np.float32),
+    )
+    with pytest.raises(InputError, match=r"n\.onnx: takes batches of one size only"):
+        wrapped(path, PRESETS["half"], tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize("shape", [[-1, 1, 96], [-1, 96, 1]])
+def test_sides_of_one_are_no_map(tmp_path: Path, shape: list[int]) -> None:
+    reshaped = helper.make_node("Reshape", ["output", "sides"], ["end"])
+    source = networks.write(tmp_path / "in.onnx")
+    path = changed(source, tmp_path / "n.onnx", reshaped, sides=np.asarray(shape))
+    assert wrapped(path, PRESETS["half"], tmp_path / "out.onnx") < 1e-4
+
+
+def test_weights_of_a_constant_in_another_file_are_refused(tmp_path: Path) -> None:
+    tensor = numpy_helper.from_array(np.ones((1, 96), np.float32), "apart")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    constant = helper.make_node("Constant", [], ["ones"], value=tensor)
+    added = helper.make_node("Add", ["output", "ones"], ["end"])
+    path = changed(networks.write(tmp_path / "in.onnx"), tmp_path / "n.onnx", constant, added)
+    with pytest.raises(InputError, match=r"n\.onnx: keeps weights in another file"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "net.textproto", "net.onnxtxt"])
+def test_text_is_no_network_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"name": "mine"}')
+    with pytest.raises(InputError, match="not an ONNX network"):
+        load_network(tmp_path / name)
+
+
+def test_an_input_without_a_shape_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(networks.write(tmp_path / "in.onnx"))
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    with pytest.raises(InputError, match="says no shape"):
         read_interface(Path("x.onnx"), model)

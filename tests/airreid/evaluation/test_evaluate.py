@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from airreid.bundle import Bundle
 from airreid.datasets import DataSet, open_data
 from airreid.errors import AirReidError, InputError
 from airreid.evaluation.evaluate import Settings, evaluate
-from airreid.evaluation.features import extract_test
+from airreid.evaluation.features import extract_test, features_of
 from airreid.evaluation.points import Point, scheme_points
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.images import load, to_crop
@@ -298,3 +299,21 @@ def test_mistakes_at_the_command(tiny: Bundle, dressed: Path, tmp_path: Path) ->
         result = invoke(*arguments, "--cache", str(tmp_path / "cache"))
         assert isinstance(result.exception, AirReidError), result.output
         assert message in str(result.exception)
+
+
+@pytest.mark.parametrize("left", [0, 100, -7])
+def test_a_damaged_file_of_the_cache_is_computed_again(
+    tiny: Bundle, data: DataSet, tmp_path: Path, left: int
+) -> None:
+    ticks: list[int] = []
+
+    def features() -> np.ndarray:
+        return features_of(tiny, tiny.backbone, data["query"], tmp_path, partial(ticks.append, 1))
+
+    expected = features()
+    (path,) = tmp_path.glob("features-*.npy")
+    path.write_bytes(path.read_bytes()[:left])
+    np.testing.assert_array_equal(features(), expected)
+    np.testing.assert_array_equal(np.load(path), expected)
+    features()
+    assert len(ticks) == 3 * len(data["query"]), "a bar that stands still looks like an end"
