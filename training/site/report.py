@@ -61,14 +61,16 @@ def _sure(points: Sequence[Point], people: int) -> str:
     return "" if point is None else f"  ± {people_half_width(point.top1, people):.3f}"
 
 
-def write_report(measured: Sequence[Measured], folder: Path) -> list[Path]:
+def write_report(home: Measured | None, elsewhere: Sequence[Measured], folder: Path) -> list[Path]:
     """Writes ``home.json`` and ``.png``, ``home-before.json``, and the same for other sites.
 
     Returns the paths written, none without a test.
     """
+    results = {f"elsewhere-{number}": result for number, result in enumerate(elsewhere, 1)}
+    if home is not None:
+        results = {"home": home, **results}
     written = []
-    for number, result in enumerate(measured):
-        name = "home" if number == 0 else f"elsewhere-{number}"
+    for name, result in results.items():
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}{tail}" for tail in (".json", "-before.json", ".png")]
         write_json(paths[0], dict(result.about), result.after)

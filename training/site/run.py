@@ -190,11 +190,10 @@ def _finish(
 ) -> SiteResult:
     """Measures before and after, writes card and report, and puts the bundle in its place."""
     chosen = settings(context.cache, context.images.fit)
-    measured: list[Measured] = []
+    home: Measured | None = None
     if context.images.test is not None:
         test = context.images.test
-        measured.append(measure_home(public.bundle, built.bundle, test, chosen, context.report))
-    home = measured[0] if measured else None
+        home = measure_home(public.bundle, built.bundle, test, chosen, context.report)
     elsewhere = [
         measure_elsewhere(
             [(public.bundle, public.features), (built.bundle, site.features)],
@@ -208,8 +207,8 @@ def _finish(
     card = _card(run, context, trained, home, elsewhere)
     bundle = put_in_place(built, card, run.out / "bundle")
     lines = [*_told(context, built, trained), *_tables(context, home, elsewhere)]
-    results = [*([home] if home else []), *elsewhere]
-    lines += [f"wrote {path}" for path in write_report(results, run.out / "report")]
+    written = write_report(home, elsewhere, run.out / "report")
+    lines += [f"wrote {path}" for path in written]
     places = [data.label for data in run.elsewhere]
     stored = {"bundle": bundle.bundle_id, "elsewhere": places, "lines": lines}
     (run.out / _FINISHED).write_text(json.dumps(stored, indent=2), encoding="utf-8")
