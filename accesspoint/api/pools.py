@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,12 +42,22 @@ class PoolSettings(Settings):
 
 
 _DEFAULT = PoolSettings()
+_NICE = 5
+"""Niceness of threads that decode images and parse long texts: cameras go first."""
 
 
 class _Pool:
-    def __init__(self, kind: str, threads: int, waiting: int) -> None:
-        self.executor = ThreadPoolExecutor(threads, f"api {kind}")
+    def __init__(self, kind: str, threads: int, waiting: int, heavy: bool = False) -> None:
+        start = _step_back if heavy else None
+        self.executor = ThreadPoolExecutor(threads, f"api {kind}", start)
         self.places = threading.Semaphore(threads + waiting)
+
+
+def _step_back() -> None:
+    """Lowers the priority of the thread that calls it, where the system has one for threads."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Pools:
@@ -56,9 +69,9 @@ class Pools:
             "read": _Pool("read", settings.read, many),
             "change": _Pool("change", settings.change, many),
             "search": _Pool("search", settings.search, many),
-            "image": _Pool("image", settings.image, few),
-            "enrol": _Pool("enrol", settings.enrol, few),
-            "body": _Pool("body", 1, few),
+            "image": _Pool("image", settings.image, few, heavy=True),
+            "enrol": _Pool("enrol", settings.enrol, few, heavy=True),
+            "body": _Pool("body", 1, few, heavy=True),
         }
 
     def __enter__(self) -> Self:
