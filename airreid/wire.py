@@ -41,6 +41,8 @@ def check_feature(values: NDArray[np.float32], what: str) -> None:
     """Raises :class:`InputError` for a feature (n,) that :func:`check_magnitude` refuses, or
     that is shorter than ``SMALLEST``."""
     check_magnitude(values, what)
+    if float(np.dot(values, values)) > 2 * SMALLEST**2:
+        return
     length = float(np.linalg.norm(values.astype(np.float64)))
     if length == 0:
         raise InputError(f"{what}: all zeros, it names nobody")
