@@ -21,7 +21,8 @@ MOST_BYTES = 2_000_000_000
 """Largest file that is read: a protobuf message cannot be larger, and an edge has no room."""
 MAX_SIDE = 1024
 """Rows or columns of a crop, at most."""
-MAX_FEATURE_DIM = 65_536
+MAX_FEATURE_DIM = 4_096
+"""Widest feature: codes need its D x D scatter, whose time grows as D^3 and memory as D^2."""
 DType = Literal["float32", "float16", "uint8"]
 _TYPES: dict[int, DType] = {
     TensorProto.FLOAT: "float32",

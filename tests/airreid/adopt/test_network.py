@@ -246,3 +246,11 @@ def test_an_input_without_a_shape_is_refused(tmp_path: Path) -> None:
     model.graph.input[0].type.tensor_type.ClearField("shape")
     with pytest.raises(InputError, match="says no shape"):
         read_interface(Path("x.onnx"), model)
+
+
+def test_a_feature_too_wide_to_fit_codes_to_is_refused_at_once(tmp_path: Path) -> None:
+    repeated = helper.make_node("Tile", ["output", "times"], ["end"])
+    source = networks.write(tmp_path / "in.onnx")
+    path = changed(source, tmp_path / "n.onnx", repeated, times=np.asarray([1, 86]))
+    with pytest.raises(InputError, match="has 8256 dimensions; a feature has 2 to 4096"):
+        wrapped(path, PRESETS["half"], tmp_path / "out.onnx")
