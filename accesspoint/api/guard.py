@@ -67,7 +67,7 @@ class Limits:
     """Largest body of a request; most routes take less (:func:`body_limit`)."""
     in_flight: int = 256
     """Requests at once, besides those of public files."""
-    public: int = 64
+    public: int = 16
     """Requests of public files at once."""
     body_memory: int = 192 * 1024 * 1024
     """Bytes of all bodies at once."""
