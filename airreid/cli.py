@@ -40,7 +40,7 @@ ROLES = {
     "channel": _Role("channel_sim.cli", "channel", "The radio: add noise to what passes."),
     "ap": _Role("accesspoint.cli", "accesspoint", "The access point: decode and find identities."),
     "gallery": _Role("airreid.gallery_cli", "edge", "The people an access point knows."),
-    "bundle": _Role("airreid.bundle_cli", "edge", "Model bundles: show and verify."),
+    "bundle": _Role("airreid.bundle_cli", "edge", "Model bundles: show, verify, requantise."),
     "adopt": _Role(
         "airreid.adopt.cli", "adopt", "A network trained by others, over the air.", "adopt_command"
     ),

@@ -119,6 +119,8 @@ class DigitalAccuracy(_Record):
     bits_noise_estimate_mean: float
     """Mean that training estimates, with uniform noise in place of rounding."""
     bits_noise_estimate_gap: float
+    bits_noise_estimate_of: str | None = None
+    """Id of the bundle that the estimate is of, where it was not measured with the rest."""
     payload_sizes: tuple[int, ...]
     bits_padded_mean: float
     too_long_share: float
@@ -236,6 +238,26 @@ class SiteRecord(_Record):
     """Data set of another site to top-1 there, ``before`` or ``after`` before each name."""
 
 
+class RequantisationRecord(_Record):
+    """Rounding anew of int8 backbones, see :mod:`airreid.quantisation.requantise`."""
+
+    from_bundle: str
+    """Id of the bundle that the backbones were taken from."""
+    backbones: tuple[str, ...]
+    """Ids of the backbones whose weights were rounded."""
+    bits: int
+    """Bits of a weight."""
+    images: str
+    """Images that the biases were corrected on: name and digest of names and labels."""
+    date: str
+    """Day of the rounding, UTC, as in 2026-11-29."""
+    versions: dict[str, str]
+    top1_change: float | None = None
+    """Top-1 without a channel, less that of the bundle before, over the same queries."""
+    top1_change_half_width: float | None = None
+    """Half of its 95 % interval, for paired hits (McNemar)."""
+
+
 class ModelCard(_Record):
     """Origin of a bundle, and how good it is."""
 
@@ -263,6 +285,13 @@ class ModelCard(_Record):
     """Training at a site of a network that others trained."""
     extended: tuple[ExtensionRecord, ...] = ()
     """Schemes added later, oldest first."""
+    requantised: tuple[RequantisationRecord, ...] = ()
+    """Rounding of the weights after training, oldest first."""
+
+    def with_requantisation(self, record: RequantisationRecord) -> ModelCard:
+        """Adds a record, and drops the accuracy, which is that of other weights."""
+        values = self.model_dump(exclude={"accuracy"})
+        return self.model_validate({**values, "requantised": (*self.requantised, record)})
 
     def rate_lambda_of(self, scheme_id: str) -> float | None:
         """λ that a scheme was trained with by the recipes of the card, None where none says.

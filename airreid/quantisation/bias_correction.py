@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,14 @@ def prepare(path: Path, crops: NDArray[np.uint8]) -> None:
     convolutions = [
         node for node in graph.node if node.op_type == "Conv" and node.input[1] in stored
     ]
-    means = _channel_means(model, {node.input[0]: node for node in convolutions}, crops)
+    inputs = dict.fromkeys(node.input[0] for node in convolutions)
+    means = channel_means(model, inputs, crops)
     for number, node in enumerate(convolutions):
         weights = stored[node.input[1]]
         ends = best_ends(weights)
         lost = weights - rounded(weights, ends)
         groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-        offset = _mean_output(lost, means[node.input[0]], groups)
+        offset = mean_output(lost, means[node.input[0]], groups)
         bias = stored[node.input[2]] if len(node.input) > 2 else np.zeros(len(weights))
         column = ends.reshape(-1, *[1] * (weights.ndim - 1))
         prepared = {"weight": np.clip(weights, -column, column), "bias": bias + offset}
@@ -80,7 +82,7 @@ def prepare(path: Path, crops: NDArray[np.uint8]) -> None:
     onnx.save(model, path)
 
 
-def _mean_output(weights: Floats, means: Floats, groups: int) -> Floats:
+def mean_output(weights: Floats, means: Floats, groups: int) -> Floats:
     """Mean output (C,) of a convolution (C, C_in / groups, ...) of inputs with means (C_in,).
 
     Padding is left out of account.
@@ -91,10 +93,16 @@ def _mean_output(weights: Floats, means: Floats, groups: int) -> Floats:
     return np.asarray(np.einsum("goi,gi->go", per_input, means.reshape(groups, -1)).ravel())
 
 
-def _channel_means(
-    model: onnx.ModelProto, wanted: dict[str, onnx.NodeProto], crops: NDArray[np.uint8]
+def channel_means(
+    model: onnx.ModelProto,
+    wanted: Collection[str],
+    crops: NDArray[np.uint8],
+    optimised: bool = True,
 ) -> dict[str, Floats]:
-    """Mean over images and positions of each channel of tensors (N, C, ...) of a graph."""
+    """Mean over images and positions of each channel of tensors (N, C, ...) of a graph.
+
+    Not ``optimised``, int8 layers run as floats and cannot saturate.
+    """
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     graph = watched.graph
@@ -104,6 +112,8 @@ def _channel_means(
         graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session: Any = ort.InferenceSession(
         watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,12 @@ from training.export.digital import stored
 from training.models.digital import DigitalCodec
 
 _HALVINGS = 12
+NOISE_ESTIMATE = {
+    "bits_noise_estimate_mean",
+    "bits_noise_estimate_gap",
+    "bits_noise_estimate_of",
+}
+"""Fields that only the networks of training can give."""
 _SMOOTHING = 0.5
 """Added to every count of the baseline's histograms, so that everything can be sent."""
 
@@ -98,22 +104,27 @@ def digital_accuracy(
     bundle: Bundle,
     data: RetrievalFeatures,
     fitted_on: NDArray[np.float32],
-    models: Mapping[str, DigitalCodec],
+    models: Mapping[str, DigitalCodec | DigitalAccuracy],
     tick: Callable[[], object] = lambda: None,
 ) -> list[DigitalAccuracy]:
-    """Measures each digital scheme of the bundle that ``models`` has the networks of.
+    """Measures each digital scheme of the bundle that ``models`` has.
 
+    ``models``: scheme id to its networks in training, which estimate the rate with noise, or
+    where they are no longer there to an earlier row, from which that estimate is taken.
     ``fitted_on``: the training features (N, D), for the baseline.
     """
-    if not models:
+    infos = [
+        info
+        for info in bundle.manifest.schemes
+        if isinstance(info, DigitalInfo) and info.id in models
+    ]
+    if not infos:
         return []
-    largest = max(model.prior.dimensions for model in models.values())
-    baseline = Baseline.fit(fitted_on, data, largest)
+    baseline = Baseline.fit(fitted_on, data, max(info.embedding_dim for info in infos))
     rows = []
-    for info in bundle.manifest.schemes:
-        if isinstance(info, DigitalInfo) and info.id in models:
-            rows.append(_measured(bundle, info, data, models[info.id], baseline))
-            tick()
+    for info in infos:
+        rows.append(_measured(bundle, info, data, models[info.id], baseline))
+        tick()
     return rows
 
 
@@ -121,7 +132,7 @@ def _measured(
     bundle: Bundle,
     info: DigitalInfo,
     data: RetrievalFeatures,
-    model: DigitalCodec,
+    model: DigitalCodec | DigitalAccuracy,
     baseline: Baseline,
 ) -> DigitalAccuracy:
     book = load_coding_tables(bundle.file(info.coding_tables))
@@ -131,7 +142,7 @@ def _measured(
     lengths = np.asarray([len(encode(query, book.prior)) for query in queries.tolist()])
     fitting = np.minimum(np.searchsorted(sizes, lengths), len(sizes) - 1)
     mean = float(lengths.mean())
-    noisy = noisy_bits(model, data.queries)
+    estimate = _noise_estimate(model, data, mean)
     pca = baseline.best(mean, info.embedding_dim, data)
 
     def percentile(share: int) -> int:
@@ -149,8 +160,6 @@ def _measured(
         bits_p95=percentile(95),
         bits_p100=percentile(100),
         bits_ideal_mean=round(float(code_lengths(queries, book.prior).mean()), 2),
-        bits_noise_estimate_mean=round(noisy, 2),
-        bits_noise_estimate_gap=round(noisy - mean, 2),
         payload_sizes=tuple(sizes.tolist()),
         bits_padded_mean=round(float(sizes[fitting].mean()), 2),
         too_long_share=round(float((lengths > sizes[-1]).mean()), 4),
@@ -158,7 +167,21 @@ def _measured(
         pca_top1=round(pca.retrieval.top1, 4),
         pca_bits_mean=round(pca.bits, 2),
         pca_dimensions=pca.dimensions,
+        **estimate,
     )
+
+
+def _noise_estimate(
+    model: DigitalCodec | DigitalAccuracy, data: RetrievalFeatures, mean: float
+) -> dict[str, Any]:
+    """Fields of the rate that training estimates, ``mean`` being the one that is sent."""
+    if isinstance(model, DigitalAccuracy):
+        return model.model_dump(include=NOISE_ESTIMATE)
+    noisy = noisy_bits(model, data.queries)
+    return {
+        "bits_noise_estimate_mean": round(noisy, 2),
+        "bits_noise_estimate_gap": round(noisy - mean, 2),
+    }
 
 
 def _with_integers(
