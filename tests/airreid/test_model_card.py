@@ -77,7 +77,7 @@ def demo(bundle: Bundle) -> dict[str, Any]:
 
 def test_the_demo_bundle_keeps_its_id_and_its_card(bundle: Bundle, demo: dict[str, Any]) -> None:
     raw = (bundle.path / "manifest.json").read_bytes()
-    assert bundle.bundle_id == hashlib.sha256(raw).hexdigest()[:16] == "7f6719d6c4e5363c"
+    assert bundle.bundle_id == hashlib.sha256(raw).hexdigest()[:16] == "779555a93b5e929f"
     card = bundle.manifest.provenance
     assert (card.licence, card.data) == ("Apache-2.0", "synthetic(seed=1, identities=2000)")
     assert card.recipe is not None
@@ -85,6 +85,7 @@ def test_the_demo_bundle_keeps_its_id_and_its_card(bundle: Bundle, demo: dict[st
     assert card.accuracy is not None
     assert len(card.accuracy.over_the_air) == 28
     assert [extension.from_bundle for extension in card.extended] == ["e45aa763ad11e694"]
+    assert [record.from_bundle for record in card.requantised] == ["7f6719d6c4e5363c"]
     assert json.loads(bundle.manifest.model_dump_json()) == demo
 
 

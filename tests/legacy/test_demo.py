@@ -23,7 +23,7 @@ from .support import FIRST_BLOCK, LINK, SEED, SNRS_DB
 TIE = 1e-5
 """Scores closer than this may change places: the order of sums is the machine's."""
 COSINE = 0.98
-"""Least cosine of a feature with its recorded one: int8 products differ between processors."""
+"""Least cosine of a feature with its recorded one, which a backbone of 8-bit weights gave."""
 
 
 def test_every_scheme_link_and_snr_ranks_as_recorded(

@@ -151,17 +151,48 @@ def test_verify_warns_of_a_bundle(tmp_path: Path, largest: int, warns: bool) -> 
     assert ("warning" in result.output) == warns
 
 
-def test_the_demo_bundle_is_told_by_its_weights() -> None:
-    """An export before weights had 7 bits must be warned of, one after must not."""
+def test_no_product_of_the_demo_bundle_can_saturate() -> None:
+    """From the weights themselves: top-1 of the demo does not depend on the processor."""
     bundle = load_bundle(default_bundle_path())
     path = bundle.file(bundle.backbone.file)
-    largest = max(
-        int(np.abs(numpy_helper.to_array(tensor).astype(int)).max())
-        for tensor in onnx.load(path).graph.initializer
+    graph = onnx.load(path).graph
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    source = {output: node for node in graph.node for output in node.output}
+    products = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    largest = []
+    for node in products:
+        activations, weights = (source[name] for name in node.input[:2])
+        assert (activations.op_type, weights.op_type) == ("DequantizeLinear", "DequantizeLinear")
+        assert stored[activations.input[2]].dtype == np.uint8
+        integers = stored[weights.input[0]]
+        assert integers.dtype == np.int8
+        largest.append(int(np.abs(integers.astype(int)).max()))
+    assert len(largest) == 53
+    assert min(largest) > 32, "seven bits are not used"
+    assert all(2 * 255 * size <= np.iinfo(np.int16).max for size in largest)
+    assert saturation(path) is None
+    arguments = ["bundle", "verify"]
+    result = CliRunner().invoke(build(arguments), arguments)
+    assert result.exit_code == 0, result.output
+    assert "is whole and runs" in result.stdout
+    assert "warning" not in result.output
+
+
+def test_an_export_of_the_demo_bundle_with_8_bits_is_told(tmp_path: Path) -> None:
+    """The check works for this graph: one weight that is too large is found."""
+    bundle = load_bundle(default_bundle_path())
+    model = onnx.load(bundle.file(bundle.backbone.file))
+    weights = [
+        tensor
+        for tensor in model.graph.initializer
         if tensor.data_type == TensorProto.INT8 and len(tensor.dims) == 4
-    )
-    assert largest > 32, "no int8 weights were read"
-    assert saturation(path) == (Saturation(53, 53, largest) if largest > 64 else None)
+    ]
+    assert len(weights) == 53
+    integers = numpy_helper.to_array(weights[20]).copy()
+    integers.flat[7] = -65
+    weights[20].CopyFrom(numpy_helper.from_array(integers, weights[20].name))
+    onnx.save(model, tmp_path / "8.onnx")
+    assert saturation(tmp_path / "8.onnx") == Saturation(1, 53, 65)
 
 
 def test_another_file_is_one_error(tmp_path: Path) -> None:
