@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.codecs.decoding import LinearDecoder, fit_decoder
+from airreid.codecs.decoding import LinearDecoder, fit_decoder, isometric_decoder
 from airreid.codecs.discriminant import REGULARISATIONS, Scatter, scatter
 from airreid.codecs.linear import LinearCode, unit_rows
 from airreid.codecs.statistics import Moments, moments
@@ -56,7 +56,8 @@ class Wanted:
 
     bandwidth: int
     decoded: bool = False
-    """Whether received symbols are decoded back to the feature and compared there."""
+    """Whether received symbols are decoded back to the feature and compared there. The decoder
+    is isometric, or that of least error where held-out people are found better with it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class Choice:
     method: Method
     regularisation: float | None = None
     pca_share: float | None = None
+    least_squares: bool = False
+    """Whether the decoder is that of least error, not the isometric one."""
     held_out: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """Top-1 of each method's best candidate at :data:`SNRS_DB`; empty without held-out people."""
 
@@ -87,11 +90,14 @@ class Choice:
     def words(self) -> str:
         """The choice in a few words: ``discriminant, r = 0.3``."""
         if self.method == "pca":
-            return "PCA"
-        if self.method == "trained":
-            return "trained through noise"
-        name = f"discriminant, r = {self.regularisation:g}"
-        return name if self.method == "discriminant" else f"{name}, {self.pca_share:.0%} PCA"
+            name = "PCA"
+        elif self.method == "trained":
+            name = "trained through noise"
+        else:
+            name = f"discriminant, r = {self.regularisation:g}"
+            if self.method == "blend":
+                name = f"{name}, {self.pca_share:.0%} PCA"
+        return f"{name}, least-squares decoder" if self.least_squares else name
 
 
 def hold_out(labels: Labels, seed: int = 0, one_in: int = _HELD_OUT) -> HeldOut | None:
@@ -228,15 +234,17 @@ class _Statistics:
             whole.truncated(2 * bandwidth), pca, candidate.pca_share, bandwidth
         )
 
-    def choice(self, candidate: _Candidate, wish: Wanted) -> Choice:
+    def choice(self, candidate: _Candidate, wish: Wanted, least_squares: bool = False) -> Choice:
         """The candidate fitted on these features, with a decoder where one is wished for."""
         code = self.code(candidate, wish.bandwidth)
+        fit = fit_decoder if least_squares else isometric_decoder
         return Choice(
             code,
-            fit_decoder(code, self._features) if wish.decoded else None,
+            fit(code, self._features) if wish.decoded else None,
             candidate.method,
             candidate.regularisation or None,
             candidate.pca_share or None,
+            least_squares,
         )
 
 
@@ -255,8 +263,8 @@ def _choose(
     wish: Wanted,
 ) -> Choice:
     def measured(candidate: _Candidate) -> tuple[float, ...]:
-        trial = part.choice(candidate, wish)
-        return compare(trial.code, trial.decoder)
+        """Top-1 of the symbols as they are received, and so of the isometric decoder as well."""
+        return compare(part.code(candidate, wish.bandwidth), None)
 
     try:
         results = {_PCA: measured(_PCA)}
@@ -279,7 +287,12 @@ def _choose(
         best_by_method["trained"] = _TRAINED
     chosen = max(best_by_method.values(), key=mean)
     held_out = {method: results[candidate] for method, candidate in best_by_method.items()}
-    return replace(whole.choice(chosen, wish), held_out=held_out)
+    least_squares = False
+    if wish.decoded:
+        trial = part.choice(chosen, wish, least_squares=True)
+        decoded = held_out["least-squares decoder"] = compare(trial.code, trial.decoder)
+        least_squares = float(np.mean(decoded)) > mean(chosen)
+    return replace(whole.choice(chosen, wish, least_squares), held_out=held_out)
 
 
 class _Comparison:

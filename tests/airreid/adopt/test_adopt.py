@@ -140,7 +140,10 @@ def test_no_choice_is_below_pca_on_people_held_out(decoded: bool) -> None:
     assert split is not None
     assert split.people == 16
     for wish, choice in choices.items():
-        chosen = np.mean(choice.held_out[choice.method])
+        decoder = "least-squares decoder" if choice.least_squares else choice.method
+        chosen = np.mean(choice.held_out[decoder])
+        assert ("least-squares decoder" in choice.held_out) == decoded
+        assert choice.least_squares == ("least-squares" in choice.words)
         assert chosen == max(np.mean(rates) for rates in choice.held_out.values())
         assert chosen > np.mean(choice.held_out["pca"]) + 0.1, "labels must help here"
         assert len(choice.held_out["pca"]) == len(SNRS_DB)

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
-from airreid.codecs.decoding import fit_decoder
+from airreid.codecs.decoding import fit_decoder, isometric_decoder
 from airreid.codecs.discriminant import scatter
 from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, write_latent_encoder
 from airreid.codecs.pca import fit_pca
 from airreid.codecs.quantised import fit_quantised, target_bits
+from airreid.codecs.selection import Wanted, select
 from airreid.codecs.statistics import moments
 from airreid.digital.arithmetic import decode, encode
 from airreid.errors import InputError, ParityError
@@ -97,6 +98,34 @@ def test_the_decoder_is_the_wiener_filter() -> None:
     best = np.linalg.lstsq(received, wanted, rcond=None)[0]
     ours = np.square(decoder.decode(received) - wanted).mean()
     assert ours <= 1.002 * np.square(received @ best - wanted).mean()
+
+
+def test_the_isometric_decoder_ranks_as_the_symbols_do() -> None:
+    """Its inner products are those of the symbols; no isometry found by chance is nearer."""
+    features, names = people(seed=3)
+    code = scatter(features, names).discriminant(0.3).truncated(6)
+    decoder, received = isometric_decoder(code, features), code.encode(features)
+    decoded = decoder.decode(received)
+    np.testing.assert_allclose(decoded @ decoded.T, received @ received.T, atol=1e-4)
+    wiener = fit_decoder(code, features).matrix
+    distance = np.linalg.norm(decoder.matrix - wiener)
+    random = np.random.default_rng(1)
+    for _ in range(100):
+        near = decoder.matrix + 0.1 * random.standard_normal(decoder.matrix.shape)
+        other = np.linalg.qr(near.T)[0].T
+        other *= np.sign(np.sum(other * near, axis=1, keepdims=True))
+        assert np.linalg.norm(other - wiener) > distance
+
+
+def test_a_decoded_scheme_of_nobody_in_particular_ranks_as_pca() -> None:
+    features, _ = people(seed=4)
+    wishes = [Wanted(6), Wanted(6, decoded=True)]
+    choices, _ = select(features, None, wishes)
+    plain, decoded = (choices[wish] for wish in wishes)
+    assert decoded.decoder is not None
+    noisy = plain.code.encode(features) + np.float32(0.5)
+    back = decoded.decoder.decode(noisy)
+    np.testing.assert_allclose(back @ back.T, noisy @ noisy.T, atol=1e-4)
 
 
 def test_graphs_compute_what_numpy_computes(tmp_path: Path) -> None:
