@@ -116,6 +116,7 @@ def adopt_command(
         seeds=seeds,
         int8=int8,
         elsewhere=elsewhere,
+        fewer_schemes=not scheme,
     )
     with progress_bars() as bars:
         adopted = adopt(adoption, phases(bars))

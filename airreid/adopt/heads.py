@@ -88,6 +88,16 @@ def write_heads(
     return heads, split
 
 
+def carried(scheme_ids: Sequence[str], feature_dim: int, images: int) -> tuple[str, ...]:
+    """Returns the schemes that features of so many images can carry."""
+    most = min(feature_dim, images - 1)
+    return tuple(
+        name
+        for name, kind, bandwidth in parse_schemes(scheme_ids)
+        if _directions(kind, bandwidth) <= most
+    )
+
+
 def check_bandwidths(wanted: Sequence[tuple[str, str, int]], feature_dim: int, images: int) -> None:
     """Raises :class:`InputError` for schemes that no features of this size can carry.
 

@@ -96,7 +96,7 @@ def _tried(
     if not _has_convolutions(source):
         return Int8Result(None, NO_CONVOLUTIONS)
     few = crops(_FEW)
-    tick = phase("int8", 2 + -(-CALIBRATION // 8))
+    tick = phase("int8, a trial", 2)
     quantise(source, target, few)
     tick()
     speedup = _speedup(source, target, few)
@@ -105,7 +105,8 @@ def _tried(
         return Int8Result(
             None, f"not kept: {speedup:.2f} times as fast as fp32 here, for one crop", speedup
         )
-    quantise(source, target, crops(CALIBRATION), tick)
+    calibration = crops(CALIBRATION)
+    quantise(source, target, calibration, phase("int8", -(-len(calibration) // 8)))
     info = _twin(fp32, target)
     loss, half_width = _loss(bundle, fp32, info, test, cache, phase)
     measured = (

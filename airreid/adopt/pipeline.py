@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from airreid.adopt.elsewhere import SiteResult, measure_site
-from airreid.adopt.heads import HeadRecord, check_bandwidths, parse_schemes, write_heads
+from airreid.adopt.heads import HeadRecord, carried, check_bandwidths, parse_schemes, write_heads
 from airreid.adopt.images import AdoptionImages, labels_of, spread
 from airreid.adopt.int8 import Int8Result, try_int8
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
@@ -51,6 +51,7 @@ class Adoption:
     images: AdoptionImages
     out: Path
     schemes: tuple[str, ...]
+    """Ids of the schemes to fit."""
     output: str | None = None
     size: tuple[int, int] | None = None
     """Height and width of the crops, for a network that takes any."""
@@ -61,6 +62,8 @@ class Adoption:
     name: str = ""
     int8: bool = True
     """Whether a backbone in int8 is tried."""
+    fewer_schemes: bool = False
+    """Whether schemes that so few images cannot carry are left out, and not refused."""
     elsewhere: tuple[DataSet, ...] = ()
     """Data sets of other sites, on which the finished bundle is measured."""
 
@@ -85,6 +88,8 @@ class Adopted:
     int8: Int8Result | None
     """None where it was not asked for."""
     elsewhere: tuple[SiteResult, ...]
+    left_out: tuple[str, ...]
+    """Schemes that so few images cannot carry."""
 
 
 def adopt(adoption: Adoption, phase: Phase) -> Adopted:
@@ -97,9 +102,12 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
     if adoption.out.exists() and (not adoption.out.is_dir() or any(adoption.out.iterdir())):
         raise InputError(f"{adoption.out}: not empty; give another --out")
     network = _Network(adoption, phase)
+    schemes, asked = network.schemes, adoption.schemes
+    adoption = replace(adoption, schemes=schemes)
     staging = adoption.out.with_name(f".{adoption.out.name}.{os.getpid()}.part")
     with ended_by_sigterm():
-        return _adopted(adoption, network, staging, phase)
+        adopted = _adopted(adoption, network, staging, phase)
+    return replace(adopted, left_out=tuple(name for name in asked if name not in schemes))
 
 
 def _adopted(adoption: Adoption, network: _Network, staging: Path, phase: Phase) -> Adopted:
@@ -141,6 +149,7 @@ def _adopted(adoption: Adoption, network: _Network, staging: Path, phase: Phase)
             measure_site(bundle, fitted.features, images.everything, site, settings, phase)
             for site in adoption.elsewhere
         ),
+        left_out=(),
     )
 
 
@@ -169,9 +178,11 @@ class _Network:
             )
         first = self._plain.features((known or Preprocessing()).apply(self._proof[:1]))
         self._feature_dim = first.shape[1]
-        check_bandwidths(
-            parse_schemes(adoption.schemes), self._feature_dim, len(adoption.images.fit)
-        )
+        count = len(adoption.images.fit)
+        few = carried(adoption.schemes, self._feature_dim, count) if adoption.fewer_schemes else ()
+        self.schemes = few or adoption.schemes
+        """Schemes asked for, less those that may be left out."""
+        check_bandwidths(parse_schemes(self.schemes), self._feature_dim, count)
         self.search = None if known is not None else self._search(phase)
         """None where the preprocessing was given."""
         self.preprocessing = known if self.search is None else self.search.preprocessing

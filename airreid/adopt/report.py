@@ -32,6 +32,8 @@ def told(adopted: Adopted, why_no_test: str) -> list[str]:
             rates = ", ".join(f"{name} {sum(v) / len(v):.3f}" for name, v in held_out.items())
             line += f"  (held out, mean of {len(SNRS_DB)} SNRs: {rates})"
         out.append(line)
+    if adopted.left_out:
+        out.append(f"left out, too few crops to fit on: {', '.join(adopted.left_out)}")
     if adopted.split is not None:
         cameras = f" and {adopted.split.cameras} cameras" if adopted.split.cameras else ""
         out.append(f"chosen on {adopted.split.people} people{cameras} kept out of the fit")
@@ -88,6 +90,9 @@ def write_page(adopted: Adopted, why_no_test: str) -> Path:
         f"- preprocessing, now inside the graph: {record.preprocessing}",
         f"- codes fitted on: {card.codec_data}",
         f"- schemes: {', '.join(f'`{scheme_id}`' for scheme_id in bundle.scheme_ids)}",
+        "",
+        "Use it with `--bundle DIR` of `airreid ap serve`, `edge serve`, `edge send`, `simulate` and "
+        "`evaluate`, or name it in `AIRREID_BUNDLE`.",
         "",
         "What `airreid adopt` said when it made this bundle:",
         "",

@@ -145,7 +145,7 @@ def find_preprocessing(
             near[trial.name] = candidates[trial.name]
     then = sample_positions(labels, THEN_PEOPLE, THEN_IMAGES)
     crops = load(then)
-    again, features = _try(extract, crops, labels.take(then), near, tick)
+    again, features = _try(extract, crops, labels.take(then), near)
     far = tuple(trial for trial in trials if trial.name not in near)
     best = _decide(again, far, features, labels.take(then).identity, candidates)
     return replace(best, grey=_grey(crops))
@@ -161,7 +161,7 @@ def _try(
     crops: Crops,
     labels: Labels,
     candidates: Mapping[str, Preprocessing],
-    tick: Callable[[], object],
+    tick: Callable[[], object] = lambda: None,
 ) -> tuple[list[Trial], dict[str, Array]]:
     """Trials, the best first, and each candidate's features."""
     trials, features = [], {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from PIL import Image
 from typer.testing import CliRunner
 
 from airreid.adopt.images import open_images
@@ -215,6 +216,22 @@ def test_a_mistake_ends_in_one_sentence(
     assert message in str(result.exception)
     assert not out.exists()
     assert not list(tmp_path.glob("*.part")), "nothing half-made stays"
+
+
+def test_usual_schemes_that_few_crops_cannot_carry_are_left_out(tmp_path: Path) -> None:
+    network = networks.write(tmp_path / "net.onnx")  # 8 x 4 fields of three colours
+    folder, out = tmp_path / "crops", tmp_path / "out"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 8, 4, 3), np.uint8)
+    for number, crop in enumerate(pixels):
+        Image.fromarray(crop).resize((128, 256)).save(folder / f"{number}.png")
+    result = invoke(
+        *("adopt", str(network), "--images", str(folder), "--out", str(out), "--preset", "half"),
+        *("--cache", str(tmp_path / "cache"), "--no-identities", "--no-int8"),
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert load_bundle(out).scheme_ids == ["jscc-fc-64", "digital-256"]
+    assert "left out, too few crops to fit on: jscc-fc-256, jscc-ae-256" in result.output
 
 
 @pytest.mark.parametrize("moment", ["features of", "codes of", "features of query"])
