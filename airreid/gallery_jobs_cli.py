@@ -114,6 +114,9 @@ def calibrate(
     false_match_rate: Annotated[
         float, typer.Option(help="Share of impostors' queries that may match somebody.")
     ] = 0.01,
+    confidence: Annotated[
+        float, typer.Option(help="How sure it must be that the share is kept, below 1.")
+    ] = 0.95,
     schemes: Annotated[
         str, typer.Option(help="Schemes, with commas.", show_default="all of the bundle")
     ] = "",
@@ -128,6 +131,7 @@ def calibrate(
     """Find the thresholds that keep a false-match rate, from the enrolled entries."""
     parameters = {
         "false_match_rate": str(false_match_rate),
+        "confidence": str(confidence),
         "schemes": schemes,
         "seed": str(seed),
         "apply": str(apply).lower(),

@@ -91,8 +91,8 @@ def write_page(adopted: Adopted, why_no_test: str) -> Path:
         f"- codes fitted on: {card.codec_data}",
         f"- schemes: {', '.join(f'`{scheme_id}`' for scheme_id in bundle.scheme_ids)}",
         "",
-        "Use it with `--bundle DIR` of `airreid ap serve`, `edge serve`, `edge send`, `simulate` and "
-        "`evaluate`, or name it in `AIRREID_BUNDLE`.",
+        "Use it with `--bundle DIR` of `airreid ap serve`, `edge serve`, `edge send`, `simulate` "
+        "and `evaluate`, or name it in `AIRREID_BUNDLE`.",
         "",
         "What `airreid adopt` said when it made this bundle:",
         "",

@@ -60,6 +60,7 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
         "channel serve": {"--parameter", "--insecure-no-auth"},
         "edge serve": {"--insecure-no-auth"},
         "channel set": {"--parameter"},
+        "gallery calibrate": {"--confidence"},
     }
     assert set(now) - set(BEFORE[command]) - {"--config"} == later.get(command, set())
     assert ("--config" in now) == (command in ("ap serve", "channel serve", "edge serve"))

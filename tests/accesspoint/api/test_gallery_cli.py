@@ -98,6 +98,8 @@ def test_jobs_from_the_command_line(gallery: Commands, folder: Path) -> None:
     assert json.loads(gallery("backup"))["file"].startswith("backups/")
     with pytest.raises(LinkError, match="calibrate failed: 2 subjects enrolled"):
         gallery("calibrate")
+    with pytest.raises(LinkError, match="confidence"):
+        gallery("calibrate", "--confidence", "0.3")
     with pytest.raises(LinkError, match="reindex failed: the gallery is of the space"):
         gallery("reindex")
     [number, *_] = [entry["id"] for entry in json.loads(gallery("entries", "--json"))]

@@ -19,7 +19,7 @@ export const MEANING = {
   unknown: "Nobody in the gallery is alike enough.",
   outage: "The radio lost this block: its bits did not arrive.",
   refused: "The access point did not answer this block.",
-  unspecified: "Ranked only: no thresholds are calibrated. See Health.",
+  unspecified: "Ranked only: no thresholds are calibrated for its scheme. See Health.",
 };
 
 const SIGNS = { match: "✓", ambiguous: "?", unknown: "–", outage: "×", refused: "!", unspecified: "#" };
