@@ -34,8 +34,9 @@ from airreid.scheme_kinds import open_scheme
 from benchmarks.pictures import jpegs
 from benchmarks.rows import SETTLE_SECONDS, Row, Turns, in_turns, row
 from training.export.onnx import export_onnx
-from training.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, BackboneName
+from training.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from training.models.codec import Encoder
+from training.recipes.base import BackboneName
 
 METHOD = "in turns, several calls each, all cores, the first call of a turn not counted; medians"
 SCHEME = "jscc-ae-256"

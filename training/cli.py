@@ -15,14 +15,10 @@ from airreid.bundle import Precision
 from airreid.console import progress_bars
 from airreid.datasets import DataSet, open_data
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
-from airreid.errors import InputError
+from airreid.errors import AirReidError, InputError
 from training.engine.progress import Progress
-from training.export.bundle import export_runs
-from training.extend import extend_bundle
-from training.pipeline import run_recipe
 from training.recipes.load import RECIPES, load_recipe, with_options
 from training.recipes.recipe import Recipe
-from training.site.run import SiteRun, train_site
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 
@@ -103,6 +99,23 @@ def _open(data: str | None, protocol: str | None, boxes: BoxesChoice | None) -> 
     return open_data(data, protocol, boxes_of(boxes))
 
 
+def require_torch() -> None:
+    """Loads PyTorch: only now, so that help and what is wrong with the data need none.
+
+    Raises :class:`AirReidError` where a package of the extra is missing.
+    """
+    try:
+        import onnx2torch  # noqa: F401
+        import onnxscript  # noqa: F401
+        import torch  # noqa: F401
+        import torchvision  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise AirReidError(
+            f"'airreid train' needs {error.name}: install AirReID with the extra training, in a "
+            "checkout .venv/bin/pip install -e '.[training]'"
+        ) from None
+
+
 @app.command("run")
 def run_command(
     recipe: Annotated[str, typer.Argument(help=RECIPE_HELP)],
@@ -155,6 +168,9 @@ def run_command(
         if value:
             raise InputError(f"{option}: only for recipe site; recipe {recipe} has no use for it")
     opened = _open(data, protocol, boxes)
+    require_torch()
+    from training.pipeline import run_recipe
+
     with progress_bars() as bars:
         bundle = run_recipe(chosen, opened, out, _BarReport(bars), cache, backbone)
     if bundle is not None:
@@ -177,6 +193,9 @@ def _run_site(
     if data is None:
         raise InputError("recipe site: give the site's crops with --data DIR")
     elsewhere = tuple(open_data(source) for source in also)
+    require_torch()
+    from training.site.run import SiteRun, train_site
+
     run = SiteRun(recipe, network, data, out, cache, elsewhere)
     with progress_bars() as bars:
         result = train_site(run, _BarReport(bars))
@@ -203,6 +222,9 @@ def export_command(
 ) -> None:
     """Put schemes of one run or several into one bundle, with proof that it works."""
     precisions = _PRECISIONS[precision]
+    require_torch()
+    from training.export.bundle import export_runs
+
     with progress_bars() as bars:
         bundle = export_runs(runs, out, precisions, _BarReport(bars), scheme or [], name, licence)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
@@ -230,6 +252,9 @@ def extend_command(
     """Train the recipe's schemes that BUNDLE has not and leave the whole in OUT/bundle."""
     chosen = load_recipe(recipe, settings or [])
     opened = _open(data, protocol, boxes)
+    require_torch()
+    from training.extend import extend_bundle
+
     with progress_bars() as bars:
         extended = extend_bundle(bundle, chosen, opened, out, _BarReport(bars), cache)
     schemes = ", ".join(extended.scheme_ids)

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from airreid.adopt.images import DEFAULT_SCHEMES, open_images
+from airreid.adopt.images import open_images
 from airreid.adopt.preprocessing import ALIASES, PRESETS, Preprocessing, named
+from airreid.adopt.schemes import DEFAULT_SCHEMES
 from airreid.console import progress_bars
 from airreid.datasets.open import open_data
 from airreid.errors import InputError

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.adopt.schemes import MOST_BANDWIDTH, parse_schemes
 from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, write_latent_encoder
 from airreid.codecs.linear import LinearCode
 from airreid.codecs.quantised import fit_quantised, target_bits
@@ -18,11 +19,8 @@ from airreid.digital.table_design import prove_distinct, rounded, write_tables
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 from airreid.scheme_info import DigitalInfo, FileRef, JsccInfo, SchemeInfo
-from airreid.scheme_kinds import parse_scheme_id
 
 Array = NDArray[np.float32]
-KINDS = ("jscc-fc", "jscc-ae", "digital")
-MOST_BANDWIDTH = 2048
 BITS_PER_DIMENSION = 2.5
 """Mean bits of a digital latent's dimension: few dimensions, each worth its bits."""
 _CHECKED = 64
@@ -35,16 +33,6 @@ class HeadRecord:
     info: SchemeInfo
     words: str
     choice: Choice
-
-
-def parse_schemes(scheme_ids: Sequence[str]) -> list[tuple[str, str, int]]:
-    """(id, kind, bandwidth) of each scheme asked for.
-
-    Raises :class:`InputError` for an id twice, of another kind, or of too many uses.
-    """
-    if len(set(scheme_ids)) != len(scheme_ids):
-        raise InputError(f"--scheme {' '.join(scheme_ids)}: every id once")
-    return [(name, *parse_scheme_id(name, KINDS, MOST_BANDWIDTH)) for name in scheme_ids]
 
 
 def write_heads(

@@ -15,8 +15,6 @@ from airreid.errors import InputError
 from airreid.images import SUFFIXES
 from airreid.retrieval import Labels
 
-DEFAULT_SCHEMES = ("jscc-fc-256", "jscc-fc-64", "jscc-ae-256", "digital-256")
-"""Schemes that are fitted where none are asked for."""
 MOST_IMAGES = 200_000
 """Images that are fitted on, at most."""
 

@@ -17,11 +17,12 @@ import onnx
 from numpy.typing import NDArray
 
 from airreid.adopt.elsewhere import SiteResult, measure_site
-from airreid.adopt.heads import HeadRecord, carried, check_bandwidths, parse_schemes, write_heads
+from airreid.adopt.heads import HeadRecord, carried, check_bandwidths, write_heads
 from airreid.adopt.images import AdoptionImages, labels_of, spread
 from airreid.adopt.int8 import Int8Result, try_int8
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
 from airreid.adopt.preprocessing import PRESETS, Preprocessing
+from airreid.adopt.schemes import parse_schemes
 from airreid.adopt.search_preprocessing import Found, find_preprocessing
 from airreid.adopt.wrapping import prove, wrap
 from airreid.bundle import BackboneInfo, Bundle, Manifest, load_bundle, write_manifest

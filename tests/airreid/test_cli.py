@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from airreid import cli
 from airreid.addresses import parse_address
@@ -75,3 +77,19 @@ def test_addresses(text: str, host: str, port: int) -> None:
     address = parse_address(text)
     assert (address.host, address.port) == (host, port)
     assert str(address) == text
+
+
+def test_training_says_what_is_wrong_with_the_data_before_it_wants_torch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("torch", "torchvision", "onnx2torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    train = ("train", "run", "demo", "--out", str(tmp_path / "run"))
+    for arguments, kind, text in (
+        ((*train, "--data", str(tmp_path / "none")), InputError, "none: no such folder or file"),
+        ((*train, "--data", "synthetic"), AirReidError, r"needs onnx2torch: .* '\.\[training\]'"),
+    ):
+        result = CliRunner().invoke(cli.build(arguments), arguments)
+        assert isinstance(result.exception, kind)
+        with pytest.raises(kind, match=text):
+            raise result.exception

@@ -64,6 +64,7 @@ def test_onnx_is_loaded_by_what_writes_graphs_alone() -> None:
         ("channel_sim.cli", {"torch", "faiss", "fastapi", "onnxruntime", "matplotlib"}),
         ("accesspoint.cli", {"torch", "matplotlib", "edge", "channel_sim"}),
         ("simulation.cli", {"torch", "faiss", "fastapi", "matplotlib"}),
+        ("training.cli", {"torch", "torchvision", "onnx", "onnxruntime", "scipy", "tensorboard"}),
         (
             "airreid.datasets.cli",
             {"torch", "faiss", "fastapi", "onnxruntime", "matplotlib", "scipy", "h5py"},

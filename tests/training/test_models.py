@@ -12,9 +12,10 @@ import torchvision
 
 from airreid.errors import InputError, ParityError
 from training.export.backbone import prove_int8
-from training.models.backbone import KINDS, Backbone, BackboneName, Sized, resize
+from training.models.backbone import KINDS, Backbone, Sized, resize
 from training.models.codec import MLP, Codec
 from training.models.weights import load_weights
+from training.recipes.base import BackboneName
 
 NAMES = get_args(BackboneName)
 

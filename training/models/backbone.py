@@ -10,7 +10,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-BackboneName = Literal["resnet50", "resnet18", "mobilenet_v3_large"]
+from training.recipes.base import BackboneName
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

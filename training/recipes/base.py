@@ -9,6 +9,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from airreid.signal import SNR_DB_MAX
 from airreid.validation import FrozenModel
 
+BackboneName = Literal["resnet50", "resnet18", "mobilenet_v3_large"]
+"""Architectures that a recipe may name."""
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decibel = Annotated[float, Field(ge=-40, le=60)]

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from airreid.adopt.heads import parse_schemes
-from airreid.adopt.images import DEFAULT_SCHEMES
 from airreid.adopt.preprocessing import ALIASES, PRESETS
+from airreid.adopt.schemes import DEFAULT_SCHEMES, parse_schemes
 from airreid.channels.registry import ModelName
 from airreid.errors import InputError
 from airreid.validation import FrozenModel

@@ -10,9 +10,9 @@ from airreid.channels.registry import ModelName
 from airreid.digital.channel_code import ChannelCodeName
 from airreid.scheme_kinds import bandwidth_of, kind_of, scheme_kind
 from airreid.validation import FrozenModel
-from training.models.backbone import BackboneName
 from training.recipes.base import (
     Augmentation,
+    BackboneName,
     Batches,
     Fraction,
     OptimizerConfig,

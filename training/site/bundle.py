@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.adopt.heads import HeadRecord, parse_schemes, write_heads
+from airreid.adopt.heads import HeadRecord, write_heads
 from airreid.adopt.images import spread
 from airreid.adopt.int8 import Int8Result, try_int8
+from airreid.adopt.schemes import parse_schemes
 from airreid.bundle import BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
 from airreid.codecs.selection import TrainedCode
 from airreid.evaluation.features import features_of

@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from airreid.adopt.elsewhere import check_site
-from airreid.adopt.heads import parse_schemes
 from airreid.adopt.images import open_images
 from airreid.adopt.network import load_network
 from airreid.adopt.pipeline import Adoption, adopt
 from airreid.adopt.preprocessing import named
+from airreid.adopt.schemes import parse_schemes
 from airreid.bundle import Bundle, load_bundle
 from airreid.codecs.selection import TrainedCode
 from airreid.datasets.dataset import DataSet
