@@ -37,4 +37,6 @@ def test_labels_compare_between_gallery_and_queries(tmp_path: Path) -> None:
 
 def test_a_role_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(LinkError, match=r"channel did not start: cannot listen on 1\.2\.3\.4:5"):
+        Role("channel", ["channel", "serve", "--listen", "1.2.3.4:5", "--insecure-no-auth"])
+    with pytest.raises(LinkError, match=r"channel did not start: --listen 1\.2\.3\.4:5: whoever"):
         Role("channel", ["channel", "serve", "--listen", "1.2.3.4:5"])

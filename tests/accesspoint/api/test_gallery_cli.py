@@ -156,8 +156,9 @@ def test_scrub_says_what_it_finds_and_exits_accordingly(
     audit = settings.data_dir / "audit.jsonl"
     lines = audit.read_bytes().splitlines(keepends=True)
     audit.write_bytes(b"".join([lines[0], lines[1][:20] + b"\n", *lines[1:]]))
-    output = gallery("scrub", code=1)
-    damaged = json.loads(output[output.index("{") :])
+    result = CliRunner().invoke(app, ["scrub", "--to", gallery.target])
+    assert result.exit_code == 1
+    damaged = json.loads(result.stdout)
     assert (damaged["damaged"], damaged["audit_lines"], damaged["clean"]) == ([2], [2], False)
     assert "started" in gallery("scrub", "--no-wait")
 
