@@ -106,7 +106,8 @@ def _tried(
             None, f"not kept: {speedup:.2f} times as fast as fp32 here, for one crop", speedup
         )
     calibration = crops(CALIBRATION)
-    quantise(source, target, calibration, phase("int8", -(-len(calibration) // 8)))
+    batches = -(-len(calibration) // 8)
+    quantise(source, target, calibration, phase("int8", batches + 1))  # the last one is empty
     info = _twin(fp32, target)
     loss, half_width = _loss(bundle, fp32, info, test, cache, phase)
     measured = (
