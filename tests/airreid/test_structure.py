@@ -57,6 +57,13 @@ def test_onnx_is_loaded_by_what_writes_graphs_alone() -> None:
             assert path in writers or "onnx" not in imported(path), path
 
 
+def test_every_folder_of_code_is_in_the_wheel() -> None:
+    """Only folders with an ``__init__.py`` are packages: an installed AirReID has no others."""
+    for package in ALLOWED:
+        for path in (ROOT / package).rglob("*.py"):
+            assert (path.parent / "__init__.py").exists(), path
+
+
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [

@@ -1,0 +1,1 @@
+"""Messages and stubs of the wire, generated from ``proto/airreid/v1``."""
