@@ -222,7 +222,7 @@ def test_the_command(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPat
         passed.extend(arguments)
         return load_bundle(source)
 
-    monkeypatch.setattr("training.cli.extend_bundle", stub)
+    monkeypatch.setattr("training.extend.extend_bundle", stub)
     arguments = ["extend", str(source), "--out", str(tmp_path / "new")]
     result = CliRunner().invoke(app, [*arguments, "--set", "seed=3", "--cache", str(tmp_path)])
     assert result.exit_code == 0, result.output
