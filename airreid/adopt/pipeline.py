@@ -103,12 +103,10 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
     if adoption.out.exists() and (not adoption.out.is_dir() or any(adoption.out.iterdir())):
         raise InputError(f"{adoption.out}: not empty; give another --out")
     network = _Network(adoption, phase)
-    schemes, asked = network.schemes, adoption.schemes
-    adoption = replace(adoption, schemes=schemes)
+    adoption = replace(adoption, schemes=network.schemes)
     staging = adoption.out.with_name(f".{adoption.out.name}.{os.getpid()}.part")
     with ended_by_sigterm():
-        adopted = _adopted(adoption, network, staging, phase)
-    return replace(adopted, left_out=tuple(name for name in asked if name not in schemes))
+        return _adopted(adoption, network, staging, phase)
 
 
 def _adopted(adoption: Adoption, network: _Network, staging: Path, phase: Phase) -> Adopted:
@@ -150,7 +148,7 @@ def _adopted(adoption: Adoption, network: _Network, staging: Path, phase: Phase)
             measure_site(bundle, fitted.features, images.everything, site, settings, phase)
             for site in adoption.elsewhere
         ),
-        left_out=(),
+        left_out=network.left_out,
     )
 
 
@@ -183,6 +181,7 @@ class _Network:
         few = carried(adoption.schemes, self._feature_dim, count) if adoption.fewer_schemes else ()
         self.schemes = few or adoption.schemes
         """Schemes asked for, less those that may be left out."""
+        self.left_out = tuple(name for name in adoption.schemes if name not in self.schemes)
         check_bandwidths(parse_schemes(self.schemes), self._feature_dim, count)
         self.search = None if known is not None else self._search(phase)
         """None where the preprocessing was given."""

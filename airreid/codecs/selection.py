@@ -170,8 +170,9 @@ def select(
     whole = _Statistics(features, everything, _scatter(features, labels, all_rows), shipped)
     compare = _Comparison(features, labels, split)
     choices = {}
+    shared: dict[tuple[_Candidate, int], tuple[float, ...]] = {}
     for wish in wanted:
-        choices[wish] = _choose(part, whole, compare, wish)
+        choices[wish] = _choose(part, whole, compare, shared, wish)
         tick()
     return choices, split
 
@@ -260,11 +261,17 @@ def _choose(
     part: _Statistics,
     whole: _Statistics,
     compare: Callable[[LinearCode, LinearDecoder | None], tuple[float, ...]],
+    shared: dict[tuple[_Candidate, int], tuple[float, ...]],
     wish: Wanted,
 ) -> Choice:
+    """Chooses a wish's code; ``shared`` keeps the results that wishes have in common."""
+
     def measured(candidate: _Candidate) -> tuple[float, ...]:
         """Top-1 of the symbols as they are received, and so of the isometric decoder as well."""
-        return compare(part.code(candidate, wish.bandwidth), None)
+        key = (candidate, wish.bandwidth)
+        if key not in shared:
+            shared[key] = compare(part.code(*key), None)
+        return shared[key]
 
     try:
         results = {_PCA: measured(_PCA)}
