@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -55,9 +56,15 @@ def _number(match: re.Match[str]) -> str:
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
-def say(text: object, err: bool = False) -> None:
-    """Prints a line, to standard error if ``err``."""
-    typer.echo(printable(text), err=err)
+def say(text: object, err: bool = False, faint: str = "") -> None:
+    """Prints a line, to standard error if ``err``; ``faint`` behind it, in grey on a terminal."""
+    line = printable(text)
+    if faint:
+        behind = printable(faint)
+        line += "  " + (
+            behind if os.environ.get("NO_COLOR") else typer.style(behind, fg="bright_black")
+        )
+    typer.echo(line, err=err)
 
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:

@@ -31,6 +31,12 @@ At = Annotated[str, typer.Option("--at", help="HOST:PORT that 'edge serve' liste
 SpoolFolder = Annotated[Path, typer.Option(help="Folder of the spool.")]
 
 
+NOT_CALIBRATED = (
+    "no decision: the access point is not calibrated, so the nearest may be a stranger; "
+    "'airreid gallery calibrate' there finds from which score on it is a match"
+)
+
+
 class State(Enum):
     """States of a row of the result log."""
 
@@ -50,7 +56,7 @@ def send(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send images and print who they were taken for.
+    """Send images and print whom they show: match, unknown or ambiguous, and the nearest.
 
     An outage, a digital block that the air destroyed, is an answer too. Exits with 1 if
     any image was not answered.
@@ -69,10 +75,12 @@ def send(
         typer.echo(json.dumps([outcome.as_dict(settings.radio) for outcome in outcomes], indent=2))
     else:
         for line in printing.sent_lines(outcomes):
-            say(line)
+            say(line.text, faint=line.faint)
         for outcome in outcomes:
             if outcome.error:
                 say(f"error: {outcome.error}", err=True)
+        if printing.undecided(outcomes):
+            say(NOT_CALIBRATED, err=True)
     if image_out is not None:
         printing.save_picture(image_out, outcomes)
         say(f"wrote {image_out}", err=True)
@@ -143,4 +151,8 @@ def log_(
     """Print what became of every accepted frame; the edge may be running."""
     rows = results.read(spool, state.value if state else "", last)
     for row in rows:
-        typer.echo(json.dumps(row) if as_json else printing.row_line(row))
+        if as_json:
+            typer.echo(json.dumps(row))
+        else:
+            line = printing.row_line(row)
+            say(line.text, faint=line.faint)

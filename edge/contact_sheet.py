@@ -1,4 +1,4 @@
-"""A picture of a run: each query's crop with the identities that came back for it."""
+"""A picture of a run: each query's crop with what was decided on it, and the nearest subjects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Query:
     """RGB, of any size; None for a file that is no image."""
     title: str
     lines: Sequence[str]
-    """Ranked identities with their scores, or what went wrong."""
+    """The decision, or what went wrong."""
+    faint: Sequence[str] = ()
+    """Ranked subjects with their scores, in grey below."""
     good: bool = True
     """False prints the lines in red."""
 
@@ -44,9 +46,11 @@ def contact_sheet(queries: Sequence[Query]) -> Image.Image:
             sheet.paste(query.image.convert("RGB").resize(CROP_SIZE), (x, y))
         x += CROP_SIZE[0] + _PAD
         draw.text((x, y), _cut(query.title, keep_end=True), _FAINT, font)
-        fitting = list(query.lines)[: (CROP_SIZE[1] - _LINE) // _LINE]
-        for place, line in enumerate(fitting, start=1):
-            draw.text((x, y + place * _LINE), _cut(line), _INK if query.good else _BAD, font)
+        coloured = [(line, _INK if query.good else _BAD) for line in query.lines]
+        coloured += [(line, _FAINT) for line in query.faint]
+        fitting = coloured[: (CROP_SIZE[1] - _LINE) // _LINE]
+        for place, (line, colour) in enumerate(fitting, start=1):
+            draw.text((x, y + place * _LINE), _cut(line), colour, font)
     return sheet
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from airreid import decisions
 from airreid.errors import AirReidError, InputError, LinkError
 from airreid.images import SUFFIXES
 from airreid.scheme import BlockCost
@@ -48,7 +49,7 @@ class Sent:
     response: uplink_pb2.QueryResponse | None
     latency_ms: float
     error: str
-    """Empty when ranked identities came back, or the news that the air took the block."""
+    """Empty when ranked subjects came back, or the news that the air took the block."""
     cost: BlockCost | None = None
     """Channel uses and bits that crossed the air; None if nothing did."""
     encode_ms: float = 0.0
@@ -68,6 +69,7 @@ class Sent:
                 "snr_db": channel.snr_db if channel else None,
                 "outage": self.response.outage,
                 "latency_ms": round(self.latency_ms, 3),
+                "decision": decisions.plain(self.response.decision),
                 "identities": identities(self.response),
             }
         return out

@@ -6,11 +6,12 @@ import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.json_format import MessageToDict
 from PIL import Image
 
+from airreid import decisions
 from airreid.disk import open_private
 from airreid.errors import InputError
 from airreid.images import load
@@ -19,28 +20,60 @@ from edge.contact_sheet import Query, contact_sheet
 from edge.oneshot import Sent
 
 
-def sent_lines(outcomes: Sequence[Sent]) -> list[str]:
-    """One line an image, aligned; long paths keep their end."""
+class Line(NamedTuple):
+    """A line of a listing: what counts, and what is shown in grey behind it."""
+
+    text: str
+    faint: str = ""
+
+
+def sent_lines(outcomes: Sequence[Sent]) -> list[Line]:
+    """Returns one line an image, aligned; long paths keep their end.
+
+    The decision comes first; the nearest subjects, of whom one is always the nearest, are faint.
+    """
     names = ["/".join(outcome.path.parts[-3:]) for outcome in outcomes]
     width = max(map(len, names), default=0)
     lines = []
     for name, outcome in zip(names, outcomes, strict=True):
         response = outcome.response
         if outcome.error or response is None:
-            lines.append(f"{name:<{width}}  {'error':>8}  (see below)")
+            lines.append(Line(f"{name:<{width}}  {'error':>8}  (see below)"))
             continue
         snr = f"{response.channel.snr_db:+g} dB" if response.HasField("channel") else "direct"
-        ranked = "  ".join(f"{m.subject} {m.score:.3f}" for m in response.identities)
-        if response.outage:
-            ranked = f"outage: {response.status.message}"
-        ranked = ranked or "(the gallery is empty)"
         head = f"{name:<{width}}  {response.link:<6}  {snr:>8}  {outcome.latency_ms:6.1f} ms"
-        lines.append(f"{head}  {ranked}")
+        if response.outage:
+            lines.append(Line(f"{head}  outage: {response.status.message}"))
+            continue
+        decided = decisions.plain(response.decision)
+        nearest = [(match.subject, match.score) for match in response.identities]
+        lines.append(_decided_line(head, decided, nearest))
     return lines
 
 
-def row_line(row: dict[str, Any]) -> str:
-    """One row of the result log, as a line."""
+def _decided_line(
+    head: str, decision: decisions.PlainDecision | None, nearest: Sequence[tuple[str, float]]
+) -> Line:
+    verdict = decisions.UNDECIDED if decision is None else decisions.words(decision)
+    if not nearest:
+        verdict = "unknown (the gallery is empty)"
+    return Line(
+        f"{head}  {verdict}", "  ".join(f"{subject} {score:.3f}" for subject, score in nearest)
+    )
+
+
+def undecided(outcomes: Sequence[Sent]) -> bool:
+    """Says whether an answer names subjects and the access point has decided on none of them."""
+    return any(
+        outcome.response is not None
+        and len(outcome.response.identities) > 0
+        and decisions.from_wire(outcome.response.decision.kind) == "unspecified"
+        for outcome in outcomes
+    )
+
+
+def row_line(row: dict[str, Any]) -> Line:
+    """Returns a row of the result log as a line; the decision first, the nearest faint."""
     head = f"{row['sequence']:>8}  {row['accepted_at'][:23]}  {row['state']:<8}  {row['name']}"
     if row["track_id"]:
         head += f"  track {row['track_id']}"
@@ -48,14 +81,12 @@ def row_line(row: dict[str, Any]) -> str:
     if row["snr_db"] is not None:
         head += f" {row['snr_db']:+.3g} dB"
     if row["state"] != "answered":
-        return head + (f"  {row['message']}" if row["message"] else "")
+        return Line(head + (f"  {row['message']}" if row["message"] else ""))
     head += f"  {row['total_ms']:.0f} ms"
     if row["code"] != "ok":
-        return f"{head}  {row['code']}: {row['message']}"
-    ranked = "  ".join(
-        f"{match['identity']} {match['score']:.3f}" for match in row["identities"][:3]
-    )
-    return f"{head}  {ranked or '(the gallery is empty)'}"
+        return Line(f"{head}  {row['code']}: {row['message']}")
+    nearest = [(match["subject"], match["score"]) for match in row["identities"][:3]]
+    return _decided_line(head, row["decision"], nearest)
 
 
 def state_json(state: edge_pb2.EdgeState) -> str:
@@ -105,8 +136,10 @@ def _query(outcome: Sent) -> Query:
         return Query(image, title, _wrapped(f"error: {reason}"), good=False)
     if response.outage:
         return Query(image, title, _wrapped(f"outage: {response.status.message}"), good=False)
-    lines = [f"{match.score:.3f}  {match.subject}" for match in response.identities]
-    return Query(image, title, lines or ["(the gallery is empty)"])
+    nearest = [f"{match.score:.3f}  {match.subject}" for match in response.identities]
+    if not nearest:
+        return Query(image, title, ["unknown", "(the gallery is empty)"])
+    return Query(image, title, [decisions.words(decisions.plain(response.decision))], nearest)
 
 
 def _wrapped(text: str, width: int = 32) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airreid import decisions
 from airreid.errors import InputError
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.spool_file import FILE
@@ -22,6 +23,10 @@ _COLUMNS = (
     *("settled_at", "total_ms", "link_ms", "sends", "code", "message", "outage", "snr_db"),
     "identities",
 )
+_STORED = {"subject": "identity"}
+"""Keys that have another name in the spool's file."""
+_LATER_COLUMNS = ("decision",)
+"""Columns that a spool of an earlier version lacks until an edge opens it."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,10 @@ class Outcome:
 
 
 def identities(response: uplink_pb2.QueryResponse) -> list[dict[str, Any]]:
-    """The ranked identities as plain values for JSON."""
+    """Returns the ranked subjects as plain values for JSON."""
     return [
         {
-            "identity": match.subject,
+            "subject": match.subject,
             "score": round(match.score, 6),
             "entry": match.entry_id,
             "camera": match.camera,
@@ -72,7 +77,14 @@ def identities(response: uplink_pb2.QueryResponse) -> list[dict[str, Any]]:
 
 
 def identities_json(response: uplink_pb2.QueryResponse) -> str:
-    return json.dumps(identities(response), separators=(",", ":"))
+    """Returns the ranked subjects as the spool stores them, where a subject is an ``identity``."""
+    rows = [{_STORED.get(key, key): row[key] for key in row} for row in identities(response)]
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def decision_json(response: uplink_pb2.QueryResponse) -> str:
+    """Returns the decision as the spool stores it."""
+    return json.dumps(decisions.plain(response.decision), separators=(",", ":"))
 
 
 def read(folder: Path, state: str = "", last: int = 0) -> Iterator[dict[str, Any]]:
@@ -84,21 +96,25 @@ def read(folder: Path, state: str = "", last: int = 0) -> Iterator[dict[str, Any
     path = folder / FILE
     if not path.is_file():
         raise InputError(f"{folder}: no spool here; give the --spool of 'airreid edge serve'")
-    query = f"SELECT {', '.join(_COLUMNS)} FROM frames WHERE (?1 = '' OR state = ?1)"
-    if last:
-        query = f"SELECT * FROM ({query} ORDER BY sequence DESC LIMIT ?2) ORDER BY sequence"
-    else:
-        query += " AND ?2 = 0 ORDER BY sequence"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
-            for row in db.execute(query, (state, last)):
-                yield _plain(dict(zip(_COLUMNS, row, strict=True)))
+            present = {column[1] for column in db.execute("PRAGMA table_info(frames)")}
+            columns = (*_COLUMNS, *(name for name in _LATER_COLUMNS if name in present))
+            for values in db.execute(_query(columns, last), (state, last)):
+                yield _plain(dict(zip(columns, values, strict=True)))
     except sqlite3.Error as error:
         raise InputError(f"{path}: cannot be read as a spool ({error})") from None
 
 
+def _query(columns: Sequence[str], last: int) -> str:
+    query = f"SELECT {', '.join(columns)} FROM frames WHERE (?1 = '' OR state = ?1)"
+    if last:
+        return f"SELECT * FROM ({query} ORDER BY sequence DESC LIMIT ?2) ORDER BY sequence"
+    return f"{query} AND ?2 = 0 ORDER BY sequence"
+
+
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Times as text, flags as flags, identities as a list."""
+    """Times as text, flags as flags, the decision and the subjects as values."""
     for key in ("accepted_at", "settled_at"):
         if row[key] is not None:
             row[key] = datetime.fromtimestamp(row[key], UTC).isoformat(timespec="milliseconds")
@@ -106,5 +122,14 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         if row[key] is not None:
             row[key] = round(row[key], 3)
     row["outage"] = None if row["outage"] is None else bool(row["outage"])
-    row["identities"] = None if row["identities"] is None else json.loads(row["identities"])
+    decision, ranked = row.pop("decision", None), row.pop("identities")
+    row["decision"] = None if decision is None else json.loads(decision)
+    row["identities"] = None
+    if ranked is not None:
+        row["identities"] = [_renamed(match) for match in json.loads(ranked)]
     return row
+
+
+def _renamed(match: dict[str, Any]) -> dict[str, Any]:
+    names = {stored: key for key, stored in _STORED.items()}
+    return {names.get(key, key): value for key, value in match.items()}

@@ -18,7 +18,7 @@ from airreid.errors import InputError
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import clock
 from edge.frames import SpoolDiskError, SpoolFullError
-from edge.results import Outcome, identities_json
+from edge.results import Outcome, decision_json, identities_json
 from edge.spool_entry import Entry, row_of
 from edge.spool_file import hold, open_database
 from edge.waiting_blocks import DAMAGED, read_block, waiting_rows
@@ -228,12 +228,13 @@ class Spool:
                     cursor = self._db.execute(
                         "UPDATE frames SET state = 'answered', block = NULL, settled_at = ?, "
                         "total_ms = 1000 * (? - uptime), link_ms = ?, sends = ?, code = ?, "
-                        "message = ?, outage = ?, snr_db = ?, identities = ? "
+                        "message = ?, outage = ?, snr_db = ?, decision = ?, identities = ? "
                         "WHERE sequence = ? AND state = 'waiting'",
                         (
                             *(now.wall, now.uptime, outcome.link_ms, outcome.sends, outcome.code),
                             *(outcome.message, int(outcome.outage), outcome.snr_db),
-                            *(identities_json(outcome.response), outcome.sequence),
+                            *(decision_json(outcome.response), identities_json(outcome.response)),
+                            outcome.sequence,
                         ),
                     )
                     if cursor.rowcount:

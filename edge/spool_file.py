@@ -44,11 +44,15 @@ CREATE TABLE frames (
     message TEXT,
     outage INTEGER,
     snr_db REAL,
-    identities TEXT
+    identities TEXT,
+    decision TEXT
 ) STRICT;
 CREATE INDEX waiting ON frames (sequence) WHERE state = 'waiting';
 CREATE UNIQUE INDEX handing_over ON frames (file_key) WHERE file_key IS NOT NULL;
 """
+
+_ADDED = {"digest": "INTEGER", "decision": "TEXT"}
+"""Columns that came later within the format; earlier code leaves them empty."""
 
 
 def open_database(folder: Path | None, edge_id: str) -> tuple[sqlite3.Connection, str]:
@@ -92,8 +96,11 @@ def _prepare(db: sqlite3.Connection, path: str, edge_id: str) -> str:
         raise InputError(
             f"{path}: spool of format {version}; this version reads format {SCHEMA_VERSION}"
         )
-    elif "digest" not in [row[1] for row in db.execute("PRAGMA table_info(frames)")]:
-        db.execute("ALTER TABLE frames ADD COLUMN digest INTEGER")  # earlier code leaves it empty
+    else:
+        columns = [row[1] for row in db.execute("PRAGMA table_info(frames)")]
+        for name, kind in _ADDED.items():
+            if name not in columns:
+                db.execute(f"ALTER TABLE frames ADD COLUMN {name} {kind}")
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(f"damaged: {verdict}")

@@ -38,6 +38,19 @@ def test_lines_and_tables_show_all_of_it(
     assert not any(line.strip().startswith("forged") for line in table.splitlines())
 
 
+def test_what_counts_less_is_grey_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say("unknown", faint=f"alice {HOSTILE}")
+    assert capsys.readouterr().out == f"unknown  alice {SHOWN}\n"
+    shown: list[str] = []
+    monkeypatch.setattr("typer.echo", lambda text, err: shown.append(text))
+    say("unknown", faint="alice")
+    monkeypatch.setenv("NO_COLOR", "1")
+    say("unknown", faint="alice")
+    assert shown == ["unknown  \x1b[90malice\x1b[0m", "unknown  alice"]
+
+
 def test_no_command_prints_a_table_or_a_line_by_itself() -> None:
     """Rich takes brackets for markup, and a terminal obeys what it is told."""
     paths = [ROOT / "airreid" / name for name in ("cli.py", "gallery_cli.py", "bundle_cli.py")]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from airreid.errors import InputError
-from airreid.v1 import edge_pb2, uplink_pb2
+from airreid.v1 import common_pb2, edge_pb2, uplink_pb2
 from edge import printing
 from edge.oneshot import Sent
 
@@ -19,6 +19,8 @@ def sent(name: str, latency_ms: float = 12.34, error: str = "", **answer: object
     response = uplink_pb2.QueryResponse(link="analog")
     response.identities.add(subject="alice", score=0.98765)
     response.identities.add(subject="bob", score=-0.25)
+    response.decision.kind = common_pb2.DECISION_MATCH
+    response.decision.subject = "alice"
     response.channel.snr_db = 6.5
     for field, value in answer.items():
         if value is None:
@@ -41,12 +43,13 @@ def test_answers_stand_in_columns() -> None:
             Sent(Path("late.png"), None, 0.0, ""),
         ]
     )
+    nearest = "alice 0.988  bob -0.250"
     assert lines == [
-        "p1/c1/0.png      analog   +6.5 dB    12.3 ms  alice 0.988  bob -0.250",
-        "person/c1/0.png  analog    direct    12.3 ms  (the gallery is empty)",
-        "p2/c1/7.png      coded    +6.5 dB  1234.5 ms  outage: the bits did not survive",
-        "torn.png            error  (see below)",
-        "late.png            error  (see below)",
+        ("p1/c1/0.png      analog   +6.5 dB    12.3 ms  match alice", nearest),
+        ("person/c1/0.png  analog    direct    12.3 ms  unknown (the gallery is empty)", ""),
+        ("p2/c1/7.png      coded    +6.5 dB  1234.5 ms  outage: the bits did not survive", ""),
+        ("torn.png            error  (see below)", ""),
+        ("late.png            error  (see below)", ""),
     ]
     assert printing.sent_lines([]) == []
 
@@ -63,18 +66,28 @@ ROW = {
     "total_ms": 123.6,
     "code": "ok",
     "message": "",
-    "identities": [{"identity": f"p{i}", "score": 0.9 - i / 10} for i in range(5)],
+    "identities": [{"subject": f"p{i}", "score": 0.9 - i / 10} for i in range(5)],
+    "decision": {"kind": "unknown", "subject": None},
 }
 HEAD = "       7  2026-01-02T03:04:05.678  "
+NEAREST = " | p0 0.900  p1 0.800  p2 0.700"
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({}, "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  p0 0.900  p1 0.800  p2 0.700"),
+        ({}, "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  unknown" + NEAREST),
+        (
+            {"decision": {"kind": "ambiguous", "subject": "p0"}},
+            "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  ambiguous: p0?" + NEAREST,
+        ),
+        (
+            {"decision": None},  # a row of an earlier version
+            "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  no decision" + NEAREST,
+        ),
         (
             {"track_id": "t1", "snr_db": None, "identities": []},
-            "answered  a.png  track t1  jscc-ae-64 analog  124 ms  (the gallery is empty)",
+            "answered  a.png  track t1  jscc-ae-64 analog  124 ms  unknown (the gallery is empty)",
         ),
         (
             {"code": "outage", "message": "lost", "snr_db": -3.0},
@@ -88,7 +101,8 @@ HEAD = "       7  2026-01-02T03:04:05.678  "
     ],
 )
 def test_a_row_of_the_log_is_a_line(changes: dict[str, object], line: str) -> None:
-    assert printing.row_line({**ROW, **changes}) == HEAD + line
+    text, faint = printing.row_line({**ROW, **changes})
+    assert " | ".join(filter(None, [text, faint])) == HEAD + line
 
 
 def test_a_state_is_a_line_or_json() -> None:
@@ -135,7 +149,8 @@ def test_what_is_drawn_for_an_answer(tmp_path: Path) -> None:
     assert response is not None
     good = printing._query(Sent(crop, response, 1.0, ""))
     assert (good.title, good.good) == ("p1/c1/0.png", True)
-    assert list(good.lines) == ["0.988  alice", "-0.250  bob"]
+    assert list(good.lines) == ["match alice"]
+    assert list(good.faint) == ["0.988  alice", "-0.250  bob"]
     assert good.image is not None
     bad = printing._query(Sent(crop, None, 1.0, f"{crop}: not answered: the stream ended early"))
     assert list(bad.lines) == ["error: not answered: the stream", "ended early"]
@@ -143,4 +158,32 @@ def test_what_is_drawn_for_an_answer(tmp_path: Path) -> None:
     lost = printing._query(sent("p9/c1/0.png", outage=True))
     assert (lost.image, lost.good, list(lost.lines)) == (None, False, ["outage:"])
     empty = printing._query(sent("p9/c1/0.png", identities=None))
-    assert list(empty.lines) == ["(the gallery is empty)"]
+    assert list(empty.lines) == ["unknown", "(the gallery is empty)"]
+    stranger = sent("x")
+    assert stranger.response is not None
+    stranger.response.decision.kind = common_pb2.DECISION_UNKNOWN
+    stranger.response.decision.subject = ""
+    assert list(printing._query(stranger).lines) == ["unknown"]
+
+
+def test_a_ranking_without_a_decision_is_said_to_be_one() -> None:
+    plain = sent("x", decision=None)
+    assert printing.sent_lines([plain])[0].text.endswith("  no decision")
+    assert printing.undecided([sent("x"), plain])
+    assert not printing.undecided([sent("x"), sent("x", decision=None, identities=None)])
+
+
+def test_json_of_an_answer_has_the_decision_before_the_nearest() -> None:
+    fields = sent("x").as_dict()
+    assert list(fields)[-2:] == ["decision", "identities"]
+    assert fields["decision"] == {
+        "kind": "match",
+        "subject": "alice",
+        "threshold": 0.0,
+        "margin": 0.0,
+        "false_match_rate": 0.0,
+    }
+    undecided = sent("x", decision=None).as_dict()["decision"]
+    assert undecided == dict.fromkeys(["subject", "threshold", "margin", "false_match_rate"]) | {
+        "kind": "unspecified"
+    }

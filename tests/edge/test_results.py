@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from airreid.v1 import common_pb2, uplink_pb2
 from edge import results
 from edge.results import Outcome
 from edge.spool import Spool
+from edge.spool_file import FILE
 
 from .support import answer, entry
 
@@ -45,10 +47,10 @@ def test_a_message_is_cut_and_no_channel_has_no_snr() -> None:
 def test_identities_are_plain_and_short() -> None:
     out = response()
     out.identities.add(subject="a", score=0.123456789, entry_id=5, camera="c")
-    row = {"identity": "a", "score": 0.123457, "entry": 5, "camera": "c"}
-    assert results.identities(out) == [row]
+    row = {"score": 0.123457, "entry": 5, "camera": "c"}
+    assert results.identities(out) == [{"subject": "a", **row}]
     text = results.identities_json(out)
-    assert json.loads(text) == [row]
+    assert json.loads(text) == [{"identity": "a", **row}]  # as spools have always stored it
     assert " " not in text
 
 
@@ -69,10 +71,33 @@ def test_the_log_is_read_by_state_and_from_its_end(tmp_path: Path) -> None:
     assert (answered["outage"], answered["code"], answered["link_ms"]) == (False, "ok", 2.0)
     assert answered["settled_at"].endswith("+00:00")
     assert len(answered["settled_at"]) == len("2026-01-02T03:04:05.678+00:00")
-    assert answered["identities"][0]["identity"] == "alice"
-    assert waiting["settled_at"] is waiting["identities"] is waiting["outage"] is None
+    assert answered["identities"][0]["subject"] == "alice"
+    assert answered["decision"]["kind"] == "unspecified"
+    assert waiting["settled_at"] is waiting["identities"] is waiting["decision"] is None
+    assert waiting["outage"] is None
     assert waiting["encode_ms"] == 1.5
     assert rows[3]["code"] == "outage"
+
+
+def test_the_log_keeps_the_decision_and_a_spool_of_before_has_none(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path, "cam")) as spool:
+        spool.accept([entry("0.png"), entry("1.png")])
+        spool.settle([answer(spool, 1)])
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute("ALTER TABLE frames DROP COLUMN decision")
+    before = list(results.read(tmp_path))
+    assert [row["decision"] for row in before] == [None, None]
+    assert before[0]["identities"][0]["subject"] == "alice"
+    with closing(Spool(tmp_path, "cam")) as spool:
+        matched = answer(spool, 2)
+        matched.response.decision.kind = common_pb2.DECISION_MATCH
+        matched.response.decision.subject = "alice"
+        matched.response.decision.threshold = 0.25
+        spool.settle([matched])
+    first, second = results.read(tmp_path)
+    assert first["decision"] is None
+    assert second["decision"]["kind"] == "match"
+    assert (second["decision"]["subject"], second["decision"]["threshold"]) == ("alice", 0.25)
 
 
 def test_no_spool_and_no_database_are_said(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_first_answer_wins(tmp_path: Path) -> None:
     assert [block.id.sequence for block in spool.blocks(0, 9)] == [2]
     spool.close()
     first, second = results.read(tmp_path)
-    assert [match["identity"] for match in first["identities"]] == ["alice"]
+    assert [match["subject"] for match in first["identities"]] == ["alice"]
     assert (first["state"], second["state"]) == ("answered", "waiting")
     assert first["encode_ms"] == 1.5
     assert first["code"] == "ok"

@@ -48,7 +48,34 @@ def test_send_prints_ranked_identities(system: System, people: Path) -> None:
         assert answer["error"] is None
     table = airreid("edge", "send", files[0], "--to", system.channel_target)
     assert table.returncode == 0
-    assert "person-" in table.stdout
+    assert "ms  no decision  person-" in table.stdout
+    assert "not calibrated" in table.stderr
+
+
+def test_the_decision_reaches_the_camera(system: System, people: Path, tmp_path: Path) -> None:
+    """With nobody above the threshold the nearest is still named, and the answer is unknown."""
+    policy = tmp_path / "policy.json"
+    before = json.loads(airreid("gallery", "policy", "--to", system.ap_target).stdout)
+    [file, *_] = sorted((people / "person-0003" / "cam-1").glob("*.png"))
+    try:
+        for lowest, highest, kind in ((1.0, 1.01, "unknown"), (-1.0, -1.0, "match")):
+            point = {"snr_db": 15.0, "threshold": highest, "lower": lowest}
+            policy.write_text(json.dumps({"schemes": {"jscc-ae-256": {"points": [point]}}}))
+            put = airreid("gallery", "policy", "--match-policy", policy, "--to", system.ap_target)
+            assert put.returncode == 0, put.stderr
+            sending = ("edge", "send", file, "--to", system.channel_target)
+            [answer] = json.loads(airreid(*sending, "--json").stdout)
+            assert answer["decision"]["kind"] == kind
+            nearest = answer["identities"][0]["subject"]
+            assert answer["decision"]["subject"] == (nearest if kind == "match" else None)
+            line = airreid(*sending)
+            words = f"match {nearest}" if kind == "match" else "unknown"
+            assert f" ms  {words}  {nearest} " in line.stdout
+            assert "calibrated" not in line.stderr
+    finally:
+        policy.write_text(json.dumps(before["match_policy"]))
+        put = airreid("gallery", "policy", "--match-policy", policy, "--to", system.ap_target)
+    assert put.returncode == 0, put.stderr
 
 
 def test_send_answers_the_good_files_beside_the_bad(

@@ -168,7 +168,7 @@ def test_every_frame_is_answered_once(place: Place, people: Path) -> None:
     assert {path.name for path in (place.inbox / "done").iterdir()} == set(names)
     assert list((place.inbox / "rejected").iterdir()) == []
     # Each answer is that of its own frame, not of a neighbour: the names tell who it was.
-    first = [row["identities"][0]["identity"] for row in rows]  # type: ignore[index]
+    first = [row["identities"][0]["subject"] for row in rows]  # type: ignore[index]
     right = sum(who == row["track_id"] for who, row in zip(first, rows, strict=True))
     assert right >= 0.8 * FRAMES
     late = sorted(float(str(row["total_ms"])) for row in rows)
