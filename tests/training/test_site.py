@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import pytest
 import torch
 from click.testing import Result
 from onnx import numpy_helper
+from PIL import Image
 from typer.testing import CliRunner
 
 from airreid.bundle import load_bundle
@@ -243,7 +245,90 @@ def test_a_mistake_ends_in_one_sentence_before_anything_is_trained(
     given = [str(known.get(argument, argument)) for argument in arguments]
     if "--share" in given:
         given.append("--joint")
-    result = invoke("train", "run", *given, "--out", str(tmp_path / "out"))
+    assert message in refusal(given, tmp_path / "out")
+
+
+def refusal(arguments: list[str], out: Path) -> str:
+    """Runs what must be refused in one sentence, and leave no folder of a run."""
+    result = invoke("train", "run", *arguments, "--out", str(out))
     assert isinstance(result.exception, InputError), (result.output, result.exception)
-    assert message in str(result.exception)
-    assert not (tmp_path / "out" / "public").exists()
+    assert not (out / "recipe.json").exists()
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+def one_image_each(folder: Path, out: Path) -> Path:
+    for path in sorted(folder.iterdir())[:FEW]:
+        (out / path.name / "door").mkdir(parents=True)
+        shutil.copy(path / "door" / "0.png", out / path.name / "door")
+    return out
+
+
+def copies_of_one(folder: Path, out: Path) -> Path:
+    first, *others = sorted(folder.iterdir())[:FEW]
+    for path in others:
+        shutil.copytree(first, out / path.name)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (one_image_each, "one image of each person; training needs several"),
+        (copies_of_one, "people have the same image as another, p001 and p002 for example"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--joint"]])
+def test_people_of_whom_nothing_can_be_learned_are_refused(
+    images: Callable[[Path, Path], Path],
+    message: str,
+    options: list[str],
+    folder: Path,
+    network: Path,
+    tmp_path: Path,
+) -> None:
+    data = images(folder, tmp_path / "people")
+    given = ["site", "--backbone", str(network), "--data", str(data), *options]
+    assert message in refusal(given, tmp_path / "out")
+
+
+def test_photos_of_one_person_under_many_names_are_refused(network: Path, tmp_path: Path) -> None:
+    """Other images each time, so that only the features tell that they are one person."""
+    people = tmp_path / "people"
+    for number in range(FEW):
+        first = dress(tmp_path / f"drawn{number}", SIZE, 1, SHOTS, seed=5) / "p000"
+        noise = np.random.default_rng(number)
+        for path in first.glob("*/*"):
+            pixels = np.asarray(Image.open(path)).astype(int) + noise.integers(-4, 5, (*SIZE, 3))
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
+        shutil.copytree(first, people / f"p{number}")
+    run = SiteRun(recipe(), network, str(people), tmp_path / "out")
+    report = Report()
+    with pytest.raises(InputError, match=r"no more than guessing may; are these 12 different"):
+        train_site(run, report)
+    assert report.steps == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ({"convolution": "float16"}, ["--joint"], "it is in half precision; export it in float32"),
+        ({"dtype": "float16"}, ["--joint"], "it is in half precision; export it in float32"),
+        ({"nan": True}, [], "gives NaN or infinity for every image"),
+        ({"nan": True, "convolution": "float32"}, ["--joint"], "gives NaN or infinity"),
+    ],
+)
+def test_networks_that_cannot_be_trained_on_are_refused(
+    kind: dict[str, Any], options: list[str], message: str, folder: Path, tmp_path: Path
+) -> None:
+    path = networks.write(tmp_path / "made.onnx", size=SIZE, **kind)
+    given = ["site", "--backbone", str(path), "--data", str(folder), *options]
+    assert message in refusal(given, tmp_path / "out")
+
+
+def test_minutes_that_hold_no_epoch_are_refused_before_heads_are_trained(
+    folder: Path, network: Path, tmp_path: Path
+) -> None:
+    given = ["site", "--joint", "--backbone", str(network), "--data", str(folder)]
+    sentence = refusal([*given, "--minutes", "0.000001"], tmp_path / "out")
+    assert "--minutes 1e-06: one epoch of 172 images takes about" in sentence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,15 @@ from onnx2torch.node_converters import get_converter
 from onnx2torch.onnx_graph import OnnxGraph
 from torch import Tensor, nn
 
-from airreid.inference import Network
-from training.onnx_network.operators import OPERATORS, Call, UntrainableError
+from training.onnx_network.operators import (
+    OPERATORS,
+    Call,
+    UnfitWeightsError,
+    UntrainableError,
+)
 
+Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Crops (n, H, W, 3) to features (n, D), by ONNX Runtime."""
 TOLERANCE = 1e-3
 """Largest difference of the module from ONNX Runtime, relative to the feature's RMS."""
 _WEIGHTS = {
@@ -67,11 +73,11 @@ class OnnxModule(nn.Module):
         self, number: int, tensor: onnx.TensorProto, trained: set[str], running: set[str]
     ) -> None:
         if tensor.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
-            raise UntrainableError("it is in half precision; export it in float32")
+            raise UnfitWeightsError("it is in half precision; export it in float32")
         value = torch.from_numpy(numpy_helper.to_array(tensor).copy())
         finite = not value.is_floating_point() or bool(torch.isfinite(value).all())
         if tensor.name in trained | running and not finite:
-            raise UntrainableError(f"weight {tensor.name} has values that are not finite")
+            raise UnfitWeightsError(f"weight {tensor.name} has values that are not finite")
         attribute = f"weight{number}"
         if tensor.name in trained and value.dtype == torch.float32:
             self.register_parameter(attribute, nn.Parameter(value))
@@ -174,7 +180,7 @@ def averaged(
     }
 
 
-def difference(module: OnnxModule, network: Network, crops: NDArray[np.uint8]) -> float:
+def difference(module: OnnxModule, network: Extract, crops: NDArray[np.uint8]) -> float:
     """Largest difference of the module from ONNX Runtime on crops, relative to the RMS."""
     expected = network(crops)
     device = next(module.parameters()).device
@@ -184,7 +190,7 @@ def difference(module: OnnxModule, network: Network, crops: NDArray[np.uint8]) -
     return float(np.abs(features - expected).max()) / scale
 
 
-def trainable(model: onnx.ModelProto, network: Network, crops: NDArray[np.uint8]) -> OnnxModule:
+def trainable(model: onnx.ModelProto, network: Extract, crops: NDArray[np.uint8]) -> OnnxModule:
     """Makes the module of a graph and proves it before the first step.
 
     ``network``: the same graph in ONNX Runtime; ``crops``: uint8 (n, H, W, 3), two or more. Raises

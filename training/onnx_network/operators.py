@@ -30,6 +30,10 @@ class UntrainableError(Exception):
     """A graph cannot be trained, for a reason that the message names."""
 
 
+class UnfitWeightsError(UntrainableError):
+    """Weights of a graph are of a kind, or have values, that nothing can be learned from."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One operator of a graph at work."""

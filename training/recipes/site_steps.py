@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from airreid.adopt.preprocessing import ALIASES, PRESETS
+from airreid.adopt.preprocessing import ALIASES, PRESETS, Preprocessing, named
 from airreid.adopt.schemes import DEFAULT_SCHEMES, parse_schemes
 from airreid.channels.registry import ModelName
 from airreid.errors import InputError
@@ -49,6 +49,19 @@ class NetworkStep(FrozenModel):
     """Output that is the feature, where the graph has several."""
     resize: Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = None
     """HEIGHTxWIDTH, for a network that takes any size."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of :attr:`resize`."""
+        if self.resize is None:
+            return None
+        height, width = self.resize.split("x")
+        return int(height), int(width)
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Preprocessing that :attr:`preset` names."""
+        return None if self.preset is None else named(self.preset)
 
     @field_validator("schemes")
     @classmethod

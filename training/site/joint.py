@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 
 from training.engine.batches import ImageBatches
 from training.engine.fit import BatchLoss, Task, Validation
-from training.engine.precision import Precision, choose_precision
+from training.engine.precision import Precision
 from training.engine.retrieval import rank1, retrieval_loss
 from training.engine.schedule import ParamGroup
 from training.models.channel import Channel
@@ -28,14 +26,12 @@ from training.recipes.base import Stage, snr_bounds
 from training.recipes.site_steps import SiteStep
 from training.runs.folder import cached_pixels
 from training.site.context import SiteContext
-from training.site.people import class_numbers, rival_tracks, training_rows
-from training.site.plan import planned_epochs, store_epochs, stored_epochs
+from training.site.people import rival_tracks
+from training.site.rows import joint_rows
+from training.site.timing import Loss
 from training.steps.backbone import new_classifier
 
 _CHUNK = 32
-_TIMED_STEPS = 3
-_EVALUATION = 0.4
-"""Time of an image that is only looked at, as a share of one that is trained on."""
 
 
 @dataclass(frozen=True)
@@ -107,32 +103,9 @@ def identity_loss(
     return -((1 - smoothing) * right + smoothing * even).mean()
 
 
-def train_joint(
-    step: SiteStep,
-    network: OnnxModule,
-    head: NestedHead,
-    size: tuple[int, int],
-    public: NDArray[np.float32],
-    context: SiteContext,
-) -> Joint:
-    """Trains network and head together; they are left as the best epoch on held-out people.
-
-    ``size``: height and width of the crops; ``public``: features (N, D) of them by the network as
-    it was given. Raises :class:`UntrainableError` for a size that
-    images cannot be varied at, and :class:`airreid.errors.InputError` for minutes that do not
-    hold one epoch.
-    """
-    torch.manual_seed(context.recipe.seed)
-    device = context.distributed.device
-    crops = cached_pixels(context.images.fit, context.cache, context.report, size)
-    rows = training_rows(context.labels, context.split)
-    labels = np.zeros(len(context.labels), np.int64)
-    labels[rows] = class_numbers(context.labels.identity[rows])
-    features = head.matrix.shape[0]
-    rivals = rival_tracks(public, context.labels) if context.tracks else None
-    loss = SiteLoss(step, features, head, int(labels.max()) + 1, rivals)
-    sampler = step.batches.model_copy(update={"sampler": "tracks"})
-    parts = nn.ModuleDict({"network": network, "head": head, "loss": loss}).to(device)
+def joint_loss(parts: nn.ModuleDict) -> Loss:
+    """Makes the loss of images from ``network``, ``head`` and ``loss`` (a :class:`SiteLoss`)."""
+    network, head, loss = parts["network"], parts["head"], parts["loss"]
 
     def batch_loss(
         images: Tensor, identity: Tensor, draws: torch.Generator, precision: Precision
@@ -142,19 +115,43 @@ def train_joint(
         result: BatchLoss = loss(feature.float(), head, identity, draws)
         return result
 
+    return batch_loss
+
+
+def train_joint(
+    step: SiteStep,
+    network: OnnxModule,
+    head: NestedHead,
+    size: tuple[int, int],
+    public: NDArray[np.float32],
+    epochs: int,
+    context: SiteContext,
+) -> Joint:
+    """Trains network and head together; they are left as the best epoch on held-out people.
+
+    ``size``: height and width of the crops; ``public``: features (N, D) of them by the network as
+    it was given.
+    """
+    torch.manual_seed(context.recipe.seed)
+    crops = cached_pixels(context.images.fit, context.cache, context.report, size)
+    rows = joint_rows(step.batches, context)
+    features = head.matrix.shape[0]
+    rivals = rival_tracks(public, context.labels) if context.tracks else None
+    loss = SiteLoss(step, features, head, rows.classes, rivals)
+    parts = nn.ModuleDict({"network": network, "head": head, "loss": loss})
+    parts.to(context.distributed.device)
     batches = ImageBatches(
         crops=crops,
-        labels=labels,
-        rows=rows,
-        stages=(_stage(size),),
-        batches=sampler if context.tracks else step.batches,
+        labels=rows.labels,
+        rows=rows.rows,
+        stages=(Stage(height=size[0], width=size[1], epochs=1),),
+        batches=rows.batches,
         augmentation=step.augmentation,
         seed=context.recipe.seed,
         workers=context.recipe.engine.workers,
         distributed=context.distributed,
-        cameras=context.labels.camera,
+        cameras=rows.cameras,
     )
-    epochs = _epochs(step, parts, batches, batch_loss, context)
     steps, _ = batches(0, 0)
     decay = step.learning.weight_decay
     task = Task(
@@ -163,7 +160,7 @@ def train_joint(
         architecture={
             "features": features,
             "bandwidths": list(head.bandwidths),
-            "identities": int(labels.max()) + 1,
+            "identities": rows.classes,
             "epochs": epochs,
         },
         parts=parts,
@@ -177,7 +174,7 @@ def train_joint(
         ),
         epochs=epochs,
         batches=batches,
-        loss=batch_loss,
+        loss=joint_loss(parts),
         seed=context.recipe.seed,
         validate=_validator(network, head, crops, context),
         keep="last" if context.watcher is None else "best",
@@ -200,9 +197,10 @@ def features_of(network: OnnxModule, crops: NDArray[np.uint8]) -> Tensor:
     return torch.cat(chunks)
 
 
-def _stage(size: tuple[int, int]) -> Stage:
+def check_size(size: tuple[int, int]) -> None:
+    """Raises :class:`UntrainableError` for a height and width that images cannot be varied at."""
     try:
-        return Stage(height=size[0], width=size[1], epochs=1)
+        Stage(height=size[0], width=size[1], epochs=1)
     except ValidationError:
         raise UntrainableError(
             f"crops of {size[0]}x{size[1]}: training takes sides that are multiples of 8, "
@@ -217,54 +215,3 @@ def _validator(
     if watcher is None:
         return None
     return lambda: watcher(head, features_of(network, crops[watcher.rows]))
-
-
-def _epochs(
-    step: SiteStep,
-    parts: nn.ModuleDict,
-    batches: ImageBatches,
-    loss: Callable[[Tensor, Tensor, torch.Generator, Precision], BatchLoss],
-    context: SiteContext,
-) -> int:
-    """Returns the epochs that the recipe says, or that an earlier call or this one plans."""
-    if step.epochs is not None:
-        return step.epochs
-    path = context.out / f"{step.name}.plan.json"
-    stored = stored_epochs(path)
-    if stored is not None:
-        return stored
-    steps, _ = batches(0, 0)
-    per_step = _seconds_per_step(parts, batches, loss, context)
-    per_image = per_step / (step.batches.identities * 2 * step.batches.images)
-    watched = 0 if context.watcher is None else len(context.watcher.rows)
-    per_epoch = steps * per_step + _EVALUATION * per_image * watched
-    images = len(training_rows(context.labels, context.split))
-    epochs = planned_epochs(images, step.minutes, per_epoch)
-    store_epochs(path, epochs, per_epoch)
-    return epochs
-
-
-def _seconds_per_step(
-    parts: nn.ModuleDict,
-    batches: ImageBatches,
-    loss: Callable[[Tensor, Tensor, torch.Generator, Precision], BatchLoss],
-    context: SiteContext,
-) -> float:
-    """Measures steps that leave the parts as they were."""
-    device = context.distributed.device
-    precision = choose_precision(context.recipe.engine.precision, device)
-    state = {name: value.clone() for name, value in parts.state_dict().items()}
-    single = replace(batches, workers=0)
-    parts.train()
-    seconds = []
-    _, drawn = single(0, 0)
-    for images, labels in islice(drawn, _TIMED_STEPS):
-        started = time.perf_counter()
-        value = loss(
-            images.to(device), labels.to(device), torch.Generator().manual_seed(0), precision
-        )
-        value.value.backward()  # type: ignore[no-untyped-call]
-        seconds.append(time.perf_counter() - started)
-    parts.zero_grad(set_to_none=True)
-    parts.load_state_dict(state)
-    return float(np.median(seconds))

@@ -17,6 +17,7 @@ from training.runs.folder import cached_pixels
 from training.site.bundle import Backed, backed
 from training.site.context import SiteContext
 from training.site.joint import train_joint
+from training.site.preflight import Preflight
 from training.site.share import mix, write_network
 
 _PROOF_IMAGES = 8
@@ -54,11 +55,15 @@ class Learned:
         return line
 
 
-def learn(step: SiteStep, public: Backed, head: NestedHead, context: SiteContext) -> Learned:
+def learn(
+    step: SiteStep, public: Backed, head: NestedHead, checked: Preflight, context: SiteContext
+) -> Learned:
     """Trains the network of ``public`` and a head together, and writes the mixed network.
 
     A network that cannot be trained is returned as it is, with the reason.
     """
+    if checked.plan is None:
+        return Learned(public, head, why_frozen=checked.why_frozen)
     info = public.bundle.backbone
     path = public.bundle.file(info.file)
     model = onnx.load(path)
@@ -67,10 +72,10 @@ def learn(step: SiteStep, public: Backed, head: NestedHead, context: SiteContext
     proof = np.ascontiguousarray(pixels[spread(context.images.fit, _PROOF_IMAGES)])
     try:
         network = trainable(model, Network(path, threads=1), proof)
-        weights = network.weights()
-        joint = train_joint(step, network, head, size, public.features, context)
     except UntrainableError as error:
         return Learned(public, head, why_frozen=str(error))
+    weights, epochs = network.weights(), checked.plan.epochs
+    joint = train_joint(step, network, head, size, public.features, epochs, context)
     mixed, shared = mix(step, weights, joint, size, context)
     folder = context.out / "site"
     bundle = write_network(model, mixed, info, joint.network, folder, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,9 @@ from airreid.adopt.images import AdoptionImages
 from airreid.codecs.linear import unit_rows
 from airreid.codecs.selection import HeldOut, hold_out
 from airreid.datasets.check import FEWEST_PEOPLE
+from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
-from airreid.retrieval import Labels
+from airreid.retrieval import Labels, NearestMatch
 
 WATCHED = 10
 """One identity in so many is held out of the training to choose by, from fifty people on."""
@@ -20,6 +22,10 @@ FEWEST_TRACKS = 16
 """Tracks below which training within the cameras is not tried."""
 MOST_WATCHED = 1000
 """Held-out images, at most, that are searched for after each epoch."""
+_SHARED = 0.1
+"""Share of people with an image that another has too, above which names must be wrong."""
+_MOST_PEOPLE = 100
+"""People, at most, by whom it is tried whether they are told apart at all."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ def people_of(images: AdoptionImages, source: str) -> People:
             f"{source}: nobody's identity, so there is nothing to train on; give "
             "<identity>/<camera>/<image>, or fit PCA with 'airreid adopt'"
         )
+    if np.bincount(labels.identity).max() < 2:
+        raise InputError(f"{source}: one image of each person; training needs several")
     pairs = np.unique(np.stack([labels.identity, labels.camera]), axis=1)
     people, views = np.unique(pairs[0], return_counts=True)
     across = int((views > 1).sum())
@@ -56,8 +64,6 @@ def people_of(images: AdoptionImages, source: str) -> People:
             f"training needs {FEWEST_PEOPLE}. Give more people, or use the network as it is with "
             "'airreid adopt'"
         )
-    if np.bincount(labels.identity).max() < 2:
-        raise InputError(f"{source}: one image of each person; training needs several")
     return People(labels, tracks=False)
 
 
@@ -67,6 +73,53 @@ def _check_tracks(labels: Labels, source: str) -> None:
         raise InputError(
             f"{source}: {several} tracks of two images or more; training on tracks needs "
             f"{FEWEST_TRACKS}"
+        )
+
+
+def check_copies(crops: NDArray[np.uint8], positions: NDArray[np.int64], images: ImageSet) -> None:
+    """Raises :class:`InputError` where many people have images that are another's, too.
+
+    crops (n, H, W, 3) at ``positions`` of the images.
+    """
+    owners: dict[bytes, set[str]] = {}
+    for crop, position in zip(crops, positions.tolist(), strict=True):
+        digest = hashlib.blake2b(crop.tobytes(), digest_size=16).digest()
+        owners.setdefault(digest, set()).add(images.samples[position].identity)
+    several = [sorted(people) for people in owners.values() if len(people) > 1]
+    shared = {person for people in several for person in people}
+    looked_at = {images.samples[position].identity for position in positions.tolist()}
+    if len(shared) > _SHARED * len(looked_at):
+        raise InputError(
+            f"{images.name}: {len(shared)} of {len(looked_at)} people have the same image as "
+            f"another, {several[0][0]} and {several[0][1]} for example; give one person one name"
+        )
+
+
+def check_told_apart(
+    features: NDArray[np.float32], labels: Labels, images: ImageSet, tracks: bool
+) -> None:
+    """Raises :class:`InputError` where people are found by another camera as if by guessing.
+
+    features (N, D) and ``labels`` (N,) of the images.
+    """
+    if tracks:
+        return
+    people = np.unique(labels.identity)
+    tried = people[np.linspace(0, len(people) - 1, min(len(people), _MOST_PEOPLE)).astype(int)]
+    rows = np.flatnonzero(np.isin(labels.identity, tried))
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_WATCHED)).astype(int)]
+    labels, unit = labels.take(rows), unit_rows(features[rows])
+    nearest = NearestMatch(labels, labels)
+    hits = int(nearest.hits(unit @ unit.T).sum())
+    same = labels.identity[:, None] == labels.identity
+    same_camera = same & (labels.camera[:, None] == labels.camera)
+    chance = ((same & ~same_camera).sum(1) / np.maximum((~same_camera).sum(1), 1))[nearest.counted]
+    guessed = float(chance.sum() + 2 * np.sqrt((chance * (1 - chance)).sum()))
+    if hits <= guessed:
+        raise InputError(
+            f"{images.name}: the network finds {hits} of {len(chance)} images by another camera, "
+            f"no more than guessing may; are these {len(people)} different people, and does each "
+            "folder show the same one by every camera?"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from airreid.errors import InputError
@@ -11,6 +12,15 @@ from airreid.errors import InputError
 _FEWEST, _MOST = 6, 40
 _PER_ROOT = 800.0
 """Epochs times the root of the number of images: 40 for 400 images, 9 for 7,000."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Length of a joint training."""
+
+    epochs: int
+    seconds_per_epoch: float | None
+    """Measured before the start; None where the recipe says the epochs."""
 
 
 def wanted_epochs(images: int) -> int:
@@ -32,15 +42,24 @@ def planned_epochs(images: int, minutes: float, seconds_per_epoch: float) -> int
     return min(wanted_epochs(images), fitting)
 
 
-def stored_epochs(path: Path) -> int | None:
-    """Reads the epochs that an earlier call of the run has planned; None where none has."""
+def stored_plan(out: Path, name: str) -> Plan | None:
+    """Reads the plan that an earlier call of the run has made; None where none has."""
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+        stored = json.loads(_path(out, name).read_text(encoding="utf-8"))
+        return Plan(int(stored["epochs"]), stored["seconds_per_epoch"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def store_epochs(path: Path, epochs: int, seconds_per_epoch: float) -> None:
+def store_plan(out: Path, name: str, plan: Plan) -> None:
     """Keeps the plan, so that a run that goes on does as many epochs as one unbroken."""
-    plan = {"epochs": epochs, "seconds_per_epoch": round(seconds_per_epoch, 3)}
-    path.write_text(json.dumps(plan), encoding="utf-8")
+    seconds = plan.seconds_per_epoch
+    stored = {
+        "epochs": plan.epochs,
+        "seconds_per_epoch": None if seconds is None else round(seconds, 3),
+    }
+    _path(out, name).write_text(json.dumps(stored), encoding="utf-8")
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / f"{name}.plan.json"

@@ -14,7 +14,6 @@ from airreid.adopt.elsewhere import check_site
 from airreid.adopt.images import open_images
 from airreid.adopt.network import load_network
 from airreid.adopt.pipeline import Adoption, adopt
-from airreid.adopt.preprocessing import named
 from airreid.adopt.schemes import parse_schemes
 from airreid.bundle import Bundle, load_bundle
 from airreid.codecs.selection import TrainedCode
@@ -38,7 +37,9 @@ from training.site.measuring import (
     rows,
     settings,
 )
-from training.site.people import people_of, watched
+from training.site.people import check_told_apart, people_of, watched
+from training.site.plan import store_plan
+from training.site.preflight import Preflight, as_settings, check
 from training.site.report import table, write_report
 from training.site.watching import Watcher
 
@@ -78,20 +79,25 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     network, nested = run.recipe.steps[:2]
     assert isinstance(network, NetworkStep)
     assert isinstance(nested, NestedStep)
+    bandwidths = _bandwidths(network)
     load_network(run.network)  # its errors come first
     context = _context(run, nested, report)
-    finished = _finished(run)
-    if finished is not None:
-        return finished
-    public = backed(_public(run, network, context), context)
-    bandwidths = _bandwidths(network)
-    start = closed_form(public.features, bandwidths[-1], context)
     step = run.recipe.steps[-1]
     joint = isinstance(step, SiteStep)
+    finished = _finished(run)
+    checked = Preflight() if finished else check(run.network, bandwidths, context)
+    _claim(run, context)
+    if finished is not None:
+        return finished
+    if checked.plan is not None:
+        store_plan(run.out, step.name, checked.plan)
+    public = backed(_public(run, network, context), context)
+    check_told_apart(public.features, context.labels, context.images.fit, context.tracks)
+    start = closed_form(public.features, bandwidths[-1], context)
     heads = train_nested(nested, start, bandwidths, public.features, context, again=not joint)
     site, code, trained = public, heads.code, None
     if isinstance(step, SiteStep):
-        trained = learn(step, public, heads.watched, context)
+        trained = learn(step, public, heads.watched, checked, context)
         site, code = trained.network, TrainedCode(*[trained.head.code()] * 2)
     built = build(site, code, run.out / ".bundle.part", context)
     return _finish(run, context, public, site, built, trained)
@@ -107,8 +113,6 @@ def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
     images = open_images(run.source)
     people = people_of(images, run.source)
     labels = people.labels
-    digest = hashlib.sha256(run.network.read_bytes()).hexdigest()
-    claim(run.out, recipe, {"train": images.fit.digest(), "network": digest[:16]})
     split = watched(labels, recipe.seed)
     watcher = None if split is None else Watcher(labels, split, nested.channel, recipe.seed)
     return SiteContext(
@@ -123,6 +127,13 @@ def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
         report=report,
         distributed=Distributed(device_of(recipe.engine.device)),
     )
+
+
+def _claim(run: SiteRun, context: SiteContext) -> None:
+    """Marks the run's folder as its own; see :func:`claim` for what it raises."""
+    digest = hashlib.sha256(run.network.read_bytes()).hexdigest()
+    data = {"train": context.images.fit.digest(), "network": digest[:16]}
+    claim(run.out, run.recipe, data)
 
 
 def _finished(run: SiteRun) -> SiteResult | None:
@@ -147,25 +158,19 @@ def _public(run: SiteRun, step: NetworkStep, context: SiteContext) -> Bundle:
     folder = run.out / "public"
     if folder.exists():
         return load_bundle(folder)
-    size = None if step.resize is None else tuple(int(side) for side in step.resize.split("x"))
     adoption = Adoption(
         network=run.network,
         images=context.images,
         out=folder,
         schemes=step.schemes,
         output=step.output,
-        size=None if size is None else (size[0], size[1]),
-        preprocessing=None if step.preset is None else named(step.preset),
+        size=step.size,
+        preprocessing=step.preprocessing,
         cache=context.cache,
         int8=False,
     )
-    try:
+    with as_settings(step):
         adopt(adoption, context.report.phase)
-    except InputError as error:
-        for option, key in (("--preset", "preset"), ("--output", "output"), ("--resize", "resize")):
-            if option in str(error):
-                raise InputError(f"{error} (here: --set {step.name}.{key}=...)") from None
-        raise
     return load_bundle(folder)
 
 
