@@ -16,7 +16,7 @@ import grpc
 from grpc import aio
 from pydantic import model_validator
 
-from airreid import log
+from airreid import log, proxies
 from airreid.addresses import parse_address
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
@@ -102,9 +102,12 @@ class ClientCredentials(Settings):
         )
 
     def channel(self, target: str, options: Sequence[tuple[str, Any]]) -> grpc.Channel:
-        """A channel on which every call shows the token. Raises :class:`InputError`."""
+        """Opens a channel on which every call shows the token. Raises :class:`InputError`.
+
+        It goes through a proxy only as :func:`airreid.proxies.grpc_options` says.
+        """
         self.check(target)
-        tls = self._tls()
+        tls, options = self._tls(), [*options, *proxies.grpc_options(target)]
         channel = (
             grpc.insecure_channel(target, options=options)
             if tls is None
@@ -115,12 +118,12 @@ class ClientCredentials(Settings):
         return grpc.intercept_channel(channel, _Bearer(self.metadata))
 
     def aio_channel(self, target: str, options: Sequence[tuple[str, Any]]) -> aio.Channel:
-        """An asyncio channel; calls show :attr:`metadata` where they are given it.
+        """Opens an asyncio channel; calls show :attr:`metadata` where they are given it.
 
-        Raises :class:`InputError`.
+        It goes through a proxy as :meth:`channel` does. Raises :class:`InputError`.
         """
         self.check(target)
-        tls = self._tls()
+        tls, options = self._tls(), [*options, *proxies.grpc_options(target)]
         if tls is None:
             return aio.insecure_channel(target, options=options)
         return aio.secure_channel(target, tls, options=options)

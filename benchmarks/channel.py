@@ -22,6 +22,7 @@ from grpc import aio
 
 from airreid.channels.models import apply
 from airreid.noise import NoiseStream
+from airreid.proxies import DIRECT
 from airreid.signal import awgn, normalise_power
 from airreid.v1 import uplink_pb2
 from benchmarks.proxies import MODELS, Query, Server
@@ -117,7 +118,7 @@ def _requests(bandwidth: int) -> list[list[bytes]]:
 
 async def _burst(target: str, requests: list[list[bytes]]) -> float:
     """Returns the seconds in which all edges send their blocks and have their answers."""
-    async with aio.insecure_channel(target) as channel:
+    async with aio.insecure_channel(target, options=[DIRECT]) as channel:
         query: Query = channel.stream_stream(f"/{UPLINK}/Query")
 
         async def edge(blocks: list[bytes]) -> None:

@@ -14,6 +14,7 @@ import grpc
 from grpc import aio
 
 from airreid.channels.settings import LinkSettings
+from airreid.proxies import DIRECT
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from channel_sim.links import Links
 from channel_sim.service import UPLINK, UplinkProxy
@@ -61,7 +62,9 @@ def _echo(server: aio.Server, _: str) -> None:
 
 def _nothing_bytes(server: aio.Server, upstream: str) -> None:
     """Serves a proxy that passes bytes: the least that grpc.aio can do."""
-    query: Query = aio.insecure_channel(upstream).stream_stream(f"/{UPLINK}/Query")
+    query: Query = aio.insecure_channel(upstream, options=[DIRECT]).stream_stream(
+        f"/{UPLINK}/Query"
+    )
 
     async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         async for response in query(requests):
@@ -72,7 +75,7 @@ def _nothing_bytes(server: aio.Server, upstream: str) -> None:
 
 def _nothing_messages(server: aio.Server, upstream: str) -> None:
     """Serves a proxy as one writes it: the generated stub and servicer, messages parsed."""
-    stub = uplink_pb2_grpc.UplinkServiceStub(aio.insecure_channel(upstream))
+    stub = uplink_pb2_grpc.UplinkServiceStub(aio.insecure_channel(upstream, options=[DIRECT]))
 
     class Relay(uplink_pb2_grpc.UplinkServiceServicer):
         async def Query(
@@ -86,7 +89,7 @@ def _nothing_messages(server: aio.Server, upstream: str) -> None:
 
 def _ours(model: str) -> Callable[[aio.Server, str], None]:
     def register(server: aio.Server, upstream: str) -> None:
-        channel = aio.insecure_channel(upstream)
+        channel = aio.insecure_channel(upstream, options=[DIRECT])
         UplinkProxy(Links(MODELS[model]), channel, upstream).register(server)
 
     return register

@@ -32,6 +32,7 @@ from airreid import __version__, child_process
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.errors import LinkError
 from airreid.payload import put
+from airreid.proxies import DIRECT
 from airreid.scheme_kinds import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
 from airreid.validation import FrozenModel
@@ -167,7 +168,7 @@ async def _stream(
     name = common_pb2.BlockId(edge_id=f"edge-{number}", spool_id=f"{load.seed}")
     under_way: dict[int, float] = {}
     window, room = load.window, asyncio.Event()
-    options = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
+    options = [("grpc.use_local_subchannel_pool", 1), DIRECT]  # a connection of its own
     async with aio.insecure_channel(target, options=options) as channel:
         await channel.channel_ready()
         query: aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(_QUERY)

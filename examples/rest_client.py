@@ -23,7 +23,8 @@ def call(method: str, url: str, image: object = None) -> dict:
         start = f"{head}\r\nContent-Type: image/png\r\n\r\n".encode()
         request.data = start + png.getvalue() + f"\r\n--{boundary}--\r\n".encode()
         request.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
-    with urllib.request.urlopen(request) as response:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this very machine
+    with direct.open(request) as response:
         return json.loads(response.read() or b"{}")
 
 

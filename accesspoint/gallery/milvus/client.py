@@ -19,6 +19,7 @@ import grpc
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from accesspoint.errors import NotReadyError
+from airreid import proxies
 from airreid.errors import AirReidError, InputError
 from airreid.flags import Flag, Settings
 
@@ -122,10 +123,16 @@ class MilvusServer:
         # The library prints every failure with a trace; callers here say it once, in their words.
         for name in ("pymilvus", "milvus_lite"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        direct = "://" not in settings.uri  # a file, served by this process
+        options = [proxies.DIRECT] if direct else proxies.grpc_options(settings.uri)
         token = settings.token.get_secret_value() if settings.token else ""
         with self.asking("connect"):
             self._client = self._pymilvus.MilvusClient(
-                uri=settings.uri, token=token, timeout=settings.timeout_s, dedicated=True
+                uri=settings.uri,
+                token=token,
+                timeout=settings.timeout_s,
+                dedicated=True,
+                grpc_options=dict(options),
             )
 
     def close(self) -> None:
