@@ -215,6 +215,8 @@ class SiteRecord(_Record):
     people: int
     """Identities that were trained on."""
     images: int
+    tracks: int = 0
+    """Tracks of one camera each that were trained on beside the identities."""
     held_out_people: int
     """People among those who were held out to choose codes and weights by; 0 with too few."""
     joint: bool

@@ -145,6 +145,12 @@ def run_command(
             "it was given; auto if left out: chosen on held-out people."
         ),
     ] = None,
+    tracks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recipe site: tracks beside DATA's identities, <camera>/<track>/<image>."
+        ),
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option(help="Recipe site: data of another site to measure on; may be repeated."),
@@ -161,9 +167,10 @@ def run_command(
             raise InputError(
                 "recipe site: opens its data as 'airreid adopt' does, without --protocol"
             )
-        _run_site(chosen, backbone, data, also or [], out, cache)
+        _run_site(chosen, backbone, data, tracks, also or [], out, cache)
         return
-    given = {"--joint": joint, "--minutes": minutes, "--share": share, "--also": also}
+    given: dict[str, object] = {"--joint": joint, "--minutes": minutes, "--share": share}
+    given |= {"--tracks": tracks, "--also": also}
     for option, value in given.items():
         if value:
             raise InputError(f"{option}: only for recipe site; recipe {recipe} has no use for it")
@@ -183,6 +190,7 @@ def _run_site(
     recipe: Recipe,
     network: Path | None,
     data: str | None,
+    tracks: Path | None,
     also: list[str],
     out: Path,
     cache: Path | None,
@@ -196,7 +204,7 @@ def _run_site(
     require_torch()
     from training.site.run import SiteRun, train_site
 
-    run = SiteRun(recipe, network, data, out, cache, elsewhere)
+    run = SiteRun(recipe, network, data, out, cache, elsewhere, tracks)
     with progress_bars() as bars:
         result = train_site(run, _BarReport(bars))
     for line in result.lines:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from airreid.datasets.dataset import DataSet
-from airreid.datasets.folder import file_sample
+from airreid.datasets.mixed import with_tracks
 from airreid.datasets.open import open_data
 from airreid.datasets.samples import ImageSet
+from airreid.datasets.tracks import TRACKS
+from airreid.datasets.unlabelled import is_unlabelled, unlabelled_set
 from airreid.errors import InputError
-from airreid.images import SUFFIXES
 from airreid.retrieval import Labels
 
 MOST_IMAGES = 200_000
@@ -33,12 +34,17 @@ class AdoptionImages:
     everything: ImageSet
     """``fit`` and, where the test was split off from the user's own folder, its images too."""
     why_no_test: str = ""
+    tracks: ImageSet | None = None
+    """Tracks beside the identities, which only a training looks at."""
 
 
-def open_images(source: str, labelled: bool | None = None) -> AdoptionImages:
+def open_images(
+    source: str, labelled: bool | None = None, tracks: Path | None = None
+) -> AdoptionImages:
     """Opens a data set, a folder ``<identity>/<camera>/<image>``, or a folder of crops.
 
     ``labelled`` False takes a folder as crops of nobody in particular, whatever lies in it.
+    ``tracks`` is a folder ``<camera>/<track>/<image>`` beside a source of identities.
     A published data set is fitted on its training part and tested on its test. Of a user's own
     folder a fifth of the identities is kept for the test. Raises :class:`InputError` for
     what is none of these.
@@ -46,12 +52,17 @@ def open_images(source: str, labelled: bool | None = None) -> AdoptionImages:
     path = Path(source)
     if labelled is False:
         return _without_labels(path)
+
+    def opened(protocol: str | None = None) -> DataSet:
+        data = open_data(source, protocol)
+        return data if tracks is None else with_tracks(data, tracks)
+
     try:
-        data = open_data(source)
+        data = opened()
     except InputError as error:
         if not path.is_dir():
             raise
-        if _flat(path):
+        if is_unlabelled(path) and tracks is None:
             return _without_labels(path)
         _unlabelled(path)  # says so where there are no images at all
         raise InputError(f"{error}; or give --no-identities and a --preset, for PCA") from None
@@ -62,13 +73,15 @@ def open_images(source: str, labelled: bool | None = None) -> AdoptionImages:
         if "holdout" not in data.protocols:
             return _fit_only(data, everything, f"{data.label} tests on the people it trains on")
         try:
-            data = open_data(source, "holdout")
+            data = opened("holdout")
         except InputError as error:
             return _fit_only(data, everything, str(error))
     if len(data.unanswerable()) == len(data["query"].identities):
         return _fit_only(data, everything, "nobody who is held out was seen by two cameras")
     _check_count(everything)
-    return AdoptionImages(data.label, data["train"], labels_of(data["train"]), data, everything)
+    labels = labels_of(data["train"])
+    beside = data.subsets.get(TRACKS)
+    return AdoptionImages(data.label, data["train"], labels, data, everything, tracks=beside)
 
 
 def labels_of(images: ImageSet) -> Labels:
@@ -78,24 +91,12 @@ def labels_of(images: ImageSet) -> Labels:
 
 def _fit_only(data: DataSet, images: ImageSet, why: str) -> AdoptionImages:
     _check_count(images)
-    return AdoptionImages(data.label, images, labels_of(images), None, images, why)
+    labels, beside = labels_of(images), data.subsets.get(TRACKS)
+    return AdoptionImages(data.label, images, labels, None, images, why, beside)
 
 
 def _disjoint(data: DataSet) -> bool:
     return not set(data["train"].identities) & set(data["query"].identities)
-
-
-def _flat(folder: Path) -> bool:
-    """Whether images lie in the folder itself, or one level below with nothing deeper."""
-    deepest = 0
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            deepest = max(deepest, len(path.relative_to(folder).parts))
-            if deepest > 2:
-                return False
-    names = {path.name for path in folder.iterdir() if path.is_dir()}
-    published = {"train", "val", "query", "gallery", "bounding_box_train"}
-    return deepest in (1, 2) and not names & published
 
 
 def _without_labels(folder: Path) -> AdoptionImages:
@@ -106,15 +107,7 @@ def _without_labels(folder: Path) -> AdoptionImages:
 
 
 def _unlabelled(folder: Path) -> ImageSet:
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("._")
-    )
-    if not paths:
-        raise InputError(f"{folder}: no images; give JPEG, PNG, BMP or WebP crops of people")
-    samples = tuple(file_sample(folder, path, path.name, "camera") for path in paths)
-    images = ImageSet(f"folder {folder.resolve().name}, without identities", samples)
+    images = unlabelled_set(folder)
     _check_count(images)
     return images
 

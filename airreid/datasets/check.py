@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from airreid.datasets.advice import advice, cameras_of
 from airreid.datasets.dataset import DISTRACTOR, DataSet
-from airreid.datasets.folder import OWN_FORMS
 from airreid.datasets.samples import Sample
 from airreid.datasets.tracks import FORM
 from airreid.errors import InputError
 
 _FEW = 64
-FEWEST_PEOPLE = 8
-"""Identities seen by two cameras below which nothing about cameras can be learned."""
 """Images that are decoded faster here than processes start, at most."""
 
 
@@ -86,20 +84,9 @@ def remarks(data: DataSet) -> list[str]:
             f"no counterpart by another camera, so never counted: {_listed(alone)} "
             f"({len(alone)} of {len(data['query'].identities)} identities searched for)"
         )
-    cameras: dict[str, set[str]] = {}
-    for sample in data.subsets["train"].samples if "train" in data else ():
-        cameras.setdefault(sample.identity, set()).add(sample.camera)
+    notes += advice(data)
+    cameras = cameras_of(data["train"]) if "train" in data else {}
     single = sorted(identity for identity, views in cameras.items() if len(views) < 2)
-    if data.form == FORM:
-        notes.append(
-            f"{len(cameras)} tracks: nobody is known by two cameras, so nothing can be measured "
-            "here; 'airreid train run site --joint' learns from them"
-        )
-    elif data.form in OWN_FORMS and len(cameras) - len(single) >= FEWEST_PEOPLE:
-        notes.append(
-            f"{len(cameras) - len(single)} people to train on were seen by two cameras: 'airreid "
-            "train run site --joint' can train a network of others here (docs/own-network.md)"
-        )
     if single and data.form != FORM:
         notes.append(
             f"train: seen by one camera only: {_listed(single)} "

@@ -11,9 +11,12 @@ import typer
 
 from airreid.console import progress_bars
 from airreid.datasets.check import check_images, describe, images_of, remarks, structure_problems
+from airreid.datasets.dataset import DataSet
+from airreid.datasets.mixed import with_tracks
 from airreid.datasets.open import open_data
 from airreid.datasets.reader import Boxes
 from airreid.datasets.readers import READERS
+from airreid.datasets.unlabelled import is_unlabelled, unlabelled_data
 from airreid.errors import InputError
 from airreid.registry import load_extensions
 
@@ -59,6 +62,10 @@ def check_command(
         str | None, typer.Option(help="One of the data set's protocols; its first if left out.")
     ] = None,
     boxes: BoxesOption = None,
+    tracks: Annotated[
+        Path | None,
+        typer.Option(help="Tracks beside DATA's identities: <camera>/<track>/<image>."),
+    ] = None,
     as_json: Annotated[
         Path | None, typer.Option("--json", help="Write the result to this file as well.")
     ] = None,
@@ -66,7 +73,7 @@ def check_command(
     """Recognise a data set, count it, decode every image, and name all that is wrong."""
     if as_json is not None and not as_json.resolve().parent.is_dir():
         raise InputError(f"--json {as_json}: no such folder")
-    opened = open_data(data, protocol, boxes_of(boxes))
+    opened = _opened(data, protocol, boxes_of(boxes), tracks)
     description = describe(opened)
     problems = structure_problems(opened)
     for line in _lines(description):
@@ -90,6 +97,17 @@ def check_command(
         typer.echo(f"error: {data}: {len(problems)} missing or unreadable", err=True)
         raise typer.Exit(1)
     typer.echo(f"all {len(samples)} images can be read")
+
+
+def _opened(source: str, protocol: str | None, boxes: Boxes | None, tracks: Path | None) -> DataSet:
+    """Opens a data set, with tracks beside it where they are given, or crops without labels."""
+    try:
+        data = open_data(source, protocol, boxes)
+    except InputError:
+        if tracks is not None or not Path(source).is_dir() or not is_unlabelled(Path(source)):
+            raise
+        return unlabelled_data(Path(source))
+    return data if tracks is None else with_tracks(data, tracks)
 
 
 def _lines(description: dict[str, Any]) -> list[str]:

@@ -17,8 +17,6 @@ ALL, HOLDOUT, GIVEN = "all", "holdout", "given"
 PARTS = ("train", "query", "gallery")
 _FORM = "folder of <identity>/<camera>/<image>"
 _SPLIT_FORM = "folders train, query and gallery"
-OWN_FORMS = (_FORM, _SPLIT_FORM)
-"""Forms of a user's own people."""
 HELD_OUT = 5
 """One identity in so many is held out by the protocol ``holdout``."""
 

@@ -7,6 +7,7 @@ from airreid.datasets.camera_pair import CameraPairReader
 from airreid.datasets.cuhk03 import Cuhk03FilesReader
 from airreid.datasets.cuhk03_mat import Cuhk03MatReader
 from airreid.datasets.folder import FolderReader, SplitFolderReader
+from airreid.datasets.mixed import MixedReader
 from airreid.datasets.msmt17 import Msmt17Reader
 from airreid.datasets.reader import Reader
 from airreid.datasets.synthetic.reader import SyntheticReader
@@ -31,6 +32,7 @@ for _reader in (
     Cuhk03FilesReader(),
     CameraPairReader(),
     SplitFolderReader(),
+    MixedReader(),
     TrackReader(),
     FolderReader(),
 ):

@@ -27,19 +27,30 @@ class TrackReader(Reader):
     protocols = (TRACKS,)
 
     def recognises(self, path: Path) -> Recognition:
-        first: set[str] = set()
-        second: set[str] = set()
-        for image in path.glob("*/*/*"):
-            if image.suffix.lower() in SUFFIXES:
-                first.add(image.parent.parent.name)
-                second.add(image.parent.name)
-        if len(first) > 1 and len(second) >= _RATIO * len(first):
-            reason = f"{len(second)} names of tracks below {len(first)} cameras"
+        cameras, tracks = _names(path)
+        if len(cameras) > 1 and len(tracks) >= _RATIO * len(cameras):
+            reason = f"{len(tracks)} names of tracks below {len(cameras)} cameras"
             return Recognition(Certainty.POSSIBLE, reason)
         return Recognition(Certainty.NO, "no images at <camera>/<track>/<image>")
 
     def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
         return open_tracks(path, protocol)
+
+
+def check_tracks(folder: Path) -> None:
+    """Raises :class:`InputError` for a folder of which the first level is hardly cameras."""
+    cameras, tracks = _names(folder)
+    if cameras and len(tracks) < _RATIO * len(cameras):
+        raise InputError(
+            f"{folder}: {len(tracks)} names of tracks below {len(cameras)} cameras; tracks are "
+            f"<camera>/<track>/<image>, at least {_RATIO} names for each camera"
+        )
+
+
+def _names(folder: Path) -> tuple[set[str], set[str]]:
+    """Names of the first and of the second level of folders with images below."""
+    images = [path for path in folder.glob("*/*/*") if path.suffix.lower() in SUFFIXES]
+    return {path.parent.parent.name for path in images}, {path.parent.name for path in images}
 
 
 def open_tracks(folder: Path, protocol: str | None = None) -> DataSet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,34 @@ def test_tracks_alone_teach_the_network(folder: Path, network: Path, tmp_path: P
     assert rates["after no channel"] > 0
     assert (out / "report" / "elsewhere-1.json").exists()
     assert not (out / "report" / "home.json").exists()
+
+
+def test_identities_and_tracks_are_trained_on_together(
+    folder: Path, network: Path, tmp_path: Path
+) -> None:
+    """People by two cameras, and others of whom each camera has its own track."""
+    people, tracks = tmp_path / "people", tmp_path / "tracks"
+    everybody = sorted(folder.iterdir())
+    for path in everybody[:FEW]:
+        shutil.copytree(path, people / path.name)
+    for path in everybody[FEW : 2 * FEW]:
+        for camera in path.iterdir():
+            shutil.copytree(camera, tracks / camera.name / path.name)
+    out, report = tmp_path / "out", Report()
+    run = SiteRun(recipe(), network, str(people), out, tracks=tracks)
+    result = train_site(run, report)
+    assert set(report.steps) == {"joint"}
+    assert "48 images of 12 people, and 60 of 30 tracks of one camera each" in result.lines[0]
+    site = result.bundle.manifest.provenance.site
+    assert site is not None
+    assert (site.people, site.tracks, site.tested_people, site.joint) == (12, 30, 3, True)
+    learned = torch.load(out / "joint.last.pt", weights_only=True)
+    assert learned["architecture"]["identities"] == 12 + 30
+    with pytest.raises(InputError, match="holds a run with other images"):
+        train_site(replace(run, tracks=None), Report())
+    alone = replace(run, source=str(tracks), tracks=tracks, out=tmp_path / "alone")
+    with pytest.raises(InputError, match="has tracks already"):
+        train_site(alone, Report())
 
 
 def invoke(*arguments: str) -> Result:

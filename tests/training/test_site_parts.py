@@ -19,6 +19,7 @@ from training.recipes.base import Batches
 from training.site.joint import identity_loss
 from training.site.people import rival_tracks, watched
 from training.site.plan import planned_epochs, wanted_epochs
+from training.site.rows import with_people
 from training.site.share import choose_share
 from training.site.watching import Watcher
 
@@ -58,6 +59,22 @@ def test_tracks_of_two_cameras_never_meet() -> None:
     batches = track_batches(tracks, labels.camera, 4, 2, np.random.default_rng(0))
     assert all(len(set(labels.camera[batch])) == 1 for batch in batches)
     assert {int(labels.camera[batch][0]) for batch in batches} == {0, 1}
+
+
+def test_identities_meet_across_cameras_and_tracks_within_one() -> None:
+    """Six people by two cameras, and four tracks of one camera each."""
+    people = crowd(6, shots=4)
+    identity = np.concatenate([people.identity, np.repeat(np.arange(6, 10), 4)])
+    camera = np.concatenate([people.camera, np.repeat([0, 0, 1, 1], 4)])
+    rows = epoch_rows(identity, Batches(sampler="mixed", identities=2), 0, 0, cameras=camera)
+    kinds = {bool((identity[batch] < 6).all()) for batch in rows}
+    assert kinds == {True, False}
+    for batch in rows:
+        tracks = identity[batch] >= 6
+        assert tracks.all() or not tracks.any(), "a batch is of one kind"
+        views = {tuple(np.unique(camera[batch][identity[batch] == who])) for who in identity[batch]}
+        assert views <= ({(0,), (1,)} if tracks[0] else {(0, 1)})
+    assert set(np.concatenate(rows)) == set(range(len(identity)))
 
 
 def test_a_sampler_of_cameras_needs_them() -> None:
@@ -173,6 +190,15 @@ def test_tracks_of_one_person_are_no_rivals() -> None:
     expected = np.kron(np.eye(2, dtype=bool), np.ones((5, 5), bool))
     expected[0, 1] = expected[1, 0] = False
     np.testing.assert_array_equal(rivals, expected)
+
+
+def test_an_identity_is_told_apart_from_identities_alone() -> None:
+    tracks = np.asarray([[True, False, True], [False, True, True], [True, True, True]])
+    rivals = with_people(2, tracks)
+    assert rivals[:2, :2].all()
+    assert not rivals[:2, 2:].any()
+    assert not rivals[2:, :2].any()
+    np.testing.assert_array_equal(rivals[2:, 2:], tracks)
 
 
 def test_a_class_that_is_left_out_gets_no_gradient_and_gives_none() -> None:

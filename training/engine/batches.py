@@ -18,6 +18,7 @@ from training.engine.distributed import Distributed
 from training.engine.sampling import (
     camera_batches,
     identity_batches,
+    mixed_batches,
     shuffled_batches,
     track_batches,
 )
@@ -26,6 +27,9 @@ from training.recipes.base import Augmentation, Batches, Stage
 
 Batch = tuple[Tensor, Tensor]
 """Images float32 (n, H, W, 3), 0..255, or features (n, D); and labels int64 (n,)."""
+
+_BY_CAMERA = {"cameras": camera_batches, "tracks": track_batches, "mixed": mixed_batches}
+"""Samplers that look at the cameras."""
 
 
 def epoch_rows(
@@ -48,7 +52,7 @@ def epoch_rows(
     if batches.sampler != "shuffled":
         if cameras is None:
             raise ValueError(f"sampler {batches.sampler} needs the images' cameras")
-        draw = camera_batches if batches.sampler == "cameras" else track_batches
+        draw = _BY_CAMERA[batches.sampler]
         return draw(labels, cameras, identities, batches.images, rng)
     return shuffled_batches(len(labels), batches.size * processes, rng)
 

@@ -72,6 +72,30 @@ def track_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def mixed_batches(
+    labels: np.ndarray,
+    cameras: np.ndarray,
+    identities: int,
+    images: int,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """Draws one epoch of :func:`camera_batches` of identities that several cameras have seen,
+    and of :func:`track_batches` of the others, shuffled.
+
+    labels and cameras: int (N,).
+    """
+    pairs = np.unique(np.stack([labels, cameras]), axis=1)
+    names, views = np.unique(pairs[0], return_counts=True)
+    across = np.isin(labels, names[views > 1])
+    batches: list[np.ndarray] = []
+    for mask, draw in ((across, camera_batches), (~across, track_batches)):
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            drawn = draw(labels[rows], cameras[rows], identities, images, rng)
+            batches += [rows[batch] for batch in drawn]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
 def _runs(values: np.ndarray) -> list[tuple[int, int]]:
     """Bounds of the runs of equal values."""
     bounds = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]

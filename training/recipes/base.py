@@ -95,10 +95,11 @@ class OptimizerConfig(FrozenModel):
 class Batches(FrozenModel):
     """Choice of the images that meet in a batch."""
 
-    sampler: Literal["shuffled", "identities", "cameras", "tracks"]
+    sampler: Literal["shuffled", "identities", "cameras", "tracks", "mixed"]
     """``shuffled``: every image once an epoch; ``identities``: several of each person;
     ``cameras``: several of each person by each of two cameras; ``tracks``: several of each track,
-    all of one camera."""
+    all of one camera; ``mixed``: batches of ``cameras`` of those whom two cameras have seen, and of
+    ``tracks`` of the others."""
     size: Annotated[int, Field(ge=2, le=4096)] = 16
     """Images in a shuffled batch."""
     identities: Annotated[int, Field(ge=2, le=4096)] = 16

@@ -16,11 +16,11 @@ from airreid.adopt.int8 import Int8Result, try_int8
 from airreid.adopt.schemes import parse_schemes
 from airreid.bundle import BackboneInfo, Bundle, Manifest, load_bundle, write_manifest
 from airreid.codecs.selection import TrainedCode
+from airreid.datasets.samples import ImageSet
 from airreid.evaluation.features import features_of
 from airreid.model_card import ModelCard
 from training.export.bundle import write_with_card
 from training.recipes.site_steps import NetworkStep
-from training.runs.folder import cached_pixels
 from training.site.context import SiteContext
 
 
@@ -51,9 +51,13 @@ def bare_bundle(folder: Path, name: str, backbone: BackboneInfo) -> Bundle:
 
 def backed(bundle: Bundle, context: SiteContext) -> Backed:
     """Pairs a bundle with its features of the images that are trained on."""
-    images = context.images.fit
+    return Backed(bundle, features_by(bundle, context.images.fit, context))
+
+
+def features_by(bundle: Bundle, images: ImageSet, context: SiteContext) -> NDArray[np.float32]:
+    """Extracts features (N, D) by a bundle's network."""
     tick = context.report.phase(f"features of {len(images)} images", len(images))
-    return Backed(bundle, features_of(bundle, bundle.backbone, images, context.cache, tick))
+    return features_of(bundle, bundle.backbone, images, context.cache, tick)
 
 
 def build(network: Backed, trained: TrainedCode, folder: Path, context: SiteContext) -> Built:
@@ -79,8 +83,7 @@ def build(network: Backed, trained: TrainedCode, folder: Path, context: SiteCont
 
     def crops(most: int) -> NDArray[np.uint8]:
         size = (info.height, info.width)
-        pixels = cached_pixels(images.fit, context.cache, context.report, size)
-        return np.ascontiguousarray(pixels[spread(images.fit, most)])
+        return np.ascontiguousarray(context.crops(size)[spread(images.fit, most)])
 
     int8 = try_int8(bare, info, crops, images.test, context.cache, context.report.phase)
     backbones = (info,) if int8.backbone is None else (int8.backbone, info)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from airreid.adopt.images import AdoptionImages
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.adopt.images import AdoptionImages, spread
 from airreid.codecs.selection import HeldOut
+from airreid.datasets.samples import ImageSet
 from airreid.retrieval import Labels
 from training.engine.distributed import Distributed
 from training.engine.fit import Task, fit
 from training.engine.progress import Report
 from training.recipes.recipe import Recipe
+from training.runs.folder import CropSize, cached_pixels
 from training.site.watching import Watcher
+
+_PROOF_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class SiteContext:
     images: AdoptionImages
     labels: Labels
     """Identities and cameras of ``images.fit``."""
-    tracks: bool
+    only_tracks: bool
     """Whether the identities are tracks, each of one camera."""
     split: HeldOut | None
     """People who are held out to choose by; None where there are too few."""
@@ -32,6 +39,23 @@ class SiteContext:
     cache: Path
     report: Report
     distributed: Distributed
+
+    @property
+    def joint_images(self) -> ImageSet:
+        """Images of the joint stage: ``images.fit``, then those of the tracks beside them."""
+        fit, tracks = self.images.fit, self.images.tracks
+        if tracks is None:
+            return fit
+        return ImageSet(f"{fit.name} and {tracks.name}", (*fit.samples, *tracks.samples))
+
+    def crops(self, size: CropSize) -> NDArray[np.uint8]:
+        """Decoded ``joint_images``: uint8 (N, *size, 3)."""
+        return cached_pixels(self.joint_images, self.cache, self.report, size)
+
+    def proof(self, size: CropSize) -> NDArray[np.uint8]:
+        """A few crops on which two networks are compared: uint8 (n, *size, 3)."""
+        chosen = spread(self.images.fit, _PROOF_IMAGES)
+        return np.ascontiguousarray(self.crops(size)[chosen])
 
     def fit(self, task: Task) -> float:
         """Trains a task; see :func:`training.engine.fit.fit`."""

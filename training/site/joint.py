@@ -24,9 +24,7 @@ from training.onnx_network.module import OnnxModule
 from training.onnx_network.operators import UntrainableError
 from training.recipes.base import Stage, snr_bounds
 from training.recipes.site_steps import SiteStep
-from training.runs.folder import cached_pixels
 from training.site.context import SiteContext
-from training.site.people import rival_tracks
 from training.site.rows import joint_rows
 from training.site.timing import Loss
 from training.steps.backbone import new_classifier
@@ -123,20 +121,18 @@ def train_joint(
     network: OnnxModule,
     head: NestedHead,
     size: tuple[int, int],
-    public: NDArray[np.float32],
+    rivals: NDArray[np.bool_] | None,
     epochs: int,
     context: SiteContext,
 ) -> Joint:
     """Trains network and head together; they are left as the best epoch on held-out people.
 
-    ``size``: height and width of the crops; ``public``: features (N, D) of them by the network as
-    it was given.
+    ``size``: height and width of the crops; ``rivals``: see :class:`SiteLoss`.
     """
     torch.manual_seed(context.recipe.seed)
-    crops = cached_pixels(context.images.fit, context.cache, context.report, size)
+    crops = context.crops(size)
     rows = joint_rows(step.batches, context)
     features = head.matrix.shape[0]
-    rivals = rival_tracks(public, context.labels) if context.tracks else None
     loss = SiteLoss(step, features, head, rows.classes, rivals)
     parts = nn.ModuleDict({"network": network, "head": head, "loss": loss})
     parts.to(context.distributed.device)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 
-from airreid.adopt.images import spread
 from airreid.inference import Network
 from training.models.nested import NestedHead
 from training.onnx_network.module import trainable
 from training.onnx_network.operators import UntrainableError
 from training.recipes.site_steps import SiteStep
-from training.runs.folder import cached_pixels
 from training.site.bundle import Backed, backed
 from training.site.context import SiteContext
 from training.site.joint import train_joint
 from training.site.preflight import Preflight
+from training.site.rows import rivals_of
 from training.site.share import mix, write_network
-
-_PROOF_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -68,14 +64,13 @@ def learn(
     path = public.bundle.file(info.file)
     model = onnx.load(path)
     size = (info.height, info.width)
-    pixels = cached_pixels(context.images.fit, context.cache, context.report, size)
-    proof = np.ascontiguousarray(pixels[spread(context.images.fit, _PROOF_IMAGES)])
     try:
-        network = trainable(model, Network(path, threads=1), proof)
+        network = trainable(model, Network(path, threads=1), context.proof(size))
     except UntrainableError as error:
         return Learned(public, head, why_frozen=str(error))
     weights, epochs = network.weights(), checked.plan.epochs
-    joint = train_joint(step, network, head, size, public.features, epochs, context)
+    rivals = rivals_of(public, context)
+    joint = train_joint(step, network, head, size, rivals, epochs, context)
     mixed, shared = mix(step, weights, joint, size, context)
     folder = context.out / "site"
     bundle = write_network(model, mixed, info, joint.network, folder, context)

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from airreid.adopt.images import AdoptionImages
 from airreid.codecs.linear import unit_rows
 from airreid.codecs.selection import HeldOut, hold_out
-from airreid.datasets.check import FEWEST_PEOPLE
+from airreid.datasets.advice import FEWEST_PEOPLE, FEWEST_TRACKS, several_images
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.retrieval import Labels, NearestMatch
 
 WATCHED = 10
 """One identity in so many is held out of the training to choose by, from fifty people on."""
-FEWEST_TRACKS = 16
-"""Tracks below which training within the cameras is not tried."""
 MOST_WATCHED = 1000
 """Held-out images, at most, that are searched for after each epoch."""
 _SHARED = 0.1
@@ -33,7 +31,7 @@ class People:
     """Labels of the images to train on."""
 
     labels: Labels
-    tracks: bool
+    only_tracks: bool
     """Whether an identity is a track of one camera, and nobody is known by two."""
 
 
@@ -42,7 +40,7 @@ def people_of(images: AdoptionImages, source: str) -> People:
 
     Identities of which none was seen by two cameras, of several, are tracks. Raises
     :class:`InputError` for images that say nobody's identity, and where fewer than
-    :data:`FEWEST_PEOPLE` people were seen by two cameras.
+    :data:`FEWEST_PEOPLE` people were seen by two cameras, or so few tracks that they teach nothing.
     """
     labels = images.labels
     if labels is None:
@@ -56,19 +54,26 @@ def people_of(images: AdoptionImages, source: str) -> People:
     people, views = np.unique(pairs[0], return_counts=True)
     across = int((views > 1).sum())
     if not across and len(people) >= FEWEST_TRACKS and len(np.unique(labels.camera)) > 1:
-        _check_tracks(labels, source)
-        return People(labels, tracks=True)
+        _check_tracks(images.fit, source)
+        if images.tracks is not None:
+            raise InputError(
+                f"{source}: nobody was seen by two cameras, so these are tracks as well; put all "
+                "tracks into one folder and give it as --data"
+            )
+        return People(labels, only_tracks=True)
     if across < FEWEST_PEOPLE:
         raise InputError(
             f"{source}: {across} of {len(people)} people to train on were seen by two cameras; "
             f"training needs {FEWEST_PEOPLE}. Give more people, or use the network as it is with "
             "'airreid adopt'"
         )
-    return People(labels, tracks=False)
+    if images.tracks is not None:
+        _check_tracks(images.tracks, images.tracks.name)
+    return People(labels, only_tracks=False)
 
 
-def _check_tracks(labels: Labels, source: str) -> None:
-    several = int((np.bincount(labels.identity) > 1).sum())
+def _check_tracks(tracks: ImageSet, source: str) -> None:
+    several = several_images(tracks)
     if several < FEWEST_TRACKS:
         raise InputError(
             f"{source}: {several} tracks of two images or more; training on tracks needs "

@@ -56,7 +56,7 @@ def check(path: Path, bandwidths: tuple[int, ...], context: SiteContext) -> Pref
     assert isinstance(network_step, NetworkStep)
     with as_settings(network_step):
         given = _Given(path, network_step, context)
-    if not context.tracks:
+    if not context.only_tracks:
         check_copies(given.crops, given.positions, context.images.fit)
     given.check_features()
     if not isinstance(site_step, SiteStep):

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.adopt.images import labels_of
 from training.recipes.base import Batches
+from training.site.bundle import Backed, features_by
 from training.site.context import SiteContext
-from training.site.people import class_numbers, training_rows
+from training.site.people import class_numbers, rival_tracks, training_rows
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,41 @@ class JointRows:
 
 
 def joint_rows(batches: Batches, context: SiteContext) -> JointRows:
-    """Numbers the identities or tracks that are trained on, and picks the sampler for them."""
+    """Numbers identities and tracks that are trained on, and picks the sampler for them."""
+    images, tracks = context.joint_images, context.images.tracks
     rows = training_rows(context.labels, context.split)
-    labels = np.zeros(len(context.labels), np.int64)
+    labels = np.zeros(len(images), np.int64)
     labels[rows] = class_numbers(context.labels.identity[rows])
-    if context.tracks:
+    if tracks is not None:
+        beside = np.arange(len(context.labels), len(images))
+        labels[beside] = labels.max() + 1 + tracks.labels()
+        rows = np.concatenate([rows, beside])
+        batches = batches.model_copy(update={"sampler": "mixed"})
+    elif context.only_tracks:
         batches = batches.model_copy(update={"sampler": "tracks"})
-    return JointRows(rows, labels, context.labels.camera, batches)
+    return JointRows(rows, labels, images.cameras(), batches)
+
+
+def rivals_of(public: Backed, context: SiteContext) -> NDArray[np.bool_] | None:
+    """Returns which classes are told apart from which: bool (K, K); None for all from all.
+
+    An identity and a track may be one person, so they are no rivals. ``public``: the network as it
+    was given.
+    """
+    tracks = context.images.tracks
+    if context.only_tracks:
+        return rival_tracks(public.features, context.labels)
+    if tracks is None:
+        return None
+    rows = training_rows(context.labels, context.split)
+    people = len(np.unique(context.labels.identity[rows]))
+    features = features_by(public.bundle, tracks, context)
+    return with_people(people, rival_tracks(features, labels_of(tracks)))
+
+
+def with_people(people: int, tracks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Puts so many identities before tracks (K, K): each a rival of all others, of no track."""
+    rivals = np.zeros((people + len(tracks),) * 2, np.bool_)
+    rivals[:people, :people] = True
+    rivals[people:, people:] = tracks
+    return rivals

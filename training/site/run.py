@@ -57,6 +57,8 @@ class SiteRun:
     out: Path
     cache: Path | None = None
     elsewhere: tuple[DataSet, ...] = ()
+    tracks: Path | None = None
+    """Folder of tracks beside the source's identities."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     if checked.plan is not None:
         store_plan(run.out, step.name, checked.plan)
     public = backed(_public(run, network, context), context)
-    check_told_apart(public.features, context.labels, context.images.fit, context.tracks)
+    check_told_apart(public.features, context.labels, context.images.fit, context.only_tracks)
     start = closed_form(public.features, bandwidths[-1], context)
     heads = train_nested(nested, start, bandwidths, public.features, context, again=not joint)
     site, code, trained = public, heads.code, None
@@ -110,7 +112,7 @@ def _check_single_process() -> None:
 
 def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
     recipe = run.recipe
-    images = open_images(run.source)
+    images = open_images(run.source, tracks=run.tracks)
     people = people_of(images, run.source)
     labels = people.labels
     split = watched(labels, recipe.seed)
@@ -119,7 +121,7 @@ def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
         recipe=recipe,
         images=replace(images, everything=images.fit),  # who is tested is never fitted on
         labels=labels,
-        tracks=people.tracks,
+        only_tracks=people.only_tracks,
         split=split,
         watcher=watcher,
         out=run.out,
@@ -133,6 +135,8 @@ def _claim(run: SiteRun, context: SiteContext) -> None:
     """Marks the run's folder as its own; see :func:`claim` for what it raises."""
     digest = hashlib.sha256(run.network.read_bytes()).hexdigest()
     data = {"train": context.images.fit.digest(), "network": digest[:16]}
+    if context.images.tracks is not None:
+        data["tracks"] = context.images.tracks.digest()
     claim(run.out, run.recipe, data)
 
 
@@ -227,11 +231,12 @@ def _card(
     home: Measured | None,
     elsewhere: Sequence[Measured],
 ) -> ModelCard:
-    images, split = context.images.fit, context.split
+    images, split, tracks = context.images.fit, context.split, context.images.tracks
     after = {} if home is None else rows(home.after)
     record = SiteRecord(
         people=len(images.identities),
         images=len(images),
+        tracks=0 if tracks is None else len(tracks.identities),
         held_out_people=0 if split is None else split.people,
         joint=trained is not None and trained.why_frozen is None,
         why_frozen=None if trained is None else trained.why_frozen,
@@ -271,12 +276,14 @@ def _card(
 
 
 def _told(context: SiteContext, built: Built, trained: Learned | None) -> list[str]:
-    images, split = context.images.fit, context.split
-    who = "tracks, each of one camera" if context.tracks else "people"
+    images, split, tracks = context.images.fit, context.split, context.images.tracks
+    who = "tracks, each of one camera" if context.only_tracks else "people"
     lines = [f"trained on {len(images)} images of {len(images.identities)} {who}"]
+    if tracks is not None and trained is not None:
+        lines[0] += f", and {len(tracks)} of {len(tracks.identities)} tracks of one camera each"
     if trained is not None:
         lines.append(trained.words)
-    if context.tracks:
+    if context.only_tracks:
         lines.append(
             "nobody is known by two cameras, so the training was not watched, and every code is "
             "PCA, fitted to the network's features; measure with --also and labelled people"

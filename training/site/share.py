@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from airreid.adopt.images import spread
 from airreid.bundle import BackboneInfo, Bundle
 from airreid.codecs.statistics import moments
 from airreid.errors import ParityError
@@ -28,7 +27,6 @@ from training.onnx_network.module import (
 )
 from training.recipes.site_steps import SiteStep
 from training.runs.checkpoints import weights_digest
-from training.runs.folder import cached_pixels
 from training.site.bundle import bare_bundle
 from training.site.context import SiteContext
 from training.site.joint import Joint, features_of
@@ -41,7 +39,6 @@ SHARES = (0.5, 0.75, 1.0)
 """Shares that are tried, beside the public network."""
 _MOST_FITTED = 1500
 """Images, at most, that a share's PCA is fitted on while shares are compared."""
-_PROOF_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def _compare(
     """Returns a test of the network as it stands: PCA of its features, through noise."""
     watcher = context.watcher
     assert watcher is not None
-    crops = cached_pixels(context.images.fit, context.cache, context.report, size)
+    crops = context.crops(size)
     rows = training_rows(context.labels, context.split)
     fitted = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_FITTED)).astype(int)]
 
@@ -143,10 +140,7 @@ def write_network(
     path = folder / "backbone.onnx"
     onnx.save(with_weights(model, weights), path)
     load(network.cpu(), weights)  # a GPU's convolutions round to 10 bits: no proof
-    pixels = cached_pixels(
-        context.images.fit, context.cache, context.report, (info.height, info.width)
-    )
-    proof = np.ascontiguousarray(pixels[spread(context.images.fit, _PROOF_IMAGES)])
+    proof = context.proof((info.height, info.width))
     drift = difference(network, Network(path, threads=1), proof)
     if not drift <= TOLERANCE:
         raise ParityError(f"{path}: differs from torch by {drift:.1e}, more than {TOLERANCE:.0e}")

@@ -1,0 +1,51 @@
+"""Crops of nobody in particular: images that say neither identity nor track."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from airreid.datasets.dataset import DISTRACTOR, DataSet
+from airreid.datasets.folder import ALL, file_sample
+from airreid.datasets.samples import ImageSet
+from airreid.errors import InputError
+from airreid.images import SUFFIXES
+
+FORM = "folder of crops without identities"
+_PUBLISHED = frozenset({"train", "val", "query", "gallery", "bounding_box_train"})
+"""Folders of data sets that others have published, which say identities in other ways."""
+
+
+def is_unlabelled(folder: Path) -> bool:
+    """Tells whether images lie in the folder itself, or one level below with nothing deeper."""
+    deepest = 0
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            deepest = max(deepest, len(path.relative_to(folder).parts))
+            if deepest > 2:
+                return False
+    names = {path.name for path in folder.iterdir() if path.is_dir()}
+    return deepest in (1, 2) and not names & _PUBLISHED
+
+
+def unlabelled_set(folder: Path) -> ImageSet:
+    """Lists all images of a folder, each under its own name as identity, all of one camera.
+
+    Raises :class:`InputError` where there are none.
+    """
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("._")
+    )
+    if not paths:
+        raise InputError(f"{folder}: no images; give JPEG, PNG, BMP or WebP crops of people")
+    samples = tuple(file_sample(folder, path, path.name, "camera") for path in paths)
+    return ImageSet(f"folder {folder.resolve().name}, without identities", samples)
+
+
+def unlabelled_data(folder: Path) -> DataSet:
+    """Opens a folder's images as a data set of nobody, to be counted and decoded."""
+    images = unlabelled_set(folder)
+    samples = tuple(replace(sample, identity=DISTRACTOR) for sample in images.samples)
+    return DataSet(images.name, FORM, ALL, (ALL,), {"crops": ImageSet(images.name, samples)})
