@@ -16,7 +16,7 @@ from airreid.client import GalleryClient, ok
 from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
-from airreid.crop_folder import Crop, read_folder
+from airreid.crop_folder import Crop, list_crops
 from airreid.gallery_jobs_cli import DEFAULT, To
 from airreid.images import read
 from airreid.v1 import common_pb2, gallery_pb2
@@ -54,8 +54,9 @@ def enroll(
     ] = False,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
-    """Enrol every image of a folder. Exits with 1 if any was refused."""
-    crops = read_folder(folder)
+    """Enrol every image of a folder. Exits with 1 if any was refused or another file left out."""
+    listed = list_crops(folder)
+    crops = listed.crops
     refused = doubtful = 0
     with GalleryClient(to, credentials=credentials) as client:
         if replace:
@@ -70,12 +71,16 @@ def enroll(
                 doubtful += 1
                 say(f"warning: {crop.path}: {'; '.join(result.warnings)}", err=True)
         state = client.describe()
+    for file in listed.left_out:
+        say(f"left out: {file.reason}", err=True)
+    files = len(crops) + len(listed.left_out)
     warned = f", {doubtful} with a warning" if doubtful else ""
+    hidden = f", {listed.leftovers} hidden or leftover" if listed.leftovers else ""
     say(
-        f"enrolled {len(crops) - refused} of {len(crops)} images{warned}; "
+        f"enrolled {len(crops) - refused} of {files} files{warned}{hidden}; "
         f"the gallery holds {state.subjects} subjects, {state.entries} entries"
     )
-    if refused:
+    if refused or listed.left_out:
         raise typer.Exit(1)
 
 

@@ -6,6 +6,9 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
 from airreid import memory
 from airreid.errors import InputError
 
@@ -25,6 +28,9 @@ _TRIM_PIXELS = 4_000_000
 """Pixels of an image whose memory is given back to the system at once."""
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _START_OF_SCAN = b"\xff\xda"
+_OFFSETS = (273, 324)
+"""Tags StripOffsets and TileOffsets of TIFF 6.0."""
+_DNG_VERSION = 50706
 
 
 def scans_of(data: bytes, name: str) -> int:
@@ -45,6 +51,25 @@ def scans_of(data: bytes, name: str) -> int:
         if scans > SCANS_MAX:
             raise InputError(f"{name}: over {SCANS_MAX} scans; save it as a usual JPEG file")
     return max(1, scans)
+
+
+def tiff_scans(image: Image.Image, data: bytes, name: str) -> int:
+    """Returns the most scans that a tile of a TIFF file can have; 1 for other formats.
+
+    Raises :class:`InputError` for a camera's raw file, whose pixels are no picture yet.
+    """
+    if not isinstance(image, TiffImageFile):
+        return 1
+    if _DNG_VERSION in image.tag_v2:
+        raise InputError(f"{name}: a camera's raw file (DNG); export it as a JPEG file")
+    if "jpeg" not in str(image.info.get("compression", "")):
+        return 1
+    tiles = max(len(_listed(image.tag_v2.get(tag))) for tag in _OFFSETS)
+    return max(1, data.count(_START_OF_SCAN) - tiles + 1)
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else ()
 
 
 def check_work(pixels: int, scans: int, name: str) -> None:

@@ -10,12 +10,15 @@ import io
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from airreid.errors import InputError
-from airreid.image_bounds import PixelTurns, check_work, scans_of
+from airreid.image_bounds import PixelTurns, check_work, scans_of, tiff_scans
+from airreid.image_colours import DAMAGE, eight_bits, to_srgb, upright
+from airreid.image_formats import GIVE, HEAD_BYTES, format_of, plugins_of
 
 CROP_HEIGHT, CROP_WIDTH = 256, 128
 """Rows and columns of a re-ID crop (height x width)."""
@@ -26,23 +29,25 @@ MAX_PIXELS = 50_000_000
 WHOLE_PIXELS = 8_000_000
 """Larger images are reduced while they are decoded: a crop is made of far fewer pixels."""
 MAX_BYTES = 32 * 1024 * 1024
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _TURNS = PixelTurns()
 """Turns of all images that this process decodes."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """Decodes an image file's bytes to RGB.
+    """Decodes an image file's bytes to RGB: 8-bit sRGB, upright.
 
+    Orientation tags and colour profiles are applied, transparent pixels get a background.
     ``name`` goes into the message. Raises :class:`InputError` for anything that is
-    not a whole image of a usable size.
+    not one whole image of a usable size.
     """
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: {len(data)} bytes; send a person crop of at most {MAX_BYTES}")
+    formats = plugins_of(format_of(data[:HEAD_BYTES]), name)
     scans = scans_of(data, name)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            _check_still(image, name)
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise InputError(f"{name}: {width}x{height} pixels; crop the person out first")
@@ -51,18 +56,18 @@ def decode(data: bytes, name: str) -> Image.Image:
                     f"{name}: {width}x{height} pixels is too small for a person; "
                     f"give a crop with both sides of {MIN_SIDE} pixels or more"
                 )
-            check_work(width * height, scans, name)
+            check_work(width * height, max(scans, tiff_scans(image, data, name)), name)
             with _TURNS.turn(width * height):
-                return _reduced(image).convert("RGB")
+                return _plain(_reduced(image, name), image, name)
     except UnidentifiedImageError:
-        raise InputError(f"{name}: not an image; give a JPEG, PNG, BMP or WebP file") from None
+        raise InputError(f"{name}: not an image; {GIVE}") from None
     except Image.DecompressionBombError:
         raise InputError(f"{name}: far too many pixels; crop the person out first") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGE as error:
         raise InputError(f"{name}: damaged or truncated image ({error})") from None
 
 
-def _reduced(image: Image.Image) -> Image.Image:
+def _reduced(image: Image.Image, name: str) -> Image.Image:
     """Decodes an image; one of more than ``WHOLE_PIXELS`` comes smaller by a power of two.
 
     A JPEG file is decoded at that size, which takes a fraction of the memory.
@@ -77,9 +82,38 @@ def _reduced(image: Image.Image) -> Image.Image:
     left = max(1, round(width / image.width))
     if left >= factor:
         return image
-    if image.mode in ("P", "1"):
-        return image.convert("RGB").reduce(factor // left)
-    return image.reduce(factor // left)
+    if image.mode in ("P", "1") or "transparency" in image.info:
+        image = eight_bits(image, name)
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return eight_bits(image, name).reduce(factor // left)
+
+
+def _check_still(image: Image.Image, name: str) -> None:
+    """Raises :class:`InputError` for an animation or pages: nobody knows which picture is meant.
+
+    Further pictures of a phone's JPEG or HEIC file are its thumbnails and depth maps.
+    """
+    if image.format in ("MPO", "HEIF") or not getattr(image, "is_animated", False):
+        return
+    what = (
+        "a TIFF file of several pages" if image.format == "TIFF" else f"an animated {image.format}"
+    )
+    raise InputError(f"{name}: {what}; save the picture that shows the person by itself")
+
+
+def _plain(decoded: Image.Image, original: Image.Image, name: str) -> Image.Image:
+    """Makes 8-bit sRGB of decoded pixels, upright, with no metadata that could count again."""
+    rgb = upright(to_srgb(decoded, name), original)
+    rgb.info = {}
+    return rgb
+
+
+def to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Makes an image of a program what :func:`decode` makes of a file: upright 8-bit sRGB.
+
+    ``name`` goes into the message of an :class:`InputError`.
+    """
+    return image if image.mode == "RGB" and not image.info else _plain(image, image, name)
 
 
 def load(path: Path) -> Image.Image:
@@ -91,18 +125,27 @@ def read(path: Path) -> bytes:
     """A file's bytes. Raises :class:`InputError` if it cannot be read, is too large, or is a
     device or a pipe."""
     try:
-        # not blocking: a pipe would wait for a writer
-        with open(path, "rb", opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError(f"{path}: not a regular file; give an image file")
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise InputError(f"{path}: over {MAX_BYTES} bytes; crop the person out first")
         return data
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a file for reading. Raises :class:`OSError`, and :class:`InputError` for a device, a
+    pipe, and a name that no file can have."""
+    try:
+        # not blocking: a pipe would wait for a writer
+        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
     except ValueError as error:  # NUL, or text that no file system encodes
         raise InputError(f"{str(path)!r}: no path of a file ({error}); give another") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise InputError(f"{path}: not a regular file; give an image file")
+    return file
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -114,7 +157,7 @@ def to_crop(image: Image.Image, height: int = CROP_HEIGHT, width: int = CROP_WID
 
     Returns uint8 (height, width, 3), RGB, of the size that a backbone takes.
     """
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    rgb = to_rgb(image, "image")
     if rgb.size != (width, height):
         rgb = rgb.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(rgb, dtype=np.uint8)

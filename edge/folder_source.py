@@ -15,7 +15,8 @@ from pathlib import Path
 
 from airreid import log
 from airreid.errors import InputError
-from airreid.images import SUFFIXES, read
+from airreid.images import read
+from airreid.picture_files import is_leftover
 from edge.crash_counter import CRASH_LIMIT, CrashCounter
 from edge.folder import WatchedFolder, shown
 from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError, track_of
@@ -30,14 +31,16 @@ _MOVES_AT_ONCE = 8
 """Files that are moved before the spool is told of them."""
 _RETRY_SECONDS = 1.0
 """Pause between two scans while something keeps files from being taken."""
-_PARTIAL = (".tmp", ".part", ".partial", "~")
+_PARTIAL = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".lock")
 
 
 def is_ours(name: str) -> bool:
-    """Whether a name is that of a whole image; names of dot files and partial files are not."""
-    if name.startswith(".") or name.endswith(_PARTIAL):
-        return False
-    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+    """Whether a name is that of a whole file that was put there to be sent.
+
+    Names of hidden files, of leftovers and of files that are still being written are not. What
+    is no image after all is rejected when it is read.
+    """
+    return not is_leftover(Path(name)) and not name.lower().endswith(_PARTIAL)
 
 
 def file_key(name: str, image: bytes) -> str:

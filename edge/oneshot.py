@@ -17,7 +17,7 @@ from typing import Self
 
 from airreid import decisions
 from airreid.errors import AirReidError, InputError, LinkError
-from airreid.images import SUFFIXES
+from airreid.picture_files import picture_files
 from airreid.scheme import BlockCost
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
@@ -261,14 +261,19 @@ def truth_of(path: Path) -> str:
 
 
 def expand(images: Sequence[Path]) -> list[Path]:
-    """The files, and those inside the folders. Raises :class:`InputError` for an empty one."""
+    """Lists the files, and those inside the folders but for hidden ones and leftovers.
+
+    Every file of a folder comes along, an image or not: what is none gets its error, like any
+    other file. Raises :class:`InputError` for a folder without an image.
+    """
     paths: list[Path] = []
     for path in images:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise InputError(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
-            paths += inside
-        else:
+        if not path.is_dir():
             paths.append(path)
+            continue
+        files = picture_files(path)
+        if not files.images:
+            others = f" ({files.left_out[0].reason})" if files.left_out else ""
+            raise InputError(f"{path}: no image in this folder{others}")
+        paths += sorted([*files.images, *(file.path for file in files.left_out)])
     return paths

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -16,17 +15,14 @@ from airreid.crop_folder import read_folder
 from airreid.datasets.samples import Sample
 from airreid.datasets.synthetic.population import open_synthetic
 from airreid.errors import InputError
-from airreid.images import MIN_SIDE, load, read
+from airreid.image_colours import DAMAGE
+from airreid.images import MIN_SIDE, load, read, to_rgb
 
 ImageLike: TypeAlias = "str | Path | Image.Image | NDArray[np.uint8]"
 """One person crop: the path of an image file, a Pillow image, or uint8 (height, width, 3) RGB."""
 Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
 """One crop, a sequence of them, or uint8 (N, height, width, 3); any size, resized to what
 the network takes."""
-
-
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, struct.error)
-"""Errors of Pillow's decoders for a damaged image, and for one that was closed."""
 
 
 class Crops(NamedTuple):
@@ -162,8 +158,8 @@ def _opened(image: ImageLike, position: int) -> Image.Image:
         )
     try:
         image.load()
-        return image if image.mode == "RGB" else image.convert("RGB")
-    except _BROKEN as error:
+        return to_rgb(image, f"image {position}")
+    except DAMAGE as error:
         raise InputError(
             f"image {position}: cannot be read ({error}); give a whole image that is not closed"
         ) from None

@@ -70,8 +70,9 @@ def _decode(sample: Sample) -> tuple[str, str]:
 
 
 def structure_problems(data: DataSet) -> list[str]:
-    """Names files that lists name and that are missing, and empty subsets."""
+    """Names files that lists name and that are missing, those left out, and empty subsets."""
     problems = [f"{data.name}: listed but missing: {name}" for name in data.missing]
+    problems += data.left_out
     problems += [f"{data.label}: {name} is empty" for name, s in data.subsets.items() if not s]
     return problems
 
@@ -79,6 +80,8 @@ def structure_problems(data: DataSet) -> list[str]:
 def remarks(data: DataSet) -> list[str]:
     """Lists what a user should know and may have intended."""
     notes = []
+    if data.leftovers:
+        notes.append(f"{data.leftovers} hidden files and leftovers of archives passed over")
     if "query" in data and (alone := data.unanswerable()):
         notes.append(
             f"no counterpart by another camera, so never counted: {_listed(alone)} "

@@ -46,6 +46,10 @@ class DataSet:
     """Part that this is of the whole: ``camera pair 1 of 5``; empty for the whole."""
     missing: tuple[str, ...] = ()
     """Files that the data set's own lists name and that are not there."""
+    left_out: tuple[str, ...] = ()
+    """Why a file is not taken, for each; it begins with the file's path."""
+    leftovers: int = 0
+    """Number of hidden files and of leftovers of systems and archives."""
 
     def __getitem__(self, name: str) -> ImageSet:
         """A subset. Raises :class:`InputError` naming those that there are."""

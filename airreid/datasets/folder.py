@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from airreid.crop_folder import read_folder
+from airreid.crop_folder import Crop, CropFolder, list_crops
 from airreid.datasets.dataset import DataSet, pick
 from airreid.datasets.held_out import hold_out
 from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
-from airreid.images import SUFFIXES, load
+from airreid.images import load
+from airreid.picture_files import has_image
 
 ALL, HOLDOUT, GIVEN = "all", "holdout", "given"
 PARTS = ("train", "query", "gallery")
@@ -36,19 +38,25 @@ def file_sample(root: Path, path: Path, identity: str, camera: str) -> Sample:
     return Sample(name, identity, camera, file_version(path), partial(load, path))
 
 
-def _samples(root: Path, folder: Path) -> tuple[Sample, ...]:
-    return tuple(
-        file_sample(root, crop.path, crop.identity, crop.camera) for crop in read_folder(folder)
-    )
+def _samples(root: Path, crops: Sequence[Crop]) -> tuple[Sample, ...]:
+    return tuple(file_sample(root, crop.path, crop.identity, crop.camera) for crop in crops)
+
+
+def reasons(folder: CropFolder) -> tuple[str, ...]:
+    """Says for each file that is left out why."""
+    return tuple(file.reason for file in folder.left_out)
 
 
 def folder_set(folder: Path) -> ImageSet:
-    """Lists all images of the folder.
+    """Lists all images of the folder at ``<identity>/<camera>/<image>``.
 
-    Raises :class:`InputError` if there are fewer than two identities or if an image
-    lies elsewhere than at ``<identity>/<camera>/<image>``.
+    Raises :class:`InputError` if there are fewer than two identities.
     """
-    images = ImageSet(f"folder {folder.resolve().name}", _samples(folder, folder))
+    return _folder_set(folder, list_crops(folder))
+
+
+def _folder_set(folder: Path, listed: CropFolder) -> ImageSet:
+    images = ImageSet(f"folder {folder.resolve().name}", _samples(folder, listed.crops))
     if len(images.identities) < 2:
         raise InputError(f"{folder}: one identity only; training needs at least two")
     return images
@@ -79,7 +87,7 @@ class FolderReader(Reader):
     protocols = (ALL, HOLDOUT)
 
     def recognises(self, path: Path) -> Recognition:
-        if any(image.suffix.lower() in SUFFIXES for image in path.glob("*/*/*")):
+        if has_image(path, path.glob("*/*/*")):
             return Recognition(Certainty.POSSIBLE, "images at <identity>/<camera>/<image>")
         return Recognition(Certainty.NO, "no images at <identity>/<camera>/<image>")
 
@@ -91,8 +99,19 @@ def open_parts(folder: Path, protocol: str | None = None) -> DataSet:
     """Opens ``train``, ``query`` and ``gallery`` as the user has split them."""
     name = f"folder {folder.resolve().name}"
     chosen = pick(protocol, (GIVEN,), str(folder))
-    subsets = {part: ImageSet(f"{name} {part}", _samples(folder, folder / part)) for part in PARTS}
-    return DataSet(name, _SPLIT_FORM, chosen, (GIVEN,), subsets)
+    listed = {part: list_crops(folder / part) for part in PARTS}
+    return DataSet(
+        name=name,
+        form=_SPLIT_FORM,
+        protocol=chosen,
+        protocols=(GIVEN,),
+        subsets={
+            part: ImageSet(f"{name} {part}", _samples(folder, below.crops))
+            for part, below in listed.items()
+        },
+        left_out=tuple(reason for below in listed.values() for reason in reasons(below)),
+        leftovers=sum(below.leftovers for below in listed.values()),
+    )
 
 
 def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
@@ -103,7 +122,8 @@ def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
     five, by the hash of its name, is kept from training and searched for. Raises
     :class:`InputError` for what :func:`folder_set` does.
     """
-    images = folder_set(folder)
+    listed = list_crops(folder)
+    images = _folder_set(folder, listed)
     chosen = pick(protocol, (ALL, HOLDOUT), str(folder))
     train, test = images, images
     if chosen == HOLDOUT:
@@ -119,6 +139,8 @@ def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
         protocol=chosen,
         protocols=(ALL, HOLDOUT),
         subsets={"train": train, "query": test, "gallery": test},
+        left_out=reasons(listed),
+        leftovers=listed.leftovers,
     )
 
 

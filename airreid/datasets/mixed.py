@@ -45,10 +45,16 @@ def with_tracks(data: DataSet, folder: Path) -> DataSet:
     if TRACKS in data or data.protocols == (TRACKS,):
         raise InputError(f"{data.label}: has tracks already; leave out --tracks {folder}")
     check_tracks(folder)
-    images = open_tracks(folder)["train"]
+    opened = open_tracks(folder)
+    images = opened["train"]
     samples = tuple(
         replace(sample, name=f"{TRACKS}/{sample.name}", identity=f"{TRACKS}/{sample.identity}")
         for sample in images.samples
     )
     tracks = ImageSet(images.name, samples)
-    return replace(data, subsets={**data.subsets, TRACKS: tracks})
+    return replace(
+        data,
+        subsets={**data.subsets, TRACKS: tracks},
+        left_out=data.left_out + opened.left_out,
+        leftovers=data.leftovers + opened.leftovers,
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airreid.crop_folder import read_folder
+from airreid.crop_folder import list_crops
 from airreid.datasets.dataset import DataSet, pick
-from airreid.datasets.folder import file_sample
+from airreid.datasets.folder import file_sample, reasons
 from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
-from airreid.images import SUFFIXES
+from airreid.picture_files import is_leftover
 
 TRACKS = "tracks"
 FORM = "folder of <camera>/<track>/<image>"
@@ -49,7 +49,7 @@ def check_tracks(folder: Path) -> None:
 
 def _names(folder: Path) -> tuple[set[str], set[str]]:
     """Names of the first and of the second level of folders with images below."""
-    images = [path for path in folder.glob("*/*/*") if path.suffix.lower() in SUFFIXES]
+    images = [path for path in folder.glob("*/*/*") if not is_leftover(path.relative_to(folder))]
     return {path.parent.parent.name for path in images}, {path.parent.name for path in images}
 
 
@@ -57,15 +57,24 @@ def open_tracks(folder: Path, protocol: str | None = None) -> DataSet:
     """Opens tracks; the identity of an image is ``camera/track``, its camera the first folder.
 
     There is nobody to search for by another camera, hence no test. Raises :class:`InputError` for
-    an image that lies elsewhere and for fewer than two tracks.
+    fewer than two tracks.
     """
     chosen = pick(protocol, (TRACKS,), str(folder))
     name = f"tracks {folder.resolve().name}"
+    listed = list_crops(folder)
     samples = tuple(
         file_sample(folder, crop.path, f"{crop.identity}/{crop.camera}", crop.identity)
-        for crop in read_folder(folder)
+        for crop in listed.crops
     )
     images = ImageSet(name, samples)
     if len(images.identities) < 2:
         raise InputError(f"{folder}: one track only; give more")
-    return DataSet(name, FORM, chosen, (TRACKS,), {"train": images})
+    return DataSet(
+        name,
+        FORM,
+        chosen,
+        (TRACKS,),
+        {"train": images},
+        left_out=reasons(listed),
+        leftovers=listed.leftovers,
+    )

@@ -9,7 +9,8 @@ from airreid.datasets.dataset import DISTRACTOR, DataSet
 from airreid.datasets.folder import ALL, file_sample
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
-from airreid.images import SUFFIXES
+from airreid.image_formats import GIVE
+from airreid.picture_files import PictureFiles, picture_files
 
 FORM = "folder of crops without identities"
 _PUBLISHED = frozenset({"train", "val", "query", "gallery", "bounding_box_train"})
@@ -19,11 +20,10 @@ _PUBLISHED = frozenset({"train", "val", "query", "gallery", "bounding_box_train"
 def is_unlabelled(folder: Path) -> bool:
     """Tells whether images lie in the folder itself, or one level below with nothing deeper."""
     deepest = 0
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            deepest = max(deepest, len(path.relative_to(folder).parts))
-            if deepest > 2:
-                return False
+    for path in picture_files(folder).images:
+        deepest = max(deepest, len(path.relative_to(folder).parts))
+        if deepest > 2:
+            return False
     names = {path.name for path in folder.iterdir() if path.is_dir()}
     return deepest in (1, 2) and not names & _PUBLISHED
 
@@ -33,19 +33,27 @@ def unlabelled_set(folder: Path) -> ImageSet:
 
     Raises :class:`InputError` where there are none.
     """
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("._")
-    )
-    if not paths:
-        raise InputError(f"{folder}: no images; give JPEG, PNG, BMP or WebP crops of people")
-    samples = tuple(file_sample(folder, path, path.name, "camera") for path in paths)
+    return _set(folder, picture_files(folder))
+
+
+def _set(folder: Path, files: PictureFiles) -> ImageSet:
+    if not files.images:
+        raise InputError(f"{folder}: no images; {GIVE} of each person")
+    samples = tuple(file_sample(folder, path, path.name, "camera") for path in files.images)
     return ImageSet(f"folder {folder.resolve().name}, without identities", samples)
 
 
 def unlabelled_data(folder: Path) -> DataSet:
     """Opens a folder's images as a data set of nobody, to be counted and decoded."""
-    images = unlabelled_set(folder)
+    files = picture_files(folder)
+    images = _set(folder, files)
     samples = tuple(replace(sample, identity=DISTRACTOR) for sample in images.samples)
-    return DataSet(images.name, FORM, ALL, (ALL,), {"crops": ImageSet(images.name, samples)})
+    return DataSet(
+        images.name,
+        FORM,
+        ALL,
+        (ALL,),
+        {"crops": ImageSet(images.name, samples)},
+        left_out=tuple(file.reason for file in files.left_out),
+        leftovers=files.leftovers,
+    )

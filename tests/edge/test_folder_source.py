@@ -76,20 +76,31 @@ def test_files_become_frames_and_move(encoder: Quick, folder: Path) -> None:
     spool.close()
 
 
-def test_partial_and_foreign_names_are_left_alone(encoder: Quick, folder: Path) -> None:
+def test_every_file_of_the_folder_is_taken_or_rejected_but_for_partial_ones(
+    encoder: Quick, folder: Path
+) -> None:
     spool = Spool(None, "cam")
-    strange = [".a.png", "b.png.part", "c.png.tmp", "d.jpg~", "e.txt", "f"]
-    for name in strange:
+    partial = [".a.png", "b.png.part", "c.png.tmp", "d.jpg~", "._h.jpg", "Thumbs.db", "i.FILEPART"]
+    for name in partial:
         assert not is_ours(name)
         (folder / name).write_bytes(picture())
-    (folder / "link.png").symlink_to(folder / "e.txt")
     (folder / "folder.png").mkdir()
     with watching(encoder, spool, folder):
         drop_in(folder, "g.PNG", picture(1))
-        until(lambda: spool.waiting)
-        until(lambda: "g.PNG" not in left(folder))
-    assert names(spool) == ["g.PNG"]
-    assert left(folder) == sorted([*strange, "link.png"])
+        drop_in(folder, "f", picture(2))
+        drop_in(folder, "j.tif", picture(3))
+        drop_in(folder, "e.txt", b"people of today")
+        drop_in(folder, "k.pdf", b"%PDF-1.7")
+        (folder / "link.png").symlink_to(folder / ".a.png")
+        until(lambda: left(folder) == sorted([*partial, "link.png"]))
+    assert sorted(names(spool)) == ["f", "g.PNG", "j.tif"]
+    assert "a PDF document" in (folder / "rejected" / "k.pdf.reason").read_text()
+    assert sorted(left(folder / "rejected")) == [
+        "e.txt",
+        "e.txt.reason",
+        "k.pdf",
+        "k.pdf.reason",
+    ]
     spool.close()
 
 

@@ -107,7 +107,7 @@ def test_gallery_commands(system: System, people: Path, tmp_path: Path) -> None:
     shutil.copytree(people / "person-0000", mine / "visitor")
     result = airreid("gallery", "enroll", mine, "--to", system.ap_target)
     assert result.returncode == 0, result.stderr
-    assert "enrolled 6 of 6 images" in result.stdout
+    assert "enrolled 6 of 6 files" in result.stdout
     again = airreid("gallery", "enroll", mine, "--replace", "--to", system.ap_target)
     assert again.returncode == 0, again.stderr
     assert "visitor" in airreid("gallery", "list", "--to", system.ap_target).stdout

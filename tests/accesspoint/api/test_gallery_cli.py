@@ -52,7 +52,7 @@ def gallery(services: Services, tiny: Bundle) -> Iterator[Commands]:
 
 
 def test_enrol_list_search_verify_merge_delete(gallery: Commands, folder: Path) -> None:
-    assert "enrolled 4 of 4 images" in gallery("enroll", str(folder))
+    assert "enrolled 4 of 4 files" in gallery("enroll", str(folder))
     assert "4 entries" in gallery("enroll", str(folder), "--replace")
     people = json.loads(gallery("list", "--json"))
     assert [(row["id"], row["entries"]) for row in people] == [("p0", "2"), ("p1", "2")]
@@ -73,6 +73,25 @@ def test_enrol_list_search_verify_merge_delete(gallery: Commands, folder: Path) 
     with pytest.raises(LinkError, match="not_found: no subject 'p1'"):
         gallery("delete", "p1")
     gallery("delete", code=2)
+
+
+def test_every_file_of_a_folder_is_accounted_for(gallery: Commands, folder: Path) -> None:
+    camera = folder / "p0" / "c0"
+    (camera / "phone").write_bytes(png(70))
+    (camera / "notes.txt").write_text("seen at ten")
+    (camera / "tour.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(40))
+    (camera / "torn.png").write_bytes(png(71)[:200])
+    (folder / "p0" / "portrait.png").write_bytes(png(72))
+    (camera / "._0.png").write_bytes(b"\x00\x05\x16\x07")
+    (camera / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    output = gallery("enroll", str(folder), code=1)
+    assert "enrolled 5 of 9 files, 2 hidden or leftover;" in output
+    assert "notes.txt: not an image" in output
+    assert "tour.mp4: not an image but a video" in output
+    assert "torn.png: image of p0: damaged or truncated" in output
+    assert "portrait.png: expected" in output
+    people = json.loads(gallery("list", "--json"))
+    assert [(row["id"], row["entries"]) for row in people] == [("p0", "3"), ("p1", "2")]
 
 
 def test_a_verdict_is_an_exit_code(gallery: Commands, folder: Path, tmp_path: Path) -> None:

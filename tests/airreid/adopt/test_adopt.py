@@ -288,7 +288,7 @@ def test_images_that_teach_nothing_are_refused(network: Path, folder: Path, tmp_
         )
         assert isinstance(result.exception, InputError)
         messages.append(str(result.exception))
-    assert "no images; give JPEG" in messages[0]
+    assert "no images; give a JPEG" in messages[0]
     assert "1 images, all the same; give different crops" in messages[1]
     assert "12 images, all the same; give different crops" in messages[2]
     alone = dress(tmp_path / "one", SIZE, 1, 2)

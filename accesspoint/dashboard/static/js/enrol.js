@@ -5,12 +5,10 @@ import { field, h, replace } from "./dom.js";
 import { plural } from "./format.js";
 import { attempt } from "./notice.js";
 
-const KINDS = "image/jpeg,image/png,image/bmp,image/webp";
-
 export function enrolForm({ done }) {
   const subject = h("input", { type: "text", required: true, maxlength: 128, autocomplete: "off", spellcheck: "false" });
   const camera = h("input", { type: "text", required: true, maxlength: 128, autocomplete: "off", spellcheck: "false" });
-  const files = h("input", { type: "file", accept: KINDS, multiple: true });
+  const files = h("input", { type: "file", accept: "image/*,.heic,.heif,.avif", multiple: true });
   const said = h("p", { class: "muted small", role: "status" }, "No images chosen.");
   const results = h("ul", { class: "results" });
   const go = h("button", { type: "submit", disabled: true }, "Enrol");
@@ -21,9 +19,8 @@ export function enrolForm({ done }) {
   let chosen = [];
 
   function take(list) {
-    chosen = [...list].filter((file) => KINDS.split(",").includes(file.type));
-    const strange = list.length - chosen.length;
-    said.textContent = (chosen.length ? `${plural(chosen.length, "image", "images")} chosen.` : "No images chosen.") + (strange ? ` ${plural(strange, "file is", "files are")} no image that can be used.` : "");
+    chosen = [...list]; // the access point knows which of them it can read
+    said.textContent = chosen.length ? `${plural(chosen.length, "image", "images")} chosen.` : "No images chosen.";
     go.disabled = !chosen.length;
   }
 

@@ -1,0 +1,91 @@
+"""Files of a folder, every one accounted for: images, leftovers of systems, and what is neither."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from airreid.errors import InputError
+from airreid.image_formats import HEAD_BYTES, format_of, plugins_of
+from airreid.images import open_regular
+
+_LEFTOVERS = frozenset(
+    {
+        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found"),
+        *("$recycle.bin", "system volume information", "icon\r"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not taken."""
+
+    path: Path
+    reason: str
+    """Fault and way out, beginning with the path."""
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """All files below a folder; each is in one of the three."""
+
+    images: tuple[Path, ...]
+    """Files with the first bytes of an image that can be read, whatever their names."""
+    left_out: tuple[LeftOut, ...]
+    """Other files that somebody put there."""
+    leftovers: int
+    """Number of hidden files and of those that systems and archives leave behind."""
+
+
+def is_leftover(relative: Path) -> bool:
+    """Whether a path below a folder is hidden or a leftover: ``._a.jpg``, ``Thumbs.db``."""
+    return any(
+        part.startswith(".") or part.endswith("~") or part.lower() in _LEFTOVERS
+        for part in relative.parts
+    )
+
+
+def picture_files(folder: Path) -> PictureFiles:
+    """Sorts all files below a folder, in the order of their paths.
+
+    Raises :class:`InputError` for a folder that is missing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    return sorted_out(folder, (path for path in sorted(folder.rglob("*")) if not path.is_dir()))
+
+
+def sorted_out(folder: Path, paths: Iterable[Path]) -> PictureFiles:
+    """Sorts files below a folder; they keep their order."""
+    images: list[Path] = []
+    left_out: list[LeftOut] = []
+    leftovers = 0
+    for path in paths:
+        if is_leftover(path.relative_to(folder)):
+            leftovers += 1
+        elif reason := why_not(path):
+            left_out.append(LeftOut(path, reason))
+        else:
+            images.append(path)
+    return PictureFiles(tuple(images), tuple(left_out), leftovers)
+
+
+def has_image(folder: Path, paths: Iterable[Path]) -> bool:
+    """Whether an image that can be read is among files below a folder; stops at the first."""
+    return any(not is_leftover(path.relative_to(folder)) and not why_not(path) for path in paths)
+
+
+def why_not(path: Path) -> str:
+    """Says why a file cannot be an image, by its first bytes; empty if it can."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(HEAD_BYTES)
+        plugins_of(format_of(head), str(path))
+    except InputError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path}: cannot be read ({error.strerror or os.strerror(error.errno or 0)})"
+    return ""
