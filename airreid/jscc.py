@@ -61,8 +61,10 @@ class JsccScheme:
 
     def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
         symbols = [payload.symbols for payload in payloads if isinstance(payload, Analog)]
-        if len(symbols) != len(payloads):
-            raise InputError(f"{self.info.id}: a payload that is not analog")
+        if len(symbols) != len(payloads) or any(
+            payload.piece for payload in payloads if isinstance(payload, Analog)
+        ):
+            raise InputError(f"{self.info.id}: a payload that is not a whole analog block")
         embeddings = self.decode(np.stack(symbols))
         return Received(embeddings, np.zeros(len(payloads), bool))
 

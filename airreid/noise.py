@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 _WORDS_PER_COUNTER = 4
 _MASK = (1 << 64) - 1
+PIECES_MAX = 1 << 12
+"""Pieces of one block, those that come again included."""
 _AT_ONCE = 16_384
 """Symbols transformed together: what their steps leave behind stays in the cache."""
 
@@ -36,8 +38,8 @@ class Purpose(IntEnum):
     ERASURE = 4
 
 
-def _key(seed: int, link: str) -> NDArray[np.uint64]:
-    digest = hashlib.sha256(f"airreid noise 1\0{seed}\0{link}".encode()).digest()
+def _key(seed: int, link: str, what: str) -> NDArray[np.uint64]:
+    digest = hashlib.sha256(f"airreid {what} 1\0{seed}\0{link}".encode()).digest()
     return np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
 
 
@@ -48,8 +50,11 @@ class NoiseStream:
     theirs from separate sequences. May be shared by threads.
     """
 
-    def __init__(self, seed: int, link: str) -> None:
-        self._philox = np.random.Philox(counter=0, key=_key(seed, link))
+    def __init__(self, seed: int, link: str, what: str = "noise") -> None:
+        """``what``: ``noise`` of whole blocks; another word draws from another sequence."""
+        self.seed, self.link = seed, link
+        self._pieces: NoiseStream | None = None
+        self._philox = np.random.Philox(counter=0, key=_key(seed, link, what))
         # Setting the state of one generator costs a tenth of making another.
         self._state = self._philox.state
         self._lock = threading.Lock()
@@ -70,6 +75,16 @@ class NoiseStream:
             words = self.words(Purpose.NOISE, first + start, len(part), pairs, bandwidth)
             _box_muller(words, part)
         return out[:, :bandwidth]
+
+    def pieces(self) -> NoiseStream:
+        """Returns the stream of blocks that are sent in pieces.
+
+        Piece p of block k is number ``PIECES_MAX k + p`` of it, so its noise does not depend on
+        which pieces share a message.
+        """
+        if self._pieces is None:
+            self._pieces = NoiseStream(self.seed, self.link, "pieces")
+        return self._pieces
 
     def words(
         self, purpose: Purpose, first: int, count: int, width: int, bandwidth: int = 0

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.digital.bounds import ideal_arrives
-from airreid.noise import NoiseStream
-from airreid.payload import Ideal, Link, Payload
+from airreid.noise import PIECES_MAX, NoiseStream
+from airreid.payload import Analog, Ideal, Link, Payload
 from airreid.retrieval import cosine, rank
 from airreid.scheme import Received, Scheme
 from airreid.signal import awgn
@@ -41,6 +41,12 @@ def transmit(
             else replace(payload, bits=payload.bits[:0], lost=True)
             for payload in payloads
         ]
+    if any(isinstance(payload, Analog) and payload.piece for payload in payloads):
+        return [
+            transmit_pieces(payload, snr_db, stream, first_block + i)
+            for i, payload in enumerate(payloads)
+            if isinstance(payload, Analog)
+        ]
     sent = [payload.symbols for payload in payloads if not isinstance(payload, Ideal)]
     noise = stream.blocks(first_block, len(sent), sent[0].shape[-1])
     received = awgn(np.stack(sent), noise, snr_db)
@@ -49,6 +55,14 @@ def transmit(
         for payload, row in zip(payloads, received, strict=True)
         if not isinstance(payload, Ideal)
     ]
+
+
+def transmit_pieces(payload: Analog, snr_db: float, stream: NoiseStream, block: int) -> Analog:
+    """Sends pieces of block number ``block``; the noise of each depends on its own number too."""
+    rows = payload.symbols.reshape(-1, payload.piece)
+    first = PIECES_MAX * block + payload.first_piece
+    noise = stream.pieces().blocks(first, len(rows), payload.piece)
+    return replace(payload, symbols=awgn(rows, noise, snr_db).reshape(-1))
 
 
 def receive(

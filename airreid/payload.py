@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from airreid import wire
 from airreid.errors import InputError
+from airreid.noise import PIECES_MAX
 from airreid.v1 import uplink_pb2
 
 Link = Literal["analog", "ideal", "coded"]
@@ -19,10 +20,14 @@ _BITS_MAX = 1 << 16
 
 @dataclass(frozen=True)
 class Analog:
-    """Float32 symbols (B,) of a JSCC scheme."""
+    """Float32 symbols (B,) of a JSCC scheme, or whole pieces of a block of a nested one."""
 
     symbols: NDArray[np.float32]
     link: Link = "analog"
+    piece: int = 0
+    """Real channel uses of a piece; 0: the block is not in pieces."""
+    first_piece: int = 0
+    """Number of the first piece in ``symbols``, counted on where pieces come again."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def put(payload: Payload, request: uplink_pb2.QueryRequest) -> None:
     match payload:
         case Analog():
             request.analog.symbols = wire.to_bytes(payload.symbols)
+            request.analog.piece_uses = payload.piece
+            request.analog.first_piece = payload.first_piece
         case Coded():
             request.coded.symbols = wire.to_bytes(payload.symbols)
             request.coded.size_index = payload.size
@@ -75,6 +82,8 @@ def get(request: uplink_pb2.QueryRequest, bandwidth: int) -> Payload:
     """
     scheme = request.scheme_id
     match link_of(request):
+        case "analog" if request.analog.piece_uses:
+            return _pieces(request.analog, bandwidth, scheme)
         case "analog":
             return Analog(wire.from_bytes(request.analog.symbols, bandwidth, f"{scheme} symbols"))
         case "coded":
@@ -83,6 +92,20 @@ def get(request: uplink_pb2.QueryRequest, bandwidth: int) -> Payload:
         case "ideal":
             return _ideal(request.ideal, bandwidth, scheme)
     raise InputError(f"{scheme}: the block has no payload")
+
+
+def _pieces(block: uplink_pb2.AnalogBlock, bandwidth: int, scheme: str) -> Analog:
+    """Reads whole pieces, at most as many as make a block."""
+    uses, rest = divmod(len(block.symbols), 4)
+    if rest or not uses or uses % block.piece_uses or uses > bandwidth:
+        raise InputError(
+            f"{scheme} symbols: {len(block.symbols)} bytes are no whole pieces of "
+            f"{block.piece_uses} float32 values, {bandwidth} at most"
+        )
+    if block.first_piece >= PIECES_MAX - uses // block.piece_uses:
+        raise InputError(f"{scheme}: piece {block.first_piece}; a block has {PIECES_MAX} at most")
+    symbols = wire.from_bytes(block.symbols, uses, f"{scheme} symbols")
+    return Analog(symbols, piece=block.piece_uses, first_piece=block.first_piece)
 
 
 def _ideal(packet: uplink_pb2.IdealPacket, bandwidth: int, scheme: str) -> Ideal:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.errors import InputError
-from airreid.payload import Link, Payload
-from airreid.scheme_info import SchemeInfo
+from airreid.payload import Analog, Link, Payload
+from airreid.scheme_info import NestedInfo, SchemeInfo
 from airreid.scheme_kinds import scheme_kind
 
 Array = NDArray[np.float32]
@@ -78,3 +78,17 @@ def check_link(info: SchemeInfo, link: Link) -> None:
     links = links_of(info)
     if link not in links:
         raise InputError(f"scheme {info.id} has no {link} link; it has: {', '.join(links)}")
+
+
+def check_piece(info: SchemeInfo, payload: Payload) -> None:
+    """Raises :class:`InputError` for a payload in other pieces than the scheme's, or in any."""
+    piece = payload.piece if isinstance(payload, Analog) else 0
+    wanted = piece_of(info)
+    if piece != wanted:
+        expected = f"pieces of {wanted} uses" if wanted else "whole blocks"
+        raise InputError(f"scheme {info.id} sends {expected}; this block says pieces of {piece}")
+
+
+def piece_of(info: SchemeInfo) -> int:
+    """Returns the real channel uses of a scheme's pieces; 0 for a scheme of whole blocks."""
+    return info.piece if isinstance(info, NestedInfo) else 0

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from airreid.disk import file_sha256
+from airreid.nested.stopping import StoppingRule
 from airreid.validation import FrozenModel
 
 _WORD = "[a-z][a-z0-9]*"
@@ -77,6 +78,34 @@ class JsccInfo(SchemeInfo):
     def _agrees(self) -> JsccInfo:
         if self.gallery == "decoder(encoder)" and self.decoder is None:
             raise ValueError(f"scheme {self.id}: gallery map needs a decoder and there is none")
+        return self
+
+
+class NestedInfo(SchemeInfo):
+    """A joint source-channel code in pieces: any number of them is a code of its own.
+
+    encoder: features (N, feature_dim) -> x (N, bandwidth), each piece of mean power 1. The
+    received pieces are themselves the embedding; those that were not sent count as zeros, which
+    leaves the inner products with a gallery vector to the pieces that were.
+    """
+
+    kind: Literal["jscc-nested"]
+    piece: Annotated[int, Field(ge=1, le=4096)]
+    """Real channel uses of a piece."""
+    encoder: FileRef
+    gallery: Literal["encoder"] = "encoder"
+    snr_db_train: tuple[float, float]
+    """Range of SNR that the scheme was made for."""
+    stopping: StoppingRule | None = None
+    """Rule by which a receiver says that it has heard enough; None: it asks for every piece."""
+
+    @model_validator(mode="after")
+    def _whole_pieces(self) -> NestedInfo:
+        if self.bandwidth % self.piece or self.embedding_dim != self.bandwidth:
+            raise ValueError(
+                f"scheme {self.id}: bandwidth {self.bandwidth} must be whole pieces of "
+                f"{self.piece} uses, and embedding_dim the same"
+            )
         return self
 
 

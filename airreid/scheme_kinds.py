@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from airreid.errors import InputError
 from airreid.payload import Link
 from airreid.registry import Registry, broken_extensions, load_extensions
-from airreid.scheme_info import DigitalInfo, JsccInfo, SchemeInfo
+from airreid.scheme_info import DigitalInfo, JsccInfo, NestedInfo, SchemeInfo
 from airreid.validation import inside
 
 if TYPE_CHECKING:
@@ -156,13 +156,19 @@ def _open_jscc(bundle: Bundle, info: JsccInfo, threads: int, decode: bool) -> Sc
     return JsccScheme(bundle, info, threads, decode)
 
 
+def _open_nested(bundle: Bundle, info: NestedInfo, threads: int, decode: bool) -> Scheme:
+    from airreid.nested.scheme import NestedScheme
+
+    return NestedScheme(bundle, info, threads)
+
+
 def _open_digital(bundle: Bundle, info: DigitalInfo, threads: int, decode: bool) -> Scheme:
     from airreid.digital.scheme import DigitalScheme
 
     return DigitalScheme(bundle, info, threads)
 
 
-def _training_snr(bundle: Bundle, info: JsccInfo) -> str:
+def _training_snr(bundle: Bundle, info: JsccInfo | NestedInfo) -> str:
     low, high = info.snr_db_train
     return f"{low:g} to {high:g} dB"
 
@@ -178,6 +184,9 @@ for _name, _label in (("jscc-ae", "JSCC AE"), ("jscc-fc", "JSCC FC")):
     register_scheme_kind(
         SchemeKind(_name, _label, JsccInfo, _open_jscc, ("analog",), _training_snr)
     )
+register_scheme_kind(
+    SchemeKind("jscc-nested", "JSCC nested", NestedInfo, _open_nested, ("analog",), _training_snr)
+)
 register_scheme_kind(
     SchemeKind("digital", "digital", DigitalInfo, _open_digital, ("coded", "ideal"), _payload_sizes)
 )

@@ -11,7 +11,7 @@ from airreid.channels.models import USES_MAX
 from airreid.channels.outcome import packet_outcome, power_db
 from airreid.channels.settings import NAME_MAX, LinkSettings, changed
 from airreid.errors import InputError
-from airreid.noise import NoiseStream
+from airreid.noise import PIECES_MAX, NoiseStream
 from airreid.v1 import uplink_pb2
 from channel_sim.prefetch import PrefetchedLink
 from channel_sim.stats import LinkStats, Stats
@@ -96,7 +96,16 @@ class Links:
             stats.count_untouched()
             return
         symbols = np.frombuffer(block.symbols, _WIRE).astype(np.float32, copy=False)
-        outcome = self._link(link, settings).send(symbols, request.id.sequence)
+        if isinstance(block, uplink_pb2.CodedBlock) or not block.piece_uses:
+            outcome = self._link(link, settings).send(symbols, request.id.sequence)
+        elif _whole_pieces(len(symbols), block):
+            outcome = self._link(link, settings).send_pieces(
+                symbols, request.id.sequence, block.first_piece, block.piece_uses
+            )
+        else:
+            report.snr_db = settings.snr_db
+            stats.count_untouched()
+            return
         snr_db = outcome.report_db + power_db(outcome.power)
         report.snr_db = snr_db
         block.symbols = outcome.received.astype(_WIRE, copy=False).tobytes()
@@ -116,6 +125,12 @@ class Links:
                 self._prefetched.popitem(last=False)
         self._prefetched.move_to_end(link)
         return prefetched
+
+
+def _whole_pieces(uses: int, block: uplink_pb2.AnalogBlock) -> bool:
+    """Says whether a block that claims to be in pieces is, with numbers that pieces can have."""
+    pieces, rest = divmod(uses, block.piece_uses)
+    return not rest and block.first_piece + pieces <= PIECES_MAX
 
 
 def _carry(request: uplink_pb2.QueryRequest, link: PrefetchedLink, stats: LinkStats) -> float:

@@ -91,6 +91,33 @@ class PrefetchedLink:
             window.impulses[row],
         )
 
+    def send_pieces(
+        self, symbols: NDArray[np.float32], block: int, first: int, piece: int
+    ) -> BlockOutcome:
+        """Sends whole pieces of a block, ``piece`` uses each, the first of them number ``first``.
+
+        Each meets its own noise, whatever message it comes in.
+        """
+        rows = symbols.reshape(-1, piece)
+        radio = models.draw_pieces(self.settings, self.stream, block, first, len(rows), piece)
+        arrived = models.fade(rows, radio.residual_gain, radio.erased)
+        gain_power = float(np.square(np.abs(radio.gain[0])))
+        sent = energy = float(np.vdot(symbols, symbols))
+        if arrived is rows:
+            energy *= gain_power
+        else:
+            energy = float(np.vdot(arrived, arrived))
+        return BlockOutcome(
+            (arrived + radio.noise).reshape(-1),
+            sent / len(symbols),
+            float(radio.report_db[0]),
+            gain_power,
+            energy,
+            float(radio.noise_energy.sum()),
+            int(radio.erased.sum()),
+            int(radio.impulses.sum()),
+        )
+
     def _draw(self, before: _Window | None, block: int, bandwidth: int) -> _Window:
         size = 1
         if before is not None and 0 <= block - before.first - before.count <= before.count:

@@ -30,7 +30,7 @@ from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 from airreid.payload import Payload, get
-from airreid.scheme import DIRECT_SNR_DB, check_link
+from airreid.scheme import DIRECT_SNR_DB, check_link, check_piece
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import common_pb2
 
@@ -122,6 +122,7 @@ class Receiver:
         info = self._bundle.scheme(request.scheme_id)
         payload = get(request, info.bandwidth)
         check_link(info, payload.link)
+        check_piece(info, payload)
         snr_db = request.channel.snr_db if request.HasField("channel") else DIRECT_SNR_DB
         if math.isnan(snr_db):
             raise InputError("channel report: the SNR is not a number")

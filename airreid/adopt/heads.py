@@ -9,14 +9,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.adopt.schemes import MOST_BANDWIDTH, parse_schemes
+from airreid.adopt.nested_head import write_nested
+from airreid.adopt.schemes import MOST_BANDWIDTH, NESTED, parse_schemes
 from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, write_latent_encoder
 from airreid.codecs.linear import LinearCode
+from airreid.codecs.nested_selection import NestedChoice
 from airreid.codecs.quantised import fit_quantised, target_bits
-from airreid.codecs.selection import SNRS_DB, Choice, HeldOut, TrainedCode, Wanted, select
+from airreid.codecs.selection import (
+    SNRS_DB,
+    Choice,
+    HeldOut,
+    TrainedCode,
+    Wanted,
+    hold_out,
+    select,
+)
 from airreid.codecs.statistics import TooFewDirectionsError
 from airreid.digital.table_design import prove_distinct, rounded, write_tables
 from airreid.errors import InputError
+from airreid.nested.pieces import PIECE
 from airreid.retrieval import Labels
 from airreid.scheme_info import DigitalInfo, FileRef, JsccInfo, SchemeInfo
 
@@ -32,7 +43,7 @@ class HeadRecord:
 
     info: SchemeInfo
     words: str
-    choice: Choice
+    choice: Choice | NestedChoice
 
 
 def write_heads(
@@ -55,15 +66,29 @@ def write_heads(
     wishes = {
         name: Wanted(_directions(kind, bandwidth), kind == "jscc-ae")
         for name, kind, bandwidth in wanted
+        if kind != NESTED
     }
     wanted_once = list(dict.fromkeys(wishes.values()))
+    choices: dict[Wanted, Choice] = {}
+    if labels is not None and split is None:
+        split = hold_out(labels)
     try:
-        choices, split = select(features, labels, wanted_once, 0, tick, split, trained)
+        if wanted_once:
+            choices, split = select(features, labels, wanted_once, 0, tick, split, trained)
+        nested = {
+            name: write_nested(name, bandwidth, features, labels, folder, space_id, split, tick)
+            for name, kind, bandwidth in wanted
+            if kind == NESTED
+        }
     except TooFewDirectionsError as error:
         why = f"the features have {error.directions} directions that carry anything"
         raise InputError(_too_few(wanted, why, error.directions)) from None
     heads = []
     for name, kind, bandwidth in wanted:
+        if kind == NESTED:
+            nested_info, nested_choice = nested[name]
+            heads.append(HeadRecord(nested_info, nested_choice.words, nested_choice))
+            continue
         choice = choices[wishes[name]]
         if kind == "digital":
             info: SchemeInfo = _write_digital(
@@ -116,6 +141,8 @@ def _too_few(wanted: Sequence[tuple[str, str, int]], why: str, most: int) -> str
 
 def _directions(kind: str, bandwidth: int) -> int:
     """Directions of the features that a scheme takes."""
+    if kind == NESTED:
+        return PIECE
     return _dimensions(bandwidth) if kind == "digital" else bandwidth
 
 

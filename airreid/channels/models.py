@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from airreid.channels.fading import Gains
 from airreid.channels.registry import channel_model
 from airreid.channels.settings import LinkSettings
-from airreid.noise import NoiseStream, Purpose
+from airreid.noise import PIECES_MAX, NoiseStream, Purpose
 from airreid.signal import SNR_DB_MIN, noise_variance
 
 Floats = NDArray[np.float64]
@@ -93,8 +93,34 @@ def draw_realisation(
 
     Raises ``ValueError`` for negative numbers and a bandwidth of 0.
     """
+    return _realise(
+        settings, conditions(settings, stream, first, count), stream, first, count, bandwidth
+    )
+
+
+def draw_pieces(
+    settings: LinkSettings, stream: NoiseStream, block: int, first: int, count: int, piece: int
+) -> Realisation:
+    """Draws the fate of pieces ``first .. first + count - 1``, ``piece`` uses each, of a block.
+
+    SNR and gain are the block's, the same for all its pieces; noise is that of each piece by its
+    number, whatever message it comes in.
+    """
+    whole = conditions(settings, stream, block, 1)
+    met = Conditions(*(np.repeat(getattr(whole, field.name), count) for field in fields(whole)))
+    return _realise(settings, met, stream.pieces(), PIECES_MAX * block + first, count, piece)
+
+
+def _realise(
+    settings: LinkSettings,
+    met: Conditions,
+    stream: NoiseStream,
+    first: int,
+    count: int,
+    bandwidth: int,
+) -> Realisation:
+    """Draws the noise of single uses under conditions that are known."""
     model = channel_model(settings.model)
-    met = conditions(settings, stream, first, count)
     noise = stream.blocks(first, count, bandwidth)
     sigma = np.sqrt(noise_variance(met.snr_db)).astype(np.float32)
     noise = np.ascontiguousarray(sigma[:, None] * noise)

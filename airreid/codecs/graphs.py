@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from airreid.codecs.decoding import LinearDecoder
 from airreid.codecs.linear import LinearCode
+from airreid.codecs.nested import NestedCode
 from airreid.errors import ParityError
 from airreid.inference import Network
 from airreid.signal import EPSILON
@@ -27,6 +28,16 @@ def write_encoder(code: LinearCode, path: Path) -> None:
     projected = _projection(graph, code)
     unit = graph.unit_rows(projected)
     graph.save("Mul", [unit, graph.constant(power)], code.matrix.shape[0], code.bandwidth, path)
+
+
+def write_nested_encoder(code: NestedCode, path: Path) -> None:
+    """Writes ``features (N, D) -> symbols (N, B)`` of a code in pieces, each of mean power 1."""
+    graph = _Graph()
+    pieces = graph.reshaped(_projection(graph, code), code.piece)
+    power = graph.constant(np.asarray(np.sqrt(code.piece), np.float32))
+    symbols = graph.add("Mul", [graph.unit_rows(pieces), power])
+    shape = graph.constant(np.asarray([-1, code.bandwidth], np.int64))
+    graph.save("Reshape", [symbols, shape], code.matrix.shape[0], code.bandwidth, path)
 
 
 def write_latent_encoder(code: LinearCode, step: float, path: Path) -> None:
@@ -73,6 +84,10 @@ class _Graph:
         name = f"node{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))  # type: ignore[arg-type]
         return name
+
+    def reshaped(self, rows: str, columns: int) -> str:
+        """Values of some rows as rows of ``columns`` values."""
+        return self.add("Reshape", [rows, self.constant(np.asarray([-1, columns], np.int64))])
 
     def unit_rows(self, rows: str) -> str:
         """Rows divided by their length, which is at least :data:`airreid.signal.EPSILON`."""

@@ -306,7 +306,7 @@ class _Comparison:
     """Held-out people searched for through noise, the same noise for every code."""
 
     def __init__(self, features: Array, labels: Labels, split: HeldOut) -> None:
-        queries, gallery = (_spread(rows) for rows in (split.query, split.gallery))
+        queries, gallery = (spread_rows(rows) for rows in (split.query, split.gallery))
         self._queries, self._gallery = features[queries], features[gallery]
         self._nearest = NearestMatch(labels.take(queries), labels.take(gallery))
 
@@ -332,9 +332,9 @@ class _Comparison:
         )
 
 
-def _spread(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Positions of a mask, at most :data:`_MOST`, evenly spread."""
+def spread_rows(rows: NDArray[np.bool_], most: int = _MOST) -> NDArray[np.int64]:
+    """Positions of a mask, at most ``most``, evenly spread."""
     positions = np.flatnonzero(rows)
-    if len(positions) <= _MOST:
+    if len(positions) <= most:
         return positions
-    return np.asarray(positions[np.linspace(0, len(positions) - 1, _MOST).astype(int)])
+    return np.asarray(positions[np.linspace(0, len(positions) - 1, most).astype(int)])

@@ -185,7 +185,10 @@ def _by_scheme(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, .
     )
     for key in keys:
         by_snr = _by_snr(p for p in points if (p.bundle, p.scheme, p.link) == key)
-        chosen = {snr_db: at_snr[0] for snr_db, at_snr in by_snr.items()}
+        chosen = {
+            snr_db: max(at_snr, key=lambda point: point.bandwidth)  # of a nested scheme: all pieces
+            for snr_db, at_snr in by_snr.items()
+        }
         first = next(iter(chosen.values()))
         made_for = trained(first) or f"{first.link}, {_bits(first):.0f} bits"
         name = first.scheme + (f" ({first.bundle[:6]})" if bundles > 1 else "")

@@ -14,12 +14,13 @@ from airreid.digital.bounds import shannon_snr_db
 from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.interval import mean_of
 from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
+from airreid.nested.pieces import pieces_of, prefixes
 from airreid.noise import NoiseStream
 from airreid.offline import LINK_NAME, pack_each, receive, transmit
 from airreid.payload import Analog, Link, Payload
 from airreid.retrieval import Retrieval
 from airreid.scheme import Scheme
-from airreid.scheme_info import DigitalInfo, JsccInfo
+from airreid.scheme_info import DigitalInfo, JsccInfo, NestedInfo
 
 PCA = "pca"
 """Kind of a point of the linear baseline."""
@@ -136,11 +137,38 @@ def scheme_points(
     """Measures a scheme over a link: query i is block i, packed one at a time as an edge does.
 
     The same payloads, noise and receiver as :func:`airreid.offline.replay`, so the same
-    answers as over the wire. The ideal link draws no noise and takes one seed. ``tick``
-    is called once for each SNR.
+    answers as over the wire. The ideal link draws no noise and takes one seed. A nested scheme
+    gives a point for each of its prefixes. ``tick`` is called once for each SNR.
     """
     info = scheme.info
-    payloads, gallery = pack_each(scheme, link, data.queries), scheme.gallery(data.gallery)
+    whole, gallery = pack_each(scheme, link, data.queries), scheme.gallery(data.gallery)
+    if isinstance(info, NestedInfo):
+        points = []
+        for uses in prefixes(info.bandwidth, info.piece):
+            cut = [pieces_of(block, 0, uses) for block in whole if isinstance(block, Analog)]
+            points += _points_of(
+                bundle, scheme, link, data, (uses, cut, gallery), snrs_db, seeds, lambda: None
+            )
+        for _ in snrs_db:
+            tick()
+        return points
+    sent = (info.bandwidth, whole, gallery)
+    return _points_of(bundle, scheme, link, data, sent, snrs_db, seeds, tick)
+
+
+def _points_of(
+    bundle: str,
+    scheme: Scheme,
+    link: Link,
+    data: RetrievalFeatures,
+    sent: tuple[int, Sequence[Payload], NDArray[np.float32]],
+    snrs_db: Sequence[float],
+    seeds: Sequence[int],
+    tick: Callable[[], object],
+) -> list[Point]:
+    """Measures blocks of so many uses, ``sent`` with the gallery's embeddings."""
+    info = scheme.info
+    bandwidth, payloads, gallery = sent
     costs = [scheme.cost(payload) for payload in payloads]
     bits = float(np.mean([cost.payload_bits for cost in costs]))
     drawn = seeds[:1] if link == "ideal" else seeds
@@ -157,9 +185,9 @@ def scheme_points(
             scheme=info.id,
             kind=info.kind,
             link=link,
-            bandwidth=info.bandwidth,
+            bandwidth=bandwidth,
             snr_db=snr_db,
-            snr_db_train=info.snr_db_train if isinstance(info, JsccInfo) else None,
+            snr_db_train=info.snr_db_train if isinstance(info, JsccInfo | NestedInfo) else None,
         )
         if isinstance(info, DigitalInfo):
             point = _with_bits(point, bits, costs[0].crc_bits, costs[0].side_bits, lost)

@@ -38,6 +38,7 @@ class QueryRequest(_message.Message):
     SETTLED_BELOW_FIELD_NUMBER: _builtins.int
     SETTLED_ONLY_FIELD_NUMBER: _builtins.int
     TRUTH_FIELD_NUMBER: _builtins.int
+    MORE_AVAILABLE_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Bundle with which the block was encoded (Bundle.bundle_id)."""
     scheme_id: _builtins.str
@@ -57,6 +58,10 @@ class QueryRequest(_message.Message):
     truth: _builtins.str
     """For measurements: whom the crop really shows, where somebody knows. No answer depends
     on it.
+    """
+    more_available: _builtins.bool
+    """Nested schemes: more pieces of this block can follow. The access point answers with
+    more_wanted, or with the answer. False: it answers from the pieces that it has.
     """
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
@@ -89,10 +94,11 @@ class QueryRequest(_message.Message):
         settled_below: _builtins.int = ...,
         settled_only: _builtins.bool = ...,
         truth: _builtins.str = ...,
+        more_available: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload", "scheme_id", b"scheme_id", "settled_below", b"settled_below", "settled_only", b"settled_only", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id", "truth", b"truth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "more_available", b"more_available", "payload", b"payload", "scheme_id", b"scheme_id", "settled_below", b"settled_below", "settled_only", b"settled_only", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id", "truth", b"truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["analog", "ideal", "coded"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
@@ -107,16 +113,28 @@ class AnalogBlock(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SYMBOLS_FIELD_NUMBER: _builtins.int
+    PIECE_USES_FIELD_NUMBER: _builtins.int
+    FIRST_PIECE_FIELD_NUMBER: _builtins.int
     symbols: _builtins.bytes
-    """4 * B bytes, little-endian IEEE 754 binary32."""
+    """4 * B bytes, little-endian IEEE 754 binary32. Of a nested scheme: whole pieces."""
+    piece_uses: _builtins.int
+    """Nested schemes: real channel uses of a piece, each of mean power 1 as sent. 0: the block
+    is not in pieces.
+    """
+    first_piece: _builtins.int
+    """Nested schemes: number of the first piece here. After the last piece of the block the
+    first comes again, and the count goes on.
+    """
     def __init__(
         self,
         *,
         symbols: _builtins.bytes = ...,
+        piece_uses: _builtins.int = ...,
+        first_piece: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_piece", b"first_piece", "piece_uses", b"piece_uses", "symbols", b"symbols"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,6 +248,10 @@ class QueryResponse(_message.Message):
     REPEATED_ANSWER_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     FUSED_FRAMES_FIELD_NUMBER: _builtins.int
+    MORE_WANTED_FIELD_NUMBER: _builtins.int
+    USES_HEARD_FIELD_NUMBER: _builtins.int
+    FIRST_USES_FIELD_NUMBER: _builtins.int
+    FIXED_USES_FIELD_NUMBER: _builtins.int
     link: _builtins.str
     """analog, ideal or coded."""
     outage: _builtins.bool
@@ -242,6 +264,18 @@ class QueryResponse(_message.Message):
     """True when the block had been answered before and this is that answer."""
     fused_frames: _builtins.int
     """Frames of the track that this answer rests on; 0 and 1: this block alone."""
+    more_wanted: _builtins.int
+    """Not an answer yet: real channel uses of the block that the access point wants next. The
+    message says nothing else but uses_heard and the channel's report.
+    """
+    uses_heard: _builtins.int
+    """Nested schemes: real channel uses of the block that were heard, repeated ones included."""
+    first_uses: _builtins.int
+    """Nested schemes: real channel uses that a camera's next block should begin with, by the
+    SNR that its latest blocks had; 0: no word about it.
+    """
+    fixed_uses: _builtins.int
+    """The same for a camera that takes no more_wanted: uses to send at once."""
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
     @_builtins.property
@@ -278,10 +312,14 @@ class QueryResponse(_message.Message):
         repeated_answer: _builtins.bool = ...,
         decision: _common_pb2.Decision | None = ...,
         fused_frames: _builtins.int = ...,
+        more_wanted: _builtins.int = ...,
+        uses_heard: _builtins.int = ...,
+        first_uses: _builtins.int = ...,
+        fixed_uses: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "id", b"id", "status", b"status", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "entry_ids", b"entry_ids", "entry_scores", b"entry_scores", "fused_frames", b"fused_frames", "id", b"id", "identities", b"identities", "link", b"link", "outage", b"outage", "repeated_answer", b"repeated_answer", "status", b"status", "timings", b"timings", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "entry_ids", b"entry_ids", "entry_scores", b"entry_scores", "first_uses", b"first_uses", "fixed_uses", b"fixed_uses", "fused_frames", b"fused_frames", "id", b"id", "identities", b"identities", "link", b"link", "more_wanted", b"more_wanted", "outage", b"outage", "repeated_answer", b"repeated_answer", "status", b"status", "timings", b"timings", "uses_heard", b"uses_heard", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

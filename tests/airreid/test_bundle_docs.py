@@ -9,7 +9,7 @@ import pytest
 
 from airreid.bundle import BackboneInfo, Manifest, load_bundle
 from airreid.bundle_cli import check_graphs
-from airreid.scheme_info import DigitalInfo, JsccInfo
+from airreid.scheme_info import DigitalInfo, JsccInfo, NestedInfo
 from edge.encoder import Encoder
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def test_the_bundle_made_by_hand_runs(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_every_field_is_described() -> None:
     rows = re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    for model in (Manifest, BackboneInfo, JsccInfo, DigitalInfo):
+    for model in (Manifest, BackboneInfo, JsccInfo, NestedInfo, DigitalInfo):
         for name, field in model.model_fields.items():
             assert (field.alias or name) in named, (model.__name__, name)
 

@@ -31,7 +31,9 @@ def test_the_longest_kind_that_an_id_begins_with_is_its_kind() -> None:
         "jscc-fc",
         "digital",
     ]
-    with pytest.raises(InputError, match="begins with none of jscc-ae, jscc-fc, digital"):
+    with pytest.raises(
+        InputError, match="begins with none of jscc-ae, jscc-fc, jscc-nested, digital"
+    ):
         kind_of("analog-64")
 
 
@@ -64,6 +66,7 @@ def test_labels_and_links_of_the_projects_own() -> None:
     assert {kind.name: (kind.label, kind.links) for kind in scheme_kinds()} == {
         "jscc-ae": ("JSCC AE", ("analog",)),
         "jscc-fc": ("JSCC FC", ("analog",)),
+        "jscc-nested": ("JSCC nested", ("analog",)),
         "digital": ("digital", ("coded", "ideal")),
     }
 
@@ -87,7 +90,7 @@ def test_a_manifest_is_written_as_it_was_read(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "smoke"}, r"schemes\.0: kind: 'smoke' is none of jscc-ae, jscc-fc, digital"),
+        ({"kind": "smoke"}, r"'smoke' is none of jscc-ae, jscc-fc, jscc-nested, digital"),
         ({"kind": None}, r"schemes\.0: kind: missing"),
         ({"bandwidth": 0}, r"schemes\.0\.bandwidth: .*greater than or equal to 1"),
         ({"id": "Jscc"}, r"schemes\.0\.id: "),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from airreid.bundle import Manifest
 from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord, SiteRecord
-from airreid.scheme_info import JsccInfo
+from airreid.scheme_info import JsccInfo, NestedInfo
 from airreid.signal import SNR_DB_MAX
 
 _NOT_MEASURED = "Not measured: no people were held out. `airreid evaluate` measures it."
@@ -30,7 +30,9 @@ def _lines(manifest: Manifest) -> list[str]:
         lines.append(f"| {info.id} | {info.precision} | {info.feature_dim} | {info.space_id} |")
     lines += ["", "| scheme | uses | trained for | space |", "| --- | --- | --- | --- |"]
     for scheme in manifest.schemes:
-        purpose = _snr(*scheme.snr_db_train) if isinstance(scheme, JsccInfo) else "bits"
+        purpose = "bits"
+        if isinstance(scheme, JsccInfo | NestedInfo):
+            purpose = _snr(*scheme.snr_db_train)
         lines.append(f"| {scheme.id} | {scheme.bandwidth} | {purpose} | {scheme.space_id} |")
     accuracy = _accuracy(card.accuracy) if card.site is None else _site(card.site)
     return [*lines, "", "## Accuracy", "", *accuracy]

@@ -187,7 +187,7 @@ def test_the_fast_top1_is_the_exact_one() -> None:
     ("arguments", "message"),
     [
         (["--scheme", "jscc-fc-8", "--scheme", "jscc-fc-8"], "every id once"),
-        (["--scheme", "jscc-xy-8"], "write jscc-fc-B or jscc-ae-B or digital-B"),
+        (["--scheme", "jscc-xy-8"], "write jscc-fc-B or jscc-ae-B or jscc-nested-B or digital-B"),
         (["--scheme", "jscc-fc-64"], "18 directions"),
         (["--preset", "imagenette"], "--preset imagenette: there are imagenet"),
         (["--preset", "half", "--scale", "1"], "give it or --scale"),

@@ -1,0 +1,66 @@
+"""A nested scheme in closed form, written into a bundle's folder with its stopping rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.adopt.schemes import NESTED
+from airreid.codecs.graphs import check_graph, write_nested_encoder
+from airreid.codecs.nested_selection import (
+    NestedChoice,
+    TrainedNested,
+    left_out_trials,
+    select_nested,
+)
+from airreid.codecs.selection import SNRS_DB, HeldOut
+from airreid.nested.calibration import fit_rule
+from airreid.nested.stopping import StoppingRule
+from airreid.retrieval import Labels
+from airreid.scheme_info import FileRef, NestedInfo
+
+Array = NDArray[np.float32]
+_CHECKED = 64
+
+
+def write_nested(
+    name: str,
+    bandwidth: int,
+    features: Array,
+    labels: Labels | None,
+    folder: Path,
+    space_id: str,
+    split: HeldOut | None,
+    tick: Callable[[], object] = lambda: None,
+    trained: TrainedNested | None = None,
+) -> tuple[NestedInfo, NestedChoice]:
+    """Fits and writes a nested scheme to ``folder``.
+
+    As :func:`airreid.adopt.heads.write_heads`. Where people can be held out, a stopping rule is
+    fitted on them; without one a receiver asks for every piece.
+    """
+    choice, split = select_nested(features, labels, bandwidth, split, trained, tick)
+    code = choice.code
+    encoder = folder / f"{name}.encoder.onnx"
+    write_nested_encoder(code, encoder)
+    sample = features[:_CHECKED]
+    check_graph(encoder, sample, code.encode(sample))
+    rule: StoppingRule | None = None
+    if labels is not None and split is not None:
+        compared = None if trained is None else trained.compared
+        rule, _ = fit_rule(left_out_trials(features, labels, choice, split, compared), code.piece)
+    info = NestedInfo(
+        id=name,
+        kind=NESTED,
+        space_id=space_id,
+        bandwidth=bandwidth,
+        embedding_dim=bandwidth,
+        piece=code.piece,
+        encoder=FileRef.of(encoder),
+        snr_db_train=(SNRS_DB[0], SNRS_DB[-1]),
+        stopping=rule,
+    )
+    return info, choice

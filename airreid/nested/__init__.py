@@ -1,0 +1,1 @@
+"""Nested codes at work: pieces on the air, their combination, and when enough was heard."""

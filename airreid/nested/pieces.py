@@ -1,0 +1,103 @@
+"""Pieces of one block as they are heard, and what they are worth together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.errors import InputError
+from airreid.nested.stopping import MISMATCH
+from airreid.payload import Analog
+from airreid.signal import noise_variance
+
+Array = NDArray[np.float32]
+PIECE = 32
+"""Real channel uses of a piece unless something else is asked for."""
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Pieces of a block together."""
+
+    symbols: Array
+    """(n,): the pieces heard, weighted where some are noisier than others."""
+    snr_db: float
+    """SNR of the best of them."""
+
+
+class HeardPieces:
+    """Pieces of one block; those that came more than once are combined by maximum ratio."""
+
+    def __init__(self, bandwidth: int, piece: int) -> None:
+        self._piece = piece
+        self._mean = np.zeros((bandwidth // piece, piece), np.float64)
+        self._precision = np.zeros(bandwidth // piece, np.float64)
+        self.next_piece = 0
+        """Number of the piece that must come next."""
+
+    @property
+    def uses(self) -> int:
+        """Real channel uses heard, repeated ones included."""
+        return self.next_piece * self._piece
+
+    def add(self, payload: Analog, snr_db: float) -> None:
+        """Adds whole pieces as received at an SNR.
+
+        Raises :class:`InputError` for pieces of another size and for any but the next ones.
+        """
+        if payload.piece != self._piece:
+            raise InputError(f"pieces of {payload.piece} uses; the scheme's have {self._piece}")
+        if payload.first_piece != self.next_piece:
+            raise InputError(f"piece {payload.first_piece} came where {self.next_piece} is due")
+        precision = 1.0 / float(noise_variance(snr_db))
+        for row in payload.symbols.reshape(-1, self._piece):
+            place = self.next_piece % len(self._mean)
+            before = self._precision[place]
+            if before:
+                share = precision / (before + precision)
+                self._mean[place] += share * (row - self._mean[place])
+            else:
+                self._mean[place] = row
+            self._precision[place] = before + precision
+            self.next_piece += 1
+
+    def combined(self, mismatch: float = MISMATCH) -> Combined:
+        """Returns the pieces heard so far as symbols of one SNR.
+
+        A piece noisier than the best counts less in every inner product, by the ratio of the
+        variances of noise and of what changes between two images of a person (``mismatch``).
+        """
+        count = min(self.next_piece, len(self._mean))
+        variance = 1.0 / self._precision[:count]
+        weight = (variance.min() + mismatch) / (variance + mismatch)
+        symbols = (self._mean[:count] * weight[:, None]).astype(np.float32).reshape(-1)
+        return Combined(symbols, float(-10.0 * np.log10(variance.min())))
+
+
+def pieces_of(block: Analog, first_piece: int, uses: int) -> Analog:
+    """Cuts pieces out of a whole block; after its last the first comes again.
+
+    ``first_piece`` counts on where pieces come again; ``uses`` is cut to whole pieces, at most a
+    block's.
+    """
+    rows = block.symbols.reshape(-1, block.piece)
+    count = max(1, min(uses // block.piece, len(rows)))
+    chosen = (first_piece + np.arange(count)) % len(rows)
+    return Analog(rows[chosen].reshape(-1), piece=block.piece, first_piece=first_piece)
+
+
+def prefixes(bandwidth: int, piece: int) -> tuple[int, ...]:
+    """Returns the prefixes that a code is judged by: 1, 2, 4 ... pieces, and all."""
+    widths = [piece << power for power in range(16) if piece << power < bandwidth]
+    return (*widths, bandwidth)
+
+
+def check_pieces(bandwidth: int, piece: int = PIECE) -> None:
+    """Raises :class:`InputError` for a bandwidth that is no multiple of a piece."""
+    if bandwidth % piece or bandwidth < piece:
+        raise InputError(
+            f"bandwidth {bandwidth}: a nested code is made of pieces of {piece} uses; give a "
+            f"multiple of {piece}"
+        )

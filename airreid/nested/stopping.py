@@ -1,0 +1,134 @@
+"""When enough of a block was heard: the odds of the best identity, and what they must be.
+
+A gallery entry x of the right person and the received symbols y differ by the channel's noise, of
+variance s² per use, and by what changes between two images of a person, of variance w per use. As
+all x of one prefix have the same length, the log likelihood of an entry is ``y x / (s² + w)`` but
+for a constant, and the odds that the best identity is right follow from the best few. A block
+is answered once they pass a threshold, which depends on the SNR and on the loss in top-1 that is
+accepted against sending everything. All of it is fitted on held-out people
+(:mod:`airreid.nested.calibration`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from airreid.signal import noise_variance
+from airreid.validation import FiniteModel
+
+CANDIDATES = 10
+"""Best identities whose scores the odds are made of."""
+ACCEPTED_LOSS = 0.005
+"""Loss in top-1 that is accepted against sending everything unless something else is asked for."""
+MISMATCH = 1.0
+"""Variance per use between two images of a person where nothing was fitted."""
+Row = tuple[float, ...]
+_SURE = 50.0
+"""Log odds that nothing passes in practice."""
+
+
+class StoppingRule(FiniteModel):
+    """Rule by which a receiver says that it has heard enough of a block."""
+
+    mismatch: Annotated[float, Field(gt=0)]
+    """Variance per use, in units of the signal's power, between two images of a person."""
+    intercept: float
+    """With ``slope``: log odds as they turned out on held-out people, from those of the model."""
+    slope: Annotated[float, Field(gt=0)]
+    snrs_db: Annotated[Row, Field(min_length=1)]
+    """SNRs of the rows below, rising."""
+    accepted_losses: Annotated[Row, Field(min_length=1)]
+    """Losses in top-1 against sending everything, of the columns below, rising."""
+    stop: Annotated[tuple[Row, ...], Field(min_length=1)]
+    """Log odds from which on a block is answered, where nothing is repeated."""
+    repeat: Annotated[tuple[Row, ...], Field(min_length=1)]
+    """The same where pieces are repeated after the last, against ``most_uses``."""
+    most_uses: Annotated[tuple[int, ...], Field(min_length=1)]
+    """Uses beyond which repeating finds hardly anybody more."""
+    first_uses: Annotated[tuple[int, ...], Field(min_length=1)]
+    """Uses that nine in ten blocks need at least."""
+    fixed_uses: Annotated[tuple[int, ...], Field(min_length=1)]
+    """Least uses that find as many as all do, within the default loss."""
+    people: Annotated[int, Field(ge=0)] = 0
+    """Held-out people that the rule was fitted on."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> StoppingRule:
+        rows, columns = len(self.snrs_db), len(self.accepted_losses)
+        for name, table in (("stop", self.stop), ("repeat", self.repeat)):
+            if len(table) != rows or any(len(row) != columns for row in table):
+                raise ValueError(f"{name}: a row for each SNR, a column for each accepted loss")
+        if {len(self.first_uses), len(self.fixed_uses), len(self.most_uses)} != {rows}:
+            raise ValueError("first_uses, fixed_uses, most_uses: one for each SNR")
+        for name, values in (("snrs_db", self.snrs_db), ("accepted_losses", self.accepted_losses)):
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name}: give rising values")
+        return self
+
+    def log_odds(self, products: NDArray[np.floating], snr_db: float) -> NDArray[np.float64]:
+        """Returns the log odds that the best identity is right.
+
+        products: (..., n) inner products of the received symbols with the best entry of each of
+        the best identities, in any order; the more of them, the better, up to some ten.
+        """
+        raw = raw_log_odds(products, snr_db, self.mismatch)
+        return np.asarray(self.intercept + self.slope * raw)
+
+    def threshold(self, snr_db: float, accepted_loss: float, repeated: bool) -> float:
+        """Returns the log odds from which on a block is answered.
+
+        ``repeated``: pieces are repeated after the last one. Between the rows and columns it is
+        interpolated; a loss of 0 answers no block early.
+        """
+        if accepted_loss <= 0:
+            return _SURE
+        table = np.asarray(self.repeat if repeated else self.stop)
+        columns = [np.interp(snr_db, self.snrs_db, table[:, i]) for i in range(table.shape[1])]
+        return float(np.interp(accepted_loss, self.accepted_losses, columns))
+
+    def first(self, snr_db: float) -> int:
+        """Returns the uses that a block should begin with, by the SNR next below."""
+        return self.first_uses[self._row(snr_db)]
+
+    def fixed(self, snr_db: float) -> int:
+        """Returns the uses of a block that is sent at once, by the SNR next below."""
+        return self.fixed_uses[self._row(snr_db)]
+
+    def most(self, snr_db: float) -> int:
+        """Returns the uses beyond which repeating is not worth it, by the SNR next below."""
+        return self.most_uses[self._row(snr_db)]
+
+    def _row(self, snr_db: float) -> int:
+        """The row of the highest SNR that is not above the one given; the first below all."""
+        return max(0, int(np.searchsorted(self.snrs_db, snr_db + 1e-9, side="right")) - 1)
+
+
+def raw_log_odds(
+    products: NDArray[np.floating], snr_db: float, mismatch: float
+) -> NDArray[np.float64]:
+    """Returns the model's log odds of the best of (..., n) inner products against the others."""
+    likelihood = np.asarray(products, np.float64) / (float(noise_variance(snr_db)) + mismatch)
+    if likelihood.shape[-1] < 2:
+        return np.full(likelihood.shape[:-1], _SURE)
+    ranked = np.sort(likelihood, axis=-1)[..., ::-1]
+    others = ranked[..., 1:] - ranked[..., 1:2]
+    spread = np.log(np.exp(others).sum(axis=-1))
+    return np.asarray(np.minimum(ranked[..., 0] - ranked[..., 1] - spread, _SURE))
+
+
+def probability(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Returns the probability of log odds."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds, -_SURE, _SURE))))
+
+
+def more_uses(heard: int, piece: int, growth: float, left: int) -> int:
+    """Returns the uses to ask for next: one piece, or ``growth`` times what was heard.
+
+    ``left``: uses that may still be asked for, whole pieces.
+    """
+    wish = max(piece, int(heard * growth) // piece * piece)
+    return max(0, min(wish, left))

@@ -1,0 +1,129 @@
+"""The stopping rule: odds, thresholds, and what it saves and loses on people drawn at random."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from airreid.nested.calibration import (
+    SNRS_DB,
+    Trial,
+    fit_rule,
+    reliability,
+    stopped_at,
+    trajectories,
+)
+from airreid.nested.stopping import StoppingRule, more_uses, probability, raw_log_odds
+from airreid.retrieval import Labels
+from airreid.signal import normalise_power
+
+PIECE, BANDWIDTH = 16, 128
+
+
+def trial(seed: int, count: int = 60) -> Trial:
+    """Symbols in pieces of power 1, of people seen once by each of two cameras."""
+    random = np.random.default_rng(seed)
+    who = random.standard_normal((count, BANDWIDTH))
+
+    def seen() -> np.ndarray:
+        symbols = who + 0.8 * random.standard_normal(who.shape)
+        pieces = normalise_power(symbols.reshape(count, -1, PIECE))
+        return pieces.reshape(count, -1).astype(np.float32)
+
+    names = np.arange(count)
+    first, second = (Labels(names, np.full(count, camera)) for camera in (0, 1))
+    return Trial(seen(), seen(), first, second)
+
+
+@pytest.fixture(scope="module")
+def rule() -> StoppingRule:
+    return fit_rule([trial(seed) for seed in range(4)], PIECE)[0]
+
+
+def test_odds_are_those_of_the_likelihoods() -> None:
+    products = np.array([[4.0, 1.0, 2.0]])
+    likelihood = np.exp(products[0] / (1.0 + 3.0))
+    expected = np.log(likelihood[0] / (likelihood[1] + likelihood[2]))
+    assert raw_log_odds(products, 0.0, 3.0)[0] == pytest.approx(expected)
+    assert raw_log_odds(products[:, :1], 0.0, 3.0)[0] == 50.0
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 5.0, 20.0])
+def test_it_saves_uses_and_loses_what_is_accepted(rule: StoppingRule, snr_db: float) -> None:
+    """On other people than it was fitted on. 480 blocks: the loss is known to a point or so."""
+    tested = trajectories([trial(seed) for seed in range(10, 14)], PIECE, snr_db, 1, 1.0)
+    odds = rule.log_odds(tested.products, snr_db)
+    step = stopped_at(odds, rule.threshold(snr_db, 0.005, repeated=False))
+    top1 = tested.right[np.arange(len(step)), step].mean()
+    assert tested.right[:, -1].mean() - top1 < 0.02
+    assert (step + 1).mean() * PIECE < 0.85 * BANDWIDTH
+    # less is heard where more may be lost, and everything where nothing may
+    lax = stopped_at(odds, rule.threshold(snr_db, 0.05, repeated=False))
+    assert (lax <= step).all()
+    none = stopped_at(odds, rule.threshold(snr_db, 0.0, repeated=False))
+    assert (none == BANDWIDTH // PIECE - 1).all()
+
+
+def test_repetition_finds_who_is_lost_in_noise(rule: StoppingRule) -> None:
+    tested = trajectories([trial(20), trial(21)], PIECE, -10.0, 4, rule.mismatch)
+    whole = tested.right[:, BANDWIDTH // PIECE - 1].mean()
+    steps = rule.most(-10.0) // PIECE
+    assert steps * PIECE > BANDWIDTH
+    odds = rule.log_odds(tested.products[:, :steps], -10.0)
+    step = stopped_at(odds, rule.threshold(-10.0, 0.005, repeated=True))
+    assert tested.right[np.arange(len(step)), step].mean() > whole + 0.1
+    assert rule.most(20.0) == BANDWIDTH
+
+
+def test_probabilities_come_true(rule: StoppingRule) -> None:
+    tested = trajectories([trial(seed) for seed in range(30, 34)], PIECE, 0.0, 1, 1.0)
+    diagram = reliability(rule.log_odds(tested.products, 0.0), tested.right)
+    assert sum(diagram.blocks) == tested.right.size
+    assert diagram.error < 0.1
+
+
+def test_thresholds_lie_between_their_neighbours(rule: StoppingRule) -> None:
+    for low, high in itertools.pairwise(SNRS_DB):
+        ends = [rule.threshold(snr_db, 0.01, repeated=False) for snr_db in (low, high)]
+        between = rule.threshold((low + high) / 2, 0.01, repeated=False)
+        assert min(ends) <= between <= max(ends)
+    assert rule.threshold(-40, 0.01, False) == rule.threshold(SNRS_DB[0], 0.01, False)
+    assert rule.first(-40.0) >= rule.first(20.0)
+    assert PIECE <= rule.fixed(20.0) <= BANDWIDTH
+
+
+def test_a_rule_keeps_its_form(rule: StoppingRule) -> None:
+    assert StoppingRule.model_validate_json(rule.model_dump_json()) == rule
+    for change in (
+        {"stop": rule.stop[:-1]},
+        {"repeat": ((0.0,),) * len(SNRS_DB)},
+        {"first_uses": (1,)},
+        {"snrs_db": tuple(reversed(SNRS_DB))},
+        {"slope": 0.0},
+        {"mismatch": float("nan")},
+    ):
+        with pytest.raises(ValidationError):
+            StoppingRule.model_validate(rule.model_dump() | change)
+
+
+def test_nobody_seen_twice_gives_no_rule() -> None:
+    alone = trial(0)
+    with pytest.raises(ValueError, match="nobody is seen by two cameras"):
+        fit_rule(
+            [Trial(alone.queries, alone.gallery, alone.query_labels, alone.query_labels)], PIECE
+        )
+
+
+def test_the_next_pieces_are_whole_and_end_with_the_block() -> None:
+    assert more_uses(32, 32, 0.0, 224) == 32
+    assert more_uses(64, 32, 1.0, 192) == 64
+    assert more_uses(96, 32, 0.5, 160) == 32
+    assert more_uses(224, 32, 3.0, 32) == 32
+    assert more_uses(256, 32, 0.0, 0) == 0
+
+
+def test_no_probability_overflows() -> None:
+    assert probability(np.array([-1e9, 0.0, 1e9])) == pytest.approx([0.0, 0.5, 1.0])
