@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 
 import uvicorn
@@ -36,6 +37,9 @@ from airreid.errors import InputError
 from airreid.serving import GRPC_CONNECTIONS, serve, told_to_stop
 
 _LOOK_SECONDS = 0.5
+_SWITCH_SECONDS = 0.0005
+"""Time for which a thread keeps the interpreter while another waits for it. An answer to a camera
+passes through several threads; with Python's 5 ms each pass would wait for what HTTP does."""
 
 
 def _listening_socket(listen: str) -> socket.socket:
@@ -93,6 +97,7 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
     open the gallery to others (:func:`check_exposure`).
     """
     memory.keep_little()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     check_exposure(settings, bool(TokenFile(settings.data_dir).grants()))
     bundle = bundle.of_space(bundle.backbone.space_id)  # one gallery, one space
     threadpool_limits(1, "blas")  # a search is one thread's; others are answered meanwhile
@@ -194,6 +199,7 @@ async def _serve(
                 if failure := gallery.load_failure:
                     waiting.cancel()
                     raise InputError(f"the gallery could not be loaded ({failure})")
+                await asyncio.to_thread(memory.leave_alone)
                 subjects, entries = gallery.counts()
                 log.event(
                     _readiness(gallery),

@@ -175,5 +175,6 @@ async def run(settings: ServeSettings) -> None:
             ports["metrics_port"] = stack.enter_context(
                 serve_metrics(settings.metrics, links.stats)
             )
+        memory.leave_alone()
         log.event("ready", **ports, upstream=upstream, **settings.link.described())
         await stop.wait()

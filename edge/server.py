@@ -13,7 +13,7 @@ from functools import partial
 
 from grpc import aio
 
-from airreid import log
+from airreid import log, memory
 from airreid.call_limits import SMALL, CallLimits
 from airreid.credentials import check_listening
 from airreid.serving import serve, told_to_stop
@@ -95,6 +95,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
                 edge.sender.start()
                 for source in sources:
                     source.start()
+                memory.leave_alone()
                 log.event(
                     "ready",
                     grpc_port=port,

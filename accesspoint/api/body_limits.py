@@ -93,17 +93,24 @@ class BodyClock:
         return asyncio.timeout(over - time.monotonic())
 
 
-def check_shape(data: bytes, limit: BodyLimit) -> None:
-    """Raises HTTP 413 for a JSON text with more parts than its route has use for.
+class Shape:
+    """Counter of the parts of a JSON text, as its bytes come.
 
     The parts are counted, not parsed: characters inside of texts count too.
     """
-    for what, count, most in (
-        ("colons", data.count(b":"), limit.colons),
-        ("brackets", data.count(b"{") + data.count(b"["), limit.brackets),
-        ("commas", data.count(b","), limit.commas),
-    ):
-        if count > most:
-            raise HTTPException(
-                413, f"the body has {count} {what}, at most {most} are taken; send smaller parts"
-            )
+
+    def __init__(self, limit: BodyLimit) -> None:
+        self._left = {"colons": limit.colons, "brackets": limit.brackets, "commas": limit.commas}
+        self._most = dict(self._left)
+
+    def add(self, data: bytes) -> None:
+        """Raises HTTP 413 where the text has more parts than its route has use for."""
+        self._left["colons"] -= data.count(b":")
+        self._left["brackets"] -= data.count(b"{") + data.count(b"[")
+        self._left["commas"] -= data.count(b",")
+        for what, left in self._left.items():
+            if left < 0:
+                raise HTTPException(
+                    413,
+                    f"the body has more than {self._most[what]} {what}; send smaller parts",
+                )

@@ -43,7 +43,8 @@ class PoolSettings(Settings):
 
 _DEFAULT = PoolSettings()
 _NICE = 5
-"""Niceness of threads that decode images and parse long texts: cameras go first."""
+"""Niceness of threads that decode images: cameras go first. One that parses holds the interpreter,
+so it is not put off, but sleeps."""
 
 
 class _Pool:
@@ -71,7 +72,7 @@ class Pools:
             "search": _Pool("search", settings.search, many),
             "image": _Pool("image", settings.image, few, heavy=True),
             "enrol": _Pool("enrol", settings.enrol, few, heavy=True),
-            "body": _Pool("body", 1, few, heavy=True),
+            "body": _Pool("body", 1, few),
         }
 
     def __enter__(self) -> Self:

@@ -8,38 +8,24 @@ import inspect
 import io
 import json
 from collections.abc import Awaitable, Callable
-from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any
 
 from fastapi import Request, Response, UploadFile
 from fastapi.routing import APIRoute
 from python_multipart.multipart import parse_options_header
+from starlette import datastructures
 from starlette.datastructures import FormData, Headers
 from starlette.exceptions import HTTPException
 
-from accesspoint.api.body_limits import BodyLimit, check_shape
+from accesspoint.api.body_limits import BodyLimit, Shape
+from accesspoint.api.patient_json import parse_json
 from accesspoint.api.pools import Kind, Pools
 
 _AT_ONCE = 64 * 1024
 """Longest JSON text that is parsed in the event loop."""
+_COPIED_AT_ONCE = 1 << 20
 _PARTS_MAX = 16
 _HEAD_MAX = 8 * 1024
-
-
-class _PatientDecoder(json.JSONDecoder):
-    """Decoder in Python, which lets other threads run meanwhile; the usual one does not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scan_once = py_make_scanner(self)
-
-
-def parse_json(data: bytes) -> Any:
-    """Parses a long JSON text. Raises :class:`json.JSONDecodeError`."""
-    try:
-        return _PatientDecoder().decode(data.decode())
-    except (UnicodeDecodeError, RecursionError):
-        raise json.JSONDecodeError("not JSON in UTF-8", "", 0) from None
 
 
 def parse_form(data: bytes, content_type: str) -> FormData:
@@ -54,20 +40,31 @@ def parse_form(data: bytes, content_type: str) -> FormData:
         return FormData()
     if not boundary or not boundary.isascii():
         raise HTTPException(400, "the form has no boundary")
-    parts = (b"\r\n" + data).split(b"\r\n--" + boundary.encode(), _PARTS_MAX + 2)
-    if len(parts) > _PARTS_MAX + 2 or not parts[-1].startswith(b"--"):
+    delimiter = b"\r\n--" + boundary.encode()
+    opens = data.startswith(delimiter[2:])
+    start = -2 if opens else data.find(delimiter)
+    parts: list[tuple[str, str | datastructures.UploadFile]] = []
+    while start != -1 and len(parts) <= _PARTS_MAX:
+        start += len(delimiter)
+        end = data.find(delimiter, start)
+        if end == -1:
+            break
+        parts.append(_part(data, start, end))
+        start = end
+    if start == -1 or not data.startswith(b"--", start) or len(parts) > _PARTS_MAX:
         raise HTTPException(400, f"the form is not whole, or has over {_PARTS_MAX} parts")
-    return FormData([_part(part) for part in parts[1:-1]])
+    return FormData(parts)
 
 
-def _part(part: bytes) -> tuple[str, str | UploadFile]:
-    head, blank, content = part.partition(b"\r\n\r\n")
-    if not blank or len(head) > _HEAD_MAX:
+def _part(data: bytes, start: int, end: int) -> tuple[str, str | UploadFile]:
+    blank = data.find(b"\r\n\r\n", start, min(end, start + _HEAD_MAX + 4))
+    if blank == -1:
         raise HTTPException(400, "a part of the form has no end of its headers")
     raw = []
-    for line in head.split(b"\r\n")[1:]:
+    for line in data[start:blank].split(b"\r\n")[1:]:
         key, _, value = line.partition(b":")
         raw.append((key.strip().lower(), value.strip()))
+    content = _copy(data, blank + 4, end)
     headers = Headers(raw=raw)
     _, options = parse_options_header(headers.get("content-disposition", ""))
     if b"name" not in options:
@@ -80,16 +77,37 @@ def _part(part: bytes) -> tuple[str, str | UploadFile]:
     return name, UploadFile(file=file, size=len(content), filename=filename, headers=headers)
 
 
+def _copy(data: bytes, start: int, end: int) -> bytes:
+    """Copies a part in pieces, between which other threads run."""
+    copied = io.BytesIO()
+    view = memoryview(data)
+    for piece in range(start, end, _COPIED_AT_ONCE):
+        copied.write(view[piece : min(end, piece + _COPIED_AT_ONCE)])
+    return copied.getvalue()
+
+
 class _BoundedRequest(Request):
     """A request whose body is checked before it is parsed, and parsed outside of the loop."""
 
     pools: Pools
 
+    async def body(self) -> bytes:
+        """Reads the body of a route that takes JSON; refuses its shape as it comes."""
+        limit: BodyLimit | None = self.scope.get("state", {}).get("body_limit")
+        return await self._read(None if limit is None else Shape(limit))
+
+    async def _read(self, shape: Shape | None) -> bytes:
+        if not hasattr(self, "_body"):
+            body = io.BytesIO()
+            async for chunk in self.stream():
+                if shape is not None:
+                    shape.add(chunk)
+                body.write(chunk)
+            self._body = body.getvalue()
+        return self._body
+
     async def json(self) -> Any:
         data = await self.body()
-        limit: BodyLimit | None = self.scope.get("state", {}).get("body_limit")
-        if limit is not None:
-            check_shape(data, limit)
         if len(data) <= _AT_ONCE:
             return json.loads(data)
         return await self.pools.run("body", functools.partial(parse_json, data))
@@ -98,7 +116,7 @@ class _BoundedRequest(Request):
         return self._parsed_form()
 
     async def _parsed_form(self) -> FormData:
-        return parse_form(await self.body(), self.headers.get("content-type", ""))
+        return parse_form(await self._read(None), self.headers.get("content-type", ""))
 
 
 def kind_of(method: str, path: str) -> Kind:
