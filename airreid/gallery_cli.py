@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +15,12 @@ from airreid.client import GalleryClient, ok
 from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
-from airreid.crop_folder import Crop, list_crops
+from airreid.crop_folder import list_crops
+from airreid.errors import InputError
+from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_jobs_cli import DEFAULT, To
 from airreid.images import read
+from airreid.subject_ids import as_id
 from airreid.v1 import common_pb2, gallery_pb2
 
 app = typer.Typer(no_args_is_help=True, help="The people an access point knows.")
@@ -36,51 +38,60 @@ ComparedBy = Annotated[
 ]
 
 
-def _items(crops: list[Crop]) -> Iterator[gallery_pb2.EnrollItem]:
-    with progress_bars() as bars:
-        for crop in bars.track(crops, description="enrolling"):
-            yield gallery_pb2.EnrollItem(
-                subject=crop.identity, camera=crop.camera, image=read(crop.path)
-            )
-
-
 @app.command()
 @with_credentials
 def enroll(
     folder: Annotated[Path, typer.Argument(help="Folder of <identity>/<camera>/<image>.")],
     to: To = DEFAULT,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Delete these subjects' earlier entries first.")
+        bool,
+        typer.Option(
+            "--replace",
+            help="Delete these subjects' earlier entries once their images are all enrolled.",
+        ),
+    ] = False,
+    all_or_nothing: Annotated[
+        bool,
+        typer.Option("--all-or-nothing", help="Enrol nobody if any file of the folder is refused."),
     ] = False,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
-    """Enrol every image of a folder. Exits with 1 if any was refused or another file left out."""
+    """Enrol every image of a folder; what is enrolled already is not enrolled again.
+
+    Folders may have any name: ids are made of it, and the name is kept as display name. Exits
+    with 1 if an image was refused or another file left out.
+    """
     listed = list_crops(folder)
-    crops = listed.crops
-    refused = doubtful = 0
-    with GalleryClient(to, credentials=credentials) as client:
-        if replace:
-            known = {subject.id for subject in client.subjects()}
-            for subject in sorted(known & {crop.identity for crop in crops}):
-                client.delete_subject(subject)
-        for crop, (_, result) in zip(crops, client.enrol(_items(crops)), strict=True):
-            if not ok(result.status):
-                refused += 1
-                say(f"error: {crop.path}: {result.status.message}", err=True)
-            elif result.warnings:
-                doubtful += 1
-                say(f"warning: {crop.path}: {'; '.join(result.warnings)}", err=True)
-        state = client.describe()
     for file in listed.left_out:
         say(f"left out: {file.reason}", err=True)
-    files = len(crops) + len(listed.left_out)
-    warned = f", {doubtful} with a warning" if doubtful else ""
-    hidden = f", {listed.leftovers} hidden or leftover" if listed.leftovers else ""
+    if all_or_nothing and listed.left_out:
+        raise InputError(f"{folder}: nobody enrolled, {len(listed.left_out)} files left out")
+    with GalleryClient(to, credentials=credentials) as client:
+        with progress_bars() as bars:
+            task = bars.add_task("enrolling", total=len(listed.crops))
+            enrolment = FolderEnrolment(
+                client,
+                replace,
+                all_or_nothing,
+                lambda line: say(line, err=True),
+                lambda: bars.advance(task),
+            )
+            outcome = enrolment.enrol(listed.crops)
+        state = client.describe()
+    counts = (
+        (outcome.before, "enrolled before"),
+        (outcome.doubtful, "with a warning"),
+        (outcome.taken_back, "taken back"),
+        (listed.leftovers, "hidden or leftover"),
+    )
+    also = "".join(f", {count} {what}" for count, what in counts if count)
+    replaced = f", {outcome.deleted} earlier entries deleted" if outcome.deleted else ""
     say(
-        f"enrolled {len(crops) - refused} of {files} files{warned}{hidden}; "
+        f"enrolled {outcome.added} of {len(listed.crops) + len(listed.left_out)} files"
+        f"{also}{replaced}; "
         f"the gallery holds {state.subjects} subjects, {state.entries} entries"
     )
-    if refused or listed.left_out:
+    if outcome.refused or listed.left_out:
         raise typer.Exit(1)
 
 
@@ -115,7 +126,7 @@ def entries(
 ) -> None:
     """List entries."""
     with GalleryClient(to, credentials=credentials) as client:
-        listed = list(client.entries(subject, camera))
+        listed = list(client.entries(as_id(subject) if subject else "", camera))
     if as_json:
         _print_json([_plain(entry) for entry in listed])
         return
@@ -145,7 +156,7 @@ def delete(
     missing = False
     with GalleryClient(to, credentials=credentials) as client:
         for subject in subjects or ():
-            count = client.delete_subject(subject)
+            count = client.delete_subject(as_id(subject))
             say(f"deleted {subject} and {count} entries")
         for number, status in client.delete_entries(entry or []):
             if ok(status):
@@ -167,7 +178,7 @@ def merge(
 ) -> None:
     """Say that two subjects are one person."""
     with GalleryClient(to, credentials=credentials) as client:
-        merged = client.merge(source, into)
+        merged = client.merge(as_id(source), as_id(into))
     say(f"{merged.id} has {merged.entries} entries")
 
 
@@ -207,7 +218,7 @@ def verify(
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Is this the subject? Exits with 1 if the policy says that it is not a match."""
-    request = gallery_pb2.VerifyRequest(subject=subject, image=read(image), scheme_id=scheme)
+    request = gallery_pb2.VerifyRequest(subject=as_id(subject), image=read(image), scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.verify(request)
     if as_json:

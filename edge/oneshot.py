@@ -19,6 +19,7 @@ from airreid import decisions
 from airreid.errors import AirReidError, InputError, LinkError
 from airreid.picture_files import picture_files
 from airreid.scheme import BlockCost
+from airreid.subject_ids import id_of
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import airtime
@@ -250,14 +251,14 @@ def _unanswered(path: Path, reason: str) -> Sent:
 
 
 def truth_of(path: Path) -> str:
-    """Returns whom a crop shows, by its folders: ``<identity>/<camera>/<image>``.
+    """Returns the subject that a crop shows, by its folders: ``<identity>/<camera>/<image>``.
 
     Raises :class:`InputError` for a file that lies in no such folders.
     """
     name = path.absolute().parent.parent.name
     if not name:
         raise InputError(f"{path}: --truth reads <identity>/<camera>/<image>; leave it out here")
-    return name
+    return id_of(name)
 
 
 def expand(images: Sequence[Path]) -> list[Path]:

@@ -14,9 +14,10 @@ from PIL import Image
 
 from accesspoint.errors import RateLimitedError
 from accesspoint.gallery.opening import ServedGallery, writable_part
-from accesspoint.gallery.records import THUMBNAIL_MAX, NewEntry
+from accesspoint.gallery.records import THUMBNAIL_MAX, Entry, NewEntry
 from airreid import log
 from airreid.bundle import Bundle
+from airreid.content_key import content_key
 from airreid.errors import AirReidError, InputError
 from airreid.images import decode
 from airreid.inference import BackboneRunner
@@ -59,6 +60,8 @@ class Enrolled:
     entry_id: int
     quality: float | None
     warnings: tuple[str, ...]
+    already_enrolled: bool = False
+    """The same image of the same camera was there: nothing was added."""
 
 
 Verdict = Enrolled | AirReidError
@@ -157,13 +160,61 @@ class Enrolment:
         """Enrols candidates and returns a verdict for each, in order.
 
         Those that are errors already stay what they are; an error of one takes none of the
-        others along.
+        others along. An image without a client key gets one of its content
+        (:func:`airreid.content_key.content_key`): enrolled again, it adds nothing.
         """
         verdicts: list[Verdict] = []
         for start in range(0, len(candidates), _IMAGES_AT_ONCE):
             chunk = candidates[start : start + _IMAGES_AT_ONCE]
-            verdicts += self._enrol(chunk, check_image, check_duplicates)
+            verdicts += self._enrol_once(chunk, check_image, check_duplicates)
         return verdicts
+
+    def _enrol_once(
+        self,
+        chunk: Sequence[Candidate | AirReidError],
+        check_image: ImageCheck,
+        check_duplicates: DuplicateCheck,
+    ) -> list[Verdict]:
+        """Enrols those of a chunk that are not there yet, each content once."""
+        enrolled: dict[int, Verdict] = {}
+        repeated: dict[int, int] = {}
+        first: dict[Candidate, int] = {}
+        keyed: list[Candidate | AirReidError] = []
+        for place, candidate in enumerate(chunk):
+            if not isinstance(candidate, AirReidError) and not candidate.key:
+                candidate = _with_content_key(candidate)
+                if candidate.key and candidate in first:
+                    repeated[place] = first[candidate]
+                elif candidate.key:
+                    first[candidate] = place
+                    if entry := self._same_content(candidate):
+                        enrolled[place] = Enrolled(entry.id, entry.quality, (), True)
+            keyed.append(candidate)
+        new = [place for place in range(len(chunk)) if place not in enrolled | repeated]
+        added = self._enrol([keyed[place] for place in new], check_image, check_duplicates)
+        verdicts = enrolled | dict(zip(new, added, strict=True))
+        for place, earlier in repeated.items():
+            verdict = verdicts[earlier]
+            if isinstance(verdict, Enrolled):
+                verdict = replace(verdict, already_enrolled=True)
+            verdicts[place] = verdict
+        return [verdicts[place] for place in range(len(chunk))]
+
+    def _same_content(self, candidate: Candidate) -> Entry | None:
+        """Returns the entry that a candidate would only repeat."""
+        writable = self._gallery.writable
+        if writable is None:
+            return None
+        entry = writable.store.keyed_entry(candidate.subject, candidate.key, self._gallery.space_id)
+        if (
+            entry is None
+            or (entry.captured_at, entry.expires_at)
+            != (candidate.captured_at, candidate.expires_at)
+            or entry.model_digest != self._encoder.digest
+            or (self._keep_thumbnails and not entry.has_thumbnail)
+        ):
+            return None
+        return entry
 
     def _enrol(
         self,
@@ -267,6 +318,15 @@ class Enrolment:
             model_digest="" if crop is None else self._encoder.digest,
             key=candidate.key,
         )
+
+
+def _with_content_key(candidate: Candidate) -> Candidate:
+    """Names a candidate by its content; one with a feature stays without a key."""
+    image = candidate.source.image
+    if image is None or candidate.source.feature is not None:
+        return candidate
+    camera = candidate.camera.encode("utf-8", "replace").decode()
+    return replace(candidate, key=content_key(image, camera))
 
 
 def feature_of(source: Source, encoder: Encoder, gallery: ServedGallery) -> Array:

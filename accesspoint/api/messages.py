@@ -76,6 +76,7 @@ def enrolled(verdict: Verdict) -> gallery_pb2.EnrollResult:
             entry_id=verdict.entry_id,
             quality=verdict.quality or 0.0,
             warnings=verdict.warnings,
+            already_enrolled=verdict.already_enrolled,
         )
     return gallery_pb2.EnrollResult(status=wire_status(verdict))
 

@@ -108,10 +108,17 @@ class EnrolledView(BaseModel):
     quality: float | None
     warnings: list[str]
     """Complaints of the quality gate."""
+    already_enrolled: bool
+    """The same image of the same camera was there: nothing was added."""
 
     @staticmethod
     def of(entry: Enrolled) -> EnrolledView:
-        return EnrolledView(id=entry.entry_id, quality=entry.quality, warnings=list(entry.warnings))
+        return EnrolledView(
+            id=entry.entry_id,
+            quality=entry.quality,
+            warnings=list(entry.warnings),
+            already_enrolled=entry.already_enrolled,
+        )
 
 
 class ItemView(BaseModel):

@@ -121,10 +121,11 @@ class EnrollItem(_message.Message):
     subject: _builtins.str
     camera: _builtins.str
     image: _builtins.bytes
-    """A JPEG, PNG, BMP or WebP file of one person crop."""
+    """An image file of one person crop: docs/pictures.md."""
     key: _builtins.str
     """The client's own name for the entry, unique within the subject: a second item with it
-    replaces the first. Empty for none.
+    replaces the first. Empty: an image gets one of its content and camera, so that
+    enrolling it again adds nothing.
     """
     @_builtins.property
     def feature(self) -> Global___Feature: ...
@@ -208,9 +209,12 @@ class EnrollResult(_message.Message):
     ENTRY_ID_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    ALREADY_ENROLLED_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.int
     quality: _builtins.float
     """0 to 1 where an image came; what the quality gate found, warnings too."""
+    already_enrolled: _builtins.bool
+    """The same image of the same camera was there: nothing was added."""
     @_builtins.property
     def status(self) -> _common_pb2.Status: ...
     @_builtins.property
@@ -222,10 +226,11 @@ class EnrollResult(_message.Message):
         entry_id: _builtins.int = ...,
         quality: _builtins.float = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        already_enrolled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "quality", b"quality", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_enrolled", b"already_enrolled", "entry_id", b"entry_id", "quality", b"quality", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,6 +61,7 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
         "edge serve": {"--insecure-no-auth"},
         "channel set": {"--parameter"},
         "gallery calibrate": {"--confidence"},
+        "gallery enroll": {"--all-or-nothing"},
     }
     assert set(now) - set(BEFORE[command]) - {"--config"} == later.get(command, set())
     assert ("--config" in now) == (command in ("ap serve", "channel serve", "edge serve"))

@@ -221,6 +221,16 @@ class Store:
         query = "SELECT 1 FROM entries WHERE subject = ? AND key = ? AND space_id = ?"
         return bool(key) and self.database.row(query, (subject, key, space_id)) is not None
 
+    def keyed_entry(self, subject: str, key: str, space_id: str) -> Entry | None:
+        """Returns a subject's entry with this client key in a space, or None; one that is
+        damaged or has expired is none."""
+        row = self.database.row(
+            f"{_ENTRY} WHERE e.subject = ?1 AND {NOT_OVER} AND e.key = ?3 AND e.space_id = ?4",
+            (subject, time.time(), key, space_id),
+        )
+        entry = _entry(row) if row else None
+        return None if entry is None or entry.id in self.quarantine else entry
+
     def same_entry(self, entry: NewEntry) -> int:
         """Returns the number of a subject's entry with the same feature or client key, or 0."""
         row = self.database.row(

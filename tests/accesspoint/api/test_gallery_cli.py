@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from accesspoint.assembly import Services, access_point
 from accesspoint.cli import app as ap_app
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
+from airreid.client import GalleryClient
+from airreid.crop_folder import list_crops
 from airreid.errors import AirReidError, InputError, LinkError
+from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_cli import app
+from airreid.v1 import gallery_pb2
 
 from .conftest import grpc_over, png
 
@@ -73,6 +80,127 @@ def test_enrol_list_search_verify_merge_delete(gallery: Commands, folder: Path) 
     with pytest.raises(LinkError, match="not_found: no subject 'p1'"):
         gallery("delete", "p1")
     gallery("delete", code=2)
+
+
+def entries_of(gallery: Commands, subject: str) -> list[str]:
+    return [row["id"] for row in json.loads(gallery("entries", "--subject", subject, "--json"))]
+
+
+def test_a_folder_enrolled_again_adds_nothing(gallery: Commands, folder: Path) -> None:
+    gallery("enroll", str(folder))
+    before = entries_of(gallery, "")
+    again = gallery("enroll", str(folder))
+    assert "enrolled 0 of 4 files, 4 enrolled before; the gallery holds 2 subjects, 4" in again
+    assert entries_of(gallery, "") == before
+    (folder / "p0" / "c0" / "1.png").write_bytes(png(44))
+    (folder / "p0" / "c1" / "copy.png").write_bytes((folder / "p0" / "c1" / "0.png").read_bytes())
+    assert "enrolled 1 of 6 files, 5 enrolled before" in gallery("enroll", str(folder))
+    assert entries_of(gallery, "")[:4] == before
+    assert len(entries_of(gallery, "")) == 5
+
+
+def test_a_torn_file_costs_nobody_their_entries(gallery: Commands, folder: Path) -> None:
+    gallery("enroll", str(folder))
+    before = {person: entries_of(gallery, person) for person in ("p0", "p1")}
+    for number, person in enumerate(before):
+        (folder / person / "c0" / "0.png").write_bytes(png(50 + number))
+    (folder / "p0" / "c1" / "0.png").write_bytes(png(1)[:300])
+    output = gallery("enroll", str(folder), "--replace", code=1)
+    assert "damaged or truncated" in output
+    assert "p0: 1 images refused, left as it was" in output
+    assert entries_of(gallery, "p0") == before["p0"]
+    assert len(entries_of(gallery, "p1")) == 2  # one stays, one is new in place of another
+    assert entries_of(gallery, "p1")[0] == before["p1"][1]
+    (folder / "p0" / "c1" / "0.png").write_bytes(png(2))
+    assert "2 earlier entries deleted" in gallery("enroll", str(folder), "--replace")
+    assert not set(entries_of(gallery, "p0")) & set(before["p0"])
+    assert len(entries_of(gallery, "p0")) == 2
+
+
+def test_all_or_nothing(gallery: Commands, folder: Path) -> None:
+    whole = (folder / "p1" / "c1" / "0.png").read_bytes()
+    (folder / "p1" / "c1" / "0.png").write_bytes(whole[:300])
+    with pytest.raises(InputError, match=r"nobody enrolled, 1 images.*c1/0\.png: damaged"):
+        gallery("enroll", str(folder), "--all-or-nothing")
+    assert json.loads(gallery("list", "--json")) == []
+    (folder / "p1" / "c1" / "0.png").write_bytes(whole)
+    (folder / "p1" / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="nobody enrolled, 1 files left out"):
+        gallery("enroll", str(folder), "--all-or-nothing")
+    (folder / "p1" / "notes.txt").unlink()
+    gate = folder.parent / "gate.json"
+    lenient = {"min_sharpness": 0, "min_contrast": 0, "min_brightness": 0, "max_brightness": 1}
+    unique = {"near_duplicate": 1, "exact_duplicate": 1}
+    gate.write_text(json.dumps({"mode": "refuse", "max_aspect": 2.05} | lenient | unique))
+    gallery("policy", "--quality-gate", str(gate))
+    slim = Image.open(io.BytesIO(whole)).resize((60, 128))
+    slim.save(folder / "p1" / "c1" / "0.png")
+    output = gallery("enroll", str(folder), "--all-or-nothing", code=1)
+    assert "too slim for a person" in output
+    assert "enrolled 0 of 4 files, 3 taken back" in output
+    assert json.loads(gallery("list", "--json")) == []
+    gate.write_text(json.dumps({"mode": "warn"}))
+    gallery("policy", "--quality-gate", str(gate))
+    assert "enrolled 4 of 4 files" in gallery("enroll", str(folder), "--all-or-nothing")
+
+
+@pytest.mark.parametrize("all_or_nothing", [False, True])
+def test_a_replacement_that_is_broken_off_leaves_everybody_there(
+    gallery: Commands, folder: Path, all_or_nothing: bool
+) -> None:
+    gallery("enroll", str(folder))
+    before = {person: entries_of(gallery, person) for person in ("p0", "p1")}
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        path.write_bytes(png(60 + number))
+    sent = iter(range(3))
+
+    def broken_off() -> None:
+        if next(sent, None) is None:
+            raise KeyboardInterrupt
+
+    crops = list_crops(folder).crops
+    with GalleryClient(gallery.target) as client:
+        client.enrol = partial(one_by_one, client)  # type: ignore[method-assign]
+        enrolment = FolderEnrolment(client, True, all_or_nothing, print, broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            enrolment.enrol(crops)
+    assert set(before["p1"]) <= set(entries_of(gallery, "p1"))
+    assert len(entries_of(gallery, "p0")) >= 2
+    if all_or_nothing:
+        assert {person: entries_of(gallery, person) for person in before} == before
+    gallery("enroll", str(folder), "--replace")
+    assert [len(entries_of(gallery, person)) for person in before] == [2, 2]
+    assert not set(entries_of(gallery, "")) & {*before["p0"], *before["p1"]}
+
+
+def one_by_one(
+    client: GalleryClient, items: Iterable[gallery_pb2.EnrollItem]
+) -> Iterator[tuple[gallery_pb2.EnrollItem, gallery_pb2.EnrollResult]]:
+    for item in items:
+        yield from client._enrol([item])
+
+
+def test_people_keep_the_names_of_their_folders(gallery: Commands, folder: Path) -> None:
+    (folder / "p0").rename(folder / "José García")
+    (folder / "José García" / "c0").rename(folder / "José García" / "Tür 1")
+    gallery("enroll", str(folder))
+    people = {row["id"]: row["display_name"] for row in json.loads(gallery("list", "--json"))}
+    assert people == {"Jos+C3+A9+20Garc+C3+ADa+": "José García", "p1": ""}
+    assert "José García" in gallery("list")
+    assert len(entries_of(gallery, "José García")) == 2
+    image = str(folder / "José García" / "Tür 1" / "0.png")
+    assert "score 1.000" in gallery("verify", "José García", image)
+    assert "4 enrolled before" in gallery("enroll", str(folder))
+    assert "and 2 entries" in gallery("delete", "José García")
+
+
+def test_all_names_are_checked_before_anybody_is_enrolled(gallery: Commands, folder: Path) -> None:
+    for name in ("é" * 60, "山" * 50):
+        (folder / name / "c0").mkdir(parents=True)
+        (folder / name / "c0" / "0.png").write_bytes(png(3))
+    with pytest.raises(InputError, match="2 names are too long for an id"):
+        gallery("enroll", str(folder))
+    assert json.loads(gallery("list", "--json")) == []
 
 
 def test_every_file_of_a_folder_is_accounted_for(gallery: Commands, folder: Path) -> None:
