@@ -62,6 +62,9 @@ ROLES = {
         "sweep_command",
     ),
     "train": _Role("training.cli", "training", "Train models and export bundles."),
+    "study": _Role(
+        "training.study.cli", "training", "The paper's figures and claims, trained and measured."
+    ),
     "bench": _Role("benchmarks.cli", "simulate", "Measure parts of the system by themselves."),
 }
 

@@ -23,7 +23,7 @@ from training.recipes.recipe import Recipe
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 
 
-class _BarReport:
+class BarReport:
     """Report of a run as progress bars on standard error."""
 
     def __init__(self, bars: Bars) -> None:
@@ -179,7 +179,7 @@ def run_command(
     from training.pipeline import run_recipe
 
     with progress_bars() as bars:
-        bundle = run_recipe(chosen, opened, out, _BarReport(bars), cache, backbone)
+        bundle = run_recipe(chosen, opened, out, BarReport(bars), cache, backbone)
     if bundle is not None:
         typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
     else:
@@ -206,7 +206,7 @@ def _run_site(
 
     run = SiteRun(recipe, network, data, out, cache, elsewhere, tracks)
     with progress_bars() as bars:
-        result = train_site(run, _BarReport(bars))
+        result = train_site(run, BarReport(bars))
     for line in result.lines:
         typer.echo(line)
     bundle = result.bundle
@@ -234,7 +234,7 @@ def export_command(
     from training.export.bundle import export_runs
 
     with progress_bars() as bars:
-        bundle = export_runs(runs, out, precisions, _BarReport(bars), scheme or [], name, licence)
+        bundle = export_runs(runs, out, precisions, BarReport(bars), scheme or [], name, licence)
     typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
 
 
@@ -264,6 +264,6 @@ def extend_command(
     from training.extend import extend_bundle
 
     with progress_bars() as bars:
-        extended = extend_bundle(bundle, chosen, opened, out, _BarReport(bars), cache)
+        extended = extend_bundle(bundle, chosen, opened, out, BarReport(bars), cache)
     schemes = ", ".join(extended.scheme_ids)
     typer.echo(f"{extended.path}: bundle {extended.bundle_id} with {schemes}")

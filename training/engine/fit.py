@@ -29,7 +29,8 @@ class BatchLoss:
 
     value: Tensor
     """Scalar."""
-    batch_top1: float
+    batch_top1: float = math.nan
+    """NaN where it is not computed."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Further curves by name."""
 
@@ -73,6 +74,8 @@ class Task:
     """The epoch whose weights remain; of two that are equally good, the later one."""
     candidates_from: int = 1
     """Number of finished epochs from which on they compete for the best; 0: the start, too."""
+    every_epoch: bool = True
+    """Whether each epoch ends with a checkpoint; else only one that is due by time does."""
 
 
 @dataclass
@@ -91,8 +94,9 @@ class _State:
 def fit(task: Task, engine: Engine, out: Path, distributed: Distributed, report: Report) -> float:
     """Trains ``task.parts`` and leaves them as they are to be used, in evaluation mode.
 
-    ``out/NAME.last.pt`` is written after each epoch and every ``checkpoint_minutes`` or
-    ``checkpoint_steps`` within one; a run that finds it goes on from there. Everything
+    ``out/NAME.last.pt`` is written after each epoch (of a task without ``every_epoch``: after the
+    last one) and every ``checkpoint_minutes`` or ``checkpoint_steps``; a run that finds it goes on
+    from there. Everything
     drawn depends on (seed, epoch, step) alone, so the continuation is bit for bit, on a
     CPU, what an unbroken run would have been. Returns the seconds spent training, over all
     runs that continued one another. Raises :class:`TrainingError` when the loss is not
@@ -120,6 +124,7 @@ class _Loop:
         self._optimizer = make_optimizer(task.learning, task.groups)
         self._last, self._best = out / f"{task.name}.last.pt", out / f"{task.name}.best.pt"
         self._resumed = False
+        self._saved = time.monotonic()
         self.state = self._resume()
         unfinished = self.state.epoch < task.epochs
         wanted = engine.tensorboard and distributed.is_main and unfinished
@@ -134,7 +139,8 @@ class _Loop:
             self._epoch()
             state.epoch, state.step = state.epoch + 1, 0
             self._validate()
-            self._save()
+            if task.every_epoch or state.epoch == task.epochs or self._due():
+                self._save()
         if task.keep == "best" and state.best is not None:
             best = self._distributed.broadcast(lambda: self._read(self._best))
             task.parts.load_state_dict(best["parts"])
@@ -145,19 +151,22 @@ class _Loop:
         task, engine, state = self._task, self._engine, self.state
         task.parts.train()
         steps, batches = task.batches(state.epoch, state.step)
-        started = saved = time.monotonic()
+        started = time.monotonic()
         for inputs, labels in batches:
             self._step(inputs, labels, steps)
             state.step += 1
-            now = time.monotonic()
-            due = now - saved >= 60 * engine.checkpoint_minutes or (
+            due = self._due() or (
                 engine.checkpoint_steps and state.step % engine.checkpoint_steps == 0
             )
             if due and state.step < steps:
+                now = time.monotonic()
                 state.seconds += now - started
-                started = saved = now
+                started = now
                 self._save()
         state.seconds += time.monotonic() - started
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved >= 60 * self._engine.checkpoint_minutes
 
     def _step(self, inputs: Tensor, labels: Tensor, steps: int) -> None:
         """Does one step of the optimiser and reports it."""
@@ -236,6 +245,7 @@ class _Loop:
             ) from None
 
     def _save(self) -> None:
+        self._saved = time.monotonic()
         if self._distributed.is_main:
             state = {
                 "architecture": dict(self._task.architecture),

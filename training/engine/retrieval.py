@@ -11,7 +11,7 @@ def retrieval_loss(
     queries: Tensor,
     gallery: Tensor,
     labels: Tensor,
-    temperature: float,
+    temperature: float | Tensor,
     left_out: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of finding a query's identity in the batch's gallery, by cosine.

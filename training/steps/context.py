@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -46,6 +47,21 @@ class HeadData:
         return LabelledFeatures(features, labels, cameras)
 
 
+class HeadContext(Protocol):
+    """Surroundings that the training of one head on features needs."""
+
+    @property
+    def seed(self) -> int:
+        """Seed that everything drawn depends on."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device that networks are trained on."""
+
+    def fit_alone(self, task: Task) -> float:
+        """Trains a task in this process by itself; see :func:`training.engine.fit.fit`."""
+
+
 @dataclass
 class RunContext:
     """One run at work."""
@@ -62,6 +78,16 @@ class RunContext:
     """Schemes as they are to be exported."""
     shared_backbone: SavedBackbone | None = None
     """Result of the last backbone step, on which heads are trained."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the recipe."""
+        return self.recipe.seed
+
+    @property
+    def device(self) -> torch.device:
+        """Device of this process."""
+        return self.distributed.device
 
     def fit(self, task: Task) -> float:
         """Trains a task in all processes; see :func:`training.engine.fit.fit`."""

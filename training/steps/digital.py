@@ -16,7 +16,7 @@ from training.models.channel import Channel
 from training.models.digital import DigitalCodec
 from training.models.scheme_network import Transmitted
 from training.recipes.steps import DigitalSpec, DigitalStep
-from training.steps.context import HeadData, RunContext, scheme_seed
+from training.steps.context import HeadContext, HeadData, scheme_seed
 from training.steps.held_out import split
 
 TRAILING = 0.25
@@ -24,7 +24,7 @@ TRAILING = 0.25
 
 
 def train_digital(
-    scheme: DigitalSpec, step: DigitalStep, data: HeadData, context: RunContext, name: str
+    scheme: DigitalSpec, step: DigitalStep, data: HeadData, context: HeadContext, name: str
 ) -> DigitalCodec:
     """Trains one scheme and returns its best epoch.
 
@@ -45,8 +45,8 @@ def train_digital(
     size = data.features.shape[1]
     if scheme.dimensions > size:
         raise InputError(f"scheme {scheme.id}: dimensions above the feature's {size}")
-    seed, device = scheme_seed(context.recipe.seed, scheme.id), context.distributed.device
-    training, held_out = split(data.labels, data.cameras, context.recipe.seed)
+    seed, device = scheme_seed(context.seed, scheme.id), context.device
+    training, held_out = split(data.labels, data.cameras, context.seed)
     people, strangers = data.rows(training, device), data.rows(held_out, device)
     torch.manual_seed(seed)
     model = DigitalCodec(size, scheme.dimensions)

@@ -1,0 +1,118 @@
+"""``airreid study``: the paper's figures and claims on one network."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from airreid.console import progress_bars
+from airreid.errors import InputError
+from training.cli import BarReport, require_torch
+
+app = typer.Typer(no_args_is_help=True, help="Train and measure the paper's figures and claims.")
+
+
+class Study(Enum):
+    """Studies that there are."""
+
+    FROZEN = "frozen"
+    JOINT = "joint"
+
+
+class Device(Enum):
+    """Devices that networks are trained on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@app.callback()
+def _root() -> None:
+    """Train and measure the paper's figures and claims."""
+
+
+@app.command("run")
+def run_command(
+    study: Annotated[
+        Study, typer.Argument(help="frozen: codes on features of a network as it is.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the study; a stopped one goes on there.")],
+    data: Annotated[str | None, typer.Option(help="Data set: see 'airreid data check'.")] = None,
+    network: Annotated[
+        Path | None, typer.Option(help="ONNX network that others trained; see 'airreid adopt'.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Its preprocessing; found by trying if left out.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Folder of its features; OUT/features if left out. Made if missing."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Every figure in minutes: one training, few steps.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Cells to compute, such as 'ae-paper-*'; may be repeated."),
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(help="I/N: the I-th part of N, for N processes side by side.")
+    ] = "1/1",
+    device: Annotated[Device, typer.Option(help="Device that is trained on.")] = Device.AUTO,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoints; OUT/work if left out.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Say which cells are missing.")] = False,
+) -> None:
+    """Compute a study's cells, each once; draw figures and claims when all are there."""
+    require_torch()
+    from training.recipes.base import Engine
+    from training.study.features import make_features, open_features
+    from training.study.run import StudyRun, cells_of, chosen_cells
+    from training.study.settings import StudySettings
+    from training.study.settings import quick as quickly
+
+    if study is Study.JOINT:
+        raise InputError("study joint: not built")
+    settings = quickly(StudySettings()) if quick else StudySettings()
+    folder = features or out / "features"
+    chosen = chosen_cells(cells_of(settings), only or [], _shard(shard))
+    engine = Engine(device=_DEVICES[device], tensorboard=False)
+    with progress_bars() as bars:
+        report = BarReport(bars)
+        stored = open_features(folder)
+        if stored is None:
+            if data is None or network is None:
+                raise InputError(f"{folder}: no features; give --data DIR and --network FILE")
+            stored = make_features(folder, data, network, preset, report.phase)
+        run = StudyRun(out, work or out / "work", stored, engine, report)
+        missing = run.missing(chosen)
+        if listed:
+            for spec in missing:
+                typer.echo(spec.name)
+            return
+        for spec in missing:
+            if run.missing([cell for cell in cells_of(settings) if cell.name in spec.follows]):
+                typer.echo(f"{spec.name}: waits for {spec.follows[0]} and the like")
+                continue
+            cell = run.compute(spec)
+            typer.echo(f"{spec.name}: {cell.seconds:.0f} s")
+
+
+_DEVICES: dict[Device, Literal["auto", "cpu", "cuda"]] = {
+    Device.AUTO: "auto",
+    Device.CPU: "cpu",
+    Device.CUDA: "cuda",
+}
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """Reads I/N, counted from 1, as a place from 0 and a number of parts."""
+    part, _, parts = text.partition("/")
+    if not part.isdecimal() or not parts.isdecimal() or not 1 <= int(part) <= int(parts):
+        raise InputError(f"--shard {text}: give I/N, I from 1 to N")
+    return int(part) - 1, int(parts)

@@ -1,0 +1,166 @@
+"""Features of a study, computed once: people to train on apart from those to test on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.adopt.images import open_images
+from airreid.adopt.pipeline import Adoption, adopt
+from airreid.adopt.preprocessing import named
+from airreid.bundle import Bundle, load_bundle
+from airreid.errors import InputError
+from airreid.evaluation.features import Phase, features_of
+from airreid.evaluation.retrieval_features import RetrievalFeatures
+from airreid.retrieval import Labels
+
+Array = NDArray[np.float32]
+_TRAINING, _TEST, _ABOUT = "training.npz", "test.npz", "features.json"
+
+
+@dataclass(frozen=True)
+class TrainingPeople:
+    """Features (N, D) of the people to fit on, with their labels."""
+
+    features: Array
+    labels: Labels
+
+    def take(self, rows: NDArray[np.bool_]) -> TrainingPeople:
+        """Returns the rows where a mask (N,) is true."""
+        return TrainingPeople(self.features[rows], self.labels.take(rows))
+
+
+@dataclass(frozen=True)
+class StudyFeatures:
+    """Folder of a study's features. Who is tested lies in a file that fitting never opens."""
+
+    folder: Path
+    about: dict[str, Any]
+    """Data set, protocol, network and digests."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of both files' arrays, by the files' names."""
+        stored: dict[str, str] = self.about["digests"]
+        return stored
+
+    def training(self) -> TrainingPeople:
+        """Reads the people to fit on."""
+        arrays = self._read(_TRAINING)
+        return TrainingPeople(arrays["features"], Labels(arrays["identity"], arrays["camera"]))
+
+    def test(self) -> RetrievalFeatures:
+        """Reads queries and gallery of the test."""
+        arrays = self._read(_TEST)
+        return RetrievalFeatures(
+            arrays["gallery"],
+            Labels(arrays["gallery_identity"], arrays["gallery_camera"]),
+            arrays["queries"],
+            Labels(arrays["query_identity"], arrays["query_camera"]),
+        )
+
+    def _read(self, name: str) -> dict[str, NDArray[Any]]:
+        path = self.folder / name
+        try:
+            with np.load(path) as stored:
+                arrays = {key: stored[key] for key in stored.files}
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); delete the folder") from None
+        if _digest(arrays) != self.digests[name]:
+            raise InputError(f"{path}: not the features of {_ABOUT}; delete the folder")
+        return arrays
+
+
+def open_features(folder: Path) -> StudyFeatures | None:
+    """Opens the features of an earlier call; None where there are none."""
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / _ABOUT}: cannot be read ({error}); delete it") from None
+    return StudyFeatures(folder, about)
+
+
+def make_features(
+    folder: Path, data: str, network: Path, preset: str | None, phase: Phase
+) -> StudyFeatures:
+    """Extracts features of a data set by an ONNX network, in ONNX Runtime, and stores them.
+
+    The network's preprocessing is found on training people, unless ``preset`` names it. Raises
+    :class:`InputError` for data that have no test of other people than those to train on.
+    """
+    bundle = adopted(folder, data, network, preset, phase)
+    images = open_images(data)
+    if images.test is None or images.labels is None:
+        raise InputError(f"{data}: {images.why_no_test or 'nobody is known'}; the study needs both")
+    backbone = bundle.manifest.backbones[0]
+    cache = folder / "cache"
+
+    def features(name: str, chosen: Any) -> Array:
+        return features_of(bundle, backbone, chosen, cache, phase(name, len(chosen)))
+
+    query_labels, gallery_labels = images.test.test_labels()
+    training: dict[str, NDArray[Any]] = {
+        "features": features("training people", images.fit),
+        "identity": images.labels.identity,
+        "camera": images.labels.camera,
+    }
+    test: dict[str, NDArray[Any]] = {
+        "queries": features("queries", images.test["query"]),
+        "query_identity": query_labels.identity,
+        "query_camera": query_labels.camera,
+        "gallery": features("gallery", images.test["gallery"]),
+        "gallery_identity": gallery_labels.identity,
+        "gallery_camera": gallery_labels.camera,
+    }
+    about = {
+        "data": images.test.label,
+        "protocol": images.test.protocol,
+        "data_digest": images.test.digest(),
+        "training_digest": images.fit.digest(),
+        "training": f"{len(images.fit)} images of {len(images.fit.identities)} identities",
+        "test": f"{len(test['queries'])} queries, {len(test['gallery'])} gallery images, "
+        f"{len(images.test['query'].identities)} identities",
+        "network": hashlib.sha256(network.read_bytes()).hexdigest(),
+        "dimensions": int(training["features"].shape[1]),
+        "digests": {_TRAINING: _digest(training), _TEST: _digest(test)},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / _TRAINING, **training)  # type: ignore[arg-type]
+    np.savez(folder / _TEST, **test)  # type: ignore[arg-type]
+    (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return StudyFeatures(folder, about)
+
+
+def adopted(folder: Path, data: str, network: Path, preset: str | None, phase: Phase) -> Bundle:
+    """Returns the network as a bundle, which is made once."""
+    out = folder / "network"
+    if not out.exists():
+        adopt(
+            Adoption(
+                network=network,
+                images=open_images(data),
+                out=out,
+                schemes=("jscc-fc-64",),
+                preprocessing=None if preset is None else named(preset),
+                cache=folder / "cache",
+                int8=False,
+            ),
+            phase,
+        )
+    return load_bundle(out)
+
+
+def _digest(arrays: dict[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,240 @@
+"""Cells of study A, and how they are computed: one by one, in any number of processes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from airreid.errors import InputError
+from airreid.evaluation.retrieval_features import RetrievalFeatures
+from airreid.evaluation.study.cells import (
+    Cell,
+    Latents,
+    StudyCurve,
+    finished,
+    key_of,
+    read_cell,
+    write_cell,
+)
+from training.engine.distributed import Distributed, device_of
+from training.engine.progress import Report
+from training.recipes.base import Engine
+from training.runs.folder import machine_and_versions
+from training.study.coded_cells import coded_cell
+from training.study.digital_cells import fit_digital
+from training.study.features import StudyFeatures, TrainingPeople
+from training.study.jscc_cells import Fitted, fit_closed_forms, fit_family
+from training.study.settings import Family, StudySettings
+from training.study.training import StudyContext
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of a cell, without what names it."""
+
+    curves: Sequence[StudyCurve] = ()
+    latents: Sequence[Latents] = ()
+    chosen: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+Measure = Callable[[RetrievalFeatures], Outcome]
+Fit = Callable[[TrainingPeople, StudyContext], Measure]
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One cell: what it is computed from, and how long that takes beside the others."""
+
+    name: str
+    settings: dict[str, Any]
+    cost: float
+    """Relative; cells are dealt to shards by it."""
+    fit: Fit | None = None
+    """Fits on the people to train on; the result measures on the test, which it is given."""
+    follow: Callable[[dict[str, Cell]], Outcome] | None = None
+    """Computes the cell from those that it follows."""
+    follows: tuple[str, ...] = ()
+
+
+def cells_of(settings: StudySettings) -> list[CellSpec]:
+    """Returns the cells of study A, those that others wait for before them."""
+    shared = settings.model_dump(mode="json", exclude={"families", "digital"})
+    shared.pop("bandwidths")
+    apart = [family for family in settings.families if not family.nested]
+    cells = []
+    for bandwidth in _nearest_first(settings.bandwidths):
+        cells += [_family_cell(family, settings, shared, (bandwidth,)) for family in apart]
+        of_bandwidth = {**shared, "bandwidth": bandwidth}
+        fit = partial(_closed, settings, bandwidth)
+        cells.append(CellSpec(f"closed-{bandwidth}", of_bandwidth, 1000, fit))
+    every = tuple(sorted(settings.bandwidths))
+    nested = [family for family in settings.families if family.nested]
+    cells += [_family_cell(family, settings, shared, every) for family in nested]
+    digital = []
+    for dimensions in settings.digital.dimensions:
+        for rate_lambda in settings.digital.rate_lambdas:
+            of_grid = {"dimensions": dimensions, "rate_lambda": rate_lambda}
+            of_grid |= {"epochs": settings.digital.epochs, "seeds": settings.training_seeds}
+            digital.append(
+                CellSpec(
+                    f"digital-{dimensions}-{rate_lambda:g}",
+                    of_grid,
+                    8000,
+                    partial(_digital, settings, dimensions, rate_lambda),
+                )
+            )
+    cells += digital
+    follows = tuple(spec.name for spec in digital)
+    for bandwidth in settings.bandwidths:
+        cells.append(
+            CellSpec(
+                f"coded-{bandwidth}",
+                {**shared, "bandwidth": bandwidth, "follows": [s.settings for s in digital]},
+                20_000,
+                follow=partial(_coded, settings, bandwidth),
+                follows=follows,
+            )
+        )
+    return cells
+
+
+def _family_cell(
+    family: Family, settings: StudySettings, shared: dict[str, Any], bandwidths: tuple[int, ...]
+) -> CellSpec:
+    steps = sum(stage.epochs or 0 for stage in family.stages) * 450
+    steps += sum(stage.iterations or 0 for stage in family.stages) * 10
+    return CellSpec(
+        family.name if family.nested else f"{family.name}-{bandwidths[0]}",
+        {**shared, "family": family.model_dump(mode="json"), "bandwidths": list(bandwidths)},
+        steps * (1 + bandwidths[-1] / 256),
+        partial(_family, family, settings, bandwidths),
+    )
+
+
+def _nearest_first(bandwidths: Sequence[int]) -> list[int]:
+    """Orders bandwidths so that those of the paper's Figures 4a and 4b come first."""
+    return sorted(bandwidths, key=lambda bandwidth: (bandwidth != 256, bandwidth != 64, bandwidth))
+
+
+def chosen_cells(
+    specs: Sequence[CellSpec], only: Sequence[str], shard: tuple[int, int]
+) -> list[CellSpec]:
+    """Returns the cells whose names fit one of the patterns, and of these a shard's part.
+
+    The costliest cells are dealt first, each to the shard with least to do. Raises
+    :class:`InputError` for patterns that fit none.
+    """
+    chosen = [spec for spec in specs if not only or any(fnmatchcase(spec.name, p) for p in only)]
+    if not chosen:
+        raise InputError(f"--only {' '.join(only)}: no such cell; there are {_names(specs)}")
+    loads = [0.0] * shard[1]
+    mine = set()
+    for spec in sorted(chosen, key=lambda spec: -spec.cost):
+        least = min(range(shard[1]), key=lambda place: (loads[place], place))
+        loads[least] += spec.cost
+        if least == shard[0]:
+            mine.add(spec.name)
+    return [spec for spec in chosen if spec.name in mine]
+
+
+def _names(specs: Sequence[CellSpec]) -> str:
+    return ", ".join(spec.name for spec in specs)
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """Folder of a study, its features and the machine that it is computed on."""
+
+    out: Path
+    work: Path
+    """Folder of checkpoints, which a finished cell leaves empty."""
+    features: StudyFeatures
+    engine: Engine
+    report: Report
+
+    def path(self, name: str) -> Path:
+        """Returns the file of a cell."""
+        return self.out / "cells" / f"{name}.json"
+
+    def key(self, spec: CellSpec) -> str:
+        """Returns the digest of everything that a cell is computed from."""
+        return key_of({"features": self.features.digests, "settings": spec.settings})
+
+    def missing(self, specs: Sequence[CellSpec]) -> list[CellSpec]:
+        """Returns the cells that are not computed yet, or from other features or settings."""
+        return [spec for spec in specs if not finished(self.path(spec.name), self.key(spec))]
+
+    def compute(self, spec: CellSpec) -> Cell:
+        """Computes a cell and writes its file. A training that was stopped goes on."""
+        started = time.monotonic()
+        device = device_of(self.engine.device)
+        work = self.work / f"{spec.name}-{self.key(spec)[:8]}"
+        if spec.follow is not None:
+            followed = {name: read_cell(self.path(name)) for name in spec.follows}
+            outcome = spec.follow(followed)
+        else:
+            assert spec.fit is not None
+            work.mkdir(parents=True, exist_ok=True)
+            context = StudyContext(self.engine, work, Distributed(device), self.report)
+            measure = spec.fit(self.features.training(), context)
+            outcome = measure(self.features.test())
+        cell = Cell(
+            name=spec.name,
+            key=self.key(spec),
+            settings=spec.settings,
+            seconds=round(time.monotonic() - started, 1),
+            device=device.type,
+            versions=machine_and_versions().versions,
+            curves=tuple(outcome.curves),
+            latents=tuple(outcome.latents),
+            chosen=outcome.chosen,
+            facts=outcome.facts,
+        )
+        write_cell(cell, self.path(spec.name))
+        shutil.rmtree(work, ignore_errors=True)
+        return cell
+
+
+def _measured(fitted: Fitted) -> Measure:
+    return lambda test: Outcome(curves=fitted.curves(test), chosen=fitted.chosen)
+
+
+def _family(
+    family: Family,
+    settings: StudySettings,
+    bandwidths: tuple[int, ...],
+    people: TrainingPeople,
+    on: StudyContext,
+) -> Measure:
+    if family.nested:  # a linear code has no more directions than the feature
+        bandwidths = tuple(b for b in bandwidths if b <= people.features.shape[1])
+    return _measured(fit_family(family, people, settings, bandwidths, on))
+
+
+def _closed(
+    settings: StudySettings, bandwidth: int, people: TrainingPeople, on: StudyContext
+) -> Measure:
+    return _measured(fit_closed_forms(people, settings, bandwidth))
+
+
+def _digital(
+    settings: StudySettings,
+    dimensions: int,
+    rate_lambda: float,
+    people: TrainingPeople,
+    on: StudyContext,
+) -> Measure:
+    trained = fit_digital(people, settings, dimensions, rate_lambda, on)
+    return lambda test: Outcome(latents=[scheme.measured(test) for scheme in trained])
+
+
+def _coded(settings: StudySettings, bandwidth: int, digital: dict[str, Cell]) -> Outcome:
+    curves, facts = coded_cell(digital, bandwidth, settings)
+    return Outcome(curves=curves, facts=facts)
