@@ -159,7 +159,7 @@ async def _serve(
     rest, gallery = services.rest, services.gallery
     tracks = TrackFusion(settings.uplink.tracks) if settings.uplink.fuse_tracks else None
     uplink = Uplink(
-        Receiver(bundle, gallery, tracks),
+        Receiver(bundle, gallery, tracks, settings.uplink.pieces),
         settings.uplink,
         ReceiverMetrics(rest.metrics.registry),
         services.feed,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
 
 from airreid.flags import Flag, Settings
 from airreid.scheme import BlockCost
+from airreid.v1 import uplink_pb2
 
 PerSecond = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Milliwatt = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -39,6 +41,11 @@ class Radio(Settings):
         if air_ms is None or self.tx_power_mw is None:
             return None
         return air_ms * self.tx_power_mw
+
+
+def heard_cost(cost: BlockCost, response: uplink_pb2.QueryResponse) -> BlockCost:
+    """Returns what a block cost of which the access point heard as many pieces as it says."""
+    return replace(cost, uses=response.uses_heard) if response.uses_heard else cost
 
 
 def as_dict(cost: BlockCost, radio: Radio) -> dict[str, int | float | None]:

@@ -66,7 +66,9 @@ def send(
     if image_out is not None:
         printing.check_picture(image_out)
     encoder = Encoder(load_bundle(settings.bundle or default_bundle_path()), settings.threads)
-    sending = encoder.send_settings(settings.scheme, settings.link, settings.top_k)
+    sending = encoder.send_settings(
+        settings.scheme, settings.link, settings.top_k, settings.bandwidth
+    )
     with Uplink(settings.to, credentials=settings.credentials) as uplink, progress_bars() as bars:
         task = bars.add_task("sending", total=len(paths))
         with OneShot(encoder, uplink, sending, settings.edge_id) as one_shot:

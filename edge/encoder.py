@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from airreid.bundle import Bundle
+from airreid.errors import InputError
 from airreid.inference import BackboneRunner
 from airreid.payload import Link, Payload
-from airreid.scheme import Scheme, check_link, links_of
+from airreid.scheme import Scheme, check_link, links_of, piece_of
 from airreid.scheme_kinds import open_scheme
 from edge.settings import SendSettings
 
@@ -68,13 +69,40 @@ class Encoder:
         check_link(info, link)
         return link
 
-    def send_settings(self, scheme_id: str | None, link: Link | None, top_k: int) -> SendSettings:
-        """Returns settings for sending; None means the bundle's usual scheme, or its usual link.
+    def send_settings(
+        self,
+        scheme_id: str | None,
+        link: Link | None,
+        top_k: int,
+        bandwidth: str | None = None,
+    ) -> SendSettings:
+        """Returns settings for sending; None means the bundle's usual scheme, its usual link, or
+        all of the scheme's bandwidth.
 
-        Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks.
+        Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks, and
+        for a bandwidth that the scheme cannot be cut to.
         """
         chosen = self.bundle.usual_scheme_id if scheme_id is None else scheme_id
-        return SendSettings(scheme_id=chosen, link=self.link(chosen, link), top_k=top_k)
+        if bandwidth is not None:
+            self._check_bandwidth(chosen, bandwidth)
+        return SendSettings(
+            scheme_id=chosen, link=self.link(chosen, link), top_k=top_k, bandwidth=bandwidth
+        )
+
+    def _check_bandwidth(self, scheme_id: str, bandwidth: str) -> None:
+        info = self.bundle.scheme(scheme_id)
+        piece = piece_of(info)
+        if not piece:
+            nested = [other.id for other in self.bundle.manifest.schemes if piece_of(other)]
+            way_out = f"give --scheme {nested[0]}" if nested else "this bundle has no nested scheme"
+            raise InputError(
+                f"--bandwidth {bandwidth}: scheme {scheme_id} cannot be cut; {way_out}"
+            )
+        if bandwidth.isdigit() and (int(bandwidth) % piece or int(bandwidth) > info.bandwidth):
+            raise InputError(
+                f"--bandwidth {bandwidth}: scheme {scheme_id} has pieces of {piece} uses; give a "
+                f"multiple of {piece} up to {info.bandwidth}"
+            )
 
     def payloads(
         self, features: NDArray[np.float32], scheme_id: str, link: Link | None = None

@@ -77,6 +77,11 @@ class Metrics:
             buckets=_ANSWER_SECONDS,
             registry=self.registry,
         )
+        self.uses = Counter(
+            "airreid_edge_uses",
+            "Channel uses of blocks that went out piece by piece, as far as they were heard.",
+            registry=self.registry,
+        )
         self._streams = 0
 
     def frame_accepted(self, source: str, encode_seconds: float) -> None:
@@ -88,6 +93,7 @@ class Metrics:
         """Counts an answer."""
         self.answered.labels(outcome.code).inc()
         self.answer_time.observe(outcome.link_ms / 1e3)
+        self.uses.inc(outcome.uses or 0)
         if outcome.outage:
             self.outages.inc()
 

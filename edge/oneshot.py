@@ -23,7 +23,7 @@ from airreid.subject_ids import id_of
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import airtime
-from edge.airtime import Radio
+from edge.airtime import Radio, heard_cost
 from edge.encoder import Encoder
 from edge.folder import shown
 from edge.frames import Frame, track_of
@@ -241,7 +241,7 @@ class OneShot:
             response,
             outcome.link_ms,
             "" if fine else response.status.message,
-            accepted.cost,
+            heard_cost(accepted.cost, response),
             file.crop.seconds * 1e3 + accepted.encode_ms,
         )
 

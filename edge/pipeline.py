@@ -23,7 +23,8 @@ from PIL import Image
 from airreid import log
 from airreid.errors import InputError
 from airreid.images import decode
-from airreid.payload import Link, Payload
+from airreid.nested.pieces import pieces_of
+from airreid.payload import Analog, Link, Payload
 from airreid.scheme import BlockCost
 from airreid.worker import Worker
 from edge.airtime import Radio
@@ -92,10 +93,12 @@ class Pipeline:
     def switch(self, scheme_id: str, link: Link | None) -> SendSettings:
         """Changes how frames are sent from now on. ``link`` None: the scheme's usual one.
 
-        Raises :class:`airreid.errors.AirReidError` for a scheme or link that the bundle lacks; then
-        everything stays as it was.
+        Another scheme sends all of its bandwidth. Raises :class:`airreid.errors.AirReidError` for a
+        scheme or link that the bundle lacks; then everything stays as it was.
         """
-        settings = self._encoder.send_settings(scheme_id, link, self.sending.top_k)
+        before = self.sending
+        bandwidth = before.bandwidth if scheme_id == before.scheme_id else None
+        settings = self._encoder.send_settings(scheme_id, link, before.top_k, bandwidth)
         self._encoder.scheme(scheme_id)
         self.sending = settings
         return self.sending
@@ -203,6 +206,8 @@ class Pipeline:
     def _pack(self, job: _Job, row: NDArray[np.float32], sending: SendSettings) -> Payload | None:
         try:
             [payload] = self._encoder.payloads(row, sending.scheme_id, sending.link)
+            if isinstance(payload, Analog) and (sending.bandwidth or "").isdigit():
+                payload = pieces_of(payload, 0, int(sending.bandwidth or 0))
             check_sendable(payload, job.frame.name or "image")
         except InputError as error:
             self._fail(job, error)
@@ -224,6 +229,8 @@ class Pipeline:
             track_id=frame.track_id,
         )
         block.truth = frame.truth
+        block.more_available = sending.bandwidth == "auto"
+        block.by_report = sending.bandwidth == "report"
         return Entry(
             source=frame.source,
             name=frame.name,

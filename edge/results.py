@@ -51,6 +51,11 @@ class Outcome:
         return name.removeprefix("CODE_").lower()
 
     @property
+    def uses(self) -> int | None:
+        """Channel uses that were heard of a block that came in pieces; None of another."""
+        return self.response.uses_heard or None
+
+    @property
     def message(self) -> str:
         return self.response.status.message[:1000]
 

@@ -51,7 +51,9 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
     """
     strangers = "send crops, read who they are, and switch schemes"
     check_listening(settings.listen, settings.insecure_no_auth, strangers)
-    sending = encoder.send_settings(settings.scheme, settings.link, settings.top_k)
+    sending = encoder.send_settings(
+        settings.scheme, settings.link, settings.top_k, settings.bandwidth
+    )
     stop = told_to_stop()
     loop = asyncio.get_running_loop()
     input_ended = asyncio.Event()

@@ -19,12 +19,18 @@ from edge.airtime import Radio
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 
 
+BandwidthChoice = Annotated[str | None, Field(pattern=r"^(auto|report|[1-9][0-9]{0,4})$")]
+
+
 class SendSettings(Settings):
     """Scheme, link and answer length of a frame; changed while the edge runs."""
 
     scheme_id: str
     link: Link
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    bandwidth: BandwidthChoice = None
+    """Channel uses of a block of a nested scheme; ``auto``: until the access point has heard
+    enough; ``report``: as many as it advised last; None: all."""
 
 
 class UplinkSettings(Settings):
@@ -71,6 +77,12 @@ class CameraSettings(Settings):
     """Scheme of the bundle."""
     link: Annotated[Link | None, Flag(shown_default="the usual")] = None
     """Link: analog (JSCC), coded or ideal (digital)."""
+    bandwidth: Annotated[BandwidthChoice, Flag(shown_default="all of the scheme's")] = None
+    """Channel uses of a block, of a nested scheme: a number, auto or report.
+
+    auto sends piece by piece until the access point has heard enough; report sends at once as many
+    as it advised last, by the SNR that it heard.
+    """
     bundle: Annotated[Path | None, Flag()] = None
     """Model bundle; the demo's if left out."""
     edge_id: Annotated[str, Field(min_length=1, max_length=128), Flag()] = "cam-1"

@@ -228,12 +228,15 @@ class Spool:
                     cursor = self._db.execute(
                         "UPDATE frames SET state = 'answered', block = NULL, settled_at = ?, "
                         "total_ms = 1000 * (? - uptime), link_ms = ?, sends = ?, code = ?, "
-                        "message = ?, outage = ?, snr_db = ?, decision = ?, identities = ? "
-                        "WHERE sequence = ? AND state = 'waiting'",
+                        "message = ?, outage = ?, snr_db = ?, decision = ?, identities = ?, "
+                        "air_ms = air_ms * coalesce(?, uses) / uses, "
+                        "energy_uj = energy_uj * coalesce(?, uses) / uses, "
+                        "uses = coalesce(?, uses) WHERE sequence = ? AND state = 'waiting'",
                         (
                             *(now.wall, now.uptime, outcome.link_ms, outcome.sends, outcome.code),
                             *(outcome.message, int(outcome.outage), outcome.snr_db),
                             *(decision_json(outcome.response), identities_json(outcome.response)),
+                            *(outcome.uses,) * 3,
                             outcome.sequence,
                         ),
                     )

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
 from airreid import log
+from airreid.nested.sending import PieceSender
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import backoff
@@ -65,6 +66,7 @@ class UplinkStream:
         self._pause_until = 0.0
         self._told_below = 0
         """The other end knows that all blocks with lower numbers are settled."""
+        self._pieces = PieceSender()
         self.answers = 0
         """Answers that have come, whatever they say."""
 
@@ -81,7 +83,12 @@ class UplinkStream:
                 if response.id.spool_id != self._spool.spool_id:
                     continue  # nobody here sent that
                 sequence = response.id.sequence
-                outcome = Outcome(sequence, response, answer.latency_ms, self._sends[sequence])
+                if not self._pieces.heard(response):
+                    self.notify()
+                    continue
+                seconds = self._pieces.ended(sequence)
+                latency_ms = answer.latency_ms if seconds is None else seconds * 1e3
+                outcome = Outcome(sequence, response, latency_ms, self._sends[sequence])
                 if response.status.code == common_pb2.CODE_NOT_READY:
                     self._refused(outcome, self._postpone(sequence))
                 else:
@@ -104,7 +111,7 @@ class UplinkStream:
     def _blocks(self) -> Iterator[uplink_pb2.QueryRequest]:
         """Blocks that wait, then those that come, until the stream has ended."""
         while (block := self._next()) is not None:
-            if not block.settled_only:
+            if not (block.settled_only or block.analog.first_piece):
                 sequence = block.id.sequence
                 self._sent_through = max(self._sent_through, sequence)
                 self._sends[sequence] += 1
@@ -121,13 +128,15 @@ class UplinkStream:
                     continue
                 block = self._oldest()
                 if block is not None:
-                    return block
+                    return block if block.analog.first_piece else self._pieces.begin(block)
                 news = self._changed.wait(_IDLE_SECONDS)
                 if not news and self._settled_below() > self._told_below:
                     return uplink_pb2.QueryRequest(id=self._spool.block_id(0), settled_only=True)
         return None
 
     def _oldest(self) -> uplink_pb2.QueryRequest | None:
+        if (message := self._pieces.next()) is not None:
+            return message
         while self._postponed:
             sequence = heapq.heappop(self._postponed)
             for block in self._read(sequence - 1, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.matching.decision import decide
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.deciding import PolicyReader, fuse_tracks
+from accesspoint.receiver.piecewise import PiecewiseSearch
 from accesspoint.receiver.requests import Request, cost, wrong_field, wrong_id
 from accesspoint.receiver.responses import (
     TOP_K_DEFAULT,
@@ -29,8 +30,10 @@ from accesspoint.receiver.responses import (
 from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
+from airreid.nested.stopping import StoppingSettings
 from airreid.payload import Payload, get
 from airreid.scheme import DIRECT_SNR_DB, check_link, check_piece
+from airreid.scheme_info import NestedInfo
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import common_pb2
 
@@ -47,19 +50,27 @@ class Block:
     payload: Payload
     snr_db: float
     """The channel's report, or what is assumed of a direct link."""
+    heard_uses: int = 0
+    """Uses heard of a block that comes piece by piece; ``payload`` is the pieces together."""
 
 
 class Receiver:
     """Answers batches of blocks; a bad block gets its status, the others their answers."""
 
     def __init__(
-        self, bundle: Bundle, gallery: SearchableGallery, tracks: TrackFusion | None = None
+        self,
+        bundle: Bundle,
+        gallery: SearchableGallery,
+        tracks: TrackFusion | None = None,
+        stopping: StoppingSettings | None = None,
     ) -> None:
-        """``tracks`` None answers every block by itself, whatever track it names."""
+        """``tracks`` None answers every block by itself, whatever track it names. ``stopping``:
+        when blocks in pieces are answered."""
         self._bundle = bundle
         self._gallery = gallery
         self._tracks = tracks
         self._policy_reader = PolicyReader(gallery)
+        self._piecewise = PiecewiseSearch(bundle, gallery, stopping or StoppingSettings())
 
     @property
     def deletions(self) -> int:
@@ -68,6 +79,11 @@ class Receiver:
         An answer made before may name somebody who is gone.
         """
         return self._gallery.deletions
+
+    @property
+    def nested(self) -> Mapping[str, NestedInfo]:
+        """Nested schemes of the bundle, by id."""
+        return self._piecewise.infos
 
     def is_local(self, scheme_id: str) -> bool:
         """Returns whether a block of the scheme waits for nothing but this processor."""
@@ -186,18 +202,27 @@ class Receiver:
         self, scheme_id: str, blocks: Sequence[Block], embeddings: NDArray[np.float32]
     ) -> None:
         """Searches for embeddings (n, dim), of the blocks in order, and writes their answers."""
+        enough = self._piecewise.heard_enough(scheme_id, blocks, embeddings)
+        if not enough:
+            return
+        if len(enough) < len(blocks):
+            blocks, embeddings = [blocks[row] for row in enough], embeddings[list(enough)]
         requests = [block.request for block in blocks]
         fused = fuse_tracks(self._tracks, requests, embeddings, [block.snr_db for block in blocks])
-        results: list[SearchResult | None] = [None] * len(blocks)
-        usual = [row for row, request in enumerate(requests) if cost(request) == 1]
-        dear = [[row] for row, request in enumerate(requests) if cost(request) > 1]
-        for rows in (usual, *dear):
-            self._search_rows(scheme_id, requests, fused.embeddings, rows, results)
+        results: list[SearchResult | None] = list(enough.values())
+        if self._tracks is not None:  # what was searched for was not the tracks together
+            results = [None] * len(blocks)
+        missing = [row for row, result in enumerate(results) if result is None]
+        usual = [row for row in missing if cost(requests[row]) == 1]
+        dear = [[row] for row in missing if cost(requests[row]) > 1]
+        for group in (usual, *dear):
+            self._search_rows(scheme_id, requests, fused.embeddings, group, results)
         policy = self._policy_reader.current()
         for row, (block, result) in enumerate(zip(blocks, results, strict=True)):
             assert result is not None
+            name, result = self._piecewise.scaled(scheme_id, fused.embeddings[row], result)
             ranked = [(match.subject, match.score) for match in result.matches]
-            decision = decide(ranked, scheme_id, fused.snrs_db[row], policy)
+            decision = decide(ranked, name, fused.snrs_db[row], policy)
             write_answer(block.response, block.request, result, decision, fused.frames[row])
 
     def _search_rows(

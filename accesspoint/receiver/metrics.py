@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from airreid.nested.stopping import FEEDBACK_BITS
 from airreid.v1 import common_pb2, uplink_pb2
 
+_USES = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
 
 
@@ -30,6 +32,22 @@ class ReceiverMetrics:
         self.repeated = Counter(
             "airreid_ap_uplink_repeated",
             "Blocks that came again and got the answer that the first one had.",
+            registry=registry,
+        )
+        self._more_wanted = Counter(
+            "airreid_ap_uplink_more_wanted",
+            "Times that more pieces of a block were asked for.",
+            registry=registry,
+        )
+        self._downlink_bits = Counter(
+            "airreid_ap_uplink_downlink_bits",
+            f"Bits of these, {FEEDBACK_BITS} each: which block, and how many pieces.",
+            registry=registry,
+        )
+        self._uses = Histogram(
+            "airreid_ap_uplink_uses",
+            "Channel uses of a block that came in pieces until it was answered.",
+            buckets=_USES,
             registry=registry,
         )
         self.refused_streams = Counter(
@@ -77,6 +95,13 @@ class ReceiverMetrics:
             self._queue.observe(response.timings.queue_ms / 1e3)
             self._decode.observe(response.timings.decode_ms / 1e3)
             self._search.observe(response.timings.search_ms / 1e3)
+            if response.uses_heard:
+                self._uses.observe(response.uses_heard)
+
+    def asked(self) -> None:
+        """Counts a block that more is wanted of."""
+        self._more_wanted.inc()
+        self._downlink_bits.inc(FEEDBACK_BITS)
 
     def known(self, truth: str, response: uplink_pb2.QueryResponse) -> None:
         """Counts how an answer compares with the truth."""

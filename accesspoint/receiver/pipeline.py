@@ -19,6 +19,7 @@ from accesspoint.receiver.blocks import Block, Receiver
 from accesspoint.receiver.credits import Credits
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.outbox import Outbox as GenericOutbox
+from accesspoint.receiver.piece_store import OUT_OF_ORDER, PieceStore
 from accesspoint.receiver.query_event import query_event
 from accesspoint.receiver.requests import (
     Request,
@@ -102,6 +103,7 @@ class BlockPipeline:
             settings.kept_seconds,
         )
         self._answer_cache: AnswerCache[_Copy] = AnswerCache(limits, time.monotonic)
+        self._pieces = PieceStore(receiver.nested)
         self._deletions = receiver.deletions
         metrics.gauge("kept_answers", "Answers kept for repeats.", lambda: len(self._answer_cache))
         metrics.gauge("kept_bytes", "Bytes of answers kept.", lambda: self._answer_cache.size)
@@ -124,8 +126,21 @@ class BlockPipeline:
         await self._credits.admit(outbox.share, dear)
         deletions = self._receiver.deletions
         ticket = Ticket(block, outbox, _key(request), arrived, age_ms, deletions, dear)
-        if self._is_new(ticket):
-            self._enqueue(ticket)
+        if not self._pieces.may_join(ticket.key, request):
+            self._credits.answered(outbox.share, dear)
+            self._refuse(block.response, common_pb2.CODE_NOT_READY, OUT_OF_ORDER, outbox)
+        elif self._is_new(ticket):
+            self._hear(ticket)
+
+    def _hear(self, ticket: Ticket) -> None:
+        """Joins a block in pieces with its earlier ones, then has it computed."""
+        block = self._pieces.joined(ticket.outbox, ticket.key, ticket.block)
+        if block is None:
+            refuse(ticket.block.response, common_pb2.CODE_NOT_READY, OUT_OF_ORDER)
+            self._finish(ticket)
+            return
+        ticket.block = block
+        self._enqueue(ticket)
 
     def abandon(self, outbox: Outbox) -> None:
         """Drops what waits of a stream that has ended, unless another stream waits for it too.
@@ -140,6 +155,7 @@ class BlockPipeline:
                 self._credits.answered(outbox.share, ticket.dear)
                 if ticket.key is not None:
                     self._answer_cache.answered(ticket.key, None)
+                    self._pieces.forget(ticket.key)
 
     def _parse(self, message: bytes, outbox: Outbox) -> Request | None:
         try:
@@ -244,6 +260,7 @@ class BlockPipeline:
     def _finish(self, ticket: Ticket) -> None:
         """Sends a block's answer to its stream and to the copies that wait for it."""
         response, request, outbox = ticket.block.response, ticket.block.request, ticket.outbox
+        self._pieces.answered(outbox, ticket.key, response)
         data = response.SerializeToString()
         outbox.queued.pop(id(ticket), None)
         self._credits.answered(outbox.share, ticket.dear)
@@ -254,6 +271,9 @@ class BlockPipeline:
                 self._metrics.repeated.inc()
                 copy.outbox.send(data, True, copy.age_ms or 0.0)
         outbox.send(data, False, ticket.age_ms or 0.0)
+        if response.more_wanted:
+            self._metrics.asked()
+            return
         self._metrics.answered(request.scheme_id, response)
         if request.truth and response.status.code in _SEARCHED:
             self._metrics.known(request.truth, response)

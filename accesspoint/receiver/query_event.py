@@ -19,7 +19,7 @@ def query_event(request: Request, response: Response, now: float) -> dict[str, A
     """Describes what became of a block, as plain values for JSON; ``now`` in s since 1970.
 
     ``snr_db`` and ``model`` are None on a direct link, ``threshold`` without a calibration,
-    ``truth`` where nobody knows it.
+    ``truth`` where nobody knows it, ``uses`` of a block that does not come in pieces.
     """
     channel = response.channel if response.HasField("channel") else None
     decision = response.decision
@@ -36,6 +36,7 @@ def query_event(request: Request, response: Response, now: float) -> dict[str, A
         "snr_db": channel.snr_db if channel else None,
         "model": channel.model[:_TEXT_MAX] if channel else None,
         "outage": response.outage,
+        "uses": response.uses_heard or None,
         "decision": kind,
         "subject": decision.subject,
         "threshold": decision.threshold if kind != "unspecified" else None,

@@ -39,6 +39,11 @@ def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) ->
     return response
 
 
+def write_more_wanted(response: Response, more_uses: int) -> None:
+    """Writes that more of the block must be heard before it can be answered."""
+    response.more_wanted = more_uses
+
+
 def write_outage(response: Response, request: Request, snr_db: float) -> None:
     """Writes that the block's bits were lost on the air."""
     why = (

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from accesspoint.matching.tracks import TrackSettings
 from airreid.flags import Flag, Settings
+from airreid.nested.stopping import StoppingSettings
 
 _MIB = 1 << 20
 
@@ -56,6 +57,8 @@ class ReceiverSettings(Settings):
 
     The option counts in MiB, this field in bytes.
     """
+    pieces: StoppingSettings = StoppingSettings()
+    """When blocks that come in pieces are answered."""
     fuse_tracks: Annotated[bool, Flag()] = False
     """Answer from all recent frames of a track.
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from airreid.flags import Flag, Settings
 from airreid.signal import noise_variance
 from airreid.validation import FiniteModel
 
@@ -26,6 +27,9 @@ ACCEPTED_LOSS = 0.005
 """Loss in top-1 that is accepted against sending everything unless something else is asked for."""
 MISMATCH = 1.0
 """Variance per use between two images of a person where nothing was fitted."""
+FEEDBACK_BITS = 16
+"""Bits that a word on more pieces takes on the downlink: which of a camera's last 256 blocks, and
+how many pieces of 256. What gRPC adds for want of a radio is not counted."""
 Row = tuple[float, ...]
 _SURE = 50.0
 """Log odds that nothing passes in practice."""
@@ -105,6 +109,54 @@ class StoppingRule(FiniteModel):
     def _row(self, snr_db: float) -> int:
         """The row of the highest SNR that is not above the one given; the first below all."""
         return max(0, int(np.searchsorted(self.snrs_db, snr_db + 1e-9, side="right")) - 1)
+
+
+class StoppingSettings(Settings):
+    """Wishes of an operator about blocks that come in pieces."""
+
+    accepted_loss: Annotated[float, Field(ge=0, le=1), Flag()] = ACCEPTED_LOSS
+    """Loss in top-1, against hearing every piece, that may save air.
+
+    Of blocks of nested schemes: 0.005 is half a point. 0 hears every piece.
+    """
+    most_uses: Annotated[int, Field(ge=0, le=65536), Flag()] = 0
+    """Channel uses of a nested block at most, its pieces repeated after the last.
+
+    0: every piece once.
+    """
+    growth: Annotated[float, Field(ge=0, le=64), Flag("--more-growth")] = 0.0
+    """Uses asked for next, as a multiple of those heard: 1 doubles them.
+
+    Fewer round trips for more air. 0 asks for one piece at a time.
+    """
+
+
+def next_uses(
+    rule: StoppingRule | None,
+    settings: StoppingSettings,
+    block: tuple[int, int],
+    heard: int,
+    products: NDArray[np.floating],
+    snrs_db: tuple[float, float],
+) -> int:
+    """Returns the uses of a block to hear next; 0: enough was heard.
+
+    block: the scheme's bandwidth and the uses of a piece. heard: uses so far. products: (n,) inner
+    products of the received symbols with the best identities. snrs_db: of a single piece, and of
+    the pieces combined. Without a rule every piece is asked for.
+    """
+    bandwidth, piece = block
+    limit = max(bandwidth, settings.most_uses // piece * piece)
+    if rule is None:
+        return max(0, bandwidth - heard)
+    if limit > bandwidth:
+        limit = max(bandwidth, min(limit, rule.most(snrs_db[0])))
+    if heard >= limit:
+        return 0
+    odds = float(rule.log_odds(np.asarray(products), snrs_db[1]))
+    if odds >= rule.threshold(snrs_db[0], settings.accepted_loss, limit > bandwidth):
+        return 0
+    return more_uses(heard, piece, settings.growth, limit - heard)
 
 
 def raw_log_odds(

@@ -39,6 +39,7 @@ class QueryRequest(_message.Message):
     SETTLED_ONLY_FIELD_NUMBER: _builtins.int
     TRUTH_FIELD_NUMBER: _builtins.int
     MORE_AVAILABLE_FIELD_NUMBER: _builtins.int
+    BY_REPORT_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Bundle with which the block was encoded (Bundle.bundle_id)."""
     scheme_id: _builtins.str
@@ -62,6 +63,10 @@ class QueryRequest(_message.Message):
     more_available: _builtins.bool
     """Nested schemes: more pieces of this block can follow. The access point answers with
     more_wanted, or with the answer. False: it answers from the pieces that it has.
+    """
+    by_report: _builtins.bool
+    """Nested schemes, between a camera and its spool: cut to the latest fixed_uses when it is
+    sent. It does not cross the air.
     """
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
@@ -95,10 +100,11 @@ class QueryRequest(_message.Message):
         settled_only: _builtins.bool = ...,
         truth: _builtins.str = ...,
         more_available: _builtins.bool = ...,
+        by_report: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "more_available", b"more_available", "payload", b"payload", "scheme_id", b"scheme_id", "settled_below", b"settled_below", "settled_only", b"settled_only", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id", "truth", b"truth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "by_report", b"by_report", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "more_available", b"more_available", "payload", b"payload", "scheme_id", b"scheme_id", "settled_below", b"settled_below", "settled_only", b"settled_only", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id", "truth", b"truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["analog", "ideal", "coded"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015

@@ -52,11 +52,12 @@ def test_defaults() -> None:
         "to": "127.0.0.1:50051",
         "scheme": None,
         "link": None,
+        "bandwidth": None,
         "bundle": None,
         "edge_id": "cam-1",
         "threads": 1,
     }
-    assert defaults(SendSettings) == {"top_k": 10}
+    assert defaults(SendSettings) == {"top_k": 10, "bandwidth": None}
     assert defaults(UplinkSettings) == {
         "window": 16,
         "connect_seconds": 5.0,

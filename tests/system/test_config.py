@@ -56,9 +56,13 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
     now = options_of(command)
     assert {name: now.get(name) for name in BEFORE[command]} == BEFORE[command]
     later = {
-        "ap serve": {"--grpc-message-mib", "--http-connections", "--read-only"},
+        "ap serve": {
+            *("--grpc-message-mib", "--http-connections", "--read-only"),
+            *("--accepted-loss", "--most-uses", "--more-growth"),
+        },
         "channel serve": {"--parameter", "--insecure-no-auth"},
-        "edge serve": {"--insecure-no-auth"},
+        "edge serve": {"--insecure-no-auth", "--bandwidth"},
+        "edge send": {"--bandwidth"},
         "channel set": {"--parameter"},
         "gallery calibrate": {"--confidence"},
         "gallery enroll": {"--all-or-nothing"},

@@ -1,0 +1,123 @@
+"""Search for blocks of nested schemes: is enough of a block heard, and what its scores are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accesspoint.gallery.records import SearchResult
+from accesspoint.gallery.searchable import SearchableGallery
+from accesspoint.receiver.requests import cost
+from accesspoint.receiver.responses import TOP_K_DEFAULT, write_more_wanted
+from airreid.bundle import Bundle
+from airreid.nested.stopping import CANDIDATES, StoppingSettings, next_uses
+from airreid.scheme_info import NestedInfo
+
+if TYPE_CHECKING:
+    from accesspoint.receiver.blocks import Block
+
+Array = NDArray[np.float32]
+
+
+class PiecewiseSearch:
+    """Part of a receiver that knows blocks which may end after any of their pieces."""
+
+    def __init__(
+        self, bundle: Bundle, gallery: SearchableGallery, settings: StoppingSettings
+    ) -> None:
+        self._gallery = gallery
+        self._settings = settings
+        self.infos = {
+            info.id: info for info in bundle.manifest.schemes if isinstance(info, NestedInfo)
+        }
+
+    def heard_enough(
+        self, scheme_id: str, blocks: Sequence[Block], embeddings: Array
+    ) -> dict[int, SearchResult | None]:
+        """Returns the rows of the blocks to answer now; writes to the others what is wanted.
+
+        embeddings: (n, dim), of the blocks in order. Blocks of other schemes, and those whose
+        camera sends no more of them, are all answered. A row has the result of its search where
+        that was made, as deep as its request asks for.
+        """
+        info = self.infos.get(scheme_id)
+        rows: dict[int, SearchResult | None] = dict.fromkeys(range(len(blocks)))
+        if info is None:
+            return rows
+        asking = [row for row, block in enumerate(blocks) if block.request.more_available]
+        for row, block in enumerate(blocks):
+            block.response.uses_heard = block.heard_uses or _uses(embeddings[row], info)
+            if info.stopping is not None:
+                block.response.first_uses = info.stopping.first(_report_db(block))
+                block.response.fixed_uses = info.stopping.fixed(_report_db(block))
+        if not asking:
+            return rows
+        usual = [row for row in asking if cost(blocks[row].request) == 1]
+        dear = [row for row in asking if cost(blocks[row].request) > 1]
+        for group, deep in ((usual, True), (dear, False)):
+            if not group:
+                continue
+            requests = [blocks[row].request for row in group]
+            top_k = max((request.top_k or TOP_K_DEFAULT) for request in requests) if deep else 0
+            entries = max(request.top_entries for request in requests) if deep else 0
+            results = self._gallery.search(
+                scheme_id, embeddings[group], max(CANDIDATES, top_k), entries
+            )
+            for row, result in zip(group, results, strict=True):
+                if wanted := self._next(info, blocks[row], embeddings[row], result):
+                    write_more_wanted(blocks[row].response, wanted)
+                    del rows[row]
+                elif deep:
+                    rows[row] = result
+        return rows
+
+    def _next(self, info: NestedInfo, block: Block, symbols: Array, result: SearchResult) -> int:
+        # cosines with gallery rows of length sqrt(B), back to inner products
+        length = float(np.linalg.norm(symbols)) * float(np.sqrt(info.bandwidth))
+        products = np.array([match.score for match in result.matches[:CANDIDATES]]) * length
+        if not len(products):
+            return 0  # nobody to find: more of the block changes nothing
+        return next_uses(
+            info.stopping,
+            self._settings,
+            (info.bandwidth, info.piece),
+            block.response.uses_heard,
+            products,
+            (_report_db(block), block.snr_db),
+        )
+
+    def scaled(
+        self, scheme_id: str, embedding: Array, result: SearchResult
+    ) -> tuple[str, SearchResult]:
+        """Returns a search's scores as cosines of the pieces heard, and the name to decide by.
+
+        Thresholds made for a whole block do not hold for a part of it: a part has a name of its
+        own, ``SCHEME@USES``.
+        """
+        info = self.infos.get(scheme_id)
+        uses = 0 if info is None else _uses(embedding, info)
+        if info is None or uses in (0, info.bandwidth):
+            return scheme_id, result
+        factor = float(np.sqrt(info.bandwidth / uses))
+        matches = [replace(match, score=_cosine(match.score * factor)) for match in result.matches]
+        scores = np.clip(result.scores * np.float32(factor), -1.0, 1.0)
+        return f"{scheme_id}@{uses}", SearchResult(matches, result.entry_ids, scores)
+
+
+def _cosine(value: float) -> float:
+    return max(-1.0, min(1.0, value))
+
+
+def _uses(embedding: Array, info: NestedInfo) -> int:
+    """The uses of the pieces that an embedding has: the others are zeros."""
+    heard = np.flatnonzero(embedding)
+    return 0 if not len(heard) else (int(heard[-1]) // info.piece + 1) * info.piece
+
+
+def _report_db(block: Block) -> float:
+    """The SNR of a single piece: the channel's report, or what is assumed of a direct link."""
+    return block.response.channel.snr_db if block.response.HasField("channel") else block.snr_db

@@ -1,0 +1,117 @@
+"""A camera's end of a block that goes out in pieces: what to send first, and what next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from airreid.v1 import uplink_pb2
+
+Request = uplink_pb2.QueryRequest
+_VALUE = 4
+"""Bytes of a symbol."""
+
+
+@dataclass
+class _UnderWay:
+    block: Request
+    """The whole block, as it was made."""
+    started: float
+    """``time.perf_counter()`` when its first pieces went out."""
+    sent: int
+    """Uses sent, repeated ones included."""
+    wanted: int = 0
+    """Uses that the access point asked for and that have not gone out."""
+
+
+class PieceSender:
+    """Blocks of one stream that are under way piece by piece; safe in any thread.
+
+    A word that comes twice or late asks for nothing: pieces go out when the access point has heard
+    exactly what was sent.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: dict[int, _UnderWay] = {}
+        self._due: deque[int] = deque()
+        self._first_uses = 0
+        self._fixed_uses = 0
+
+    def begin(self, block: Request) -> Request:
+        """Returns the first message of a block; a block that is not in pieces is its own.
+
+        ``more_available`` of the block says that the access point may ask for more, ``by_report``
+        that it is cut to what the latest answer advised, and sent at once.
+        """
+        if not (block.more_available or block.by_report):
+            return block
+        with self._lock:
+            advised = self._first_uses if block.more_available else self._fixed_uses
+            uses = advised or (block.analog.piece_uses if block.more_available else _uses(block))
+            message = _message(block, 0, uses)
+            if block.more_available:
+                state = _UnderWay(block, time.perf_counter(), _uses(message))
+                self._blocks[block.id.sequence] = state
+            return message
+
+    def heard(self, response: uplink_pb2.QueryResponse) -> bool:
+        """Takes a response in; returns whether it is the answer to its block.
+
+        It is not where it asks for more: :meth:`next` then has the pieces.
+        """
+        sequence = response.id.sequence
+        with self._lock:
+            self._first_uses = response.first_uses or self._first_uses
+            self._fixed_uses = response.fixed_uses or self._fixed_uses
+            if not response.more_wanted:
+                return True
+            state = self._blocks.get(sequence)
+            if state is not None and not state.wanted and response.uses_heard == state.sent:
+                state.wanted = response.more_wanted
+                self._due.append(sequence)
+        return False
+
+    def next(self) -> Request | None:
+        """Returns a message with pieces that were asked for; None if there is none."""
+        with self._lock:
+            while self._due:
+                state = self._blocks.get(self._due.popleft())
+                if state is None or not state.wanted:
+                    continue
+                first = state.sent // state.block.analog.piece_uses
+                message = _message(state.block, first, state.wanted)
+                state.sent += _uses(message)
+                state.wanted = 0
+                return message
+        return None
+
+    def ended(self, sequence: int) -> float | None:
+        """Forgets a block; returns the seconds since its first pieces went out, if it had any."""
+        with self._lock:
+            state = self._blocks.pop(sequence, None)
+        return None if state is None else time.perf_counter() - state.started
+
+
+def _uses(block: Request) -> int:
+    return len(block.analog.symbols) // _VALUE
+
+
+def _message(block: Request, first_piece: int, uses: int) -> Request:
+    """Returns a message with whole pieces of a block; after its last the first comes again."""
+    piece = block.analog.piece_uses
+    count = _uses(block) // piece
+    pieces = max(1, min(uses // piece, count))
+    size = piece * _VALUE
+    symbols = block.analog.symbols
+    message = Request()
+    message.CopyFrom(block)
+    message.by_report = False
+    message.analog.first_piece = first_piece
+    message.analog.symbols = b"".join(
+        symbols[place * size : (place + 1) * size]
+        for place in ((first_piece + number) % count for number in range(pieces))
+    )
+    return message

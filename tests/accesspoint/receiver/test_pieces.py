@@ -1,0 +1,243 @@
+"""Blocks that come piece by piece: one answer each, from the pieces of one sending."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.store.store import Store
+from airreid.bundle import Bundle
+from airreid.nested.pieces import HeardPieces, pieces_of
+from airreid.nested.stopping import CANDIDATES, StoppingSettings, next_uses
+from airreid.noise import NoiseStream
+from airreid.offline import transmit_pieces
+from airreid.payload import Analog, put
+from airreid.retrieval import cosine
+from airreid.scheme_info import NestedInfo
+from airreid.scheme_kinds import open_scheme
+from airreid.v1 import common_pb2, uplink_pb2
+
+from ...nested_bundle import SCHEME, nested_bundle, seen_people
+from .support import Gated, Stream, served, until
+
+COUNT = 40
+FEATURES, LABELS = seen_people(COUNT, seed=3)
+ENROLLED, ASKED = FEATURES[LABELS.camera == 0], FEATURES[LABELS.camera == 1]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return nested_bundle(tmp_path_factory.mktemp("nested"))
+
+
+@pytest.fixture
+def receiver(bundle: Bundle, tmp_path: Path) -> Gated:
+    store = Store(tmp_path / "data")
+    gallery = Gallery(store, bundle, 1)
+    gallery.enrol([NewEntry(f"p{i}", "c", gallery.space_id, row) for i, row in enumerate(ENROLLED)])
+    return Gated(bundle, gallery)
+
+
+class Camera:
+    """Makes messages of blocks as received at an SNR: what a channel passes on."""
+
+    def __init__(self, bundle: Bundle, snr_db: float = 3.0) -> None:
+        self.info = bundle.scheme(SCHEME)
+        self.scheme = open_scheme(bundle, self.info, 1)
+        self.bundle_id, self.snr_db = bundle.bundle_id, snr_db
+        self.whole = [p for p in self.scheme.pack(ASKED, "analog") if isinstance(p, Analog)]
+
+    def message(
+        self, sequence: int, first: int, uses: int, available: bool = True
+    ) -> uplink_pb2.QueryRequest:
+        request = uplink_pb2.QueryRequest(
+            bundle_id=self.bundle_id, scheme_id=SCHEME, top_k=1, more_available=available
+        )
+        request.id.CopyFrom(common_pb2.BlockId(edge_id="cam", spool_id="s", sequence=sequence))
+        sent = pieces_of(self.whole[sequence % COUNT], first, uses)
+        put(transmit_pieces(sent, self.snr_db, NoiseStream(1, "cam"), sequence), request)
+        request.channel.model, request.channel.snr_db = "awgn", self.snr_db
+        return request
+
+    async def converse(
+        self, stream: Stream, sequence: int, first_uses: int = 32
+    ) -> tuple[uplink_pb2.QueryResponse, list[int]]:
+        """Sends a block's pieces as they are asked for; the answer, and what was asked."""
+        sent, asked = 0, [first_uses]
+        while True:
+            await stream.send(self.message(sequence, sent // 32, asked[-1]))
+            sent += asked[-1]
+            [response] = await stream.read()
+            assert response.id.sequence == sequence
+            assert response.uses_heard == sent
+            if not response.more_wanted:
+                return response, asked
+            assert not response.identities
+            asked.append(response.more_wanted)
+
+
+def expected(camera: Camera, sequence: int, settings: StoppingSettings) -> tuple[int, int]:
+    """Uses and place of the best entry, computed without an access point."""
+    info = camera.info
+    assert isinstance(info, NestedInfo)
+    assert info.stopping is not None
+    gallery = camera.scheme.gallery(ENROLLED)
+    heard = HeardPieces(info.bandwidth, info.piece)
+    uses = info.piece
+    while True:
+        sent = pieces_of(camera.whole[sequence % COUNT], heard.next_piece, uses)
+        received = transmit_pieces(sent, camera.snr_db, NoiseStream(1, "cam"), sequence)
+        heard.add(received, camera.snr_db)
+        combined = heard.combined(info.stopping.mismatch)
+        products = gallery[:, : len(combined.symbols)] @ combined.symbols
+        best = np.sort(products)[::-1][:CANDIDATES]
+        uses = next_uses(
+            info.stopping,
+            settings,
+            (info.bandwidth, info.piece),
+            heard.uses,
+            best,
+            (camera.snr_db, combined.snr_db),
+        )
+        if not uses:
+            return heard.uses, int(products.argmax())
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "settings"),
+    [
+        (3.0, {}),
+        (-9.0, {"most_uses": 512}),
+        (12.0, {"accepted_loss": 0.05, "growth": 1.0}),
+    ],
+)
+async def test_answers_are_those_of_the_same_pieces_offline(
+    bundle: Bundle, receiver: Gated, snr_db: float, settings: dict[str, float]
+) -> None:
+    camera, wishes = Camera(bundle, snr_db), StoppingSettings.model_validate(settings)
+    receiver._piecewise._settings = wishes
+    totals = []
+    async with served(receiver) as service, Stream(service.address) as stream:
+        for sequence in range(COUNT):
+            response, _ = await camera.converse(stream, sequence)
+            uses, place = expected(camera, sequence, wishes)
+            assert response.status.code == common_pb2.CODE_OK
+            assert (response.uses_heard, response.identities[0].subject) == (uses, f"p{place}")
+            assert -1.0 <= response.identities[0].score <= 1.0
+            totals.append(uses)
+        assert service.value("uses_count") == COUNT
+        asked = service.value("more_wanted_total")
+        assert service.value("downlink_bits_total") == 16 * asked
+        assert service.value("answers_total", scheme=SCHEME, link="analog", code="ok") == COUNT
+    assert len(set(totals)) > 1
+    if snr_db < 0:
+        assert max(totals) > 128
+
+
+async def test_a_cut_block_without_more_is_answered_at_once(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    camera = Camera(bundle, 30.0)
+    async with served(receiver) as service, Stream(service.address) as stream:
+        await stream.send(camera.message(3, 0, 64, available=False))
+        [response] = await stream.read()
+    assert (response.more_wanted, response.uses_heard) == (0, 64)
+    assert response.identities[0].subject == "p3"
+    symbols = camera.whole[3].symbols[None, :64]
+    gallery = camera.scheme.gallery(ENROLLED[3:4])[:, :64]
+    assert response.identities[0].score == pytest.approx(cosine(symbols, gallery)[0, 0], abs=0.02)
+    assert response.first_uses >= 32
+    assert response.fixed_uses >= 32
+
+
+async def test_without_a_rule_every_piece_is_asked_for(tmp_path: Path) -> None:
+    bundle = nested_bundle(tmp_path / "bundle", rule=False)
+    gallery = Gallery(Store(tmp_path / "data"), bundle, 1)
+    gallery.enrol([NewEntry("p0", "c", gallery.space_id, ENROLLED[0])])
+    async with served(Gated(bundle, gallery)) as service, Stream(service.address) as stream:
+        response, asked = await Camera(bundle).converse(stream, 0)
+    assert (response.uses_heard, asked) == (128, [32, 96])
+
+
+async def test_pieces_that_do_not_follow_are_sent_again_from_the_first(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    camera = Camera(bundle, -9.0)
+    async with served(receiver) as service, Stream(service.address) as stream:
+        await stream.send(camera.message(1, 2, 32))
+        [response] = await stream.read()
+        assert response.status.code == common_pb2.CODE_NOT_READY
+        assert "out of order" in response.status.message
+        await stream.send(camera.message(1, 0, 32), camera.message(1, 0, 32))
+        first, second = await stream.read(2)
+        assert first.more_wanted
+        assert second.more_wanted
+        await stream.send(camera.message(1, 3, 32))
+        [response] = await stream.read()
+        assert response.status.code == common_pb2.CODE_NOT_READY
+        answer, _ = await camera.converse(stream, 1)
+        assert answer.status.code == common_pb2.CODE_OK
+        # once it is answered, any of its pieces gets that answer again
+        await stream.send(camera.message(1, 1, 32), camera.message(1, 0, 32))
+        for response in await stream.read(2):
+            assert response.repeated_answer
+            assert list(response.identities) == list(answer.identities)
+
+
+async def test_another_piece_does_not_wait_for_the_answer_to_the_one_before(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    camera = Camera(bundle, -9.0)
+    receiver.gate.clear()
+    async with served(receiver) as service, Stream(service.address) as stream:
+        await stream.send(camera.message(1, 0, 32))
+        await until(lambda: service.value("in_flight") == 1)
+        await stream.send(camera.message(1, 1, 32))
+        [response] = await stream.read()
+        assert response.status.code == common_pb2.CODE_NOT_READY
+        await stream.send(camera.message(1, 0, 32))
+        await asyncio.sleep(0)
+        receiver.gate.set()
+        for response in await stream.read(2):
+            assert response.more_wanted
+
+
+async def test_a_stream_that_ends_takes_its_pieces_along(bundle: Bundle, receiver: Gated) -> None:
+    camera = Camera(bundle, -9.0)
+    async with served(receiver) as service:
+        async with Stream(service.address) as stream:
+            await stream.send(camera.message(5, 0, 32))
+            [response] = await stream.read()
+            assert response.more_wanted
+        async with Stream(service.address) as stream:
+            await stream.send(camera.message(5, 1, 32))
+            [response] = await stream.read()
+            assert response.status.code == common_pb2.CODE_NOT_READY
+            answer, _ = await camera.converse(stream, 5)
+            assert answer.status.code == common_pb2.CODE_OK
+
+
+async def test_mixed_up_messages_end_in_one_right_answer_each(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    """Doubled, late and foreign pieces: every answer is that of one sending's own pieces."""
+    camera, rng = Camera(bundle, -3.0), random.Random(4)
+    settings = StoppingSettings()
+    truth = {n: expected(camera, n, settings) for n in range(10)}
+    async with served(receiver) as service, Stream(service.address) as stream:
+        for sequence, (uses, place) in truth.items():
+            for _ in range(rng.randrange(6)):
+                other = rng.choice([n for n in truth if n >= sequence])
+                await stream.send(camera.message(other, rng.randrange(1, 6), 32))
+                [response] = await stream.read()
+                assert response.status.code in (common_pb2.CODE_NOT_READY, common_pb2.CODE_OK) or (
+                    response.more_wanted
+                )
+            response, _ = await camera.converse(stream, sequence)
+            assert (response.uses_heard, response.identities[0].subject) == (uses, f"p{place}")

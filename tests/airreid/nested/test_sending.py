@@ -1,0 +1,94 @@
+"""The camera's end of blocks in pieces: what goes out first, what next, and what is passed over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from airreid.nested.sending import PieceSender
+from airreid.payload import Analog, put
+from airreid.v1 import uplink_pb2
+
+SYMBOLS = np.arange(16, dtype=np.float32)
+
+
+def block(sequence: int = 1, **fields: bool) -> uplink_pb2.QueryRequest:
+    request = uplink_pb2.QueryRequest(scheme_id="s", **fields)  # type: ignore[arg-type]
+    request.id.sequence = sequence
+    put(Analog(SYMBOLS, piece=4), request)
+    return request
+
+
+def word(
+    wanted: int, heard: int, sequence: int = 1, first_uses: int = 0, fixed_uses: int = 0
+) -> uplink_pb2.QueryResponse:
+    response = uplink_pb2.QueryResponse(
+        more_wanted=wanted, uses_heard=heard, first_uses=first_uses, fixed_uses=fixed_uses
+    )
+    response.id.sequence = sequence
+    return response
+
+
+def contents(message: uplink_pb2.QueryRequest | None) -> tuple[int, list[float]]:
+    assert message is not None
+    symbols = np.frombuffer(message.analog.symbols, "<f4")
+    return message.analog.first_piece, symbols.tolist()
+
+
+def test_pieces_go_out_as_they_are_asked_for_and_come_again() -> None:
+    sender = PieceSender()
+    assert contents(sender.begin(block(more_available=True))) == (0, [0, 1, 2, 3])
+    assert not sender.heard(word(8, 4))
+    assert contents(sender.next()) == (1, [4, 5, 6, 7, 8, 9, 10, 11])
+    assert sender.next() is None
+    assert not sender.heard(word(8, 12))
+    assert contents(sender.next()) == (3, [12, 13, 14, 15, 0, 1, 2, 3])
+    assert sender.heard(word(0, 20))
+    seconds = sender.ended(1)
+    assert seconds is not None
+    assert seconds >= 0
+    assert sender.ended(1) is None
+
+
+def test_words_that_come_twice_or_late_ask_for_nothing() -> None:
+    sender = PieceSender()
+    sender.begin(block(more_available=True))
+    assert not sender.heard(word(4, 4))
+    assert not sender.heard(word(4, 4))
+    assert contents(sender.next()) == (1, [4, 5, 6, 7])
+    assert sender.next() is None
+    assert not sender.heard(word(4, 4))  # late
+    assert not sender.heard(word(4, 8, sequence=9))  # of a block that nobody sent
+    assert sender.next() is None
+    sender.heard(word(4, 8))
+    sender.ended(1)
+    assert sender.next() is None
+
+
+def test_a_block_begins_anew_with_its_first_piece() -> None:
+    sender = PieceSender()
+    sender.begin(block(more_available=True))
+    sender.heard(word(4, 4))
+    sender.begin(block(more_available=True))
+    assert sender.next() is None
+    sender.heard(word(4, 4))
+    assert contents(sender.next()) == (1, [4, 5, 6, 7])
+
+
+def test_what_the_access_point_advises_is_sent_at_once() -> None:
+    sender = PieceSender()
+    assert contents(sender.begin(block(by_report=True))) == (0, SYMBOLS.tolist())
+    assert sender.heard(word(0, 16, first_uses=8, fixed_uses=12))
+    message = sender.begin(block(2, by_report=True))
+    assert contents(message) == (0, SYMBOLS[:12].tolist())
+    assert not message.more_available
+    assert not message.by_report
+    assert contents(sender.begin(block(3, more_available=True)))[1] == SYMBOLS[:8].tolist()
+    sender.heard(word(0, 8, first_uses=99))
+    assert contents(sender.begin(block(4, more_available=True)))[1] == SYMBOLS.tolist()
+
+
+def test_other_blocks_are_their_own_message() -> None:
+    sender, plain = PieceSender(), block()
+    assert sender.begin(plain) is plain
+    assert sender.heard(uplink_pb2.QueryResponse(id=plain.id))
+    assert sender.ended(1) is None

@@ -1,0 +1,167 @@
+"""Blocks that go out piece by piece, against an access point that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from airreid.bundle import Bundle
+from airreid.errors import InputError
+from airreid.v1 import common_pb2, uplink_pb2
+from edge.airtime import Radio
+from edge.encoder import Encoder
+from edge.frames import Frame
+from edge.metrics import Metrics
+from edge.pipeline import Pipeline
+from edge.results import Outcome, read
+from edge.spool import Spool
+
+from ..nested_bundle import SCHEME, nested_bundle
+from .support import AccessPoint, entry, picture, served, until
+from .test_uplink_sender import sending, value
+
+PIECE, WHOLE = 8, 64
+
+
+class Listener(AccessPoint):
+    """Answers a block once it has as many pieces as its number says; keeps what it heard."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.rng = random.Random(seed)
+        self.faults = 0.0
+        """Probability of each kind of misbehaviour at each message."""
+        self.answered: dict[int, bytes] = {}
+
+    def wanted(self, sequence: int) -> int:
+        return 1 + sequence * 5 % 11
+
+    def Query(self, request_iterator, context) -> Iterator[uplink_pb2.QueryResponse]:  # type: ignore[no-untyped-def]
+        heard: dict[int, list[bytes]] = {}
+        for request in request_iterator:
+            if request.settled_only:
+                continue
+            number, size = request.id.sequence, 4 * PIECE
+            if not request.analog.first_piece:
+                heard[number] = []
+            pieces = heard.get(number)
+            response = uplink_pb2.QueryResponse(id=request.id)
+            if pieces is None or len(pieces) != request.analog.first_piece:
+                response.status.code = common_pb2.CODE_NOT_READY
+                yield response
+                continue
+            symbols = request.analog.symbols
+            pieces += [symbols[i : i + size] for i in range(0, len(symbols), size)]
+            if self.rng.random() < self.faults:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "gone for a while")
+            if self.rng.random() < self.faults / 6:
+                continue  # the word is lost
+            response.uses_heard = len(pieces) * PIECE
+            left = self.wanted(number) - len(pieces)
+            if left > 0:
+                response.more_wanted = min(left, self.rng.choice([1, 2, 3])) * PIECE
+                yield response
+                if self.rng.random() < self.faults:
+                    yield response
+                continue
+            response.status.code = common_pb2.CODE_OK
+            response.identities.add(subject=f"n{number}", score=0.9)
+            self.answered.setdefault(number, b"".join(pieces))
+            yield response
+
+
+def fill(spool: Spool, count: int) -> dict[int, bytes]:
+    """Accepts frames in pieces; their symbols by number."""
+    blocks = {}
+    for _ in range(count):
+        frame = entry(f"n{spool.accepted}", size=WHOLE)
+        frame.block.analog.piece_uses = PIECE
+        frame.block.more_available = True
+        [number] = spool.accept([replace(frame, air_ms=64.0, energy_uj=6.4)])
+        blocks[number] = frame.block.analog.symbols
+    return blocks
+
+
+@pytest.mark.parametrize("faults", [0.0, 0.1])
+def test_each_frame_has_one_answer_from_its_own_pieces(tmp_path: Path, faults: float) -> None:
+    spool, published = Spool(tmp_path, "cam"), list[Outcome]()
+    far = Listener(seed=3)
+    far.faults = faults
+    blocks = fill(spool, 16)
+    with served(far) as to, sending(spool, to, published, window=4) as metrics:
+        until(lambda: spool.waiting == 0)
+        until(lambda: len(published) == 16)
+    assert sorted(outcome.sequence for outcome in published) == sorted(blocks)
+    for number, symbols in blocks.items():
+        uses = max(far.wanted(number), 1) * PIECE
+        assert far.answered[number] == (symbols * 2)[: 4 * uses]
+    spool.close()
+    rows = {row["sequence"]: row for row in read(tmp_path)}
+    for number in blocks:
+        assert rows[number]["identities"][0]["subject"] == f"n{number}"
+        assert rows[number]["uses"] == far.wanted(number) * PIECE
+        assert rows[number]["air_ms"] == pytest.approx(rows[number]["uses"])
+        assert rows[number]["energy_uj"] == pytest.approx(rows[number]["uses"] / 10)
+    assert value(metrics, "airreid_edge_uses_total") == sum(row["uses"] for row in rows.values())
+
+
+def test_the_time_to_an_answer_begins_with_the_first_piece() -> None:
+    spool, published = Spool(None, "cam"), list[Outcome]()
+    far = Listener()
+    fill(spool, 2)
+    with served(far) as to, sending(spool, to, published):
+        until(lambda: len(published) == 2)
+    by_pieces = {outcome.sequence: outcome.link_ms for outcome in published}
+    assert all(ms > 0 for ms in by_pieces.values())
+    assert [outcome.sends for outcome in published] == [1, 1]
+    spool.close()
+
+
+# Settings
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return Encoder(nested_bundle(tmp_path_factory.mktemp("nested"), rule=False), 1)
+
+
+@pytest.mark.parametrize(
+    ("bandwidth", "uses", "available", "by_report"),
+    [
+        (None, 128, False, False),
+        ("96", 96, False, False),
+        ("auto", 128, True, False),
+        ("report", 128, False, True),
+    ],
+)
+def test_a_frame_waits_as_it_is_to_be_sent(
+    encoder: Encoder, bandwidth: str | None, uses: int, available: bool, by_report: bool
+) -> None:
+    settings = encoder.send_settings(SCHEME, None, 5, bandwidth)
+    spool = Spool(None, "cam")
+    pipeline = Pipeline(encoder, spool, settings, Radio(), Metrics())
+    pipeline.submit(Frame("grpc", "a", picture())).result(20)
+    pipeline.close()
+    [block] = spool.blocks(-1, 5)
+    assert np.frombuffer(block.analog.symbols, "<f4").shape == (uses,)
+    assert block.analog.piece_uses == 32
+    assert (block.more_available, block.by_report) == (available, by_report)
+    assert pipeline.switch(SCHEME, None).bandwidth == bandwidth
+    spool.close()
+
+
+@pytest.mark.parametrize("bandwidth", ["40", "160", "16"])
+def test_a_bandwidth_that_cannot_be_sent_is_refused(encoder: Encoder, bandwidth: str) -> None:
+    with pytest.raises(InputError, match="give a multiple of 32 up to 128"):
+        encoder.send_settings(SCHEME, None, 5, bandwidth)
+
+
+def test_other_schemes_cannot_be_cut(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match="jscc-ae-64 cannot be cut"):
+        Encoder(bundle, 1).send_settings("jscc-ae-64", None, 5, "auto")
