@@ -17,7 +17,7 @@ from airreid.datasets import DataSet, open_data
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
 from airreid.errors import AirReidError, InputError
 from training.engine.progress import Progress
-from training.recipes.load import RECIPES, load_recipe, with_options
+from training.recipes.load import RECIPES, by_timm, load_recipe, with_options
 from training.recipes.recipe import Recipe
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
@@ -39,6 +39,9 @@ class BarReport:
     def phase(self, name: str, steps: int) -> Callable[[], object]:
         task = self._task(name, steps)
         return lambda: self._bars.advance(task)
+
+    def note(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def network(self, name: str, progress: Progress) -> None:
         """Shows one bar a network, so that the time left is that of all its epochs."""
@@ -126,10 +129,11 @@ def run_command(
     settings: Settings = None,
     cache: Cache = None,
     backbone: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Folder of a run whose backbone is taken instead of training one; for recipe "
-            "site an ONNX network that others trained."
+            help="timm:NAME, with ImageNet weights; or a folder of a run whose backbone is taken "
+            "instead of training one; for recipe site an ONNX network that others trained, or a "
+            "file of ResNet weights."
         ),
     ] = None,
     joint: Annotated[
@@ -161,7 +165,7 @@ def run_command(
     Several processes: torchrun --nproc-per-node 2 -m airreid.cli train run ...
     """
     chosen = load_recipe(recipe, settings or [])
-    if chosen.starts_from_onnx:
+    if chosen.starts_from_network:
         chosen = with_options(chosen, joint, minutes, share)
         if protocol is not None or boxes is not None:
             raise InputError(
@@ -174,12 +178,16 @@ def run_command(
     for option, value in given.items():
         if value:
             raise InputError(f"{option}: only for recipe site; recipe {recipe} has no use for it")
+    if backbone is not None and backbone.startswith("timm:"):
+        chosen = load_recipe(recipe, [*by_timm(chosen, backbone), *(settings or [])])
+        backbone = None
+    other_run = None if backbone is None else Path(backbone)
     opened = _open(data, protocol, boxes)
     require_torch()
     from training.pipeline import run_recipe
 
     with progress_bars() as bars:
-        bundle = run_recipe(chosen, opened, out, BarReport(bars), cache, backbone)
+        bundle = run_recipe(chosen, opened, out, BarReport(bars), cache, other_run)
     if bundle is not None:
         typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
     else:
@@ -188,7 +196,7 @@ def run_command(
 
 def _run_site(
     recipe: Recipe,
-    network: Path | None,
+    network: str | None,
     data: str | None,
     tracks: Path | None,
     also: list[str],
@@ -197,16 +205,19 @@ def _run_site(
 ) -> None:
     """Trains recipe site and tells what came of it."""
     if network is None:
-        raise InputError("recipe site: give the network with --backbone NETWORK.onnx")
+        raise InputError("recipe site: give the network with --backbone NETWORK.onnx or timm:NAME")
     if data is None:
         raise InputError("recipe site: give the site's crops with --data DIR")
     elsewhere = tuple(open_data(source) for source in also)
     require_torch()
     from training.site.run import SiteRun, train_site
+    from training.site.start import start_from
 
-    run = SiteRun(recipe, network, data, out, cache, elsewhere, tracks)
     with progress_bars() as bars:
-        result = train_site(run, BarReport(bars))
+        report = BarReport(bars)
+        start = start_from(network, recipe, cache or out / "cache", report)
+        run = SiteRun(start.recipe, start.path, data, out, cache, elsewhere, tracks, start.origin)
+        result = train_site(run, report)
     for line in result.lines:
         typer.echo(line)
     bundle = result.bundle

@@ -19,7 +19,7 @@ from airreid.model_card import ModelCard
 from airreid.scheme_info import DigitalInfo
 from airreid.scheme_kinds import open_scheme
 from training.cli import app
-from training.engine.progress import Progress
+from training.engine.progress import Progress, SilentReport
 from training.export.backbone import backbone_info
 from training.export.jscc import export_jscc
 from training.export.onnx import export_onnx
@@ -63,12 +63,9 @@ class Colours(nn.Module):
         return nn.functional.avg_pool2d(pixels, 32).flatten(1)
 
 
-class Silent:
+class Silent(SilentReport):
     def __init__(self) -> None:
         self.trained: list[str] = []
-
-    def phase(self, name: str, steps: int):  # type: ignore[no-untyped-def]
-        return lambda: None
 
     def network(self, name: str, progress: Progress) -> None:
         if name not in self.trained:  # no backbone: it stays as it is

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +14,9 @@ from training.export.backbone import prove_int8
 from training.models.backbone import KINDS, Backbone, Sized, resize
 from training.models.codec import MLP, Codec
 from training.models.weights import load_weights
-from training.recipes.base import BackboneName
+from training.recipes.base import TORCHVISION, BackboneName
 
-NAMES = get_args(BackboneName)
+NAMES = TORCHVISION
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from airreid.images import load, to_crop
 from airreid.inference import BackboneRunner
 from airreid.jscc import JsccScheme
 from airreid.retrieval import cosine
-from training.engine.progress import Progress
+from training.engine.progress import SilentReport as Silent
 from training.export.onnx import export_onnx, halve_weights, prove_parity
 from training.models.backbone import Backbone
 from training.models.codec import Codec
@@ -28,14 +28,6 @@ from training.recipes.load import load_recipe
 from training.recipes.recipe import Recipe
 from training.runs import atomic_file as checkpoint
 from training.runs.checkpoints import backbone_path, load_backbone, load_scheme, scheme_path
-
-
-class Silent:
-    def phase(self, name: str, steps: int):  # type: ignore[no-untyped-def]
-        return lambda: None
-
-    def network(self, name: str, progress: Progress) -> None:
-        pass
 
 
 def test_a_torn_checkpoint_is_named(tmp_path: Path) -> None:

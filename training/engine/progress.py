@@ -36,6 +36,9 @@ class Report(Protocol):
     def phase(self, name: str, steps: int) -> Callable[[], object]:
         """Begins a phase of so many steps; the result is called after each."""
 
+    def note(self, text: str) -> None:
+        """Takes a line that the user is told, between phases."""
+
     def network(self, name: str, progress: Progress) -> None:
         """Takes the progress of the network called ``name`` after each step of its optimiser."""
 
@@ -46,6 +49,9 @@ class SilentReport:
     def phase(self, name: str, steps: int) -> Callable[[], object]:
         """Says nothing."""
         return lambda: None
+
+    def note(self, text: str) -> None:
+        """Says nothing."""
 
     def network(self, name: str, progress: Progress) -> None:
         """Says nothing."""

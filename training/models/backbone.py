@@ -1,4 +1,4 @@
-"""The re-ID backbone: a torchvision network up to its pooled feature."""
+"""The re-ID backbone: a network of torchvision or timm up to its pooled feature."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from airreid.images import CROP_HEIGHT, CROP_WIDTH
+from training.models.timm_trunk import PREFIX, timm_trunk
 from training.recipes.base import BackboneName
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -23,6 +25,17 @@ class _Kind(NamedTuple):
     dim: int
     last: tuple[str, ...]
     """The convolutions that halve the resolution for the last time."""
+
+
+class _Parts(NamedTuple):
+    """A network without its classifier, and what it takes and gives."""
+
+    trunk: nn.Module
+    dim: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    size: tuple[int, int] = (CROP_HEIGHT, CROP_WIDTH)
+    fixed_size: bool = False
 
 
 KINDS: dict[str, _Kind] = {
@@ -41,10 +54,11 @@ KINDS: dict[str, _Kind] = {
 class Backbone(nn.Module):
     """uint8 RGB crops (N, H, W, 3) -> features (N, ``dim``), float32.
 
-    Normalisation (ImageNet mean and standard deviation) is inside, here and in the
-    exported graph, and nowhere else. With ``bn_neck`` a batch normalisation follows
-    the pooling (Luo et al., *Bag of Tricks for Person Re-ID*, 2019): it centres the
-    feature, which cosine similarity and power-normalised codes both gain from. With
+    Normalisation (ImageNet mean and standard deviation, those of its configuration for a
+    network of timm) is inside, here and in the exported graph, and nowhere else. With
+    ``bn_neck`` a batch normalisation follows the pooling (Luo et al., *Bag of Tricks for
+    Person Re-ID*, 2019): it centres the feature, which cosine similarity and
+    power-normalised codes both gain from. With
     ``last_stride`` 1 (ibid.) the last stage keeps its resolution.
     """
 
@@ -55,25 +69,26 @@ class Backbone(nn.Module):
         self, bn_neck: bool, name: BackboneName = "resnet50", last_stride: Literal[1, 2] = 2
     ) -> None:
         super().__init__()
-        kind = KINDS[name]
+        parts = _parts(name, last_stride)
         self.name = name
-        self.dim = kind.dim
+        self.dim = parts.dim
         """Values of a feature."""
+        self.size = parts.size
+        """Height and width of the images that its weights are made for."""
+        self.fixed_size = parts.fixed_size
+        """Whether it takes images of that size alone."""
         self.settings: dict[str, Any] = {
             "bn_neck": bn_neck,
             "name": name,
             "last_stride": last_stride,
         }
         """Arguments of the constructor, from which another one like it is built."""
-        self.trunk = kind.build(weights=None)
-        setattr(self.trunk, kind.head, nn.Identity())
-        for path in kind.last:
-            self.trunk.get_submodule(path).stride = (last_stride, last_stride)
-        self.neck: nn.Module = nn.BatchNorm1d(kind.dim) if bn_neck else nn.Identity()
+        self.trunk = parts.trunk
+        self.neck: nn.Module = nn.BatchNorm1d(parts.dim) if bn_neck else nn.Identity()
         if isinstance(self.neck, nn.BatchNorm1d):
             self.neck.bias.requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255.0)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255.0)
+        self.register_buffer("mean", torch.tensor(parts.mean).view(1, 3, 1, 1) * 255.0)
+        self.register_buffer("std", torch.tensor(parts.std).view(1, 3, 1, 1) * 255.0)
 
     def pooled(self, crops: Tensor) -> Tensor:
         """Returns the feature before the neck, (N, ``dim``): what a triplet loss works on."""
@@ -84,6 +99,18 @@ class Backbone(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         feature: Tensor = self.neck(self.pooled(crops))
         return feature
+
+
+def _parts(name: str, last_stride: Literal[1, 2]) -> _Parts:
+    if name.startswith(PREFIX):
+        source = timm_trunk(name.removeprefix(PREFIX))
+        return _Parts(*source)
+    kind = KINDS[name]
+    trunk = kind.build(weights=None)
+    setattr(trunk, kind.head, nn.Identity())
+    for path in kind.last:
+        trunk.get_submodule(path).stride = (last_stride, last_stride)
+    return _Parts(trunk, kind.dim)
 
 
 class Sized(nn.Module):

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from airreid.signal import SNR_DB_MAX
 from airreid.validation import FrozenModel
 
-BackboneName = Literal["resnet50", "resnet18", "mobilenet_v3_large"]
-"""Architectures that a recipe may name."""
+TORCHVISION = ("resnet50", "resnet18", "mobilenet_v3_large")
+"""Architectures of torchvision that a recipe may name."""
+_TIMM = re.compile(r"timm:[a-z0-9_]+(\.[a-z0-9_]+)?")
+
+
+def _known(name: str) -> str:
+    if name not in TORCHVISION and not _TIMM.fullmatch(name):
+        raise ValueError(f"there are {', '.join(TORCHVISION)} and timm:NAME")
+    return name
+
+
+BackboneName = Annotated[str, AfterValidator(_known)]
+"""Architecture: one of :data:`TORCHVISION`, or ``timm:`` and a name of timm's."""
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decibel = Annotated[float, Field(ge=-40, le=60)]

@@ -15,6 +15,7 @@ from training.recipes.own import OWN
 from training.recipes.paper import PAPER
 from training.recipes.recipe import Recipe
 from training.recipes.site_steps import SiteStep
+from training.recipes.steps import BackboneStep, JointStep
 
 RECIPES: dict[str, Recipe] = {**OWN, **PAPER}
 
@@ -64,6 +65,21 @@ def with_options(recipe: Recipe, joint: bool, minutes: float | None, share: str 
     given = {"minutes": minutes, "share": share}
     settings = [f"{site.name}.{key}={value}" for key, value in given.items() if value is not None]
     return with_settings(recipe, settings)
+
+
+def by_timm(recipe: Recipe, backbone: str) -> list[str]:
+    """Settings by which the steps of a recipe begin with a network of timm, on ImageNet weights.
+
+    ``backbone``: ``timm:NAME``. Raises :class:`InputError` for a recipe that has no backbone.
+    """
+    settings = []
+    for step in recipe.steps:
+        if isinstance(step, BackboneStep | JointStep) and step.backbone is not None:
+            fields = {"last_stride": 2, "backbone": backbone, "weights": "imagenet"}
+            settings += [f"{step.name}.{field}={value}" for field, value in fields.items()]
+    if not settings:
+        raise InputError(f"--backbone {backbone}: recipe {recipe.name} trains no backbone")
+    return settings
 
 
 def load_recipe(name: str, settings: list[str]) -> Recipe:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from airreid.datasets.synthetic.population import DEMO_SEED, Population
 from airreid.validation import FrozenModel
 from training.recipes.base import Engine, Fraction
-from training.recipes.site_steps import NestedStep, NetworkStep, SiteRecipeStep, SiteStep
+from training.recipes.site_steps import NetworkStep, SiteRecipeStep
 from training.recipes.steps import BackboneStep, JointStep, Step, schemes_of
 
 
@@ -74,8 +74,8 @@ class Recipe(FrozenModel):
 
     def _site_steps_fit(self) -> Recipe:
         """Checks the order of steps on a network given as ONNX."""
-        kinds = [type(step) for step in self.steps]
-        if kinds not in ([NetworkStep, NestedStep], [NetworkStep, NestedStep, SiteStep]):
+        kinds = [step.kind for step in self.steps]
+        if kinds not in (["network", "nested"], ["network", "nested", "site"]):
             raise ValueError(
                 "steps: a network step, a nested step and, if wanted, a site step, in that order; "
                 "no others go with them"
@@ -83,8 +83,8 @@ class Recipe(FrozenModel):
         return self
 
     @property
-    def starts_from_onnx(self) -> bool:
-        """Whether the recipe begins with a network that is given as ONNX."""
+    def starts_from_network(self) -> bool:
+        """Whether the recipe begins with a network that is given to it."""
         return isinstance(self.steps[0], NetworkStep)
 
     def _prepared(self) -> None:

@@ -49,6 +49,10 @@ class NetworkStep(FrozenModel):
     """Output that is the feature, where the graph has several."""
     resize: Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = None
     """HEIGHTxWIDTH, for a network that takes any size."""
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    """Initial weights of a network of timm: ``imagenet``, if left out, ``none`` or a file."""
+    last_stride: Literal[1, 2] = 2
+    """Stride of the last stage for a file of weights: 1 for those trained so, as fast-reid's."""
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from airreid.digital.channel_code import ChannelCodeName
 from airreid.scheme_kinds import bandwidth_of, kind_of, scheme_kind
 from airreid.validation import FrozenModel
 from training.recipes.base import (
+    TORCHVISION,
     Augmentation,
     BackboneName,
     Batches,
@@ -61,6 +62,12 @@ class _Images(FrozenModel):
         return self
 
 
+def _check_stride(backbone: str | None, last_stride: int) -> None:
+    """Raises ``ValueError`` for a stride that cannot be changed."""
+    if last_stride == 1 and backbone not in (None, *TORCHVISION):
+        raise ValueError(f"last_stride=1 is for {', '.join(TORCHVISION)}")
+
+
 class BackboneStep(_Images):
     """The re-ID backbone: identities as classes through one FC layer, for training only."""
 
@@ -73,6 +80,11 @@ class BackboneStep(_Images):
     """A batch normalisation after the pooling (Luo et al., 2019)."""
     weights: Annotated[str, Field(min_length=1)] = "none"
     """``none``, ``imagenet`` or a file: see :func:`training.models.weights.load_weights`."""
+
+    @model_validator(mode="after")
+    def _stride_fits(self) -> BackboneStep:
+        _check_stride(self.backbone, self.last_stride)
+        return self
 
 
 class AutoencoderStep(FrozenModel):
@@ -143,6 +155,7 @@ class JointStep(_Images):
     def _init_fits(self) -> JointStep:
         if self.init == "pca" and self.layers:
             raise ValueError("init=pca is for a linear code: layers=0")
+        _check_stride(self.backbone, self.last_stride)
         return self
 
 

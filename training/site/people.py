@@ -14,7 +14,7 @@ from airreid.codecs.selection import HeldOut, hold_out
 from airreid.datasets.advice import FEWEST_PEOPLE, FEWEST_TRACKS, several_images
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
-from airreid.retrieval import Labels, NearestMatch
+from airreid.retrieval import Labels
 
 WATCHED = 10
 """One identity in so many is held out of the training to choose by, from fifty people on."""
@@ -22,6 +22,8 @@ MOST_WATCHED = 1000
 """Held-out images, at most, that are searched for after each epoch."""
 _SHARED = 0.1
 """Share of people with an image that another has too, above which names must be wrong."""
+_ERRORS = 3
+"""Standard errors over people by which they must be told apart better than by guessing."""
 _MOST_PEOPLE = 100
 """People, at most, by whom it is tried whether they are told apart at all."""
 
@@ -103,7 +105,7 @@ def check_copies(crops: NDArray[np.uint8], positions: NDArray[np.int64], images:
 def check_told_apart(
     features: NDArray[np.float32], labels: Labels, images: ImageSet, tracks: bool
 ) -> None:
-    """Raises :class:`InputError` where people are found by another camera as if by guessing.
+    """Raises :class:`InputError` where people by two cameras are told apart as if by guessing.
 
     features (N, D) and ``labels`` (N,) of the images.
     """
@@ -113,19 +115,39 @@ def check_told_apart(
     tried = people[np.linspace(0, len(people) - 1, min(len(people), _MOST_PEOPLE)).astype(int)]
     rows = np.flatnonzero(np.isin(labels.identity, tried))
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_WATCHED)).astype(int)]
-    labels, unit = labels.take(rows), unit_rows(features[rows])
-    nearest = NearestMatch(labels, labels)
-    hits = int(nearest.hits(unit @ unit.T).sum())
-    same = labels.identity[:, None] == labels.identity
-    same_camera = same & (labels.camera[:, None] == labels.camera)
-    chance = ((same & ~same_camera).sum(1) / np.maximum((~same_camera).sum(1), 1))[nearest.counted]
-    guessed = float(chance.sum() + 2 * np.sqrt((chance * (1 - chance)).sum()))
-    if hits <= guessed:
+    sure, error = _told_apart(unit_rows(features[rows]), labels.take(rows))
+    if sure <= 0.5 + _ERRORS * error:
         raise InputError(
-            f"{images.name}: the network finds {hits} of {len(chance)} images by another camera, "
-            f"no more than guessing may; are these {len(people)} different people, and does each "
-            "folder show the same one by every camera?"
+            f"{images.name}: to the network an image of a person by another camera is as far as "
+            f"one of anybody ({sure:.0%} of pairs are told right, ± {_ERRORS * error:.0%}); are "
+            f"these {len(people)} different people, and does each folder show the same one by "
+            "every camera?"
         )
+
+
+def _told_apart(unit: NDArray[np.float32], labels: Labels) -> tuple[float, float]:
+    """Share of the images of the same person by another camera that are nearer than one of
+    another person by that camera, and its standard error over people.
+
+    unit (N, D), rows of length 1. Each camera's mean is taken off.
+    """
+    centred = unit.copy()
+    for camera in np.unique(labels.camera).tolist():
+        centred[labels.camera == camera] -= unit[labels.camera == camera].mean(axis=0)
+    scores = unit_rows(centred) @ unit_rows(centred).T
+    by_person: dict[int, list[float]] = {}
+    for row, score in enumerate(scores):
+        for camera in np.unique(labels.camera).tolist():
+            others = labels.camera == camera
+            if camera == labels.camera[row]:
+                continue
+            same = others & (labels.identity == labels.identity[row])
+            wrong = np.sort(score[others & ~same])
+            if same.any() and len(wrong):
+                nearer = np.searchsorted(wrong, score[same]) / len(wrong)
+                by_person.setdefault(int(labels.identity[row]), []).append(float(nearer.mean()))
+    shares = np.asarray([np.mean(values) for values in by_person.values()])
+    return float(shares.mean()), float(shares.std(ddof=1) / np.sqrt(len(shares)))
 
 
 def rival_tracks(features: NDArray[np.float32], labels: Labels) -> NDArray[np.bool_]:

@@ -59,6 +59,8 @@ class SiteRun:
     elsewhere: tuple[DataSet, ...] = ()
     tracks: Path | None = None
     """Folder of tracks beside the source's identities."""
+    origin: str | None = None
+    """Source of the network's weights, for the model card."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,7 @@ def _card(
         licence="the network's is its authors'; what was trained is yours",
         data=f"{images.name}, digest {images.digest()}",
         codec_data=f"{images.name}, digest {images.digest()}",
-        initial_weights=f"{run.network.name}, trained by others",
+        initial_weights=run.origin or f"{run.network.name}, trained by others",
         recipe=RecipeRecord.model_validate_json(context.recipe.model_dump_json()),
         machine=made_with.machine,
         versions={**made_with.versions, "onnx": onnx, "scipy": scipy},

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from airreid.errors import InputError
 from training.engine.batches import ImageBatches
 from training.engine.distributed import Distributed
 from training.engine.fit import BatchLoss, Task, Validation
@@ -53,8 +54,7 @@ def train_backbone(step: BackboneStep, context: RunContext) -> SavedBackbone:
     """Trains a backbone and its classifier on the run's images (N, 256, 128, 3)."""
     seed, distributed = context.recipe.seed, context.distributed
     torch.manual_seed(seed)
-    network = Backbone(step.bn_neck, step.backbone, step.last_stride)
-    origin = load_initial(network, step.weights, distributed)
+    network, origin = new_backbone(step, step.backbone, context)
     classifier = new_classifier(network.dim, len(context.sets.train.identities))
     parts = nn.ModuleDict({"backbone": network, "classifier": classifier})
     forward = place(parts, network, context)
@@ -93,6 +93,29 @@ def train_backbone(step: BackboneStep, context: RunContext) -> SavedBackbone:
         seconds=seconds,
         classifier=cpu_weights(classifier),
     )
+
+
+def new_backbone(
+    step: BackboneStep | JointStep, name: str, context: RunContext
+) -> tuple[Backbone, str]:
+    """Builds the backbone called ``name`` with the step's initial weights.
+
+    Returns it with a line for the model card. Raises :class:`InputError` for a network that does
+    not take images of the step's sizes.
+    """
+    network = Backbone(step.bn_neck, name, step.last_stride)
+    for stage in step.stages:
+        size = (stage.height, stage.width)
+        if network.fixed_size and network.size != size:
+            height, width = network.size
+            raise InputError(
+                f"backbone {name}: takes images of {height}x{width} alone, not of {size[0]}x"
+                f'{size[1]}; give --set \'{step.name}.stages=[{{"height": {height}, "width": '
+                f'{width}, "epochs": {step.epochs}}}]\''
+            )
+    origin = load_initial(network, step.weights, context.distributed)
+    context.report.note(f"{name}: {origin}")
+    return network, origin
 
 
 def load_initial(network: Backbone, weights: str, distributed: Distributed) -> str:

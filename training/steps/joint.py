@@ -35,7 +35,7 @@ from training.steps.backbone import (
     gathered,
     identity_loss,
     image_batches,
-    load_initial,
+    new_backbone,
     new_classifier,
     param_groups,
     place,
@@ -154,8 +154,7 @@ def _initial_backbone(step: JointStep, context: RunContext) -> SavedBackbone:
     """Returns the backbone step's result, or a new backbone where the step names one."""
     if step.backbone is None:
         return context.need_shared_backbone()
-    network = Backbone(step.bn_neck, step.backbone, step.last_stride)
-    origin = load_initial(network, step.weights, context.distributed)
+    network, origin = new_backbone(step, step.backbone, context)
     final = step.stages[-1]
     size = (final.height, final.width)
     return SavedBackbone("", network.settings, cpu_weights(network), size, origin, 0.0)
