@@ -28,6 +28,8 @@ class TooLargeError(InputError):
 class NotReadyError(AirReidError):
     """Raised while the access point starts or waits for a reindex; try again."""
 
+    exit_code = 3
+
 
 class StorageError(NotReadyError):
     """Raised where the gallery's files are gone or replaced, or its disk takes no more."""

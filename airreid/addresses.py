@@ -46,3 +46,13 @@ def _checked(text: str) -> str:
 
 HostPort = Annotated[str, AfterValidator(_checked)]
 """Text of an address, in a field of settings; the field is named if it is none."""
+OFF = "off"
+"""Text in place of an address: listen nowhere."""
+
+
+def _checked_or_off(text: str) -> str:
+    return text if text == OFF else _checked(text)
+
+
+HostPortOrOff = Annotated[str, AfterValidator(_checked_or_off)]
+"""Text of an address, or ``off``, in a field of settings."""

@@ -7,19 +7,23 @@ FAISS, an access point no torch, and ``--help`` none of them.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from airreid.console import say
 from airreid.import_path import leave_current_folder
+from airreid.interruption import die_at_once, ended_by_signals
 
 if __name__ == "__main__":
+    die_at_once()
     leave_current_folder()  # before anything else is looked for: the folder may have a typer.py
 
 import typer
 
-from airreid import __version__
+from airreid import __version__, console
+from airreid.console import say
 from airreid.errors import AirReidError
 
 
@@ -69,6 +73,13 @@ ROLES = {
 }
 
 
+_QUIET = ("--quiet", "-q")
+_FAULT = 70
+"""Exit code of a fault of the program itself (EX_SOFTWARE)."""
+_SYSTEM = 4
+"""Exit code where the operating system refuses: a full disk, a file of somebody else's."""
+
+
 def _version(value: bool) -> None:
     if value:
         say(f"airreid {__version__}")
@@ -77,8 +88,12 @@ def _version(value: bool) -> None:
 
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True),
+    quiet: bool = typer.Option(
+        False, *_QUIET, help="No progress and no notes; may stand behind the command, too."
+    ),
 ) -> None:
     """AirReID: find a person again over a radio link."""
+    console.set_quiet(quiet)
 
 
 def _placeholder() -> None:
@@ -94,7 +109,6 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     root = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
         rich_markup_mode="rich" if wanted else None,  # the first help: without loading Rich
     )
     root.callback()(_root)
@@ -118,17 +132,41 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the command line; a user's mistake ends in one line and exit code 2."""
+    """Runs the command line; a mistake ends in one line. Exit codes: docs/command-line.md."""
     leave_current_folder()
+    die_at_once()
     try:
-        build(sys.argv[1:])(prog_name="airreid")
+        application = build(_completed() or sys.argv[1:])
+        with ended_by_signals():
+            application(_arguments(), prog_name="airreid")
     except AirReidError as error:
         say(f"error: {error}", err=True)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         say(f"error: {where}{error.strerror or error}", err=True)
-        sys.exit(2)
+        sys.exit(_SYSTEM)
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        say("error: this is a fault of AirReID's own; please report it with these lines", err=True)
+        sys.exit(_FAULT)
+
+
+def _arguments() -> list[str]:
+    """Returns the arguments, with ``-q`` before the command wherever it stood."""
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    if not any(word in _QUIET for word in words[:end]):
+        return words
+    return ["-q", *(word for word in words[:end] if word not in _QUIET), *words[end:]]
+
+
+def _completed() -> list[str]:
+    """Returns the words that a shell wants completed; empty in an ordinary run."""
+    if "_AIRREID_COMPLETE" not in os.environ:
+        return []
+    words = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
+    return words.split()[1:]
 
 
 if __name__ == "__main__":

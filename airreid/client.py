@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import grpc
 
 from airreid.credentials import NOBODY, ClientCredentials
-from airreid.errors import LinkError
+from airreid.errors import LinkError, RefusedError
 from airreid.v1 import (
     channel_pb2,
     channel_pb2_grpc,
@@ -50,6 +50,19 @@ _ENROL_BYTES = 6 * 1024 * 1024
 """A request holds at most so many items and bytes, unless a single item has more."""
 _TOO_LONG = "larger than max"
 """Words of gRPC on a message that is longer than the server takes."""
+_REFUSED = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+"""Statuses that another try does not change."""
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
@@ -59,6 +72,8 @@ class Connection:
 
     option = "--to"
     """Option of the command line that gives the target."""
+    takes_credentials = True
+    """Do its commands take credentials, such as ``--tls-ca``?"""
 
     def __init__(
         self,
@@ -74,9 +89,10 @@ class Connection:
             grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
         except grpc.FutureTimeoutError:
             self._channel.close()
+            hint = credentials.hint if self.takes_credentials else ""
             raise LinkError(
                 f"{target}: no answer within {connect_seconds:g} s; "
-                f"start the service there, or give another {self.option}{credentials.hint}"
+                f"start the service there, or give another {self.option}{hint}"
             ) from None
 
     def __enter__(self) -> Self:
@@ -92,7 +108,8 @@ class Connection:
 
     def _failure(self, error: grpc.RpcError) -> LinkError:
         if isinstance(error, grpc.Call):
-            return LinkError(f"{self._target}: {error.code().name.lower()}: {error.details()}")
+            kind = RefusedError if error.code() in _REFUSED else LinkError
+            return kind(f"{self._target}: {error.code().name.lower()}: {error.details()}")
         return LinkError(f"{self._target}: {error}")
 
 
@@ -235,6 +252,7 @@ class ChannelClient(Connection):
     """A channel simulator: its controls and its radio. Every method raises :class:`LinkError`."""
 
     option = "--at"
+    takes_credentials = False
 
     def __init__(
         self,

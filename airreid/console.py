@@ -12,27 +12,29 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Shows neither progress nor notes from now on, or both again."""
+    global _quiet
+    _quiet = quiet
+
 
 def progress_bars() -> Progress:
-    """Bars on standard error, with counts, time spent and time left."""
-    from rich.console import Console  # services start without them
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Returns bars on standard error, with counts, time spent and time left.
 
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    Where that is no terminal there is a line every ten seconds instead, and none with ``-q``.
+    """
+    from airreid.progress import bars  # services start without Rich
+
+    return bars(_quiet)
+
+
+def note(text: object) -> None:
+    """Prints a line on standard error, unless ``-q`` was given: nothing that anybody must know."""
+    if not _quiet:
+        say(text, err=True)
 
 
 _HIDDEN = re.compile(

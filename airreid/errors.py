@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class AirReidError(Exception):
     """Base of the errors that are a user's to mend: one line that says the way out.
@@ -14,6 +16,9 @@ class AirReidError(Exception):
         ...     print(str(error).split(";")[0])
         no scheme 'jscc-ae-7' in bundle demo
     """
+
+    exit_code: ClassVar[int] = 2
+    """Exit code of a command that ends with it: docs/command-line.md."""
 
 
 class InputError(AirReidError):
@@ -50,6 +55,20 @@ class LinkError(AirReidError):
         ...
         airreid.errors.LinkError: 127.0.0.1:1: no answer within 0.1 s; ...
     """
+
+    exit_code = 3
+
+
+class RefusedError(LinkError):
+    """The other end is there and refuses the request: another one is needed, not another try."""
+
+    exit_code = 2
+
+
+class UnfinishedError(AirReidError):
+    """Work that was begun and did not come to its end: a job that failed or was cancelled."""
+
+    exit_code = 1
 
 
 class ParityError(AirReidError):

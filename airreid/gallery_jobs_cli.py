@@ -13,7 +13,7 @@ from airreid.client import GalleryClient
 from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
-from airreid.errors import InputError, LinkError
+from airreid.errors import InputError, UnfinishedError
 from airreid.v1 import gallery_pb2
 
 DEFAULT = "127.0.0.1:50052"
@@ -36,7 +36,7 @@ def run(
 ) -> dict[str, object] | None:
     """Starts a job and follows it; its result, or None where nobody waits.
 
-    Raises :class:`LinkError` if it fails. An interrupt leaves the job running.
+    Raises :class:`UnfinishedError` if it fails. An interrupt leaves the job running.
     """
     job = client.start_job(kind, {k: v for k, v in parameters.items() if v != ""})
     if not wait:
@@ -49,7 +49,7 @@ def run(
             job = client.job(job.id)
             bars.update(task, completed=job.done, total=job.total or None)
     if job.state != "done":
-        raise LinkError(f"{kind} {job.state}: {job.result or 'no reason given'}")
+        raise UnfinishedError(f"{kind} {job.state}: {job.result or 'no reason given'}")
     result: dict[str, object] = json.loads(job.result)
     return result
 

@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""Exit codes of commands that SIGINT (Ctrl-C) and SIGTERM ended."""
+
+
+def die_at_once() -> None:
+    """Lets SIGINT end the process without a word, while modules are loaded.
+
+    A :class:`KeyboardInterrupt` inside an import ends in a traceback, or in an error that the
+    module makes of it. Where SIGINT is ignored (``nohup``) it stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Runs a command to its end; on SIGINT and SIGTERM with ``finally``, and out at once.
+
+    The interpreter is not taken down piece by piece then: threads of C++ libraries that are
+    still at work would abort the process.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with ended_by_sigterm():
+            yield
+    except KeyboardInterrupt:
+        _leave(INTERRUPTED)
+    except SystemExit as end:
+        if end.code in (INTERRUPTED, TERMINATED):
+            _leave(int(end.code))
+        raise
+
+
+def _leave(code: int) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is done at exit is not broken off
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 @contextlib.contextmanager

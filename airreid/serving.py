@@ -48,6 +48,7 @@ async def serve(
     message_bytes: int = MAX_MESSAGE_BYTES,
     connections: int = GRPC_CONNECTIONS,
     keepalive_seconds: float = KEEPALIVE_SECONDS,
+    otherwise: str = "choose another",
 ) -> AsyncIterator[int]:
     """Serves gRPC on ``listen`` and yields the bound port.
 
@@ -60,7 +61,7 @@ async def serve(
     reflection then cover; health says SERVING while ``ready`` does. Plain text without
     ``credentials``. On leaving, health says NOT_SERVING, calls get ``GRACE_SECONDS`` to
     finish, and the port is freed. Raises :class:`InputError` when the address cannot be
-    bound, or the credentials cannot be used.
+    bound, which says ``otherwise`` as the way out, or the credentials cannot be used.
     """
     address = parse_address(listen)
     bounded = BoundedCalls({health.SERVICE_NAME: SMALL, reflection.SERVICE_NAME: SMALL, **limits})
@@ -83,7 +84,7 @@ async def serve(
     if port == 0:
         also = "" if credentials is None else ", or the certificate and key do not fit"
         raise InputError(
-            f"cannot listen on {address}: the port is in use or not yours{also}; choose another"
+            f"cannot listen on {address}: the port is in use or not yours{also}; {otherwise}"
         )
     await server.start()
     watcher = asyncio.create_task(_follow(checker, ["", *names], ready))

@@ -14,14 +14,14 @@ import typer
 from airreid import log
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.config_file import Given
-from airreid.console import progress_bars, say
+from airreid.console import note, progress_bars, say
 from airreid.errors import InputError
 from airreid.payload import Link
 from airreid.settings_options import with_settings
 from airreid.uplink_client import Uplink
 from edge import printing, results
 from edge.encoder import Encoder
-from edge.oneshot import OneShot, expand
+from edge.oneshot import OneShot, Sent, expand, truths_of, unreadable
 from edge.settings import OneShotSettings, ServeSettings, serve_settings
 
 app = typer.Typer(no_args_is_help=True, help="The camera: image to channel symbols to uplink.")
@@ -65,14 +65,13 @@ def send(
     settings = given.checked()
     if image_out is not None:
         printing.check_picture(image_out)
-    encoder = Encoder(load_bundle(settings.bundle or default_bundle_path()), settings.threads)
-    sending = encoder.send_settings(
-        settings.scheme, settings.link, settings.top_k, settings.bandwidth
-    )
-    with Uplink(settings.to, credentials=settings.credentials) as uplink, progress_bars() as bars:
-        task = bars.add_task("sending", total=len(paths))
-        with OneShot(encoder, uplink, sending, settings.edge_id) as one_shot:
-            outcomes = one_shot.send(paths, partial(bars.advance, task), settings.truth)
+    if settings.truth:
+        truths_of(paths)
+    outcomes = unreadable(paths)
+    if len(outcomes) < len(paths):  # else there is nothing to ask a link for
+        for missing in outcomes:
+            note(missing.error)
+        outcomes = _sent(paths, settings)
     if as_json:
         typer.echo(json.dumps([outcome.as_dict(settings.radio) for outcome in outcomes], indent=2))
     else:
@@ -88,6 +87,17 @@ def send(
         say(f"wrote {image_out}", err=True)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _sent(paths: list[Path], settings: OneShotSettings) -> list[Sent]:
+    encoder = Encoder(load_bundle(settings.bundle or default_bundle_path()), settings.threads)
+    sending = encoder.send_settings(
+        settings.scheme, settings.link, settings.top_k, settings.bandwidth
+    )
+    with Uplink(settings.to, credentials=settings.credentials) as uplink, progress_bars() as bars:
+        task = bars.add_task("sending", total=len(paths))
+        with OneShot(encoder, uplink, sending, settings.edge_id, note) as one_shot:
+            return one_shot.send(paths, partial(bars.advance, task), settings.truth)
 
 
 @app.command()

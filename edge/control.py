@@ -64,6 +64,9 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
 class EdgeClient(Connection):
     """The controls of a running edge. Every method raises :class:`airreid.errors.LinkError`."""
 
+    option = "--at"
+    takes_credentials = False
+
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
         super().__init__(target, connect_seconds)
         self._stub = edge_pb2_grpc.EdgeControlServiceStub(self._channel)

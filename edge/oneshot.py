@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import threading
 import time
@@ -92,10 +94,19 @@ class OneShot:
     """
 
     def __init__(
-        self, encoder: Encoder, uplink: Uplink, settings: SendSettings, edge_id: str
+        self,
+        encoder: Encoder,
+        uplink: Uplink,
+        settings: SendSettings,
+        edge_id: str,
+        tell: Callable[[str], object] = lambda text: None,
     ) -> None:
-        """Raises :class:`airreid.errors.AirReidError` for a scheme that the bundle lacks."""
+        """``tell`` is called with what keeps the access point from answering.
+
+        Raises :class:`airreid.errors.AirReidError` for a scheme that the bundle lacks.
+        """
         self._uplink = uplink
+        self._tell = tell
         self._spool = Spool(None, edge_id, _CAPACITY, first_sequence=0)
         self._cut = partial(encoder.crop, scheme_id=settings.scheme_id)
         self._pipeline = Pipeline(encoder, self._spool, settings, Radio(), max_batch=1)
@@ -145,7 +156,7 @@ class OneShot:
         Blocks for which the access point is not ready are sent again for a minute. When the
         stream breaks, the answers so far are kept and the other files get that as theirs.
         """
-        names = [truth_of(path) for path in paths] if truth else [""] * len(paths)
+        names = truths_of(paths) if truth else [""] * len(paths)
         offered: list[_Offered] = []
         with closing(read_ahead(paths, self._cut)) as crops:
             for crop, name in zip(crops, names, strict=True):
@@ -199,6 +210,11 @@ class OneShot:
             self._changed.notify_all()
 
     def _refused(self, outcome: Outcome, news: bool) -> None:
+        if news:
+            self._tell(
+                f"the access point is not ready: {outcome.message}; trying again for "
+                f"{_NOT_READY_SECONDS:g} s"
+            )
         self._refusals[outcome.sequence] = outcome
         with self._changed:
             self._changed.notify_all()
@@ -250,6 +266,11 @@ def _unanswered(path: Path, reason: str) -> Sent:
     return Sent(path, None, 0.0, f"{path}: not answered: {reason}")
 
 
+def truths_of(paths: Sequence[Path]) -> list[str]:
+    """Returns whom each crop shows, as :func:`truth_of` does."""
+    return [truth_of(path) for path in paths]
+
+
 def truth_of(path: Path) -> str:
     """Returns the subject that a crop shows, by its folders: ``<identity>/<camera>/<image>``.
 
@@ -259,6 +280,20 @@ def truth_of(path: Path) -> str:
     if not name:
         raise InputError(f"{path}: --truth reads <identity>/<camera>/<image>; leave it out here")
     return id_of(name)
+
+
+def unreadable(paths: Sequence[Path]) -> list[Sent]:
+    """Returns an outcome for each file that is not there or that may not be read."""
+    failed = []
+    for path in paths:
+        try:
+            path.stat()
+            reason = "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+        except OSError as error:
+            reason = error.strerror or str(error)
+        if reason:
+            failed.append(Sent(path, None, 0.0, f"{path}: cannot be read ({reason})"))
+    return failed
 
 
 def expand(images: Sequence[Path]) -> list[Path]:

@@ -32,7 +32,7 @@ def sent_lines(outcomes: Sequence[Sent]) -> list[Line]:
 
     The decision comes first; the nearest subjects, of whom one is always the nearest, are faint.
     """
-    names = ["/".join(outcome.path.parts[-3:]) for outcome in outcomes]
+    names = [str(Path(*outcome.path.parts[-3:])) for outcome in outcomes]
     width = max(map(len, names), default=0)
     lines = []
     for name, outcome in zip(names, outcomes, strict=True):
@@ -125,7 +125,7 @@ def save_picture(path: Path, outcomes: Sequence[Sent]) -> None:
 
 
 def _query(outcome: Sent) -> Query:
-    title = "/".join(outcome.path.parts[-3:])
+    title = str(Path(*outcome.path.parts[-3:]))
     try:
         image = load(outcome.path)
     except InputError:

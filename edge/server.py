@@ -14,6 +14,7 @@ from functools import partial
 from grpc import aio
 
 from airreid import log, memory
+from airreid.addresses import OFF
 from airreid.call_limits import SMALL, CallLimits
 from airreid.credentials import check_listening
 from airreid.serving import serve, told_to_stop
@@ -31,6 +32,8 @@ from edge.stdin_source import StdinSource
 from edge.uplink_sender import Sender
 
 _TICK_SECONDS = 0.5
+_OTHERWISE = "if another edge runs on this machine, give this one another --listen, or --listen off"
+"""Way out where the port cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,9 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
     Raises :class:`airreid.errors.InputError` for an address, a folder or a spool that cannot
     be used; nothing has been taken then.
     """
-    strangers = "send crops, read who they are, and switch schemes"
-    check_listening(settings.listen, settings.insecure_no_auth, strangers)
+    if settings.listen != OFF:
+        strangers = "send crops, read who they are, and switch schemes"
+        check_listening(settings.listen, settings.insecure_no_auth, strangers)
     sending = encoder.send_settings(
         settings.scheme, settings.link, settings.top_k, settings.bandwidth
     )
@@ -86,12 +90,15 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
             service, control = (
                 edge_pb2.DESCRIPTOR.services_by_name[name].full_name for name in names
             )
-            serving = serve(
-                settings.listen,
-                register,
-                limits={service: CallLimits(MESSAGE_BYTES), control: SMALL},
-                message_bytes=MESSAGE_BYTES,
-            )
+            serving: contextlib.AbstractAsyncContextManager[int | None] = contextlib.nullcontext()
+            if settings.listen != OFF:
+                serving = serve(
+                    settings.listen,
+                    register,
+                    limits={service: CallLimits(MESSAGE_BYTES), control: SMALL},
+                    message_bytes=MESSAGE_BYTES,
+                    otherwise=_OTHERWISE,
+                )
             async with serving as port, _ticks(edge, settings):
                 await asyncio.to_thread(_tick, edge, settings)
                 edge.sender.start()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from airreid.addresses import HostPort
+from airreid.addresses import OFF, HostPort, HostPortOrOff
 from airreid.bundle import PREFERRED_SCHEME
 from airreid.config_file import Given
 from airreid.credentials import NOBODY, ClientCredentials
@@ -107,8 +107,11 @@ class ServeSettings(CameraSettings):
 
     top_k: Annotated[int, Field(ge=1, le=1000), Flag()] = 10
     """Identities to ask for."""
-    listen: Annotated[HostPort, Flag()] = "127.0.0.1:50050"
-    """HOST:PORT to take crops on."""
+    listen: Annotated[HostPortOrOff, Flag()] = "127.0.0.1:50050"
+    """HOST:PORT to take crops and 'edge set' on, or off.
+
+    ``off`` where crops come from a folder or standard input alone.
+    """
     insecure_no_auth: Annotated[bool, Flag()] = False
     """Let anybody who reaches --listen in: closed networks."""
     watch: WatchSettings | None = None
@@ -138,6 +141,8 @@ def serve_settings(given: Given[ServeSettings]) -> ServeSettings:
     if watch is not None and "folder" not in watch and "watch" not in (given.file or {}):
         watch = None  # only --after: it has nothing to say
     settings = given.checked(values | {"watch": watch})
+    if settings.listen == OFF and not settings.watch and not settings.stdin:
+        raise InputError("--listen off leaves no way for crops to come; give --watch or --stdin")
     if settings.spool is None:
         if settings.watch or settings.stdin:
             options = bool({"watch", "stdin"} & set(given.flags))

@@ -20,8 +20,9 @@ class Role:
     def __init__(self, name: str, arguments: list[str], seconds: float = 60.0) -> None:
         """Starts the process and waits for its ``ready`` event.
 
-        Raises :class:`LinkError` with the process's last words if it ends first or
-        is not ready within ``seconds``.
+        It has a process group of its own, so that a terminal's Ctrl-C is the parent's alone to
+        deal with, and it ends when the parent dies. Raises :class:`LinkError` with the process's
+        last words if it ends first or is not ready within ``seconds``.
         """
         self.name = name
         self._tail: deque[str] = deque(maxlen=20)
@@ -31,6 +32,7 @@ class Role:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -39,6 +41,9 @@ class Role:
         except Empty:
             self.stop()
             raise LinkError(f"{name}: not ready within {seconds:g} s") from None
+        except BaseException:  # an interrupt: nobody else knows of the process yet
+            self.stop()
+            raise
         if ready is None:
             self.process.wait()
             self._close()

@@ -34,6 +34,7 @@ class ApiChannel(ChannelClient):
     """A channel simulator's client, given as ``target``."""
 
     option = "target"
+    takes_credentials = True
 
 
 class ApiUplink(Uplink):

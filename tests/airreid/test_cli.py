@@ -1,5 +1,6 @@
 """The root of the command line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from accesspoint.errors import NotReadyError
 from airreid import cli
 from airreid.addresses import parse_address
-from airreid.errors import AirReidError, InputError
+from airreid.errors import (
+    AirReidError,
+    BundleError,
+    InputError,
+    LinkError,
+    RefusedError,
+    UnfinishedError,
+)
 
 
 def test_help_lists_every_role_without_loading_any() -> None:
@@ -93,3 +102,84 @@ def test_training_says_what_is_wrong_with_the_data_before_it_wants_torch(
         assert isinstance(result.exception, kind)
         with pytest.raises(kind, match=text):
             raise result.exception
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("wrong"), 2),
+        (BundleError("damaged"), 2),
+        (LinkError("gone"), 3),
+        (RefusedError("no"), 2),
+        (UnfinishedError("failed"), 1),
+        (NotReadyError("loading"), 3),
+        (OSError(28, "No space left on device", "file"), 4),
+        (ZeroDivisionError("a fault"), 70),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes_say_what_kind_of_end_it_was(error: BaseException, code: int) -> None:
+    """Run apart: an interrupt ends the process. The table is in docs/command-line.md."""
+    program = (
+        "import builtins, sys; sys.argv = ['airreid', 'bundle', 'show']\n"
+        "from airreid import bundle_cli, cli\n"
+        "import airreid.errors, accesspoint.errors\n"
+        "def fail(*args, **options): raise eval(sys.stdin.read())\n"
+        "bundle_cli.load_bundle = fail\n"
+        "cli.main()"
+    )
+    module = (
+        ""
+        if isinstance(error, OSError | ZeroDivisionError | KeyboardInterrupt)
+        else (f"{type(error).__module__}.")
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        input=f"{module}{error!r}"
+        if not isinstance(error, OSError)
+        else "OSError(28, 'full', 'f')",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == code, result.stderr
+    assert ("Traceback" in result.stderr) == (code == 70)
+    table = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+    assert f"| {code} |" in table
+
+
+def test_quiet_may_stand_anywhere_before_a_double_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    for words, first in (
+        (["-q", "health", "x"], ["-q", "health", "x"]),
+        (["health", "x", "--quiet"], ["-q", "health", "x"]),
+        (["health", "--", "-q"], ["health", "--", "-q"]),
+        (["health", "-q", "--", "-q"], ["-q", "health", "--", "-q"]),
+        (["health"], ["health"]),
+    ):
+        monkeypatch.setattr(sys, "argv", ["airreid", *words])
+        assert cli._arguments() == first
+
+
+@pytest.mark.parametrize(
+    ("line", "completion"),
+    [
+        ("airreid ed", "edge"),
+        ("airreid edge se", "serve"),
+        ("airreid edge send --im", "--image-out"),
+    ],
+)
+def test_a_shell_completes_commands_and_options(line: str, completion: str) -> None:
+    words = line.split(" ")
+    result = subprocess.run(
+        [sys.executable, "-c", "from airreid.cli import main; main()"],
+        env={
+            **os.environ,
+            "_AIRREID_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completion in result.stdout.split()

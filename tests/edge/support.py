@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -149,6 +150,19 @@ def served(access_point: AccessPoint, port: int = 0) -> Iterator[str]:
     finally:
         access_point.gate.set()
         server.stop(None).wait()
+
+
+def interruptible(*arguments: object) -> list[str]:
+    """Returns the command ``airreid ARGUMENTS...`` that takes interrupts.
+
+    A shell's background jobs ignore them, and hand that on. A ``preexec_fn`` would be run in a
+    fork of this process, which gRPC's threads do not survive.
+    """
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'airreid.cli', *sys.argv[1:]])"
+    )
+    return [sys.executable, "-c", code, *map(str, arguments)]
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from airreid.uplink_client import Uplink
 from edge.encoder import Encoder
 from edge.oneshot import OneShot, Sent, truth_of
 
-from .support import AccessPoint, Quick, served, until
+from .support import AccessPoint, Quick, interruptible, served, until
 
 
 class Breaking(AccessPoint):
@@ -166,14 +165,8 @@ def test_an_interrupt_ends_it_at_once_while_an_answer_is_waited_for(
     far.gate.clear()
     files = sorted(people.rglob("*.png"))[:3]
     with served(far) as to:
-        command = [sys.executable, "-m", "airreid.cli", "edge", "send", *map(str, files)]
-        process = subprocess.Popen(
-            [*command, "--to", to],
-            stderr=subprocess.PIPE,
-            text=True,
-            # a shell's background jobs ignore the interrupt, and hand that on
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        command = interruptible("edge", "send", *files, "--to", to)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         until(lambda: far.seen, 60)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from simulation.processes import Role
+
 from .conftest import System
 
 
@@ -158,10 +160,47 @@ def test_a_port_in_use(tmp_path: Path, which: str) -> None:
         )
 
 
+def test_a_missing_file_is_noticed_before_the_link(tmp_path: Path) -> None:
+    """Nobody is asked for a link that nothing would cross; with a good file beside it, one is."""
+    nobody = f"127.0.0.1:{free_port()}"
+    missing = tmp_path / "none.png"
+    line = fails("edge", "send", missing, "--to", nobody, code=1)
+    assert line == f"error: {missing}: cannot be read (No such file or directory)"
+    good = tmp_path / "good.png"
+    Image.new("RGB", (32, 64)).save(good)
+    result = airreid("edge", "send", missing, good, "--to", nobody)
+    assert result.returncode == 3
+    first, second = result.stderr.splitlines()
+    assert first == f"{missing}: cannot be read (No such file or directory)"
+    assert second.startswith(f"error: {nobody}: no answer within")
+
+
+def test_hints_name_options_that_there_are() -> None:
+    """A command that finds nobody at its address names its own option for another."""
+    nobody = f"127.0.0.1:{free_port()}"
+    line = fails("edge", "status", "--at", nobody, code=3)
+    assert line.endswith("start the service there, or give another --at")
+
+
+def test_an_edge_needs_no_port(system: System, tmp_path: Path) -> None:
+    """Two cameras of one machine: a second one is told how, and with --listen off both run."""
+    (tmp_path / "inbox").mkdir()
+    first = ["edge", "serve", "--listen", "127.0.0.1:0", "--to", system.channel_target]
+    with Role("first edge", first) as edge:
+        taken = f"127.0.0.1:{edge.ready['grpc_port']}"
+        line = fails("edge", "serve", "--listen", taken, "--to", system.channel_target)
+        assert "another --listen, or --listen off" in line
+        folders = ["--watch", str(tmp_path / "inbox"), "--spool", str(tmp_path / "spool")]
+        off = ["edge", "serve", "--listen", "off", "--to", system.channel_target, *folders]
+        with Role("second edge", off) as second:
+            assert second.ready["grpc_port"] is None
+    assert "give --watch or --stdin" in fails("edge", "serve", "--listen", "off")
+
+
 def test_mistakes_get_one_line(tmp_path: Path, people: Path) -> None:
     image = next(iter(people.rglob("*.png")))
     nobody = f"127.0.0.1:{free_port()}"
-    assert f"{nobody}: no answer within" in fails("edge", "send", image, "--to", nobody)
+    assert f"{nobody}: no answer within" in fails("edge", "send", image, "--to", nobody, code=3)
     assert "no scheme 'jscc-ae-9'" in fails("edge", "send", image, "--scheme", "jscc-ae-9")
     assert "no scheme" in fails("simulate", "--scheme", "nope")
     assert "both --gallery and --queries" in fails("simulate", "--gallery", people)

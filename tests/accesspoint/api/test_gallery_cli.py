@@ -19,7 +19,7 @@ from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 from airreid.client import GalleryClient
 from airreid.crop_folder import list_crops
-from airreid.errors import AirReidError, InputError, LinkError
+from airreid.errors import AirReidError, InputError, LinkError, UnfinishedError
 from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_cli import app
 from airreid.v1 import gallery_pb2
@@ -243,11 +243,11 @@ def test_jobs_from_the_command_line(gallery: Commands, folder: Path) -> None:
     gallery("delete", "p0")
     assert json.loads(gallery("import", "all"))["entries"] == 2
     assert json.loads(gallery("backup"))["file"].startswith("backups/")
-    with pytest.raises(LinkError, match="calibrate failed: 2 subjects enrolled"):
+    with pytest.raises(UnfinishedError, match="calibrate failed: 2 subjects enrolled"):
         gallery("calibrate")
-    with pytest.raises(LinkError, match="confidence"):
+    with pytest.raises(UnfinishedError, match="confidence"):
         gallery("calibrate", "--confidence", "0.3")
-    with pytest.raises(LinkError, match="reindex failed: the gallery is of the space"):
+    with pytest.raises(UnfinishedError, match="reindex failed: the gallery is of the space"):
         gallery("reindex")
     [number, *_] = [entry["id"] for entry in json.loads(gallery("entries", "--json"))]
     assert json.loads(gallery("prove-deleted", number, "--delete"))["clean"]
