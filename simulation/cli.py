@@ -17,6 +17,8 @@ from rich.progress import TaskID
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.console import progress_bars
 from airreid.errors import InputError
+from airreid.nested.stopping import ACCEPTED_LOSS, StoppingSettings
+from airreid.scheme_info import NestedInfo
 from simulation import report as reports
 from simulation.people import from_folders, picture_count, synthetic
 from simulation.plan import SimulationPlan, SimulationProgress, SimulationResult, SweepPoint
@@ -68,6 +70,19 @@ def command(
     snr: Annotated[
         list[float] | None, typer.Option(help="SNR in dB; may be repeated.", show_default=False)
     ] = None,
+    bandwidth: Annotated[
+        str | None,
+        typer.Option(
+            help="Channel uses of nested schemes: a number, or auto: piece by piece until the "
+            "access point has heard enough. All if left out."
+        ),
+    ] = None,
+    accepted_loss: Annotated[
+        float, typer.Option(min=0, max=1, help="Loss in top-1 that may save air, with auto.")
+    ] = ACCEPTED_LOSS,
+    most_uses: Annotated[
+        int, typer.Option(min=0, max=65536, help="Uses of a block at most, repeated, with auto.")
+    ] = 0,
     bundle: Annotated[Path | None, typer.Option(help="Model bundle; the demo's if left out.")] = (
         None
     ),
@@ -109,6 +124,8 @@ def command(
         seed=seed,
         window=window,
         threads=threads,
+        bandwidth=_bandwidth(loaded, scheme, bandwidth),
+        stopping=StoppingSettings(accepted_loss=accepted_loss, most_uses=most_uses),
     )
     for name in plan.schemes:
         loaded.scheme(name)
@@ -136,7 +153,7 @@ def command(
             f"gallery images; without code or channel top-1 is {result.noiseless_top1:.3f}; "
             f"image to feature {result.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
         )
-        for line in _side_information(result):
+        for line in [*_side_information(result), *_saved_air(result)]:
             typer.echo(line)
         written = reports.write(report, loaded, people, plan, result, pictures)
         if as_json is not None:
@@ -160,12 +177,33 @@ def _table(result: SimulationResult) -> list[str]:
         previous = (p.scheme, p.link)
         bits = f"{p.payload_bits + p.crc_bits:.1f}" if p.payload_bits else "-"
         lines.append(
-            f"{p.scheme:<{width}} {p.link:<6} {p.bandwidth:>4} {p.snr_db:>+5g} "
+            f"{p.scheme:<{width}} {p.link:<6} {p.uses_mean:>4.0f} {p.snr_db:>+5g} "
             f"{p.top1:>6.3f} {p.top5:>6.3f} {p.map:>6.3f} {bits:>6} {p.queries_per_second:>5.0f} "
             f"{p.latency_ms_p50:>6.1f} {p.latency_ms_p99:>6.1f} {p.outage_rate:>6.3f} "
             f"{f'{p.replay_identical}/{p.queries}':>9}"
         )
     return lines
+
+
+def _bandwidth(bundle: Bundle, wanted: list[str] | None, bandwidth: str | None) -> str | None:
+    """Checks the option. Raises :class:`InputError` where it cannot be sent."""
+    if bandwidth is None:
+        return None
+    if bandwidth != "auto" and not bandwidth.isdigit():
+        raise InputError(f"--bandwidth {bandwidth}: give auto or a number of channel uses")
+    chosen = [bundle.scheme(scheme_id) for scheme_id in _chosen(bundle, wanted or [])]
+    nested = [info for info in chosen if isinstance(info, NestedInfo)]
+    for info in nested if bandwidth != "auto" else ():
+        if int(bandwidth) % info.piece or not 0 < int(bandwidth) <= info.bandwidth:
+            raise InputError(
+                f"--bandwidth {bandwidth}: {info.id} has pieces of {info.piece} uses; give a "
+                f"multiple of {info.piece} up to {info.bandwidth}"
+            )
+    if not nested:
+        raise InputError(
+            f"--bandwidth {bandwidth}: none of the schemes can be cut; give --scheme a nested one"
+        )
+    return bandwidth
 
 
 def _chosen(bundle: Bundle, wanted: list[str]) -> tuple[str, ...]:
@@ -189,3 +227,14 @@ def _side_information(result: SimulationResult) -> list[str]:
         if p.side_bits
     }
     return list(lines.values())
+
+
+def _saved_air(result: SimulationResult) -> list[str]:
+    """Lines on schemes whose blocks took fewer or more uses than their bandwidth."""
+    return [
+        f"{p.scheme} at {p.snr_db:+g} dB: {p.uses_mean:.0f} channel uses on average (B above) "
+        f"in place of {p.bandwidth}, 95 % took {p.uses_p95:.0f} at most; {p.downlink_bits:.0f} "
+        "bits a query asked for more"
+        for p in result.points
+        if p.uses_mean != p.bandwidth
+    ]

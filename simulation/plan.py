@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.nested.stopping import StoppingSettings
 from airreid.payload import Link
 
 EDGE_ID = "cam-1"
@@ -41,7 +42,13 @@ class SweepPoint:
     queries_per_second: float
     first_sequence: int
     replay_identical: int
-    """Queries whose complete ranking the offline replay reproduces."""
+    """Queries whose complete ranking, and channel uses, the offline replay reproduces."""
+    uses_mean: float
+    """Mean real channel uses per query; ``bandwidth`` but for nested schemes with ``auto``."""
+    uses_p95: float
+    """95 % of the queries took no more."""
+    downlink_bits: float
+    """Mean bits per query that asked for more pieces."""
 
 
 @dataclass
@@ -68,6 +75,10 @@ class SimulationPlan:
     seed: int
     window: int
     threads: int
+    bandwidth: str | None = None
+    """Channel uses of nested schemes: ``auto``, a number, or None for all."""
+    stopping: StoppingSettings = field(default_factory=StoppingSettings)
+    """When blocks that come in pieces are answered."""
 
 
 class SimulationProgress:

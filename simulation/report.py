@@ -15,6 +15,7 @@ from airreid import __version__
 from airreid.bundle import Bundle
 from airreid.crop_folder import Crop
 from airreid.images import load
+from airreid.nested.stopping import FEEDBACK_BITS
 from simulation.people import People
 from simulation.plan import EDGE_ID, TIE, SimulationPlan, SimulationResult
 
@@ -46,6 +47,11 @@ def as_json(
             "block); coded: CRC, polar code, list decoding, PAM",
             "side_information": "side_bits per query tell the receiver the payload size (coded) or "
             "the message length (ideal); side_uses is what they take at capacity, beside bandwidth",
+            "bandwidth": plan.bandwidth,
+            "uses": "uses_mean and uses_p95: real channel uses a query; with bandwidth auto until "
+            f"the access point had heard enough. downlink_bits: {FEEDBACK_BITS} for each time that "
+            "it asked for more",
+            "stopping": plan.stopping.model_dump(),
             "window": plan.window,
             "threads": plan.threads,
             "replay_tie": TIE,

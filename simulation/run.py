@@ -74,7 +74,11 @@ def _run(
         ap_arguments = ["ap", "serve", "--data-dir", data, "--grpc", loopback, "--http", loopback]
         with Role(
             "access point",
-            [*ap_arguments, "--bundle", str(bundle.path), "--threads", str(plan.threads)],
+            [
+                *(*ap_arguments, "--bundle", str(bundle.path), "--threads", str(plan.threads)),
+                *("--accepted-loss", str(plan.stopping.accepted_loss)),
+                *("--most-uses", str(plan.stopping.most_uses)),
+            ],
         ) as ap:
             ap_target = f"127.0.0.1:{ap.ready['grpc_port']}"
             positions = _enrol(ap_target, people, progress)

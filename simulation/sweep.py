@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airreid.client import ChannelClient
-from airreid.errors import LinkError
+from airreid.nested.replay import ReplayedPieces
+from airreid.nested.stopping import FEEDBACK_BITS
 from airreid.noise import NoiseStream
 from airreid.offline import Replayed, pack_each, replay_payloads, same_ranking
 from airreid.payload import Link
@@ -19,7 +18,6 @@ from airreid.scheme import BlockCost, Scheme, links_of
 from airreid.scheme_kinds import open_scheme
 from airreid.signal import capacity
 from airreid.uplink_client import Uplink
-from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
 from edge.encoder import Encoder
 from simulation.people import People
@@ -31,6 +29,7 @@ from simulation.plan import (
     SimulationResult,
     SweepPoint,
 )
+from simulation.streaming import StreamResult, cut, in_pieces, stream_queries, sweep_in_pieces
 
 Features = NDArray[np.float32]
 
@@ -72,26 +71,24 @@ def sweep(
     for scheme_id, link in pairs:
         scheme = open_scheme(bundle, bundle.scheme(scheme_id), plan.threads)
         payloads, embeddings = pack_each(scheme, link, queries), scheme.gallery(gallery)
+        payloads = cut(payloads, plan.bandwidth)
         costs = [scheme.cost(payload) for payload in payloads]
         for snr_db in plan.snrs_db:
             context.control.set_link(snr_db, plan.seed)
             first = maker.next_sequence
-            streamed = stream_queries(context, maker, scheme_id, link, queries)
-            expected = replay_payloads(scheme, payloads, embeddings, snr_db, stream, first)
+            streamed: StreamResult
+            expected: Replayed
+            if in_pieces(scheme.info, plan):
+                streamed, expected = sweep_in_pieces(
+                    context, maker, scheme.info, payloads, embeddings, snr_db, stream
+                )
+            else:
+                streamed = stream_queries(context, maker, scheme_id, link, queries)
+                expected = replay_payloads(scheme, payloads, embeddings, snr_db, stream, first)
             point = _point(context.people, scheme, link, snr_db, first, streamed, expected, costs)
             result.points.append(point)
             result.rankings[scheme_id, link, snr_db] = streamed.order
             context.progress.point(point)
-
-
-@dataclass
-class StreamResult:
-    """The answers to one pass over the queries."""
-
-    order: NDArray[np.int64]
-    latencies: list[float]
-    outages: int
-    seconds: float
 
 
 def _point(
@@ -107,10 +104,14 @@ def _point(
     gallery_labels, query_labels = people.labels()
     accuracy = evaluate_ranking(streamed.order, query_labels, gallery_labels)
     agree = same_ranking(streamed.order, expected.order, expected.scores, TIE)
+    uses = np.array([cost.uses for cost in costs], np.float64)
+    if streamed.uses is not None and isinstance(expected, ReplayedPieces):
+        agree &= streamed.uses == expected.uses
+        uses = streamed.uses.astype(np.float64)
     counted = ~np.isnan(accuracy.first_hit)
     return SweepPoint(
         scheme=scheme.info.id,
-        bandwidth=scheme.info.bandwidth,
+        bandwidth=costs[0].uses if costs[0].uses else scheme.info.bandwidth,
         link=link,
         snr_db=snr_db,
         queries=accuracy.queries,
@@ -127,40 +128,11 @@ def _point(
         queries_per_second=len(streamed.order) / streamed.seconds,
         first_sequence=first,
         replay_identical=int((agree & counted).sum()),
+        uses_mean=round(float(uses.mean()), 2),
+        uses_p95=float(np.percentile(uses, 95)),
+        downlink_bits=round(FEEDBACK_BITS * streamed.words / len(streamed.order), 3),
     )
 
 
 def _mean_bits(costs: list[BlockCost]) -> float:
     return round(float(np.mean([cost.payload_bits for cost in costs])), 2)
-
-
-def stream_queries(
-    context: SweepContext, maker: BlockMaker, scheme_id: str, link: Link, features: Features
-) -> StreamResult:
-    """Streams every query once and collects the complete rankings."""
-    first, size = maker.next_sequence, len(context.people.gallery)
-
-    def blocks() -> Iterator[uplink_pb2.QueryRequest]:
-        for feature in features:
-            [payload] = context.encoder.payloads(feature[None], scheme_id, link)
-            yield maker.block(payload, scheme_id, top_k=5, top_entries=size)
-
-    order = np.full((len(features), size), -1, dtype=np.int64)
-    streamed = StreamResult(order, [], 0, 0.0)
-    started = time.perf_counter()
-    for answer in context.uplink.query(blocks(), context.plan.window):
-        response = answer.response
-        row = response.id.sequence - first
-        streamed.latencies.append(answer.latency_ms)
-        context.progress.step()
-        if response.outage:
-            streamed.outages += 1
-        elif response.status.code != common_pb2.CODE_OK:
-            raise LinkError(f"{context.people.queries[row].path}: {response.status.message}")
-        else:
-            order[row] = [context.positions[entry] for entry in response.entry_ids]
-    streamed.seconds = time.perf_counter() - started
-    if len(streamed.latencies) != len(features):
-        missing = len(features) - len(streamed.latencies)
-        raise LinkError(f"{missing} of {len(features)} queries were never answered")
-    return streamed

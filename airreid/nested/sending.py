@@ -33,7 +33,9 @@ class PieceSender:
     exactly what was sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, follow_advice: bool = True) -> None:
+        """``follow_advice``: begin with as many uses as the latest answer advised."""
+        self._follow_advice = follow_advice
         self._lock = threading.Lock()
         self._blocks: dict[int, _UnderWay] = {}
         self._due: deque[int] = deque()
@@ -64,8 +66,9 @@ class PieceSender:
         """
         sequence = response.id.sequence
         with self._lock:
-            self._first_uses = response.first_uses or self._first_uses
-            self._fixed_uses = response.fixed_uses or self._fixed_uses
+            if self._follow_advice:
+                self._first_uses = response.first_uses or self._first_uses
+                self._fixed_uses = response.fixed_uses or self._fixed_uses
             if not response.more_wanted:
                 return True
             state = self._blocks.get(sequence)
