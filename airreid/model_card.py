@@ -225,6 +225,7 @@ class SiteRecord(_Record):
     """Reason for which the network could not be trained, where that was asked for."""
     epochs: int | None = None
     minutes: float | None = None
+    """Minutes of training in older cards; left out, so that equal runs make equal bundles."""
     share: float | None = None
     """Share of the trained weights in the bundle's network; the rest is the public one's."""
     tested_people: int

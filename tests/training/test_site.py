@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +35,7 @@ from training.site.run import SiteRun, train_site
 from ..airreid.adopt import networks
 from ..airreid.adopt.people import dress
 
+SCRIPT = Path(__file__).with_name("site_script.py")
 SIZE = (96, 64)
 PEOPLE, SHOTS = 66, 2
 FEW = 15
@@ -39,6 +44,7 @@ SETTINGS = [
     *("network.preset=half", 'network.schemes=["jscc-fc-8","jscc-ae-4","digital-32"]'),
     *("heads.iterations=6", "joint.epochs=2", "joint.share=0.5"),
     *("engine.tensorboard=false", "engine.precision=fp32", "engine.device=cpu"),
+    *("engine.checkpoint_steps=1", "ship=fp32"),  # int8 ships where it is faster, as the load is
 ]
 
 
@@ -66,21 +72,14 @@ def recipe(joint: bool = True) -> Recipe:
     return with_options(load_recipe("site", SETTINGS), joint, None, None)
 
 
-class StopError(Exception):
-    """A run is broken off."""
-
-
 class Report(SilentReport):
-    """Counts the steps of every network, and breaks off at one of them."""
+    """Counts the steps of every network."""
 
-    def __init__(self, stop: tuple[str, int, int] | None = None) -> None:
+    def __init__(self) -> None:
         self.steps: dict[str, int] = {}
-        self._stop = stop
 
     def network(self, name: str, progress: Progress) -> None:
         self.steps[name] = self.steps.get(name, 0) + 1
-        if (name, progress.epoch, progress.step) == self._stop:
-            raise StopError
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
@@ -143,25 +142,67 @@ def test_a_finished_run_is_not_done_again(
     assert any("share of the trained weights 0.5" in line for line in again.lines)
 
 
-def test_a_broken_run_goes_on_to_the_same_weights(
+def test_a_run_that_is_killed_goes_on_to_the_same_bundle(
     trained: tuple[Path, Report], folder: Path, network: Path, tmp_path: Path
 ) -> None:
+    """SIGKILL within the second epoch, after a checkpoint; the run goes on in this process.
+
+    The whole run is another one of the same seed, so the two bundles also show that nothing else
+    than seed, settings, images and network enters.
+    """
     whole, report = trained
-    out = tmp_path / "out"
-    run = SiteRun(recipe(), network, str(folder), out, cache=whole / "cache")
-    with pytest.raises(StopError):
-        train_site(run, Report(("joint", 1, 0)))
+    out, cache = tmp_path / "out", whole / "cache"
+    command = [sys.executable, str(SCRIPT), str(network), str(folder), str(out), str(cache)]
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    killed = subprocess.run(
+        [*command, *SETTINGS], capture_output=True, text=True, env=environment, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (out / "joint.last.pt").exists()
     assert not (out / "bundle").exists()
     second = Report()
-    train_site(run, second)
-    assert second.steps["joint"] < report.steps["joint"]
+    result = train_site(SiteRun(recipe(), network, str(folder), out, cache), second)
+    assert 0 < second.steps["joint"] < report.steps["joint"]
     assert "heads" not in second.steps
     ours, theirs = (weights(path / "site" / "backbone.onnx") for path in (out, whole))
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name])
-    schemes = [load_bundle(path / "bundle").manifest.schemes for path in (out, whole)]
-    assert schemes[0] == schemes[1], "the same codes, byte for byte"
+    assert result.bundle.bundle_id == load_bundle(whole / "bundle").bundle_id
+
+
+@pytest.mark.parametrize(
+    ("channel", "snr"),
+    [
+        ("rayleigh", ["snr_db=5"]),
+        pytest.param("impulsive", ["snr_db.low=-5", "snr_db.high=15"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_site_is_learned_through_any_channel(
+    channel: str,
+    snr: list[str],
+    folder: Path,
+    network: Path,
+    trained: tuple[Path, Report],
+    tmp_path: Path,
+) -> None:
+    """One SNR or a range; the same seed through Gaussian noise ends in other weights."""
+    settings = [f"{step}.{part}" for step in ("heads", "joint") for part in snr]
+    settings += [f"{step}.channel={channel}" for step in ("heads", "joint")]
+    chosen = with_options(load_recipe("site", [*SETTINGS, *settings]), True, None, None)
+    report = Report()
+    run = SiteRun(chosen, network, str(folder), tmp_path, cache=trained[0] / "cache")
+    result = train_site(run, report)
+    assert report.steps == trained[1].steps
+    stored = json.loads(result.bundle.manifest.provenance.model_dump_json())["recipe"]["steps"]
+    assert [step.get("channel") for step in stored] == [None, channel, channel]
+    kernel = "network/kernel"
+    ours, gaussian = (
+        weights(path / "site" / "backbone.onnx")[kernel] for path in (tmp_path, trained[0])
+    )
+    assert np.isfinite(ours).all()
+    assert np.abs(ours - gaussian).max() > 1e-6
 
 
 @pytest.mark.slow
@@ -258,6 +299,10 @@ def test_what_cannot_be_trained_is_frozen_and_named(folder: Path, tmp_path: Path
         (["site", "--backbone", "NET", "--data", "DIR", "--share", "2"], "less than or equal to 1"),
         (["site", "--backbone", "NET", "--data", "DIR", "--minutes", "5"], "give --joint with it"),
         (["site", "--set", 'network.schemes=["jscc-xy-8"]'], "write jscc-fc-B"),
+        (
+            ["site", "--set", "joint.channel=fog"],
+            "joint.channel: Input should be 'awgn', 'rayleigh'",
+        ),
         (["demo", "--joint"], "--joint: only for recipe site"),
         (["site", "--protocol", "all", "--backbone", "NET", "--data", "DIR"], "without --protocol"),
     ],

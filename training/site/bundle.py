@@ -40,6 +40,7 @@ class Built:
     bundle: Bundle
     heads: tuple[HeadRecord, ...]
     int8: Int8Result | None
+    """None where the recipe ships fp32."""
 
 
 def bare_bundle(folder: Path, name: str, backbone: BackboneInfo) -> Bundle:
@@ -85,8 +86,10 @@ def build(network: Backed, trained: TrainedCode, folder: Path, context: SiteCont
         size = (info.height, info.width)
         return np.ascontiguousarray(context.crops(size)[spread(images.fit, most)])
 
-    int8 = try_int8(bare, info, crops, images.test, context.cache, context.report.phase)
-    backbones = (info,) if int8.backbone is None else (int8.backbone, info)
+    int8 = None
+    if context.recipe.ship == "int8":
+        int8 = try_int8(bare, info, crops, images.test, context.cache, context.report.phase)
+    backbones = (info,) if int8 is None or int8.backbone is None else (int8.backbone, info)
     manifest = Manifest(
         name=context.recipe.name,
         backbones=backbones,

@@ -243,7 +243,6 @@ def _card(
         joint=trained is not None and trained.why_frozen is None,
         why_frozen=None if trained is None else trained.why_frozen,
         epochs=None if trained is None else trained.epochs,
-        minutes=None if trained is None else round(trained.seconds / 60, 1),
         share=None if trained is None else trained.share,
         tested_people=0 if home is None else home.people,
         protocol=None if home is None else home.protocol,
