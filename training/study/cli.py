@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +12,9 @@ import typer
 
 from airreid.console import progress_bars
 from airreid.errors import InputError
+from airreid.evaluation.study.claims import claims_markdown, judged
+from airreid.evaluation.study.figures import write_figure
+from airreid.evaluation.study.table import read_table
 from training.cli import BarReport, require_torch
 
 app = typer.Typer(no_args_is_help=True, help="Train and measure the paper's figures and claims.")
@@ -101,6 +106,31 @@ def run_command(
                 continue
             cell = run.compute(spec)
             typer.echo(f"{spec.name}: {cell.seconds:.0f} s")
+    if not run.missing(cells_of(settings)):
+        _draw(out, out / "figures")
+
+
+@app.command("figures")
+def figures_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, all its cells there or not.")],
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")],
+) -> None:
+    """Draw figures and claims of the cells that there are."""
+    _draw(folder, out)
+
+
+def _draw(folder: Path, out: Path) -> None:
+    table = read_table(folder / "cells")
+    path = folder / "features" / "features.json"
+    about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for figure in ("4a", "4b", "4c"):
+        for written in write_figure(figure, table, about, out):
+            typer.echo(f"wrote {written}")
+    claims = judged(table)
+    (out / "claims.md").write_text(claims_markdown(claims), encoding="utf-8")
+    stored = [{**asdict(claim), "effect": claim.effect._asdict()} for claim in claims]
+    (out / "claims.json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    typer.echo(f"wrote {out / 'claims.md'}")
 
 
 _DEVICES: dict[Device, Literal["auto", "cpu", "cuda"]] = {

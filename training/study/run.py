@@ -19,9 +19,13 @@ from airreid.evaluation.study.cells import (
     StudyCurve,
     finished,
     key_of,
+    point_of,
     read_cell,
     write_cell,
 )
+from airreid.evaluation.study.table import NOISELESS
+from airreid.retrieval import NearestMatch, cosine
+from airreid.signal import SNR_DB_MAX
 from training.engine.distributed import Distributed, device_of
 from training.engine.progress import Report
 from training.recipes.base import Engine
@@ -67,8 +71,8 @@ def cells_of(settings: StudySettings) -> list[CellSpec]:
     """Returns the cells of study A, those that others wait for before them."""
     shared = settings.model_dump(mode="json", exclude={"families", "digital"})
     shared.pop("bandwidths")
+    cells = [CellSpec(NOISELESS, {}, 10, _noiseless)]
     apart = [family for family in settings.families if not family.nested]
-    cells = []
     for bandwidth in _nearest_first(settings.bandwidths):
         cells += [_family_cell(family, settings, shared, (bandwidth,)) for family in apart]
         of_bandwidth = {**shared, "bandwidth": bandwidth}
@@ -233,6 +237,20 @@ def _digital(
 ) -> Measure:
     trained = fit_digital(people, settings, dimensions, rate_lambda, on)
     return lambda test: Outcome(latents=[scheme.measured(test) for scheme in trained])
+
+
+def _noiseless(people: TrainingPeople, on: StudyContext) -> Measure:
+    def measure(test: RetrievalFeatures) -> Outcome:
+        nearest = NearestMatch(test.query_labels, test.gallery_labels)
+        hits = nearest.hits(cosine(test.queries, test.gallery))
+        retrieval = test.search(test.queries, test.gallery)
+        point = point_of(SNR_DB_MAX, hits[None, None], map=round(retrieval.mean_ap, 5))
+        width = test.queries.shape[1]
+        curve = StudyCurve(scheme=NOISELESS, bandwidth=width, points=(point,))
+        counted = test.query_labels.identity[nearest.counted]
+        return Outcome([curve], facts={"people": counted.tolist()})
+
+    return measure
 
 
 def _coded(settings: StudySettings, bandwidth: int, digital: dict[str, Cell]) -> Outcome:

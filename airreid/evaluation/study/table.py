@@ -1,0 +1,161 @@
+"""Table of a study: every scheme at every bandwidth and SNR, from the cells that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.errors import InputError
+from airreid.evaluation.interval import Mean
+from airreid.evaluation.study.cells import Cell, StudyCurve, StudyPoint, counts_of, read_cell
+from airreid.evaluation.study.crossed import crossed_mean
+from airreid.evaluation.study.rates import Account, best_rate, expected_hits, mean_bits
+
+Matrix = NDArray[np.float64]
+MATCHED, RANGE = "matched", "range"
+"""Trainings: at the SNR that is tested at; over the range."""
+FIXED = "fixed-0"
+"""A digital scheme whose rate is the one for 0 dB, at every SNR."""
+NOISELESS = "noiseless"
+ACCOUNTS: tuple[Account, ...] = ("ideal", "finite", "paper")
+
+
+class Place(NamedTuple):
+    """Place of one result: what was sent, how it was trained, in how many uses, at which SNR."""
+
+    scheme: str
+    training: str
+    """``matched``, ``range``, a training SNR such as ``-6``, or empty where none is trained."""
+    bandwidth: int
+    snr_db: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Top-1 of T trainings and S noise draws."""
+
+    hits: Matrix
+    """(T, Q): share of the draws in which each query was found."""
+    top1: Mean
+    draws: tuple[int, int]
+    """T and S; S is 0 where an account gives the expectation over the noise itself."""
+    bits: float | None = None
+    """Mean bits of a message, where bits are sent."""
+    rate: str = ""
+    """Cell of the digital scheme that held-out people chose."""
+    point: StudyPoint | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """All results of a study."""
+
+    entries: Mapping[Place, Entry]
+    people: NDArray[np.int64]
+    """(Q,): whom each query shows."""
+    bound: Entry
+    """Features compared as they are."""
+    cells: Mapping[str, Cell]
+    bandwidths: tuple[int, ...] = ()
+    snrs_db: tuple[float, ...] = field(default=())
+
+    def get(self, scheme: str, training: str, bandwidth: int, snr_db: float) -> Entry | None:
+        """Returns a result, None where it is missing."""
+        return self.entries.get(Place(scheme, training, bandwidth, snr_db))
+
+
+def read_table(folder: Path) -> Table:
+    """Reads the cells of a folder. Raises :class:`InputError` without the bound's."""
+    cells = {path.stem: read_cell(path) for path in sorted(folder.glob("*.json"))}
+    if NOISELESS not in cells:
+        raise InputError(f"{folder}: no cell {NOISELESS}; compute it first")
+    bound = cells[NOISELESS]
+    entries: dict[Place, Entry] = {}
+    for cell in cells.values():
+        if not cell.name.startswith(("coded-", NOISELESS)):
+            for curve in cell.curves:
+                entries |= _trained_entries(curve)
+    snrs = tuple(sorted({place.snr_db for place in entries}))
+    widths = tuple(sorted({place.bandwidth for place in entries}))
+    digital = {n: c for n, c in cells.items() if n.startswith("digital-") and c.latents}
+    for bandwidth in widths:
+        entries |= _account_entries(digital, bandwidth, snrs)
+        if f"coded-{bandwidth}" in cells:
+            entries |= _coded_entries(cells[f"coded-{bandwidth}"], bandwidth)
+    return Table(
+        entries=entries,
+        people=np.asarray(bound.facts["people"], np.int64),
+        bound=_entry(bound.curves[0].points[0]),
+        cells=cells,
+        bandwidths=widths,
+        snrs_db=snrs,
+    )
+
+
+def _entry(point: StudyPoint, bits: float | None = None, rate: str = "") -> Entry:
+    values = np.asarray(point.top1, np.float64)
+    hits = np.stack([counts_of(row) for row in point.hits]) / values.shape[1]
+    return Entry(hits, crossed_mean(values), (values.shape[0], values.shape[1]), bits, rate, point)
+
+
+def _trained_entries(curve: StudyCurve) -> dict[Place, Entry]:
+    """Places of a curve's points: by its training SNR, and as matched where that is the point's."""
+    entries = {}
+    for point in curve.points:
+        entry = _entry(point)
+        for training in _trainings(curve, point.snr_db):
+            entries[Place(curve.scheme, training, curve.bandwidth, point.snr_db)] = entry
+    return entries
+
+
+def _trainings(curve: StudyCurve, snr_db: float) -> Iterable[str]:
+    if curve.snr_db_train is None:
+        return [""]
+    low, high = curve.snr_db_train
+    if low != high:
+        return [RANGE]
+    return [f"{low:g}", MATCHED] if low == snr_db else [f"{low:g}"]
+
+
+def _account_entries(
+    digital: Mapping[str, Cell], bandwidth: int, snrs_db: Sequence[float]
+) -> dict[Place, Entry]:
+    """Places of digital schemes whose arrival is computed, the rate chosen for each SNR."""
+    if not digital:
+        return {}
+    latents = {name: cell.latents for name, cell in digital.items()}
+    entries = {}
+    for account in ACCOUNTS:
+        for snr_db in snrs_db:
+            name = best_rate(latents, bandwidth, snr_db, account)
+            hits = expected_hits(latents[name], bandwidth, snr_db, account)
+            entries[Place(f"digital-{account}", MATCHED, bandwidth, snr_db)] = Entry(
+                hits,
+                crossed_mean(hits.mean(axis=1, keepdims=True)),
+                (len(hits), 0),
+                mean_bits(latents[name]),
+                name,
+            )
+    return entries
+
+
+def _coded_entries(cell: Cell, bandwidth: int) -> dict[Place, Entry]:
+    """Places of the polar link: the rate chosen for each SNR, and that for 0 dB at all."""
+    chosen: dict[str, str] = cell.facts["chosen"]
+    curves = {curve.scheme: curve for curve in cell.curves}
+    entries = {}
+    for snr, name in chosen.items():
+        bits = cell.facts["schemes"][name]["payload_bits"]
+        for point in curves[name].points:
+            if point.snr_db == float(snr):
+                place = Place("digital-coded", MATCHED, bandwidth, point.snr_db)
+                entries[place] = _entry(point, bits, name)
+            if float(snr) == 0.0:
+                place = Place("digital-coded", FIXED, bandwidth, point.snr_db)
+                entries[place] = _entry(point, bits, name)
+    return entries

@@ -1,0 +1,274 @@
+"""Intervals, rates, tables and claims of a study, on results that are made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from airreid.digital.bounds import ideal_arrives, shannon_snr_db
+from airreid.errors import InputError
+from airreid.evaluation.interval import mean_of
+from airreid.evaluation.study.cells import (
+    Cell,
+    Latents,
+    StudyCurve,
+    counts_of,
+    digits,
+    finished,
+    key_of,
+    point_of,
+    read_cell,
+    write_cell,
+)
+from airreid.evaluation.study.claims import (
+    Comparison,
+    alike,
+    claims_markdown,
+    judged,
+    more,
+    no_less,
+)
+from airreid.evaluation.study.crossed import crossed_mean, paired_bootstrap
+from airreid.evaluation.study.figures import write_figure
+from airreid.evaluation.study.rates import arrival, best_rate, expected_hits, mean_bits
+from airreid.evaluation.study.table import FIXED, MATCHED, RANGE, read_table
+from airreid.signal import SNR_DB_MAX
+
+QUERIES = 40
+SNRS_DB = (-10.0, 0.0, 10.0)
+
+
+def hits(share: float, trainings: int = 2, draws: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((trainings, draws, QUERIES)) < share
+
+
+def cell(name: str, **fields: Any) -> Cell:
+    blank = {"key": key_of({"name": name}), "settings": {}, "seconds": 1.0, "device": "cpu"}
+    return Cell.model_validate({"name": name, **blank, "versions": {}, **fields})
+
+
+def curve(scheme: str, share: float, snr_db_train: tuple[float, float] | None) -> StudyCurve:
+    points = tuple(
+        point_of(snr_db, hits(share, seed=int(100 * share)), measured_snr_db=snr_db, power=1.0)
+        for snr_db in SNRS_DB
+    )
+    return StudyCurve(scheme=scheme, bandwidth=256, snr_db_train=snr_db_train, points=points)
+
+
+def latents(bits: int, share: float) -> Latents:
+    at_random = np.random.default_rng(bits).random(QUERIES) < share
+    shown = digits(at_random.astype(np.int64))
+    return Latents(
+        seed=0,
+        bits=(bits,) * QUERIES,
+        hits=shown,
+        held_out_bits=(bits,) * QUERIES,
+        held_out_hits=shown,
+        payload_sizes=(bits,),
+        messages=("00",) * QUERIES,
+        crc_seed="00000000",
+        mean_ap=0.5,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Cells of a few schemes at B = 256."""
+    bound = point_of(SNR_DB_MAX, hits(0.8, 1, 1))
+    cells = [
+        cell(
+            "noiseless",
+            curves=(StudyCurve(scheme="noiseless", bandwidth=256, points=(bound,)),),
+            facts={"people": [query // 4 for query in range(QUERIES)]},
+        ),
+        cell(
+            "ae-paper-256",
+            curves=tuple(
+                curve("ae-paper", 0.5, train)
+                for train in [(snr, snr) for snr in SNRS_DB] + [(-10.0, 10.0)]
+            ),
+        ),
+        cell("closed-256", curves=(curve("pca", 0.05, None),)),
+        cell("digital-64-10", latents=(latents(40, 0.6),)),
+        cell("digital-64-100", latents=(latents(200, 0.9),)),
+        cell(
+            "coded-256",
+            curves=(curve("digital-64-10", 0.3, None), curve("digital-64-100", 0.7, None)),
+            facts={
+                "chosen": {"-10": "digital-64-10", "0": "digital-64-10", "10": "digital-64-100"},
+                "schemes": {
+                    "digital-64-10": {"payload_bits": 44.0},
+                    "digital-64-100": {"payload_bits": 210.0},
+                },
+            },
+        ),
+    ]
+    for one_cell in cells:
+        write_cell(one_cell, tmp_path / "cells" / f"{one_cell.name}.json")
+    return tmp_path / "cells"
+
+
+def test_counts_go_into_digits_and_back() -> None:
+    counts = np.arange(36)
+    assert digits(counts) == "0123456789abcdefghijklmnopqrstuvwxyz"
+    np.testing.assert_array_equal(counts_of(digits(counts)), counts)
+
+
+def test_a_cell_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "cells" / "pca.json"
+    written = cell("pca", curves=(curve("pca", 0.5, None),), facts={"a": 1})
+    write_cell(written, path)
+    assert read_cell(path) == written
+    assert finished(path, written.key)
+    assert not finished(path, "another")
+    assert [entry.name for entry in path.parent.iterdir()] == ["pca.json"]
+    path.write_text("[]")
+    assert not finished(path, written.key)
+    with pytest.raises(InputError, match=r"pca\.json.*delete the file"):
+        read_cell(path)
+
+
+def test_one_training_has_students_interval_over_the_noise() -> None:
+    values = np.asarray([[0.4, 0.5, 0.45, 0.43]])
+    assert crossed_mean(values) == mean_of(values[0].tolist())
+    assert crossed_mean(values.T) == mean_of(values[0].tolist())
+
+
+def test_the_interval_over_trainings_and_noise_covers_the_mean() -> None:
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(600):
+        values = (
+            0.5
+            + 0.02 * rng.normal(size=(3, 1))
+            + 0.01 * rng.normal(size=(1, 10))
+            + 0.01 * rng.normal(size=(3, 10))
+        )
+        mean = crossed_mean(values)
+        covered.append(abs(mean.value - 0.5) <= mean.half_width)
+    assert 0.92 <= np.mean(covered) <= 0.99
+    alone = mean_of(values.ravel().tolist())
+    assert crossed_mean(values).half_width > 1.5 * alone.half_width  # as if 30 were independent
+
+
+def test_the_bootstrap_finds_a_paired_difference_and_its_interval() -> None:
+    rng = np.random.default_rng(2)
+    base = rng.random((1, 400))
+    first, second = np.clip(base + 0.05, 0, 1), np.clip(base, 0, 1)
+    effect = paired_bootstrap(first, second, np.arange(400) // 4)
+    assert effect.low < effect.value < effect.high
+    assert effect.value == pytest.approx(0.05, abs=0.002)
+    assert effect.high - effect.low < 0.01  # paired: what both share does not count
+    assert effect == paired_bootstrap(first, second, np.arange(400) // 4)
+    unpaired = paired_bootstrap(first, rng.permutation(second, axis=1), np.arange(400) // 4)
+    assert unpaired.high - unpaired.low > 5 * (effect.high - effect.low)
+
+
+def test_people_who_are_asked_for_often_widen_the_interval_over_people() -> None:
+    lucky = np.repeat(np.random.default_rng(3).random(50) < 0.5, 8).astype(np.float64)[None]
+    effect = paired_bootstrap(lucky, np.zeros((1, 400)), np.arange(400) // 8)
+    assert effect.people_high - effect.people_low > 2 * (effect.high - effect.low)
+
+
+def test_messages_arrive_by_the_account_that_is_asked_for() -> None:
+    bits = np.asarray([100, 128, 129, 160])
+    assert arrival(bits, 256, 0.0, "ideal").tolist() == [1, 1, 0, 0]
+    assert [ideal_arrives(int(k), 256, 0.0) for k in bits] == [True, True, False, False]
+    assert arrival(bits, 256, 0.0, "paper").tolist() == [0, 0, 0, 0]  # 129.25 on average
+    assert arrival(bits[:2], 256, 0.0, "paper").tolist() == [1, 1]
+    finite, coded = arrival(bits, 256, 0.0, "finite"), arrival(bits, 256, 0.0, "coded")
+    assert np.all(np.diff(finite) < 0)
+    assert np.all(coded < finite)
+    assert 0.9 < finite[0] < 1
+
+
+def test_the_rate_is_chosen_on_held_out_people() -> None:
+    schemes = {"few": (latents(40, 0.6),), "many": (latents(200, 0.9),)}
+    assert best_rate(schemes, 256, 20.0, "ideal") == "many"
+    assert best_rate(schemes, 256, 0.0, "ideal") == "few"
+    lying = latents(200, 0.9).model_copy(update={"held_out_hits": "0" * QUERIES})
+    assert best_rate({**schemes, "many": (lying,)}, 256, 20.0, "ideal") == "few"
+    assert mean_bits(schemes["few"]) == 40
+    assert expected_hits(schemes["many"], 256, shannon_snr_db(200, 256) - 0.1, "ideal").sum() == 0
+
+
+def test_a_table_knows_each_training_and_rate(folder: Path) -> None:
+    table = read_table(folder)
+    assert table.snrs_db == SNRS_DB
+    assert table.bandwidths == (256,)
+    for training in (MATCHED, RANGE, "0", "-10"):
+        assert table.get("ae-paper", training, 256, -10.0) is not None
+    assert table.get("ae-paper", "-6", 256, -10.0) is None
+    coded = table.get("digital-coded", MATCHED, 256, 10.0)
+    assert coded is not None
+    assert (coded.rate, coded.bits) == ("digital-64-100", 210.0)
+    fixed = table.get("digital-coded", FIXED, 256, 10.0)
+    assert fixed is not None
+    assert fixed.rate == "digital-64-10"
+    ideal = table.get("digital-ideal", MATCHED, 256, -10.0)
+    assert ideal is not None
+    assert ideal.top1.value == 0
+    (folder / "noiseless.json").unlink()
+    with pytest.raises(InputError, match="noiseless"):
+        read_table(folder)
+
+
+def test_claims_are_judged_with_their_intervals(folder: Path) -> None:
+    claims = judged(read_table(folder))
+    over_pca = [claim for claim in claims if claim.number == "C"]
+    assert [claim.snr_db for claim in over_pca] == list(SNRS_DB)
+    for claim in over_pca:
+        assert claim.verdict == claim.by_people == "holds"
+        assert claim.effect.low > 0
+    assert {claim.verdict for claim in claims if claim.number == "3"} == {"does not"}
+    assert not [claim for claim in claims if claim.number == "1"]  # no cell of JSCC FC
+    text = claims_markdown(claims)
+    assert text.count("\n") == len(claims) + 2
+    assert "| C | The paper's AE finds more than PCA | 256 | -10 |" in text
+    assert Comparison("X", "", ("pca", ""), ("pca", "")).judge is more
+
+
+@pytest.mark.parametrize(
+    ("judge", "low", "high", "verdict"),
+    [
+        (more, 0.01, 0.02, "holds"),
+        (more, -0.02, -0.01, "does not"),
+        (more, -0.01, 0.01, "undecided"),
+        (no_less, -0.019, 0.3, "holds"),
+        (no_less, -0.3, -0.021, "does not"),
+        (no_less, -0.03, 0.0, "undecided"),
+        (alike, -0.019, 0.019, "holds"),
+        (alike, 0.021, 0.03, "does not"),
+        (alike, -0.03, -0.021, "does not"),
+        (alike, -0.03, 0.03, "undecided"),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(
+    judge: Any, low: float, high: float, verdict: str
+) -> None:
+    assert judge(low, high) == verdict
+
+
+@pytest.mark.parametrize("figure", ["4a", "4b", "4c"])
+def test_a_figure_is_drawn_as_svg_png_and_json(folder: Path, tmp_path: Path, figure: str) -> None:
+    table = read_table(folder)
+    paths = write_figure(figure, table, {"data": "made up"}, tmp_path / "figures")
+    assert [path.name for path in paths] == [f"{figure}.{kind}" for kind in ("json", "svg", "png")]
+    stored = json.loads(paths[0].read_text())
+    assert stored["study"] == {"data": "made up"}
+    assert stored["cells"]["closed-256"]["key"] == table.cells["closed-256"].key
+    curves = {
+        (curve["scheme"], curve["training"]): curve
+        for panel in stored["panels"]
+        for curve in panel["curves"]
+    }
+    first = curves["ae-paper", "0" if figure == "4b" else MATCHED]
+    assert first["half_width"][0] > 0
+    assert first["trainings_and_draws"][0] == [2, 3]
+    assert paths[1].read_text().startswith("<?xml")
+    again = write_figure(figure, table, {"data": "made up"}, tmp_path / "again")
+    assert again[1].read_bytes() == paths[1].read_bytes()
