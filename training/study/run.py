@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from airreid import __version__
 from airreid.errors import InputError
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.evaluation.study.cells import (
@@ -29,7 +31,6 @@ from airreid.signal import SNR_DB_MAX
 from training.engine.distributed import Distributed, device_of
 from training.engine.progress import Report
 from training.recipes.base import Engine
-from training.runs.folder import machine_and_versions
 from training.study.coded_cells import coded_cell
 from training.study.digital_cells import fit_digital
 from training.study.features import StudyFeatures, TrainingPeople
@@ -195,7 +196,7 @@ class StudyRun:
             settings=spec.settings,
             seconds=round(time.monotonic() - started, 1),
             device=device.type,
-            versions=machine_and_versions().versions,
+            versions=_versions(),
             curves=tuple(outcome.curves),
             latents=tuple(outcome.latents),
             chosen=outcome.chosen,
@@ -204,6 +205,11 @@ class StudyRun:
         write_cell(cell, self.path(spec.name))
         shutil.rmtree(work, ignore_errors=True)
         return cell
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "numpy", "scipy", "onnxruntime")
+    return {"airreid": __version__, **{name: version(name) for name in packages}}
 
 
 def _measured(fitted: Fitted) -> Measure:
