@@ -16,6 +16,7 @@ from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store.database import Database
+from accesspoint.gallery.store.network_filesystem import network_filesystem
 from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -79,6 +80,8 @@ def opened_gallery(
     Raises :class:`airreid.errors.InputError` for a file that cannot be used, and for a Milvus
     server that refuses the token or has another gallery's collections.
     """
+    if not (settings and settings.allow_network_filesystem):
+        _check_filesystem(path.parent)
     with ExitStack() as stack:
         if milvus is not None and milvus.role == "reader":
             database = stack.enter_context(closing(Database(path)))
@@ -92,3 +95,13 @@ def opened_gallery(
         if milvus is not None:
             writer = stack.enter_context(closing(MilvusWriter(milvus, store, bundle)))
         yield stack.enter_context(closing(Gallery(store, bundle, threads, settings, writer)))
+
+
+def _check_filesystem(folder: Path) -> None:
+    """Raises :class:`InputError` for a folder on which SQLite's log and locks may not hold."""
+    if kind := network_filesystem(folder):
+        raise InputError(
+            f"{folder}: on a network file system ({kind}), where two access points may not see "
+            "each other's locks and a gallery may be damaged; use a local disk for --data-dir, or "
+            "give --allow-network-filesystem"
+        )

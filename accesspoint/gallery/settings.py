@@ -29,6 +29,11 @@ class GallerySettings(Settings):
 
     It needs no room on the disk: for one that is full, failing or mounted to be read.
     """
+    allow_network_filesystem: Annotated[bool, Flag()] = False
+    """Serve a gallery on a network file system.
+
+    Locks may not meet there: see docs/gallery.md.
+    """
     snapshots: bool = True
     """Keep the indexes on disk, beside the gallery's file, for a quick start."""
     snapshot_changes: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000

@@ -6,9 +6,13 @@ import fcntl
 import os
 from pathlib import Path
 
+from accesspoint.gallery.store.lease import Lease, check_lease
+from accesspoint.gallery.store.network_filesystem import network_filesystem
 from airreid.disk import private_descriptor, private_folder
 from airreid.errors import InputError
 
+LEASE = ".lease"
+"""Suffix of the lease beside the gallery's file."""
 INDEX_FOLDER = "index"
 """Folder of the indexes' snapshots, beside the gallery's file."""
 
@@ -24,17 +28,21 @@ class HeldFiles:
         """Makes what is missing, unless ``read_only``. Raises :class:`InputError` for files in
         use, and for a gallery that is gone while its index is still there."""
         self._path = path
+        network = bool(network_filesystem(path.parent))
         self._descriptors: dict[Path, int] = {}
         self._beside: dict[Path, os.stat_result] = {}
+        self._lease: Lease | None = None
         lock = path.with_suffix(".lock")
         try:
             if read_only:
                 if lock.exists():
                     self._take(lock, os.O_RDONLY)
                 self._take(path, os.O_RDONLY)
+                check_lease(path.with_suffix(LEASE), network)
                 return
             private_folder(path.parent)
             self._take(lock, os.O_RDWR | os.O_CREAT)
+            self._lease = Lease(path.with_suffix(LEASE), network)
             _check_new(path)
             self._take(path, os.O_RDWR | os.O_CREAT)  # what SQLite puts beside takes its rights
         except BlockingIOError:
@@ -65,7 +73,8 @@ class HeldFiles:
                 self._beside[path] = path.stat()
 
     def problem(self) -> str:
-        """Returns what has become of the files on disk; empty while they are those held."""
+        """Returns what has become of the files on disk; empty while they are those held, and
+        nobody else has taken the folder."""
         held = {path: os.fstat(number) for path, number in self._descriptors.items()}
         for path, stat in (held | self._beside).items():
             try:
@@ -75,7 +84,7 @@ class HeldFiles:
                 return self._gone(path, "was removed")
             except OSError as error:
                 return f"{path}: cannot be looked at ({error.strerror})"
-        return ""
+        return "" if self._lease is None else self._lease.problem()
 
     def _gone(self, path: Path, what: str) -> str:
         return (
@@ -85,6 +94,9 @@ class HeldFiles:
 
     def close(self) -> None:
         """Lets others have the files. SQLite must have closed its own descriptors before."""
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
