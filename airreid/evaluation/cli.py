@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.progress import Progress
 
 from airreid.bundle import load_bundle
 from airreid.console import progress_bars
-from airreid.datasets.cli import BoxesOption, boxes_of
+from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
 from airreid.datasets.open import families_of, open_data, open_splits
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
@@ -22,9 +23,12 @@ from airreid.evaluation.fitted import about_fitted, evaluate_fitted
 from airreid.evaluation.point_files import lines, write_csv, write_json
 from airreid.evaluation.splits import evaluate_splits
 from airreid.evaluation.sweep import bandwidth_of, redraw, sweep
+from airreid.evaluation.uses import measure_uses, nested_schemes, uses_description
+from airreid.evaluation.uses_drawing import draw_uses, uses_lines
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
 DEFAULT_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 20.0)
+USES_SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0, 20.0)
 
 DATA_HELP = "Folder, CUHK03's .mat file, or 'synthetic'."
 DataOption = Annotated[str, typer.Option(help=DATA_HELP)]
@@ -156,6 +160,7 @@ class FigureChoice(Enum):
     A = "4a"
     B = "4b"
     C = "4c"
+    USES = "uses"
 
 
 _FIGURES: dict[FigureChoice, Figure] = {
@@ -170,10 +175,11 @@ def sweep_command(
         FigureChoice,
         typer.Option(
             help="4a: schemes against SNR, each trained for it. 4b: trained once, tested at "
-            "every SNR. 4c: against bandwidth."
+            "every SNR. 4c: against bandwidth. uses: nested schemes against channel uses, fixed "
+            "and until enough was heard."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for figure-4x.json, .csv and .png.")],
+    out: Annotated[Path, typer.Option(help="Folder for the figure's .json, .csv and .png.")],
     bundle: Annotated[
         list[Path] | None, typer.Option(help="Bundle to measure; may be repeated.")
     ] = None,
@@ -197,6 +203,9 @@ def sweep_command(
     cache: CacheOption = None,
 ) -> None:
     """Measure a figure of the paper and draw it."""
+    if figure is FigureChoice.USES:
+        _sweep_uses(out, bundle or [], data, points, protocol, boxes, snr, scheme, seeds, cache)
+        return
     chosen = _FIGURES[figure]
     if points:
         if bundle or data:
@@ -233,5 +242,42 @@ def _tell(figure: Figure, drawn: Plot, paths: Sequence[Path]) -> None:
         typer.echo(f"{curve.label:<45} {values}")
     for note in drawn.notes:
         typer.echo(f"note: {note}")
+    for path in paths:
+        typer.echo(f"wrote {path}")
+
+
+def _sweep_uses(
+    out: Path,
+    bundles: Sequence[Path],
+    data: str | None,
+    points: Sequence[Path] | None,
+    protocol: str | None,
+    boxes: BoxesChoice | None,
+    snr: Sequence[float] | None,
+    schemes: Sequence[str] | None,
+    seeds: int,
+    cache: Path | None,
+) -> None:
+    """Measures and draws top-1 against channel uses."""
+    if points or len(bundles) != 1 or data is None:
+        raise InputError("--figure uses: give one --bundle and --data to measure")
+    opened, loaded = open_data(data, protocol, boxes_of(boxes)), load_bundle(bundles[0])
+    settings = Settings(
+        snrs_db=checked_snrs(snr or USES_SNRS_DB),
+        cache=cache or default_cache(),
+        seeds=seeds,
+        schemes=tuple(schemes or ()),
+        pca_images=0,
+    )
+    nested_schemes(loaded, settings.schemes)
+    out.mkdir(parents=True, exist_ok=True)
+    with progress_bars() as bars:
+        measured = measure_uses(loaded, opened, settings, phases(bars))
+    for line in uses_lines(measured):
+        typer.echo(line)
+    paths = [out / "figure-uses.json", out / "figure-uses.png"]
+    description = uses_description(about([loaded], opened, settings), measured)
+    paths[0].write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    draw_uses(measured, f"{opened.label}; {seeds} noise seeds, 95 % intervals", paths[1])
     for path in paths:
         typer.echo(f"wrote {path}")
