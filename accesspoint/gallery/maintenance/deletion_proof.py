@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,8 @@ from accesspoint.gallery.store.store import Store
 from airreid.signal import unit_rows
 
 _NEEDLES, _LENGTH = 8, 24
+_PIECE = 4 << 20
+"""Bytes of a file that are searched at once."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ def search(
         )
     held = sum(int(np.isin(index.held()[0], ids).sum()) for index in indexes.values())
     matches = size = 0
-    for path in _files(store.path):
-        size += path.stat().st_size
-        matches += _count(path, pieces)
+    for read in _readers(store):
+        searched, found = _count(read, pieces)
+        size, matches = size + searched, matches + found
     log = store.path.with_name(store.path.name + "-wal")
     return DeletionReport(
         entries=tuple(ids),
@@ -97,13 +98,34 @@ def search(
     )
 
 
-def _files(path: Path) -> Iterator[Path]:
-    yield from (file for file in path.parent.glob(f"{path.name}*") if file.is_file())
-    yield from (file for file in (path.parent / "index").rglob("*") if file.is_file())
+def _readers(store: Store) -> Iterator[Callable[[int, int], bytes]]:
+    """Yields a function for each file that returns so many bytes from an offset.
+
+    SQLite's locks are the process': closing any descriptor of a file that is locked drops them. So
+    the gallery's file is read through the descriptor that is held of it, and the index of its log,
+    which holds numbers of pages alone, is not opened.
+    """
+    path = store.path
+    beside = (file for file in path.parent.glob(f"{path.name}?*") if not file.name.endswith("-shm"))
+    yield store.database.bytes_at
+    for file in (*beside, *(path.parent / "index").rglob("*")):
+        if file.is_file():
+            with file.open("rb", buffering=0) as opened:
+                yield lambda size, offset, opened=opened: _bytes_at(opened, size, offset)  # type: ignore[misc]
 
 
-def _count(path: Path, pieces: Sequence[bytes]) -> int:
-    if not path.stat().st_size:
-        return 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return sum(data.find(piece) >= 0 for piece in pieces)
+def _bytes_at(file: io.FileIO, size: int, offset: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
+
+
+def _count(read: Callable[[int, int], bytes], pieces: Sequence[bytes]) -> tuple[int, int]:
+    """Returns the size of a file, and how many of the pieces are in it."""
+    found: set[bytes] = set()
+    end, size = b"", 0
+    while data := read(_PIECE, size):
+        size += len(data)
+        data = end + data  # a piece may lie across two
+        found |= {piece for piece in pieces if piece not in found and piece in data}
+        end = data[-(_LENGTH - 1) :]
+    return size, sum(piece in found for piece in pieces)

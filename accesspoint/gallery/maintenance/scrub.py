@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accesspoint.errors import StorageError
 from accesspoint.gallery.maintenance.archive_format import Tick
 from accesspoint.gallery.search.index import Array, Ids, Index
 from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
@@ -82,8 +83,13 @@ class Scrub:
     def _of_file(self) -> tuple[str, ...]:
         database = self._store.database
         problems = [database.files_problem()]
-        if (verdict := database.verdict()) != "ok":
-            problems.append(f"the file is damaged ({verdict}); restore a backup")
+        try:
+            verdict = database.verdict()
+        except StorageError as error:
+            problems.append(str(error))
+        else:
+            if verdict != "ok":
+                problems.append(f"the file is damaged ({verdict}); restore a backup")
         broken = database.rows("PRAGMA foreign_key_check")
         if broken:
             tables = ", ".join(sorted({row[0] for row in broken}))

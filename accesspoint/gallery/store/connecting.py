@@ -15,6 +15,7 @@ _PRAGMAS = (
     "temp_store = MEMORY",  # deleted content goes to no other file, and needs no room there
 )
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+_NOT_OPENED = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_NOMEM, sqlite3.SQLITE_IOERR_LOCK)
 
 
 def open_writable(path: Path) -> sqlite3.Connection:
@@ -54,3 +55,9 @@ def disk_failed(error: sqlite3.OperationalError) -> bool:
     """Tells whether it was the disk that did not take, or give, what it should."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF in _DISK
+
+
+def cannot_open(error: sqlite3.DatabaseError) -> bool:
+    """Tells whether a file could not be opened, which says nothing of what is in it."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_CANTOPEN or code in _NOT_OPENED

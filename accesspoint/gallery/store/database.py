@@ -87,7 +87,8 @@ class Database:
     def check(self) -> None:
         """Reads the whole file, once; called later for a large one, which takes seconds.
 
-        Raises :class:`InputError` for a damaged file.
+        Raises :class:`InputError` for a damaged file, :class:`StorageError` where it cannot be
+        opened now.
         """
         if self._checked:
             return
@@ -96,7 +97,11 @@ class Database:
         self._checked = True
 
     def verdict(self) -> str:
-        """Reads the whole file. Returns ``ok``, or what SQLite finds wrong with it."""
+        """Reads the whole file. Returns ``ok``, or what SQLite finds wrong with it.
+
+        Raises :class:`StorageError` where it cannot be opened now, for want of a descriptor say:
+        that is no damage.
+        """
         query = "PRAGMA quick_check(1)"
         try:
             if self.read_only:
@@ -106,7 +111,16 @@ class Database:
                     verdict = db.execute(query).fetchone()[0]
             return " ".join(str(verdict).replace("*** in database main ***", "").split())
         except sqlite3.DatabaseError as error:
+            if connecting.cannot_open(error):
+                raise StorageError(
+                    f"{self.path}: cannot be looked through now ({error}); have it done again, "
+                    "with more descriptors (ulimit -n) if this process is short of them"
+                ) from None
             return str(error)
+
+    def bytes_at(self, size: int, offset: int) -> bytes:
+        """Reads bytes of the file without a descriptor more; fewer at its end."""
+        return self._files.bytes_at(size, offset)
 
     def _give_up(self) -> None:
         for name in ("_writer", "_reader"):

@@ -72,6 +72,10 @@ class HeldFiles:
             if path.exists():
                 self._beside[path] = path.stat()
 
+    def bytes_at(self, size: int, offset: int) -> bytes:
+        """Reads the gallery's file through the descriptor that is held."""
+        return os.pread(self._descriptors[self._path], size, offset)
+
     def problem(self) -> str:
         """Returns what has become of the files on disk; empty while they are those held, and
         nobody else has taken the folder."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -153,3 +155,50 @@ def test_what_is_not_loaded_is_not_ready_and_says_why(store: Store, opened: Open
     with pytest.raises(NotReadyError, match="page 7"):
         gallery.search("features", vector(1)[None], 1, 1)
     gallery._loading._failure = None
+
+
+def others_take_the_whole_file(path: Path) -> bool:
+    """Tells whether another process can make the file its own, as SQLite's locks forbid."""
+    code = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=0)\n"
+        "try: print(db.execute('PRAGMA journal_mode = DELETE').fetchone()[0])\n"
+        "except sqlite3.OperationalError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() in ("delete", "database is locked")
+    return done.stdout.strip() == "delete"
+
+
+def test_a_proof_of_deletion_keeps_sqlites_locks(store: Store, opened: Opener) -> None:
+    gallery = opened("one")
+    ids = gallery.enrol([new("ada", 1), new("bob", 2)])
+    gallery.delete_entries(ids[:1])
+    assert not others_take_the_whole_file(store.path)
+    report = gallery.maintenance.prove_deleted(ids[1:], [vector(2).tobytes()[:24]])
+    assert (report.store, report.files) == (2, 1)  # it is there, and was read
+    assert report.searched_bytes > store.path.stat().st_size / 2
+    assert not others_take_the_whole_file(store.path)
+    with store.path.open("rb"):  # what the proof must not do
+        pass
+    assert others_take_the_whole_file(store.path)
+
+
+def test_want_of_descriptors_is_no_damage(store: Store, opened: Opener) -> None:
+    gallery = opened("one")
+    gallery.enrol([new("ada", 1)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(StorageError, match="cannot be looked through now"):
+            store.database.verdict()
+        with pytest.raises(InputError, match="cannot be used as a gallery"):
+            Database(store.path.with_name("other.sqlite"))
+        assert nearest(gallery, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert store.database.verdict() == "ok"
+    assert store.database.files_problem() == ""
