@@ -13,6 +13,7 @@ import os
 import queue
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -253,6 +254,33 @@ def half_messages(grpc_port: int, http_port: int) -> None:
     at_once(3, send)
 
 
+def handshakes(grpc_port: int, http_port: int) -> None:
+    """Connections to ports with TLS that say nothing, or break off in the middle."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    hello = outgoing.read()
+    words = [b"", hello[: len(hello) // 2], hello, hello + bytes(64), b"GET / HTTP/1.1\r\n\r\n"]
+
+    def open_many(number: int) -> None:
+        sockets = []
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                opened = socket.create_connection(
+                    ("127.0.0.1", grpc_port if number % 2 else http_port), 5
+                )
+                sockets.append(opened)
+                opened.sendall(words[number % len(words)])
+        time.sleep(2)
+        for opened in sockets:
+            opened.close()
+
+    at_once(10, open_many)
+
+
+TLS_ATTACKS = {handshakes.__name__: handshakes}
 ATTACKS = {
     attack.__name__: attack
     for attack in (
@@ -274,4 +302,4 @@ ATTACKS = {
 def run(name: str, grpc_port: int, http_port: int) -> None:
     """Attacks, from another machine so to speak: it takes no processor from the others."""
     os.nice(15)
-    ATTACKS[name](grpc_port, http_port)
+    (ATTACKS | TLS_ATTACKS)[name](grpc_port, http_port)

@@ -13,15 +13,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import grpc
 import numpy as np
 
 from airreid import child_process
+from airreid.credentials import ClientCredentials
 from airreid.v1 import common_pb2, uplink_pb2
 
 from .attacks import QUERY, block, run
 
 DESCRIPTORS = 1024
+ADDRESS_MIB = 3072
+"""Address space of a service, at most; an idle access point takes half of it."""
 MEMORY_MIB = 512
 """Growth of a service under attack, at most."""
 SECONDS = 12.0
@@ -29,11 +31,12 @@ SECONDS = 12.0
 
 
 class Service:
-    """``airreid ARGUMENTS...`` with few descriptors; a context manager."""
+    """``airreid ARGUMENTS...`` with few descriptors and little memory; a context manager."""
 
     def __init__(self, arguments: list[str], log: Path, stdin: Any = subprocess.DEVNULL) -> None:
         self._log = log
-        limited = ["bash", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "service"]
+        limits = f"ulimit -n {DESCRIPTORS} -v {ADDRESS_MIB << 10}"
+        limited = ["bash", "-c", f'{limits}; exec "$@"', "service"]
         with log.open("w") as file:
             self.process = subprocess.Popen(
                 [*limited, *child_process.airreid(*arguments)],
@@ -85,8 +88,9 @@ class Service:
 class Camera:
     """Sends a block every 40 ms on a stream and notes how long each answer takes."""
 
-    def __init__(self, port: int) -> None:
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    def __init__(self, port: int, credentials: ClientCredentials | None = None) -> None:
+        shown = credentials or ClientCredentials()
+        self._channel = shown.channel(f"127.0.0.1:{port}", [])
         self._call: Any = None
         self._sent: dict[int, float] = {}
         self.latencies_ms: list[float] = []

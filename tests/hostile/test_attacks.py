@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import ipaddress
+import ssl
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from cryptography import x509
 from PIL import Image
 
 from accesspoint.gallery.gallery import Gallery
@@ -18,8 +21,10 @@ from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.client import GalleryClient, ok
+from airreid.credentials import ClientCredentials
 from airreid.v1 import gallery_pb2
 
+from ..certificates import Authority
 from .attacks import ATTACKS
 from .support import MEMORY_MIB, SECONDS, Camera, Peak, Service, attacked
 
@@ -70,12 +75,12 @@ def warm_up(port: int) -> None:
             assert client.search(gallery_pb2.SearchRequest(image=image, scheme_id=scheme)).subjects
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_a_camera_is_served_beside_an_attack(
-    ap: Service, name: str, capsys: pytest.CaptureFixture[str]
+def attack_beside_a_camera(
+    ap: Service, name: str, camera: Camera, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Attacks an access point; checks the camera's answers, and the memory and the log."""
     grpc_port, http_port = ap.ready["grpc_port"], ap.ready["http_port"]
-    with Camera(grpc_port) as camera:
+    with camera:
         camera.watch(2.0)
         quiet_ms, _ = camera.watch(SECONDS)
         before, log = ap.rss_mib(), ap.log_bytes
@@ -91,9 +96,37 @@ def test_a_camera_is_served_beside_an_attack(
     assert attacked_ms <= 3 * quiet_ms + 50
     assert peak.mib - before <= MEMORY_MIB
     assert grown < 1 << 20
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_camera_is_served_beside_an_attack(
+    ap: Service, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grpc_port, http_port = ap.ready["grpc_port"], ap.ready["http_port"]
+    attack_beside_a_camera(ap, name, Camera(grpc_port), capsys)
     url = f"http://127.0.0.1:{http_port}/v2/health/ready"
     with urllib.request.urlopen(url, timeout=60) as answer:
         assert answer.status == 200
+
+
+def test_a_camera_is_served_beside_half_handshakes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    cert, key = authority.issue("server", [address])
+    arguments = ["ap", "serve", "--data-dir", str(tmp_path / "data"), "--grpc", ANY, "--http", ANY]
+    arguments += ["--tls-cert", str(cert), "--tls-key", str(key)]
+    shown = ClientCredentials(tls_ca=authority.ca)
+    with Service(arguments, tmp_path / "ap.jsonl") as ap:
+        port = ap.ready["grpc_port"]
+        attack_beside_a_camera(ap, "handshakes", Camera(port, shown), capsys)
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        url = f"https://127.0.0.1:{ap.ready['http_port']}/v2/health/ready"
+        with urllib.request.urlopen(url, timeout=60, context=context) as answer:
+            assert answer.status == 200
+        with Camera(port, shown) as another:  # a new connection finds its place
+            assert another.watch(2.0)[1] > 0
 
 
 def test_an_edge_reads_no_endless_input(tmp_path: Path) -> None:
