@@ -83,8 +83,8 @@ def search(
     held = sum(int(np.isin(index.held()[0], ids).sum()) for index in indexes.values())
     matches = size = 0
     for read in _readers(store):
-        searched, found = _count(read, pieces)
-        size, matches = size + searched, matches + found
+        searched, matched = _count(read, pieces)
+        size, matches = size + searched, matches + matched
     log = store.path.with_name(store.path.name + "-wal")
     return DeletionReport(
         entries=tuple(ids),
@@ -121,11 +121,11 @@ def _bytes_at(file: io.FileIO, size: int, offset: int) -> bytes:
 
 def _count(read: Callable[[int, int], bytes], pieces: Sequence[bytes]) -> tuple[int, int]:
     """Returns the size of a file, and how many of the pieces are in it."""
-    found: set[bytes] = set()
+    matched: set[bytes] = set()
     end, size = b"", 0
     while data := read(_PIECE, size):
         size += len(data)
         data = end + data  # a piece may lie across two
-        found |= {piece for piece in pieces if piece not in found and piece in data}
+        matched |= {piece for piece in pieces if piece not in matched and piece in data}
         end = data[-(_LENGTH - 1) :]
-    return size, sum(piece in found for piece in pieces)
+    return size, sum(piece in matched for piece in pieces)
