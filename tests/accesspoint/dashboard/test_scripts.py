@@ -77,6 +77,32 @@ def test_sums(blank: Page) -> None:
     ]
 
 
+@pytest.mark.parametrize("others", [[], [3.0], [-1.7e308, 0.0]])
+def test_axes_end_whatever_an_event_says(blank: Page, others: list[float]) -> None:
+    """The page draws an event of any SNR, score and threshold with few elements."""
+    events = [
+        query(number, truth="p1", snr_db=snr_db, threshold=1e308)
+        | {"identities": [{"subject": "p1", "score": score, "entry_id": 1, "camera": "c"}]}
+        for number, (snr_db, score) in enumerate(
+            [(1.7e308, 1e308), (1e308, -1e308), (-1e300, 0.5), *((snr, 0.9) for snr in others)]
+        )
+    ]
+    code = """
+        const t = await import('/assets/js/tally.js');
+        const tally = new t.Tally();
+        x.forEach((q) => tally.add(q));
+        const box = document.createElement('div');
+        const sizes = [];
+        m.accuracyChart(box, tally.bySnr());
+        sizes.push(box.querySelectorAll('*').length);
+        m.scoreChart(box, x);
+        sizes.push(box.querySelectorAll('*').length);
+        return sizes;
+    """
+    sizes = run(blank, "charts", code, events)
+    assert all(10 < size < 150 for size in sizes), sizes
+
+
 def test_the_feed_is_read_in_pieces_of_any_size(blank: Page) -> None:
     events = [query(i, edge_id=f"ünï {i}\n") for i in range(3)]
     text = "retry: 2000\n\n" + "".join(frame(event) + ": still here\n\n" for event in events)

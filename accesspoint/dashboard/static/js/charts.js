@@ -2,7 +2,7 @@
 
 import { decibel, percent, score } from "./format.js";
 import { replace, svg } from "./dom.js";
-import { BUCKET_DB, outcome, wilson } from "./tally.js";
+import { BUCKET_DB, bounded, outcome, wilson } from "./tally.js";
 
 const HEIGHT = 190;
 const LEFT = 46;
@@ -80,9 +80,6 @@ export function mark(kind) {
   return root;
 }
 
-/** Largest magnitude of an SNR on an axis: whatever an event says, the axis ends. */
-const SNR_DB_MAX = 100;
-
 /** The thresholds that queries met, a line [snr, threshold] for each scheme, by SNR. */
 function thresholds(queries) {
   const schemes = new Map();
@@ -98,14 +95,14 @@ function thresholds(queries) {
 export function scoreChart(box, queries) {
   const shown = queries
     .filter((query) => Number.isFinite(query.snr_db) && outcome(query) !== "refused")
-    .map((query) => ({ ...query, snr_db: Math.max(-SNR_DB_MAX, Math.min(SNR_DB_MAX, query.snr_db)) }));
+    .map((query) => ({ ...query, snr_db: bounded(query.snr_db) }));
   const f = frame(box, `Best score by SNR of the last ${shown.length} queries`);
   const snr = shown.map((query) => query.snr_db);
   const scores = shown.filter((q) => !q.outage && q.identities?.length).map((q) => q.identities[0].score);
   const low = Math.floor((Math.min(...snr) - 1) / 2) * 2;
   const high = Math.ceil((Math.max(...snr) + 1) / 2) * 2;
   const floor = Math.max(-1, Math.min(0.5, Math.floor(Math.min(...scores, 0.5) * 10) / 10));
-  const y = (value) => TOP + (1 - (value - floor) / (1 - floor)) * (f.bottom - TOP - 12);
+  const y = (value) => TOP + (1 - (Math.max(-2, Math.min(2, value)) - floor) / (1 - floor)) * (f.bottom - TOP - 12);
   const x = (value) => LEFT + ((value - low) / (high - low)) * f.inner;
   levels(f, [[floor, score(floor).slice(0, -1)], [(1 + floor) / 2, score((1 + floor) / 2).slice(0, -1)], [1, "1.00"]], y, "SNR at the receiver, dB");
   const step = [2, 5, 10, 20].find((size) => (high - low) / size <= 7) ?? 50;

@@ -3,6 +3,8 @@
 import { median } from "./format.js";
 
 export const BUCKET_DB = 2;
+/** Largest magnitude of an SNR in sums and on axes: whatever an event says, they end. */
+const SNR_DB_MAX = 100;
 const LATEST = 200;
 const NONE = { match: 0, ambiguous: 0, unknown: 0, unspecified: 0, outage: 0, refused: 0 };
 
@@ -11,6 +13,11 @@ export function outcome(query) {
   if (query.outage) return "outage";
   if (query.code && query.code !== "ok") return "refused";
   return ["match", "unknown", "ambiguous"].includes(query.decision) ? query.decision : "unspecified";
+}
+
+/** An SNR as sums and axes have it. */
+export function bounded(snr_db) {
+  return Math.max(-SNR_DB_MAX, Math.min(SNR_DB_MAX, snr_db));
 }
 
 /** True or false where the crop's person is known, else null. A lost block is not right. */
@@ -55,7 +62,7 @@ export class Tally {
     this.known += 1;
     this.right += Number(correct);
     if (!Number.isFinite(query.snr_db)) return;
-    const low = Math.floor(query.snr_db / BUCKET_DB) * BUCKET_DB;
+    const low = Math.floor(bounded(query.snr_db) / BUCKET_DB) * BUCKET_DB;
     const bucket = this.buckets.get(low) ?? { low, all: 0, right: 0 };
     bucket.all += 1;
     bucket.right += Number(correct);
