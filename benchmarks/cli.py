@@ -201,6 +201,38 @@ def uplink(
         typer.echo(f"wrote {as_json}")
 
 
+@app.command("soak")
+def soak_command(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 30.0,
+    streams: Annotated[int, typer.Option(min=1, max=1000, help="Cameras at once.")] = 300,
+    kill_seconds: Annotated[float, typer.Option(min=1, help="Time between two kills.")] = 60.0,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Empty folder; a disk with under 2 GiB free is filled for a while."),
+    ] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
+    ] = None,
+) -> None:
+    """Run everything at once for long, with kills: nothing may be lost or doubled."""
+    from benchmarks import soak
+
+    commands.check_writable(as_json)
+    if folder is not None and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"--folder {folder}: is no empty folder; make one")
+    settings = soak.Settings(minutes=minutes, streams=streams, kill_seconds=kill_seconds)
+    with tempfile.TemporaryDirectory(prefix="airreid-soak-") as scratch, progress_bars() as bars:
+        task = bars.add_task("soaking", total=1.0)
+        report = soak.run(
+            settings, folder or Path(scratch), lambda share: bars.update(task, completed=share)
+        )
+    typer.echo(soak.as_text(report))
+    if as_json is not None:
+        as_json.write_text(soak.as_text(report), encoding="utf-8")
+    if report["faults"]:
+        raise typer.Exit(1)
+
+
 @app.command("gallery")
 def gallery_command(
     entries: Annotated[int, typer.Option(min=100, max=10_000_000, help="Entries to enrol.")],
