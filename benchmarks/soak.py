@@ -196,6 +196,8 @@ class Camera:
                     await asyncio.sleep(0.05)
             finally:
                 reader.cancel()
+                with contextlib.suppress(asyncio.CancelledError, *_BROKEN):
+                    await reader
 
     def _message(self, sequence: int) -> bytes:
         name = common_pb2.BlockId(edge_id=f"edge-{self._number}", spool_id="s", sequence=sequence)
