@@ -26,15 +26,15 @@ from accesspoint.gallery.milvus.collection import Collection, Row, collection_na
 from airreid.errors import InputError
 from airreid.signal import unit_rows
 
-from .milvus_lite_server import MilvusLite, free_port
+from .milvus_servers import LocalMilvus, free_port
 
 DIM = 16
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def server(lite: MilvusLite) -> Iterator[MilvusServer]:
-    server = MilvusServer(MilvusSettings(uri=lite.uri))
+def server(shared_server: LocalMilvus) -> Iterator[MilvusServer]:
+    server = MilvusServer(MilvusSettings(uri=shared_server.uri))
     yield server
     server.close()
 
@@ -119,8 +119,8 @@ def test_vectors_of_any_length_and_of_zeros(collection: Collection) -> None:
     np.testing.assert_allclose([h.score for h in hits], [0.25, 0.25, 0], atol=1e-6)
 
 
-def test_an_approximate_index_finds_most(lite: MilvusLite) -> None:
-    server = MilvusServer(MilvusSettings(uri=lite.uri, index="HNSW"))
+def test_an_approximate_index_finds_most(shared_server: LocalMilvus) -> None:
+    server = MilvusServer(MilvusSettings(uri=shared_server.uri, index="HNSW"))
     collection = Collection(server, "test_hnsw", DIM)
     collection.create()
     rng = np.random.default_rng(2)
@@ -181,19 +181,19 @@ def test_names_are_legal_and_differ_by_content() -> None:
     assert all(n.replace("_", "").isalnum() and len(n) < 255 for n in names)
 
 
-def test_a_killed_server_has_lost_nothing_and_is_found_again(own_lite: MilvusLite) -> None:
-    server = MilvusServer(MilvusSettings(uri=own_lite.uri, timeout_s=2))
+def test_a_killed_server_has_lost_nothing_and_is_found_again(own_server: LocalMilvus) -> None:
+    server = MilvusServer(MilvusSettings(uri=own_server.uri, timeout_s=own_server.timeout_s))
     collection = Collection(server, "test_kill", DIM)
     collection.create()
     eye = np.eye(DIM, dtype=np.float32)
     collection.upsert(rows([1, 2, 3]), eye[:3])
     collection.delete([2])
-    own_lite.kill()
-    with pytest.raises(NotReadyError, match=own_lite.uri):
+    own_server.kill()
+    with pytest.raises(NotReadyError, match=own_server.uri):
         collection.search(eye[:1], 1)
-    with pytest.raises(NotReadyError, match=own_lite.uri):
-        MilvusServer(MilvusSettings(uri=own_lite.uri, timeout_s=1))
-    own_lite.start()
+    with pytest.raises(NotReadyError, match=own_server.uri):
+        MilvusServer(MilvusSettings(uri=own_server.uri, timeout_s=1))
+    own_server.start()
     for _ in range(100):
         try:
             [hits] = collection.search(eye[2:3], 3)

@@ -34,13 +34,15 @@ from accesspoint.gallery.search.reconcile import FEATURES, replay
 from accesspoint.gallery.store.store import Store
 from airreid.errors import InputError
 
-from .milvus_lite_server import MilvusLite, free_port
+from .milvus_servers import LocalMilvus, free_port
 from .tiny import CORNERS, DIM, prefixes, tiny_bundle
 
 
 @pytest.fixture
-def milvus(lite: MilvusLite) -> MilvusSettings:
-    return MilvusSettings(uri=lite.uri, prefix=next(prefixes), timeout_s=5)
+def milvus(shared_server: LocalMilvus) -> MilvusSettings:
+    return MilvusSettings(
+        uri=shared_server.uri, prefix=next(prefixes), timeout_s=max(5, shared_server.timeout_s)
+    )
 
 
 class Unattended:
@@ -280,19 +282,19 @@ def test_rows_lost_while_serving_are_noticed(serve: Serve, milvus: MilvusSetting
 
 
 def test_a_server_that_is_away_loses_nothing_and_answers_nothing_wrong(
-    serve: Serve, own_lite: MilvusLite
+    serve: Serve, own_server: LocalMilvus
 ) -> None:
-    point = serve("ap", uri=own_lite.uri, timeout_s=2)
+    point = serve("ap", uri=own_server.uri, timeout_s=own_server.timeout_s)
     point.enrol(("ada", CORNERS[1]), ("ben", CORNERS[2]))
     assert point.ranked(CORNERS[1], 1) == [(1, "ada")]
-    own_lite.kill()
+    own_server.kill()
     with pytest.raises(NotReadyError, match="Milvus"):
         point.ranked(CORNERS[1])
     assert point.enrol(("cleo", CORNERS[4])) == [3]
     assert point.gallery.delete_subject("ada") == 1
     with pytest.raises(NotReadyError, match="Milvus"):
         point.ranked(CORNERS[1])
-    own_lite.start()
+    own_server.start()
     for _ in range(100):
         try:
             ranked = point.ranked(CORNERS[4], 3)

@@ -18,16 +18,16 @@ from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 from edge.blocks import BlockMaker
 from simulation.processes import Role
 
-from .milvus_lite_server import MilvusLite
+from .milvus_servers import LocalMilvus
 
 SCHEME = "jscc-fc-256"
 PEOPLE = 6
 ANY = "127.0.0.1:0"
 
 
-def sharing(folder: Path, lite: MilvusLite, role: str) -> Role:
+def sharing(folder: Path, shared_server: LocalMilvus, role: str) -> Role:
     serve = ["ap", "serve", "--data-dir", str(folder), "--grpc", ANY, "--http", ANY]
-    milvus = ["--index", "milvus", "--milvus-uri", lite.uri, "--milvus-role", role]
+    milvus = ["--index", "milvus", "--milvus-uri", shared_server.uri, "--milvus-role", role]
     return Role(
         "access point", [*serve, *milvus, "--milvus-scheme", SCHEME, "--milvus-prefix", "two"]
     )
@@ -56,14 +56,14 @@ def asked(ap: Role, bundle: Bundle, features: np.ndarray) -> list[uplink_pb2.Que
 
 
 def test_what_one_enrols_the_other_finds_at_once(
-    tmp_path: Path, bundle: Bundle, lite: MilvusLite
+    tmp_path: Path, bundle: Bundle, shared_server: LocalMilvus
 ) -> None:
     features = np.random.default_rng(3).random((PEOPLE, 2048), dtype=np.float32)
-    with sharing(tmp_path / "writer", lite, "writer") as writer:
+    with sharing(tmp_path / "writer", shared_server, "writer") as writer:
         with GalleryClient(target(writer)) as client:
             first = [item(bundle, i, features[i]) for i in range(PEOPLE // 2)]
             assert all(ok(result.status) for _, result in client.enrol(first))
-        with sharing(tmp_path / "reader", lite, "reader") as reader:
+        with sharing(tmp_path / "reader", shared_server, "reader") as reader:
             asked(reader, bundle, features[:1])
             for number in range(PEOPLE // 2, PEOPLE):
                 with GalleryClient(target(writer)) as client:

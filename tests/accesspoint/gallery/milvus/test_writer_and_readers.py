@@ -31,7 +31,7 @@ from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 from airreid.scheme import DIRECT_SNR_DB
 
-from .milvus_lite_server import MilvusLite
+from .milvus_servers import LocalMilvus
 from .tiny import CORNERS, DIM, prefixes, tiny_bundle
 
 Open = Callable[..., ServedGallery]
@@ -39,8 +39,13 @@ OpenWriter = Callable[..., Gallery]
 
 
 @pytest.fixture
-def milvus(lite: MilvusLite) -> MilvusSettings:
-    return MilvusSettings(uri=lite.uri, prefix=next(prefixes), timeout_s=5, schemes=(FEATURES,))
+def milvus(shared_server: LocalMilvus) -> MilvusSettings:
+    return MilvusSettings(
+        uri=shared_server.uri,
+        prefix=next(prefixes),
+        timeout_s=max(5, shared_server.timeout_s),
+        schemes=(FEATURES,),
+    )
 
 
 @pytest.fixture
@@ -251,22 +256,22 @@ def test_a_gallery_of_its_own_is_no_readers(open_reader: Open, tmp_path: Path) -
 
 
 def test_both_come_back_after_the_server_was_killed(
-    open_writer: OpenWriter, open_reader: Open, own_lite: MilvusLite
+    open_writer: OpenWriter, open_reader: Open, own_server: LocalMilvus
 ) -> None:
-    writer = open_writer("writer", uri=own_lite.uri, timeout_s=2)
+    writer = open_writer("writer", uri=own_server.uri, timeout_s=own_server.timeout_s)
     until_ready(writer)
     writer.enrol([entry("ada", 1), entry("ben", 2)])
-    reader = open_reader("reader", uri=own_lite.uri, timeout_s=2)
+    reader = open_reader("reader", uri=own_server.uri, timeout_s=own_server.timeout_s)
     until_ready(reader)
     expected = answers(reader, 2, 2)
-    own_lite.kill()
+    own_server.kill()
     for gallery in (writer, reader):
         with pytest.raises(NotReadyError, match="Milvus"):
             answers(gallery, 2, 2)
     writer.enrol([entry("cleo", 4)])
     writer.delete_subject("ada")
     assert not writer.ready
-    own_lite.start()
+    own_server.start()
     until_ready(writer)
     until_ready(reader)
     assert answers(reader, 3, 3) == answers(writer, 3, 3)
@@ -351,10 +356,10 @@ def test_when_it_is_a_match_is_for_the_writer_to_say(
 
 
 def test_the_writer_goes_on_durably_while_milvus_is_away(
-    own_lite: MilvusLite, milvus: MilvusSettings, tmp_path: Path
+    own_server: LocalMilvus, milvus: MilvusSettings, tmp_path: Path
 ) -> None:
     """Over the interface, which also looks for doubles: that is skipped, and said."""
-    changes = {"role": "writer", "uri": own_lite.uri, "timeout_s": 2}
+    changes = {"role": "writer", "uri": own_server.uri, "timeout_s": own_server.timeout_s}
     settings = ServeSettings(data_dir=tmp_path / "writer", milvus=milvus.model_copy(update=changes))
     with access_point(tiny_bundle(), settings) as services:
         until_ready(services.gallery)
@@ -364,7 +369,7 @@ def test_the_writer_goes_on_durably_while_milvus_is_away(
             for i, name in enumerate(("ada", "ben", "zoe"))
         ]
         assert isinstance(service.enrol(ANYBODY, [candidates.pop()])[0], Enrolled)
-        own_lite.kill()
+        own_server.kill()
         verdicts = service.enrol(ANYBODY, candidates)
         for verdict in verdicts:
             assert isinstance(verdict, Enrolled), verdict
@@ -372,7 +377,7 @@ def test_the_writer_goes_on_durably_while_milvus_is_away(
         assert service.state().entries == 3
         assert services.rest.not_ready().startswith("Milvus at")
         assert service.delete_subject(ANYBODY, "ben") == 1
-        own_lite.start()
+        own_server.start()
         until_ready(services.gallery)
         assert services.rest.not_ready() == ""
         [result] = services.gallery.search(FEATURES, CORNERS[:1], 1, 0)
@@ -385,10 +390,10 @@ def test_the_writer_goes_on_durably_while_milvus_is_away(
 
 
 def test_a_writer_that_starts_without_milvus_says_so(
-    own_lite: MilvusLite, milvus: MilvusSettings, tmp_path: Path
+    own_server: LocalMilvus, milvus: MilvusSettings, tmp_path: Path
 ) -> None:
-    own_lite.kill()
-    changes = {"role": "writer", "uri": own_lite.uri, "timeout_s": 1}
+    own_server.kill()
+    changes = {"role": "writer", "uri": own_server.uri, "timeout_s": 1}
     settings = ServeSettings(data_dir=tmp_path / "writer", milvus=milvus.model_copy(update=changes))
     with access_point(tiny_bundle(), settings) as services:
         candidate = Candidate("ada", "c1", Source(feature=CORNERS[0], space_id="tiny"))
