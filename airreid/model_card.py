@@ -93,6 +93,8 @@ class JsccAccuracy(_Record):
     map: float
     pca_top1: float
     pca_half_width: float | None
+    people: int | None = None
+    """People who were searched for; None in cards of before they were counted."""
 
 
 class DigitalAccuracy(_Record):
@@ -130,6 +132,8 @@ class DigitalAccuracy(_Record):
     pca_top1: float
     pca_bits_mean: float
     pca_dimensions: int
+    people: int | None = None
+    """People who were searched for; None in cards of before they were counted."""
 
 
 class Accuracy(_Record):
@@ -239,6 +243,8 @@ class SiteRecord(_Record):
     """Half of the 95 % interval of ``after`` over people, each counted as one trial."""
     elsewhere: dict[str, dict[str, float]] = {}
     """Data set of another site to top-1 there, ``before`` or ``after`` before each name."""
+    elsewhere_people: dict[str, int] = {}
+    """Data set of another site to the number of people who were searched for there."""
 
 
 class RequantisationRecord(_Record):

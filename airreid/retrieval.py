@@ -201,3 +201,11 @@ def unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rows (n, D) scaled to length 1 in float64; a row of zeros stays one."""
     values = np.asarray(rows, dtype=np.float64)
     return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), EPSILON))
+
+
+def people_half_width(rate: float, people: int) -> float:
+    """Half of the 95 % interval of a rate over people, if each were a single trial.
+
+    Several queries of one person make it narrower than that, so it is the widest that fits.
+    """
+    return float(1.96 * np.sqrt(max(rate * (1 - rate), 0.25 / max(people, 1)) / max(people, 1)))

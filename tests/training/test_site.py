@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -95,6 +96,11 @@ def trained(
     return out, report
 
 
+def bare_figures(card: str) -> list[str]:
+    """Figures of a model card that have no interval."""
+    return re.findall(r"(?<!± )\b[01]\.\d{3}\b(?! ±)", card.partition("## Accuracy")[2])
+
+
 def test_network_and_codes_are_trained_into_a_bundle(trained: tuple[Path, Report]) -> None:
     out, report = trained
     assert set(report.steps) == {"heads", "joint"}
@@ -109,6 +115,7 @@ def test_network_and_codes_are_trained_into_a_bundle(trained: tuple[Path, Report
     card = (out / "bundle" / "README.md").read_text()
     assert "Top-1 on 13 people" in card
     assert f"{site.after['no channel']:.3f} ± {site.people_half_width['no channel']:.3f}" in card
+    assert bare_figures(card) == []
     stored = json.loads((out / "report" / "home.json").read_text())
     assert stored["identities"] == 13
 
@@ -236,6 +243,10 @@ def test_tracks_alone_teach_the_network(folder: Path, network: Path, tmp_path: P
     assert (site.tested_people, site.held_out_people) == (0, 0)
     (rates,) = site.elsewhere.values()
     assert rates["after no channel"] > 0
+    assert list(site.elsewhere_people.values()) == [13]
+    card = (out / "bundle" / "README.md").read_text()
+    assert "13 people, where nothing was trained" in card
+    assert bare_figures(card) == []
     assert (out / "report" / "elsewhere-1.json").exists()
     assert not (out / "report" / "home.json").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,15 @@ def test_every_scheme_has_the_backbone_that_it_was_trained_with(
     ]
     assert progress.bits
     assert bundle.scheme("jscc-ae-16").snr_db_train == (100.0, 100.0)  # type: ignore[union-attr]
-    assert "no noise" in (bundle.path / "README.md").read_text()
+    page = (bundle.path / "README.md").read_text()
+    assert "no noise" in page
+    assert "± is half of the 95 % interval over people, each counted as one trial" in page
+    rows = re.findall(r"^\| (?:jscc|digital)\S* \| [^|]+ \| (\d+) \| (.*) \| (.*) \|$", page, re.M)
+    assert len(rows) >= 2 * 7 + 2
+    for count, rate, pca in rows:
+        assert int(count) > 0
+        assert "±" in rate
+        assert "±" in pca
     card = bundle.manifest.provenance.model_dump(mode="json")
     assert {row["scheme"] for row in card["accuracy"]["over_the_air"]} == {
         "jscc-ae-16",

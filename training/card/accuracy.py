@@ -32,9 +32,14 @@ CARD_SEEDS = tuple(range(5))
 def protocol(images: ImageSet, data: RetrievalFeatures) -> str:
     """Says in a line how accuracy is measured."""
     return (
-        f"{images.name}: {len(data.queries)} queries by one camera against "
-        f"{len(data.gallery)} images by another; {len(CARD_SEEDS)} noise seeds"
+        f"{images.name}: {len(data.queries)} queries of {_people(data)} people by one camera "
+        f"against {len(data.gallery)} images by another; {len(CARD_SEEDS)} noise seeds"
     )
+
+
+def _people(data: RetrievalFeatures) -> int:
+    """Number of the people who are searched for and have an image by another camera."""
+    return len(np.intersect1d(data.query_labels.identity, data.gallery_labels.identity))
 
 
 def measurable(images: ImageSet) -> bool:
@@ -94,7 +99,11 @@ def scheme_accuracy(
     over_the_air = pca_comparison(bundle, data, fitted_on, CARD_SNRS_DB, CARD_SEEDS, tick, jscc)
     tick = report.phase("accuracy of digital schemes", len(models))
     digital = digital_accuracy(bundle, data, fitted_on, models, tick)
-    return Accuracy(over_the_air=tuple(over_the_air), digital=tuple(digital))
+    counted = {"people": _people(data)}
+    return Accuracy(
+        over_the_air=tuple(row.model_copy(update=counted) for row in over_the_air),
+        digital=tuple(row.model_copy(update=counted) for row in digital),
+    )
 
 
 def _by_camera(

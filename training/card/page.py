@@ -6,9 +6,11 @@ from pathlib import Path
 
 from airreid.bundle import Manifest
 from airreid.model_card import Accuracy, ExtensionRecord, ModelCard, RecipeRecord, SiteRecord
+from airreid.retrieval import people_half_width
 from airreid.scheme_info import JsccInfo, NestedInfo
 from airreid.signal import SNR_DB_MAX
 
+_EACH = ", each counted as one trial"
 _NOT_MEASURED = "Not measured: no people were held out. `airreid evaluate` measures it."
 
 
@@ -40,23 +42,24 @@ def _lines(manifest: Manifest) -> list[str]:
 
 def _site(site: SiteRecord) -> list[str]:
     """Top-1 before and after the training, each with its interval and the number of people."""
-    if not site.after:
-        return [_NOT_MEASURED]
-    lines = [
-        f"{site.protocol}. Top-1 on {site.tested_people} people who were not trained on; ± is half "
-        "of the 95 % interval over people, each counted as one trial.",
-        "",
-        "| | as given | here |",
-        "| --- | --- | --- |",
-    ]
+    lines = [_NOT_MEASURED]
+    if site.after:
+        lines = [
+            f"{site.protocol}. Top-1 on {site.tested_people} people who were not trained on; ± is "
+            f"half of the 95 % interval over people{_EACH}.",
+            "",
+            "| | as given | here |",
+            "| --- | --- | --- |",
+        ]
     for name, after in site.after.items():
-        half_width = site.people_half_width.get(name)
-        before = site.before.get(name)
-        given = "" if before is None else f"{before:.3f}"
-        lines.append(f"| {name} | {given} | {_interval(after, half_width)} |")
+        given = site.before.get(name)
+        before = "" if given is None else _over_people(given, site.tested_people)
+        lines.append(f"| {name} | {before} | {_over_people(after, site.tested_people)} |")
     for place, rates in site.elsewhere.items():
-        lines += ["", f"At {place}, where nothing was trained:", ""]
-        lines += [f"- {name}: {rate:.3f}" for name, rate in rates.items()]
+        people = site.elsewhere_people.get(place)
+        count = "" if people is None else f", {people} people"
+        lines += ["", f"At {place}{count}, where nothing was trained:", ""]
+        lines += [f"- {name}: {_over_people(rate, people)}" for name, rate in rates.items()]
     return lines
 
 
@@ -90,28 +93,39 @@ def _accuracy(accuracy: Accuracy | None) -> list[str]:
     if accuracy is None:
         return [_NOT_MEASURED]
     lines = [f"{accuracy.protocol}.", ""] if accuracy.protocol is not None else []
+    counts = [row.people for row in accuracy.over_the_air]
+    counts += [row.people for row in accuracy.digital]
+    if any(counts):
+        lines += [f"± is half of the 95 % interval over people{_EACH}.", ""]
     if accuracy.over_the_air:
         lines += [
-            "| scheme | SNR dB | top-1 | PCA |",
-            "| --- | --- | --- | --- |",
+            "| scheme | SNR dB | people | top-1 | PCA |",
+            "| --- | --- | --- | --- | --- |",
             *(
-                f"| {row.scheme} | {row.snr_db:+g} "
-                f"| {_interval(row.top1, row.top1_half_width)} "
-                f"| {_interval(row.pca_top1, row.pca_half_width)} |"
+                f"| {row.scheme} | {row.snr_db:+g} | {_known(row.people)} "
+                f"| {_over_people(row.top1, row.people, row.top1_half_width)} "
+                f"| {_over_people(row.pca_top1, row.people, row.pca_half_width)} |"
                 for row in accuracy.over_the_air
             ),
             "",
         ]
     if accuracy.digital:
         lines += [
-            "| digital scheme | bits | top-1 | PCA of as many bits |",
-            "| --- | --- | --- | --- |",
+            "| digital scheme | bits | people | top-1 | PCA of as many bits |",
+            "| --- | --- | --- | --- | --- |",
             *(
-                f"| {row.scheme} | {row.bits_mean:.1f} | {row.top1:.3f} | {row.pca_top1:.3f} |"
+                f"| {row.scheme} | {row.bits_mean:.1f} | {_known(row.people)} "
+                f"| {_over_people(row.top1, row.people)} "
+                f"| {_over_people(row.pca_top1, row.people)} |"
                 for row in accuracy.digital
             ),
         ]
     return lines
+
+
+def _over_people(rate: float, people: int | None, over_noise: float | None = None) -> str:
+    """A rate with its interval over people, over the noise in a card that does not count them."""
+    return _interval(rate, over_noise if people is None else people_half_width(rate, people))
 
 
 def _interval(value: float, half_width: float | None) -> str:

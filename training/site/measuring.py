@@ -84,11 +84,3 @@ def name_of(point: Point) -> str:
         return "no channel"
     where = "" if point.snr_db is None else f" at {point.snr_db:+g} dB"
     return f"{point.scheme} {point.link}{where}"
-
-
-def people_half_width(rate: float, people: int) -> float:
-    """Half of the 95 % interval of a rate over people, if each were a single trial.
-
-    Several queries of one person make it narrower than that, so it is the widest that fits.
-    """
-    return float(1.96 * np.sqrt(max(rate * (1 - rate), 0.25 / max(people, 1)) / max(people, 1)))

@@ -9,7 +9,8 @@ from airreid.adopt.report import curves
 from airreid.evaluation.drawing import draw
 from airreid.evaluation.point_files import write_json
 from airreid.evaluation.points import NO_CHANNEL, PCA, Point
-from training.site.measuring import Measured, people_half_width
+from airreid.retrieval import people_half_width
+from training.site.measuring import Measured
 
 _NAME = 26
 _CELL = 7

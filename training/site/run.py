@@ -20,6 +20,7 @@ from airreid.codecs.selection import TrainedCode
 from airreid.datasets.dataset import DataSet
 from airreid.errors import AirReidError, InputError
 from airreid.model_card import ModelCard, RecipeRecord, SiteRecord
+from airreid.retrieval import people_half_width
 from training.engine.distributed import Distributed, device_of
 from training.engine.progress import Report
 from training.recipes.recipe import Recipe
@@ -33,7 +34,6 @@ from training.site.measuring import (
     Measured,
     measure_elsewhere,
     measure_home,
-    people_half_width,
     rows,
     settings,
 )
@@ -261,6 +261,7 @@ def _card(
             }
             for result in elsewhere
         },
+        elsewhere_people={result.label: result.people for result in elsewhere},
     )
     made_with = machine_and_versions()
     scipy, onnx = version("scipy"), version("onnx")
