@@ -49,15 +49,13 @@ def nest(
     target: LinearCode,
     moments: Moments,
     bandwidth: int,
-    repetition: float = 1.0,
     piece: int = PIECE,
 ) -> NestedCode:
     """Cuts what a code tells apart into pieces of equal power.
 
-    Piece k has the leading directions of ``repetition * k K - (K_1 + ... + K_(k-1))``, with the
-    kernel K of ``target`` and those of the pieces before, each of power 1 on features with these
-    moments. ``repetition`` below 1 brings new directions earlier. Raises :class:`InputError` for a
-    bandwidth that is no multiple of ``piece``.
+    Piece k has the leading directions of ``k K - (K_1 + ... + K_(k-1))``, with the kernel K of
+    ``target`` and those of the pieces before, each of power 1 on features with these moments.
+    Raises :class:`InputError` for a bandwidth that is no multiple of ``piece``.
     """
     check_pieces(bandwidth, piece)
     spread = moments.directions * np.sqrt(moments.variances)  # (D, R): covariance = spread spread^T
@@ -68,7 +66,7 @@ def nest(
     sent = np.zeros_like(kernel)
     pieces: list[NDArray[np.float64]] = []
     for number in range(1, bandwidth // piece + 1):
-        lacking = kernel if number == 1 else repetition * number * kernel - sent
+        lacking = kernel if number == 1 else number * kernel - sent
         values, vectors = linalg.eigh(
             lacking, subset_by_index=(max(0, len(lacking) - piece), len(lacking) - 1)
         )

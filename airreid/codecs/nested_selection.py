@@ -21,8 +21,8 @@ from airreid.retrieval import Labels, NearestMatch
 from airreid.signal import awgn
 
 Array = NDArray[np.float32]
-REPETITIONS = (0.75, 1.0)
-"""Values of the repetition that are tried."""
+DEPTHS = (2, 0)
+"""Pieces' worth of the target's best columns that are sent again and again; 0: all of them."""
 FOLDS = 5
 """Parts of the people, each left out of a code once where a rule is calibrated on them."""
 _TRIAL_QUERIES = 250
@@ -39,7 +39,8 @@ class NestedWay:
     """``pca``, ``discriminant``, ``blend`` or ``trained``."""
     regularisation: float = 0.0
     pca_share: float = 0.0
-    repetition: float = 1.0
+    depth: int = 0
+    """Columns of the target, the best; 0: as many as the bandwidth."""
 
     @property
     def words(self) -> str:
@@ -49,7 +50,7 @@ class NestedWay:
         name = "PCA" if self.method == "pca" else f"discriminant, r = {self.regularisation:g}"
         if self.method == "blend":
             name += f", {self.pca_share:.0%} PCA"
-        return f"{name}, in pieces" + (f", repetition {self.repetition:g}" * (self.repetition != 1))
+        return f"{name}, in pieces" + (f", {self.depth} directions" if self.depth else "")
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class NestedFits:
 
     def code(self, way: NestedWay, bandwidth: int) -> NestedCode:
         """Makes a code. Raises :class:`InputError` where the features do not carry it."""
-        return nest(self._target(way, bandwidth), self._moments, bandwidth, way.repetition)
+        target = self._target(way, bandwidth)
+        return nest(target.truncated(way.depth or bandwidth), self._moments, bandwidth)
 
     def _target(self, way: NestedWay, bandwidth: int) -> LinearCode:
         columns = min(bandwidth, len(self._moments.variances))
@@ -154,14 +156,13 @@ def select_nested(
                 results[way] = compare(part.code(way, bandwidth))
         return max(ways, key=lambda way: float(np.mean(results[way])))
 
-    winners = [best_of([NestedWay(repetition=share) for share in reversed(REPETITIONS)])]
+    depths = [PIECE * pieces for pieces in DEPTHS if PIECE * pieces < bandwidth]
+    winners = [best_of([NestedWay(depth=depth) for depth in reversed(depths)])]
     if part.labelled:
         best = best_of([NestedWay("discriminant", r) for r in REGULARISATIONS])
         r = best.regularisation
-        winners.append(
-            best_of([best, *(NestedWay("discriminant", r, 0.0, x) for x in REPETITIONS)])
-        )
-        mixed = [NestedWay("blend", r, share, winners[-1].repetition) for share in PCA_SHARES]
+        winners.append(best_of([best, *(NestedWay("discriminant", r, 0.0, x) for x in depths)]))
+        mixed = [NestedWay("blend", r, share, winners[-1].depth) for share in PCA_SHARES]
         winners.append(best_of(mixed))
     if trained is not None:
         way = NestedWay("trained")

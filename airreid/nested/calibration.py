@@ -36,6 +36,8 @@ _REPEATED_BELOW_DB = 3.0
 _SEEDS = 2
 _REPEAT_GAIN = 0.01
 """Share of the queries that a further repetition must be able to find."""
+_SCATTER = 0.01
+"""Difference in top-1 that a few hundred people scatter by."""
 _SURE = 50.0
 _THRESHOLDS = 240
 
@@ -197,7 +199,7 @@ def fit_rule(trials: Sequence[Trial], piece: int) -> tuple[StoppingRule, Reliabi
         uses = stopped_at(odds, stop[-1][LOSSES.index(ACCEPTED_LOSS)]) + 1
         first.append(int(np.quantile(uses, 0.1)) * piece)
         top1 = heard[snr_db].right.mean(axis=0)
-        fixed.append((int(np.argmax(top1 >= top1[-1] - ACCEPTED_LOSS)) + 1) * piece)
+        fixed.append((int(np.argmax(top1 >= _everything(top1) - ACCEPTED_LOSS)) + 1) * piece)
         if snr_db >= _REPEATED_BELOW_DB:
             repeat.append(stop[-1])
             most.append(count * piece)
@@ -232,15 +234,28 @@ def stopped_at(log_odds: Floats, threshold: float) -> NDArray[np.int64]:
 
 
 def _least(log_odds: Floats, right: Flags, loss: float) -> float:
-    """Returns the lowest threshold from which on no more than ``loss`` of top-1 is lost."""
+    """Returns the lowest threshold from which on no more than ``loss`` of top-1 is lost.
+
+    Where no threshold finds as many, the one that finds most.
+    """
     rows = np.arange(len(right))
-    wanted = right[:, -1].mean() - loss
-    threshold = _SURE
+    wanted = _everything(right.mean(axis=0)) - loss
+    threshold, most = _SURE, 0.0
     for candidate in np.quantile(log_odds[:, :-1], np.linspace(1, 0, _THRESHOLDS)):
-        if right[rows, stopped_at(log_odds, candidate)].mean() < wanted:
+        top1 = float(right[rows, stopped_at(log_odds, candidate)].mean())
+        if top1 < wanted <= most:
             break
-        threshold = float(candidate)
+        if top1 > most or top1 >= wanted:
+            threshold, most = float(candidate), max(most, top1)
     return round(threshold, 4)
+
+
+def _everything(top1: Floats) -> float:
+    """Returns what sending everything finds, of top-1 after each piece (K,).
+
+    A code that finds clearly fewer with all of its pieces is held to what it finds with some.
+    """
+    return float(max(top1[-1], top1.max() - _SCATTER))
 
 
 def _logistic(x: Floats, y: Flags) -> tuple[float, float, float]:

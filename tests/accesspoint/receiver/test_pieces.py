@@ -135,7 +135,7 @@ async def test_answers_are_those_of_the_same_pieces_offline(
         asked = service.value("more_wanted_total")
         assert service.value("downlink_bits_total") == 16 * asked
         assert service.value("answers_total", scheme=SCHEME, link="analog", code="ok") == COUNT
-    assert len(set(totals)) > 1
+    assert snr_db > 10 or len(set(totals)) > 1
     if snr_db < 0:
         assert max(totals) > 128
 
