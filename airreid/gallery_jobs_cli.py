@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from airreid import calibration_text
 from airreid.client import GalleryClient
 from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
-from airreid.errors import InputError, UnfinishedError
+from airreid.errors import InputError, LinkError, UnfinishedError
 from airreid.v1 import gallery_pb2
 
 DEFAULT = "127.0.0.1:50052"
@@ -36,18 +39,23 @@ def run(
 ) -> dict[str, object] | None:
     """Starts a job and follows it; its result, or None where nobody waits.
 
-    Raises :class:`UnfinishedError` if it fails. An interrupt leaves the job running.
+    Raises :class:`UnfinishedError` if it fails. An interrupt cancels the job.
     """
     job = client.start_job(kind, {k: v for k, v in parameters.items() if v != ""})
     if not wait:
         say(f"{job.id} started; 'airreid gallery jobs' shows how far it is")
         return None
-    with progress_bars() as bars:
-        task = bars.add_task(kind.replace("_", " "), total=None)
-        while job.state not in _OVER:
-            time.sleep(_ASK_SECONDS)
-            job = client.job(job.id)
-            bars.update(task, completed=job.done, total=job.total or None)
+    try:
+        with progress_bars() as bars:
+            task = bars.add_task(kind.replace("_", " "), total=None)
+            while job.state not in _OVER:
+                time.sleep(_ASK_SECONDS)
+                job = client.job(job.id)
+                bars.update(task, completed=job.done, total=job.total or None)
+    except (KeyboardInterrupt, SystemExit):
+        with contextlib.suppress(LinkError):
+            say(f"{job.id}: {client.cancel_job(job.id).state}", err=True)
+        raise
     if job.state != "done":
         raise UnfinishedError(f"{kind} {job.state}: {job.result or 'no reason given'}")
     result: dict[str, object] = json.loads(job.result)
@@ -62,11 +70,20 @@ def policy(
     quality_gate: Annotated[
         Path | None, typer.Option(help="JSON file to put in force.", show_default=False)
     ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put the match policy before this one in force again.")
+    ] = False,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Print when a match is a match and which images are good enough, or set it."""
+    if restore and match_policy is not None:
+        raise InputError("--restore: leave --match-policy out")
     texts = [_read(path) for path in (match_policy, quality_gate)]
     with GalleryClient(to, credentials=credentials) as client:
+        if restore:
+            texts[0] = client.policy().previous_match_policy
+            if not texts[0]:
+                raise InputError("--restore: no match policy was in force before this one")
         if any(texts):
             now = client.set_policy(
                 gallery_pb2.Policy(match_policy=texts[0], quality_gate=texts[1])
@@ -121,6 +138,16 @@ def calibrate(
         str, typer.Option(help="Schemes, with commas.", show_default="all of the bundle")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    new_cameras: Annotated[
+        bool,
+        typer.Option(
+            "--new-cameras", help="Queries come from cameras that nobody is enrolled from."
+        ),
+    ] = False,
+    min_true_matches: Annotated[
+        float,
+        typer.Option(help="Share of known people that a scheme must match at its best SNR."),
+    ] = 0.05,
     apply: Annotated[
         bool, typer.Option("--apply/--dry-run", help="Put the thresholds in force.")
     ] = True,
@@ -128,40 +155,39 @@ def calibrate(
     wait: Wait = True,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
-    """Find the thresholds that keep a false-match rate, from the enrolled entries."""
+    """Find the thresholds that keep a false-match rate, from the enrolled entries.
+
+    Shows what other rates would cost, too, before anything is put in force. Exits with 1 if
+    nobody would be recognised; the policy then stays as it is.
+    """
     parameters = {
         "false_match_rate": str(false_match_rate),
         "confidence": str(confidence),
         "schemes": schemes,
         "seed": str(seed),
-        "apply": str(apply).lower(),
+        "new_cameras": str(new_cameras).lower(),
+        "min_true_match_rate": str(min_true_matches),
+        "apply": str(apply and not wait).lower(),  # here it is applied once it has been shown
     }
     with GalleryClient(to, credentials=credentials) as client:
         result = run(client, "calibrate", parameters, wait)
-    if result is None:
-        return
+        if result is None:
+            return
+        if not as_json:
+            report: Any = result["report"]
+            calibration_text.show(report)
+        if apply and not result["refused"]:
+            client.set_policy(gallery_pb2.Policy(match_policy=json.dumps(result["policy"])))
+            result["applied"] = True
     if as_json:
         typer.echo(json.dumps(result, indent=2))
-        return
-    names = ("scheme", "SNR dB", "match from", "unknown below", "impostors", "true matches")
-    rows = [
-        (
-            scheme["scheme_id"],
-            f"{point['snr_db']:g}",
-            _figure(point["threshold"]),
-            _figure(point["lower"]),
-            point["strangers"],
-            _figure(point["true_match_rate"]),
-        )
-        for scheme in result["report"]["schemes"]  # type: ignore[index]
-        for point in scheme["points"]
-    ]
-    print_table(names, rows)
-    say("in force" if apply else "not put in force")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    elif result["applied"]:
+        say("in force; 'airreid gallery policy --restore' brings the one before back")
+    elif not result["refused"]:
+        say("not put in force")
+    if result["refused"]:
+        say(f"error: not put in force: {result['refused']}", err=True)
+        raise typer.Exit(1)
 
 
 Name = Annotated[str, typer.Option(help="Name of the file in the access point's data folder.")]
@@ -211,7 +237,23 @@ def reindex(
     """Encode all entries anew after a change of the model, from their thumbnails."""
     with GalleryClient(to, credentials=credentials) as client:
         parameters = {"allow_unserved": str(allow_unserved).lower()}
-        _print(run(client, "reindex", parameters, wait))
+        result = run(client, "reindex", parameters, wait)
+    if result is not None:
+        say(reindexed(result))
+
+
+def reindexed(result: Mapping[str, Any]) -> str:
+    """Says in words what a reindex has done."""
+    parts = [f"encoded {result['encoded']} entries anew"]
+    if result["failed"]:
+        number, reason = result["failed"][0]
+        parts.append(f"{len(result['failed'])} could not be (entry {number}: {reason})")
+    if result["unserved_count"]:
+        named = ", ".join(result["unserved"][:20])
+        parts.append(f"{result['unserved_count']} subjects have no picture to encode: {named}")
+    switched = result["switched"]
+    parts.append("the bundle's feature space is served" if switched else "nothing was switched")
+    return "; ".join(parts)
 
 
 def scrub(to: To = DEFAULT, wait: Wait = True, credentials: ClientCredentials = NOBODY) -> None:

@@ -36,7 +36,7 @@ _POLICY_NUMBERS = ("false_match_rate", "review_rate", "confidence", "margin", "m
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAMED = 100
 """Most entries that a result names."""
-_TRIAL_NUMBERS = ("max_queries", "seed")
+_TRIAL_NUMBERS = ("max_queries", "seed", "min_true_match_rate", "new_cameras")
 
 
 def job_kinds(
@@ -78,16 +78,28 @@ class _Work:
     def calibrate(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
     ) -> Mapping[str, object]:
-        """Calibrates thresholds on the enrolled entries; in force unless ``apply`` is false."""
+        """Calibrates thresholds on the enrolled entries; in force unless ``apply`` is false.
+
+        Thresholds that would recognise nobody are not put in force; ``refused`` says so.
+        """
         settings = calibration_settings(parameters)
         schemes = _listed(parameters.get("schemes", "")) or self.bundle.scheme_ids
         gallery = writable_part(self.gallery)
         calibration = calibrate_gallery(gallery, self.bundle, schemes, settings, tick)
-        apply = _flag(parameters, "apply", default=True)
+        refused = ""
+        if not calibration.policy.schemes:
+            least = settings.min_true_match_rate
+            refused = (
+                f"nobody would be recognised: below {least:.0%} of the known people at every SNR; "
+                "state a higher false_match_rate, enrol more pictures or cameras, or use a network "
+                "that tells these people apart"
+            )
+        apply = _flag(parameters, "apply", default=True) and not refused
         if apply:
             self.search_service.set_policy(who, calibration.policy.model_dump_json(), "")
         return {
             "applied": apply,
+            "refused": refused,
             "policy": calibration.policy.model_dump(),
             "report": calibration.report.model_dump(),
         }

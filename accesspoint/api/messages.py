@@ -165,7 +165,11 @@ def verified(verification: Verification) -> gallery_pb2.VerifyResponse:
 def policy(search_service: SearchService) -> gallery_pb2.Policy:
     """Makes the message of the documents in force."""
     match_policy, quality_gate = search_service.policy()
-    return gallery_pb2.Policy(match_policy=match_policy, quality_gate=quality_gate)
+    return gallery_pb2.Policy(
+        match_policy=match_policy,
+        quality_gate=quality_gate,
+        previous_match_policy=search_service.previous_policy(),
+    )
 
 
 def job(record: Job) -> gallery_pb2.Job:

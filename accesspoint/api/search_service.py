@@ -174,6 +174,10 @@ class SearchService:
         """Returns the documents in force as JSON: the match policy and the quality gate."""
         return self.match_policy().model_dump_json(), self.quality_gate().model_dump_json()
 
+    def previous_policy(self) -> str:
+        """Returns the match policy before the one in force as JSON; empty where there is none."""
+        return self._gallery.setting(policies.PREVIOUS) or ""
+
     def set_policy(self, who: Principal, match_policy: str, quality_gate: str) -> None:
         """Sets the documents that are given, both or none; an empty text leaves one as it is."""
         checked: dict[str, str] = {}
@@ -185,6 +189,9 @@ class SearchService:
             if len(document) > _DOCUMENT_MAX:
                 raise InputError(f"{name}: {len(document)} characters; {_DOCUMENT_MAX} at most")
         self.audit.check()
+        before = self.match_policy().model_dump_json()
+        if checked.get(policies.SETTING, before) != before:
+            self._gallery.set_setting(policies.PREVIOUS, before)
         for name, document in checked.items():
             self._gallery.set_setting(name, document)
             self.audit.record(who, f"set_{name}", document=document)

@@ -7,17 +7,20 @@ the whole gallery, so the rate belongs to a gallery of a certain size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from accesspoint.matching.calibration_report import (
     CalibrationReport,
+    LeftOutSubject,
     SchemeReport,
+    TradeOff,
     report_points,
 )
 from accesspoint.matching.calibration_settings import CalibrationSettings
+from accesspoint.matching.duplicate_subjects import duplicate_subjects, without
 from accesspoint.matching.policy import FEATURES, MatchPolicy, Point, Table
 from accesspoint.matching.rates import people_needed, smallest_rate, threshold_for
 from accesspoint.matching.trials import (
@@ -65,11 +68,16 @@ def calibrate(
     none is allowed below that of a lower SNR, which only raises thresholds. Deterministic
     in the seed. ``tick`` gets steps done and in total, and may raise to cancel.
 
+    Of two subjects that look like one person one is left out, and so are schemes that recognise
+    too few of the known people; the report names them.
+
     Raises :class:`InputError` for a gallery that is too small for the stated rates, with
     the smallest rate that it can vouch for, and for rates out of order.
     """
-    subjects = len(set(enrolled.subjects))
-    _check(subjects, settings)
+    twins = duplicate_subjects(enrolled, settings.max_queries, settings.seed)
+    enrolled = without(enrolled, [pair.left_out for pair in twins])
+    subjects, cameras = len(set(enrolled.subjects)), len(set(enrolled.cameras))
+    _check(subjects, cameras, settings)
     tables: dict[str, Table] = {}
     reports = []
     snrs_db = tuple(sorted(set(settings.snrs_db)))
@@ -82,7 +90,13 @@ def calibrate(
     )
     for scheme_id, (link, sender) in ways.items():
         trials = run_trials(
-            enrolled, sender, grids[scheme_id], max_queries, settings.seed, progress.advance
+            enrolled,
+            sender,
+            grids[scheme_id],
+            max_queries,
+            settings.seed,
+            progress.advance,
+            settings.new_cameras,
         )
         points = _thresholds(trials, settings)
         if points:
@@ -93,17 +107,28 @@ def calibrate(
                 link=link,
                 queries=len(trials.people),
                 points=tuple(report_points(trials, points, settings)),
+                trade_offs=tuple(_trade_offs(trials, settings)),
             )
         )
+    nobody = [report.scheme_id for report in reports if _recognises_nobody(report, settings)]
     raw = tables.get(FEATURES)
     policy = MatchPolicy(
         **{name: getattr(settings, name) for name in _POLICY_FIELDS},
         subjects=subjects,
         near_duplicate=raw.points[0].threshold if raw else None,
-        schemes=tables,
+        schemes={name: table for name, table in tables.items() if name not in nobody},
     )
     report = CalibrationReport(
-        settings=settings, subjects=subjects, entries=entries, schemes=tuple(reports)
+        settings=settings,
+        subjects=subjects,
+        entries=entries,
+        cameras=cameras,
+        schemes=tuple(reports),
+        left_out=tuple(
+            LeftOutSubject(subject=pair.left_out, like=pair.like, cosine=pair.cosine)
+            for pair in twins
+        ),
+        recognise_nobody=tuple(nobody),
     )
     return Calibration(policy, report)
 
@@ -119,10 +144,43 @@ class _Progress:
         self._tick(self._done, self._total)
 
 
+TRADE_OFF_RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+"""False-match rates whose cost is reported beside that of the stated one."""
 _POLICY_FIELDS = ("false_match_rate", "review_rate", "confidence", "margin", "min_subjects")
 
 
-def _check(subjects: int, settings: CalibrationSettings) -> None:
+def _recognises_nobody(report: SchemeReport, settings: CalibrationSettings) -> bool:
+    rate = report.best_true_match_rate
+    return rate is not None and rate < settings.min_true_match_rate
+
+
+def _trade_offs(trials: Trials, settings: CalibrationSettings) -> Iterator[TradeOff]:
+    """Measures what other false-match rates would cost, at three of the SNRs."""
+    snrs_db = trials.snrs_db
+    shown = {snrs_db[0], min(snrs_db, key=abs), snrs_db[-1]}
+    for rate in sorted({*TRADE_OFF_RATES, settings.false_match_rate}):
+        review_rate = max(rate, settings.review_rate)
+        at_rate = settings.model_copy(update={"false_match_rate": rate, "review_rate": review_rate})
+        needed = people_needed(rate, settings.confidence)
+        for point in report_points(trials, _thresholds(trials, at_rate), at_rate):
+            if point.snr_db in shown:
+                yield TradeOff(
+                    false_match_rate=rate,
+                    snr_db=point.snr_db,
+                    threshold=point.threshold,
+                    subjects_needed=needed,
+                    true_match_rate=point.true_match_rate,
+                    true_match_low=point.true_match_low,
+                    true_match_high=point.true_match_high,
+                )
+
+
+def _check(subjects: int, cameras: int, settings: CalibrationSettings) -> None:
+    if settings.new_cameras and cameras < 2:
+        raise InputError(
+            "new_cameras: everybody was enrolled from one camera, so no query can come from "
+            "another; enrol people from two cameras, or leave it out"
+        )
     if settings.review_rate < settings.false_match_rate:
         raise InputError("review_rate must not be below false_match_rate")
     if subjects < settings.min_subjects:
@@ -148,7 +206,8 @@ def _thresholds(trials: Trials, settings: CalibrationSettings) -> list[Point]:
     points: list[Point] = []
     for snr_db, scores in zip(trials.snrs_db, trials.impostor, strict=True):
         arrived = ~np.isnan(scores)
-        impostors = scores[arrived].astype(np.float64), trials.people[arrived]
+        reached = np.maximum(scores[arrived].astype(np.float64), -1.0)  # who meets nobody: -inf
+        impostors = reached, trials.people[arrived]
         threshold = threshold_for(*impostors, settings.false_match_rate, settings.confidence)
         review = threshold_for(*impostors, settings.review_rate, settings.confidence)
         if threshold is None or review is None:

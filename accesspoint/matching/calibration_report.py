@@ -53,6 +53,29 @@ class PointReport(FiniteModel):
     """Share of known people who match somebody else."""
 
 
+class TradeOff(FiniteModel):
+    """Cost of one false-match rate at one SNR: what is recognised with its threshold."""
+
+    false_match_rate: float
+    """Rate that is kept."""
+    snr_db: float
+    threshold: float | None = None
+    """None: too few people for the rate; see ``subjects_needed``."""
+    subjects_needed: int
+    """Subjects whose blocks must arrive to vouch for the rate."""
+    true_match_rate: float | None = None
+    true_match_low: float | None = None
+    true_match_high: float | None = None
+
+
+class LeftOutSubject(FiniteModel):
+    """Subject that was not measured with, since it looks like another one."""
+
+    subject: str
+    like: str
+    cosine: float
+
+
 class SchemeReport(FiniteModel):
     """Measurements of one scheme, by rising SNR."""
 
@@ -61,6 +84,14 @@ class SchemeReport(FiniteModel):
     """``analog``, ``coded``, or empty for raw features."""
     queries: int
     points: tuple[PointReport, ...]
+    trade_offs: tuple[TradeOff, ...] = ()
+    """Other rates, at the lowest SNR, the one next to 0 dB and the highest."""
+
+    @property
+    def best_true_match_rate(self) -> float | None:
+        """Share of known people that are matched at the best SNR; None where nobody is known."""
+        rates = [point.true_match_rate for point in self.points if point.threshold is not None]
+        return max((rate for rate in rates if rate is not None), default=None)
 
 
 class CalibrationReport(FiniteModel):
@@ -69,7 +100,12 @@ class CalibrationReport(FiniteModel):
     settings: CalibrationSettings
     subjects: int
     entries: int
+    cameras: int = 0
     schemes: tuple[SchemeReport, ...]
+    left_out: tuple[LeftOutSubject, ...] = ()
+    recognise_nobody: tuple[str, ...] = ()
+    """Schemes left out of the policy, since they match fewer known people than
+    ``min_true_match_rate``."""
 
 
 def report_points(

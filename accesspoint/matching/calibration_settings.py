@@ -28,3 +28,10 @@ class CalibrationSettings(FiniteModel):
     max_queries: Annotated[int, Field(ge=10, le=20_000)] = 1000
     """Entries that are sent at each SNR. Memory: 8 kB for each of them and each SNR."""
     seed: Annotated[int, Field(ge=0)] = 0
+    new_cameras: bool = False
+    """Queries come from cameras that nobody is enrolled from: each is compared with the entries
+    of other cameras only. Otherwise an impostor also meets people of the own camera, whose
+    pictures are more alike."""
+    min_true_match_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    """Share of known people that a scheme must match at its best SNR; one that matches fewer is
+    left out of the policy."""

@@ -18,6 +18,8 @@ FEATURES = "features"
 SETTING = "match_policy"
 """Name of the document among the gallery's settings."""
 
+PREVIOUS = "match_policy_previous"
+"""Name of the document that was in force before."""
 Cosine = Annotated[float, Field(ge=-1.0, le=1.01)]
 """Score to compare with; a little above 1 is out of everybody's reach."""
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]

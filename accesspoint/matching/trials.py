@@ -105,13 +105,15 @@ def run_trials(
     max_queries: int,
     seed: int,
     tick: Callable[[int], None] = lambda _: None,
+    new_cameras: bool = False,
 ) -> Trials:
     """Sends up to ``max_queries`` entries at each SNR and scores them.
 
     Takes as many entries of each subject as fit, and a random choice of subjects where
     there are more of them than ``max_queries``. Memory: S x Q embeddings and a chunk of
     the gallery's. ``tick`` gets how many steps of :func:`count_steps` were done since
-    the last call. Deterministic in ``seed`` for entries in the same order.
+    the last call. Deterministic in ``seed`` for entries in the same order. ``new_cameras``:
+    impostors too are compared with entries of other cameras only.
     """
     subject, camera = numbered(enrolled.subjects), numbered(enrolled.cameras)
     rows = choose(subject, max_queries, np.random.default_rng(seed))
@@ -122,9 +124,11 @@ def run_trials(
         items = unit_rows(sender.gallery(np.asarray(enrolled.features[chunk], np.float32)))
         starts = np.flatnonzero(np.diff(subject[chunk], prepend=-1))
         same = people[:, None] == subject[chunk][None]
-        cross = same & (camera[rows][:, None] != camera[chunk][None])
+        elsewhere = camera[rows][:, None] != camera[chunk][None]
+        cross = same & elsewhere
+        hidden = same | ~elsewhere if new_cameras else same
         for queries, top in zip(received, tops, strict=True):
-            top.update(queries.embeddings @ items.T, same, cross, starts)
+            top.update(queries.embeddings @ items.T, hidden, cross, starts)
         tick(len(chunk))
     lost = np.stack([queries.lost for queries in received])
     stacked = [np.stack(parts) for parts in zip(*(top.values() for top in tops), strict=True)]
@@ -194,18 +198,18 @@ class _Tops:
     def update(
         self,
         scores: Array,
-        same: NDArray[np.bool_],
+        hidden: NDArray[np.bool_],
         cross: NDArray[np.bool_],
         starts: NDArray[np.intp],
     ) -> None:
         """Adds scores (Q, n) of n entries, another subject's from each of ``starts`` on.
 
-        ``same`` (Q, n) marks entries of the own subject, ``cross`` those by another camera.
-        Overwrites ``scores``.
+        ``hidden`` (Q, n) marks entries that are no impostor trial, the own subject's among them;
+        ``cross`` the own subject's by another camera. Overwrites ``scores``.
         """
         genuine = np.max(scores, axis=1, where=cross, initial=-np.inf)
         self._genuine = np.maximum(self._genuine, genuine)
-        scores[same] = -np.inf
+        scores[hidden] = -np.inf
         best = np.maximum.reduceat(scores, starts, axis=1)
         both = np.concatenate([self._others, best], axis=1)
         self._others = _best_two(both)

@@ -862,17 +862,21 @@ class Policy(_message.Message):
 
     MATCH_POLICY_FIELD_NUMBER: _builtins.int
     QUALITY_GATE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_MATCH_POLICY_FIELD_NUMBER: _builtins.int
     match_policy: _builtins.str
     quality_gate: _builtins.str
+    previous_match_policy: _builtins.str
+    """The match policy before the one in force; read only, empty where there is none."""
     def __init__(
         self,
         *,
         match_policy: _builtins.str = ...,
         quality_gate: _builtins.str = ...,
+        previous_match_policy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["match_policy", b"match_policy", "quality_gate", b"quality_gate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["match_policy", b"match_policy", "previous_match_policy", b"previous_match_policy", "quality_gate", b"quality_gate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

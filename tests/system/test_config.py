@@ -65,7 +65,8 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
         "edge serve": {"--insecure-no-auth", "--bandwidth"},
         "edge send": {"--bandwidth"},
         "channel set": {"--parameter"},
-        "gallery calibrate": {"--confidence"},
+        "gallery calibrate": {"--confidence", "--new-cameras", "--min-true-matches"},
+        "gallery policy": {"--restore"},
         "gallery enroll": {"--all-or-nothing"},
     }
     assert set(now) - set(BEFORE[command]) - {"--config"} == later.get(command, set())

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -16,15 +18,18 @@ from typer.testing import CliRunner, Result
 from accesspoint.assembly import Services, access_point
 from accesspoint.cli import app as ap_app
 from accesspoint.settings import ServeSettings
+from airreid import gallery_jobs_cli
 from airreid.bundle import Bundle
-from airreid.client import GalleryClient
+from airreid.client import GalleryClient, ok
 from airreid.crop_folder import list_crops
 from airreid.errors import AirReidError, InputError, LinkError, UnfinishedError
 from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_cli import app
 from airreid.v1 import gallery_pb2
 
-from .conftest import grpc_over, png
+from .conftest import DIM, grpc_over, png
+
+SPACE = "tiny-space"
 
 
 @pytest.fixture
@@ -235,6 +240,92 @@ def test_a_verdict_is_an_exit_code(gallery: Commands, folder: Path, tmp_path: Pa
     gallery("verify", "p0", str(folder / "p1/c0/0.png"), *by, code=1)
     with pytest.raises(InputError, match="cannot be read"):
         gallery("policy", "--quality-gate", str(tmp_path / "none.json"))
+
+
+def enrol_features(gallery: Commands, people: int, spread: float, cameras: int = 2) -> None:
+    """Enrols made-up people by features that scatter around each."""
+    rng = np.random.default_rng(3)
+    items = []
+    for person in range(people):
+        middle = rng.standard_normal(DIM)
+        for camera in range(cameras):
+            values = (middle + spread * rng.standard_normal(DIM)).astype("<f4").tobytes()
+            feature = gallery_pb2.Feature(space_id=SPACE, values=values)
+            items.append(
+                gallery_pb2.EnrollItem(
+                    subject=f"p{person:02d}", camera=f"c{camera}", feature=feature
+                )
+            )
+    with GalleryClient(gallery.target) as client:
+        assert all(ok(result.status) for _, result in client.enrol(items))
+
+
+RATE = ("calibrate", "--false-match-rate", "0.2", "--schemes", "jscc-fc-16")
+
+
+def in_force(gallery: Commands) -> dict[str, Any]:
+    policy: dict[str, Any] = json.loads(gallery("policy"))["match_policy"]
+    return policy
+
+
+def test_a_calibration_shows_what_rates_cost_and_can_be_taken_back(gallery: Commands) -> None:
+    enrol_features(gallery, 40, 0.2)
+    before = in_force(gallery)
+    with pytest.raises(InputError, match="no match policy was in force"):
+        gallery("policy", "--restore")
+    output = gallery(*RATE, "--dry-run")
+    assert "What a false-match rate costs" in output
+    assert "needs 299 subjects" in output
+    assert "0.2 *" in output
+    assert "not put in force" in output
+    assert in_force(gallery) == before
+    assert "in force; 'airreid gallery policy --restore'" in gallery(*RATE)
+    calibrated = in_force(gallery)
+    assert calibrated["false_match_rate"] == 0.2
+    assert json.loads(gallery("policy", "--restore"))["match_policy"] == before
+    assert json.loads(gallery("policy", "--restore"))["match_policy"] == calibrated
+    assert json.loads(gallery(*RATE, "--json"))["applied"] is True
+
+
+def test_a_calibration_that_recognises_nobody_is_not_put_in_force(gallery: Commands) -> None:
+    enrol_features(gallery, 40, 30.0)
+    before = in_force(gallery)
+    output = gallery(*RATE, code=1)
+    assert "error: not put in force: nobody would be recognised" in output
+    assert "left out: features, jscc-fc-16: below 5% true matches" in output
+    assert in_force(gallery) == before
+    gallery(*RATE, "--dry-run", code=1)
+    with GalleryClient(gallery.target) as client:
+        job = client.start_job("calibrate", {"false_match_rate": "0.2", "schemes": "jscc-fc-16"})
+        while job.state not in ("done", "failed"):
+            job = client.job(job.id)
+    assert json.loads(job.result)["applied"] is False
+    assert in_force(gallery) == before
+    assert "in force" in gallery(*RATE, "--min-true-matches", "0")
+
+
+def test_a_gallery_of_one_camera_is_explained(gallery: Commands) -> None:
+    enrol_features(gallery, 40, 0.2, cameras=1)
+    output = gallery(*RATE, "--dry-run")
+    assert "true matches are not known (–): everybody was enrolled from one camera" in output
+
+
+def test_an_interrupt_cancels_the_job(gallery: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    enrol_features(gallery, 40, 0.2)
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gallery_jobs_cli.time, "sleep", interrupted)
+    result = CliRunner().invoke(app, ["calibrate", "--to", gallery.target])
+    assert result.exit_code != 0
+    monkeypatch.undo()
+    with GalleryClient(gallery.target) as client:
+        [job] = client.jobs()
+        while job.state not in ("done", "failed", "cancelled"):
+            job = client.job(job.id)
+        assert job.state == "cancelled" or "can vouch for" in job.result
+        assert json.loads(client.policy().match_policy)["schemes"] == {}
 
 
 def test_jobs_from_the_command_line(gallery: Commands, folder: Path) -> None:

@@ -168,3 +168,70 @@ def test_schemes_of_a_bundle_over_their_own_links(bundle: Bundle) -> None:
     assert coded.points[0].lost > 0.9
     assert coded.points[1].lost == 0.0
     assert result.policy.schemes["jscc-fc-256"].at(20.0).threshold > 0
+
+
+def test_a_scheme_that_recognises_nobody_is_left_out_of_the_policy(
+    make_people: People, make_code: Code
+) -> None:
+    """Forty people whose pictures say nothing about who they are."""
+    rng = np.random.default_rng(1)
+    people = make_people(40, cameras=2, shots=4)
+    noise = rng.standard_normal(people.features.shape).astype(np.float32)
+    lost = Enrolled(noise, people.subjects, people.cameras)
+    result = _calibrate(lost, make_code(24), false_match_rate=0.1)
+    assert result.report.recognise_nobody == (FEATURES, "line")
+    assert result.policy.schemes == {}
+    assert all(scheme.best_true_match_rate < 0.05 for scheme in result.report.schemes)
+    free = _calibrate(lost, make_code(24), false_match_rate=0.1, min_true_match_rate=0.0)
+    assert set(free.policy.schemes) == {FEATURES, "line"}
+    assert _calibrate(people, make_code(24), false_match_rate=0.1).report.recognise_nobody == ()
+
+
+def test_one_person_under_two_names_is_named_and_left_out(
+    make_people: People, make_code: Code
+) -> None:
+    people = make_people(60, cameras=2, shots=2)
+    plain = _calibrate(people, make_code(24), false_match_rate=0.1)
+    twice = Enrolled(
+        np.concatenate([people.features, people.features[:1]]),
+        [*people.subjects, "alice"],
+        [*people.cameras, "desk"],
+    )
+    result = _calibrate(twice, make_code(24), false_match_rate=0.1)
+    [pair] = result.report.left_out
+    assert (pair.subject, pair.like) == ("alice", "p0000")
+    assert pair.cosine > 0.999
+    assert result.policy == plain.policy
+    assert result.report.subjects == 60
+
+
+def test_other_rates_are_shown_with_intervals(make_people: People, make_code: Code) -> None:
+    scheme = _calibrate(make_people(60), make_code(24), false_match_rate=0.1).report.schemes[1]
+    rows = {(row.false_match_rate, row.snr_db): row for row in scheme.trade_offs}
+    assert {rate for rate, _ in rows} == {0.01, 0.02, 0.05, 0.1, 0.2, 0.3}
+    assert {snr_db for _, snr_db in rows} == {-10.0, 0.0, 10.0}
+    assert rows[0.01, 0.0].threshold is None
+    assert rows[0.01, 0.0].subjects_needed == 299
+    for row in rows.values():
+        if row.threshold is not None:
+            assert row.true_match_low <= row.true_match_rate <= row.true_match_high
+    assert rows[0.1, 0.0].threshold == scheme.points[2].threshold
+    assert rows[0.3, 0.0].threshold < rows[0.1, 0.0].threshold
+    assert rows[0.3, 0.0].true_match_rate >= rows[0.1, 0.0].true_match_rate
+
+
+def test_queries_from_new_cameras_meet_other_cameras_only(
+    make_people: People, make_code: Code
+) -> None:
+    """Pictures of one camera are alike, whomever they show: nobody is lost for that."""
+    people = make_people(60, cameras=2, shots=2)
+    tint = np.random.default_rng(7).standard_normal((2, 24)).astype(np.float32) * 6
+    camera = np.array([int(name[1:]) for name in people.cameras])
+    tinted = Enrolled(people.features + tint[camera], people.subjects, people.cameras)
+    settings = {"false_match_rate": 0.1, "min_true_match_rate": 0.0}
+    all_cameras = _calibrate(tinted, make_code(24), **settings).policy
+    others = _calibrate(tinted, make_code(24), **settings, new_cameras=True).policy
+    here, elsewhere = (p.schemes["line"].points[-1].threshold for p in (all_cameras, others))
+    assert elsewhere < here - 0.1
+    with pytest.raises(InputError, match="new_cameras: everybody was enrolled from one camera"):
+        _calibrate(make_people(60, cameras=1), make_code(24), new_cameras=True)
