@@ -235,6 +235,8 @@ class SiteRecord(_Record):
     tested_people: int
     """People of the test; 0 without one."""
     protocol: str | None = None
+    guessing: float | None = None
+    """Top-1 of a random ranking of these people."""
     before: dict[str, float] = {}
     """Top-1 on these people of the network as it was given, with codes in closed form."""
     after: dict[str, float] = {}

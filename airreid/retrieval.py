@@ -209,3 +209,15 @@ def people_half_width(rate: float, people: int) -> float:
     Several queries of one person make it narrower than that, so it is the widest that fits.
     """
     return float(1.96 * np.sqrt(max(rate * (1 - rate), 0.25 / max(people, 1)) / max(people, 1)))
+
+
+def guessing(queries: Labels, gallery: Labels) -> float:
+    """Top-1 of a random ranking: the mean share of right items among those kept for a query."""
+    rates = []
+    for identity, camera in zip(queries.identity.tolist(), queries.camera.tolist(), strict=True):
+        same = gallery.identity == identity
+        dropped = (same & (gallery.camera == camera)) | (gallery.identity < 0)
+        right = int((same & ~dropped).sum())
+        if identity >= 0 and right:
+            rates.append(right / int((~dropped).sum()))
+    return float(np.mean(rates)) if rates else float("nan")

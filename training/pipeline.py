@@ -14,6 +14,7 @@ from training.engine.distributed import open_distributed
 from training.engine.progress import Report, SilentReport
 from training.export.bundle import export_runs, write_with_card
 from training.recipes.recipe import Recipe, scheme_ids
+from training.recipes.steps import BackboneStep, JointStep
 from training.runs.folder import claim, image_sets
 from training.runs.record import RunRecord, digests_of, open_run, save_record
 from training.runs.reuse_backbone import take_backbone, with_backbone_of
@@ -22,6 +23,9 @@ from training.steps.context import RunContext
 from training.steps.heads import run_heads
 from training.steps.joint import run_joint
 
+_FEW_PEOPLE = 400
+"""People below which random weights are a start to be warned of: with 40 they found 7 in 100 of
+others, with 743 46 in 100 without a channel."""
 STEPS: dict[str, Callable[[Any, RunContext], None]] = {
     "backbone": run_backbone,
     "autoencoder": run_heads,
@@ -59,10 +63,32 @@ def run_recipe(
         distributed.barrier()
         shown = report if distributed.is_main else SilentReport()
         context = RunContext(recipe, sets, out, cache or out / "cache", shown, distributed)
+        if data is not None and backbone is None and _starts_from_nothing(recipe):
+            _warn_of_few(len(sets.train.identities), recipe, shown)
         for step in recipe.steps:
             STEPS[step.kind](step, context)
             distributed.barrier()
         return _finish(context) if distributed.is_main else None
+
+
+def _starts_from_nothing(recipe: Recipe) -> bool:
+    """Whether a backbone is trained from random weights."""
+    return any(
+        isinstance(step, BackboneStep | JointStep)
+        and step.backbone is not None
+        and step.weights == "none"
+        for step in recipe.steps
+    )
+
+
+def _warn_of_few(people: int, recipe: Recipe, report: Report) -> None:
+    """Tells, before anything is trained, that a network of others is the better start."""
+    if people < _FEW_PEOPLE:
+        report.note(
+            f"recipe {recipe.name} begins with random weights, and {people} people teach such a "
+            "network little (docs/results/site.md): give --backbone timm:NAME, or let a network "
+            "of others learn them with 'airreid train run site --joint --backbone NETWORK.onnx'"
+        )
 
 
 def _finish(context: RunContext) -> Bundle | None:

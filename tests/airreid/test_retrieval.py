@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from airreid.retrieval import Labels, cosine, evaluate_ranking, rank
+from airreid.retrieval import Labels, cosine, evaluate_ranking, guessing, people_half_width, rank
 
 
 def oracle(scores, queries, gallery):  # type: ignore[no-untyped-def]
@@ -54,6 +54,21 @@ def test_an_identity_of_one_camera_only_has_no_answer() -> None:
     )
     assert retrieval.queries == 0
     assert np.isnan(retrieval.top1)
+
+
+def test_guessing_is_the_mean_of_random_rankings() -> None:
+    rng = np.random.default_rng(3)
+    queries = Labels(rng.integers(0, 6, 40), rng.integers(0, 2, 40))
+    gallery = Labels(rng.integers(0, 6, 30), rng.integers(0, 2, 30))
+    drawn = [oracle(rng.random((40, 30)), queries, gallery)[1] for _ in range(200)]
+    assert guessing(queries, gallery) == pytest.approx(np.mean(drawn), abs=0.02)
+    nobody = Labels(np.asarray([7]), np.asarray([0]))
+    assert np.isnan(guessing(nobody, gallery))
+
+
+def test_the_interval_over_people_is_that_of_as_many_trials() -> None:
+    assert people_half_width(0.5, 100) == pytest.approx(0.098)
+    assert people_half_width(0.0, 40) > 0, "nobody found of 40 is no certainty"
 
 
 def test_a_lost_query_is_a_miss_not_an_absence() -> None:

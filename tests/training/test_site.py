@@ -116,6 +116,8 @@ def test_network_and_codes_are_trained_into_a_bundle(trained: tuple[Path, Report
     assert "Top-1 on 13 people" in card
     assert f"{site.after['no channel']:.3f} ± {site.people_half_width['no channel']:.3f}" in card
     assert bare_figures(card) == []
+    assert site.guessing == pytest.approx(2 / 50)  # of 52 images two are the query's own view
+    assert f"Guessing finds {site.guessing:.1%}" in card
     stored = json.loads((out / "report" / "home.json").read_text())
     assert stored["identities"] == 13
 

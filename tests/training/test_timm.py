@@ -225,7 +225,9 @@ def test_a_recipe_trains_a_backbone_of_timm_into_a_bundle(people: Path, tmp_path
     notes = Notes()
     bundle = run_recipe(load_recipe("demo", settings), open_data(people), tmp_path, notes)
     assert bundle is not None
-    assert notes.lines == ["timm:test_efficientnet: random initialisation (no ImageNet)"]
+    warning, origin = notes.lines
+    assert "10 people teach such a network little" in warning
+    assert origin == "timm:test_efficientnet: random initialisation (no ImageNet)"
     assert bundle.backbone.feature_dim == 256
     shipped = load_backbone(backbone_path(tmp_path, "backbone")).shipped()
     crops = random_crops((256, 128))

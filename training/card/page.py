@@ -46,7 +46,7 @@ def _site(site: SiteRecord) -> list[str]:
     if site.after:
         lines = [
             f"{site.protocol}. Top-1 on {site.tested_people} people who were not trained on; ± is "
-            f"half of the 95 % interval over people{_EACH}.",
+            f"half of the 95 % interval over people{_EACH}.{_by_guessing(site)}",
             "",
             "| | as given | here |",
             "| --- | --- | --- |",
@@ -61,6 +61,10 @@ def _site(site: SiteRecord) -> list[str]:
         lines += ["", f"At {place}{count}, where nothing was trained:", ""]
         lines += [f"- {name}: {_over_people(rate, people)}" for name, rate in rates.items()]
     return lines
+
+
+def _by_guessing(site: SiteRecord) -> str:
+    return "" if site.guessing is None else f" Guessing finds {site.guessing:.1%}."
 
 
 def _trained(run: ModelCard) -> str:

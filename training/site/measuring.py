@@ -18,6 +18,7 @@ from airreid.datasets.dataset import DataSet
 from airreid.datasets.samples import ImageSet
 from airreid.evaluation.evaluate import Settings, about, evaluate
 from airreid.evaluation.points import NO_CHANNEL, Point
+from airreid.retrieval import guessing
 from training.engine.progress import Report
 
 SEEDS = 5
@@ -32,6 +33,8 @@ class Measured:
     about: dict[str, Any]
     before: tuple[Point, ...]
     after: tuple[Point, ...]
+    guessing: float
+    """Top-1 of a random ranking."""
 
     @property
     def protocol(self) -> str:
@@ -55,7 +58,8 @@ def measure_home(
     points = [evaluate(bundle, data, chosen, report.phase) for bundle in (before, after)]
     description = about([after], data, chosen)
     people = len(data["query"].identities)
-    return Measured(data.label, people, description, tuple(points[0]), tuple(points[1]))
+    chance = guessing(*data.test_labels())
+    return Measured(data.label, people, description, tuple(points[0]), tuple(points[1]), chance)
 
 
 def measure_elsewhere(
@@ -70,7 +74,8 @@ def measure_elsewhere(
     first = measure_site(before, theirs, images, data, chosen, report.phase)
     second = measure_site(after, ours, images, data, chosen, report.phase)
     people = len(data["query"].identities)
-    return Measured(data.label, people, second.about, first.points, second.points)
+    chance = guessing(*data.test_labels())
+    return Measured(data.label, people, second.about, first.points, second.points, chance)
 
 
 def rows(points: Sequence[Point]) -> dict[str, float]:

@@ -24,6 +24,7 @@ def table(measured: Measured) -> list[str]:
         f"top-1 on {measured.people} people; ± is half of the 95 % interval over people at 0 dB",
         "",
         " " * _NAME + "".join(f"{snr:+{_CELL}g}" for snr in snrs) + " dB",
+        f"{'guessing':<{_NAME}}{measured.guessing:{_CELL}.3f}",
     ]
     for before, after in _groups(measured):
         name = "no channel" if after[0].kind == NO_CHANNEL else f"{after[0].scheme}"

@@ -246,6 +246,7 @@ def _card(
         share=None if trained is None else trained.share,
         tested_people=0 if home is None else home.people,
         protocol=None if home is None else home.protocol,
+        guessing=None if home is None else round(home.guessing, 4),
         before={} if home is None else rows(home.before),
         after=after,
         people_half_width=(
