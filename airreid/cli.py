@@ -34,11 +34,17 @@ class _Role(NamedTuple):
     help: str
     attribute: str = "app"
     """Name in the module of a Typer application, or of a function that is one command."""
+    json_file: bool = False
+    """Does its ``--json`` take a file (:mod:`airreid.json_files`)?"""
 
 
 ROLES = {
     "simulate": _Role(
-        "simulation.cli", "simulate", "The whole system on this machine, with a report.", "command"
+        "simulation.cli",
+        "simulate",
+        "The whole system on this machine, with a report.",
+        "command",
+        json_file=True,
     ),
     "edge": _Role("edge.cli", "edge", "The camera: send images over the air."),
     "channel": _Role("channel_sim.cli", "channel", "The radio: add noise to what passes."),
@@ -52,12 +58,15 @@ ROLES = {
         "simulation.people_cli", "simulate", "Draw synthetic people into folders.", "command"
     ),
     "health": _Role("airreid.health_cli", "channel", "Is a service there and serving?", "command"),
-    "data": _Role("airreid.datasets.cli", "evaluate", "Data sets: recognise, count and check."),
+    "data": _Role(
+        "airreid.datasets.cli", "evaluate", "Data sets: recognise, count and check.", json_file=True
+    ),
     "evaluate": _Role(
         "airreid.evaluation.cli",
         "evaluate",
         "Accuracy of a bundle over the air.",
         "evaluate_command",
+        json_file=True,
     ),
     "sweep": _Role(
         "airreid.evaluation.cli",
@@ -153,12 +162,24 @@ def main() -> None:
 
 
 def _arguments() -> list[str]:
-    """Returns the arguments, with ``-q`` before the command wherever it stood."""
+    """Returns the arguments as the commands take them.
+
+    ``-q`` goes before the command wherever it stood. Where ``--json`` takes a file and has none,
+    it means standard output.
+    """
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
-    if not any(word in _QUIET for word in words[:end]):
-        return words
-    return ["-q", *(word for word in words[:end] if word not in _QUIET), *words[end:]]
+    ours, rest = words[:end], words[end:]
+    if any(word in _QUIET for word in ours):
+        ours = ["-q", *(word for word in ours if word not in _QUIET)]
+    command = next((word for word in ours if not word.startswith("-")), "")
+    if command in ROLES and ROLES[command].json_file:
+        following = [*ours[1:], "--"]
+        for place in reversed(range(len(ours))):
+            value = following[place]
+            if ours[place] == "--json" and value.startswith("-") and value != "-":
+                ours.insert(place + 1, "-")
+    return [*ours, *rest]
 
 
 def _completed() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from contextlib import ExitStack
 from enum import Enum
@@ -15,15 +14,18 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
-from airreid.console import progress_bars
+from airreid.console import note, progress_bars
 from airreid.errors import InputError
+from airreid.json_files import STDOUT, JsonFile, check_json, write_json
 from airreid.nested.stopping import ACCEPTED_LOSS, StoppingSettings
+from airreid.scheme import links_of
 from airreid.scheme_info import NestedInfo
 from simulation import report as reports
-from simulation.people import from_folders, picture_count, synthetic
+from simulation.people import People, from_folders, picture_count, synthetic
 from simulation.plan import SimulationPlan, SimulationProgress, SimulationResult, SweepPoint
 from simulation.run import run
 
+IDENTITIES, QUICK_IDENTITIES = 100, 40
 SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 5.0, 10.0, 20.0)
 
 
@@ -93,20 +95,28 @@ def command(
         Path | None, typer.Option(help="Your own queries, <identity>/<camera>/<image>.")
     ] = None,
     identities: Annotated[
-        int, typer.Option(min=2, max=5000, help="Synthetic people, without --gallery.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            min=2, max=5000, help="Synthetic people, without --gallery.", show_default="100"
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**64 - 1, help="Seed of the channel's noise.")
     ] = 0,
     window: Annotated[int, typer.Option(min=1, max=256, help="Unanswered queries at a time.")] = 4,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads per network.")] = 1,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            help="40 people and three curves: the usual scheme, and a digital one of its bandwidth "
+            "over both links. Half a minute."
+        ),
+    ] = False,
     report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     pictures: Annotated[
         bool, typer.Option(help="Draw answers.png, which shows some of the people.")
     ] = True,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
-    ] = None,
+    as_json: JsonFile = None,
 ) -> None:
     """Start a channel and an access point, enrol a gallery, stream queries, measure.
 
@@ -118,7 +128,7 @@ def command(
     loaded = load_bundle(bundle or default_bundle_path())
     loaded.require_schemes()
     plan = SimulationPlan(
-        schemes=_chosen(loaded, scheme or []),
+        schemes=_quick_schemes(loaded) if quick and not scheme else _chosen(loaded, scheme or []),
         links=tuple(dict.fromkeys(digital_link.value for digital_link in link or DigitalLink)),
         snrs_db=tuple(dict.fromkeys(snr or SNRS_DB)),
         seed=seed,
@@ -133,8 +143,8 @@ def command(
         if not -60 <= value <= 100:
             raise InputError(f"--snr {value:g}: use -60 to 100 dB")
     report.mkdir(parents=True, exist_ok=True)
-    if as_json is not None:
-        as_json.open("a").close()  # better to learn now that it cannot be written
+    check_json(as_json)
+    count = identities or (QUICK_IDENTITIES if quick else IDENTITIES)
     with ExitStack() as stack:
         bars = stack.enter_context(progress_bars())
         shown = _ProgressBars(bars)
@@ -142,43 +152,45 @@ def command(
             people = from_folders(gallery, queries)
         else:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="airreid-people-")))
-            shown.phase("drawing synthetic people", picture_count(identities))
-            people = synthetic(identities, folder, shown.step)
+            shown.phase("drawing synthetic people", picture_count(count))
+            people = synthetic(count, folder, shown.step)
         result = run(loaded, people, plan, shown)
         bars.stop()
-        for line in ["", *_table(result), ""]:
-            typer.echo(line)
-        typer.echo(
-            f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} "
-            f"gallery images; without code or channel top-1 is {result.noiseless_top1:.3f}; "
-            f"image to feature {result.encode_ms_p50:.1f} ms. SNR in dB, p50 and p99 in ms."
-        )
-        for line in [*_side_information(result), *_saved_air(result)]:
-            typer.echo(line)
         written = reports.write(report, loaded, people, plan, result, pictures)
-        if as_json is not None:
-            text = json.dumps(reports.as_json(loaded, people, plan, result), indent=2)
-            as_json.write_text(text + "\n", encoding="utf-8")
-            written.append(as_json)
-    for path in written:
-        typer.echo(f"wrote {path}")
+        document = reports.as_json(loaded, people, plan, result)
+    out = write_json(as_json, document)
+    if as_json != STDOUT:
+        for line in _told(people, result):
+            typer.echo(line)
+    for path in [*written, *out]:
+        note(f"wrote {path}")
+
+
+def _told(people: People, result: SimulationResult) -> list[str]:
+    return [
+        *_table(result),
+        f"{people.name}: {len(people.queries)} queries against {len(people.gallery)} "
+        f"gallery images; without code or channel top-1 is {result.noiseless_top1:.3f}; "
+        f"image to feature {result.encode_ms_p50:.1f} ms. SNR in dB, 95 % interval of top-1 over "
+        "the people, bits of payload, p50 and p99 in ms.",
+        *_side_information(result),
+        *_saved_air(result),
+    ]
 
 
 def _table(result: SimulationResult) -> list[str]:
     """Aligned lines that survive a pipe; SNR in dB, p50 and p99 in milliseconds."""
     width = max(len(point.scheme) for point in result.points)
-    head = f"{'scheme':<{width}} {'link':<6} {'B':>4} {'SNR':>5} {'top-1':>6} {'top-5':>6}"
+    head = f"{'scheme':<{width}} {'link':<6} {'B':>4} {'SNR':>5} {'top-1':>6} {'95 %':>9} "
+    head += f"{'top-5':>6}"
     head += f" {'mAP':>6} {'bits':>6} {'q/s':>5} {'p50':>6} {'p99':>6} {'outage':>6} {'replay':>9}"
     lines = [head]
-    previous = ("", "")
     for p in result.points:
-        if (p.scheme, p.link) != previous:
-            lines.append("")
-        previous = (p.scheme, p.link)
-        bits = f"{p.payload_bits + p.crc_bits:.1f}" if p.payload_bits else "-"
+        bits = f"{p.payload_bits:.1f}" if p.payload_bits else "-"
         lines.append(
             f"{p.scheme:<{width}} {p.link:<6} {p.uses_mean:>4.0f} {p.snr_db:>+5g} "
-            f"{p.top1:>6.3f} {p.top5:>6.3f} {p.map:>6.3f} {bits:>6} {p.queries_per_second:>5.0f} "
+            f"{p.top1:>6.3f} {_short(p.top1_low)}-{_short(p.top1_high)} "
+            f"{p.top5:>6.3f} {p.map:>6.3f} {bits:>6} {p.queries_per_second:>5.0f} "
             f"{p.latency_ms_p50:>6.1f} {p.latency_ms_p99:>6.1f} {p.outage_rate:>6.3f} "
             f"{f'{p.replay_identical}/{p.queries}':>9}"
         )
@@ -204,6 +216,22 @@ def _bandwidth(bundle: Bundle, wanted: list[str] | None, bandwidth: str | None) 
             f"--bandwidth {bandwidth}: none of the schemes can be cut; give --scheme a nested one"
         )
     return bandwidth
+
+
+def _short(rate: float) -> str:
+    """Four characters of a rate: ``.943``, ``1.00``."""
+    return f"{rate:.2f}" if rate >= 0.9995 else f"{rate:.3f}"[1:]
+
+
+def _quick_schemes(bundle: Bundle) -> tuple[str, ...]:
+    """The usual scheme, and the plainest digital one of its bandwidth, where there is one."""
+    usual = bundle.scheme(bundle.usual_scheme_id)
+    digital = [
+        info.id
+        for info in bundle.manifest.schemes
+        if info.bandwidth == usual.bandwidth and links_of(info)[0] != "analog"
+    ]
+    return (usual.id, *sorted(digital, key=len)[:1]) if digital else (usual.id,)
 
 
 def _chosen(bundle: Bundle, wanted: list[str]) -> tuple[str, ...]:

@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 
 from airreid.nested.stopping import StoppingSettings
 from airreid.payload import Link
+from airreid.signal import SNR_DB_MIN
 
 EDGE_ID = "cam-1"
+BLOCKS_PER_POINT = 1 << 24
+"""Block numbers of one SNR; no run has so many queries."""
 TIE = 1e-5
 """Scores closer than this may rank either way: FAISS adds in float32, the replay in float64."""
 
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One scheme over one link at one SNR."""
+    """Measurement of a scheme over a link at one SNR."""
 
     scheme: str
     bandwidth: int
@@ -26,6 +29,9 @@ class SweepPoint:
     snr_db: float
     queries: int
     top1: float
+    top1_low: float
+    top1_high: float
+    """Bounds of top-1's 95 % interval over the people."""
     top5: float
     map: float
     outage_rate: float
@@ -49,6 +55,15 @@ class SweepPoint:
     """95 % of the queries took no more."""
     downlink_bits: float
     """Mean bits per query that asked for more pieces."""
+
+
+def first_block(snr_db: float) -> int:
+    """Returns the number of an SNR's first block, whatever else is measured in the run.
+
+    Every scheme's queries take the same numbers, and so, at one bandwidth, the same noise; two
+    SNRs share none unless they are closer than a thousandth of a decibel.
+    """
+    return round((snr_db - SNR_DB_MIN) * 1000) * BLOCKS_PER_POINT
 
 
 @dataclass

@@ -9,22 +9,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from airreid import __version__
 from airreid.bundle import Bundle
 from airreid.crop_folder import Crop
+from airreid.curve_style import GREY, NO_CODE, RIGHT, WRONG, line_of, save
 from airreid.images import load
 from airreid.nested.stopping import FEEDBACK_BITS
 from simulation.people import People
 from simulation.plan import EDGE_ID, TIE, SimulationPlan, SimulationResult
 
-_LINES: dict[str, tuple[str, str]] = {
-    "analog": ("-", "o"),
-    "coded": ("-", "s"),
-    "ideal": (":", "^"),
-}
-_GREEN, _RED, _INK, _PAPER = (46, 160, 67), (218, 54, 51), (30, 32, 36), (255, 255, 255)
+SCHEMA = "airreid simulate 2"
+"""Name and version of the JSON document; docs/command-line.md has its fields."""
+_INK, _PAPER = (30, 32, 36), (255, 255, 255)
 
 
 def as_json(
@@ -32,6 +30,7 @@ def as_json(
 ) -> dict[str, Any]:
     """Every figure with the settings that reproduce it."""
     return {
+        "schema": SCHEMA,
         "settings": {
             "bundle": bundle.manifest.name,
             "bundle_id": bundle.bundle_id,
@@ -40,6 +39,9 @@ def as_json(
             "gallery_identities": len({crop.identity for crop in people.gallery}),
             "query_images": len(people.queries),
             "protocol": "same identity and same camera dropped; all gallery images ranked",
+            "interval": "top1_low and top1_high: Wilson, 95 %, for the independent trials that "
+            "scatter as much as the people's queries do",
+            "blocks": "query i at an SNR is block first_sequence + i, for every scheme",
             "seed": plan.seed,
             "edge_id": EDGE_ID,
             "channel": "awgn",
@@ -77,7 +79,7 @@ def write(
     result: SimulationResult,
     pictures: bool = True,
 ) -> list[Path]:
-    """Writes ``results.json`` and ``accuracy.png``; returns the paths.
+    """Writes ``results.json``, and ``accuracy`` as PNG, SVG and PDF; returns the paths.
 
     ``answers.png``, which shows people, only with ``pictures``; one of an earlier run goes.
     """
@@ -85,47 +87,45 @@ def write(
     results = folder / "results.json"
     text = json.dumps(as_json(bundle, people, plan, result), indent=2)
     results.write_text(text + "\n", encoding="utf-8")
-    curve, answers = folder / "accuracy.png", folder / "answers.png"
-    draw_curve(curve, people, result)
+    answers = folder / "answers.png"
+    curves = draw_curve(folder / "accuracy.png", people, result)
     if not pictures:
         answers.unlink(missing_ok=True)
-        return [results, curve]
+        return [results, *curves]
     draw_answers(answers, people, result)
-    return [results, curve, answers]
+    return [results, *curves, answers]
 
 
-def draw_curve(path: Path, people: People, result: SimulationResult) -> None:
-    """Top-1 against SNR: a colour a scheme, a line style a link, the noiseless bound grey."""
+def draw_curve(path: Path, people: People, result: SimulationResult) -> list[Path]:
+    """Draws top-1 with its interval against SNR, each scheme in its own look; returns the paths."""
     from matplotlib.figure import Figure  # takes half a second, and only the report needs it
 
-    figure = Figure(figsize=(7.2, 4.4), dpi=140, layout="constrained")
+    figure = Figure(figsize=(7.6, 4.6), dpi=140, layout="constrained")
     axes = figure.add_subplot()
-    colours: dict[str, str] = {}
     for scheme, link in dict.fromkeys((point.scheme, point.link) for point in result.points):
         points = sorted(
             (p for p in result.points if (p.scheme, p.link) == (scheme, link)),
             key=lambda point: point.snr_db,
         )
-        colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
-        line, marker = _LINES[link]
-        axes.plot(
+        axes.errorbar(
             [p.snr_db for p in points],
             [p.top1 for p in points],
-            line,
-            marker=marker,
-            color=colour,
-            label=scheme if link == "analog" else f"{scheme}, {link}",
+            [[p.top1 - p.top1_low for p in points], [p.top1_high - p.top1 for p in points]],
+            capsize=2,
+            elinewidth=0.8,
+            label=scheme if link == "analog" else f"{scheme}, {link} link",
+            **line_of(scheme, link).keywords,
         )
-    axes.axhline(result.noiseless_top1, color="grey", linestyle="--", label="no channel")
+    axes.axhline(result.noiseless_top1, color=GREY, linestyle="--", linewidth=1, label=NO_CODE)
     axes.set(
         xlabel="SNR per real channel use (dB)",
-        ylabel="top-1",
+        ylabel="top-1, with 95 % interval",
         ylim=(0, 1.02),
         title=f"{people.name}: {len(people.queries)} queries, {len(people.gallery)} in the gallery",
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
-    figure.savefig(path)
+    return save(figure, path)
 
 
 def draw_answers(
@@ -166,6 +166,18 @@ def draw_answers(
             for position, item in enumerate(order[query_number, :top].tolist()):
                 if item >= 0:
                     crop = people.gallery[item]
-                    frame = _GREEN if crop.identity == query.identity else _RED
-                    paste(crop, left + position * (width + gap), y, frame)
+                    right = crop.identity == query.identity
+                    x = left + position * (width + gap)
+                    paste(crop, x, y, ImageColor.getrgb(RIGHT if right else WRONG)[:3])
+                    _mark(draw, x, y, right)
     sheet.save(path)
+
+
+def _mark(draw: ImageDraw.ImageDraw, x: int, y: int, right: bool) -> None:
+    """Draws a tick or a cross into the corner of a crop, for who cannot tell its frame's colour."""
+    draw.rectangle((x, y, x + 15, y + 15), fill=RIGHT if right else WRONG)
+    if right:
+        draw.line([(x + 3, y + 8), (x + 6, y + 12), (x + 12, y + 3)], fill=_PAPER, width=2)
+    else:
+        draw.line([(x + 3, y + 3), (x + 12, y + 12)], fill=_PAPER, width=2)
+        draw.line([(x + 3, y + 12), (x + 12, y + 3)], fill=_PAPER, width=2)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.client import ChannelClient
+from airreid.evaluation.interval import rate_interval
 from airreid.nested.replay import ReplayedPieces
 from airreid.nested.stopping import FEEDBACK_BITS
 from airreid.noise import NoiseStream
@@ -28,6 +29,7 @@ from simulation.plan import (
     SimulationProgress,
     SimulationResult,
     SweepPoint,
+    first_block,
 )
 from simulation.streaming import StreamResult, cut, in_pieces, stream_queries, sweep_in_pieces
 
@@ -64,7 +66,6 @@ def sweep(
 ) -> None:
     """Adds a point for every scheme, link and SNR. Raises :class:`LinkError`."""
     plan, bundle = context.plan, context.encoder.bundle
-    maker = BlockMaker(EDGE_ID, bundle.bundle_id)
     pairs = scheme_link_pairs(context)
     context.progress.phase("streaming queries", len(pairs) * len(plan.snrs_db) * len(queries))
     stream = NoiseStream(plan.seed, EDGE_ID)
@@ -75,7 +76,9 @@ def sweep(
         costs = [scheme.cost(payload) for payload in payloads]
         for snr_db in plan.snrs_db:
             context.control.set_link(snr_db, plan.seed)
-            first = maker.next_sequence
+            first = first_block(snr_db)
+            # A spool of its own: the numbers come again, and are not the same blocks again.
+            maker = BlockMaker(EDGE_ID, bundle.bundle_id, next_sequence=first)
             streamed: StreamResult
             expected: Replayed
             if in_pieces(scheme.info, plan):
@@ -109,6 +112,7 @@ def _point(
         agree &= streamed.uses == expected.uses
         uses = streamed.uses.astype(np.float64)
     counted = ~np.isnan(accuracy.first_hit)
+    low, high = rate_interval(accuracy.first_hit[counted] == 0, query_labels.identity[counted])
     return SweepPoint(
         scheme=scheme.info.id,
         bandwidth=costs[0].uses if costs[0].uses else scheme.info.bandwidth,
@@ -116,6 +120,8 @@ def _point(
         snr_db=snr_db,
         queries=accuracy.queries,
         top1=accuracy.top1,
+        top1_low=round(low, 5),
+        top1_high=round(high, 5),
         top5=accuracy.top5,
         map=accuracy.mean_ap,
         outage_rate=streamed.outages / len(streamed.order),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +18,12 @@ from airreid.datasets.reader import Boxes
 from airreid.datasets.readers import READERS
 from airreid.datasets.unlabelled import is_unlabelled, unlabelled_data
 from airreid.errors import InputError
+from airreid.json_files import STDOUT, JsonFile, check_json, write_json
 from airreid.registry import load_extensions
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: recognise, count and check.")
+SCHEMA = "airreid data check 2"
+"""Name and version of the JSON document."""
 
 
 class BoxesChoice(Enum):
@@ -66,18 +69,16 @@ def check_command(
         Path | None,
         typer.Option(help="Tracks beside DATA's identities: <camera>/<track>/<image>."),
     ] = None,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write the result to this file as well.")
-    ] = None,
+    as_json: JsonFile = None,
 ) -> None:
     """Recognise a data set, count it, decode every image, and name all that is wrong."""
-    if as_json is not None and not as_json.resolve().parent.is_dir():
-        raise InputError(f"--json {as_json}: no such folder")
+    check_json(as_json)
+    echo = partial(typer.echo, err=as_json == STDOUT)
     opened = _opened(data, protocol, boxes_of(boxes), tracks)
     description = describe(opened)
     problems = structure_problems(opened)
     for line in _lines(description):
-        typer.echo(line)
+        echo(line)
     samples = images_of(opened)
     with progress_bars() as bars:
         task = bars.add_task("decoding", total=len(samples))
@@ -85,18 +86,18 @@ def check_command(
     problems += checked.problems
     notes = remarks(opened)
     if checked.content:
-        typer.echo(f"content    {checked.content} (names and pixels of {len(samples)} images)")
+        echo(f"content    {checked.content} (names and pixels of {len(samples)} images)")
     for note in notes:
-        typer.echo(f"note: {note}")
+        echo(f"note: {note}")
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     if as_json is not None:
         description |= {"content": checked.content, "notes": notes, "problems": problems}
-        as_json.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        write_json(as_json, {"schema": SCHEMA, **description})
     if problems:
         typer.echo(f"error: {data}: {len(problems)} missing or unreadable", err=True)
         raise typer.Exit(1)
-    typer.echo(f"all {len(samples)} images can be read")
+    echo(f"all {len(samples)} images can be read")
 
 
 def _opened(source: str, protocol: str | None, boxes: Boxes | None, tracks: Path | None) -> DataSet:

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from airreid import json_files
 from airreid.bundle import load_bundle
-from airreid.console import progress_bars
+from airreid.console import note, progress_bars
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
 from airreid.datasets.open import families_of, open_data, open_splits
 from airreid.errors import InputError
@@ -20,11 +21,12 @@ from airreid.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
 from airreid.evaluation.features import Phase, default_cache
 from airreid.evaluation.figures import Figure, Plot
 from airreid.evaluation.fitted import about_fitted, evaluate_fitted
-from airreid.evaluation.point_files import lines, write_csv, write_json
+from airreid.evaluation.point_files import document, lines, write_csv
 from airreid.evaluation.splits import evaluate_splits
 from airreid.evaluation.sweep import bandwidth_of, redraw, sweep
 from airreid.evaluation.uses import measure_uses, nested_schemes, uses_description
 from airreid.evaluation.uses_drawing import draw_uses, uses_lines
+from airreid.json_files import STDOUT, JsonFile, check_json
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
 DEFAULT_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 20.0)
@@ -96,9 +98,7 @@ def evaluate_command(
     seeds: SeedsOption = 5,
     pca_images: PcaOption = PCA_IMAGES,
     cache: CacheOption = None,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write every point to this file.")
-    ] = None,
+    as_json: JsonFile = None,
     as_csv: Annotated[
         Path | None, typer.Option("--csv", help="Write every point to this file, one a line.")
     ] = None,
@@ -125,7 +125,7 @@ def evaluate_command(
         schemes=tuple(scheme or ()),
         pca_images=pca_images,
     )
-    check_writable("--json", as_json)
+    check_json(as_json)
     check_writable("--csv", as_csv)
     notes: list[str] = []
     with progress_bars() as bars:
@@ -141,12 +141,15 @@ def evaluate_command(
         description = about_fitted(loaded, opened, settings, fit["train"], fit.label)
     else:
         description = about([loaded], opened, settings, splits)
-    for line in [*lines(description, points), *notes]:
-        typer.echo(line)
-    for path, write in ((as_json, write_json), (as_csv, write_csv)):
-        if path is not None:
-            write(path, description, points)
-            typer.echo(f"wrote {path}")
+    if as_json != STDOUT:
+        for line in [*lines(description, points), *notes]:
+            typer.echo(line)
+    written = json_files.write_json(as_json, document(description, points))
+    if as_csv is not None:
+        write_csv(as_csv, description, points)
+        written.append(as_csv)
+    for path in written:
+        note(f"wrote {path}")
 
 
 def _same(first: str, second: str) -> bool:
@@ -240,8 +243,8 @@ def _tell(figure: Figure, drawn: Plot, paths: Sequence[Path]) -> None:
             for x, p in zip(curve.x, curve.points, strict=True)
         )
         typer.echo(f"{curve.label:<45} {values}")
-    for note in drawn.notes:
-        typer.echo(f"note: {note}")
+    for remark in drawn.notes:
+        typer.echo(f"note: {remark}")
     for path in paths:
         typer.echo(f"wrote {path}")
 
@@ -275,9 +278,10 @@ def _sweep_uses(
         measured = measure_uses(loaded, opened, settings, phases(bars))
     for line in uses_lines(measured):
         typer.echo(line)
-    paths = [out / "figure-uses.json", out / "figure-uses.png"]
+    paths = [out / "figure-uses.json"]
     description = uses_description(about([loaded], opened, settings), measured)
     paths[0].write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    draw_uses(measured, f"{opened.label}; {seeds} noise seeds, 95 % intervals", paths[1])
+    subtitle = f"{opened.label}; {seeds} noise seeds, 95 % intervals"
+    paths += draw_uses(measured, subtitle, out / "figure-uses.png")
     for path in paths:
         typer.echo(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""A figure as a PNG."""
+"""A figure as a picture and as a vector drawing."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from airreid.evaluation.figures import Curve, Plot
+from airreid.curve_style import GREY, NO_CODE, PALETTE, line_of, save
+from airreid.evaluation.figures import Plot
 from airreid.evaluation.points import PCA
 
 Style = dict[str, Any]
 """Keywords of Matplotlib's ``errorbar``."""
-_LINK_STYLES: dict[str, Style] = {
-    "analog": {"linestyle": "-", "marker": "o", "markersize": 4},
-    "coded": {"linestyle": "-", "marker": "s", "markersize": 4},
-    "ideal": {"linestyle": ":", "marker": "^", "markersize": 4},
-    "paper": {"linestyle": "", "marker": "*", "markersize": 10},
-}
-_KIND_STYLES: dict[str, Style] = {
-    PCA: {"linestyle": "--", "marker": ".", "markersize": 4},
-    "jscc-fc": {"linestyle": "-.", "marker": "x", "markersize": 5},
-}
+_KIND_STYLES: dict[str, Style] = {}
 
 
 def register_style(kind: str, style: Style) -> None:
-    """Draws the curves of a scheme kind so; without, they look as their link's do."""
+    """Draws the curves of a scheme kind so; without, as :mod:`airreid.curve_style` has it."""
     _KIND_STYLES[kind] = style
 
 
@@ -34,27 +26,28 @@ _LOW = 0.6
 """Highest top-1 with which the axis still ends before 1."""
 
 
-def draw(plot: Plot, subtitle: str, path: Path) -> None:
-    """Draws top-1 of every curve with its interval, and the bound without a channel."""
+def draw(plot: Plot, subtitle: str, path: Path) -> list[Path]:
+    """Draws top-1 of every curve with its interval, and the bound without a channel.
+
+    Returns a PNG, an SVG and a PDF beside each other.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 5.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    colours: dict[str, str] = {}
-    for curve in plot.curves:
-        colour = colours.setdefault(curve.colour_group, f"C{len(colours)}")
+    for curve, style in zip(plot.curves, _styles(plot), strict=True):
         axes.errorbar(
             curve.x,
             [point.top1 for point in curve.points],
             [point.top1_half_width or 0.0 for point in curve.points],
             label=curve.label,
-            color=colour,
             capsize=2,
-            **_style(curve),
+            elinewidth=0.8,
+            **style,
         )
-    for number, point in enumerate(plot.bounds):
-        label = "no channel" + (f", {point.scheme} of {point.bundle[:6]}" if number else "")
-        axes.axhline(point.top1, color="grey", linestyle="--", linewidth=1, label=label)
+    for number, point in enumerate(plot.bounds, start=1):
+        label = NO_CODE + (f" ({number})" if len(plot.bounds) > 1 else "")
+        axes.axhline(point.top1, color=GREY, linestyle="--", linewidth=1, label=label)
     if plot.against_bandwidth:
         axes.set_xscale("log", base=2)
         widths = sorted({x for curve in plot.curves for x in curve.x})
@@ -62,12 +55,34 @@ def draw(plot: Plot, subtitle: str, path: Path) -> None:
     highest = max(point.top1 for curve in plot.curves for point in curve.points)
     highest = max([highest, *(point.top1 for point in plot.bounds)])
     top = 1.02 if highest > _LOW else 1.3 * max(highest, 0.05)
-    axes.set(xlabel=plot.x_label, ylabel="top-1", ylim=(0, top))
+    axes.set(xlabel=plot.x_label, ylabel="top-1, with 95 % interval", ylim=(0, top))
     axes.set_title("\n".join([plot.title, *wrap(subtitle, _LINE)]), fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.savefig(path)
+    return save(figure, path)
 
 
-def _style(curve: Curve) -> Style:
-    return _KIND_STYLES.get(curve.kind) or _LINK_STYLES.get(curve.link, _LINK_STYLES["analog"])
+def _styles(plot: Plot) -> list[Style]:
+    """Keywords of each curve: its scheme's look; against bandwidth a colour is an SNR instead.
+
+    Where several curves would look alike, bundles that share a scheme, the later ones take
+    colours that are left.
+    """
+    groups = list(dict.fromkeys(curve.colour_group for curve in plot.curves))
+    styles: list[Style] = []
+    taken: set[tuple[str, str]] = set()
+    for curve in plot.curves:
+        one_scheme = len({point.scheme for point in curve.points}) == 1
+        name = curve.points[0].scheme if one_scheme and curve.kind != PCA else curve.kind
+        style = dict(_KIND_STYLES.get(curve.kind) or line_of(name, curve.link).keywords)
+        if plot.against_bandwidth:
+            colour = PALETTE[groups.index(curve.colour_group) % len(PALETTE)]
+            style |= {"color": colour, "markerfacecolor": colour, "drawstyle": "default"}
+        elif (str(style.get("color")), curve.link) in taken:
+            used = {colour for colour, _ in taken}
+            free = [colour for colour in PALETTE if colour not in used]
+            colour = free[0] if free else PALETTE[len(styles) % len(PALETTE)]
+            style |= {"color": colour, "markerfacecolor": colour}
+        taken.add((str(style.get("color")), curve.link))
+        styles.append(style)
+    return styles

@@ -161,7 +161,7 @@ def _trained_curve(kind: SchemeKind, points: Sequence[Point]) -> tuple[list[Curv
 
 
 def _rate_curves(kind: SchemeKind, points: Sequence[Point]) -> tuple[list[Curve], str]:
-    curves = []
+    curves: list[Curve] = []
     for link in reversed(kind.links):
         by_snr = _by_snr(point for point in points if point.link == link)
         if by_snr:
@@ -176,8 +176,8 @@ def _rate_curves(kind: SchemeKind, points: Sequence[Point]) -> tuple[list[Curve]
 
 def _by_scheme(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, ...]]:
     """Figure 4b: every scheme of every bundle by itself."""
-    curves = []
-    bundles = len({point.bundle for point in points})
+    curves: list[Curve] = []
+    bundles = list(dict.fromkeys(point.bundle for point in points))
     keys = dict.fromkeys(
         (point.bundle, point.scheme, point.link)
         for point in points
@@ -191,8 +191,10 @@ def _by_scheme(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, .
         }
         first = next(iter(chosen.values()))
         made_for = trained(first) or f"{first.link}, {_bits(first):.0f} bits"
-        name = first.scheme + (f" ({first.bundle[:6]})" if bundles > 1 else "")
-        curves.append(_curve(f"{name}, {made_for}", name, chosen))
+        label = f"{first.scheme}, {made_for}"
+        if label in (curve.label for curve in curves):  # the same scheme of another bundle
+            label += f", bundle {bundles.index(first.bundle) + 1}"
+        curves.append(_curve(label, f"{first.scheme} {first.bundle}", chosen))
     ranged = [
         curve.label
         for curve in curves
@@ -205,7 +207,7 @@ def _by_scheme(points: Sequence[Point]) -> tuple[tuple[Curve, ...], tuple[str, .
 
 def _bandwidth_curves(points: Sequence[Point]) -> tuple[Curve, ...]:
     """Figure 4c: each kind at each SNR, over its usual link."""
-    curves = []
+    curves: list[Curve] = []
     for kind in _kinds(points):
         choose: Callable[[list[Point]], Point] = (
             highest_reliable_rate if _has_rates(kind) else nearest_snr_train
@@ -228,7 +230,7 @@ def _bandwidth_curves(points: Sequence[Point]) -> tuple[Curve, ...]:
 
 def _capacity_curves(points: Sequence[Point]) -> list[Curve]:
     """The paper's account of schemes with rates: nothing is lost, at the SNR of capacity."""
-    curves = []
+    curves: list[Curve] = []
     for kind in _kinds(points):
         by_snr = _by_snr(p for p in points if (p.kind, p.link) == (kind.name, "paper"))
         if by_snr:

@@ -1,4 +1,4 @@
-"""Means over noise seeds and how sure they are."""
+"""Means over noise seeds, rates over people, and how sure they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t
+from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 CONFIDENCE = 0.95
 
@@ -26,3 +27,23 @@ def mean_of(values: Sequence[float]) -> Mean:
         return Mean(float(x.mean()), float("nan"))
     quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(x) - 1))
     return Mean(float(x.mean()), quantile * float(x.std(ddof=1)) / float(np.sqrt(len(x))))
+
+
+def rate_interval(hits: NDArray[np.bool_], groups: NDArray[np.int64]) -> tuple[float, float]:
+    """Returns the 95 % interval of a rate of hits (n,) whose queries come in groups, the people.
+
+    Wilson's (1927), for the number of independent queries that would scatter as much: queries of
+    one person succeed and fail together, so that 300 of 100 people say less than 300 of as many.
+    That number is between the people and the queries; where all or none are hits, the people.
+    """
+    rate, count = float(hits.mean()), len(hits)
+    totals = np.bincount(np.unique(groups, return_inverse=True)[1], hits - rate)
+    people = len(totals)
+    trials = float(people)
+    variance = people / max(1, people - 1) * float(np.square(totals).sum()) / count**2
+    if variance > 0:
+        trials = min(float(count), max(float(people), rate * (1 - rate) / variance))
+    z = float(norm.ppf(0.5 + CONFIDENCE / 2))
+    middle = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * np.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
+    return min(rate, max(0.0, float(middle - half))), max(rate, min(1.0, float(middle + half)))

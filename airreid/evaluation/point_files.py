@@ -12,6 +12,8 @@ from typing import Any
 from airreid.errors import InputError
 from airreid.evaluation.points import NO_CHANNEL, Point
 
+SCHEMA = "airreid points 2"
+"""Name and version of the JSON document; files of before have none."""
 _STORED_NAMES = {"rate_lambda": "trade"}
 """Field of a point to its name in files, where they differ."""
 
@@ -32,9 +34,13 @@ def point_of(row: dict[str, Any]) -> Point:
 
 
 def write_json(path: Path, about: dict[str, Any], points: Sequence[Point]) -> None:
-    """Writes ``about`` and, under ``points``, every point."""
-    content = {**about, "points": [point_row(point) for point in points]}
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Writes :func:`document` to a file."""
+    path.write_text(json.dumps(document(about, points), indent=2) + "\n", encoding="utf-8")
+
+
+def document(about: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
+    """Returns ``about`` and, under ``points``, every point, as plain values for JSON."""
+    return {"schema": SCHEMA, **about, "points": [point_row(point) for point in points]}
 
 
 def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
@@ -42,6 +48,7 @@ def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         points = [point_of(row) for row in about.pop("points")]
+        about.pop("schema", None)
         for key in ("data", "data_digest", "protocol", "bundles"):
             about[key]
     except OSError as error:

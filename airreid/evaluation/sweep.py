@@ -179,8 +179,7 @@ def _write(
         ],
     }
     out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f"figure-{figure}.{kind}" for kind in ("json", "csv", "png")]
+    paths = [out / f"figure-{figure}.{kind}" for kind in ("json", "csv")]
     write_json(paths[0], description, points)
     write_csv(paths[1], description, points)
-    draw(drawn, subtitle, paths[2])
-    return drawn, paths
+    return drawn, [*paths, *draw(drawn, subtitle, out / f"figure-{figure}.png")]

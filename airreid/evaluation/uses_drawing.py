@@ -1,4 +1,4 @@
-"""The figure of top-1 against channel uses, as a PNG and as lines of text."""
+"""The figure of top-1 against channel uses, as pictures and as lines of text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from airreid.curve_style import PALETTE, save
 from airreid.evaluation.uses import ADAPTIVE, DIGITAL, FIXED, ORACLE, UsesPoint
 from airreid.nested.stopping import ACCEPTED_LOSS
 
@@ -17,8 +18,8 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def draw_uses(points: Sequence[UsesPoint], subtitle: str, path: Path) -> None:
-    """Draws a colour for each SNR and a line for each way to send."""
+def draw_uses(points: Sequence[UsesPoint], subtitle: str, path: Path) -> list[Path]:
+    """Draws a colour for each SNR and a line for each way to send; returns the files."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 5.2), dpi=130, layout="constrained")
@@ -36,7 +37,7 @@ def draw_uses(points: Sequence[UsesPoint], subtitle: str, path: Path) -> None:
                 [point.top1_half_width or 0.0 for point in chosen],
                 [point.uses_half_width or 0.0 for point in chosen],
                 label=f"{snr_db:+g} dB, {way}",
-                color=f"C{number}",
+                color=PALETTE[number % len(PALETTE)],
                 capsize=2,
                 **style,
             )
@@ -47,7 +48,7 @@ def draw_uses(points: Sequence[UsesPoint], subtitle: str, path: Path) -> None:
     axes.set_title(f"Top-1 against channel uses\n{subtitle}", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.savefig(path)
+    return save(figure, path)
 
 
 def uses_lines(points: Sequence[UsesPoint]) -> Iterator[str]:

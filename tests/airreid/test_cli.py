@@ -148,13 +148,19 @@ def test_exit_codes_say_what_kind_of_end_it_was(error: BaseException, code: int)
     assert f"| {code} |" in table
 
 
-def test_quiet_may_stand_anywhere_before_a_double_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_put_where_the_commands_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for words, first in (
         (["-q", "health", "x"], ["-q", "health", "x"]),
         (["health", "x", "--quiet"], ["-q", "health", "x"]),
         (["health", "--", "-q"], ["health", "--", "-q"]),
         (["health", "-q", "--", "-q"], ["-q", "health", "--", "-q"]),
         (["health"], ["health"]),
+        (["simulate", "--json"], ["simulate", "--json", "-"]),
+        (["simulate", "--json", "--snr", "3"], ["simulate", "--json", "-", "--snr", "3"]),
+        (["simulate", "--json", "out.json"], ["simulate", "--json", "out.json"]),
+        (["simulate", "--json", "-"], ["simulate", "--json", "-"]),
+        (["evaluate", "-q", "--json"], ["-q", "evaluate", "--json", "-"]),
+        (["edge", "send", "--json"], ["edge", "send", "--json"]),
     ):
         monkeypatch.setattr(sys, "argv", ["airreid", *words])
         assert cli._arguments() == first

@@ -214,24 +214,34 @@ def test_mistakes_get_one_line(tmp_path: Path, people: Path) -> None:
     assert "no recipe 'nope'" in fails("train", "run", "nope", "--out", tmp_path)
 
 
-def test_simulate_gives_the_same_figures_for_the_same_seed(people: Path, tmp_path: Path) -> None:
+def test_a_cell_of_simulate_is_the_same_whatever_else_is_asked(
+    people: Path, tmp_path: Path
+) -> None:
     gallery, queries = tmp_path / "gallery", tmp_path / "queries"
     for person in sorted(people.iterdir()):
         shutil.copytree(person / "cam-0", gallery / person.name / "cam-0")
         shutil.copytree(person / "cam-1", queries / person.name / "cam-1")
     runs = []
+    asked = {
+        "a": ("--scheme", "jscc-ae-64", "--snr", 20, "--snr", -10),
+        "b": ("--scheme", "jscc-fc-256", "--scheme", "jscc-ae-64", "--snr", 3, "--snr", -10),
+    }
     for name, seed in (("a", 3), ("b", 3)):
         shown = name == "a"
         (tmp_path / name).mkdir()
         (tmp_path / name / "answers.png").touch()
         result = airreid(
             *("simulate", "--gallery", gallery, "--queries", queries, "--seed", seed),
-            *("--scheme", "jscc-ae-64", "--snr", 20, "--snr", -10),
+            *asked[name],
             *("--report", tmp_path / name, "--json", tmp_path / f"{name}.json"),
             "--pictures" if shown else "--no-pictures",
         )
         assert result.returncode == 0, result.stderr
-        assert (tmp_path / name / "accuracy.png").stat().st_size > 5000
+        for kind in ("png", "svg", "pdf"):
+            assert (tmp_path / name / f"accuracy.{kind}").stat().st_size > 5000
+        rows = result.stdout.splitlines()
+        assert all(rows[: 1 + len(asked[name]) // 2])  # no blank lines between schemes
+        assert rows[0].split()[4:7] == ["top-1", "95", "%"]
         if shown:
             assert (tmp_path / name / "answers.png").stat().st_size > 5000
         else:
@@ -243,8 +253,13 @@ def test_simulate_gives_the_same_figures_for_the_same_seed(people: Path, tmp_pat
         assert row["queries"] == row["replay_identical"] == 36
         assert row["outage_rate"] == 0
         assert 0 < row["latency_ms_p50"] <= row["latency_ms_p99"]
-        assert row["top1"] <= row["top5"]
-    same = ("scheme", "snr_db", "top1", "top5", "map")
-    pick = [[[row[key] for key in same] for row in run["results"]] for run in runs]
-    assert pick[0] == pick[1]
+        assert row["top1_low"] < row["top1"] <= row["top5"]
+        assert row["top1"] <= row["top1_high"] <= 1
+    same = ("scheme", "snr_db", "first_sequence", "top1", "top1_low", "top1_high", "top5", "map")
+    [_, alone] = [[row[key] for key in same] for row in runs[0]["results"]]
+    assert alone in [[row[key] for key in same] for row in runs[1]["results"]]
+    assert all(row["replay_identical"] == 36 for row in runs[1]["results"])
+    starts = {(row["snr_db"], row["first_sequence"]) for row in runs[1]["results"]}
+    assert len(starts) == 2  # schemes at one SNR share their blocks' numbers, SNRs do not
     assert runs[0]["settings"]["seed"] == 3
+    assert runs[0]["schema"] == "airreid simulate 2"

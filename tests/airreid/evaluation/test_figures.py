@@ -109,15 +109,20 @@ def test_figure_4b_has_a_curve_for_each_training() -> None:
     points += [ae(0.0, 1, 1), point("jscc-ae-64", 0.0, bandwidth=64)]
     figure = plot("4b", points, 256)
     assert [curve.label for curve in figure.curves] == [
-        "jscc-ae-256 (-3), trained at -3 dB",
-        "jscc-ae-256 (10), trained at 10 dB",
-        "digital-256 (b), i, 100 bits",
-        "digital-256 (b), c, 100 bits",
-        "jscc-ae-256 (b), trained at 1 dB",
+        "jscc-ae-256, trained at -3 dB",
+        "jscc-ae-256, trained at 10 dB",
+        "digital-256, i, 100 bits",
+        "digital-256, c, 100 bits",
+        "jscc-ae-256, trained at 1 dB",
         "PCA, linear",
     ]
     assert figure.curves[-1].x == (0, 5)
     assert len(figure.bounds) == 1
+    twins = [ae(0.0, 1, 1, bundle=name) for name in ("9f3c2a", "77ab01")]
+    assert [curve.label for curve in plot("4b", twins, 256).curves] == [
+        "jscc-ae-256, trained at 1 dB",
+        "jscc-ae-256, trained at 1 dB, bundle 2",
+    ]
 
 
 def test_figure_4c_runs_over_bandwidths() -> None:
