@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -21,6 +22,10 @@ _CHUNK = 10_000
 _SCALARS = ("id", "digest", "subject", "camera")
 STRONG = {"consistency_level": "Strong"}
 """Reads see every write that was acknowledged."""
+BOUNDED = {"consistency_level": "Bounded"}
+"""Reads see every write that is older than the server's ``common.gracefulTime``, 5 s."""
+SETTLED_SECONDS = 15.0
+"""Time after which a write is seen without waiting for it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,17 @@ class Collection:
         self._server = server
         self.name = name
         self.dim = dim
+        self._written_at = time.monotonic()
+
+    @property
+    def search_level(self) -> dict[str, str]:
+        """Consistency of a search now: strong while it could miss a change.
+
+        A strong search waits for the server's next tick. The writer knows when it last changed
+        anything; a reader does not, so its searches are always strong.
+        """
+        settled = time.monotonic() - self._written_at > SETTLED_SECONDS
+        return BOUNDED if settled and self._server.settings.role == "writer" else STRONG
 
     def exists(self) -> bool:
         """Tells whether the server has it."""
@@ -112,12 +128,16 @@ class Collection:
                 {**asdict(r), "embedding": v}
                 for r, v in zip(rows[start : start + step], vectors[start:], strict=False)
             ]
+            self._written_at = time.monotonic()
             self._server.call("upsert", self.name, batch)
+        self._written_at = time.monotonic()
 
     def delete(self, ids: Sequence[int]) -> None:
         """Deletes rows; ids that are not there are passed over."""
         for start in range(0, len(ids), _CHUNK):
+            self._written_at = time.monotonic()
             self._server.call("delete", self.name, ids=list(ids[start : start + _CHUNK]))
+        self._written_at = time.monotonic()
 
     def flush(self) -> None:
         """Has the server write what it holds to its segments (it has its own log too)."""
@@ -211,7 +231,7 @@ class Collection:
             anns_field="embedding",
             search_params={"metric_type": "IP", "params": params},
             output_fields=["subject", "camera"],
-            **STRONG,
+            **self.search_level,
         )
         return [
             [

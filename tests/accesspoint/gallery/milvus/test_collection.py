@@ -22,7 +22,14 @@ from accesspoint.gallery.milvus.client import (
     MilvusSettings,
     read_token,
 )
-from accesspoint.gallery.milvus.collection import Collection, Row, collection_name
+from accesspoint.gallery.milvus.collection import (
+    BOUNDED,
+    SETTLED_SECONDS,
+    STRONG,
+    Collection,
+    Row,
+    collection_name,
+)
 from airreid.errors import InputError
 from airreid.signal import unit_rows
 
@@ -117,6 +124,36 @@ def test_vectors_of_any_length_and_of_zeros(collection: Collection) -> None:
     [hits] = collection.search(np.full((1, DIM), 5, np.float32), 3)
     assert [h.id for h in hits] == [1, 2, 3]
     np.testing.assert_allclose([h.score for h in hits], [0.25, 0.25, 0], atol=1e-6)
+
+
+def test_a_search_is_strong_while_it_could_miss_a_change(
+    server: MilvusServer, collection: Collection
+) -> None:
+    def settle(searched: Collection) -> None:
+        searched._written_at -= SETTLED_SECONDS + 1
+
+    assert collection.search_level == STRONG  # what another process changed before
+    vectors = np.eye(DIM, dtype=np.float32)[:3]
+    settle(collection)
+    assert collection.search_level == BOUNDED
+    collection.upsert(rows([1, 2, 3]), vectors)
+    assert collection.search_level == STRONG
+    assert [hits[0].id for hits in collection.search(vectors, 1)] == [1, 2, 3]
+    settle(collection)
+    for _ in range(100):  # soon, it is the same without waiting
+        if [[hit.id for hit in hits] for hits in collection.search(vectors, 1)] == [[1], [2], [3]]:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("the rows are not found")
+    collection.delete([2])
+    assert collection.search_level == STRONG
+    assert collection.search(vectors[1:2], 3)[0][0].id != 2
+    reader = MilvusServer(server.settings.model_copy(update={"role": "reader"}))
+    other = Collection(reader, collection.name, DIM)
+    settle(other)
+    assert other.search_level == STRONG
+    reader.close()
 
 
 def test_an_approximate_index_finds_most(shared_server: LocalMilvus) -> None:
