@@ -24,7 +24,7 @@ from accesspoint.api.enrolment import ITEMS_MAX
 from accesspoint.api.grpc_gallery import GalleryMethods
 from accesspoint.api.limits import MESSAGE_BYTES, SMALL_BYTES
 from accesspoint.api.metrics import Metrics
-from accesspoint.api.pools import Kind, Pools
+from accesspoint.api.pools import Kind, Pools, caller
 from accesspoint.errors import RateLimitedError, TooLargeError
 from airreid.call_limits import CallLimits, MessageReader
 from airreid.credentials import certificate_names
@@ -132,6 +132,7 @@ class GalleryCalls:
         try:
             who = principal_of(context, self._access)
             who.demand(scope_of_rpc(method))
+            caller.set(who.name)
             if self._calls > self._max_calls:
                 raise RateLimitedError(f"more than {self._max_calls} calls at once")
             code = "unread"

@@ -20,6 +20,7 @@ from accesspoint.api import problems
 from accesspoint.api.auth import Access, scope_of_path
 from accesspoint.api.body_limits import BodyClock, BodyLimit, BodyMemory, body_limit
 from accesspoint.api.metrics import Metrics
+from accesspoint.api.pools import caller
 from accesspoint.errors import ForbiddenError, NotReadyError, RateLimitedError, TooLargeError
 
 Scope = MutableMapping[str, Any]
@@ -139,6 +140,7 @@ class Guard:
             shown = request.header(b"authorization") or None
             principal = self._access.principal(shown)
             principal.demand(needed)
+            caller.set(principal.name)
             request.scope["state"]["principal"] = principal
             request.scope["state"]["may_go_on"] = partial(self._access.allows, shown, needed)
         length = request.header(b"content-length")

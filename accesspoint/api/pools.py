@@ -8,6 +8,7 @@ import contextvars
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -20,6 +21,8 @@ from airreid.flags import Settings
 
 Kind = Literal["read", "change", "search", "image", "enrol", "body"]
 Answer = TypeVar("Answer")
+caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="")
+"""Name of the principal whose call is under way."""
 
 
 class PoolSettings(Settings):
@@ -47,11 +50,40 @@ _NICE = 5
 so it is not put off, but sleeps."""
 
 
+class Places:
+    """Places of calls, an eighth of which are for callers that hold fewer than that.
+
+    So a caller that fills all others shuts nobody out.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._free, self._kept = total, total // 8
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, name: str) -> bool:
+        """Takes a place for a caller; returns False where there is none for it."""
+        with self._lock:
+            if not self._free or (self._free <= self._kept <= self._held[name]):
+                return False
+            self._free -= 1
+            self._held[name] += 1
+            return True
+
+    def give_back(self, name: str) -> None:
+        """Gives a place of a caller back."""
+        with self._lock:
+            self._free += 1
+            self._held[name] -= 1
+            if not self._held[name]:
+                del self._held[name]
+
+
 class _Pool:
     def __init__(self, kind: str, threads: int, waiting: int, heavy: bool = False) -> None:
         start = _step_back if heavy else None
         self.executor = ThreadPoolExecutor(threads, f"api {kind}", start)
-        self.places = threading.Semaphore(threads + waiting)
+        self.places = Places(threads + waiting)
 
 
 def _step_back() -> None:
@@ -98,13 +130,14 @@ class Pools:
         much of the kind waits.
         """
         pool = self._pools[kind]
-        if not pool.places.acquire(blocking=False):
+        name = caller.get()
+        if not pool.places.take(name):
             raise RateLimitedError(f"too many calls of kind {kind} wait; try again in a while")
         context = contextvars.copy_context()
         try:
             future = pool.executor.submit(context.run, work)
         except BaseException:
-            pool.places.release()
+            pool.places.give_back(name)
             raise
-        future.add_done_callback(lambda _: pool.places.release())
+        future.add_done_callback(lambda _: pool.places.give_back(name))
         return await asyncio.wrap_future(future)

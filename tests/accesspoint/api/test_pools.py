@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from accesspoint.api.enrolment import Encoder
-from accesspoint.api.pools import Pools, PoolSettings
+from accesspoint.api.pools import Pools, PoolSettings, caller
 from accesspoint.assembly import Services
 from accesspoint.errors import RateLimitedError
 from airreid.bundle import Bundle
@@ -49,6 +49,29 @@ async def test_work_of_one_kind_waits_for_no_other() -> None:
         assert await asyncio.gather(*enrolments[:2]) == ["done", "done"]
     assert gate.began.acquire(blocking=False)
     assert not gate.began.acquire(blocking=False), "work without a caller was begun"
+
+
+async def test_one_caller_leaves_room_for_others() -> None:
+    gate = Gate()
+
+    async def call(name: str) -> str:
+        caller.set(name)
+        return await pools.run("read", gate)
+
+    with Pools(PoolSettings(read=1, waiting=31)) as pools:
+        greedy = [asyncio.create_task(call("greedy")) for _ in range(40)]
+        assert await asyncio.to_thread(gate.began.acquire, True, 60)
+        refused, _ = await asyncio.wait(greedy, timeout=0)
+        while len(refused) < 12:  # of 32 places 28 are anybody's
+            refused, _ = await asyncio.wait(greedy, return_when=asyncio.FIRST_COMPLETED)
+        assert all(isinstance(task.exception(), RateLimitedError) for task in refused)
+        others = [asyncio.create_task(call(f"other-{number}")) for number in range(5)]
+        done, _ = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+        assert len(done) == 1  # one too many for everybody
+        gate.go_on.set()
+        answers = await asyncio.gather(*greedy, *others, return_exceptions=True)
+        assert answers.count("done") == 32
+        assert await call("greedy") == "done"
 
 
 async def test_work_runs_in_the_callers_context_and_fails_like_a_call() -> None:
