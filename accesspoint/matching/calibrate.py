@@ -27,13 +27,16 @@ from accesspoint.matching.trials import (
     Direct,
     Enrolled,
     OverTheAir,
+    PrefixOverTheAir,
     Sender,
     Trials,
     count_steps,
     run_trials,
 )
 from airreid.errors import InputError
+from airreid.nested.pieces import part_name, prefixes
 from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
+from airreid.scheme_info import NestedInfo
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,17 @@ class Calibration:
 def senders(schemes: Sequence[Scheme], seed: int) -> dict[str, tuple[str, Sender]]:
     """Returns how queries reach the gallery: raw features, and each scheme over its usual link.
 
-    By scheme id, each (link, sender); the link of raw features is empty.
+    By scheme id, each (link, sender); the link of raw features is empty. The first pieces of a
+    nested scheme have ways of their own, ``SCHEME@USES``.
     """
     ways: dict[str, tuple[str, Sender]] = {FEATURES: ("", Direct())}
     for scheme in schemes:
         link = links_of(scheme.info)[0]
         ways[scheme.info.id] = (link, OverTheAir(scheme, link, seed))
+        if isinstance(scheme.info, NestedInfo):
+            for uses in prefixes(scheme.info.bandwidth, scheme.info.piece)[:-1]:
+                sender = PrefixOverTheAir(scheme, uses, seed)
+                ways[part_name(scheme.info.id, uses)] = (link, sender)
     return ways
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.errors import InputError
+from airreid.nested.pieces import pieces_of
 from airreid.noise import NoiseStream
 from airreid.offline import receive
-from airreid.payload import Link
+from airreid.payload import Analog, Link
 from airreid.scheme import Received, Scheme
 from airreid.signal import unit_rows
 
@@ -76,6 +77,23 @@ class OverTheAir:
     def receive(self, features: Array, snr_db: float, first: int) -> Received:
         payloads = self._scheme.pack(features, self._link)
         return receive(self._scheme, payloads, snr_db, self._stream, first)
+
+
+class PrefixOverTheAir(OverTheAir):
+    """The first pieces of a nested scheme, which are compared in their own space."""
+
+    def __init__(self, scheme: Scheme, uses: int, seed: int) -> None:
+        super().__init__(scheme, "analog", seed)
+        self._uses = uses
+
+    def gallery(self, features: Array) -> Array:
+        return super().gallery(features)[:, : self._uses]
+
+    def receive(self, features: Array, snr_db: float, first: int) -> Received:
+        whole = self._scheme.pack(features, self._link)
+        payloads = [pieces_of(block, 0, self._uses) for block in whole if isinstance(block, Analog)]
+        received = receive(self._scheme, payloads, snr_db, self._stream, first)
+        return Received(received.embeddings[:, : self._uses], received.lost)
 
 
 @dataclass(frozen=True)

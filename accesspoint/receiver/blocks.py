@@ -220,7 +220,9 @@ class Receiver:
         policy = self._policy_reader.current()
         for row, (block, result) in enumerate(zip(blocks, results, strict=True)):
             assert result is not None
-            name, result = self._piecewise.scaled(scheme_id, fused.embeddings[row], result)
+            name, result = self._piecewise.scaled(
+                scheme_id, fused.embeddings[row], result, policy.schemes
+            )
             ranked = [(match.subject, match.score) for match in result.matches]
             decision = decide(ranked, name, fused.snrs_db[row], policy)
             write_answer(block.response, block.request, result, decision, fused.frames[row])

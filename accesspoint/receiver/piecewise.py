@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.receiver.requests import cost
 from accesspoint.receiver.responses import TOP_K_DEFAULT, write_more_wanted
 from airreid.bundle import Bundle
+from airreid.nested.pieces import part_name
 from airreid.nested.stopping import CANDIDATES, StoppingSettings, next_uses
 from airreid.scheme_info import NestedInfo
 
@@ -91,12 +92,12 @@ class PiecewiseSearch:
         )
 
     def scaled(
-        self, scheme_id: str, embedding: Array, result: SearchResult
+        self, scheme_id: str, embedding: Array, result: SearchResult, calibrated: Container[str]
     ) -> tuple[str, SearchResult]:
         """Returns a search's scores as cosines of the pieces heard, and the name to decide by.
 
-        Thresholds made for a whole block do not hold for a part of it: a part has a name of its
-        own, ``SCHEME@USES``.
+        Thresholds made for a whole block do not hold for a part of it: a part goes by those of
+        the next smaller part that is ``calibrated``, which are stricter.
         """
         info = self.infos.get(scheme_id)
         uses = 0 if info is None else _uses(embedding, info)
@@ -105,7 +106,9 @@ class PiecewiseSearch:
         factor = float(np.sqrt(info.bandwidth / uses))
         matches = [replace(match, score=_cosine(match.score * factor)) for match in result.matches]
         scores = np.clip(result.scores * np.float32(factor), -1.0, 1.0)
-        return f"{scheme_id}@{uses}", SearchResult(matches, result.entry_ids, scores)
+        names = (part_name(scheme_id, part) for part in range(uses, 0, -info.piece))
+        name = next((name for name in names if name in calibrated), part_name(scheme_id, uses))
+        return name, SearchResult(matches, result.entry_ids, scores)
 
 
 def _cosine(value: float) -> float:

@@ -19,7 +19,7 @@ from airreid.errors import InputError
 from airreid.inference import BackboneRunner
 from airreid.offline import pack_each
 from airreid.payload import Analog, Ideal, Link, Payload
-from airreid.scheme import Received, Scheme, links_of
+from airreid.scheme import Received, Scheme, links_of, piece_of
 from airreid.scheme_kinds import open_scheme
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ class Model:
             rows = self._checked(received, info.bandwidth, "symbols")
             if "analog" not in self.links:
                 raise InputError(f"{info.id}: symbols alone do not say their size; give blocks")
-            return [Analog(row) for row in rows]
+            return [Analog(row, piece=piece_of(info)) for row in rows]
         if (received.scheme_id, received.bundle_id) != (info.id, bundle_id):
             raise InputError(
                 f"blocks of {received.scheme_id}, bundle {received.bundle_id}, cannot be decoded "

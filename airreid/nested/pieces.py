@@ -101,3 +101,8 @@ def check_pieces(bandwidth: int, piece: int = PIECE) -> None:
             f"bandwidth {bandwidth}: a nested code is made of pieces of {piece} uses; give a "
             f"multiple of {piece}"
         )
+
+
+def part_name(scheme_id: str, uses: int) -> str:
+    """Returns the name that thresholds for the first pieces of a scheme go by: ``SCHEME@USES``."""
+    return f"{scheme_id}@{uses}"

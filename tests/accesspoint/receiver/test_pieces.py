@@ -12,6 +12,11 @@ import pytest
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
+from accesspoint.matching.calibrate import calibrate, senders
+from accesspoint.matching.calibration_settings import CalibrationSettings
+from accesspoint.matching.policy import MatchPolicy, Point, Table
+from accesspoint.matching.trials import Enrolled
+from accesspoint.receiver.deciding import PolicyReader
 from airreid.bundle import Bundle
 from airreid.nested.pieces import HeardPieces, pieces_of
 from airreid.nested.stopping import CANDIDATES, StoppingSettings, next_uses
@@ -241,3 +246,46 @@ async def test_mixed_up_messages_end_in_one_right_answer_each(
                 )
             response, _ = await camera.converse(stream, sequence)
             assert (response.uses_heard, response.identities[0].subject) == (uses, f"p{place}")
+
+
+async def test_a_part_is_decided_on_by_thresholds_made_for_a_part(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    """Thresholds for 32 uses serve 96 where there are none for 64 and 96."""
+    points = (Point(snr_db=0.0, threshold=0.2, review_threshold=0.1),)
+    tables = {f"{SCHEME}@32": Table(points=points)}
+    policy = MatchPolicy(subjects=COUNT, schemes=tables)
+    receiver._policy_reader = Fixed(policy)
+    camera = Camera(bundle, 20.0)
+    async with served(receiver) as service, Stream(service.address) as stream:
+        for uses, threshold in ((32, 0.2), (96, 0.2), (128, 0.0)):
+            await stream.send(camera.message(uses, 0, uses, available=False))
+            [response] = await stream.read()
+            assert response.decision.threshold == pytest.approx(threshold)
+
+
+class Fixed(PolicyReader):
+    """Reader of one policy."""
+
+    def __init__(self, policy: MatchPolicy) -> None:
+        self._policy = policy
+
+    def current(self) -> MatchPolicy:
+        return self._policy
+
+
+def test_calibration_has_thresholds_for_parts(bundle: Bundle) -> None:
+    """Strangers score higher on a part by chance, so its thresholds are stricter."""
+    features, _ = seen_people(150, seed=8)
+    subjects = [f"p{i // 2}" for i in range(len(features))]
+    cameras = [f"c{i % 2}" for i in range(len(features))]
+    scheme = open_scheme(bundle, bundle.scheme(SCHEME), 1)
+    settings = CalibrationSettings(
+        snrs_db=(0.0,), false_match_rate=0.1, review_rate=0.2, confidence=0.8
+    )
+    calibration = calibrate(Enrolled(features, subjects, cameras), senders([scheme], 1), settings)
+    tables = calibration.policy.schemes
+    assert set(tables) == {"features", SCHEME, f"{SCHEME}@32", f"{SCHEME}@64"}
+    thresholds = [tables[name].points[0].threshold for name in sorted(tables)[1:]]
+    whole, small, medium = thresholds
+    assert whole < medium < small
