@@ -22,6 +22,7 @@ from benchmarks import commands, suite
 from benchmarks.evaluation import evaluation_command
 from benchmarks.link import CLIFF_BLER, LinkPoint, cliff, measure, settings, write
 from benchmarks.rows import read
+from benchmarks.site_step import site_command
 from benchmarks.training_cli import training_command
 
 app = typer.Typer(no_args_is_help=True)
@@ -61,6 +62,7 @@ app.command("codec")(commands.codec)
 app.command("channel")(commands.channel)
 app.command("evaluation")(evaluation_command)
 app.command("train")(training_command)
+app.command("site")(site_command)
 
 
 @app.callback()

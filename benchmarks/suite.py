@@ -51,6 +51,7 @@ PARTS = {
     ),
     "evaluation": Part("Evaluation", (("--peer-queries", "100"),), quick=("--peer-queries", "40")),
     "train": Part("A training step", (("--rounds", "5"),)),
+    "site": Part("A joint step of a site"),
     "uplink": Part("Many cameras", (("--streams", "100", "--seconds", "10", "--peer"),)),
     "path": Part("The whole path"),
     "start": Part("Start and memory"),
