@@ -79,11 +79,16 @@ def _image_seeds() -> list[bytes]:
             ("PNG", {}),
             ("BMP", {}),
             ("WEBP", {"lossless": True}),
+            ("GIF", {}),
+            ("TIFF", {"compression": "tiff_deflate"}),
+            ("TIFF", {"compression": "tiff_lzw"}),
+            ("TIFF", {}),
+            ("AVIF", {"quality": 30}),
             ("JPEG", {"progressive": True}),
             ("JPEG", {"quality": 50, "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}),
         ):
             out = io.BytesIO()
-            with contextlib.suppress(OSError):  # a format that has no such mode
+            with contextlib.suppress(OSError, KeyError):  # no such mode, or not in this Pillow
                 image.save(out, kind, **options)  # type: ignore[arg-type]
                 seeds.append(out.getvalue())
     return seeds
