@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from accesspoint.api.grpc_calls import GalleryCalls
 from accesspoint.api.grpc_gallery import GalleryMethods
-from accesspoint.api.guard import Guard, Limits, starting
+from accesspoint.api.guard import Guard, Limits, PublicAddress, starting
 from accesspoint.api.http_server import ConnectionLimits, HttpServer
 from accesspoint.api.rest import build_app
 from accesspoint.api.streams import stream_access
@@ -108,6 +108,7 @@ async def run(bundle: Bundle, settings: ServeSettings) -> None:
         access.metrics,
         frozenset(settings.allow_hosts),
         Limits(settings.body_bytes, settings.requests),
+        PublicAddress(frozenset(settings.public_origins), settings.root_path),
     )
     with _listening_socket(settings.http) as listener, contextlib.ExitStack() as stack:
         _warn_if_open(settings)

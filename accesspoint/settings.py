@@ -19,6 +19,9 @@ from airreid.flags import Flag, Settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 
+Origin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\-:\[\]]{1,260}$")]
+RootPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]{1,64}){0,8}$")]
+
 
 class Tls(Settings):
     """TLS certificate and key of the listeners."""
@@ -60,6 +63,13 @@ class ServeSettings(Settings):
 
     Besides localhost and addresses.
     """
+    public_origins: Annotated[tuple[Origin, ...], Flag("--public-origin")] = ()
+    """Address of the page in browsers, through a proxy: https://NAME.
+
+    What a page of it sends may change things; its name counts as ``--allow-host`` too.
+    """
+    root_path: Annotated[RootPath, Flag()] = ""
+    """Path below which a proxy shows the page and the API: /reid."""
     gallery: GallerySettings = GallerySettings()
     milvus: MilvusSettings | None = None
     """Milvus that holds the embeddings, if they are not in an index of this process."""

@@ -49,7 +49,7 @@ _HEADERS = (
 
 async def starting(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers as the application until the gallery is open: alive, and not ready."""
-    if scope["path"] != "/v2/health/live":
+    if scope["path"].removeprefix(scope.get("root_path", "")) != "/v2/health/live":
         raise NotReadyError("the access point is starting; try again in a moment")
     body = json.dumps({"live": True, "ready": False}).encode()
     headers = [
@@ -74,6 +74,29 @@ class Limits:
     """Bytes of all bodies at once."""
 
 
+@dataclass(frozen=True)
+class PublicAddress:
+    """Address at which a proxy shows this listener."""
+
+    origins: frozenset[str] = frozenset()
+    """Origins of its pages, ``https://NAME``: a proxy may name another Host than a browser saw."""
+    root_path: str = ""
+    """Path below which everything is; the proxy may take it off, or leave it on."""
+
+    def hosts(self) -> set[str]:
+        """Returns the names in the origins."""
+        return {urlsplit(origin).hostname or "" for origin in self.origins}
+
+    def inside(self, scope: Scope) -> Scope:
+        """Returns a request with its path as it is without the root path."""
+        path, root = scope["path"], self.root_path
+        if not root:
+            return scope
+        if path == root or path.startswith(f"{root}/"):
+            path = path[len(root) :] or "/"
+        return {**scope, "path": path, "root_path": root}
+
+
 class Guard:
     """Wrapper of the application, whose refusals are problem documents like all others."""
 
@@ -84,6 +107,7 @@ class Guard:
         metrics: Metrics,
         hosts: frozenset[str] = frozenset(),
         limits: Limits = Limits(),
+        public: PublicAddress = PublicAddress(),
     ) -> None:
         """``hosts``: names in a Host header that are taken where no token is asked for,
         besides localhost and addresses."""
@@ -91,7 +115,8 @@ class Guard:
         """The wrapped application; replaced once the gallery is open."""
         self._access = access
         self._metrics = metrics
-        self._hosts = hosts | {"localhost"}
+        self._public = public
+        self._hosts = hosts | public.hosts() | {"localhost"}
         self._limits = limits
         self._in_flight = {True: 0, False: 0}
         """Requests under way, by whether they are of public files."""
@@ -100,6 +125,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        scope = self._public.inside(scope)
         limit = body_limit(scope["method"], scope["path"], self._limits.body_bytes)
         request = _Request(scope, receive, send, limit, self._memory)
         token = request_id.set(request.id)
@@ -108,6 +134,7 @@ class Guard:
         started = time.perf_counter()
         try:
             self._admit(request)
+            request.scope["path"] = self._public.root_path + request.scope["path"]  # as ASGI has it
             await self.app(request.scope, request.receive, request.send)
         except Exception as error:  # whatever it is, the caller gets a document
             await request.refuse(error)
@@ -134,8 +161,12 @@ class Guard:
                 "or start it with --allow-host NAME"
             )
         origin = request.header(b"origin")
-        if method in _UNSAFE and origin and urlsplit(origin).netloc != host:
-            raise ForbiddenError("a page of another site may not change anything here")
+        same = urlsplit(origin).netloc == host or origin in self._public.origins
+        if method in _UNSAFE and origin and not same:
+            raise ForbiddenError(
+                f"a page of another site may not change anything here; if {origin[:80]!r} is this "
+                "access point behind a proxy, start it with --public-origin and that address"
+            )
         if needed is not None:
             shown = request.header(b"authorization") or None
             principal = self._access.principal(shown)

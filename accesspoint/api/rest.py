@@ -72,10 +72,12 @@ def build_app(services: RestServices) -> FastAPI:
     document: dict[str, Any] = {}
 
     @app.get("/openapi.json", include_in_schema=False)
-    def description() -> JSONResponse:
+    def description(request: Request) -> JSONResponse:
         if not document:
             document.update(openapi.describe(app))
-        return JSONResponse(document)
+        root_path = request.scope.get("root_path", "")
+        servers = {"servers": [{"url": root_path}]} if root_path else {}
+        return JSONResponse({**document, **servers})
 
     return app
 

@@ -58,7 +58,7 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
     later = {
         "ap serve": {
             *("--grpc-message-mib", "--http-connections", "--read-only"),
-            "--allow-network-filesystem",
+            *("--allow-network-filesystem", "--public-origin", "--root-path"),
             *("--accepted-loss", "--most-uses", "--more-growth"),
         },
         "channel serve": {"--parameter", "--insecure-no-auth"},

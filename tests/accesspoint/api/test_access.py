@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 
 from accesspoint.api import openapi
 from accesspoint.api.auth import Access, scope_of_path
-from accesspoint.api.guard import Guard, Limits, starting
+from accesspoint.api.guard import Guard, Limits, PublicAddress, starting
 from accesspoint.api.rest import build_app
 from accesspoint.api.service import State
 from accesspoint.api.tokens import Scope, TokenFile
@@ -222,6 +222,25 @@ def test_another_sites_page_may_not_change_anything(client: TestClient) -> None:
     ):
         answer = client.put("/v1/subjects/a", headers={"Origin": origin})
         assert answer.status_code == status, origin
+
+
+def test_a_page_behind_a_proxy_may_write_and_stands_below_a_path(services: Services) -> None:
+    """As nginx asks by default: the Host is the access point's own, the Origin the browser's."""
+    guard = Guard(
+        build_app(services.rest),
+        services.http_access,
+        services.rest.metrics,
+        public=PublicAddress(frozenset({"https://reid.example"}), "/reid"),
+    )
+    client = TestClient(guard, base_url="http://127.0.0.1:8080")
+    for prefix, name in (("/reid", "a"), ("", "b")):  # the proxy left the path on, or took it off
+        for origin, status in (("https://reid.example", 201), ("http://reid.example", 403)):
+            put = client.put(f"{prefix}/v1/subjects/{name}", headers={"Origin": origin})
+            assert put.status_code == status, (prefix, origin)
+    assert client.get("/reid/openapi.json").json()["servers"] == [{"url": "/reid"}]
+    assert "--public-origin" in put.json()["detail"]
+    named = TestClient(guard, base_url="http://reid.example")
+    assert named.get("/v1/state").status_code == 200
 
 
 def test_headers_for_browsers(client: TestClient) -> None:

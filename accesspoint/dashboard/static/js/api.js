@@ -21,7 +21,9 @@ async function problem(response) {
   return new Problem(String(words), response.status, String(document.code ?? ""));
 }
 
-function address(path, query) {
+/** Relative to the page, which a proxy may show below another path: "/v1/jobs" is "v1/jobs". */
+function address(absolute, query) {
+  const path = absolute.replace(/^\//, "");
   const given = Object.entries(query ?? {}).filter(([, value]) => value !== "" && value != null);
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
