@@ -316,6 +316,10 @@ def test_what_cannot_be_trained_is_frozen_and_named(folder: Path, tmp_path: Path
             ["site", "--set", "joint.channel=fog"],
             "joint.channel: Input should be 'awgn', 'rayleigh'",
         ),
+        (
+            ["site", "--backbone", "NET", "--data", "DIR", "--also", "DIR"],
+            "of its images are fitted on",
+        ),
         (["demo", "--joint"], "--joint: only for recipe site"),
         (["site", "--protocol", "all", "--backbone", "NET", "--data", "DIR"], "without --protocol"),
     ],

@@ -162,11 +162,11 @@ def test_a_site_starts_from_a_name_of_timm(name: str, weights: str, tmp_path: Pa
 
 def test_a_site_starts_from_a_file_of_weights(tmp_path: Path) -> None:
     source = torchvision.models.resnet18(weights=None)
-    weights = tmp_path / "theirs.pth"
+    weights = tmp_path / "theirs.pth.tar-60"
     state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
     torch.save({"model": state, "iteration": 9}, weights)
     path, _, origin, _ = begin(str(weights), tmp_path, "network.resize=64x32")
-    assert origin.startswith("resnet18: file theirs.pth, 100 of 100 weights matched")
+    assert origin.startswith("resnet18: file theirs.pth.tar-60, 100 of 100 weights matched")
     assert "not used: backbone.fc.weight" in origin
     source.fc = torch.nn.Identity()
     images = torch.from_numpy(random_crops((64, 32))).permute(0, 3, 1, 2) / 255

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from airreid.adopt.elsewhere import check_site
+from airreid.adopt.elsewhere import check_elsewhere, check_site
 from airreid.adopt.images import open_images
 from airreid.adopt.network import load_network
 from airreid.adopt.pipeline import Adoption, adopt
@@ -86,6 +86,8 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     bandwidths = _bandwidths(network)
     load_network(run.network)  # its errors come first
     context = _context(run, nested, report)
+    for data in run.elsewhere:
+        check_elsewhere(data, context.joint_images)
     step = run.recipe.steps[-1]
     joint = isinstance(step, SiteStep)
     finished = _finished(run)

@@ -48,8 +48,8 @@ def start_from(network: str, recipe: Recipe, cache: Path, report: Report) -> Sta
     """
     step = recipe.steps[0]
     assert isinstance(step, NetworkStep)
-    named, weights = network.startswith(PREFIX), Path(network).suffix.lower() in WEIGHTS
-    if not named and not weights:
+    named = network.startswith(PREFIX)
+    if not named and not _holds_weights(Path(network)):
         _check_onnx(network, step)
         return Start(Path(network), recipe, f"{Path(network).name}, trained by others")
     if step.preset not in (None, "raw"):
@@ -71,6 +71,11 @@ def start_from(network: str, recipe: Recipe, cache: Path, report: Report) -> Sta
     path = _exported(backbone, _size(backbone, step, network), name, cache, report)
     raw = step.model_copy(update={"preset": "raw"})
     return Start(path, recipe.model_copy(update={"steps": (raw, *recipe.steps[1:])}), origin)
+
+
+def _holds_weights(path: Path) -> bool:
+    """Tells by a file's name whether it is one of weights: ``model.pth.tar-60`` is torchreid's."""
+    return path.suffix.lower() in WEIGHTS or ".pth" in path.suffixes[:-1]
 
 
 def _check_onnx(network: str, step: NetworkStep) -> None:
