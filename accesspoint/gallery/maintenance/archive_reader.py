@@ -8,6 +8,7 @@ request would be.
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -33,13 +34,24 @@ from accesspoint.gallery.maintenance.archive_format import (
 )
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
-from airreid.errors import InputError
+from airreid.errors import AirReidError, InputError
 from airreid.validation import loaded
 
 _LISTED_BYTES = 200
 """Bytes that a member takes in the list of members, at most."""
 _END_BYTES = 22 + 65_535 + 20
 """Bytes from the end of a ZIP file in which the size of that list is found."""
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Errors that ``zipfile`` raises for a file that is no archive, or a damaged one."""
 Line = TypeVar("Line", bound=BaseModel)
 
 
@@ -70,7 +82,9 @@ def read_archive(path: Path, gallery: Target, on_conflict: OnConflict, tick: Tic
             raise InputError(f"{path}: too many members, or two of one name")
         with zipfile.ZipFile(path) as archive:
             return _import(_Reader(path, archive), gallery, on_conflict, tick)
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except AirReidError:
+        raise
+    except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read as an archive ({error})") from None
 
 
