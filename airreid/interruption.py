@@ -48,6 +48,11 @@ def ended_by_signals() -> Iterator[None]:
 
 def _leave(code: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is done at exit is not broken off
+    if "multiprocessing" in sys.modules:
+        from multiprocessing import active_children
+
+        for worker in active_children():
+            worker.kill()  # a pool's, begun a moment ago, would be waited for at exit
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
