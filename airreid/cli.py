@@ -83,6 +83,8 @@ ROLES = {
 
 
 _QUIET = ("--quiet", "-q")
+_UNIX = ("fcntl", "resource", "pwd", "grp")
+"""Modules of Python that Windows lacks."""
 _FAULT = 70
 """Exit code of a fault of the program itself (EX_SOFTWARE)."""
 _SYSTEM = 4
@@ -128,6 +130,10 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         try:
             module = importlib.import_module(role.module)
         except ModuleNotFoundError as error:
+            if error.name in _UNIX:
+                raise AirReidError(
+                    f"'airreid {name}' runs on Linux and macOS: this system has no {error.name}"
+                ) from None
             raise AirReidError(
                 f"'airreid {name}' needs {error.name}: install AirReID with the extra "
                 f"{role.extra}, in a checkout pip install -e '.[{role.extra}]'"

@@ -70,14 +70,22 @@ def say(text: object, err: bool = False, faint: str = "") -> None:
 
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Prints rows of texts under the columns' names."""
+    """Prints rows of texts under the columns' names.
+
+    The first column names the row and is whole on any width, for the next command to take; long
+    texts in the others are broken.
+    """
     from rich.console import Console  # services start without them
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*names)
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else printable(cell)) for cell in row))
+    lines = [["" if cell is None else printable(cell) for cell in row] for row in rows]
+    widest = max((len(line[0]) for line in lines if line), default=0)
+    first, *others = names
+    columns = [Column(name, overflow="fold") for name in others]
+    table = Table(Column(first, no_wrap=True, min_width=widest), *columns)
+    for line in lines:
+        table.add_row(*map(Text, line))
     console = Console()
     if title:
         console.print(Text(printable(title), style="bold"))

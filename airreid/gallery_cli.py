@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 
 from airreid import decisions, gallery_jobs_cli
 from airreid.client import GalleryClient, ok
@@ -20,6 +18,7 @@ from airreid.errors import InputError
 from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_jobs_cli import DEFAULT, To
 from airreid.images import read
+from airreid.plain_messages import plain
 from airreid.subject_ids import as_id
 from airreid.v1 import common_pb2, gallery_pb2
 
@@ -107,7 +106,7 @@ def list_subjects(
     with GalleryClient(to, credentials=credentials) as client:
         subjects = list(client.subjects(prefix))
     if as_json:
-        _print_json([_plain(subject) for subject in subjects])
+        _print_json([plain(subject) for subject in subjects])
         return
     print_table(
         ("subject", "entries", "name"),
@@ -128,7 +127,7 @@ def entries(
     with GalleryClient(to, credentials=credentials) as client:
         listed = list(client.entries(as_id(subject) if subject else "", camera))
     if as_json:
-        _print_json([_plain(entry) for entry in listed])
+        _print_json([plain(entry) for entry in listed])
         return
     rows = []
     for entry in listed:
@@ -197,7 +196,7 @@ def search(
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.search(request)
     if as_json:
-        _print_json(_plain(answer))
+        _print_json(plain(answer))
         return
     print_table(
         ("subject", "score", "entry", "camera"),
@@ -222,7 +221,7 @@ def verify(
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.verify(request)
     if as_json:
-        _print_json(_plain(answer))
+        _print_json(plain(answer))
     else:
         say(
             f"{subject}: score {answer.score:.3f} by entry {answer.entry_id}, "
@@ -241,13 +240,6 @@ def _kind(value: common_pb2.DecisionKind.ValueType) -> str:
 
 def _from(threshold: float) -> str:
     return f" (a match from {threshold:.3f} on)" if threshold else ""
-
-
-def _plain(message: Message) -> dict[str, Any]:
-    plain: dict[str, Any] = MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return plain
 
 
 def _print_json(value: object) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from google.protobuf.json_format import MessageToDict
 from PIL import Image
 
 from airreid import decisions
 from airreid.disk import open_private
 from airreid.errors import InputError
 from airreid.images import load
+from airreid.plain_messages import plain
 from airreid.v1 import edge_pb2
 from edge.contact_sheet import Query, contact_sheet
 from edge.oneshot import Sent
@@ -90,11 +90,8 @@ def row_line(row: dict[str, Any]) -> Line:
 
 
 def state_json(state: edge_pb2.EdgeState) -> str:
-    fields = MessageToDict(
-        state, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    fields |= {"accepted": state.accepted, "waiting": state.waiting}  # 64 bits would be text
-    return json.dumps(fields, indent=2)
+    """Returns the state of an edge as JSON."""
+    return json.dumps(plain(state), indent=2)
 
 
 def state_line(state: edge_pb2.EdgeState) -> str:

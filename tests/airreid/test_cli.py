@@ -71,6 +71,15 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.build(["ap", "serve"])
 
 
+def test_a_system_without_file_locks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows: no extra that one could install would help."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    for name in [m for m in sys.modules if m.startswith("edge")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(AirReidError, match=r"runs on Linux and macOS: this system has no fcntl$"):
+        cli.build(["edge", "send"])
+
+
 @pytest.mark.parametrize(
     "text", ["", "here", ":80", "host:", "host:x", "host:70000", "host:-1", "host:²"]
 )

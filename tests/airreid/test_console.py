@@ -38,6 +38,19 @@ def test_lines_and_tables_show_all_of_it(
     assert not any(line.strip().startswith("forged") for line in table.splitlines())
 
 
+def test_the_first_column_is_whole_at_eighty_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job's id is what 'gallery cancel' takes."""
+    monkeypatch.setenv("COLUMNS", "80")
+    job = "calibrate-20261129T231500-0123456789abcdef"
+    names = ("job", "kind", "state", "done", "started", "result")
+    print_table(names, [(job, "calibrate", "done", "5 of 5", "2026-11-29 23:15:00", "x" * 60)])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(job in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_what_counts_less_is_grey_on_a_terminal_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,3 +21,12 @@ def test_the_recipes_for_web_servers(server: str) -> None:
         pytest.skip(result.stderr.strip())
     assert result.returncode == 0, result.stderr
     assert f"{server}: right" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme() -> None:
+    """A clean clone, installed anew: minutes, and the package index."""
+    result = subprocess.run(
+        ["bash", "tests/readme.sh"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
