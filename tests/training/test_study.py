@@ -13,8 +13,7 @@ from airreid.evaluation.study.cells import counts_of, read_cell
 from training.engine.distributed import Distributed, device_of
 from training.engine.progress import SilentReport
 from training.recipes.base import Engine
-from training.study.features import StudyFeatures, open_features
-from training.study.features import _digest as digest_of
+from training.study.features import StudyFeatures, digest_of, open_features
 from training.study.measure import BlockCheck, ChannelCheckError
 from training.study.run import CellSpec, StudyRun, cells_of, chosen_cells
 from training.study.settings import DigitalGrid, Family, StudySettings, quick
@@ -37,6 +36,9 @@ SETTINGS = quick(StudySettings()).model_copy(
         "snrs_db": (-3.0, 10.0),
         "families": tuple(map(short, quick(StudySettings()).families)),
         "digital": DigitalGrid(dimensions=(6,), rate_lambdas=(30.0,), epochs=2),
+        "quantised_bits": (8, 16),
+        "long_bandwidths": (256,),
+        "long_noise_seeds": 2,
     }
 )
 
@@ -136,11 +138,11 @@ def test_every_curve_has_the_snr_and_power_that_it_claims(finished: StudyRun) ->
     ]
     assert {curve.scheme for curve in curves} >= {
         "ae-l1", "ae-paper", "ae-retrieval", "ae-linear", "fc-paper", "fc-retrieval", "nested",
-        "pca", "discriminant", "digital-6-30",
+        "pca", "discriminant", "digital-6-30", "raw-float16",
     }  # fmt: skip
     for curve in curves:
         tested = [point.snr_db for point in curve.points]
-        assert tested == list(SETTINGS.snrs_db) or curve.scheme.startswith("digital")
+        assert tested == list(SETTINGS.snrs_db) or curve.scheme.startswith(("digital", "pq-"))
         for point in curve.points:
             assert point.power == pytest.approx(1, abs=1e-5)
             assert point.measured_snr_db == pytest.approx(point.snr_db, abs=1.0)  # few blocks

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from airreid.adopt.preprocessing import ALIASES, PRESETS
 from airreid.console import progress_bars
 from airreid.errors import InputError
+from airreid.evaluation.study.anchors import anchors_markdown
 from airreid.evaluation.study.claims import claims_markdown, judged
 from airreid.evaluation.study.figures import write_figure
 from airreid.evaluation.study.table import read_table
@@ -24,7 +26,6 @@ class Study(Enum):
     """Studies that there are."""
 
     FROZEN = "frozen"
-    JOINT = "joint"
 
 
 class Device(Enum):
@@ -76,16 +77,17 @@ def run_command(
     """Compute a study's cells, each once; draw figures and claims when all are there."""
     require_torch()
     from training.recipes.base import Engine
+    from training.study.compressed import make_compressed, open_compressed
     from training.study.features import make_features, open_features
     from training.study.run import StudyRun, cells_of, chosen_cells
     from training.study.settings import StudySettings
     from training.study.settings import quick as quickly
 
-    if study is Study.JOINT:
-        raise InputError("study joint: not built")
     settings = quickly(StudySettings()) if quick else StudySettings()
     folder = features or out / "features"
-    chosen = chosen_cells(cells_of(settings), only or [], _shard(shard))
+    part = _shard(shard)
+    if preset is not None and preset not in PRESETS and preset not in ALIASES:
+        raise InputError(f"--preset {preset}: there are {', '.join((*PRESETS, *ALIASES))}")
     engine = Engine(device=_DEVICES[device], tensorboard=False)
     with progress_bars() as bars:
         report = BarReport(bars)
@@ -94,6 +96,11 @@ def run_command(
             if data is None or network is None:
                 raise InputError(f"{folder}: no features; give --data DIR and --network FILE")
             stored = make_features(folder, data, network, preset, report.phase)
+        images = open_compressed(folder)
+        if images is None and data is not None and network is not None:
+            images = make_compressed(stored, data, network, preset, report.phase)
+        cells = cells_of(settings, images)
+        chosen = chosen_cells(cells, only or [], part)
         run = StudyRun(out, work or out / "work", stored, engine, report)
         missing = run.missing(chosen)
         if listed:
@@ -101,33 +108,41 @@ def run_command(
                 typer.echo(spec.name)
             return
         for spec in missing:
-            if run.missing([cell for cell in cells_of(settings) if cell.name in spec.follows]):
+            if run.missing([cell for cell in cells if cell.name in spec.follows]):
                 typer.echo(f"{spec.name}: waits for {spec.follows[0]} and the like")
                 continue
             cell = run.compute(spec)
             typer.echo(f"{spec.name}: {cell.seconds:.0f} s")
-    if not run.missing(cells_of(settings)):
-        _draw(out, out / "figures")
+    if images is None:
+        typer.echo("no image anchors: give --data DIR and --network FILE to compute them")
+    if not run.missing(cells):
+        _draw(out, folder, out / "figures")
 
 
 @app.command("figures")
 def figures_command(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, all its cells there or not.")],
     out: Annotated[Path, typer.Option(help="Folder of the figures.")],
+    features: Annotated[
+        Path | None, typer.Option(help="Folder of its features; FOLDER/features if left out.")
+    ] = None,
 ) -> None:
     """Draw figures and claims of the cells that there are."""
-    _draw(folder, out)
+    _draw(folder, features or folder / "features", out)
 
 
-def _draw(folder: Path, out: Path) -> None:
+def _draw(folder: Path, features: Path, out: Path) -> None:
     table = read_table(folder / "cells")
-    path = folder / "features" / "features.json"
+    path = features / "features.json"
     about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for figure in ("4a", "4b", "4c"):
         for written in write_figure(figure, table, about, out):
             typer.echo(f"wrote {written}")
     claims = judged(table)
-    (out / "claims.md").write_text(claims_markdown(claims), encoding="utf-8")
+    text = claims_markdown(claims)
+    if anchors := anchors_markdown(table.cells, table.snrs_db):
+        text += f"\n{anchors}"
+    (out / "claims.md").write_text(text, encoding="utf-8")
     stored = [{**asdict(claim), "effect": claim.effect._asdict()} for claim in claims]
     (out / "claims.json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     typer.echo(f"wrote {out / 'claims.md'}")

@@ -35,6 +35,10 @@ from training.study.training import StudyContext
 
 Bits = NDArray[np.uint8]
 CRC_BITS: CrcBits = 11
+MOST_PAYLOAD_BITS = 8192
+"""Payload of the polar link, at most."""
+_MOST_LLRS = 2**20
+"""Values that are decoded at once, at most: a list decoder holds many of each."""
 _SIZES = 4
 
 
@@ -158,6 +162,8 @@ def fits(trained: tuple[Latents, ...], bandwidth: int) -> bool:
     """Says whether a polar code of the bandwidth holds the largest payload."""
     try:
         for latents in trained:
+            if latents.payload_sizes[-1] > MOST_PAYLOAD_BITS:
+                return False
             channel_code_kind(POLAR).design(latents.payload_sizes[-1], bandwidth, CRC_BITS)
     except InputError:
         return False
@@ -192,10 +198,21 @@ def _sent(
         for seed in range(noise.seeds):
             received = awgn(symbols, noise(bandwidth, seed)[rows], snr_db)
             check.add(symbols, received)
-            decoded = links[size].receive(received, noise_variance(snr_db))
-            right = (decoded.payload == payloads).all(axis=1)
-            arrived[seed, rows] = decoded.passed & right
+            arrived[seed, rows] = _arrived(links[size], received, payloads, snr_db)
     return arrived
+
+
+def _arrived(
+    link: CodedLink, received: NDArray[np.floating], payloads: Bits, snr_db: float
+) -> NDArray[np.bool_]:
+    """Decodes blocks (Q, B), some at a time; True where the payload passes and is right."""
+    some = max(1, _MOST_LLRS // link.code.coded_bits)
+    parts = []
+    for start in range(0, len(received), some):
+        decoded = link.receive(received[start : start + some], noise_variance(snr_db))
+        right = (decoded.payload == payloads[start : start + some]).all(axis=1)
+        parts.append(decoded.passed & right)
+    return np.concatenate(parts)
 
 
 def _payload(latents: Latents, row: int, size: int) -> Bits:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,15 +67,19 @@ class StudyFeatures:
         )
 
     def _read(self, name: str) -> dict[str, NDArray[Any]]:
-        path = self.folder / name
-        try:
-            with np.load(path) as stored:
-                arrays = {key: stored[key] for key in stored.files}
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); delete the folder") from None
-        if _digest(arrays) != self.digests[name]:
-            raise InputError(f"{path}: not the features of {_ABOUT}; delete the folder")
-        return arrays
+        return read_arrays(self.folder / name, self.digests[name])
+
+
+def read_arrays(path: Path, digest: str) -> dict[str, NDArray[Any]]:
+    """Reads a file of arrays. Raises :class:`InputError` unless they have the digest."""
+    try:
+        with np.load(path) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete the folder") from None
+    if digest_of(arrays) != digest:
+        raise InputError(f"{path}: not the features that were stored; delete the folder")
+    return arrays
 
 
 def open_features(folder: Path) -> StudyFeatures | None:
@@ -130,7 +135,7 @@ def make_features(
         f"{len(images.test['query'].identities)} identities",
         "network": hashlib.sha256(network.read_bytes()).hexdigest(),
         "dimensions": int(training["features"].shape[1]),
-        "digests": {_TRAINING: _digest(training), _TEST: _digest(test)},
+        "digests": {_TRAINING: digest_of(training), _TEST: digest_of(test)},
     }
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / _TRAINING, **training)  # type: ignore[arg-type]
@@ -148,7 +153,7 @@ def adopted(folder: Path, data: str, network: Path, preset: str | None, phase: P
                 network=network,
                 images=open_images(data),
                 out=out,
-                schemes=("jscc-fc-64",),
+                schemes=("jscc-fc-8",),  # the study fits its own
                 preprocessing=None if preset is None else named(preset),
                 cache=folder / "cache",
                 int8=False,
@@ -158,7 +163,8 @@ def adopted(folder: Path, data: str, network: Path, preset: str | None, phase: P
     return load_bundle(out)
 
 
-def _digest(arrays: dict[str, NDArray[Any]]) -> str:
+def digest_of(arrays: dict[str, NDArray[Any]]) -> str:
+    """Returns the SHA-256 of arrays, with their names, types and shapes."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())

@@ -15,6 +15,7 @@ from typing import Any
 from airreid import __version__
 from airreid.errors import InputError
 from airreid.evaluation.retrieval_features import RetrievalFeatures
+from airreid.evaluation.study.anchors import IMAGE, QUANTISED, RAW
 from airreid.evaluation.study.cells import (
     Cell,
     Latents,
@@ -31,7 +32,9 @@ from airreid.signal import SNR_DB_MAX
 from training.engine.distributed import Distributed, device_of
 from training.engine.progress import Report
 from training.recipes.base import Engine
+from training.study.anchor_cells import fit_quantised, image_latents, raw_curve
 from training.study.coded_cells import coded_cell
+from training.study.compressed import CompressedQueries
 from training.study.digital_cells import fit_digital
 from training.study.features import StudyFeatures, TrainingPeople
 from training.study.jscc_cells import Fitted, fit_closed_forms, fit_family
@@ -68,10 +71,13 @@ class CellSpec:
     follows: tuple[str, ...] = ()
 
 
-def cells_of(settings: StudySettings) -> list[CellSpec]:
-    """Returns the cells of study A, those that others wait for before them."""
-    shared = settings.model_dump(mode="json", exclude={"families", "digital"})
-    shared.pop("bandwidths")
+def cells_of(settings: StudySettings, images: CompressedQueries | None = None) -> list[CellSpec]:
+    """Returns the cells of study A, those that others wait for before them.
+
+    images: queries as image files, without which those cells are left out.
+    """
+    fields = {"snrs_db", "snr_range_db", "training_seeds", "noise_seeds"}
+    shared = settings.model_dump(mode="json", include=fields)
     cells = [CellSpec(NOISELESS, {}, 10, _noiseless)]
     apart = [family for family in settings.families if not family.nested]
     for bandwidth in _nearest_first(settings.bandwidths):
@@ -96,17 +102,50 @@ def cells_of(settings: StudySettings) -> list[CellSpec]:
                 )
             )
     cells += digital
-    follows = tuple(spec.name for spec in digital)
-    for bandwidth in settings.bandwidths:
-        cells.append(
-            CellSpec(
-                f"coded-{bandwidth}",
-                {**shared, "bandwidth": bandwidth, "follows": [s.settings for s in digital]},
-                20_000,
-                follow=partial(_coded, settings, bandwidth),
-                follows=follows,
-            )
+    cells += _coded_cells("coded", digital, settings, shared)
+    return cells + _anchors(settings, shared, images)
+
+
+def _coded_cells(
+    name: str, schemes: list[CellSpec], settings: StudySettings, shared: dict[str, Any]
+) -> list[CellSpec]:
+    """Returns the cells of messages over the polar link, one for each bandwidth."""
+    return [
+        CellSpec(
+            f"{name}-{bandwidth}",
+            {**shared, "bandwidth": bandwidth, "follows": [spec.settings for spec in schemes]},
+            20_000,
+            follow=partial(_coded, settings, bandwidth),
+            follows=tuple(spec.name for spec in schemes),
         )
+        for bandwidth in settings.bandwidths
+    ]
+
+
+def _anchors(
+    settings: StudySettings, shared: dict[str, Any], images: CompressedQueries | None
+) -> list[CellSpec]:
+    """Returns the cells of quantised and whole features, and of images."""
+    quantised = [
+        CellSpec(
+            f"{QUANTISED}{bits}",
+            {"quantised_bits": bits, "seeds": settings.training_seeds},
+            500,
+            partial(_quantised, settings, bits),
+        )
+        for bits in settings.quantised_bits
+    ]
+    cells = quantised + _coded_cells(f"coded-{QUANTISED[:-1]}", quantised, settings, shared)
+    for bandwidth in settings.long_bandwidths:
+        of_bandwidth = {"bandwidth": bandwidth, "snrs_db": list(settings.snrs_db)}
+        of_bandwidth["noise_seeds"] = settings.long_noise_seeds
+        fit = partial(_raw, settings, bandwidth)
+        cells.append(CellSpec(f"{RAW}-{bandwidth}", of_bandwidth, 20_000, fit))
+    if images is not None:
+        for kind in images.formats:
+            of_format = {"format": kind, "images": images.about}
+            fit = partial(_image, images, kind)
+            cells.append(CellSpec(f"{IMAGE}{kind}", of_format, 10, fit))
     return cells
 
 
@@ -243,6 +282,29 @@ def _digital(
 ) -> Measure:
     trained = fit_digital(people, settings, dimensions, rate_lambda, on)
     return lambda test: Outcome(latents=[scheme.measured(test) for scheme in trained])
+
+
+def _quantised(
+    settings: StudySettings, bits: int, people: TrainingPeople, on: StudyContext
+) -> Measure:
+    fitted = fit_quantised(people, bits, settings)
+    return lambda test: Outcome(latents=[quantised.measured(test) for quantised in fitted])
+
+
+def _raw(
+    settings: StudySettings, bandwidth: int, people: TrainingPeople, on: StudyContext
+) -> Measure:
+    def measure(test: RetrievalFeatures) -> Outcome:
+        curves, facts = raw_curve(test, bandwidth, settings)
+        return Outcome(curves=curves, facts=facts)
+
+    return measure
+
+
+def _image(
+    images: CompressedQueries, kind: str, people: TrainingPeople, on: StudyContext
+) -> Measure:
+    return lambda test: Outcome(latents=[image_latents(test, images, kind)])
 
 
 def _noiseless(people: TrainingPeople, on: StudyContext) -> Measure:

@@ -165,6 +165,11 @@ class StudySettings(FrozenModel):
     noise_seeds: Annotated[int, Field(ge=1, le=MOST_DRAWS)] = 10
     families: tuple[Family, ...] = FAMILIES
     digital: DigitalGrid = DigitalGrid()
+    quantised_bits: tuple[int, ...] = (32, 64, 96, 128)
+    """Bits of product quantisation, of which held-out people choose for each SNR."""
+    long_bandwidths: tuple[int, ...] = (4096, 8192)
+    """Bandwidths for a feature that is sent as it is, beyond those of the others."""
+    long_noise_seeds: Annotated[int, Field(ge=1, le=MOST_DRAWS)] = 2
 
     @property
     def snrs_train(self) -> tuple[tuple[float, float], ...]:
@@ -182,6 +187,9 @@ def quick(settings: StudySettings) -> StudySettings:
             "noise_seeds": 2,
             "families": tuple(_short(family) for family in settings.families),
             "digital": DigitalGrid(dimensions=(64,), rate_lambdas=(30.0, 300.0), epochs=4),
+            "quantised_bits": (32, 128),
+            "long_bandwidths": (8192,),
+            "long_noise_seeds": 1,
         }
     )
 

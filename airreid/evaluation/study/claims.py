@@ -78,6 +78,7 @@ PCA: Side = ("pca", "")
 DISCRIMINANT: Side = ("discriminant", "")
 IDEAL: Side = ("digital-ideal", MATCHED)
 CODED: Side = ("digital-coded", MATCHED)
+QUANTISED: Side = ("pq-coded", MATCHED)
 COMPARISONS = (
     Comparison("1", "JSCC AE finds more than JSCC FC", AE, FC),
     Comparison("2a", "JSCC AE finds more than digital over a polar code", AE, CODED),
@@ -145,6 +146,12 @@ COMPARISONS = (
         no_less,
     ),
     Comparison("I", "Digital over a polar code passes the best JSCC", CODED, FC_SEARCH),
+    Comparison(
+        "J",
+        "Digital finds more than product quantisation, polar code",
+        CODED,
+        QUANTISED,
+    ),
 )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from airreid.evaluation.study.anchors import RAW
 from airreid.evaluation.study.table import FIXED, MATCHED, RANGE, Entry, Table
 
 BANDWIDTH = 256
 """The paper's bandwidth for Figures 4a and 4b."""
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 _YELLOW, _BLUE, _RED, _PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+_GREY = "#7F7F7F"
 """Okabe and Ito's colours (2008), which colour-blind people tell apart."""
 
 
@@ -41,7 +43,13 @@ SCHEMES = (
     Line("discriminant", "", "discriminant", _BLACK, "x", "--"),
     Line("pca", "", "PCA", _BLACK, "+", ":"),
     Line("digital-ideal", MATCHED, "digital, code of capacity", _YELLOW, "*", ":"),
+    Line("digital-finite", MATCHED, "digital, best code of the length", _YELLOW, "d", "--"),
     Line("digital-coded", MATCHED, "digital, polar code", _YELLOW, "X"),
+    Line("pq-coded", MATCHED, "product quantisation, polar code", _PINK, "p", ":"),
+    Line(RAW, "", "feature of 16-bit floats, polar code", _GREY, "h"),
+    Line("image-jpeg", "", "JPEG of lowest rate, code of capacity", _GREY, "<", ":"),
+    Line("image-webp", "", "WebP of lowest rate, code of capacity", _GREY, ">", "--"),
+    Line("image-avif", "", "AVIF of lowest rate, code of capacity", _GREY, "1", "-"),
 )
 ONE_SNR = (
     Line("ae-paper", "-6", "JSCC AE (paper), trained at -6 dB", _SKY, "o"),
@@ -76,10 +84,14 @@ def panels(figure: str, table: Table) -> list[Panel]:
     width = BANDWIDTH if BANDWIDTH in table.bandwidths else table.bandwidths[-1]
     drawn = []
     for line in lines:
+        uses = width
+        if line.scheme == RAW and table.long_bandwidths:  # it fits no bandwidth of the others
+            uses = table.long_bandwidths[-1]
+            line = replace(line, label=f"{line.label}, B = {uses}")
         entries = tuple(
             (snr_db, entry)
             for snr_db in table.snrs_db
-            if (entry := table.get(line.scheme, line.training, width, snr_db)) is not None
+            if (entry := table.get(line.scheme, line.training, uses, snr_db)) is not None
         )
         if entries:
             drawn.append((line, entries))
@@ -93,7 +105,7 @@ def _against_bandwidth(
     for line in SCHEMES:
         entries = tuple(
             (float(width), entry)
-            for width in table.bandwidths
+            for width in (*table.bandwidths, *table.long_bandwidths)
             if (entry := table.get(line.scheme, line.training, width, snr_db)) is not None
         )
         if entries:
@@ -191,7 +203,8 @@ def _draw(figure: str, arranged: Sequence[Panel], table: Table, out: Path) -> li
             axis.set_ylim(bottom=0)
             if figure == "4c":
                 axis.set_xscale("log", base=2)
-                axis.set_xticks(table.bandwidths, [str(width) for width in table.bandwidths])
+                widths = sorted({int(x) for _, entries in panel.lines for x, _ in entries})
+                axis.set_xticks(widths, [str(width) for width in widths])
                 axis.set_xlabel("bandwidth B (real channel uses)")
             else:
                 axis.set_xlabel("SNR per real channel use (dB)")

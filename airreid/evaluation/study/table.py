@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from airreid.errors import InputError
 from airreid.evaluation.interval import Mean
+from airreid.evaluation.study.anchors import IMAGE, RAW
 from airreid.evaluation.study.cells import Cell, StudyCurve, StudyPoint, counts_of, read_cell
 from airreid.evaluation.study.crossed import crossed_mean
 from airreid.evaluation.study.rates import Account, best_rate, expected_hits, mean_bits
@@ -62,6 +63,9 @@ class Table:
     """Features compared as they are."""
     cells: Mapping[str, Cell]
     bandwidths: tuple[int, ...] = ()
+    """Bandwidths of the paper's schemes."""
+    long_bandwidths: tuple[int, ...] = ()
+    """Bandwidths that whole features were sent in."""
     snrs_db: tuple[float, ...] = field(default=())
 
     def get(self, scheme: str, training: str, bandwidth: int, snr_db: float) -> Entry | None:
@@ -77,7 +81,7 @@ def read_table(folder: Path) -> Table:
     bound = cells[NOISELESS]
     entries: dict[Place, Entry] = {}
     for cell in cells.values():
-        if not cell.name.startswith(("coded-", NOISELESS)):
+        if not cell.name.startswith(("coded-", NOISELESS, RAW)):
             for curve in cell.curves:
                 entries |= _trained_entries(curve)
     snrs = tuple(sorted({place.snr_db for place in entries}))
@@ -86,13 +90,23 @@ def read_table(folder: Path) -> Table:
     for bandwidth in widths:
         entries |= _account_entries(digital, bandwidth, snrs)
         if f"coded-{bandwidth}" in cells:
-            entries |= _coded_entries(cells[f"coded-{bandwidth}"], bandwidth)
+            entries |= _coded_entries(cells[f"coded-{bandwidth}"], bandwidth, "digital-coded")
+        if f"coded-pq-{bandwidth}" in cells:
+            entries |= _coded_entries(cells[f"coded-pq-{bandwidth}"], bandwidth, "pq-coded")
+    whole = [cell for cell in cells.values() if cell.name.startswith(RAW)]
+    for cell in whole:
+        entries |= _whole_entries(cell)
+    lengths = tuple(sorted({curve.bandwidth for cell in whole for curve in cell.curves}))
+    for name, cell in cells.items():
+        if name.startswith(IMAGE):
+            entries |= _image_entries(name, cell, sorted({*widths, *lengths}), snrs)
     return Table(
         entries=entries,
         people=np.asarray(bound.facts["people"], np.int64),
         bound=_entry(bound.curves[0].points[0]),
         cells=cells,
         bandwidths=widths,
+        long_bandwidths=lengths,
         snrs_db=snrs,
     )
 
@@ -144,7 +158,31 @@ def _account_entries(
     return entries
 
 
-def _coded_entries(cell: Cell, bandwidth: int) -> dict[Place, Entry]:
+def _whole_entries(cell: Cell) -> dict[Place, Entry]:
+    """Places of features that are sent as they are."""
+    bits = cell.facts["payload_bits"]
+    return {
+        Place(RAW, "", curve.bandwidth, point.snr_db): _entry(point, bits)
+        for curve in cell.curves
+        for point in curve.points
+    }
+
+
+def _image_entries(
+    name: str, cell: Cell, bandwidths: Sequence[int], snrs_db: Sequence[float]
+) -> dict[Place, Entry]:
+    """Places of image files that a code of capacity carries."""
+    entries = {}
+    for bandwidth in bandwidths:
+        for snr_db in snrs_db:
+            hits = expected_hits(cell.latents, bandwidth, snr_db, "ideal")
+            top1 = crossed_mean(hits.mean(axis=1, keepdims=True))
+            entry = Entry(hits, top1, (len(hits), 0), mean_bits(cell.latents))
+            entries[Place(name, "", bandwidth, snr_db)] = entry
+    return entries
+
+
+def _coded_entries(cell: Cell, bandwidth: int, scheme: str) -> dict[Place, Entry]:
     """Places of the polar link: the rate chosen for each SNR, and that for 0 dB at all."""
     chosen: dict[str, str] = cell.facts["chosen"]
     curves = {curve.scheme: curve for curve in cell.curves}
@@ -153,9 +191,9 @@ def _coded_entries(cell: Cell, bandwidth: int) -> dict[Place, Entry]:
         bits = cell.facts["schemes"][name]["payload_bits"]
         for point in curves[name].points:
             if point.snr_db == float(snr):
-                place = Place("digital-coded", MATCHED, bandwidth, point.snr_db)
+                place = Place(scheme, MATCHED, bandwidth, point.snr_db)
                 entries[place] = _entry(point, bits, name)
             if float(snr) == 0.0:
-                place = Place("digital-coded", FIXED, bandwidth, point.snr_db)
+                place = Place(scheme, FIXED, bandwidth, point.snr_db)
                 entries[place] = _entry(point, bits, name)
     return entries

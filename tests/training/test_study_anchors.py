@@ -1,0 +1,126 @@
+"""Anchors of a study: product quantisation, whole features, and images of the lowest rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from airreid.cli import build
+from airreid.codecs.linear import unit_rows
+from airreid.errors import InputError
+from airreid.evaluation.retrieval_features import RetrievalFeatures
+from airreid.evaluation.study.cells import counts_of, read_cell
+from airreid.retrieval import Labels, NearestMatch, cosine
+from training.study.anchor_cells import Quantiser, raw_curve
+from training.study.compressed import LOWEST, compressed, open_compressed
+from training.study.settings import StudySettings
+
+from ..airreid.adopt import networks
+from ..airreid.adopt.people import dress
+
+SIZE = (96, 64)
+
+
+def features(rows: int, dimensions: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(rows, dimensions)).astype(np.float32)
+
+
+def test_more_bits_quantise_better_and_lengths_of_any_kind_do() -> None:
+    fitted, others = features(600, 24), features(50, 24, seed=1)
+    errors = []
+    for bits in (8, 40):  # 24 dimensions are no multiple of 5 parts
+        quantiser = Quantiser(fitted, bits, seed=0)
+        codes = quantiser.encode(others)
+        assert codes.shape == (50, bits // 8)
+        decoded = quantiser.decode(codes)
+        assert decoded.shape == others.shape
+        errors.append(np.square(decoded - unit_rows(others)).sum(axis=1).mean())
+        again = Quantiser(fitted, bits, seed=0)
+        assert again.digest == quantiser.digest
+        assert np.array_equal(again.encode(others), codes)
+    assert errors[1] < 0.8 * errors[0]
+    with pytest.raises(InputError, match="needs 256"):
+        Quantiser(fitted[:255], 8, seed=0)
+
+
+def search(dimensions: int) -> RetrievalFeatures:
+    people = np.arange(40)
+    gallery = features(40, dimensions)
+    queries = gallery + 0.7 * features(40, dimensions, seed=1)
+    labels = [Labels(people, np.full(40, camera)) for camera in (1, 0)]
+    return RetrievalFeatures(gallery, labels[0], queries, labels[1])
+
+
+def test_a_whole_feature_arrives_or_is_lost_with_the_snr() -> None:
+    settings = StudySettings(snrs_db=(-10.0, 20.0), long_noise_seeds=2)
+    test = search(24)
+    (curve,), facts = raw_curve(test, 256, settings)
+    low, high = curve.points
+    assert facts["payload_bits"] == 16 * 24
+    assert facts["outage"] == {"-10": 1.0, "20": 0.0}
+    assert np.all(counts_of(low.hits[0]) == 0)
+    nearest = NearestMatch(test.query_labels, test.gallery_labels)
+    whole = nearest.hits(cosine(test.queries, test.gallery))
+    assert abs(facts["top1_without_channel"] - whole.mean()) <= 1 / 40
+    assert high.top1[0][0] == pytest.approx(facts["top1_without_channel"], abs=1e-5)
+
+
+@pytest.mark.parametrize(("dimensions", "uses"), [(24, 64), (513, 8192)])
+def test_a_feature_that_does_not_fit_has_no_curve(dimensions: int, uses: int) -> None:
+    curves, facts = raw_curve(search(dimensions), uses, StudySettings(snrs_db=(20.0,)))
+    assert curves == []
+    assert f"{16 * dimensions} bits do not fit {uses} uses" in facts["why"]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp"])
+def test_the_lowest_rate_is_below_others(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8)
+    smallest = len(compressed(noise, kind, LOWEST[kind]))
+    assert smallest < len(compressed(noise, kind, LOWEST[kind] | {"quality": 10}))
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(build(("study", *arguments)), ["study", *arguments])
+
+
+def test_a_study_goes_from_images_to_cells_and_on(tmp_path: Path) -> None:
+    data = dress(tmp_path / "people", SIZE, 60, 3)
+    network = networks.write(tmp_path / "net.onnx", size=SIZE)
+    out = tmp_path / "study"
+    wanted = ("--out", str(out), "--quick", "--only", "noiseless", "--only", "image-*")
+    images = ("--data", str(data), "--network", str(network), "--preset", "half")
+    result = invoke("run", "frozen", *wanted, *images)
+    assert result.exit_code == 0, result.output
+    stored = open_compressed(out / "features")
+    assert stored is not None
+    assert {"jpeg", "webp"} <= set(stored.formats)
+    bound = read_cell(out / "cells" / "noiseless.json").curves[0].points[0]
+    for kind in stored.formats:
+        (latents,) = read_cell(out / "cells" / f"image-{kind}.json").latents
+        assert len(latents.bits) == len(latents.hits) == len(bound.hits[0])
+        assert all(bits > 0 and bits % 8 == 0 for bits in latents.bits)
+        assert np.array_equal(np.sort(latents.bits), np.sort(stored.of(kind)[1]))
+    listed = invoke("run", "frozen", *wanted, "--list")  # the features are there: no images needed
+    assert (listed.exit_code, listed.output) == (0, "")
+    other = dress(tmp_path / "others", SIZE, 60, 3, seed=6)
+    (out / "features" / "compressed.json").unlink()
+    refused = invoke("run", "frozen", *wanted, "--data", str(other), "--network", str(network))
+    assert refused.exit_code != 0
+    assert "other images or another network" in str(refused.exception or refused.output)
+
+
+def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path))
+    assert invoke("run", "joint", *out).exit_code == 2
+    for wrong, words in (
+        (("--preset", "mine"), "--preset mine: there are imagenet"),
+        (("--shard", "3/2"), "--shard 3/2"),
+        ((), "give --data DIR and --network FILE"),
+    ):
+        result = invoke("run", "frozen", *out, *wrong)
+        assert result.exit_code != 0
+        assert words in str(result.exception or result.output)
