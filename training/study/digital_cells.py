@@ -206,11 +206,11 @@ def _arrived(
     link: CodedLink, received: NDArray[np.floating], payloads: Bits, snr_db: float
 ) -> NDArray[np.bool_]:
     """Decodes blocks (Q, B), some at a time; True where the payload passes and is right."""
-    some = max(1, _MOST_LLRS // link.code.coded_bits)
+    rows = max(1, _MOST_LLRS // link.code.coded_bits)
     parts = []
-    for start in range(0, len(received), some):
-        decoded = link.receive(received[start : start + some], noise_variance(snr_db))
-        right = (decoded.payload == payloads[start : start + some]).all(axis=1)
+    for start in range(0, len(received), rows):
+        decoded = link.receive(received[start : start + rows], noise_variance(snr_db))
+        right = (decoded.payload == payloads[start : start + rows]).all(axis=1)
         parts.append(decoded.passed & right)
     return np.concatenate(parts)
 
