@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airreid.errors import InputError
 from airreid.image_formats import HEAD_BYTES, format_of, plugins_of
-from airreid.images import open_regular
+from airreid.images import SUFFIXES, open_regular
 
 _LEFTOVERS = frozenset(
     {
@@ -56,6 +56,24 @@ def picture_files(folder: Path) -> PictureFiles:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     return sorted_out(folder, (path for path in sorted(folder.rglob("*")) if not path.is_dir()))
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """Files of one folder that go by their names, as those of published data sets do."""
+
+    images: tuple[Path, ...]
+    """Files with an image's suffix, in the order of their names."""
+    leftovers: int
+    """Number of hidden files and of leftovers of systems and archives."""
+
+
+def named_files(folder: Path) -> NamedFiles:
+    """Lists the image files of a folder itself by their suffixes, none of them opened."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    whole = [path for path in paths if not is_leftover(Path(path.name))]
+    images = tuple(path for path in whole if path.suffix.lower() in SUFFIXES)
+    return NamedFiles(images, len(paths) - len(whole))
 
 
 def sorted_out(folder: Path, paths: Iterable[Path]) -> PictureFiles:

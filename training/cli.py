@@ -14,7 +14,7 @@ from rich.progress import TaskID
 from airreid.bundle import Precision
 from airreid.console import progress_bars
 from airreid.datasets import DataSet, open_data
-from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
+from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of, told
 from airreid.errors import AirReidError, InputError
 from training.engine.progress import Progress
 from training.recipes.load import RECIPES, by_timm, load_recipe, with_options
@@ -99,7 +99,7 @@ RECIPE_HELP = f"{', '.join(RECIPES)}, or a recipe's JSON file."
 def _open(data: str | None, protocol: str | None, boxes: BoxesChoice | None) -> DataSet | None:
     if data is None or data == "synthetic":
         return None
-    return open_data(data, protocol, boxes_of(boxes))
+    return told(open_data(data, protocol, boxes_of(boxes)))
 
 
 def require_torch() -> None:

@@ -16,6 +16,7 @@ from training.export.bundle import export_runs, write_with_card
 from training.recipes.recipe import Recipe, scheme_ids
 from training.recipes.steps import BackboneStep, JointStep
 from training.runs.folder import claim, image_sets
+from training.runs.preflight import check_wishes
 from training.runs.record import RunRecord, digests_of, open_run, save_record
 from training.runs.reuse_backbone import take_backbone, with_backbone_of
 from training.steps.backbone import run_backbone
@@ -54,6 +55,7 @@ def run_recipe(
     if backbone is not None:
         recipe = with_backbone_of(backbone, recipe)
     sets = image_sets(recipe, data)
+    check_wishes(recipe, sets)
     with open_distributed(recipe.engine.device) as distributed:
         digests = {"train": sets.train.digest(), "codec": sets.codec.digest()}
         if distributed.is_main:

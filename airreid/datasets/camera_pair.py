@@ -10,7 +10,7 @@ from airreid.datasets.folder import file_sample
 from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
-from airreid.images import SUFFIXES
+from airreid.picture_files import named_files
 
 FOLDERS = ("train", "val")
 PROTOCOLS = ("query-camera-1", "query-camera-2")
@@ -41,12 +41,15 @@ def open_pair(folder: Path, protocol: str | None = None) -> DataSet:
     """Opens one camera pair: index 0-4 is one camera, 5-9 the other.
 
     ``val`` searches one camera for the other. The two folders number their identities
-    apart. Every result says that it is a part of CUHK03. Raises :class:`InputError` naming
-    an image that is called otherwise.
+    apart. Every result says that it is a part of CUHK03. An image that is called otherwise is
+    left out; raises :class:`InputError` where all are.
     """
     chosen = pick(protocol, PROTOCOLS, str(folder))
     query_camera = f"camera-{chosen[-1]}"
-    train, test = (_read(folder, part) for part in FOLDERS)
+    left_out: list[str] = []
+    train, test = (_read(folder, part, left_out) for part in FOLDERS)
+    if not train and not test and left_out:
+        raise InputError(left_out[0])
     subsets = {
         "train": train,
         "query": [s for s in test if s.camera == query_camera],
@@ -61,17 +64,18 @@ def open_pair(folder: Path, protocol: str | None = None) -> DataSet:
         subsets={key: ImageSet(f"{name} {key}", tuple(value)) for key, value in subsets.items()},
         expected={key: Count(None, count) for key, count in _IDENTITIES.items()},
         part="one camera pair of 5",
+        left_out=tuple(left_out),
+        leftovers=sum(named_files(folder / part).leftovers for part in FOLDERS),
     )
 
 
-def _read(folder: Path, part: str) -> list[Sample]:
+def _read(folder: Path, part: str, left_out: list[str]) -> list[Sample]:
     samples = []
-    for path in sorted((folder / part).iterdir()):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
+    for path in named_files(folder / part).images:
         matched = _NAME.match(path.stem)
         if matched is None:
-            raise InputError(f"{path}: not called {{identity}}_{{index}} like 0001_07.jpg")
+            left_out.append(f"{path}: not called {{identity}}_{{index}} like 0001_07.jpg")
+            continue
         identity, index = matched.groups()
         camera = "camera-1" if int(index) < 5 else "camera-2"
         samples.append(file_sample(folder, path, f"{part}-{identity}", camera))

@@ -80,16 +80,20 @@ def structure_problems(data: DataSet) -> list[str]:
 def remarks(data: DataSet) -> list[str]:
     """Lists what a user should know and may have intended."""
     notes = []
+    if data.elsewhere:
+        notes.append(f"found at {data.elsewhere}, not at the folder that was given")
     if data.leftovers:
         notes.append(f"{data.leftovers} hidden files and leftovers of archives passed over")
-    if "query" in data and (alone := data.unanswerable()):
-        notes.append(
-            f"no counterpart by another camera, so never counted: {_listed(alone)} "
-            f"({len(alone)} of {len(data['query'].identities)} identities searched for)"
-        )
-    notes += advice(data)
     cameras = cameras_of(data["train"]) if "train" in data else {}
     single = sorted(identity for identity, views in cameras.items() if len(views) < 2)
+    if "query" in data and (alone := data.unanswerable()):
+        also = "; to train on, they were seen by one camera only" if alone == single else ""
+        notes.append(
+            f"no counterpart by another camera, so never counted: {_listed(alone)} "
+            f"({len(alone)} of {len(data['query'].identities)} identities searched for{also})"
+        )
+        single = [] if alone == single else single
+    notes += advice(data)
     if single and data.form != FORM:
         notes.append(
             f"train: seen by one camera only: {_listed(single)} "

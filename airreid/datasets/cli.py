@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from airreid.console import progress_bars
+from airreid.console import progress_bars, say
 from airreid.datasets.check import check_images, describe, images_of, remarks, structure_problems
 from airreid.datasets.dataset import DataSet
 from airreid.datasets.mixed import with_tracks
@@ -45,6 +45,19 @@ BoxesOption = Annotated[
 def boxes_of(choice: BoxesChoice | None) -> Boxes | None:
     """Turns the option's value into what :func:`open_data` takes."""
     return None if choice is None else _BOXES[choice]
+
+
+def told(data: DataSet) -> DataSet:
+    """Says where a data set was found if not at the path given, and that files are left out."""
+    if data.elsewhere:
+        say(f"note: data set found at {data.elsewhere}", err=True)
+    if data.left_out:
+        say(
+            f"note: {len(data.left_out)} files left out ({data.left_out[0]}); 'airreid data check' "
+            "names all",
+            err=True,
+        )
+    return data
 
 
 @app.command("forms")

@@ -19,7 +19,7 @@ from airreid.datasets.folder import file_sample
 from airreid.datasets.reader import BOXES, Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
-from airreid.images import SUFFIXES
+from airreid.picture_files import is_leftover, named_files
 
 PAIRS = 5
 CELLS = 10
@@ -74,6 +74,8 @@ class Pictures:
     """(pair, person) of the test identities of each split of the old protocol."""
     config: Config | None = None
     """Configuration of the new protocol."""
+    left_out: tuple[str, ...] = ()
+    leftovers: int = 0
 
 
 def open_pictures(pictures: Pictures, protocol: str | None) -> DataSet:
@@ -119,6 +121,8 @@ def open_pictures(pictures: Pictures, protocol: str | None) -> DataSet:
         single_shot=chosen in old,
         part=part,
         missing=missing,
+        left_out=pictures.left_out,
+        leftovers=pictures.leftovers,
     )
 
 
@@ -166,7 +170,10 @@ class Cuhk03FilesReader(Reader):
 
     def recognises(self, path: Path) -> Recognition:
         folder = any_boxes_folder(path)
-        if folder.is_dir() and any(parse_name(p.name) and p.is_file() for p in folder.iterdir()):
+        if folder.is_dir() and any(
+            parse_name(p.name) and not is_leftover(Path(p.name)) and p.is_file()
+            for p in folder.iterdir()
+        ):
             return Recognition(Certainty.SURE, self.looks_for)
         return Recognition(Certainty.NO, f"no {self.looks_for}")
 
@@ -217,16 +224,22 @@ def known_boxes(boxes: Boxes | None, path: Path) -> Boxes:
 
 
 def extracted(folder: Path, boxes: Boxes, config: Config | None) -> Pictures:
-    """Finds pictures that lie as single files.
-
-    Raises :class:`InputError` naming an image of another name.
-    """
+    """Finds pictures that lie as single files; images of other names are left out."""
     samples = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
+    left_out = []
+    files = named_files(folder)
+    for path in files.images:
         key = parse_name(path.name)
         if key is None or not 1 <= key.cell <= CELLS:
-            raise InputError(f"{path}: not called {{pair}}_{{person}}_{{view}}_{{cell}} as CUHK03")
+            left_out.append(f"{path}: not called {{pair}}_{{person}}_{{view}}_{{cell}} as CUHK03")
+            continue
         samples[key] = file_sample(folder, path, key.identity, key.camera)
-    return Pictures("CUHK03 extracted files", folder, boxes, samples, config=config)
+    return Pictures(
+        "CUHK03 extracted files",
+        folder,
+        boxes,
+        samples,
+        config=config,
+        left_out=tuple(left_out),
+        leftovers=files.leftovers,
+    )

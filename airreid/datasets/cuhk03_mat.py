@@ -18,6 +18,7 @@ from airreid.datasets.folder import file_version
 from airreid.datasets.reader import BOXES, Boxes, Certainty, Reader, Recognition, Splits
 from airreid.datasets.samples import Sample
 from airreid.errors import InputError
+from airreid.image_formats import HEAD_BYTES, format_of
 
 if TYPE_CHECKING:
     import h5py
@@ -74,9 +75,24 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     except InputError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: truncated, or not CUHK03's HDF5 file ({error}); copy it again"
-        ) from None
+        raise InputError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Says what a file is that is no HDF5 file, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            kind = format_of(file.read(HEAD_BYTES)).name
+    except OSError:
+        kind = ""
+    if kind in ("an HDF5 file", "an empty file", ""):
+        return f"{path}: truncated, or not CUHK03's HDF5 file ({error}); copy it again"
+    way_out = f"give CUHK03's {FILE}"
+    if kind == "a web page":
+        way_out = "it was saved in place of the file; download the file again, logged in"
+    elif kind == "a MATLAB file":
+        way_out = "the original is of version 7.3, HDF5; give CUHK03's own"
+    return f"{path}: {kind}, not CUHK03's HDF5 file; {way_out}"
 
 
 def read_mat(path: Path, boxes: Boxes, config: Config | None) -> Pictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from airreid.datasets.dataset import Count, DataSet, pick
@@ -13,6 +14,7 @@ from airreid.errors import InputError
 LISTS = {"train": "train", "val": "train", "query": "test", "gallery": "test"}
 """Subset to the kind of folder that its list's images lie in."""
 _FOLDERS = {"train": ("train", "mask_train_v2"), "test": ("test", "mask_test_v2")}
+_NAME = re.compile(r"^\d{4}_\d{3}_\d{2}_.+_\d+(_\d+)?\.jpg$")
 _COUNTS = {
     "train": Count(30248, 1041),
     "val": Count(2373, 1041),
@@ -31,6 +33,8 @@ class Msmt17Reader(Reader):
     def recognises(self, path: Path) -> Recognition:
         if (path / "list_train.txt").is_file():
             return Recognition(Certainty.SURE, "list_train.txt")
+        if _without_lists(path):
+            return Recognition(Certainty.SURE, "images of MSMT17, without their lists")
         return Recognition(Certainty.NO, "no list_train.txt")
 
     def open(self, path: Path, protocol: str | None, boxes: Boxes | None) -> DataSet:
@@ -44,6 +48,13 @@ def open_msmt17(folder: Path, protocol: str | None = None) -> DataSet:
     missing list and for a line that is no image and number.
     """
     chosen = pick(protocol, ("msmt17",), str(folder))
+    lists = [f"list_{part}.txt" for part in LISTS if not (folder / f"list_{part}.txt").is_file()]
+    if lists:
+        raise InputError(
+            f"{folder}: MSMT17 without {', '.join(lists)}, which say who is searched for; "
+            "put the lists that come with it beside the folders of images"
+        )
+    version = "V2" if (folder / _FOLDERS["train"][1]).is_dir() else "V1"
     subsets: dict[str, ImageSet] = {}
     missing: list[str] = []
     for part, kind in LISTS.items():
@@ -61,13 +72,22 @@ def open_msmt17(folder: Path, protocol: str | None = None) -> DataSet:
         subsets[part] = ImageSet(f"MSMT17 {part}", tuple(samples))
     return DataSet(
         name="MSMT17",
-        form="MSMT17 list files and folders",
+        form=f"MSMT17 list files and folders, {version}",
         protocol=chosen,
         protocols=("msmt17",),
         subsets=subsets,
         expected=_COUNTS,
         missing=tuple(missing),
     )
+
+
+def _without_lists(folder: Path) -> bool:
+    """Whether both folders hold images called as MSMT17's are."""
+    for names in _FOLDERS.values():
+        below = next((folder / name for name in names if (folder / name).is_dir()), None)
+        if below is None or not any(_NAME.match(path.name) for path in below.glob("*/*.jpg")):
+            return False
+    return True
 
 
 def _lines(path: Path) -> list[tuple[str, int]]:

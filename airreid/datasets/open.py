@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from airreid.datasets.dataset import DataSet
@@ -9,7 +10,19 @@ from airreid.datasets.reader import Boxes, Certainty, Reader, Splits
 from airreid.datasets.readers import READERS
 from airreid.datasets.synthetic.reader import SYNTHETIC
 from airreid.errors import InputError
+from airreid.picture_files import is_leftover
 from airreid.registry import broken_extensions, load_extensions
+
+PARTS_OF_SETS = frozenset(
+    {
+        *("train", "test", "val", "query", "gallery", "bounding_box_train", "bounding_box_test"),
+        *("mask_train_v2", "mask_test_v2", "labeled", "detected", "images_labeled"),
+        *("images_detected",),
+    }
+)
+"""Folders that are parts of data sets."""
+MOST_BELOW = 50
+"""Folders of a folder that are looked into for a data set; people are more."""
 
 
 def open_data(
@@ -23,16 +36,17 @@ def open_data(
     Images are not read. Raises :class:`InputError` for a form that is not known and
     for a protocol or boxes that the source has not.
     """
-    path = _path_of(source)
-    reader = recognised(path)
+    given = _path_of(source)
+    reader, path = located(given)
     if protocol is not None and protocol not in reader.protocols:
         _check_family(path, protocol)
-    return reader.open(path, protocol, boxes)
+    data = reader.open(path, protocol, boxes)
+    return data if path == given else replace(data, elsewhere=str(path))
 
 
 def families_of(source: Path | str) -> tuple[str, ...]:
     """Names under which :func:`open_splits` opens the source. Raises as :func:`open_data`."""
-    return recognised(_path_of(source)).families
+    return located(_path_of(source))[0].families
 
 
 def open_splits(source: Path | str, family: str, boxes: Boxes | None = None) -> Splits:
@@ -40,12 +54,56 @@ def open_splits(source: Path | str, family: str, boxes: Boxes | None = None) -> 
 
     Raises :class:`InputError` for a source without such splits.
     """
-    path = _path_of(source)
-    reader = recognised(path)
+    reader, path = located(_path_of(source))
     if family not in reader.families:
         _check_family(path, family)
         raise InputError(f"{path}: {family!r} is no family of splits of {reader.name}")
     return reader.splits(path, family, boxes)
+
+
+def located(path: Path) -> tuple[Reader, Path]:
+    """Finds the reader of a path and where the data set lies: there, a folder up, or a folder down.
+
+    Only a form that is sure is looked for elsewhere. Raises :class:`InputError` where several
+    data sets lie side by side, and as :func:`recognised` does.
+    """
+    best = _surest(path)
+    if (best is not None and best.recognises(path).certainty is Certainty.SURE) or (
+        not path.is_dir()
+    ):
+        return recognised(path), path
+    below = [
+        folder
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and not is_leftover(Path(folder.name))
+    ]
+    inside = {
+        folder: reader
+        for folder in below[:MOST_BELOW]
+        if (reader := _surest(folder)) is not None
+        and reader.recognises(folder).certainty is Certainty.SURE
+    }
+    if best is None and not inside and len(below) == 1 and _surest(below[0]) is not None:
+        return located(below[0])
+    if len(inside) > 1:
+        named = ", ".join(f"{folder.name} ({reader.name})" for folder, reader in inside.items())
+        raise InputError(f"{path}: holds {len(inside)} data sets, {named}; give one of them")
+    if inside:
+        [(folder, reader)] = inside.items()
+        return reader, folder
+    above = path.absolute().parent
+    if path.name in PARTS_OF_SETS:
+        reader_above = _surest(above)
+        if reader_above and reader_above.recognises(above).certainty is Certainty.SURE:
+            return reader_above, above
+    parts = sorted(f.name for f in path.iterdir() if f.is_dir() and f.name in PARTS_OF_SETS)
+    if parts and best is not None and best.certain_of_people:
+        raise InputError(
+            f"{path}: holds {', '.join(parts)}, which are parts of a data set and nobody's names; "
+            "give the whole of a form that 'airreid data forms' lists, or one part, as "
+            "<identity>/<camera>/<image>"
+        )
+    return recognised(path), path
 
 
 def recognised(path: Path) -> Reader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airreid.datasets.bounding_boxes import Cuhk03NpReader, Market1501Reader
+from airreid.datasets.bounding_boxes import BoundingBoxReader, Cuhk03NpReader, Market1501Reader
 from airreid.datasets.camera_pair import CameraPairReader
 from airreid.datasets.cuhk03 import Cuhk03FilesReader
 from airreid.datasets.cuhk03_mat import Cuhk03MatReader
@@ -28,6 +28,7 @@ for _reader in (
     Cuhk03MatReader(),
     Market1501Reader(),
     Cuhk03NpReader(),
+    BoundingBoxReader(),
     Msmt17Reader(),
     Cuhk03FilesReader(),
     CameraPairReader(),

@@ -25,6 +25,7 @@ class TrackReader(Reader):
     name = "your own tracks"
     looks_for = "<camera>/<track>/<image>, many tracks to a camera"
     protocols = (TRACKS,)
+    certain_of_people = True
 
     def recognises(self, path: Path) -> Recognition:
         cameras, tracks = _names(path)

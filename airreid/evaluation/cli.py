@@ -14,7 +14,7 @@ from rich.progress import Progress
 from airreid import json_files
 from airreid.bundle import load_bundle
 from airreid.console import note, progress_bars
-from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of
+from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of, told
 from airreid.datasets.open import families_of, open_data, open_splits
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
@@ -117,7 +117,7 @@ def evaluate_command(
         splits = open_splits(data, protocol, boxes_of(boxes))
         opened = splits.data_sets[0]
     else:
-        opened = open_data(data, protocol, boxes_of(boxes))
+        opened = told(open_data(data, protocol, boxes_of(boxes)))
     settings = Settings(
         snrs_db=checked_snrs(snr),
         cache=cache or default_cache(),

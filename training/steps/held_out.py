@@ -43,24 +43,25 @@ def split(
     held-out people need pictures by two held-out cameras. Raises :class:`InputError`
     for too few identities.
     """
-    people, places = _one_in_six(labels, seed), _one_in_six(cameras, seed)
+    people, places = _one_in_six(labels, seed, 2), _one_in_six(cameras, seed, 1)
     both = people & places
     if all(len(set(cameras[both & (labels == who)])) >= 2 for who in set(labels[people])):
         training, held_out = ~people & ~places, both
     else:
         training, held_out = ~people, people
     counts = np.bincount(labels[held_out])
-    if len(set(labels[training].tolist())) < 2 or counts.max(initial=0) < 2:
+    few = min(len(set(labels[mask].tolist())) for mask in (training, held_out)) < 2
+    if few or counts.max(initial=0) < 2:  # among pictures of one person everybody is right
         raise InputError(
-            "too few people or pictures to train a codec on: it needs three identities or "
+            "too few people or pictures to train a codec on: it needs four identities or "
             "more, with two pictures each"
         )
     return training, held_out
 
 
-def _one_in_six(numbers: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+def _one_in_six(numbers: NDArray[np.int64], seed: int, fewest: int) -> NDArray[np.bool_]:
     distinct: set[int] = set(numbers.tolist())
-    count = -(-len(distinct) // HELD_OUT)
+    count = max(fewest, -(-len(distinct) // HELD_OUT))
     return np.isin(numbers, list(hold_out(distinct, count, seed)))
 
 
