@@ -11,6 +11,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from airreid import memory
 from airreid.errors import InputError
+from airreid.image_metadata import check_directories, exif_of_segments
 
 SCANS_MAX = 64
 """Scans of a JPEG file. A progressive one has ten; each costs as much as a whole image."""
@@ -27,6 +28,7 @@ SMALL_PIXELS = 1_000_000
 _TRIM_PIXELS = 4_000_000
 """Pixels of an image whose memory is given back to the system at once."""
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_TIFFS, _APP1 = (b"II", b"MM"), b"\xff\xe1"
 _START_OF_SCAN = b"\xff\xda"
 _OFFSETS = (273, 324)
 """Tags StripOffsets and TileOffsets of TIFF 6.0."""
@@ -41,9 +43,17 @@ def scans_of(data: bytes, name: str) -> int:
     if data.startswith(_PNG):
         _check_parts(_png_chunks(data), name)
         return 1
+    if data.startswith(_TIFFS):
+        check_directories(data, name)
     if not data.startswith(_JPEG):
         return 1
     position = _check_parts(_jpeg_segments(data), name)
+    exif = exif_of_segments(
+        data[start + 4 : start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")]
+        for start in _jpeg_segments(data)
+        if data[start : start + 2] == _APP1
+    )
+    check_directories(exif, name)
     scans = 0
     while (position := data.find(_START_OF_SCAN, position)) >= 0:
         scans += 1

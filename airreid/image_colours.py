@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from airreid.errors import InputError
+from airreid.image_metadata import orientation_of
 
 DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, struct.error),
@@ -35,8 +36,6 @@ _TURNED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION = 0x0112
-"""Tag of Exif 2.32, 4.6.4, whose values are the keys of ``_TURNED``, or 1."""
 _PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Pillow's mode for a profile's colour space (ICC.1:2010, 7.2.6)."""
 
@@ -44,14 +43,9 @@ _PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 def upright(image: Image.Image, original: Image.Image) -> Image.Image:
     """Turns an image as the orientation tag of the file it was read from says.
 
-    ``original``: what Pillow opened, whose tags are read after its pixels. A damaged tag counts
-    as none.
+    ``original``: what Pillow opened; a TIFF file's pixels it has turned itself.
     """
-    try:
-        orientation = original.getexif().get(_ORIENTATION)
-    except DAMAGE:  # of the metadata: the picture itself is whole
-        return image
-    turn = _TURNED.get(orientation) if isinstance(orientation, int) else None
+    turn = _TURNED.get(orientation_of(original.info.get("exif")))
     return image if turn is None else image.transpose(turn)
 
 

@@ -19,6 +19,7 @@ from airreid.errors import InputError
 from airreid.image_bounds import PixelTurns, check_work, scans_of, tiff_scans
 from airreid.image_colours import DAMAGE, eight_bits, to_srgb, upright
 from airreid.image_formats import GIVE, HEAD_BYTES, format_of, plugins_of
+from airreid.image_metadata import without_exif_item
 
 CROP_HEIGHT, CROP_WIDTH = 256, 128
 """Rows and columns of a re-ID crop (height x width)."""
@@ -44,6 +45,8 @@ def decode(data: bytes, name: str) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: {len(data)} bytes; send a person crop of at most {MAX_BYTES}")
     formats = plugins_of(format_of(data[:HEAD_BYTES]), name)
+    if formats[0] in ("AVIF", "HEIF"):
+        data = without_exif_item(data)
     scans = scans_of(data, name)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:

@@ -20,19 +20,15 @@ from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 
+from .gallery.damage import damaged_file
+
 
 def test_a_gallery_that_cannot_be_loaded_ends_the_process_with_the_reason(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A large file is read to its end in the background only, when the ports are open."""
     monkeypatch.setattr("accesspoint.gallery.store.database._CHECKED_AT_ONCE", 1)
-    path = tmp_path / "gallery.sqlite"
-    store = Store(path)
-    store.add_entries([NewEntry("a", "c", "s", np.ones(2048, np.float32))] * 50)
-    store.close()
-    data = bytearray(path.read_bytes())
-    data[-65536:-8192] = bytes(65536 - 8192)
-    path.write_bytes(data)
+    path = damaged_file(tmp_path)
     settings = ServeSettings(data_dir=tmp_path, grpc="127.0.0.1:0", http="127.0.0.1:0")
     with pytest.raises(InputError, match=r"could not be loaded .* damaged .* restore a backup"):
         asyncio.run(server.run(bundle, settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import sqlite3
 import time
 from pathlib import Path
@@ -28,8 +29,6 @@ def image() -> bytes:
     from PIL import Image
 
     rng = np.random.default_rng(1)
-    import io
-
     out = io.BytesIO()
     tiles = rng.integers(0, 255, (8, 4, 3)).astype(np.uint8)
     Image.fromarray(np.kron(tiles, np.ones((16, 16, 1), np.uint8))).save(out, "PNG")
@@ -50,6 +49,27 @@ def enrol(client: TestClient, subject: str, seed: int, camera: str = "c1", **que
     assert answer.status_code == 201, answer.text
     number: int = answer.json()["id"]
     return number
+
+
+def test_a_picture_that_lies_on_its_side_is_enrolled_upright(
+    client: TestClient, image: bytes
+) -> None:
+    from PIL import Image
+
+    upright = Image.open(io.BytesIO(image))
+    turned, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 8
+    upright.transpose(Image.Transpose.ROTATE_270).save(turned, "PNG", exif=exif)
+    thumbnails = []
+    for subject, data in (("plain", image), ("phone", turned.getvalue())):
+        answer = client.post(
+            "/v1/entries", params={"subject": subject, "camera": "c1"}, files={"image": data}
+        )
+        number = answer.json()["id"]
+        thumbnails.append(client.get(f"/v1/entries/{number}/thumbnail").content)
+    assert thumbnails[0] == thumbnails[1]
+    hits = client.post("/v1/search", files={"image": turned.getvalue()}).json()["subjects"]
+    assert {hit["subject"]: round(hit["score"], 4) for hit in hits} == {"plain": 1.0, "phone": 1.0}
 
 
 def test_the_life_of_a_subject(client: TestClient, image: bytes) -> None:

@@ -10,22 +10,17 @@ import pytest
 
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
 from airreid.bundle import Bundle
+
+from ..damage import damaged_file
 
 
 def test_a_large_file_is_checked_while_loading(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("accesspoint.gallery.store.database._CHECKED_AT_ONCE", 1)
-    path = tmp_path / "gallery.sqlite"
-    store = Store(path)
-    store.add_entries([NewEntry("a", "c", "s", np.ones(2048, np.float32))] * 50)
-    store.close()
-    data = bytearray(path.read_bytes())
-    data[-65536:-8192] = bytes(65536 - 8192)
-    path.write_bytes(data)
+    path = damaged_file(tmp_path)
     store = Store(path)
     gallery = Gallery(store, bundle, threads=1)
     assert not gallery.wait_ready()
