@@ -62,7 +62,7 @@ def enroll(
     """
     listed = list_crops(folder)
     for file in listed.left_out:
-        say(f"left out: {file.reason}", err=True)
+        say(f"error: {file.reason}", err=True)
     if all_or_nothing and listed.left_out:
         raise InputError(f"{folder}: nobody enrolled, {len(listed.left_out)} files left out")
     with GalleryClient(to, credentials=credentials) as client:
