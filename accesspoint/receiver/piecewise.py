@@ -41,15 +41,19 @@ class PiecewiseSearch:
     ) -> dict[int, SearchResult | None]:
         """Returns the rows of the blocks to answer now; writes to the others what is wanted.
 
-        embeddings: (n, dim), of the blocks in order. Blocks of other schemes, and those whose
-        camera sends no more of them, are all answered. A row has the result of its search where
-        that was made, as deep as its request asks for.
+        embeddings: (n, dim), of the blocks in order. Blocks of other schemes, those whose camera
+        sends no more of them, and those without a name to hold pieces by are all answered. A row
+        has the result of its search where that was made, as deep as its request asks for.
         """
         info = self.infos.get(scheme_id)
         rows: dict[int, SearchResult | None] = dict.fromkeys(range(len(blocks)))
         if info is None:
             return rows
-        asking = [row for row, block in enumerate(blocks) if block.request.more_available]
+        asking = [
+            row
+            for row, block in enumerate(blocks)
+            if block.request.more_available and block.heard_uses
+        ]
         for row, block in enumerate(blocks):
             block.response.uses_heard = block.heard_uses or _uses(embeddings[row], info)
             if info.stopping is not None:

@@ -161,6 +161,21 @@ async def test_a_cut_block_without_more_is_answered_at_once(
     assert response.fixed_uses >= 32
 
 
+async def test_a_block_without_a_name_is_answered_from_what_came(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    message = Camera(bundle, -9.0).message(1, 0, 32)
+    message.id.spool_id = ""
+    async with served(receiver) as service, Stream(service.address) as stream:
+        await stream.send(message)
+        [response] = await stream.read()
+        assert (response.status.code, response.more_wanted) == (common_pb2.CODE_OK, 0)
+        message.analog.first_piece = 1
+        await stream.send(message)
+        [response] = await stream.read()
+        assert response.status.code == common_pb2.CODE_NOT_READY
+
+
 async def test_without_a_rule_every_piece_is_asked_for(tmp_path: Path) -> None:
     bundle = nested_bundle(tmp_path / "bundle", rule=False)
     gallery = Gallery(Store(tmp_path / "data"), bundle, 1)
