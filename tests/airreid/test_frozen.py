@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("airreid", "edge", "channel_sim")
 CHANGING = {
+    "airreid/folder_enrolment.py": {"Outcome", "_Person"},
+    "airreid/nested/sending.py": {"_UnderWay"},
     "edge/blocks.py": {"BlockMaker"},
     "edge/folder_source.py": {"_Seen"},
     "channel_sim/stats.py": {"LinkStats"},
