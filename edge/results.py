@@ -23,8 +23,6 @@ _COLUMNS = (
     *("settled_at", "total_ms", "link_ms", "sends", "code", "message", "outage", "snr_db"),
     "identities",
 )
-_STORED = {"subject": "identity"}
-"""Keys that have another name in the spool's file."""
 _LATER_COLUMNS = ("decision",)
 """Columns that a spool of an earlier version lacks until an edge opens it."""
 
@@ -69,10 +67,14 @@ class Outcome:
 
 
 def identities(response: uplink_pb2.QueryResponse) -> list[dict[str, Any]]:
-    """Returns the ranked subjects as plain values for JSON."""
+    """Returns the ranked subjects as plain values for JSON.
+
+    ``identity`` is the subject again, for programs that read the log of an earlier version.
+    """
     return [
         {
             "subject": match.subject,
+            "identity": match.subject,
             "score": round(match.score, 6),
             "entry": match.entry_id,
             "camera": match.camera,
@@ -83,7 +85,9 @@ def identities(response: uplink_pb2.QueryResponse) -> list[dict[str, Any]]:
 
 def identities_json(response: uplink_pb2.QueryResponse) -> str:
     """Returns the ranked subjects as the spool stores them, where a subject is an ``identity``."""
-    rows = [{_STORED.get(key, key): row[key] for key in row} for row in identities(response)]
+    rows = identities(response)
+    for row in rows:
+        del row["subject"]
     return json.dumps(rows, separators=(",", ":"))
 
 
@@ -131,10 +135,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     row["decision"] = None if decision is None else json.loads(decision)
     row["identities"] = None
     if ranked is not None:
-        row["identities"] = [_renamed(match) for match in json.loads(ranked)]
+        row["identities"] = [
+            {"subject": match["identity"], **match} for match in json.loads(ranked)
+        ]
     return row
-
-
-def _renamed(match: dict[str, Any]) -> dict[str, Any]:
-    names = {stored: key for key, stored in _STORED.items()}
-    return {names.get(key, key): value for key, value in match.items()}

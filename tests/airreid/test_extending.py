@@ -195,7 +195,8 @@ def test_a_bundle_of_a_kind_that_is_not_installed_is_refused(
     folder = add_scheme(bundle, tmp_path / "bundle", info, []).path
     manifest = folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"kind": "subset"', '"kind": "superset"'))
-    with pytest.raises(BundleError, match="'superset' is none of jscc-ae, jscc-fc, digital, sub"):
+    kinds = "jscc-ae, jscc-fc, jscc-nested, digital, sub"
+    with pytest.raises(BundleError, match=f"'superset' is none of {kinds}"):
         load_bundle(folder)
 
 

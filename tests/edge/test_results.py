@@ -48,7 +48,7 @@ def test_identities_are_plain_and_short() -> None:
     out = response()
     out.identities.add(subject="a", score=0.123456789, entry_id=5, camera="c")
     row = {"score": 0.123457, "entry": 5, "camera": "c"}
-    assert results.identities(out) == [{"subject": "a", **row}]
+    assert results.identities(out) == [{"subject": "a", "identity": "a", **row}]
     text = results.identities_json(out)
     assert json.loads(text) == [{"identity": "a", **row}]  # as spools have always stored it
     assert " " not in text
