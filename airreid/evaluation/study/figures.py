@@ -200,7 +200,6 @@ def _draw(figure: str, arranged: Sequence[Panel], table: Table, out: Path) -> li
             )
             axis.set_title(panel.title, fontsize=8)
             axis.grid(alpha=0.25)
-            axis.set_ylim(bottom=0)
             if figure == "4c":
                 axis.set_xscale("log", base=2)
                 widths = sorted({int(x) for _, entries in panel.lines for x, _ in entries})
@@ -210,6 +209,7 @@ def _draw(figure: str, arranged: Sequence[Panel], table: Table, out: Path) -> li
                 axis.set_xlabel("SNR per real channel use (dB)")
             if place == 0:
                 axis.set_ylabel("top-1")
+        axes[0].set_ylim(bottom=0)  # of all panels, once their curves are there
         axes[-1].legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
         drawn.suptitle(f"Figure {figure}: {TITLES[figure]}", fontsize=9)
         paths = [out / f"{figure}.svg", out / f"{figure}.png"]

@@ -272,3 +272,25 @@ def test_a_figure_is_drawn_as_svg_png_and_json(folder: Path, tmp_path: Path, fig
     assert paths[1].read_text().startswith("<?xml")
     again = write_figure(figure, table, {"data": "made up"}, tmp_path / "again")
     assert again[1].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("figure", ["4a", "4b", "4c"])
+def test_no_panel_cuts_a_curve_off(
+    folder: Path, tmp_path: Path, figure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def kept(self: Figure, *given: Any, **options: Any) -> None:
+        drawn.append(self)
+        save(self, *given, **options)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    write_figure(figure, read_table(folder), {"data": "made up"}, tmp_path)
+    for axis in drawn[-1].axes:
+        low, high = axis.get_ylim()
+        values = [value for line in axis.lines for value in np.asarray(line.get_ydata(), float)]
+        assert low == 0
+        assert high >= np.nanmax(values)
