@@ -90,6 +90,7 @@ def requantise_command(
     """
     try:  # here, so that the other commands need no package that this one does
         from airreid.adopt.images import open_images, spread
+        from airreid.datasets.cli import tell_left_out
         from airreid.quantisation.requantised_bundle import requantise_bundle
     except ModuleNotFoundError as error:
         raise InputError(
@@ -97,7 +98,9 @@ def requantise_command(
             "adopt, in a checkout .venv/bin/pip install -e '.[adopt]'"
         ) from None
     bundle = load_bundle(folder)
-    everything = open_images(images).fit
+    opened = open_images(images)
+    tell_left_out(opened.left_out)
+    everything = opened.fit
     samples = [everything.samples[row] for row in spread(everything, _MOST_IMAGES)]
     chosen = ImageSet(everything.name, tuple(samples))
 

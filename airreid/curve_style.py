@@ -8,6 +8,7 @@ Universal Design* (2008), which people with any kind of colour blindness can tel
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,6 +104,7 @@ def save(figure: Any, path: Path) -> list[Path]:
     from matplotlib import rc_context
 
     paths = [path.with_suffix(f".{kind}") for kind in FORMATS]
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of each glyph in a PDF
     with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "airreid"}):
         for target in paths:
             metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}

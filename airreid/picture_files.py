@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,3 +107,14 @@ def why_not(path: Path) -> str:
     except OSError as error:
         return f"{path}: cannot be read ({error.strerror or os.strerror(error.errno or 0)})"
     return ""
+
+
+def left_out_note(reasons: Sequence[str]) -> str:
+    """Returns a line that says how many files are left out and why the first one is.
+
+    ``reasons``: of each file; the line is empty where there are none.
+    """
+    if not reasons:
+        return ""
+    count = "1 file" if len(reasons) == 1 else f"{len(reasons)} files"
+    return f"{count} left out ({reasons[0]}); 'airreid data check' names all"

@@ -15,6 +15,7 @@ from airreid.adopt.images import open_images
 from airreid.adopt.preprocessing import ALIASES, PRESETS, Preprocessing, named
 from airreid.adopt.schemes import DEFAULT_SCHEMES
 from airreid.console import progress_bars
+from airreid.datasets.cli import tell_left_out
 from airreid.datasets.open import open_data
 from airreid.errors import InputError
 from airreid.evaluation.cli import phases
@@ -103,6 +104,7 @@ def adopt_command(
     for data in elsewhere:
         check_site(data)
     opened = open_images(images, None if identities else False)
+    tell_left_out(opened.left_out)
     for data in elsewhere:
         check_elsewhere(data, opened.everything)
     adoption = Adoption(

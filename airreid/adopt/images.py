@@ -12,7 +12,7 @@ from airreid.datasets.mixed import with_tracks
 from airreid.datasets.open import open_data
 from airreid.datasets.samples import ImageSet
 from airreid.datasets.tracks import TRACKS
-from airreid.datasets.unlabelled import is_unlabelled, unlabelled_set
+from airreid.datasets.unlabelled import is_unlabelled, unlabelled_data, unlabelled_set
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 
@@ -36,6 +36,8 @@ class AdoptionImages:
     why_no_test: str = ""
     tracks: ImageSet | None = None
     """Tracks beside the identities, which only a training looks at."""
+    left_out: tuple[str, ...] = ()
+    """Files that are no images, each with its reason."""
 
 
 def open_images(
@@ -81,7 +83,15 @@ def open_images(
     _check_count(everything)
     labels = labels_of(data["train"])
     beside = data.subsets.get(TRACKS)
-    return AdoptionImages(data.label, data["train"], labels, data, everything, tracks=beside)
+    return AdoptionImages(
+        data.label,
+        data["train"],
+        labels,
+        data,
+        everything,
+        tracks=beside,
+        left_out=data.left_out,
+    )
 
 
 def labels_of(images: ImageSet) -> Labels:
@@ -92,7 +102,7 @@ def labels_of(images: ImageSet) -> Labels:
 def _fit_only(data: DataSet, images: ImageSet, why: str) -> AdoptionImages:
     _check_count(images)
     labels, beside = labels_of(images), data.subsets.get(TRACKS)
-    return AdoptionImages(data.label, images, labels, None, images, why, beside)
+    return AdoptionImages(data.label, images, labels, None, images, why, beside, data.left_out)
 
 
 def _disjoint(data: DataSet) -> bool:
@@ -101,9 +111,8 @@ def _disjoint(data: DataSet) -> bool:
 
 def _without_labels(folder: Path) -> AdoptionImages:
     images = _unlabelled(folder)
-    return AdoptionImages(
-        images.name, images, None, None, images, "the images say nobody's identity"
-    )
+    why, left_out = "the images say nobody's identity", unlabelled_data(folder).left_out
+    return AdoptionImages(images.name, images, None, None, images, why, left_out=left_out)
 
 
 def _unlabelled(folder: Path) -> ImageSet:

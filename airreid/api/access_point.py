@@ -167,9 +167,9 @@ class AccessPoint:
 
         Example:
             >>> import airreid
-            >>> gallery, _ = airreid.synthetic_people(1)
+            >>> gallery, _ = airreid.synthetic_people(30)
             >>> with airreid.AccessPoint("127.0.0.1:50052") as ap:
-            ...     enrolled = ap.enrol(gallery.images, "carol", cameras="door")
+            ...     enrolled = ap.enrol(gallery.images[-2:], "carol", cameras="door")
             >>> [each.ok for each in enrolled]
             [True, True]
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from airreid.datasets.readers import READERS
 from airreid.datasets.unlabelled import is_unlabelled, unlabelled_data
 from airreid.errors import InputError
 from airreid.json_files import STDOUT, JsonFile, check_json, write_json
+from airreid.picture_files import left_out_note
 from airreid.registry import load_extensions
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: recognise, count and check.")
@@ -51,13 +53,14 @@ def told(data: DataSet) -> DataSet:
     """Says where a data set was found if not at the path given, and that files are left out."""
     if data.elsewhere:
         say(f"note: data set found at {data.elsewhere}", err=True)
-    if data.left_out:
-        say(
-            f"note: {len(data.left_out)} files left out ({data.left_out[0]}); 'airreid data check' "
-            "names all",
-            err=True,
-        )
+    tell_left_out(data.left_out)
     return data
+
+
+def tell_left_out(reasons: Sequence[str]) -> None:
+    """Says how many files are left out, and why the first one is; nothing where none is."""
+    if note := left_out_note(reasons):
+        say(f"note: {note}", err=True)
 
 
 @app.command("forms")

@@ -20,6 +20,7 @@ from airreid.codecs.selection import TrainedCode
 from airreid.datasets.dataset import DataSet
 from airreid.errors import AirReidError, InputError
 from airreid.model_card import ModelCard, RecipeRecord, SiteRecord
+from airreid.picture_files import left_out_note
 from airreid.retrieval import people_half_width
 from training.engine.distributed import Distributed, device_of
 from training.engine.progress import Report
@@ -117,6 +118,8 @@ def _check_single_process() -> None:
 def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
     recipe = run.recipe
     images = open_images(run.source, tracks=run.tracks)
+    if note := left_out_note(images.left_out):
+        report.note(note)
     people = people_of(images, run.source)
     labels = people.labels
     split = watched(labels, recipe.seed)
