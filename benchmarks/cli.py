@@ -217,12 +217,12 @@ def soak_command(
     ] = None,
 ) -> None:
     """Run everything at once for long, with kills: nothing may be lost or doubled."""
-    from benchmarks import soak
+    from benchmarks import soak, soak_load
 
     commands.check_writable(as_json)
     if folder is not None and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--folder {folder}: is no empty folder; make one")
-    settings = soak.Settings(minutes=minutes, streams=streams, kill_seconds=kill_seconds)
+    settings = soak_load.Settings(minutes=minutes, streams=streams, kill_seconds=kill_seconds)
     with tempfile.TemporaryDirectory(prefix="airreid-soak-") as scratch, progress_bars() as bars:
         task = bars.add_task("soaking", total=1.0)
         report = soak.run(

@@ -12,7 +12,7 @@ from airreid.datasets.mixed import with_tracks
 from airreid.datasets.open import open_data
 from airreid.datasets.samples import ImageSet
 from airreid.datasets.tracks import TRACKS
-from airreid.datasets.unlabelled import is_unlabelled, unlabelled_data, unlabelled_set
+from airreid.datasets.unlabelled import is_unlabelled, unlabelled_set
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 
@@ -110,15 +110,15 @@ def _disjoint(data: DataSet) -> bool:
 
 
 def _without_labels(folder: Path) -> AdoptionImages:
-    images = _unlabelled(folder)
-    why, left_out = "the images say nobody's identity", unlabelled_data(folder).left_out
+    images, left_out = _unlabelled(folder)
+    why = "the images say nobody's identity"
     return AdoptionImages(images.name, images, None, None, images, why, left_out=left_out)
 
 
-def _unlabelled(folder: Path) -> ImageSet:
-    images = unlabelled_set(folder)
+def _unlabelled(folder: Path) -> tuple[ImageSet, tuple[str, ...]]:
+    images, left_out = unlabelled_set(folder)
     _check_count(images)
-    return images
+    return images, left_out
 
 
 def _check_count(images: ImageSet) -> None:

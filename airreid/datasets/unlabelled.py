@@ -28,12 +28,14 @@ def is_unlabelled(folder: Path) -> bool:
     return deepest in (1, 2) and not names & _PUBLISHED
 
 
-def unlabelled_set(folder: Path) -> ImageSet:
+def unlabelled_set(folder: Path) -> tuple[ImageSet, tuple[str, ...]]:
     """Lists all images of a folder, each under its own name as identity, all of one camera.
 
-    Raises :class:`InputError` where there are none.
+    The second value says of each file that is left out why. Raises :class:`InputError` where there
+    are no images.
     """
-    return _set(folder, picture_files(folder))
+    files = picture_files(folder)
+    return _set(folder, files), tuple(file.reason for file in files.left_out)
 
 
 def _set(folder: Path, files: PictureFiles) -> ImageSet:

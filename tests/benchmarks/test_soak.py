@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import Counts, Settings, run
+from benchmarks.soak import run
+from benchmarks.soak_load import Counts, Settings
 
 
 def test_faults_are_what_must_be_zero() -> None:

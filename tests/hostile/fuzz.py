@@ -60,10 +60,10 @@ def unguided(name: str, cases: int, seed: int) -> None:
     print(f"Done {cases} runs in {time.monotonic() - started:.0f} second(s)")  # noqa: T201
 
 
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """Changes bits, cuts parts out, doubles them, or makes some up."""
+def mutated(data: bytes, rng: random.Random, most: int = 6) -> bytes:
+    """Changes bits, cuts parts out, doubles them, or makes some up: ``most`` times at most."""
     out = bytearray(data)
-    for _ in range(rng.randint(1, 6)):
+    for _ in range(rng.randint(1, most)):
         position, size = rng.randrange(len(out) + 1), rng.randint(1, 24)
         match rng.randrange(4):
             case 0 if out:

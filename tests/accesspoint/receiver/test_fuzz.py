@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from airreid.bundle import Bundle
 from airreid.v1 import common_pb2, uplink_pb2
+from tests.hostile.fuzz import mutated
 
 from .support import Blocks, Gated, Stream, people, served
 
@@ -76,29 +77,12 @@ def mutate_fields(request: Request, rng: random.Random) -> bytes:
     return request.SerializeToString()
 
 
-def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
-    """Bits flipped, parts cut out, doubled, or made up."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        position, size = rng.randrange(len(out) + 1), rng.randint(1, 24)
-        match rng.randrange(4):
-            case 0 if out:
-                out[position % len(out)] ^= 1 << rng.randrange(8)
-            case 1:
-                del out[position : position + size]
-            case 2:
-                out[position:position] = rng.randbytes(size)
-            case 3:
-                out[position:position] = out[position : position + size]
-    return bytes(out)
-
-
 def cases(blocks: list[Blocks], count: int, seed: int) -> Iterator[bytes]:
     rng = random.Random(seed)
     for number in range(count):
         request = rng.choice(blocks)(rng.randrange(50), edge=f"e{rng.randrange(3)}")
         whole = request.SerializeToString()
-        data = mutate_fields(request, rng) if number % 2 else mutate_bytes(whole, rng)
+        data = mutate_fields(request, rng) if number % 2 else mutated(whole, rng, most=4)
         yield data if rng.random() < 0.98 else rng.randbytes(rng.randrange(400_000))
 
 
