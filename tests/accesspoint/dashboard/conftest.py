@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from accesspoint.dashboard.mount import add_dashboard
+from accesspoint.events import Feed
 from airreid.bundle import Bundle
 from airreid.client import ChannelClient, GalleryClient, ok
 from airreid.datasets.synthetic.population import Population, write_folder
@@ -22,6 +25,8 @@ from airreid.scheme_kinds import open_scheme
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 from simulation.processes import Role
+
+from .support import served
 
 ANY = "127.0.0.1:0"
 SCHEME = "jscc-ae-64"
@@ -83,6 +88,22 @@ def page(browser: Browser, complaints: Complaints) -> Iterator[Page]:
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def assets() -> Iterator[str]:
+    """Address of an application that has the page's files and no gallery."""
+    app = FastAPI()
+    add_dashboard(app, Feed())
+    with served(app) as address:
+        yield address
+
+
+@pytest.fixture
+def blank(page: Page, assets: str) -> Page:
+    """A page of the same origin that has no scripts."""
+    page.goto(f"{assets}/assets/css/tokens.css")  # shown as text, in HTML
+    return page
 
 
 def free_port() -> int:
@@ -159,6 +180,7 @@ def system(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Everybody's first camera is enrolled; the channel starts at 12 dB."""
     data, channel = tmp_path_factory.mktemp("ap"), f"127.0.0.1:{free_port()}"
     serve = ["ap", "serve", "--data-dir", str(data), "--grpc", ANY, "--http", ANY]
+    serve += ["--keep-thumbnails"]
     with Role("access point", [*serve, "--channel", channel], 180) as ap:
         target = f"127.0.0.1:{ap.ready['grpc_port']}"
         shaped = made_up_features(bundle.backbone.feature_dim)

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from playwright.sync_api import Page
 
 from accesspoint.api.guard import Guard
 
@@ -37,6 +38,12 @@ def served(app: FastAPI | Guard) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def run(page: Page, module: str, code: str, value: object = None) -> Any:
+    """Runs ``code`` with ``m``, a module of the page, and ``x``, a value."""
+    script = f"async (x) => {{ const m = await import('/assets/js/{module}.js'); {code} }}"
+    return page.evaluate(script, value)
 
 
 def query(sequence: int = 0, **fields: Any) -> dict[str, Any]:

@@ -30,7 +30,8 @@ def test_queries_appear_with_ranking_and_snr(page: Page, system: System) -> None
     row = page.locator(".queries > li").first
     expect(row).to_contain_text("north-gate · analog · jscc-ae-64")
     expect(row).to_contain_text("+9.5 dB")
-    expect(row.locator(".who")).to_have_text(answer.identities[0].subject)
+    expect(row.locator(".badge")).to_contain_text("No decision")
+    expect(row.locator(".who")).to_have_text(f"nearest: {answer.identities[0].subject}")
     row.locator("summary").click()
     ranked = row.locator(".ranking li .name").all_text_contents()
     assert ranked == [identity.subject for identity in answer.identities]
@@ -38,7 +39,8 @@ def test_queries_appear_with_ranking_and_snr(page: Page, system: System) -> None
     assert [float(text.replace("−", "-")) for text in scores] == pytest.approx(
         [identity.score for identity in answer.identities], abs=6e-4
     )
-    expect(page.locator(".latest .latest-who")).to_have_text(answer.identities[0].subject)
+    nearest = page.locator(".latest .latest-nearest")
+    expect(nearest).to_have_text(f"nearest: {answer.identities[0].subject}")
     expect(page.locator(".cameras")).to_contain_text("north-gate")
 
 
@@ -235,7 +237,7 @@ def test_calibrated_thresholds_decide(page: Page, system: System) -> None:
     assert decision.threshold > 0
     row = page.locator(".queries > li")
     expect(row).to_have_count(1)
-    expect(row).not_to_contain_text("Ranked")
+    expect(row).not_to_contain_text("No decision")
     row.locator("summary").click()
     expect(row.locator(".facts")).to_contain_text(f"{decision.threshold:.3f}")
 

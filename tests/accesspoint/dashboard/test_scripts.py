@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from playwright.sync_api import Page
 from scipy.stats import binomtest
 
 from accesspoint.dashboard.feed import frame
-from accesspoint.dashboard.mount import STATIC, add_dashboard
-from accesspoint.events import Feed
+from accesspoint.dashboard.mount import STATIC
 
-from .support import query, served
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    app = FastAPI()
-    add_dashboard(app, Feed())
-    with served(app) as address:
-        yield address
-
-
-@pytest.fixture
-def blank(page: Page, address: str) -> Page:
-    """A page of the same origin that runs nothing by itself."""
-    page.goto(f"{address}/assets/icon.svg")
-    return page
-
-
-def run(page: Page, module: str, code: str, value: object = None) -> Any:
-    """Runs ``code`` with ``m``, a module of the page, and ``x``, a value."""
-    script = f"async (x) => {{ const m = await import('/assets/js/{module}.js'); {code} }}"
-    return page.evaluate(script, value)
+from .support import query, run
 
 
 @pytest.mark.parametrize(("good", "every"), [(0, 1), (1, 1), (7, 12), (500, 1000), (0, 40)])
@@ -134,17 +109,17 @@ def test_numbers_as_people_read_them(blank: Page, call: str, words: str) -> None
     assert run(blank, "format", f"return {call};") == words
 
 
-def test_files_have_their_types_and_stay_inside(blank: Page, address: str) -> None:
+def test_files_have_their_types_and_stay_inside(blank: Page, assets: str) -> None:
     kinds = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     for path in STATIC.rglob("*.*"):
         if path.suffix not in kinds:
             continue
-        answer = blank.request.get(f"{address}/assets/{path.relative_to(STATIC)}")
+        answer = blank.request.get(f"{assets}/assets/{path.relative_to(STATIC)}")
         assert kinds[path.suffix] in answer.headers["content-type"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-cache"
-    assert blank.request.get(f"{address}/assets/../mount.py").status == 404
-    assert blank.request.get(f"{address}/assets/%2e%2e/mount.py").status == 404
+    assert blank.request.get(f"{assets}/assets/../mount.py").status == 404
+    assert blank.request.get(f"{assets}/assets/%2e%2e/mount.py").status == 404
 
 
 def test_no_script_makes_html_of_text() -> None:

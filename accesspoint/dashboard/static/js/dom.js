@@ -1,18 +1,30 @@
 // Elements made of text: nothing that a server sent is ever read as HTML.
 
+// Control characters, changes of the direction of writing, and what is not seen; the command
+// line (airreid.console.printable) has the same, and line breaks too.
+const HIDDEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb]/gu;
+const SAID = ["aria-label", "aria-valuetext", "title"];
+
+/** A text that shows every character: those that command something come as their number. */
+export const visible = (text) =>
+  String(text).replace(HIDDEN, (character) => {
+    const number = character.codePointAt(0);
+    return number < 0x100 ? `\\x${number.toString(16).padStart(2, "0")}` : `\\u${number.toString(16).padStart(4, "0")}`;
+  });
+
 function set(element, name, value) {
   if (value === undefined || value === null || value === false) return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name === "class") element.setAttribute("class", value);
   else if (name === "data") Object.assign(element.dataset, value);
   else if (name === "value") element.value = value;
-  else element.setAttribute(name, value === true ? "" : String(value));
+  else element.setAttribute(name, value === true ? "" : SAID.includes(name) ? visible(value) : String(value));
 }
 
 function fill(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false) continue;
-    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    element.append(child instanceof Node ? child : document.createTextNode(visible(child)));
   }
   return element;
 }
@@ -21,7 +33,7 @@ function fill(element, children) {
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   const { value, ...others } = properties;
-  for (const [name, one] of Object.entries(others)) set(element, name, one);
+  for (const [name, given] of Object.entries(others)) set(element, name, given);
   fill(element, children);
   set(element, "value", value); // a select's after its options
   return element;

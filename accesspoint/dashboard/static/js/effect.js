@@ -1,9 +1,9 @@
 // Effect of the radio on the queries of this moment: the last answers as a strip of marks.
 
 import { mark } from "./charts.js";
+import { WORDS } from "./decision.js";
 import { h, replace } from "./dom.js";
 import { decibel, percent, score } from "./format.js";
-import { WORDS } from "./queryrow.js";
 import { outcome, right } from "./tally.js";
 
 const LAST = 30;

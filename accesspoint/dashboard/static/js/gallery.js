@@ -1,11 +1,13 @@
 // The gallery browser: subjects by page and prefix, and the one that is chosen.
 
 import { call, path } from "./api.js";
+import { subjectAddress } from "./decision.js";
 import { ask } from "./dialog.js";
 import { field, h, replace } from "./dom.js";
 import { enrolForm } from "./enrol.js";
 import { count, plural } from "./format.js";
 import { attempt, notice } from "./notice.js";
+import { forgetPictures } from "./pictures.js";
 import { subjectCard } from "./subject.js";
 
 const PAGE = 50;
@@ -57,10 +59,12 @@ export function startGallery(section) {
       button.setAttribute("aria-pressed", String(button.dataset.id === id));
     }
     if (!id) {
+      history.replaceState(null, "", "#gallery");
       replace(detail);
       return;
     }
     enrol.suggest(id);
+    history.replaceState(null, "", subjectAddress(id));
     await attempt(async () => {
       const subject = await call(path("/v1/subjects", id));
       const card = subjectCard(subject, { remove, merge, changed: () => refresh(id) });
@@ -80,6 +84,7 @@ export function startGallery(section) {
     if (!yes) return;
     await attempt(async () => {
       const gone = await call(path("/v1/subjects", subject.id), { method: "DELETE" });
+      forgetPictures();
       notice(`${subject.id} deleted with ${plural(gone.entries, "entry", "entries")}`);
       await refresh("");
     });
@@ -99,6 +104,7 @@ export function startGallery(section) {
     const target = into.value.trim();
     await attempt(async () => {
       await call("/v1/merge", { method: "POST", json: { source: subject.id, into: target } });
+      forgetPictures();
       notice(`${subject.id} merged into ${target}`);
       await refresh(target);
     });
@@ -115,6 +121,6 @@ export function startGallery(section) {
     typing = setTimeout(() => attempt(() => load(true)), 250);
   });
   moreButton.addEventListener("click", () => attempt(() => load(false)));
-  return { shown: () => refresh() };
+  return { shown: (id) => refresh(id || chosen) };
 }
 

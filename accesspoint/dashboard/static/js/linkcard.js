@@ -1,6 +1,6 @@
 // One link's controls: SNR by slider or number, model, and the model's own settings.
 
-import { field, h, replace } from "./dom.js";
+import { field, h, replace, visible } from "./dom.js";
 import { count, decibel, percent } from "./format.js";
 
 const SLIDER = { min: -20, max: 30, step: 0.5 };
@@ -21,7 +21,7 @@ export function linkCard(name, models, change, reset) {
   const stats = h("p", { class: "muted small" });
   const ownBox = h("div", { class: "own" });
   const what = name ? `link ${name}` : "all links";
-  range.setAttribute("aria-label", `SNR of ${what}, dB`);
+  range.setAttribute("aria-label", visible(`SNR of ${what}, dB`));
   let asked = 0;
   let timer = 0;
   let ownFor = "";
@@ -90,7 +90,7 @@ export function linkCard(name, models, change, reset) {
       } else if (settings.snr_range_db) {
         said.textContent = `${decibel(settings.snr_range_db[0])} to ${decibel(settings.snr_range_db[1])}`;
       } else if (settings.snr_trace) {
-        said.textContent = `trace ${settings.snr_trace}`;
+        said.textContent = visible(`trace ${settings.snr_trace}`);
       }
       for (const parameter of parameters) {
         const input = controls.get(parameter.name);

@@ -2,10 +2,11 @@
 
 import { Cameras } from "./cameras.js";
 import { accuracyChart, mark, scoreChart } from "./charts.js";
-import { h, replace } from "./dom.js";
+import { who, WORDS } from "./decision.js";
+import { h, replace, visible } from "./dom.js";
 import { follow } from "./events.js";
 import { count, decibel, milliseconds, percent, plural } from "./format.js";
-import { latest, row, who, WORDS } from "./queryrow.js";
+import { latest, row } from "./queryrow.js";
 import { outcome, Tally } from "./tally.js";
 
 const ROWS = 100;
@@ -16,6 +17,18 @@ const SPEAK_EVERY = 5000;
 function tile(name, hint) {
   const value = h("dd", {}, "–");
   return { value, element: h("div", { class: "tile", title: hint }, h("dt", {}, name), value) };
+}
+
+/** Shows the rest of a list of which a narrow screen has the first rows only. */
+function moreButton(box, what) {
+  box.classList.add("folded");
+  const button = h("button", { type: "button", class: "quiet small unfold", "aria-expanded": "false" }, `All ${what}`);
+  button.addEventListener("click", () => {
+    const folded = box.classList.toggle("folded");
+    button.setAttribute("aria-expanded", String(!folded));
+    button.textContent = folded ? `All ${what}` : `Fewer ${what}`;
+  });
+  return button;
 }
 
 function layout(section) {
@@ -47,17 +60,18 @@ function layout(section) {
     h("div", { class: "live" },
       h("section", { class: "card latest", "aria-label": "Latest query" }, boxes.latest),
       h("dl", { class: "tiles" }, Object.values(tiles).map((tile) => tile.element)),
+      h("section", { class: "card list-card", "aria-label": "Queries, newest first" },
+        h("div", { class: "card-head" }, h("h2", {}, "Newest first ", boxes.waiting),
+          h("div", { class: "row tools" }, only, pause, clear)),
+        boxes.empty, boxes.list, moreButton(boxes.list, "queries")),
       h("div", { class: "aside" },
-        h("section", { class: "card", "aria-label": "Cameras" }, h("h2", {}, "Cameras"), boxes.cameras),
+        h("section", { class: "card", "aria-label": "Cameras" },
+          h("h2", {}, "Cameras"), boxes.cameras, moreButton(boxes.cameras, "cameras")),
         h("section", { class: "card", "aria-label": "Charts" },
           h("h2", {}, "Right at first rank, by SNR"), boxes.accuracy,
           h("h2", {}, "Best score against SNR"), boxes.score,
           h("ul", { class: "legend" }, Object.entries(WORDS).map(([kind, word]) => h("li", {}, mark(kind), word)),
             h("li", {}, h("span", { class: "dash", "aria-hidden": "true" }), "Threshold")))),
-      h("section", { class: "card list-card", "aria-label": "Queries, newest first" },
-        h("div", { class: "card-head" }, h("h2", {}, "Newest first ", boxes.waiting),
-          h("div", { class: "row tools" }, only, pause, clear)),
-        boxes.empty, boxes.list),
     ),
   );
   return { tiles, boxes, pause, clear, only };
@@ -103,7 +117,7 @@ export function startLive(section, { state, seen }) {
     spokenAt = now;
     const text = `${plural(unspoken, "new query", "new queries")}. Last: ${WORDS[outcome(query)]}, ${who(query)}.`;
     unspoken = 0;
-    document.getElementById("spoken").textContent = text;
+    document.getElementById("spoken").textContent = visible(text);
   }
 
   const wanted = (query) => !only.value || outcome(query) === only.value;

@@ -1,5 +1,6 @@
 // Starts the page: views by the address's fragment, the state in the header, the alarm.
 
+import { visible } from "./dom.js";
 import { startGallery } from "./gallery.js";
 import { startHealth } from "./health.js";
 import { ago, plural } from "./format.js";
@@ -14,7 +15,7 @@ const status = { feed: "cut", feedWhy: "", health: null, last: 0 };
 
 function alarm(text, level = "bad") {
   const box = document.getElementById("alarm");
-  if (box.textContent !== text) box.textContent = text;
+  if (box.textContent !== visible(text)) box.textContent = visible(text);
   box.dataset.level = level;
   box.hidden = !text;
 }
@@ -46,6 +47,15 @@ function show() {
   box.dataset.state = state;
 }
 
+/** A part of the address; one that nobody can have made is as good as none. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}
+
 function start() {
   startTheme(document.getElementById("theme"));
   document.getElementById("token").addEventListener("click", () => askToken("Sent with every request of this page."));
@@ -70,7 +80,8 @@ function start() {
   };
 
   function turn(focus) {
-    const name = NAMES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "live";
+    const [view, id] = location.hash.slice(1).split("/");
+    const name = NAMES.includes(view) ? view : "live";
     for (const view of NAMES) section(view).hidden = view !== name;
     for (const link of document.querySelectorAll(".tabs a")) {
       if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
@@ -79,7 +90,7 @@ function start() {
     const heading = document.getElementById(`title-${name}`);
     document.title = `${heading.textContent} · AirReID access point`;
     if (focus) heading.focus({ preventScroll: true });
-    views[name].shown();
+    views[name].shown(decoded(id ?? ""));
   }
   addEventListener("hashchange", () => turn(true));
   turn(false);

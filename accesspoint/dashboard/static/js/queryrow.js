@@ -1,51 +1,14 @@
 // One answered query: a line that opens to its ranked results, and the large card.
 
-import { clock, decibel, milliseconds, score } from "./format.js";
+import { MEANING, badge, decided, nearest, pictured, subjectLink, truth, unranked, whoElement } from "./decision.js";
 import { h } from "./dom.js";
-import { outcome, right, spent } from "./tally.js";
+import { clock, decibel, milliseconds, score } from "./format.js";
+import { picture } from "./pictures.js";
+import { outcome, spent } from "./tally.js";
 
-export const WORDS = {
-  match: "Match",
-  ambiguous: "Ambiguous",
-  unknown: "Unknown",
-  outage: "Lost",
-  refused: "Refused",
-  unspecified: "Ranked",
-};
-
-export const MEANING = {
-  match: "The best subject is above the threshold and clear of the second.",
-  ambiguous: "Somebody is near the threshold, or two subjects are too close to call.",
-  unknown: "Nobody in the gallery is alike enough.",
-  outage: "The radio lost this block: its bits did not arrive.",
-  refused: "The access point did not answer this block.",
-  unspecified: "Ranked only: no thresholds are calibrated for its scheme. See Health.",
-};
-
-const SIGNS = { match: "✓", ambiguous: "?", unknown: "–", outage: "×", refused: "!", unspecified: "#" };
-
-export function badge(query) {
-  const kind = outcome(query);
-  return h("span", { class: `badge ${kind}` }, h("span", { "aria-hidden": "true" }, SIGNS[kind]), " ", WORDS[kind]);
-}
-
-/** Subject that the page names: the one decided for, else the best of the ranking. */
-export function who(query) {
-  const kind = outcome(query);
-  if (kind === "outage") return "block lost";
-  if (kind === "refused") return query.code.replaceAll("_", " ");
-  return query.subject || query.identities?.[0]?.subject || "gallery is empty";
-}
+const RANKED_MAX = 10;
 
 const best = (query) => query.identities?.[0]?.score;
-
-function truth(query) {
-  const correct = right(query);
-  if (correct === null) return null;
-  return correct
-    ? h("span", { class: "truth right" }, "✓ right")
-    : h("span", { class: "truth wrong" }, `✗ is ${query.truth}`);
-}
 
 /** Score as a length, the threshold as a mark on it. */
 export function meter(value, threshold) {
@@ -61,20 +24,26 @@ export function meter(value, threshold) {
   return track;
 }
 
-export function ranking(query) {
-  const kind = outcome(query);
-  if (kind === "outage" || kind === "refused") return h("p", { class: "muted" }, MEANING[kind]);
-  if (!query.identities?.length) return h("p", { class: "muted" }, "The gallery has nobody to compare with.");
+/** The ranked subjects {subject, score, camera, entry_id}; `pictures`: with those that are kept. */
+export function ranking(identities, { threshold = 0, expected = "", pictures = false } = {}) {
   return h("ol", { class: "ranking" },
-    query.identities.map((identity) =>
-      h("li", { class: query.truth && identity.subject === query.truth ? "is-truth" : "" },
-        h("span", { class: "name" }, identity.subject),
-        meter(identity.score, query.threshold),
+    identities.slice(0, RANKED_MAX).map((identity) =>
+      h("li", { class: expected && identity.subject === expected ? "is-truth" : "" },
+        h("span", { class: "name" }, subjectLink(identity.subject)),
+        meter(identity.score, threshold),
         h("span", { class: "value" }, score(identity.score)),
         h("span", { class: "muted small camera" }, identity.camera),
+        pictures ? picture(identity, "") : null,
       ),
     ),
   );
+}
+
+function ranked(query) {
+  const kind = outcome(query);
+  if (kind === "outage" || kind === "refused") return h("p", { class: "muted" }, MEANING[kind]);
+  if (!query.identities?.length) return h("p", { class: "muted" }, "The gallery has nobody to compare with.");
+  return ranking(query.identities, { threshold: query.threshold, expected: query.truth, pictures: true });
 }
 
 function details(query) {
@@ -98,8 +67,8 @@ export function row(query) {
   const item = h("details", { class: "query" });
   item.append(
     h("summary", {},
-      badge(query),
-      h("span", { class: "who" }, who(query)),
+      badge(outcome(query)),
+      whoElement(query),
       h("span", { class: "value" }, best(query) === undefined ? "" : score(best(query))),
       h("span", { class: "snr" }, Number.isFinite(query.snr_db) ? decibel(query.snr_db) : "direct"),
       h("span", { class: "where muted" }, `${query.edge_id || "edge"} · ${query.link || "–"} · ${query.scheme}`),
@@ -109,18 +78,32 @@ export function row(query) {
     ),
   );
   item.addEventListener("toggle", () => {
-    if (item.open && item.children.length === 1) item.append(h("div", { class: "opened" }, ranking(query), details(query)));
+    if (item.open && item.children.length === 1) item.append(h("div", { class: "opened" }, ranked(query), details(query)));
   });
   return h("li", { data: { outcome: outcome(query) } }, item);
+}
+
+/** The name beside a large decision: whom it is for, or in grey who is nearest. */
+function headline(query) {
+  const subject = decided(query);
+  if (subject) return h("p", { class: "latest-who" }, subjectLink(subject), outcome(query) === "ambiguous" ? "?" : "");
+  const reason = unranked(query);
+  if (reason) return h("p", { class: "latest-who" }, reason);
+  return h("p", { class: "latest-nearest" }, "nearest: ", subjectLink(nearest(query)));
 }
 
 /** The newest query, large: what an operator must see from two metres away. */
 export function latest(query) {
   const kind = outcome(query);
+  const shown = pictured(query);
+  const captions = { match: "enrolled", ambiguous: "in question", unspecified: "nearest" };
   return [
-    h("div", { class: "latest-top" }, badge(query), h("span", { class: "muted" }, clock(query.time)), truth(query)),
-    h("p", { class: "latest-who" }, who(query)),
-    h("p", { class: "muted small" }, MEANING[kind]),
+    h("div", { class: "latest-head" },
+      h("div", {},
+        h("div", { class: "latest-top" }, badge(kind), h("span", { class: "muted" }, clock(query.time)), truth(query)),
+        headline(query),
+        h("p", { class: "muted small" }, MEANING[kind])),
+      shown ? picture(shown, captions[kind]) : null),
     best(query) === undefined ? null : h("div", { class: "latest-score" },
       meter(best(query), query.threshold),
       h("span", {}, h("strong", {}, score(best(query))), query.threshold > 0 ? ` of ${score(query.threshold)} needed` : " cosine, no threshold"),

@@ -1,30 +1,21 @@
 // One subject: its fields and its entries.
 
-import { call, path, send } from "./api.js";
+import { call, path } from "./api.js";
 import { ask } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { count, day } from "./format.js";
 import { attempt, notice } from "./notice.js";
+import { canvas, forgetPictures, paint, thumbnail } from "./pictures.js";
 
 const PAGE = 24;
 
-/** Draws image bytes on a canvas: no address and no markup is made of what a server sent. */
-export async function draw(canvas, blob) {
-  const image = await createImageBitmap(blob);
-  const scale = Math.min(canvas.width / image.width, canvas.height / image.height);
-  const [width, height] = [image.width * scale, image.height * scale];
-  canvas.getContext("2d").drawImage(image, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
-  image.close();
-}
-
-function thumbnail(entry) {
+function thumb(entry) {
   if (!entry.has_thumbnail) return h("span", { class: "thumb none" }, "no image kept");
-  const canvas = h("canvas", { class: "thumb", width: 96, height: 192, role: "img", "aria-label": `Thumbnail of entry ${entry.id}` });
-  send(`${path("/v1/entries", String(entry.id))}/thumbnail`, { quiet: true })
-    .then((response) => response.blob())
-    .then((blob) => draw(canvas, blob))
-    .catch(() => canvas.setAttribute("aria-label", "Thumbnail cannot be shown"));
-  return canvas;
+  const drawn = canvas(`Thumbnail of entry ${entry.id}`);
+  thumbnail(entry.id)
+    .then((image) => paint(drawn, image))
+    .catch(() => drawn.setAttribute("aria-label", "Thumbnail cannot be shown"));
+  return drawn;
 }
 
 function entryItem(entry, gone) {
@@ -39,12 +30,13 @@ function entryItem(entry, gone) {
     if (!yes) return;
     await attempt(async () => {
       await call(path("/v1/entries", String(entry.id)), { method: "DELETE" });
+      forgetPictures();
       notice(`Entry ${entry.id} deleted`);
       gone();
     });
   });
   return h("li", {},
-    thumbnail(entry),
+    thumb(entry),
     h("div", {},
       h("strong", {}, entry.camera),
       h("div", { class: "small muted" }, day(entry.captured_at ?? entry.created_at)),
