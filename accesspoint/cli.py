@@ -21,6 +21,7 @@ from airreid.bundle import default_bundle_path, load_bundle
 from airreid.config_file import Given
 from airreid.console import print_table, say
 from airreid.errors import InputError
+from airreid.json_output import Json, JsonOut, show_json
 from airreid.settings_options import with_settings
 
 app = typer.Typer(no_args_is_help=True, help="The access point: receiver and gallery.")
@@ -136,10 +137,25 @@ def add_token(
 
 
 @token.command("list")
-def list_tokens(data_dir: DataDir = _DATA) -> None:
+def list_tokens(data_dir: DataDir = _DATA, as_json: Json = False, json_out: JsonOut = None) -> None:
     """List the tokens; what they are is not kept."""
+    grants = TokenFile(data_dir).grants()
+    document = [
+        {
+            "id": grant.id,
+            "name": grant.name,
+            "scopes": [str(scope) for scope in grant.scopes],
+            "edge": grant.edge or None,
+            "created_at": grant.created_at,
+            "expires_at": grant.expires_at,
+            "valid": grant.valid(time.time()),
+        }
+        for grant in grants
+    ]
+    if show_json("airreid ap token 1", document, as_json, json_out):
+        return
     rows = []
-    for grant in TokenFile(data_dir).grants():
+    for grant in grants:
         ends = "never" if grant.expires_at is None else _day(grant.expires_at)
         if not grant.valid(time.time()):
             ends = "has ended"

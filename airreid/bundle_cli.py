@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,19 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from airreid.bundle import BackboneInfo, Bundle, default_bundle_path, files_of, load_bundle
+from airreid.bundle import (
+    MANIFEST,
+    BackboneInfo,
+    Bundle,
+    default_bundle_path,
+    files_of,
+    load_bundle,
+)
 from airreid.console import print_table, say
 from airreid.datasets.samples import ImageSet
 from airreid.errors import BundleError, InputError
 from airreid.inference import BackboneRunner
+from airreid.json_output import Json, JsonOut, show_json
 from airreid.payload import Ideal, Link
 from airreid.quantisation.saturation import LARGEST_SAFE, saturation
 from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
@@ -27,9 +36,13 @@ Folder = Annotated[Path | None, typer.Argument(help="Bundle; the demo's if left 
 
 
 @app.command()
-def show(folder: Folder = None) -> None:
+def show(folder: Folder = None, as_json: Json = False, json_out: JsonOut = None) -> None:
     """Print what a bundle holds and where it comes from."""
     bundle = load_bundle(folder or default_bundle_path())
+    document = {"bundle_id": bundle.bundle_id, "folder": str(bundle.path)}
+    document |= {"manifest": json.loads((bundle.path / MANIFEST).read_bytes())}
+    if show_json("airreid bundle show 1", document, as_json, json_out):
+        return
     title = f"{bundle.manifest.name}  bundle {bundle.bundle_id}  {bundle.path}"
     backbones = []
     for info in bundle.manifest.backbones:

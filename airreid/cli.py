@@ -35,7 +35,7 @@ class _Role(NamedTuple):
     attribute: str = "app"
     """Name in the module of a Typer application, or of a function that is one command."""
     json_file: bool = False
-    """Does its ``--json`` take a file (:mod:`airreid.json_files`)?"""
+    """Does its ``--json`` take a file (:mod:`airreid.json_output`)?"""
 
 
 ROLES = {
@@ -78,7 +78,12 @@ ROLES = {
     "study": _Role(
         "training.study.cli", "training", "The paper's figures and claims, trained and measured."
     ),
-    "bench": _Role("benchmarks.cli", "simulate", "Measure parts of the system by themselves."),
+    "bench": _Role(
+        "benchmarks.cli",
+        "simulate",
+        "Measure parts of the system by themselves.",
+        json_file=True,
+    ),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from airreid.errors import InputError
 from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_jobs_cli import DEFAULT, To
 from airreid.images import read
+from airreid.json_output import Json, JsonOut, check_json, show_json
 from airreid.plain_messages import plain
 from airreid.subject_ids import as_id
 from airreid.v1 import common_pb2, gallery_pb2
@@ -25,7 +25,6 @@ from airreid.v1 import common_pb2, gallery_pb2
 app = typer.Typer(no_args_is_help=True, help="The people an access point knows.")
 gallery_jobs_cli.add_commands(app)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Image = Annotated[Path, typer.Argument(help="Image file of one person crop.")]
 ComparedBy = Annotated[
     str,
@@ -53,6 +52,8 @@ def enroll(
         bool,
         typer.Option("--all-or-nothing", help="Enrol nobody if any file of the folder is refused."),
     ] = False,
+    as_json: Json = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Enrol every image of a folder; what is enrolled already is not enrolled again.
@@ -60,6 +61,7 @@ def enroll(
     Folders may have any name: ids are made of it, and the name is kept as display name. Exits
     with 1 if an image was refused or another file left out.
     """
+    check_json(json_out)
     listed = list_crops(folder)
     for file in listed.left_out:
         say(f"error: {file.reason}", err=True)
@@ -85,11 +87,22 @@ def enroll(
     )
     also = "".join(f", {count} {what}" for count, what in counts if count)
     replaced = f", {outcome.deleted} earlier entries deleted" if outcome.deleted else ""
-    say(
-        f"enrolled {outcome.added} of {len(listed.crops) + len(listed.left_out)} files"
-        f"{also}{replaced}; "
-        f"the gallery holds {state.subjects} subjects, {state.entries} entries"
-    )
+    document = {
+        "files": len(listed.crops) + len(listed.left_out),
+        "enrolled": outcome.added,
+        **{what.replace(" ", "_"): count for count, what in counts},
+        "refused": outcome.refused,
+        "left_out": len(listed.left_out),
+        "deleted": outcome.deleted,
+        "subjects": state.subjects,
+        "entries": state.entries,
+    }
+    if not show_json("airreid gallery enroll 1", document, as_json, json_out):
+        say(
+            f"enrolled {outcome.added} of {len(listed.crops) + len(listed.left_out)} files"
+            f"{also}{replaced}; "
+            f"the gallery holds {state.subjects} subjects, {state.entries} entries"
+        )
     if outcome.refused or listed.left_out:
         raise typer.Exit(1)
 
@@ -100,13 +113,14 @@ def list_subjects(
     to: To = DEFAULT,
     prefix: Annotated[str, typer.Option(help="Only ids that begin with it.")] = "",
     as_json: Json = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """List the subjects and how many entries each has."""
     with GalleryClient(to, credentials=credentials) as client:
         subjects = list(client.subjects(prefix))
-    if as_json:
-        _print_json([plain(subject) for subject in subjects])
+    document = [plain(subject) for subject in subjects]
+    if show_json("airreid gallery subject 1", document, as_json, json_out):
         return
     print_table(
         ("subject", "entries", "name"),
@@ -121,13 +135,14 @@ def entries(
     subject: Annotated[str, typer.Option(help="Only this subject's.")] = "",
     camera: Annotated[str, typer.Option(help="Only this camera's.")] = "",
     as_json: Json = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """List entries."""
     with GalleryClient(to, credentials=credentials) as client:
         listed = list(client.entries(as_id(subject) if subject else "", camera))
-    if as_json:
-        _print_json([plain(entry) for entry in listed])
+    document = [plain(entry) for entry in listed]
+    if show_json("airreid gallery entry 1", document, as_json, json_out):
         return
     rows = []
     for entry in listed:
@@ -189,14 +204,15 @@ def search(
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Subjects to print.")] = 5,
     scheme: ComparedBy = "",
     as_json: Json = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Search for the person of an image, without a radio in between."""
     request = gallery_pb2.SearchRequest(image=read(image), top_k=top_k, scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.search(request)
-    if as_json:
-        _print_json(plain(answer))
+    document = plain(answer) | {"decision": decisions.plain(answer.decision)}
+    if show_json("airreid gallery search 1", document, as_json, json_out):
         return
     print_table(
         ("subject", "score", "entry", "camera"),
@@ -214,15 +230,15 @@ def verify(
     to: To = DEFAULT,
     scheme: ComparedBy = "",
     as_json: Json = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Is this the subject? Exits with 1 if the policy says that it is not a match."""
     request = gallery_pb2.VerifyRequest(subject=as_id(subject), image=read(image), scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.verify(request)
-    if as_json:
-        _print_json(plain(answer))
-    else:
+    document = plain(answer) | {"kind": decisions.from_wire(answer.kind)}
+    if not show_json("airreid gallery verify 1", document, as_json, json_out):
         say(
             f"{subject}: score {answer.score:.3f} by entry {answer.entry_id}, "
             f"{_kind(answer.kind)}{_from(answer.threshold)}"
@@ -240,7 +256,3 @@ def _kind(value: common_pb2.DecisionKind.ValueType) -> str:
 
 def _from(threshold: float) -> str:
     return f" (a match from {threshold:.3f} on)" if threshold else ""
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2))

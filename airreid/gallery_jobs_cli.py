@@ -17,6 +17,8 @@ from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError, LinkError, UnfinishedError
+from airreid.json_output import Json, JsonOut, check_json, show_json
+from airreid.plain_messages import plain
 from airreid.v1 import gallery_pb2
 
 DEFAULT = "127.0.0.1:50052"
@@ -73,6 +75,8 @@ def policy(
     restore: Annotated[
         bool, typer.Option("--restore", help="Put the match policy before this one in force again.")
     ] = False,
+    always_json: AlwaysJson = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Print when a match is a match and which images are good enough, or set it."""
@@ -94,7 +98,7 @@ def policy(
         "match_policy": json.loads(now.match_policy),
         "quality_gate": json.loads(now.quality_gate),
     }
-    typer.echo(json.dumps(documents, indent=2))
+    show_json("airreid gallery policy 1", documents, True, json_out)
 
 
 def _read(path: Path | None) -> str:
@@ -104,10 +108,18 @@ def _read(path: Path | None) -> str:
         raise InputError(f"{path}: cannot be read ({error})") from None
 
 
-def jobs(to: To = DEFAULT, credentials: ClientCredentials = NOBODY) -> None:
+def jobs(
+    to: To = DEFAULT,
+    as_json: Json = False,
+    json_out: JsonOut = None,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
     """List long work, the newest first."""
     with GalleryClient(to, credentials=credentials) as client:
         listed = client.jobs()
+    document = [plain(job) for job in listed]
+    if show_json("airreid gallery job 1", document, as_json, json_out):
+        return
     rows = []
     for job in listed:
         done = f"{job.done} of {job.total}" if job.total else ""
@@ -152,6 +164,7 @@ def calibrate(
         bool, typer.Option("--apply/--dry-run", help="Put the thresholds in force.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report.")] = False,
+    json_out: JsonOut = None,
     wait: Wait = True,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
@@ -169,6 +182,7 @@ def calibrate(
         "min_true_match_rate": str(min_true_matches),
         "apply": str(apply and not wait).lower(),  # here it is applied once it has been shown
     }
+    check_json(json_out)
     with GalleryClient(to, credentials=credentials) as client:
         result = run(client, "calibrate", parameters, wait)
         if result is None:
@@ -179,8 +193,8 @@ def calibrate(
         if apply and not result["refused"]:
             client.set_policy(gallery_pb2.Policy(match_policy=json.dumps(result["policy"])))
             result["applied"] = True
-    if as_json:
-        typer.echo(json.dumps(result, indent=2))
+    if show_json("airreid gallery calibrate 1", result, as_json, json_out):
+        pass
     elif result["applied"]:
         say("in force; 'airreid gallery policy --restore' brings the one before back")
     elif not result["refused"]:
@@ -191,22 +205,35 @@ def calibrate(
 
 
 Name = Annotated[str, typer.Option(help="Name of the file in the access point's data folder.")]
+AlwaysJson = Annotated[bool, typer.Option("--json", help="Print JSON, as without it.")]
 
 
 def backup(
-    to: To = DEFAULT, name: Name = "", wait: Wait = True, credentials: ClientCredentials = NOBODY
+    to: To = DEFAULT,
+    name: Name = "",
+    wait: Wait = True,
+    always_json: AlwaysJson = False,
+    json_out: JsonOut = None,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Copy the gallery's database into the data folder's backups, while it is served."""
     with GalleryClient(to, credentials=credentials) as client:
-        _print(run(client, "backup", {"name": name}, wait))
+        result = run(client, "backup", {"name": name}, wait)
+    _print("backup", result, json_out)
 
 
 def export(
-    to: To = DEFAULT, name: Name = "", wait: Wait = True, credentials: ClientCredentials = NOBODY
+    to: To = DEFAULT,
+    name: Name = "",
+    wait: Wait = True,
+    always_json: AlwaysJson = False,
+    json_out: JsonOut = None,
+    credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Write everybody into an archive in the data folder's archives."""
     with GalleryClient(to, credentials=credentials) as client:
-        _print(run(client, "export", {"name": name}, wait))
+        result = run(client, "export", {"name": name}, wait)
+    _print("export", result, json_out)
 
 
 def import_(
@@ -216,11 +243,14 @@ def import_(
         str, typer.Option(help="skip, replace or fail, where a subject is there already.")
     ] = "skip",
     wait: Wait = True,
+    always_json: AlwaysJson = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Read people from an archive."""
     with GalleryClient(to, credentials=credentials) as client:
-        _print(run(client, "import", {"name": name, "on_conflict": on_conflict}, wait))
+        result = run(client, "import", {"name": name, "on_conflict": on_conflict}, wait)
+    _print("import", result, json_out)
 
 
 def reindex(
@@ -232,14 +262,17 @@ def reindex(
         ),
     ] = False,
     wait: Wait = True,
+    as_json: Json = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Encode all entries anew after a change of the model, from their thumbnails."""
     with GalleryClient(to, credentials=credentials) as client:
         parameters = {"allow_unserved": str(allow_unserved).lower()}
         result = run(client, "reindex", parameters, wait)
-    if result is not None:
-        say(reindexed(result))
+    if result is None or show_json("airreid gallery reindex 1", result, as_json, json_out):
+        return
+    say(reindexed(result))
 
 
 def reindexed(result: Mapping[str, Any]) -> str:
@@ -256,7 +289,13 @@ def reindexed(result: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def scrub(to: To = DEFAULT, wait: Wait = True, credentials: ClientCredentials = NOBODY) -> None:
+def scrub(
+    to: To = DEFAULT,
+    wait: Wait = True,
+    always_json: AlwaysJson = False,
+    json_out: JsonOut = None,
+    credentials: ClientCredentials = NOBODY,
+) -> None:
     """Read and compare all that the access point keeps: file, features, indexes, audit log.
 
     Says what it found, and mends what it can: damaged entries are served no more until they are
@@ -264,7 +303,7 @@ def scrub(to: To = DEFAULT, wait: Wait = True, credentials: ClientCredentials = 
     """
     with GalleryClient(to, credentials=credentials) as client:
         result = run(client, "scrub", {}, wait)
-    _print(result)
+    _print("scrub", result, json_out)
     if result is not None and not result["clean"]:
         raise typer.Exit(1)
 
@@ -277,16 +316,18 @@ def prove_deleted(
         typer.Option("--delete", help="Delete them first, and search for their bytes as well."),
     ] = False,
     wait: Wait = True,
+    always_json: AlwaysJson = False,
+    json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
     """Search every file for entries that have been deleted."""
     with GalleryClient(to, credentials=credentials) as client:
         numbers = ",".join(str(number) for number in entry)
-        _print(
-            run(client, "prove_deleted", {"entries": numbers, "delete": str(delete).lower()}, wait)
-        )
+        parameters = {"entries": numbers, "delete": str(delete).lower()}
+        result = run(client, "prove_deleted", parameters, wait)
+    _print("prove-deleted", result, json_out)
 
 
-def _print(result: dict[str, object] | None) -> None:
+def _print(command: str, result: dict[str, object] | None, file: Path | None) -> None:
     if result is not None:
-        typer.echo(json.dumps(result, indent=2))
+        show_json(f"airreid gallery {command} 1", result, True, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from enum import Enum
 from functools import partial
@@ -17,6 +18,14 @@ from airreid.digital.link import CodedLink
 from airreid.digital.list_decoder import LIST_SIZES
 from airreid.digital.polar_design import design_code
 from airreid.errors import InputError
+from airreid.json_output import (
+    STDOUT,
+    JsonTargets,
+    check_json,
+    prints_json,
+    versioned,
+    write_json,
+)
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from benchmarks import commands, suite
 from benchmarks.evaluation import evaluation_command
@@ -126,9 +135,7 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of payloads and noise.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for link.json and link.png.")] = Path("report"),
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
-    ] = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure the coded link: block error rate against SNR beside what no code can beat."""
     if crc not in (11, 24):
@@ -141,8 +148,8 @@ def command(
     crc_bits: CrcBits = 11 if crc == 11 else 24
     code = design_code(bits, uses, crc_bits, _BITS_PER_SYMBOL[modulation])
     out.mkdir(parents=True, exist_ok=True)
-    if as_json is not None:
-        as_json.open("a").close()  # better to learn now that it cannot be written
+    check_json(*as_json or ())
+    echo = partial(typer.echo, err=prints_json(as_json))
     link, rows = CodedLink(code, list_size=list_size), list[LinkPoint]()
     with progress_bars() as bars:
         for value in sorted(set(snr)) if snr else cliff(code):
@@ -151,20 +158,18 @@ def command(
             if not snr and rows[-1].bler < CLIFF_BLER:
                 break
     about = settings(code, list_size, blocks, seed)
-    typer.echo(
+    echo(
         f"\nk = {bits} bits in B = {uses} real uses: {about['modulation']}, CRC-{crc}, polar code "
         f"N = {code.mother_length} ({code.matching}), list {list_size}; "
         f"Shannon limit {rows[0].shannon_db:.2f} dB\n"
     )
     for line in _table(rows):
-        typer.echo(line)
-    typer.echo("\nBLER: lost or wrong. gap: SNR above the best codes of this length at this BLER.")
+        echo(line)
+    echo("\nBLER: lost or wrong. gap: SNR above the best codes of this length at this BLER.")
     written = write(out, about, rows)
-    if as_json is not None:
-        as_json.write_bytes(written[0].read_bytes())
-        written.append(as_json)
+    written += write_json(as_json, json.loads(written[0].read_bytes()))
     for path in written:
-        typer.echo(f"wrote {path}")
+        echo(f"wrote {path}")
 
 
 @app.command("uplink")
@@ -177,30 +182,28 @@ def uplink(
     peer: Annotated[
         bool, typer.Option("--peer", help="A synchronous server under the same load as well.")
     ] = False,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
-    ] = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure an access point under many cameras: answers, waits, shares, memory."""
-    from benchmarks.uplink import Load, as_text, measure
+    from benchmarks import uplink as part
+    from benchmarks.uplink import Load, measure
 
-    commands.check_writable(as_json)
-
+    check_json(*as_json or ())
+    echo = partial(typer.echo, err=prints_json(as_json))
     load = Load(streams=streams, seconds=seconds, entries=entries, scheme=scheme, window=window)
     with progress_bars() as bars:
         task = bars.add_task("streaming", total=int(seconds) * (1 + peer))
         reports = measure(load, peer, partial(bars.advance, task))
     for report in reports:
-        typer.echo(
+        echo(
             f"{report.server}: {report.items_per_second:g} answers/s, p50 {report.p50_ms:g} ms, "
             f"p99 {report.p99_ms:g} ms; {report.wrong} wrong, {report.lost} lost, "
             f"{report.broken} broken; "
             f"slowest stream {report.slowest_over_median:.2f} of the median; "
             f"memory {report.rss_mib[-1] if report.rss_mib else 0:g} MiB, {report.rss_growth:+.1%}"
         )
-    if as_json is not None:
-        as_json.write_text(as_text(load, reports), encoding="utf-8")
-        typer.echo(f"wrote {as_json}")
+    for path in write_json(as_json, part.document(load, reports)):
+        echo(f"wrote {path}")
 
 
 @app.command("soak")
@@ -212,14 +215,12 @@ def soak_command(
         Path | None,
         typer.Option(help="Empty folder; a disk with under 2 GiB free is filled for a while."),
     ] = None,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
-    ] = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Run everything at once for long, with kills: nothing may be lost or doubled."""
     from benchmarks import soak, soak_load
 
-    commands.check_writable(as_json)
+    check_json(*as_json or ())
     if folder is not None and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--folder {folder}: is no empty folder; make one")
     settings = soak_load.Settings(minutes=minutes, streams=streams, kill_seconds=kill_seconds)
@@ -228,9 +229,7 @@ def soak_command(
         report = soak.run(
             settings, folder or Path(scratch), lambda share: bars.update(task, completed=share)
         )
-    typer.echo(soak.as_text(report))
-    if as_json is not None:
-        as_json.write_text(soak.as_text(report), encoding="utf-8")
+    write_json([STDOUT, *(as_json or ())], versioned(soak.SCHEMA, report))
     if report["faults"]:
         raise typer.Exit(1)
 
@@ -246,9 +245,7 @@ def gallery_command(
     folder: Annotated[
         Path | None, typer.Option(help="Empty folder for the gallery; a temporary one if left out.")
     ] = None,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
-    ] = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure the gallery: search beside plain FAISS on one core, recall, memory, start."""
     from accesspoint.gallery.settings import GallerySettings  # FAISS is slow to load
@@ -256,8 +253,8 @@ def gallery_command(
 
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise InputError(f"--folder {folder}: is not empty; name one that can be filled")
-    if as_json is not None:
-        as_json.open("a").close()  # better to learn now that it cannot be written
+    check_json(*as_json or ())
+    echo = partial(typer.echo, err=prints_json(as_json))
     loaded = load_bundle(default_bundle_path())
     with tempfile.TemporaryDirectory(prefix="airreid-bench-") as scratch, progress_bars() as bars:
         place = folder or Path(scratch)
@@ -273,10 +270,9 @@ def gallery_command(
             partial(bars.advance, task),
         )
     for line in gallery.table(result):
-        typer.echo(line)
-    if as_json is not None:
-        as_json.write_text(gallery.as_text(result, queries, seed), encoding="utf-8")
-        typer.echo(f"wrote {as_json}")
+        echo(line)
+    for path in write_json(as_json, gallery.document(result, queries, seed)):
+        echo(f"wrote {path}")
 
 
 def _table(rows: list[LinkPoint]) -> list[str]:

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airreid.console import progress_bars
+from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from benchmarks import report, rows
 from benchmarks.rows import Row
 
-Json = Annotated[Path | None, typer.Option("--json", help="Write every figure to this file too.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer repetitions, and no slow peers.")]
 
 
-def check_writable(path: Path | None) -> None:
-    """Opens the file once: better to learn now that it cannot be written."""
-    if path is not None:
-        path.open("a").close()
-
-
-def show(method: str, measured: list[Row], path: Path | None) -> None:
+def show(method: str, measured: list[Row], targets: Sequence[Path] | None) -> None:
     """Prints the rows and writes them where that is wanted."""
+    echo = partial(typer.echo, err=prints_json(targets))
     for line in report.plain(measured):
-        typer.echo(line)
+        echo(line)
     for note in dict.fromkeys(f"{row.name}: {row.note}" for row in measured if row.note):
-        typer.echo(note)
-    if path is not None:
-        rows.write(path, rows.report(method, measured))
-        typer.echo(f"wrote {path}")
+        echo(note)
+    for path in write_json(targets, rows.report(method, measured).model_dump(mode="json")):
+        echo(f"wrote {path}")
 
 
 def edge(
@@ -39,27 +34,27 @@ def edge(
     compiled: Annotated[
         bool, typer.Option("--compile", help="torch.compile too: it takes minutes to begin.")
     ] = False,
-    as_json: Json = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure the camera's work: image and JPEG file to symbols, beside PyTorch and others."""
-    check_writable(as_json)
+    check_json(*as_json or ())
     from benchmarks import edge as part
 
     amount = replace(part.QUICK if quick else part.FULL, compiled=compiled)
     show(part.METHOD, part.measure(amount), as_json)
 
 
-def codec(quick: Quick = False, as_json: Json = None) -> None:
+def codec(quick: Quick = False, as_json: JsonTargets = None) -> None:
     """Measure the digital scheme's coders: arithmetic coding and polar decoding."""
-    check_writable(as_json)
+    check_json(*as_json or ())
     from benchmarks import codec as part
 
     show(part.METHOD, part.measure(part.QUICK_ROUNDS if quick else part.ROUNDS), as_json)
 
 
-def channel(quick: Quick = False, as_json: Json = None) -> None:
+def channel(quick: Quick = False, as_json: JsonTargets = None) -> None:
     """Measure the channel: noise beside NumPy's, service beside proxies that do nothing."""
-    check_writable(as_json)
+    check_json(*as_json or ())
     from benchmarks import channel as part
 
     show(part.METHOD, part.measure(quick), as_json)
@@ -69,10 +64,10 @@ def path(
     queries: Annotated[int, typer.Option(min=20, help="Queries of each measurement.")] = 500,
     entries: Annotated[int, typer.Option(min=256, help="Entries of the gallery.")] = 10_000,
     edges: Annotated[int, typer.Option(min=2, max=256, help="Edges at once.")] = 16,
-    as_json: Json = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure the whole path over three processes, beside its stages measured bare."""
-    check_writable(as_json)
+    check_json(*as_json or ())
     from benchmarks import path as part
 
     asked = part.Settings(queries=queries, entries=entries, edges=edges)
@@ -83,10 +78,10 @@ def path(
 def start(
     entries: Annotated[int, typer.Option(min=256, help="Entries of the gallery.")] = 10_000,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Starts of each.")] = 5,
-    as_json: Json = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure start-up time and memory of each role."""
-    check_writable(as_json)
+    check_json(*as_json or ())
     from benchmarks import start as part
 
     asked = part.Settings(entries=entries, rounds=rounds)

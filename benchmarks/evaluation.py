@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from airreid.console import progress_bars
 from airreid.evaluation.exact_retrieval import retrieve
+from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from airreid.retrieval import Labels, Retrieval, cosine
 from benchmarks.rows import Row, report, row
 
@@ -239,24 +239,24 @@ def evaluation_command(
     peer_queries: Annotated[
         int, typer.Option(min=1, help="Queries that plain Python is given.")
     ] = 200,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure to this file as well.")
-    ] = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure exact retrieval at the size of CUHK03-NP and Market-1501, beside plain Python."""
+    check_json(*as_json or ())
+    echo = partial(typer.echo, err=prints_json(as_json))
     rows: list[EvaluationResult] = []
     with progress_bars() as bars:
         task = bars.add_task("evaluating", total=len(SIZES))
         for size in SIZES:
             rows.append(measure(size, peer_queries))
             bars.advance(task)
-    typer.echo(
+    echo(
         f"{'size':<20} {'queries':>8} {'gallery':>8} {'seconds':>8} {'CPU s':>6} {'peak MiB':>9} "
         f"{'ms/query':>9} {'plain Python':>13} {'ratio':>7} {'of CPU':>8} {'product':>8}  "
         "same metrics"
     )
     for result in rows:
-        typer.echo(
+        echo(
             f"{result.size:<20} {result.queries:>8} {result.gallery:>8} "
             f"{result.seconds:>8.2f} {result.cpu_seconds:>6.1f} "
             f"{result.peak_mib:>9.0f} {result.ms_per_query:>9.3f} "
@@ -264,10 +264,9 @@ def evaluation_command(
             f"{result.cpu_ratio:>7.1f}x {result.product_ratio:>7.1f}x  "
             f"{'yes' if result.same else 'NO'}"
         )
-    if as_json is not None:
-        content = report(METHOD, as_rows(rows)).model_dump(mode="json")
-        content |= {"dimensions": DIMENSIONS, "results": [asdict(result) for result in rows]}
-        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        typer.echo(f"wrote {as_json}")
+    content = report(METHOD, as_rows(rows)).model_dump(mode="json")
+    content |= {"dimensions": DIMENSIONS, "results": [asdict(result) for result in rows]}
+    for path in write_json(as_json, content):
+        echo(f"wrote {path}")
     if not all(result.same for result in rows):
         raise typer.Exit(1)

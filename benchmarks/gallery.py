@@ -7,7 +7,6 @@ are further members of them. Everything goes through :class:`Gallery`, the store
 from __future__ import annotations
 
 import gc
-import json
 import os
 import platform
 import time
@@ -241,8 +240,8 @@ def table(result: GalleryResult) -> list[str]:
     ]
 
 
-def as_text(result: GalleryResult, queries: int, seed: int) -> str:
-    """Formats JSON: what reproduces the run, and what came out."""
+def document(result: GalleryResult, queries: int, seed: int) -> dict[str, Any]:
+    """Returns rows for comparison, what reproduces the run, and what came out, for JSON."""
     about: dict[str, Any] = {
         "entries": result.entries,
         "queries": queries,
@@ -259,8 +258,7 @@ def as_text(result: GalleryResult, queries: int, seed: int) -> str:
         "machine": {"cpu_count": os.cpu_count(), "machine": platform.machine()},
     }
     content = report(about["times"], as_rows(result, queries)).model_dump(mode="json")
-    content |= {"settings": about, "results": asdict(result)}
-    return json.dumps(content, indent=2) + "\n"
+    return content | {"settings": about, "results": asdict(result)}
 
 
 def as_rows(result: GalleryResult, queries: int) -> list[Row]:

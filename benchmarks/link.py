@@ -6,7 +6,6 @@ wrong. Wrong payloads that passed are *undetected* and counted apart.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -28,6 +27,7 @@ from airreid.digital.bounds import (
 )
 from airreid.digital.link import CodedLink
 from airreid.digital.polar_code import PolarCode
+from airreid.json_output import write_json
 from airreid.signal import awgn, noise_variance
 from benchmarks.rows import Row, report, row
 
@@ -161,16 +161,15 @@ def write(folder: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> lis
     """Writes ``link.json`` and ``link.png``; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     results, curve = folder / "link.json", folder / "link.png"
-    results.write_text(as_text(about, rows), encoding="utf-8")
+    write_json([results], document(about, rows))
     draw(curve, about, rows)
     return [results, curve]
 
 
-def as_text(about: dict[str, Any], rows: Sequence[LinkPoint]) -> str:
-    """Formats JSON: rows for comparison, what reproduces the run, and every point."""
+def document(about: dict[str, Any], rows: Sequence[LinkPoint]) -> dict[str, Any]:
+    """Returns rows for comparison, what reproduces the run, and every point, for JSON."""
     content = report(about["times"], as_rows(about, rows)).model_dump(mode="json")
-    content |= {"settings": about, "points": [asdict(row) for row in rows]}
-    return json.dumps(content, indent=2) + "\n"
+    return content | {"settings": about, "points": [asdict(row) for row in rows]}
 
 
 def as_rows(about: dict[str, Any], points: Sequence[LinkPoint]) -> list[Row]:

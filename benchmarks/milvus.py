@@ -116,13 +116,13 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--index", choices=("FLAT", "HNSW"), default="HNSW")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json-out", "--json", dest="json_out", type=Path)
     given = parser.parse_args()
     report = measure(given.uri, given.rows, given.dim, given.queries, given.index)
     text = json.dumps(report, indent=2) + "\n"
     print(text, end="")
-    if given.json is not None:
-        given.json.write_text(text, encoding="utf-8")
+    if given.json_out is not None:
+        given.json_out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from airreid.errors import InputError
 from airreid.validation import FrozenModel, loaded
 
 Better = Literal["more", "less"]
+SCHEMA = "airreid bench 1"
+"""Name and version of the JSON document; docs/json.md has its fields."""
 PACKAGES = (
     "airreid",
     "numpy",
@@ -77,8 +79,10 @@ class BenchmarkReport(BaseModel):
     A benchmark's own figures may stand beside them in a file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True)
 
+    schema_name: str = Field(default=SCHEMA, alias="schema")
+    """Files of before have none."""
     machine: dict[str, Any]
     rows: list[Row]
     parts: dict[str, list[int]] = {}

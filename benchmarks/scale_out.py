@@ -147,7 +147,7 @@ def _resident() -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--json-out", "--json", dest="json_out", type=Path, required=True)
     arguments = parser.parse_args()
     faiss.omp_set_num_threads(1)
     result = {
@@ -157,7 +157,7 @@ def main() -> None:
         "storing": storing(),
         "kinds": [row for dim, count in SIZES for row in kinds(dim, count)],
     }
-    arguments.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    arguments.json_out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(json.dumps(result, indent=1))
 
 

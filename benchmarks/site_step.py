@@ -9,10 +9,10 @@ turn after each step of ours, so that a machine whose speed drifts slows both al
 from __future__ import annotations
 
 import copy
-import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from benchmarks import rows
 from benchmarks.rows import Row
 
@@ -37,17 +38,17 @@ def site_command(
     width: Annotated[int, typer.Option(min=16, max=512)] = 64,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Turns of one step each.")] = 8,
     threads: Annotated[int, typer.Option(min=0, max=256, help="0: one per core.")] = 0,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write it to this file.")] = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure the joint training of recipe site beside a plain loop over the same module."""
+    check_json(*as_json or ())
+    echo = partial(typer.echo, err=prints_json(as_json))
     row = measure(height, width, rounds, threads or os.cpu_count() or 1)
-    typer.echo(
+    echo(
         f"{row.name}: {row.ours:g} {row.unit}, {row.peer_name}: {row.peer:g}; "
         f"ratio {row.ratio:g}; {row.note}"
     )
-    if as_json is not None:
-        content = rows.report(METHOD, [row]).model_dump(mode="json")
-        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(as_json, rows.report(METHOD, [row]).model_dump(mode="json"))
 
 
 def measure(height: int, width: int, rounds: int, threads: int) -> Row:

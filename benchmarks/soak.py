@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -32,6 +31,8 @@ from simulation.processes import Role
 
 SMALL_DISK = 2 << 30
 """Free bytes of a disk up to which it is filled."""
+SCHEMA = "airreid bench soak 1"
+"""Name and version of the JSON document."""
 _FULL_SECONDS = 20.0
 _SNR_DB = 40.0
 
@@ -184,8 +185,3 @@ def _report(
         "faults": counts.faults(),
         "memory": memory,
     }
-
-
-def as_text(report: dict[str, Any]) -> str:
-    """Formats a report as JSON."""
-    return json.dumps(report, indent=2) + "\n"

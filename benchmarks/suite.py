@@ -70,7 +70,7 @@ def run_part(name: str, arguments: Iterable[str]) -> BenchmarkReport:
         command = child_process.airreid("bench", name, *words)
         try:
             done = subprocess.run(
-                [*command, "--json", str(path)],
+                [*command, "--json-out", str(path)],
                 capture_output=True,
                 text=True,
                 timeout=PART_SECONDS,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from benchmarks import rows
 from benchmarks.rows import Row
 
@@ -26,22 +26,23 @@ def training_command(
         False
     ),
     threads: Annotated[int, typer.Option(min=0, max=256, help="0: one per core.")] = 0,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write it to this file.")] = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Measure a training step beside the plain PyTorch loop."""
     from benchmarks.training_step import measure  # torch takes seconds to load
 
+    check_json(*as_json or ())
+    echo = partial(typer.echo, err=prints_json(as_json))
+
     row = measure(height, width, batch, rounds, compiled, threads or os.cpu_count() or 1)
     low, high = row["ratio_quartiles"]
-    typer.echo(
+    echo(
         f"{row['name']}, {row['precision']}: {row['ours']:g} images/s, {row['peer_name']}: "
         f"{row['peer']:g}; ratio {row['ratio']:g} (quartiles {low:g} to {high:g}); "
         f"{PRODUCT}: {row['product']:g}"
     )
-    if as_json is not None:
-        content = rows.report(METHOD, as_rows(row, rounds)).model_dump(mode="json")
-        content["results"] = row
-        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    content = rows.report(METHOD, as_rows(row, rounds)).model_dump(mode="json")
+    write_json(as_json, content | {"results": row})
 
 
 def as_rows(measured: dict[str, Any], rounds: int) -> list[Row]:

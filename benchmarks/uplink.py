@@ -8,7 +8,6 @@ block's right answer is known and is checked.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import platform
 import subprocess
@@ -314,10 +313,10 @@ def as_dict(load: Load, reports: list[LoadReport]) -> dict[str, Any]:
     }
 
 
-def as_text(load: Load, reports: list[LoadReport]) -> str:
-    """Formats JSON: rows for comparison beside :func:`as_dict`."""
+def document(load: Load, reports: list[LoadReport]) -> dict[str, Any]:
+    """Returns rows for comparison beside :func:`as_dict`, for JSON."""
     content = rows.report(METHOD, as_rows(load, reports)).model_dump(mode="json")
-    return json.dumps(content | as_dict(load, reports), indent=2) + "\n"
+    return content | as_dict(load, reports)
 
 
 def as_rows(load: Load, reports: list[LoadReport]) -> list[Row]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +17,7 @@ from airreid.client import ChannelClient
 from airreid.config_file import Given
 from airreid.console import print_table, say
 from airreid.errors import InputError
+from airreid.json_output import Json, JsonOut, json_lines, show_json
 from airreid.settings_options import with_settings
 from airreid.v1 import channel_pb2
 from channel_sim import options, service
@@ -26,7 +27,9 @@ app = typer.Typer(no_args_is_help=True, help="The simulated radio between edge a
 
 At = Annotated[str, typer.Option("--at", help="HOST:PORT of the channel simulator.")]
 Link = Annotated[str, typer.Option(help="An edge id; without it, the default of all links.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LINK_SCHEMA, WATCH_SCHEMA = "airreid channel link 1", "airreid channel watch 1"
+SHOW_SCHEMA = "airreid channel show 1"
+"""Names and versions of JSON documents; docs/json.md has their fields."""
 _AT = "127.0.0.1:50051"
 
 
@@ -52,6 +55,7 @@ def set_link(
     link: Link = "",
     address: At = _AT,
     as_json: Json = False,
+    json_out: JsonOut = None,
 ) -> None:
     """Change a link, or the default; what is not given keeps its value.
 
@@ -62,30 +66,34 @@ def set_link(
         raise InputError("nothing to change: give some option, for example --snr -3")
     with ChannelClient(address) as client:
         settings = client.change(from_fields(changes), link)
-    _print_link(link or "default", settings, as_json)
+    _print_link(link or "default", settings, as_json, json_out)
 
 
 @app.command()
-def reset(link: Link = "", address: At = _AT, as_json: Json = False) -> None:
+def reset(
+    link: Link = "", address: At = _AT, as_json: Json = False, json_out: JsonOut = None
+) -> None:
     """Let a link follow the default again; the default, what the service started with."""
     with ChannelClient(address) as client:
         settings = client.reset(link)
-    _print_link(link or "default", settings, as_json)
+    _print_link(link or "default", settings, as_json, json_out)
 
 
 @app.command()
-def show(link: Link = "", address: At = _AT, as_json: Json = False) -> None:
+def show(
+    link: Link = "", address: At = _AT, as_json: Json = False, json_out: JsonOut = None
+) -> None:
     """Show what a link is set to, and what was really done to its blocks."""
     with ChannelClient(address) as client:
         listed, stats = client.links(), client.stats(link)
     has_settings = link in listed.links
     settings = listed.links[link] if has_settings else listed.default_settings
-    if as_json:
-        settings_and_sums = {**_plain(settings), "stats": _plain(stats)["links"]}
-        _print_json({"link": link or "default", "own": has_settings, **settings_and_sums})
+    settings_and_sums = {**_plain(settings), "stats": _plain(stats)["links"]}
+    document = {"link": link or "default", "own": has_settings, **settings_and_sums}
+    if show_json(SHOW_SCHEMA, document, as_json, json_out):
         return
     follows = " (as the default)" if link and not has_settings else ""
-    _print_link((link or "default") + follows, settings, False)
+    say(f"{link or 'default'}{follows}: {_line(settings)}")
     if stats.links:
         print_table(*_stats_table(stats))
     else:
@@ -93,13 +101,13 @@ def show(link: Link = "", address: At = _AT, as_json: Json = False) -> None:
 
 
 @app.command()
-def links(address: At = _AT, as_json: Json = False) -> None:
+def links(address: At = _AT, as_json: Json = False, json_out: JsonOut = None) -> None:
     """List the default and the links that have settings of their own."""
     with ChannelClient(address) as client:
         listed = client.links()
     rows = [("default", listed.default_settings), *sorted(listed.links.items())]
-    if as_json:
-        _print_json([{"link": name, **_plain(settings)} for name, settings in rows])
+    document = [{"link": name, **_plain(settings)} for name, settings in rows]
+    if show_json(LINK_SCHEMA, document, as_json, json_out):
         return
     print_table(("link", "settings"), [(name, _line(settings)) for name, settings in rows])
 
@@ -110,13 +118,15 @@ def watch(
     every: Annotated[float, typer.Option(help="Seconds between lines, 0.1 to 3600.")] = 1.0,
     address: At = _AT,
     as_json: Json = False,
+    json_out: JsonOut = None,
 ) -> None:
     """Print what was really done to blocks, again and again, until interrupted."""
-    with ChannelClient(address) as client:
+    with (
+        ChannelClient(address) as client,
+        json_lines(WATCH_SCHEMA, as_json, json_out) as write,
+    ):
         for stats in client.watch(link, every):
-            if as_json:
-                _print_json(_plain(stats))
-            else:
+            if not write(_plain(stats)):
                 print_table(*_stats_table(stats))
 
 
@@ -170,12 +180,8 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _print_link(name: str, settings: channel_pb2.LinkSettings, as_json: bool) -> None:
-    if as_json:
-        _print_json({"link": name, **_plain(settings)})
-    else:
+def _print_link(
+    name: str, settings: channel_pb2.LinkSettings, as_json: bool, json_out: Path | None
+) -> None:
+    if not show_json(LINK_SCHEMA, {"link": name, **_plain(settings)}, as_json, json_out):
         say(f"{name}: {_line(settings)}")
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,9 @@ from airreid.bundle import default_bundle_path, load_bundle
 from airreid.config_file import Given
 from airreid.console import note, progress_bars, say
 from airreid.errors import InputError
+from airreid.json_output import Json, JsonOut, check_json, json_lines, show_json
 from airreid.payload import Link
+from airreid.plain_messages import plain
 from airreid.settings_options import with_settings
 from airreid.uplink_client import Uplink
 from edge import printing, results
@@ -26,7 +27,9 @@ from edge.settings import OneShotSettings, ServeSettings, serve_settings
 
 app = typer.Typer(no_args_is_help=True, help="The camera: image to channel symbols to uplink.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+SEND_SCHEMA, STATUS_SCHEMA = "airreid edge send 1", "airreid edge status 1"
+LOG_SCHEMA = "airreid edge log 1"
+"""Names and versions of JSON documents; docs/json.md has their fields."""
 At = Annotated[str, typer.Option("--at", help="HOST:PORT that 'edge serve' listens on.")]
 SpoolFolder = Annotated[Path, typer.Option(help="Folder of the spool.")]
 
@@ -54,7 +57,8 @@ def send(
         Path | None,
         typer.Option(help="Also draw crops and answers into this picture.", show_default=False),
     ] = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
+    json_out: JsonOut = None,
 ) -> None:
     """Send images and print whom they show: match, unknown or ambiguous, and the nearest.
 
@@ -67,14 +71,14 @@ def send(
         printing.check_picture(image_out)
     if settings.truth:
         truths_of(paths)
+    check_json(json_out)
     outcomes = unreadable(paths)
     if len(outcomes) < len(paths):  # else there is nothing to ask a link for
         for missing in outcomes:
             note(missing.error)
         outcomes = _sent(paths, settings)
-    if as_json:
-        typer.echo(json.dumps([outcome.as_dict(settings.radio) for outcome in outcomes], indent=2))
-    else:
+    rows = [outcome.as_dict(settings.radio) for outcome in outcomes]
+    if not show_json(SEND_SCHEMA, rows, as_json, json_out):
         for line in printing.sent_lines(outcomes):
             say(line.text, faint=line.faint)
         for outcome in outcomes:
@@ -139,15 +143,15 @@ def set_(
 
 
 @app.command()
-def status(address: At = "127.0.0.1:50050", as_json: AsJson = False) -> None:
+def status(
+    address: At = "127.0.0.1:50050", as_json: Json = False, json_out: JsonOut = None
+) -> None:
     """Show what a running edge does at the moment."""
     from edge.control import EdgeClient
 
     with EdgeClient(address) as client:
         state = client.get()
-    if as_json:
-        typer.echo(printing.state_json(state))
-    else:
+    if not show_json(STATUS_SCHEMA, plain(state), as_json, json_out):
         say(printing.state_line(state))
 
 
@@ -159,12 +163,12 @@ def log_(
     ] = None,
     last: Annotated[int, typer.Option(min=0, help="Only so many of the newest; 0: all.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json_out: JsonOut = None,
 ) -> None:
     """Print what became of every accepted frame; the edge may be running."""
     rows = results.read(spool, state.value if state else "", last)
-    for row in rows:
-        if as_json:
-            typer.echo(json.dumps(row))
-        else:
-            line = printing.row_line(row)
-            say(line.text, faint=line.faint)
+    with json_lines(LOG_SCHEMA, as_json, json_out) as write:
+        for row in rows:
+            if not write(row):
+                line = printing.row_line(row)
+                say(line.text, faint=line.faint)

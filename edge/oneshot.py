@@ -31,7 +31,7 @@ from edge.folder import shown
 from edge.frames import Frame, track_of
 from edge.pipeline import Accepted, Pipeline
 from edge.reading import Crop, read_ahead
-from edge.results import Outcome, identities
+from edge.results import Outcome, identities, ranked_fields
 from edge.settings import SendSettings
 from edge.spool import Spool
 from edge.uplink_stream import UplinkStream
@@ -73,7 +73,7 @@ class Sent:
                 "outage": self.response.outage,
                 "latency_ms": round(self.latency_ms, 3),
                 "decision": decisions.plain(self.response.decision),
-                "identities": identities(self.response),
+                **ranked_fields(identities(self.response)),
             }
         return out
 

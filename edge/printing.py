@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ from airreid import decisions
 from airreid.disk import open_private
 from airreid.errors import InputError
 from airreid.images import load
-from airreid.plain_messages import plain
 from airreid.v1 import edge_pb2
 from edge.contact_sheet import Query, contact_sheet
 from edge.oneshot import Sent
@@ -74,7 +73,7 @@ def undecided(outcomes: Sequence[Sent]) -> bool:
 
 def row_line(row: dict[str, Any]) -> Line:
     """Returns a row of the result log as a line; the decision first, the nearest faint."""
-    head = f"{row['sequence']:>8}  {row['accepted_at'][:23]}  {row['state']:<8}  {row['name']}"
+    head = f"{row['sequence']:>8}  {_time(row['accepted_at'])}  {row['state']:<8}  {row['name']}"
     if row["track_id"]:
         head += f"  track {row['track_id']}"
     head += f"  {row['scheme_id']} {row['link']}"
@@ -89,9 +88,8 @@ def row_line(row: dict[str, Any]) -> Line:
     return _decided_line(head, row["decision"], nearest)
 
 
-def state_json(state: edge_pb2.EdgeState) -> str:
-    """Returns the state of an edge as JSON."""
-    return json.dumps(plain(state), indent=2)
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:23]
 
 
 def state_line(state: edge_pb2.EdgeState) -> str:

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -123,19 +122,26 @@ def _query(columns: Sequence[str], last: int) -> str:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Times as text, flags as flags, the decision and the subjects as values."""
-    for key in ("accepted_at", "settled_at"):
-        if row[key] is not None:
-            row[key] = datetime.fromtimestamp(row[key], UTC).isoformat(timespec="milliseconds")
-    for key in ("encode_ms", "total_ms", "link_ms"):
+    """Times as seconds since 1970, flags as flags, the decision and the subjects as values."""
+    for key in ("accepted_at", "settled_at", "encode_ms", "total_ms", "link_ms"):
         if row[key] is not None:
             row[key] = round(row[key], 3)
     row["outage"] = None if row["outage"] is None else bool(row["outage"])
-    decision, ranked = row.pop("decision", None), row.pop("identities")
+    decision, stored = row.pop("decision", None), row.pop("identities")
     row["decision"] = None if decision is None else json.loads(decision)
-    row["identities"] = None
-    if ranked is not None:
-        row["identities"] = [
-            {"subject": match["identity"], **match} for match in json.loads(ranked)
-        ]
-    return row
+    ranked = None
+    if stored is not None:
+        ranked = [{"subject": match["identity"], **match} for match in json.loads(stored)]
+    return row | ranked_fields(ranked)
+
+
+def ranked_fields(ranked: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """Returns ranked subjects as fields of an answer; None: nobody has answered.
+
+    ``identities``, and ``identity`` in it, are what ``subjects`` and ``subject`` were called
+    before; programs that read the old names find them until the next version of the schema.
+    """
+    if ranked is None:
+        return {"subjects": None, "identities": None}
+    subjects = [{name: row[name] for name in row if name != "identity"} for row in ranked]
+    return {"subjects": subjects, "identities": ranked}

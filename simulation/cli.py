@@ -16,7 +16,7 @@ from rich.progress import TaskID
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.console import note, progress_bars
 from airreid.errors import InputError
-from airreid.json_files import STDOUT, JsonFile, check_json, write_json
+from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from airreid.nested.stopping import ACCEPTED_LOSS, StoppingSettings
 from airreid.scheme import links_of
 from airreid.scheme_info import NestedInfo
@@ -116,7 +116,7 @@ def command(
     pictures: Annotated[
         bool, typer.Option(help="Draw answers.png, which shows some of the people.")
     ] = True,
-    as_json: JsonFile = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Start a channel and an access point, enrol a gallery, stream queries, measure.
 
@@ -143,7 +143,7 @@ def command(
         if not -60 <= value <= 100:
             raise InputError(f"--snr {value:g}: use -60 to 100 dB")
     report.mkdir(parents=True, exist_ok=True)
-    check_json(as_json)
+    check_json(*as_json or ())
     count = identities or (QUICK_IDENTITIES if quick else IDENTITIES)
     with ExitStack() as stack:
         bars = stack.enter_context(progress_bars())
@@ -159,7 +159,7 @@ def command(
         written = reports.write(report, loaded, people, plan, result, pictures)
         document = reports.as_json(loaded, people, plan, result)
     out = write_json(as_json, document)
-    if as_json != STDOUT:
+    if not prints_json(as_json):
         for line in _told(people, result):
             typer.echo(line)
     for path in [*written, *out]:

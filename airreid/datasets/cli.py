@@ -19,7 +19,7 @@ from airreid.datasets.reader import Boxes
 from airreid.datasets.readers import READERS
 from airreid.datasets.unlabelled import is_unlabelled, unlabelled_data
 from airreid.errors import InputError
-from airreid.json_files import STDOUT, JsonFile, check_json, write_json
+from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from airreid.picture_files import left_out_note
 from airreid.registry import load_extensions
 
@@ -85,11 +85,11 @@ def check_command(
         Path | None,
         typer.Option(help="Tracks beside DATA's identities: <camera>/<track>/<image>."),
     ] = None,
-    as_json: JsonFile = None,
+    as_json: JsonTargets = None,
 ) -> None:
     """Recognise a data set, count it, decode every image, and name all that is wrong."""
-    check_json(as_json)
-    echo = partial(typer.echo, err=as_json == STDOUT)
+    check_json(*as_json or ())
+    echo = partial(typer.echo, err=prints_json(as_json))
     opened = _opened(data, protocol, boxes_of(boxes), tracks)
     description = describe(opened)
     problems = structure_problems(opened)
@@ -107,7 +107,7 @@ def check_command(
         echo(f"note: {note}")
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
-    if as_json is not None:
+    if as_json:
         description |= {"content": checked.content, "notes": notes, "problems": problems}
         write_json(as_json, {"schema": SCHEMA, **description})
     if problems:

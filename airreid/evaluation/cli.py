@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from airreid import json_files
 from airreid.bundle import load_bundle
 from airreid.console import note, progress_bars
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of, told
@@ -26,7 +25,7 @@ from airreid.evaluation.splits import evaluate_splits
 from airreid.evaluation.sweep import bandwidth_of, redraw, sweep
 from airreid.evaluation.uses import measure_uses, nested_schemes, uses_description
 from airreid.evaluation.uses_drawing import draw_uses, uses_lines
-from airreid.json_files import STDOUT, JsonFile, check_json
+from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
 DEFAULT_SNRS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 20.0)
@@ -98,7 +97,7 @@ def evaluate_command(
     seeds: SeedsOption = 5,
     pca_images: PcaOption = PCA_IMAGES,
     cache: CacheOption = None,
-    as_json: JsonFile = None,
+    as_json: JsonTargets = None,
     as_csv: Annotated[
         Path | None, typer.Option("--csv", help="Write every point to this file, one a line.")
     ] = None,
@@ -125,7 +124,7 @@ def evaluate_command(
         schemes=tuple(scheme or ()),
         pca_images=pca_images,
     )
-    check_json(as_json)
+    check_json(*as_json or ())
     check_writable("--csv", as_csv)
     notes: list[str] = []
     with progress_bars() as bars:
@@ -141,10 +140,10 @@ def evaluate_command(
         description = about_fitted(loaded, opened, settings, fit["train"], fit.label)
     else:
         description = about([loaded], opened, settings, splits)
-    if as_json != STDOUT:
+    if not prints_json(as_json):
         for line in [*lines(description, points), *notes]:
             typer.echo(line)
-    written = json_files.write_json(as_json, document(description, points))
+    written = write_json(as_json, document(description, points))
     if as_csv is not None:
         write_csv(as_csv, description, points)
         written.append(as_csv)

@@ -169,6 +169,8 @@ def test_words_are_put_where_the_commands_take_them(monkeypatch: pytest.MonkeyPa
         (["simulate", "--json", "out.json"], ["simulate", "--json", "out.json"]),
         (["simulate", "--json", "-"], ["simulate", "--json", "-"]),
         (["evaluate", "-q", "--json"], ["-q", "evaluate", "--json", "-"]),
+        (["bench", "codec", "--json"], ["bench", "codec", "--json", "-"]),
+        (["bench", "codec", "--json", "f.json"], ["bench", "codec", "--json", "f.json"]),
         (["edge", "send", "--json"], ["edge", "send", "--json"]),
     ):
         monkeypatch.setattr(sys, "argv", ["airreid", *words])

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 WORKER_THAT_NOBODY_ENDS = """
-import multiprocessing, sys, time
+import multiprocessing, signal, sys, time
 from airreid.interruption import ended_by_signals
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # the tests may run where it is ignored
 with ended_by_signals():
     worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
     worker.start()

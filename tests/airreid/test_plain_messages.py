@@ -12,7 +12,8 @@ def test_counts_and_numbers_are_numbers_at_any_depth() -> None:
     entry = gallery_pb2.Entry(id=2**63 + 1, subject="alice")
     entry.created_at.FromSeconds(1)
     assert plain(entry)["id"] == 2**63 + 1
-    assert plain(entry)["created_at"] == "1970-01-01T00:00:01Z"
+    assert plain(entry)["created_at"] == 1.0
+    assert plain(entry)["captured_at"] is None
     response = uplink_pb2.QueryResponse(
         id=common_pb2.BlockId(edge_id="cam", sequence=7), entry_ids=[1, 2]
     )
@@ -24,5 +25,7 @@ def test_counts_and_numbers_are_numbers_at_any_depth() -> None:
 
 
 def test_fields_that_are_empty_are_there() -> None:
+    state = plain(edge_pb2.EdgeState(accepted=5, waiting=2, connected=True))
+    assert (state["accepted"], state["waiting"], state["connected"]) == (5, 2, True)
     values = plain(edge_pb2.EdgeState())
     assert (values["edge_id"], values["accepted"], values["connected"]) == ("", 0, False)

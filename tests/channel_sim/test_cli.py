@@ -63,7 +63,7 @@ def test_set_show_links_and_reset(address: str) -> None:
     shown = json.loads(run("show", "--link", "cam-1", "--json", "--at", address))
     assert shown == {
         **{"link": "cam-1", "own": True, "model": "rayleigh", "snr_db": -3.0, "seed": 0},
-        **{"csi": True, "doppler": 0.01, "stats": []},
+        **{"csi": True, "doppler": 0.01, "stats": [], "schema": "airreid channel show 1"},
     }
     assert "cam-2 (as the default): model rayleigh, snr_db 5" in run(
         "show", "--link", "cam-2", "--at", address

@@ -63,11 +63,11 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
         },
         "channel serve": {"--parameter", "--insecure-no-auth"},
         "edge serve": {"--insecure-no-auth", "--bandwidth"},
-        "edge send": {"--bandwidth"},
-        "channel set": {"--parameter"},
-        "gallery calibrate": {"--confidence", "--new-cameras", "--min-true-matches"},
-        "gallery policy": {"--restore"},
-        "gallery enroll": {"--all-or-nothing"},
+        "edge send": {"--bandwidth", "--json-out"},
+        "channel set": {"--parameter", "--json-out"},
+        "gallery calibrate": {"--confidence", "--new-cameras", "--min-true-matches", "--json-out"},
+        "gallery policy": {"--restore", "--json", "--json-out"},
+        "gallery enroll": {"--all-or-nothing", "--json", "--json-out"},
     }
     assert set(now) - set(BEFORE[command]) - {"--config"} == later.get(command, set())
     assert ("--config" in now) == (command in ("ap serve", "channel serve", "edge serve"))
