@@ -76,7 +76,7 @@ def command(
         str | None,
         typer.Option(
             help="Channel uses of nested schemes: a number, or auto: piece by piece until the "
-            "access point has heard enough. All if left out."
+            "access point has heard enough. If left out: auto without --scheme, else all."
         ),
     ] = None,
     accepted_loss: Annotated[
@@ -198,9 +198,12 @@ def _table(result: SimulationResult) -> list[str]:
 
 
 def _bandwidth(bundle: Bundle, wanted: list[str] | None, bandwidth: str | None) -> str | None:
-    """Checks the option. Raises :class:`InputError` where it cannot be sent."""
+    """Checks the option, which is auto where neither it nor a scheme is asked for.
+
+    Raises :class:`InputError` where it cannot be sent.
+    """
     if bandwidth is None:
-        return None
+        return None if wanted else "auto"
     if bandwidth != "auto" and not bandwidth.isdigit():
         raise InputError(f"--bandwidth {bandwidth}: give auto or a number of channel uses")
     chosen = [bundle.scheme(scheme_id) for scheme_id in _chosen(bundle, wanted or [])]

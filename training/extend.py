@@ -18,13 +18,13 @@ from training.engine.progress import Report
 from training.export.bundle import write_with_card
 from training.export.scheme import export_scheme
 from training.recipes.recipe import Recipe
-from training.recipes.steps import CodecStep, DigitalStep, schemes_of
+from training.recipes.steps import ClosedFormStep, CodecStep, DigitalStep, schemes_of
 from training.runs.checkpoints import SavedScheme
 from training.runs.folder import ImageSets, claim, image_sets, kept_features, machine_and_versions
 from training.steps.context import HeadData, RunContext
 from training.steps.heads import train_heads
 
-ExtensionStep = CodecStep | DigitalStep
+ExtensionStep = CodecStep | DigitalStep | ClosedFormStep
 """Steps that start from the backbone's features alone."""
 
 

@@ -32,6 +32,7 @@ STEPS: dict[str, Callable[[Any, RunContext], None]] = {
     "autoencoder": run_heads,
     "codec": run_heads,
     "digital": run_heads,
+    "closed_form": run_heads,
     "joint": run_joint,
 }
 

@@ -42,16 +42,12 @@ def write_nested(
     As :func:`airreid.adopt.heads.write_heads`. Where people can be held out, a stopping rule is
     fitted on them; without one a receiver asks for every piece.
     """
-    choice, split = select_nested(features, labels, bandwidth, split, trained, tick)
+    choice, rule = fit_nested(bandwidth, features, labels, split, tick, trained)
     code = choice.code
     encoder = folder / f"{name}.encoder.onnx"
     write_nested_encoder(code, encoder)
     sample = features[:_CHECKED]
     check_graph(encoder, sample, code.encode(sample))
-    rule: StoppingRule | None = None
-    if labels is not None and split is not None:
-        compared = None if trained is None else trained.compared
-        rule, _ = fit_rule(left_out_trials(features, labels, choice, split, compared), code.piece)
     info = NestedInfo(
         id=name,
         kind=NESTED,
@@ -64,3 +60,20 @@ def write_nested(
         stopping=rule,
     )
     return info, choice
+
+
+def fit_nested(
+    bandwidth: int,
+    features: Array,
+    labels: Labels | None,
+    split: HeldOut | None,
+    tick: Callable[[], object] = lambda: None,
+    trained: TrainedNested | None = None,
+) -> tuple[NestedChoice, StoppingRule | None]:
+    """Fits a nested code on features (N, D), and its stopping rule where people can be held out."""
+    choice, split = select_nested(features, labels, bandwidth, split, trained, tick)
+    if labels is None or split is None:
+        return choice, None
+    compared = None if trained is None else trained.compared
+    trials = left_out_trials(features, labels, choice, split, compared)
+    return choice, fit_rule(trials, choice.code.piece)[0]

@@ -11,9 +11,9 @@ from airreid.bundle import Bundle
 from airreid.codecs.pca import fit_pca
 from airreid.evaluation.points import pca_points, scheme_points
 from airreid.evaluation.retrieval_features import RetrievalFeatures
-from airreid.jscc import JsccScheme
 from airreid.model_card import JsccAccuracy
-from airreid.scheme_info import JsccInfo
+from airreid.scheme_info import JsccInfo, NestedInfo
+from airreid.scheme_kinds import open_scheme
 
 
 def pca_comparison(
@@ -28,17 +28,23 @@ def pca_comparison(
     """Measures JSCC schemes beside PCA, with the same noise for both: a row a scheme and SNR.
 
     ``fitted_on``: the features (N, D) that PCA's components are taken from; ``scheme_ids``:
-    all JSCC schemes of the bundle if None. Digital schemes have no row: they send bits, and
-    neither they nor their baseline are analog.
+    all JSCC schemes of the bundle if None; of a nested one all pieces are sent. Digital schemes
+    have no row: they send bits, and neither they nor their baseline are analog.
     """
     rows = []
     for info in bundle.manifest.schemes:
-        if not isinstance(info, JsccInfo):
+        if not isinstance(info, JsccInfo | NestedInfo):
             continue
         if scheme_ids is not None and info.id not in scheme_ids:
             continue
-        scheme, pca = JsccScheme(bundle, info, threads=2), fit_pca(fitted_on, info.bandwidth)
-        points = scheme_points(bundle.bundle_id, scheme, "analog", data, snrs_db, seeds, tick)
+        scheme, pca = open_scheme(bundle, info, threads=2), fit_pca(fitted_on, info.bandwidth)
+        points = [
+            point
+            for point in scheme_points(
+                bundle.bundle_id, scheme, "analog", data, snrs_db, seeds, tick
+            )
+            if point.bandwidth == info.bandwidth
+        ]
         baseline = pca_points(bundle.bundle_id, pca, data, snrs_db, seeds)
         for snr_db, point, pca_point in zip(snrs_db, points, baseline, strict=True):
             rows.append(

@@ -77,14 +77,17 @@ def demo(bundle: Bundle) -> dict[str, Any]:
 
 def test_the_demo_bundle_keeps_its_id_and_its_card(bundle: Bundle, demo: dict[str, Any]) -> None:
     raw = (bundle.path / "manifest.json").read_bytes()
-    assert bundle.bundle_id == hashlib.sha256(raw).hexdigest()[:16] == "779555a93b5e929f"
+    assert bundle.bundle_id == hashlib.sha256(raw).hexdigest()[:16] == "85cc0657a79cd3bd"
     card = bundle.manifest.provenance
     assert (card.licence, card.data) == ("Apache-2.0", "synthetic(seed=1, identities=2000)")
     assert card.recipe is not None
     assert (card.recipe.name, card.recipe.seed) == ("demo", 0)
     assert card.accuracy is not None
-    assert len(card.accuracy.over_the_air) == 28
-    assert [extension.from_bundle for extension in card.extended] == ["e45aa763ad11e694"]
+    assert len(card.accuracy.over_the_air) == 35
+    assert [extension.from_bundle for extension in card.extended] == [
+        "e45aa763ad11e694",
+        "779555a93b5e929f",
+    ]
     assert [record.from_bundle for record in card.requantised] == ["7f6719d6c4e5363c"]
     assert json.loads(bundle.manifest.model_dump_json()) == demo
 

@@ -22,6 +22,8 @@ from .support import FIRST_BLOCK, LINK, SEED, SNRS_DB
 
 TIE = 1e-5
 """Scores closer than this may change places: the order of sums is the machine's."""
+ADDED = ("jscc-nested-256",)
+"""Schemes that the bundle did not have when its rankings were recorded."""
 COSINE = 0.98
 """Least cosine of a feature with its recorded one, which a backbone of 8-bit weights gave."""
 
@@ -38,7 +40,11 @@ def test_every_scheme_link_and_snr_ranks_as_recorded(
         scheme = open_scheme(bundle, info, 1)
         for link in links_of(info):
             for snr_db in SNRS_DB:
-                order = np.asarray(rankings.pop(f"{info.id}/{link}/{snr_db:g}"))
+                recorded = rankings.pop(f"{info.id}/{link}/{snr_db:g}", None)
+                if recorded is None:
+                    assert info.id in ADDED, (info.id, link, snr_db)
+                    continue
+                order = np.asarray(recorded)
                 replayed = replay(scheme, link, gallery, queries, snr_db, noise, FIRST_BLOCK)
                 alike = same_ranking(replayed.order, order, replayed.scores, TIE)
                 assert alike.all(), (info.id, link, snr_db, replayed.order.tolist())

@@ -19,13 +19,17 @@ from training.runs.reuse_backbone import recipe_of
 from .support import FILES
 
 RUNS = sorted(path.parent for path in FILES.glob("runs/*/recipe.json"))
+ADDED = ("closed_form",)
+"""Kinds of steps that recipes were given since."""
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_a_recipe_is_read_and_means_what_it_did(run: Path) -> None:
     recipe = recipe_of(run)
     assert recipe == load_recipe(str(run / "recipe.json"), [])
-    assert recipe == RECIPES[run.name]
+    today = RECIPES[run.name]
+    as_then = tuple(step for step in today.steps if step.kind not in ADDED)
+    assert recipe == today.model_copy(update={"steps": as_then})
     written = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     assert (recipe.name, recipe.seed) == (written["name"], written["seed"])
     assert [step.name for step in recipe.steps] == [step["name"] for step in written["steps"]]

@@ -38,6 +38,7 @@ SETTINGS = [
     'digital.schemes=[{"id": "digital-64-r1", "dimensions": 6, "rate_lambda": 50}]',
     *("digital.batches.identities=4", "digital.batches.images=2"),
     "digital.payload_sizes=1",
+    "closed_form.schemes=[]",
     'synthetic.codec={"seed": 12, "identities": 8, "cameras": 2, "shots": 2}',
     'synthetic.validation={"seed": 13, "identities": 4, "cameras": 2, "shots": 1}',
 ]

@@ -79,7 +79,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Recip
     recipe = load_recipe(
         "demo",
         [
-            *("epochs=1", "calibration_images=8", 'codec.schemes=["jscc-ae-8", "jscc-fc-16"]'),
+            *(
+                "epochs=1",
+                "calibration_images=8",
+                'codec.schemes=["jscc-ae-8", "jscc-fc-16"]',
+                "closed_form.schemes=[]",
+            ),
             *("backbone.backbone=resnet18", "backbone.learning.lr=0.001"),
             *("backbone.batches.identities=4", "codec.batches.identities=4"),
             *("backbone.batches.images=2", "codec.batches.images=2"),

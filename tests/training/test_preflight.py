@@ -34,7 +34,7 @@ def recipe(backbone: str, scheme: str) -> Recipe:
         if step.kind == "backbone"
         else step.model_copy(update={"schemes": (scheme,)})
         for step in loaded.steps
-        if step.kind in ("backbone", "codec")
+        if step.kind in ("backbone", "closed_form" if scheme.startswith("jscc-nested") else "codec")
     )
     return loaded.model_copy(update={"steps": steps})
 
@@ -44,6 +44,7 @@ def recipe(backbone: str, scheme: str) -> Recipe:
     [
         (12, 2, "resnet18", "jscc-fc-1024", "jscc-fc-1024: more channel uses than the 512 values"),
         (12, 1, "resnet50", "jscc-fc-64", "everybody was seen by one camera"),
+        (12, 2, "resnet50", "jscc-nested-64", "24 images; a nested code needs more than the 32"),
         (3, 2, "resnet50", "jscc-fc-64", "too few people or pictures to train a codec on"),
     ],
 )

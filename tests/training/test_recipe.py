@@ -12,7 +12,13 @@ from training.recipes.load import RECIPES, load_recipe
 from training.recipes.recipe import Recipe, scheme_ids
 from training.recipes.scheme_ids import DigitalId, JsccId
 from training.recipes.site_steps import NestedStep, NetworkStep
-from training.recipes.steps import AutoencoderStep, BackboneStep, DigitalStep, JointStep
+from training.recipes.steps import (
+    AutoencoderStep,
+    BackboneStep,
+    ClosedFormStep,
+    DigitalStep,
+    JointStep,
+)
 
 
 def test_settings_reach_their_field() -> None:
@@ -36,7 +42,9 @@ def test_an_entry_of_a_list_has_a_number() -> None:
 def test_epochs_shortens_everything() -> None:
     for name in RECIPES:
         for step in load_recipe(name, ["epochs=1"]).steps:
-            if not isinstance(step, NetworkStep | NestedStep):  # they have no epochs of their own
+            if not isinstance(
+                step, NetworkStep | NestedStep | ClosedFormStep
+            ):  # they have no epochs of their own
                 assert step.epochs == 1
 
 

@@ -216,7 +216,12 @@ def test_the_size_of_a_fixed_network_is_that_of_every_stage(people: Path, tmp_pa
 
 def test_a_recipe_trains_a_backbone_of_timm_into_a_bundle(people: Path, tmp_path: Path) -> None:
     settings = [
-        *("epochs=1", "calibration_images=8", 'codec.schemes=["jscc-fc-16"]'),
+        *(
+            "epochs=1",
+            "calibration_images=8",
+            'codec.schemes=["jscc-fc-16"]',
+            "closed_form.schemes=[]",
+        ),
         *("backbone.backbone=timm:test_efficientnet", "digital.schemes=[]"),
         *("backbone.batches.identities=4", "codec.batches.identities=4"),
         *("backbone.batches.images=2", "codec.batches.images=2"),

@@ -8,6 +8,7 @@ from training.recipes.site_steps import NestedStep, NetworkStep, SiteStep
 from training.recipes.steps import (
     AutoencoderStep,
     BackboneStep,
+    ClosedFormStep,
     CodecStep,
     DigitalSpec,
     DigitalStep,
@@ -64,6 +65,7 @@ DEMO = Recipe(
         ),
         CodecStep(schemes=("jscc-ae-64", "jscc-ae-256", "jscc-ae-512", "jscc-fc-256")),
         DigitalStep(schemes=_DIGITAL),
+        ClosedFormStep(schemes=("jscc-nested-256",)),
     ),
 )
 """The demo bundle's, on synthetic people, without ImageNet."""

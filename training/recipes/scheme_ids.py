@@ -14,6 +14,7 @@ from airreid.scheme_kinds import kind_of, parse_scheme_id
 BANDWIDTH_MAX = 2048
 JSCC_KINDS = ("jscc-ae", "jscc-fc")
 DIGITAL_KINDS = ("digital",)
+NESTED_KINDS = ("jscc-nested",)
 
 
 def parse_scheme(scheme_id: str) -> tuple[str, int]:
@@ -40,6 +41,7 @@ def _kind(scheme_id: str) -> str:
 
 
 JsccId = Annotated[str, AfterValidator(_id_of(*JSCC_KINDS))]
+NestedId = Annotated[str, AfterValidator(_id_of(*NESTED_KINDS))]
 DigitalId = Annotated[str, AfterValidator(_id_of(*DIGITAL_KINDS))]
 AnyId = Annotated[str, AfterValidator(lambda scheme_id: _id_of(_kind(scheme_id))(scheme_id))]
 """Id of a scheme of any kind that is registered."""

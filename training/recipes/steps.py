@@ -23,7 +23,7 @@ from training.recipes.base import (
     Stage,
     StepName,
 )
-from training.recipes.scheme_ids import AnyId, DigitalId, JsccId
+from training.recipes.scheme_ids import AnyId, DigitalId, JsccId, NestedId
 from training.recipes.site_steps import NestedStep, NetworkStep, SiteRecipeStep, SiteStep
 
 AugmentedCopies = Annotated[int, Field(ge=1, le=64)]
@@ -252,7 +252,19 @@ class DigitalStep(FrozenModel):
         return self
 
 
-HeadStep = AutoencoderStep | CodecStep | DigitalStep
+class ClosedFormStep(FrozenModel):
+    """Nested codes on features of the frozen backbone, fitted without steps of an optimiser.
+
+    The way to fit and the stopping rule are chosen on people held out of those features.
+    """
+
+    kind: Literal["closed_form"] = "closed_form"
+    name: StepName = "closed_form"
+    schemes: Annotated[tuple[NestedId, ...], Field(max_length=8)]
+    augmented_copies: AugmentedCopies = 1
+
+
+HeadStep = AutoencoderStep | CodecStep | DigitalStep | ClosedFormStep
 """Steps that train heads on features of a frozen backbone."""
 Step = Annotated[
     BackboneStep | JointStep | HeadStep | SiteRecipeStep,

@@ -83,6 +83,8 @@ class SavedScheme:
     channel_code: str = "polar"
     rate_lambda: float | None = None
     """The paper's λ of a digital scheme; None in files of before it was kept here."""
+    stopping: dict[str, Any] | None = None
+    """Stopping rule of a nested scheme, as JSON has it."""
 
     def network(self, kind: type[N]) -> N:
         """Builds its network, in evaluation mode. Raises ``TypeError`` for one of another class."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from airreid.errors import InputError
+from airreid.nested.pieces import PIECE
 from airreid.scheme_kinds import bandwidth_of
 from training.models.backbone import KINDS
 from training.recipes.recipe import Recipe
-from training.recipes.steps import BackboneStep, CodecStep, DigitalStep
+from training.recipes.steps import BackboneStep, ClosedFormStep, CodecStep, DigitalStep
 from training.runs.folder import ImageSets
 from training.steps.held_out import split
 
@@ -14,8 +15,9 @@ from training.steps.held_out import split
 def check_wishes(recipe: Recipe, sets: ImageSets) -> None:
     """Raises :class:`InputError` for what a step would refuse hours later.
 
-    That is a linear code of more channel uses than the feature has values, too few people to
-    hold any out, and people who were all seen by one camera, of whom nothing can be measured.
+    That is a linear code of more channel uses than the feature has values, fewer images than a
+    nested code needs, too few people to hold any out, and people who were all seen by one camera,
+    of whom nothing can be measured.
     """
     features = 0
     for step in recipe.steps:
@@ -33,6 +35,12 @@ def check_wishes(recipe: Recipe, sets: ImageSets) -> None:
             raise InputError(
                 f"{images.name}: everybody was seen by one camera; training to find people again "
                 "needs pictures of the same people by a second one"
+            )
+    for step in recipe.steps:
+        if isinstance(step, ClosedFormStep) and step.schemes and len(sets.codec) <= PIECE:
+            raise InputError(
+                f"{sets.codec.name}: {len(sets.codec)} images; a nested code needs more than the "
+                f"{PIECE} uses of a piece: give more, or --set {step.name}.schemes=[]"
             )
     if any(isinstance(step, CodecStep | DigitalStep) for step in recipe.steps):
         split(sets.codec.labels(), sets.codec.cameras(), recipe.seed)

@@ -6,9 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+from airreid.codecs.selection import SNRS_DB
+from training.models.nested_code import NestedNetwork
 from training.models.scheme_network import SchemeNetwork
 from training.recipes.base import snr_bounds
-from training.recipes.steps import AutoencoderStep, CodecStep, DigitalStep, HeadStep
+from training.recipes.steps import (
+    AutoencoderStep,
+    ClosedFormStep,
+    CodecStep,
+    DigitalStep,
+    HeadStep,
+)
 from training.runs.checkpoints import (
     SavedScheme,
     cpu_weights,
@@ -17,6 +25,7 @@ from training.runs.checkpoints import (
     scheme_path,
 )
 from training.steps.autoencoder import train_autoencoder
+from training.steps.closed_form import fit_closed_form
 from training.steps.context import HeadData, RunContext
 from training.steps.digital import train_digital
 from training.steps.linear_codec import train_codec
@@ -75,6 +84,9 @@ def _trainings(step: HeadStep) -> Iterator[tuple[str, Train]]:
     elif isinstance(step, AutoencoderStep):
         for scheme_id in step.schemes:
             yield scheme_id, partial(train_autoencoder, scheme_id, step)
+    elif isinstance(step, ClosedFormStep):
+        for scheme_id in step.schemes:
+            yield scheme_id, partial(fit_closed_form, scheme_id, step)
     else:
         for scheme in step.schemes:
             yield scheme.id, partial(train_digital, scheme, step)
@@ -86,9 +98,11 @@ def _saved(step: HeadStep, scheme_id: str, backbone: str, network: SchemeNetwork
         backbone=backbone,
         settings=network.settings,
         weights=cpu_weights(network),
-        snr_db_train=(0.0, 0.0) if isinstance(step, DigitalStep) else snr_bounds(step.snr_db),
+        snr_db_train=_trained_at(step),
         step=step.kind,
     )
+    if isinstance(network, NestedNetwork) and network.stopping is not None:
+        return replace(scheme, stopping=network.stopping.model_dump(mode="json"))
     if not isinstance(step, DigitalStep):
         return scheme
     rate_lambda = {spec.id: spec.rate_lambda for spec in step.schemes}[scheme_id]
@@ -99,3 +113,12 @@ def _saved(step: HeadStep, scheme_id: str, backbone: str, network: SchemeNetwork
         payload_sizes=step.payload_sizes,
         rate_lambda=rate_lambda,
     )
+
+
+def _trained_at(step: HeadStep) -> tuple[float, float]:
+    """Returns the range of SNR that a step's schemes are for."""
+    if isinstance(step, DigitalStep):
+        return 0.0, 0.0
+    if isinstance(step, ClosedFormStep):
+        return SNRS_DB[0], SNRS_DB[-1]
+    return snr_bounds(step.snr_db)
