@@ -235,6 +235,8 @@ class SiteRecord(_Record):
     tested_people: int
     """People of the test; 0 without one."""
     protocol: str | None = None
+    channel: str = "awgn"
+    """Channel model that the network was trained for, and ``before`` and ``after`` are through."""
     guessing: float | None = None
     """Top-1 of a random ranking of these people."""
     before: dict[str, float] = {}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.digital.bounds import ideal_arrives
-from airreid.noise import PIECES_MAX, NoiseStream
+from airreid.channels.models import apply, draw_pieces, fade
+from airreid.channels.outcome import packet_outcome
+from airreid.channels.settings import LinkSettings, link_settings
+from airreid.noise import NoiseStream
 from airreid.payload import Analog, Ideal, Link, Payload
 from airreid.retrieval import cosine, rank
 from airreid.scheme import Received, Scheme
-from airreid.signal import awgn
 
 LINK_NAME = "offline"
 """Name of the link that evaluations draw noise from."""
@@ -33,44 +35,81 @@ def transmit(
     payloads: Sequence[Payload], snr_db: float, stream: NoiseStream, first_block: int
 ) -> list[Payload]:
     """Sends payloads of one link over the AWGN channel, from block ``first_block`` on."""
+    return send(payloads, link_settings(snr_db=snr_db), stream, first_block).payloads
+
+
+class Arrived(NamedTuple):
+    """Blocks as a receiver gets them."""
+
+    payloads: list[Payload]
+    snr_db: list[float]
+    """SNR that the receiver is told of each, in dB."""
+
+
+def send(
+    payloads: Sequence[Payload], settings: LinkSettings, stream: NoiseStream, first_block: int
+) -> Arrived:
+    """Sends payloads over a link of any channel model, from block ``first_block`` on.
+
+    The noise is that of ``stream``, whatever the seed of ``settings``.
+    """
+    numbered = list(enumerate(payloads, first_block))
     if any(isinstance(payload, Ideal) for payload in payloads):
-        return [
-            payload
-            if not isinstance(payload, Ideal)
-            or ideal_arrives(len(payload.bits), payload.uses, snr_db)
-            else replace(payload, bits=payload.bits[:0], lost=True)
-            for payload in payloads
-        ]
+        outcomes = [_packet(payload, settings, stream, block) for block, payload in numbered]
+        return Arrived([payload for payload, _ in outcomes], [snr_db for _, snr_db in outcomes])
     if any(isinstance(payload, Analog) and payload.piece for payload in payloads):
-        return [
-            transmit_pieces(payload, snr_db, stream, first_block + i)
-            for i, payload in enumerate(payloads)
+        pieces = [
+            _pieces(payload, settings, stream, block)
+            for block, payload in numbered
             if isinstance(payload, Analog)
         ]
-    sent = [payload.symbols for payload in payloads if not isinstance(payload, Ideal)]
-    noise = stream.blocks(first_block, len(sent), sent[0].shape[-1])
-    received = awgn(np.stack(sent), noise, snr_db)
-    return [
+        return Arrived([payload for payload, _ in pieces], [snr_db for _, snr_db in pieces])
+    symbols = [payload.symbols for payload in payloads if not isinstance(payload, Ideal)]
+    blocks = np.asarray([block for block, _ in numbered], np.uint64)
+    received, met = apply(settings, np.stack(symbols), stream, blocks)
+    arrived = [
         replace(payload, symbols=row)
         for payload, row in zip(payloads, received, strict=True)
         if not isinstance(payload, Ideal)
     ]
+    return Arrived([*arrived], met.report_db.tolist())
 
 
 def transmit_pieces(payload: Analog, snr_db: float, stream: NoiseStream, block: int) -> Analog:
     """Sends pieces of block number ``block``; the noise of each depends on its own number too."""
+    return _pieces(payload, link_settings(snr_db=snr_db), stream, block)[0]
+
+
+def _packet(
+    payload: Payload, settings: LinkSettings, stream: NoiseStream, block: int
+) -> tuple[Payload, float]:
+    if not isinstance(payload, Ideal):
+        return payload, settings.snr_db
+    outcome = packet_outcome(settings, stream, block, len(payload.bits), payload.uses)
+    lost = replace(payload, bits=payload.bits[:0], lost=True)
+    return payload if outcome.arrives else lost, outcome.report_db
+
+
+def _pieces(
+    payload: Analog, settings: LinkSettings, stream: NoiseStream, block: int
+) -> tuple[Analog, float]:
     rows = payload.symbols.reshape(-1, payload.piece)
-    first = PIECES_MAX * block + payload.first_piece
-    noise = stream.pieces().blocks(first, len(rows), payload.piece)
-    return replace(payload, symbols=awgn(rows, noise, snr_db).reshape(-1))
+    met = draw_pieces(settings, stream, block, payload.first_piece, len(rows), payload.piece)
+    received = fade(rows, met.residual_gain, met.erased) + met.noise
+    return replace(payload, symbols=received.reshape(-1)), float(met.report_db[0])
 
 
 def receive(
-    scheme: Scheme, payloads: Sequence[Payload], snr_db: float, stream: NoiseStream, first: int
+    scheme: Scheme,
+    payloads: Sequence[Payload],
+    snr_db: float,
+    stream: NoiseStream,
+    first: int,
+    channel: str = "awgn",
 ) -> Received:
-    """Sends payloads over the channel and unpacks what arrives."""
-    arrived = transmit(payloads, snr_db, stream, first)
-    return scheme.unpack(arrived, [snr_db] * len(arrived))
+    """Sends payloads through a channel model and unpacks what arrives."""
+    settings = link_settings(model=channel, snr_db=snr_db)
+    return scheme.unpack(*send(payloads, settings, stream, first))
 
 
 def replay(

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from airreid.adopt.nested_head import write_nested
 from airreid.adopt.schemes import MOST_BANDWIDTH, NESTED, parse_schemes
+from airreid.codecs.comparison import AWGN, Radio
 from airreid.codecs.graphs import check_graph, write_decoder, write_encoder, write_latent_encoder
 from airreid.codecs.linear import LinearCode
 from airreid.codecs.nested_selection import NestedChoice
 from airreid.codecs.quantised import fit_quantised, target_bits
 from airreid.codecs.selection import (
-    SNRS_DB,
     Choice,
     HeldOut,
     TrainedCode,
@@ -55,11 +55,12 @@ def write_heads(
     tick: Callable[[], object] = lambda: None,
     split: HeldOut | None = None,
     trained: TrainedCode | None = None,
+    radio: Radio = AWGN,
 ) -> tuple[list[HeadRecord], HeldOut | None]:
     """Fits and writes the schemes ``wanted``, (id, kind, bandwidth), to ``folder``.
 
     ``features``: float32 (N, D) with ``labels`` (N,), or None for images of nobody in particular.
-    ``split`` and ``trained``: as of :func:`airreid.codecs.selection.select`.
+    ``split``, ``trained`` and ``radio``: as of :func:`airreid.codecs.selection.select`.
     Raises :class:`InputError` for a bandwidth that the features cannot carry, and
     :class:`airreid.errors.ParityError` for a graph that does not compute what was fitted.
     """
@@ -74,9 +75,11 @@ def write_heads(
         split = hold_out(labels)
     try:
         if wanted_once:
-            choices, split = select(features, labels, wanted_once, 0, tick, split, trained)
+            choices, split = select(features, labels, wanted_once, 0, tick, split, trained, radio)
         nested = {
-            name: write_nested(name, bandwidth, features, labels, folder, space_id, split, tick)
+            name: write_nested(
+                name, bandwidth, features, labels, folder, space_id, split, tick, radio=radio
+            )
             for name, kind, bandwidth in wanted
             if kind == NESTED
         }
@@ -95,7 +98,7 @@ def write_heads(
                 name, bandwidth, choice.code, features, folder, space_id
             )
         else:
-            info = _write_jscc(name, kind, choice, features, folder, space_id)
+            info = _write_jscc(name, kind, choice, features, folder, space_id, radio)
         heads.append(HeadRecord(info, choice.words, choice))
     prove_distinct(folder, [head.info for head in heads])
     return heads, split
@@ -152,7 +155,13 @@ def _dimensions(bandwidth: int) -> int:
 
 
 def _write_jscc(
-    name: str, kind: str, choice: Choice, features: Array, folder: Path, space_id: str
+    name: str,
+    kind: str,
+    choice: Choice,
+    features: Array,
+    folder: Path,
+    space_id: str,
+    radio: Radio,
 ) -> JsccInfo:
     sample = features[:_CHECKED]
     encoder = folder / f"{name}.encoder.onnx"
@@ -174,7 +183,7 @@ def _write_jscc(
         encoder=FileRef.of(encoder),
         decoder=None if decoder is None else FileRef.of(decoder),
         gallery="encoder" if decoder is None else "decoder(encoder)",
-        snr_db_train=(SNRS_DB[0], SNRS_DB[-1]),
+        snr_db_train=(radio.snrs_db[0], radio.snrs_db[-1]),
     )
 
 

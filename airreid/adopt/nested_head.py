@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.adopt.schemes import NESTED
+from airreid.codecs.comparison import AWGN, Radio
 from airreid.codecs.graphs import check_graph, write_nested_encoder
 from airreid.codecs.nested_selection import (
     NestedChoice,
@@ -16,7 +17,7 @@ from airreid.codecs.nested_selection import (
     left_out_trials,
     select_nested,
 )
-from airreid.codecs.selection import SNRS_DB, HeldOut
+from airreid.codecs.selection import HeldOut
 from airreid.nested.calibration import fit_rule
 from airreid.nested.stopping import StoppingRule
 from airreid.retrieval import Labels
@@ -36,13 +37,14 @@ def write_nested(
     split: HeldOut | None,
     tick: Callable[[], object] = lambda: None,
     trained: TrainedNested | None = None,
+    radio: Radio = AWGN,
 ) -> tuple[NestedInfo, NestedChoice]:
     """Fits and writes a nested scheme to ``folder``.
 
     As :func:`airreid.adopt.heads.write_heads`. Where people can be held out, a stopping rule is
     fitted on them; without one a receiver asks for every piece.
     """
-    choice, rule = fit_nested(bandwidth, features, labels, split, tick, trained)
+    choice, rule = fit_nested(bandwidth, features, labels, split, tick, trained, radio)
     code = choice.code
     encoder = folder / f"{name}.encoder.onnx"
     write_nested_encoder(code, encoder)
@@ -56,7 +58,7 @@ def write_nested(
         embedding_dim=bandwidth,
         piece=code.piece,
         encoder=FileRef.of(encoder),
-        snr_db_train=(SNRS_DB[0], SNRS_DB[-1]),
+        snr_db_train=(radio.snrs_db[0], radio.snrs_db[-1]),
         stopping=rule,
     )
     return info, choice
@@ -69,9 +71,10 @@ def fit_nested(
     split: HeldOut | None,
     tick: Callable[[], object] = lambda: None,
     trained: TrainedNested | None = None,
+    radio: Radio = AWGN,
 ) -> tuple[NestedChoice, StoppingRule | None]:
     """Fits a nested code on features (N, D), and its stopping rule where people can be held out."""
-    choice, split = select_nested(features, labels, bandwidth, split, trained, tick)
+    choice, split = select_nested(features, labels, bandwidth, split, trained, tick, radio)
     if labels is None or split is None:
         return choice, None
     compared = None if trained is None else trained.compared

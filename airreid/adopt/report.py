@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airreid.adopt.pipeline import Adopted
-from airreid.codecs.selection import SNRS_DB
+from airreid.codecs.comparison import SNRS_DB
 from airreid.evaluation.drawing import draw
 from airreid.evaluation.figures import Curve, Plot
 from airreid.evaluation.point_files import lines, write_json

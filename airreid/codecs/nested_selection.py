@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.codecs.comparison import AWGN, HeldOutLinks, Radio, spread_rows
 from airreid.codecs.discriminant import REGULARISATIONS, Scatter, scatter
 from airreid.codecs.linear import LinearCode, unit_rows
 from airreid.codecs.nested import NestedCode, nest
-from airreid.codecs.selection import PCA_SHARES, SNRS_DB, HeldOut, hold_out, spread_rows
+from airreid.codecs.selection import PCA_SHARES, HeldOut, hold_out
 from airreid.codecs.statistics import Moments, moments
 from airreid.errors import InputError
 from airreid.nested.calibration import Trial
 from airreid.nested.pieces import PIECE, check_pieces, prefixes
-from airreid.noise import NoiseStream
 from airreid.retrieval import Labels, NearestMatch
-from airreid.signal import awgn
 
 Array = NDArray[np.float32]
 DEPTHS = (2, 0)
@@ -60,8 +59,8 @@ class NestedChoice:
     code: NestedCode
     way: NestedWay
     held_out: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """Mean top-1 over the prefixes of each method's best at
-    :data:`airreid.codecs.selection.SNRS_DB`; empty without held-out people."""
+    """Mean top-1 over the prefixes of each method's best at the radio's SNRs; empty without
+    held-out people."""
 
     @property
     def method(self) -> str:
@@ -130,6 +129,7 @@ def select_nested(
     split: HeldOut | None = None,
     trained: TrainedNested | None = None,
     tick: Callable[[], object] = lambda: None,
+    radio: Radio = AWGN,
 ) -> tuple[NestedChoice, HeldOut | None]:
     """Fits a nested code on features (N, D): the best over all prefixes on held-out people.
 
@@ -147,7 +147,7 @@ def select_nested(
         tick()
         return NestedChoice(whole.code(way, bandwidth), way), None
     part = NestedFits(features[split.fit], labels.identity[split.fit])
-    compare = _NestedComparison(features, labels, split, bandwidth)
+    compare = _NestedComparison(features, labels, split, bandwidth, radio)
     results: dict[NestedWay, tuple[float, ...]] = {}
 
     def best_of(ways: list[NestedWay]) -> NestedWay:
@@ -178,18 +178,20 @@ def select_nested(
 
 
 class _NestedComparison:
-    """Held-out people searched for through noise by every prefix, the same noise for every code."""
+    """Held-out people searched for by every prefix, through the same links for every code."""
 
-    def __init__(self, features: Array, labels: Labels, split: HeldOut, bandwidth: int) -> None:
+    def __init__(
+        self, features: Array, labels: Labels, split: HeldOut, bandwidth: int, radio: Radio
+    ) -> None:
         queries = spread_rows(split.query, _QUERIES)
         gallery = spread_rows(split.gallery)
         self._queries, self._gallery = features[queries], features[gallery]
         self._nearest = NearestMatch(labels.take(queries), labels.take(gallery))
-        self._noise = NoiseStream(0, "held-out").blocks(0, len(queries), bandwidth)
+        self._links = HeldOutLinks(radio, len(queries), 1)
         self._prefixes = prefixes(bandwidth, PIECE)
 
     def __call__(self, code: NestedCode) -> tuple[float, ...]:
-        """Top-1 at each of :data:`SNRS_DB`, a mean over the prefixes."""
+        """Top-1 at each SNR of the radio, a mean over the prefixes."""
         sent, stored = code.encode(self._queries), code.encode(self._gallery)
         against = [unit_rows(stored[:, :uses]).T for uses in self._prefixes]
         return tuple(
@@ -197,12 +199,11 @@ class _NestedComparison:
                 np.mean(
                     [
                         self._nearest.top1(received[:, :uses] @ rows)
-                        for received in (awgn(sent, self._noise, snr_db),)
                         for uses, rows in zip(self._prefixes, against, strict=True)
                     ]
                 )
             )
-            for snr_db in SNRS_DB
+            for (received,) in self._links.received(sent)
         )
 
 

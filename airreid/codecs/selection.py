@@ -9,27 +9,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.codecs.comparison import AWGN, Comparison, Radio
 from airreid.codecs.decoding import LinearDecoder, fit_decoder, isometric_decoder
 from airreid.codecs.discriminant import REGULARISATIONS, Scatter, scatter
-from airreid.codecs.linear import LinearCode, unit_rows
+from airreid.codecs.linear import LinearCode
 from airreid.codecs.statistics import Moments, moments
 from airreid.errors import InputError
-from airreid.noise import NoiseStream
-from airreid.retrieval import Labels, NearestMatch
-from airreid.signal import awgn
+from airreid.retrieval import Labels
 
 Array = NDArray[np.float32]
 Method = Literal["pca", "discriminant", "blend", "trained"]
-SNRS_DB = (-10.0, -3.0, 0.0, 5.0, 20.0)
-"""SNRs at which candidates are compared; their mean decides."""
 PCA_SHARES = (0.1, 0.25, 0.5, 0.75)
 """Shares of PCA in a mixture."""
-_SEEDS = 2
 _HELD_OUT = 5
 """One identity in so many is held out, and one camera in so many where there are enough."""
 _MANY_CAMERAS = 5
-_MOST = 2000
-"""Held-out queries, and gallery images, that codes are compared on."""
 _FEWEST = 10
 """Held-out people below which a comparison says nothing."""
 
@@ -84,7 +78,7 @@ class Choice:
     least_squares: bool = False
     """Whether the decoder is that of least error, not the isometric one."""
     held_out: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """Top-1 of each method's best candidate at :data:`SNRS_DB`; empty without held-out people."""
+    """Top-1 of each method's best candidate at the radio's SNRs; empty without held-out people."""
 
     @property
     def words(self) -> str:
@@ -142,17 +136,17 @@ def select(
     tick: Callable[[], object] = lambda: None,
     split: HeldOut | None = None,
     trained: TrainedCode | None = None,
+    radio: Radio = AWGN,
 ) -> tuple[dict[Wanted, Choice], HeldOut | None]:
     """Fits a code for each wish on features (N, D), and says how each was chosen.
 
     Without labels, and where they allow no held-out comparison, every code is PCA. With them the
     candidates are PCA, the discriminant of several regularisations and mixtures of the best of
-    these with PCA; the one with the best mean top-1 of held-out people through noise is fitted
-    again on everybody. PCA wins ties, so no choice is below it on held-out people. ``trained`` is
-    a candidate as it is, cut to the bandwidth; what is compared of it must not have seen the
-    people held out by ``split``, which is drawn where it is left out. ``tick`` is called once for
-    each wish. Raises :class:`InputError` for a bandwidth above what the
-    features carry.
+    these with PCA; the one with the best mean top-1 of held-out people through ``radio`` is
+    fitted again on everybody. PCA wins ties, so no choice is below it on held-out people.
+    ``trained`` is a candidate as it is, cut to the bandwidth; what is compared of it must not have
+    seen the people held out by ``split``, which is drawn where it is left out. ``tick`` is called
+    once for each wish. Raises :class:`InputError` for a bandwidth above what the features carry.
     """
     everything = moments(features)
     for wish in wanted:
@@ -168,7 +162,7 @@ def select(
     part = _Statistics(fitted, moments(fitted), _scatter(features, labels, split.fit), compared)
     all_rows = np.ones(len(features), bool)
     whole = _Statistics(features, everything, _scatter(features, labels, all_rows), shipped)
-    compare = _Comparison(features, labels, split)
+    compare = Comparison(features, labels, split.query, split.gallery, radio)
     choices = {}
     shared: dict[tuple[_Candidate, int], tuple[float, ...]] = {}
     for wish in wanted:
@@ -300,41 +294,3 @@ def _choose(
         decoded = held_out["least-squares decoder"] = compare(trial.code, trial.decoder)
         least_squares = float(np.mean(decoded)) > mean(chosen)
     return replace(whole.choice(chosen, wish, least_squares), held_out=held_out)
-
-
-class _Comparison:
-    """Held-out people searched for through noise, the same noise for every code."""
-
-    def __init__(self, features: Array, labels: Labels, split: HeldOut) -> None:
-        queries, gallery = (spread_rows(rows) for rows in (split.query, split.gallery))
-        self._queries, self._gallery = features[queries], features[gallery]
-        self._nearest = NearestMatch(labels.take(queries), labels.take(gallery))
-
-    def __call__(self, code: LinearCode, decoder: LinearDecoder | None) -> tuple[float, ...]:
-        """Top-1 at each of :data:`SNRS_DB`, a mean over noise seeds."""
-
-        sent, stored = code.encode(self._queries), code.encode(self._gallery)
-        if decoder is None:
-            against = unit_rows(stored).T  # (B, G)
-        else:  # decoding is linear: the decoder's matrix goes to the gallery's side, once
-            against = decoder.matrix @ unit_rows(decoder.decode(stored)).T
-        noises = [
-            NoiseStream(seed, "held-out").blocks(0, len(sent), code.bandwidth)
-            for seed in range(_SEEDS)
-        ]
-        return tuple(
-            float(
-                np.mean(
-                    [self._nearest.top1(awgn(sent, noise, snr_db) @ against) for noise in noises]
-                )
-            )
-            for snr_db in SNRS_DB
-        )
-
-
-def spread_rows(rows: NDArray[np.bool_], most: int = _MOST) -> NDArray[np.int64]:
-    """Positions of a mask, at most ``most``, evenly spread."""
-    positions = np.flatnonzero(rows)
-    if len(positions) <= most:
-        return positions
-    return np.asarray(positions[np.linspace(0, len(positions) - 1, most).astype(int)])

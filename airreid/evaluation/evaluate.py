@@ -49,6 +49,8 @@ class Settings:
     pca_images: int = PCA_IMAGES
     """Training images that PCA is fitted on; 0 for no baseline."""
     threads: int = 2
+    channel: str = "awgn"
+    """Channel model, with its own settings as they are by default."""
 
 
 Extract = Callable[[BackboneInfo, DataSet], Extracted]
@@ -112,7 +114,9 @@ def _pca_baseline(
     for bandwidth in bandwidths:
         pca = Pca(largest.mean, np.ascontiguousarray(largest.components[:bandwidth]))
         test = extracted.test
-        points += pca_points(bundle.bundle_id, pca, test, settings.snrs_db, seeds, tick)
+        points += pca_points(
+            bundle.bundle_id, pca, test, settings.snrs_db, seeds, tick, settings.channel
+        )
     return points
 
 
@@ -134,6 +138,7 @@ def _scheme(
             settings.snrs_db,
             range(settings.seeds),
             tick,
+            settings.channel,
         )
     if isinstance(info, DigitalInfo):
         rate_lambda = bundle.rate_lambda(info)
@@ -165,6 +170,7 @@ def about(
         "rules": "same identity and camera dropped, junk dropped, distractors kept, "
         "ties in gallery order; a lost query counts as not found"
         + (", one gallery image of an identity drawn 100 times" if data.single_shot else ""),
+        "channel": settings.channel,
         "noise": f"seeds 0 to {settings.seeds - 1} of link {LINK_NAME!r}; query i is block i",
         "interval": f"95 %, Student's t over the {'splits' if splits else 'noise seeds'}",
         "pca": f"fitted on {min(settings.pca_images, len(data[fitted]))} of "

@@ -102,6 +102,7 @@ def evaluate_fitted(
                 settings.snrs_db,
                 range(settings.seeds),
                 phase(name, len(settings.snrs_db)),
+                settings.channel,
             )
             points += [replace(point, backbone=backbone.id) for point in measured]
     return points, codes

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.channels.settings import link_settings
 from airreid.codecs.pca import Pca
 from airreid.digital.bounds import shannon_snr_db
 from airreid.digital.scheme import DigitalScheme
@@ -16,7 +17,7 @@ from airreid.evaluation.interval import mean_of
 from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
 from airreid.nested.pieces import pieces_of, prefixes
 from airreid.noise import NoiseStream
-from airreid.offline import LINK_NAME, pack_each, receive, transmit
+from airreid.offline import LINK_NAME, pack_each, receive, send
 from airreid.payload import Analog, Link, Payload
 from airreid.retrieval import Retrieval
 from airreid.scheme import Scheme
@@ -133,12 +134,14 @@ def scheme_points(
     snrs_db: Sequence[float],
     seeds: Sequence[int],
     tick: Callable[[], object] = lambda: None,
+    channel: str = "awgn",
 ) -> list[Point]:
     """Measures a scheme over a link: query i is block i, packed one at a time as an edge does.
 
     The same payloads, noise and receiver as :func:`airreid.offline.replay`, so the same
-    answers as over the wire. The ideal link draws no noise and takes one seed. A nested scheme
-    gives a point for each of its prefixes. ``tick`` is called once for each SNR.
+    answers as over the wire. The ideal link over AWGN draws no noise and takes one seed. A nested
+    scheme gives a point for each of its prefixes. ``tick`` is called once for each SNR.
+    ``channel``: model, with its own settings as they are by default.
     """
     info = scheme.info
     whole, gallery = pack_each(scheme, link, data.queries), scheme.gallery(data.gallery)
@@ -147,13 +150,21 @@ def scheme_points(
         for uses in prefixes(info.bandwidth, info.piece):
             cut = [pieces_of(block, 0, uses) for block in whole if isinstance(block, Analog)]
             points += _points_of(
-                bundle, scheme, link, data, (uses, cut, gallery), snrs_db, seeds, lambda: None
+                bundle,
+                scheme,
+                link,
+                data,
+                (uses, cut, gallery),
+                snrs_db,
+                seeds,
+                lambda: None,
+                channel,
             )
         for _ in snrs_db:
             tick()
         return points
     sent = (info.bandwidth, whole, gallery)
-    return _points_of(bundle, scheme, link, data, sent, snrs_db, seeds, tick)
+    return _points_of(bundle, scheme, link, data, sent, snrs_db, seeds, tick, channel)
 
 
 def _points_of(
@@ -165,18 +176,19 @@ def _points_of(
     snrs_db: Sequence[float],
     seeds: Sequence[int],
     tick: Callable[[], object],
+    channel: str,
 ) -> list[Point]:
     """Measures blocks of so many uses, ``sent`` with the gallery's embeddings."""
     info = scheme.info
     bandwidth, payloads, gallery = sent
     costs = [scheme.cost(payload) for payload in payloads]
     bits = float(np.mean([cost.payload_bits for cost in costs]))
-    drawn = seeds[:1] if link == "ideal" else seeds
+    drawn = seeds[:1] if link == "ideal" and channel == "awgn" else seeds
     points = []
     for snr_db in snrs_db:
         retrievals, lost = [], []
         for seed in drawn:
-            received = receive(scheme, payloads, snr_db, NoiseStream(seed, LINK_NAME), 0)
+            received = receive(scheme, payloads, snr_db, NoiseStream(seed, LINK_NAME), 0, channel)
             retrievals.append(data.search(received.embeddings, gallery, received.lost))
             lost.append(float(received.lost.mean()))
         point = _point(
@@ -250,11 +262,12 @@ def pca_points(
     snrs_db: Sequence[float],
     seeds: Sequence[int],
     tick: Callable[[], object] = lambda: None,
+    channel: str = "awgn",
 ) -> list[Point]:
     """Measures the linear baseline: principal components sent as they are and compared as
     received."""
     named = (f"pca-{pca.bandwidth}", PCA)
-    return code_points(bundle, pca, named, data, snrs_db, seeds, tick)
+    return code_points(bundle, pca, named, data, snrs_db, seeds, tick, channel)
 
 
 def code_points(
@@ -265,6 +278,7 @@ def code_points(
     snrs_db: Sequence[float],
     seeds: Sequence[int],
     tick: Callable[[], object] = lambda: None,
+    channel: str = "awgn",
 ) -> list[Point]:
     """Measures a code that is in no bundle, ``named`` by scheme and kind.
 
@@ -275,9 +289,10 @@ def code_points(
     points = []
     for snr_db in snrs_db:
         retrievals = []
+        settings = link_settings(model=channel, snr_db=snr_db)
         for seed in seeds:
-            received = transmit(payloads, snr_db, NoiseStream(seed, LINK_NAME), 0)
-            retrievals.append(data.search(_symbols(received), gallery))
+            arrived = send(payloads, settings, NoiseStream(seed, LINK_NAME), 0)
+            retrievals.append(data.search(_symbols(arrived.payloads), gallery))
         points.append(
             _point(
                 retrievals,

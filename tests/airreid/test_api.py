@@ -124,6 +124,7 @@ def test_rankings_are_those_of_the_offline_replay(
         assert (row[0].entry, row[0].camera) == (order[0], "cam-0")
 
 
+@pytest.mark.parametrize("channel", ["awgn", "rayleigh"])
 @pytest.mark.parametrize(("scheme_id", "link"), PAIRS)
 def test_accuracy_is_that_of_the_evaluation(
     bundle: Bundle,
@@ -131,6 +132,7 @@ def test_accuracy_is_that_of_the_evaluation(
     crops: list[Crop],
     scheme_id: str,
     link: Link,
+    channel: str,
 ) -> None:
     known_features, known, queries, asked = halves(features, crops)
     model = airreid.Model(bundle, scheme_id)
@@ -143,13 +145,13 @@ def test_accuracy_is_that_of_the_evaluation(
         for half in (known, asked)
     ]
     data = RetrievalFeatures(known_features, labels[0], queries, labels[1])
-    [point] = scheme_points("demo", model.scheme, link, data, [1.0], range(3))
+    [point] = scheme_points("demo", model.scheme, link, data, [1.0], range(3), channel=channel)
     result = airreid.evaluate(
         enrolled(model, known_features, known),
         queries,
         [crop.identity for crop in asked],
         [crop.camera for crop in asked],
-        airreid.channel(snr_db=1.0, seed=99, link=LINK_NAME),
+        airreid.channel(channel, snr_db=1.0, seed=99, link=LINK_NAME),
         seeds=3,
         link=link,
     )

@@ -28,6 +28,7 @@ from airreid.cli import build
 from airreid.datasets import open_data
 from airreid.errors import InputError
 from airreid.inference import BackboneRunner
+from airreid.scheme_info import JsccInfo
 from training.engine.progress import Progress, SilentReport
 from training.recipes.load import load_recipe, with_options
 from training.recipes.recipe import Recipe
@@ -151,6 +152,32 @@ def test_a_finished_run_is_not_done_again(
     assert any("share of the trained weights 0.5" in line for line in again.lines)
 
 
+def test_another_share_of_a_finished_run_is_mixed_without_training_again(
+    trained: tuple[Path, Report], folder: Path, network: Path, tmp_path: Path
+) -> None:
+    """All of the trained weights, then half again: that is the bundle of the run itself."""
+    whole, _ = trained
+    out = tmp_path / "out"
+    shutil.copytree(whole, out, ignore=shutil.ignore_patterns("cache"))
+    first = load_bundle(whole / "bundle").bundle_id
+    run = SiteRun(recipe(), network, str(folder), out, whole / "cache")
+    report = Report()
+    everything = with_options(recipe(), True, None, "1")
+    result = train_site(replace(run, recipe=everything), report)
+    assert report.steps == {}
+    assert any("share of the trained weights 1" in line for line in result.lines)
+    state = torch.load(out / "joint.best.pt", weights_only=True)["parts"]
+    shipped = weights(out / "site" / "backbone.onnx")["network/kernel"]
+    assert any(np.array_equal(value.numpy(), shipped) for value in state.values())
+    assert load_bundle(out / "bundle").bundle_id != first
+    again = train_site(run, report)
+    assert report.steps == {}
+    assert again.bundle.bundle_id == first
+    other = with_options(load_recipe("site", [*SETTINGS, "seed=1"]), True, None, None)
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        train_site(replace(run, recipe=other), report)
+
+
 def test_a_run_that_is_killed_goes_on_to_the_same_bundle(
     trained: tuple[Path, Report], folder: Path, network: Path, tmp_path: Path
 ) -> None:
@@ -182,21 +209,27 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bundle(
 
 
 @pytest.mark.parametrize(
-    ("channel", "snr"),
+    ("channel", "snr", "bounds"),
     [
-        ("rayleigh", ["snr_db=5"]),
-        pytest.param("impulsive", ["snr_db.low=-5", "snr_db.high=15"], marks=pytest.mark.slow),
+        ("rayleigh", ["snr_db=5"], (5, 5)),
+        pytest.param(
+            "impulsive", ["snr_db.low=-5", "snr_db.high=15"], (-5, 15), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_site_is_learned_through_any_channel(
     channel: str,
     snr: list[str],
+    bounds: tuple[float, float],
     folder: Path,
     network: Path,
     trained: tuple[Path, Report],
     tmp_path: Path,
 ) -> None:
-    """One SNR or a range; the same seed through Gaussian noise ends in other weights."""
+    """One SNR or a range; the same seed through Gaussian noise ends in other weights.
+
+    Codes are chosen and figures measured through the same channel, and both say so.
+    """
     settings = [f"{step}.{part}" for step in ("heads", "joint") for part in snr]
     settings += [f"{step}.channel={channel}" for step in ("heads", "joint")]
     chosen = with_options(load_recipe("site", [*SETTINGS, *settings]), True, None, None)
@@ -212,6 +245,17 @@ def test_a_site_is_learned_through_any_channel(
     )
     assert np.isfinite(ours).all()
     assert np.abs(ours - gaussian).max() > 1e-6
+    site = result.bundle.manifest.provenance.site
+    assert site is not None
+    assert site.channel == channel
+    assert site.protocol is not None
+    assert f"channel {channel}" in site.protocol
+    schemes = result.bundle.manifest.schemes
+    assert [s.snr_db_train for s in schemes if isinstance(s, JsccInfo)] == [bounds, bounds]
+    chosen_through = f"through {channel} at {bounds[0]:+g}"
+    assert any("codes chosen on" in line and chosen_through in line for line in result.lines)
+    about = json.loads((tmp_path / "report" / "home.json").read_text())
+    assert about["channel"] == channel
 
 
 @pytest.mark.slow

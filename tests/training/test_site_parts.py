@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from airreid.codecs.comparison import AWGN, Radio
 from airreid.codecs.linear import LinearCode
-from airreid.codecs.selection import SNRS_DB
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 from training.engine.batches import epoch_rows
@@ -141,20 +141,23 @@ def test_the_watcher_finds_people_as_far_as_the_noise_lets_it() -> None:
     labels = crowd(60)
     split = watched(labels, 0)
     assert split is not None
-    watcher = Watcher(labels, split, "awgn", 0)
+    watcher = Watcher(labels, split, 0)
     assert watcher.people == 10
     person = np.random.default_rng(0).standard_normal((60, 64))
     features = torch.from_numpy(person[labels.identity][watcher.rows].astype(np.float32))
     head = NestedHead(64, (4, 64))
     head.start_from(LinearCode(np.zeros(64, np.float32), np.eye(64, dtype=np.float32)))
-    result = watcher(head, features)
+    result = watcher(head, features, AWGN)
     assert result.metrics["raw"] == 1
     assert result.metrics["top1_at_-10_dB"] < 0.6 < result.metrics["top1_at_+20_dB"]
-    by_person = watcher.by_person(head, features)
+    by_person = watcher.by_person(head, features, AWGN)
     assert by_person.shape == (10,)
     assert float(by_person.mean()) == pytest.approx(result.top1)
-    assert watcher(head, features).top1 == result.top1, "the same noise every time"
-    assert len(result.metrics) == 1 + len(SNRS_DB)
+    assert watcher(head, features, AWGN).top1 == result.top1, "the same noise every time"
+    assert len(result.metrics) == 1 + len(AWGN.snrs_db)
+    faded = watcher(head, features, Radio("rayleigh", (0.0, 20.0)))
+    assert faded.metrics.keys() == {"raw", "top1_at_+0_dB", "top1_at_+20_dB"}
+    assert faded.metrics["top1_at_+20_dB"] < result.metrics["top1_at_+20_dB"], "deep fades"
 
 
 def test_epochs_follow_images_and_minutes() -> None:

@@ -58,7 +58,8 @@ def _site(site: SiteRecord) -> list[str]:
     for place, rates in site.elsewhere.items():
         people = site.elsewhere_people.get(place)
         count = "" if people is None else f", {people} people"
-        lines += ["", f"At {place}{count}, where nothing was trained:", ""]
+        through = "" if site.channel == "awgn" else f", channel {site.channel}"
+        lines += ["", f"At {place}{count}, where nothing was trained{through}:", ""]
         lines += [f"- {name}: {_over_people(rate, people)}" for name, rate in rates.items()]
     return lines
 

@@ -23,6 +23,7 @@ from airreid.images import CROP_HEIGHT, CROP_WIDTH
 from training.engine.progress import Report
 from training.recipes.load import parse_recipe
 from training.recipes.recipe import Recipe
+from training.recipes.site_steps import SiteStep
 from training.runs.graph_features import extract
 
 CropSize = tuple[int, int]
@@ -106,7 +107,8 @@ def _same(path: Path, text: str) -> bool:
     """Tells whether a file says ``text``; a recipe may say so by old names of its fields.
 
     Which precision is shipped may change until a scheme has been trained for it: an int8
-    graph that drifts must not cost the backbone.
+    graph that drifts must not cost the backbone. The share of a site's trained weights may change
+    at any time: it is looked at after the training.
     """
     stored = path.read_text(encoding="utf-8")
     if path.name != "recipe.json":
@@ -117,7 +119,15 @@ def _same(path: Path, text: str) -> bool:
         return False
     if not list(path.parent.glob("models/*.scheme.pt")):
         before = before.model_copy(update={"ship": asked.ship})
-    return before == asked
+    return _without_share(before) == _without_share(asked)
+
+
+def _without_share(recipe: Recipe) -> Recipe:
+    steps = tuple(
+        step.model_copy(update={"share": "auto"}) if isinstance(step, SiteStep) else step
+        for step in recipe.steps
+    )
+    return recipe.model_copy(update={"steps": steps})
 
 
 def cached_pixels(

@@ -79,7 +79,15 @@ def build(network: Backed, trained: TrainedCode, folder: Path, context: SiteCont
     labels = context.labels if context.split is not None else None
     tick = context.report.phase(f"codes of {len(images.fit)} images", len(wanted))
     heads, _ = write_heads(
-        wanted, network.features, labels, folder, info.space_id, tick, context.split, trained
+        wanted,
+        network.features,
+        labels,
+        folder,
+        info.space_id,
+        tick,
+        context.split,
+        trained,
+        context.radio,
     )
 
     def crops(most: int) -> NDArray[np.uint8]:

@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.adopt.images import AdoptionImages, spread
+from airreid.codecs.comparison import Radio, trained_radio
 from airreid.codecs.selection import HeldOut
 from airreid.datasets.samples import ImageSet
 from airreid.retrieval import Labels
 from training.engine.distributed import Distributed
 from training.engine.fit import Task, fit
 from training.engine.progress import Report
+from training.recipes.base import snr_bounds
 from training.recipes.recipe import Recipe
+from training.recipes.site_steps import NestedStep, SiteStep
 from training.runs.folder import CropSize, cached_pixels
 from training.site.watching import Watcher
 
@@ -48,6 +51,13 @@ class SiteContext:
             return fit
         return ImageSet(f"{fit.name} and {tracks.name}", (*fit.samples, *tracks.samples))
 
+    @property
+    def radio(self) -> Radio:
+        """Radio of the last training, which the bundle is for."""
+        step = self.recipe.steps[-1]
+        assert isinstance(step, NestedStep | SiteStep)
+        return radio_of(step)
+
     def crops(self, size: CropSize) -> NDArray[np.uint8]:
         """Decoded ``joint_images``: uint8 (N, *size, 3)."""
         return cached_pixels(self.joint_images, self.cache, self.report, size)
@@ -60,3 +70,8 @@ class SiteContext:
     def fit(self, task: Task) -> float:
         """Trains a task; see :func:`training.engine.fit.fit`."""
         return fit(task, self.recipe.engine, self.out, self.distributed, self.report)
+
+
+def radio_of(step: NestedStep | SiteStep) -> Radio:
+    """Returns the channel model and the SNRs that a step's results are compared through."""
+    return trained_radio(step.channel, *snr_bounds(step.snr_db))

@@ -23,7 +23,7 @@ from training.models.nested import NestedHead, search_loss
 from training.recipes.base import snr_bounds
 from training.recipes.site_steps import NestedStep
 from training.runs import atomic_file
-from training.site.context import SiteContext
+from training.site.context import SiteContext, radio_of
 from training.site.people import class_numbers, training_rows
 
 Features = NDArray[np.float32]
@@ -32,14 +32,17 @@ _LATE = 0.75
 everybody: without people to watch nothing says when to stop before the end."""
 
 
-def closed_form(features: Features, largest: int, context: SiteContext) -> LinearCode:
+def closed_form(
+    step: NestedStep, features: Features, largest: int, context: SiteContext
+) -> LinearCode:
     """Returns the code in closed form that training starts from, of at most ``largest`` uses.
 
     features: (N, D) of ``context.images.fit``. It is fitted without the held-out people.
     """
     rows = training_rows(context.labels, context.split)
     wish = Wanted(largest)
-    choices, _ = select(features[rows], context.labels.take(rows), [wish])
+    labels, radio = context.labels.take(rows), radio_of(step)
+    choices, _ = select(features[rows], labels, [wish], radio=radio)
     return choices[wish].code
 
 
@@ -77,7 +80,7 @@ def train_nested(
     if context.watcher is None:
         return NestedHeads(watched, watched)
     task = _task(step, watched, features, training_rows(context.labels, context.split), context)
-    context.fit(replace(task, validate=_validator(watched, features, context), keep="best"))
+    context.fit(replace(task, validate=_validator(step, watched, features, context), keep="best"))
     best: int = atomic_file.load(context.out / f"{task.name}.best.pt")["epoch"]
     if not again or best < _LATE * task.epochs:
         return NestedHeads(watched, watched)
@@ -98,12 +101,13 @@ def _new(
 
 
 def _validator(
-    head: NestedHead, features: Features, context: SiteContext
+    step: NestedStep, head: NestedHead, features: Features, context: SiteContext
 ) -> Callable[[], Validation]:
     watcher = context.watcher
     assert watcher is not None
     watched = torch.from_numpy(features[watcher.rows]).to(context.distributed.device)
-    return lambda: watcher(head, watched)
+    radio = radio_of(step)
+    return lambda: watcher(head, watched, radio)
 
 
 def _task(

@@ -24,7 +24,7 @@ from training.onnx_network.module import OnnxModule
 from training.onnx_network.operators import UntrainableError
 from training.recipes.base import Stage, snr_bounds
 from training.recipes.site_steps import SiteStep
-from training.site.context import SiteContext
+from training.site.context import SiteContext, radio_of
 from training.site.rows import joint_rows
 from training.site.timing import Loss
 from training.steps.backbone import new_classifier
@@ -172,7 +172,7 @@ def train_joint(
         batches=batches,
         loss=joint_loss(parts),
         seed=context.recipe.seed,
-        validate=_validator(network, head, crops, context),
+        validate=_validator(step, network, head, crops, context),
         keep="last" if context.watcher is None else "best",
     )
     seconds = context.fit(task)
@@ -205,9 +205,14 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def _validator(
-    network: OnnxModule, head: NestedHead, crops: NDArray[np.uint8], context: SiteContext
+    step: SiteStep,
+    network: OnnxModule,
+    head: NestedHead,
+    crops: NDArray[np.uint8],
+    context: SiteContext,
 ) -> Callable[[], Validation] | None:
     watcher = context.watcher
     if watcher is None:
         return None
-    return lambda: watcher(head, features_of(network, crops[watcher.rows]))
+    radio = radio_of(step)
+    return lambda: watcher(head, features_of(network, crops[watcher.rows]), radio)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,14 @@ from numpy.typing import NDArray
 from airreid.adopt.elsewhere import measure_site
 from airreid.adopt.pipeline import SNRS_DB
 from airreid.bundle import Bundle
+from airreid.codecs.comparison import AWGN
 from airreid.datasets.dataset import DataSet
 from airreid.datasets.samples import ImageSet
 from airreid.evaluation.evaluate import Settings, about, evaluate
 from airreid.evaluation.points import NO_CHANNEL, Point
 from airreid.retrieval import guessing
 from training.engine.progress import Report
+from training.site.context import SiteContext
 
 SEEDS = 5
 
@@ -37,18 +38,34 @@ class Measured:
     """Top-1 of a random ranking."""
 
     @property
+    def through(self) -> str:
+        """Channel model to be said behind other words; empty for Gaussian noise."""
+        channel = str(self.about["channel"])
+        return "" if channel == AWGN.model else f", channel {channel}"
+
+    @property
     def protocol(self) -> str:
-        """Data and counts in a line."""
+        """Data, counts and channel in a line."""
         return (
             f"{self.label}: {self.about['query_images']} queries against "
-            f"{self.about['gallery_images']} images; {SEEDS} noise seeds"
+            f"{self.about['gallery_images']} images; {SEEDS} noise seeds{self.through}"
         )
 
 
-def settings(cache: Path, images: ImageSet) -> Settings:
-    """Settings of every measurement of a run: PCA is fitted on all of its images."""
-    threads = os.cpu_count() or 1
-    return Settings(SNRS_DB, cache, SEEDS, paper=False, pca_images=len(images), threads=threads)
+def settings(context: SiteContext) -> Settings:
+    """Settings of every measurement of a run, through the channel model that it trains for.
+
+    PCA is fitted on all of its images.
+    """
+    return Settings(
+        SNRS_DB,
+        context.cache,
+        SEEDS,
+        paper=False,
+        pca_images=len(context.images.fit),
+        threads=os.cpu_count() or 1,
+        channel=context.radio.model,
+    )
 
 
 def measure_home(

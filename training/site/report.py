@@ -77,6 +77,6 @@ def write_report(home: Measured | None, elsewhere: Sequence[Measured], folder: P
         paths = [folder / f"{name}{tail}" for tail in (".json", "-before.json", ".png")]
         write_json(paths[0], dict(result.about), result.after)
         write_json(paths[1], dict(result.about), result.before)
-        draw(curves(result.after), str(result.about["data"]), paths[2])
+        draw(curves(result.after), f"{result.about['data']}{result.through}", paths[2])
         written += paths
     return written

@@ -24,8 +24,9 @@ from airreid.picture_files import left_out_note
 from airreid.retrieval import people_half_width
 from training.engine.distributed import Distributed, device_of
 from training.engine.progress import Report
+from training.recipes.load import parse_recipe
 from training.recipes.recipe import Recipe
-from training.recipes.site_steps import NestedStep, NetworkStep, SiteStep
+from training.recipes.site_steps import NestedStep, NetworkStep, Share, SiteStep
 from training.runs.folder import claim, machine_and_versions
 from training.site.bundle import Backed, Built, backed, build, put_in_place
 from training.site.context import SiteContext
@@ -86,7 +87,7 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     assert isinstance(nested, NestedStep)
     bandwidths = _bandwidths(network)
     load_network(run.network)  # its errors come first
-    context = _context(run, nested, report)
+    context = _context(run, report)
     for data in run.elsewhere:
         check_elsewhere(data, context.joint_images)
     step = run.recipe.steps[-1]
@@ -96,11 +97,12 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     _claim(run, context)
     if finished is not None:
         return finished
+    (run.out / _FINISHED).unlink(missing_ok=True)  # its bundle is about to be another one
     if checked.plan is not None:
         store_plan(run.out, step.name, checked.plan)
     public = backed(_public(run, network, context), context)
     check_told_apart(public.features, context.labels, context.images.fit, context.only_tracks)
-    start = closed_form(public.features, bandwidths[-1], context)
+    start = closed_form(nested, public.features, bandwidths[-1], context)
     heads = train_nested(nested, start, bandwidths, public.features, context, again=not joint)
     site, code, trained = public, heads.code, None
     if isinstance(step, SiteStep):
@@ -115,7 +117,7 @@ def _check_single_process() -> None:
         raise InputError("recipe site trains in one process; run it without torchrun")
 
 
-def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
+def _context(run: SiteRun, report: Report) -> SiteContext:
     recipe = run.recipe
     images = open_images(run.source, tracks=run.tracks)
     if note := left_out_note(images.left_out):
@@ -123,7 +125,7 @@ def _context(run: SiteRun, nested: NestedStep, report: Report) -> SiteContext:
     people = people_of(images, run.source)
     labels = people.labels
     split = watched(labels, recipe.seed)
-    watcher = None if split is None else Watcher(labels, split, nested.channel, recipe.seed)
+    watcher = None if split is None else Watcher(labels, split, recipe.seed)
     return SiteContext(
         recipe=recipe,
         images=replace(images, everything=images.fit),  # who is tested is never fitted on
@@ -148,7 +150,7 @@ def _claim(run: SiteRun, context: SiteContext) -> None:
 
 
 def _finished(run: SiteRun) -> SiteResult | None:
-    """Returns the result of an earlier call that measured at the same places and came to its end.
+    """Returns the result of an earlier call that came to its end with the same share and places.
 
     None where there is none, or where its bundle is not whole.
     """
@@ -156,12 +158,21 @@ def _finished(run: SiteRun) -> SiteResult | None:
     try:
         stored = json.loads((out / _FINISHED).read_text(encoding="utf-8"))
         bundle = load_bundle(out / "bundle")
+        before = parse_recipe((out / "recipe.json").read_text(encoding="utf-8"), "recipe.json")
     except (OSError, ValueError, AirReidError):
         return None
     places = [data.label for data in run.elsewhere]
     if bundle.bundle_id != stored.get("bundle") or places != stored.get("elsewhere"):
         return None
+    if stored.get("share", _share(before)) != _share(run.recipe):
+        return None
     return SiteResult(bundle, tuple(stored["lines"]))
+
+
+def _share(recipe: Recipe) -> Share | None:
+    """Share of the trained weights that a recipe asks for; None without a joint stage."""
+    step = recipe.steps[-1]
+    return step.share if isinstance(step, SiteStep) else None
 
 
 def _public(run: SiteRun, step: NetworkStep, context: SiteContext) -> Bundle:
@@ -205,7 +216,7 @@ def _finish(
     trained: Learned | None,
 ) -> SiteResult:
     """Measures before and after, writes card and report, and puts the bundle in its place."""
-    chosen = settings(context.cache, context.images.fit)
+    chosen = settings(context)
     home: Measured | None = None
     if context.images.test is not None:
         test = context.images.test
@@ -226,7 +237,12 @@ def _finish(
     written = write_report(home, elsewhere, run.out / "report")
     lines += [f"wrote {path}" for path in written]
     places = [data.label for data in run.elsewhere]
-    stored = {"bundle": bundle.bundle_id, "elsewhere": places, "lines": lines}
+    stored = {
+        "bundle": bundle.bundle_id,
+        "elsewhere": places,
+        "share": _share(run.recipe),
+        "lines": lines,
+    }
     (run.out / _FINISHED).write_text(json.dumps(stored, indent=2), encoding="utf-8")
     return SiteResult(bundle, tuple(lines))
 
@@ -267,6 +283,7 @@ def _card(
             }
             for result in elsewhere
         },
+        channel=context.radio.model,
         elsewhere_people={result.label: result.people for result in elsewhere},
     )
     made_with = machine_and_versions()
@@ -303,7 +320,10 @@ def _told(context: SiteContext, built: Built, trained: Learned | None) -> list[s
         )
     else:
         cameras = f" and {split.cameras} cameras" if split.cameras else ""
-        lines.append(f"codes chosen on {split.people} of these people{cameras}, not trained on")
+        lines.append(
+            f"codes chosen on {split.people} of these people{cameras}, not trained on, through "
+            f"{context.radio.words}"
+        )
     for head in built.heads:
         rates = ", ".join(
             f"{name} {sum(values) / len(values):.3f}"

@@ -97,7 +97,7 @@ def mix(
 def _compare(
     joint: Joint, size: tuple[int, int], context: SiteContext
 ) -> Callable[[], NDArray[np.float64]]:
-    """Returns a test of the network as it stands: PCA of its features, through noise."""
+    """Returns a test of the network as it stands: PCA of its features, through the radio."""
     watcher = context.watcher
     assert watcher is not None
     crops = context.crops(size)
@@ -112,7 +112,7 @@ def _compare(
         head = NestedHead(features.shape[1], bandwidths)
         head.start_from(second.pca(bandwidths[-1]))
         watched: Tensor = features_of(joint.network, crops[watcher.rows]).cpu()
-        return watcher.by_person(head, watched)
+        return watcher.by_person(head, watched, context.radio)
 
     return by_person
 

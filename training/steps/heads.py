@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from airreid.codecs.selection import SNRS_DB
+from airreid.codecs.comparison import SNRS_DB
 from training.models.nested_code import NestedNetwork
 from training.models.scheme_network import SchemeNetwork
 from training.recipes.base import snr_bounds

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from airreid.codecs.comparison import SNRS_DB
 from airreid.codecs.discriminant import scatter
 from airreid.codecs.graphs import check_graph, write_nested_encoder
 from airreid.codecs.nested import nest
 from airreid.codecs.nested_selection import NestedWay, left_out_trials, select_nested
-from airreid.codecs.selection import SNRS_DB
 from airreid.codecs.statistics import TooFewDirectionsError, moments
 from airreid.errors import InputError
 from airreid.nested.pieces import PIECE
