@@ -15,6 +15,7 @@ from airreid.bundle import Precision
 from airreid.console import progress_bars
 from airreid.datasets import DataSet, open_data
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of, told
+from airreid.datasets.readable import readable
 from airreid.errors import AirReidError, InputError
 from training.engine.progress import Progress
 from training.recipes.load import RECIPES, by_timm, load_recipe, with_options
@@ -96,10 +97,15 @@ Cache = Annotated[
 RECIPE_HELP = f"{', '.join(RECIPES)}, or a recipe's JSON file."
 
 
-def _open(data: str | None, protocol: str | None, boxes: BoxesChoice | None) -> DataSet | None:
+def _open(
+    data: str | None, protocol: str | None, boxes: BoxesChoice | None, cache: Path
+) -> DataSet | None:
+    """Opens what a recipe trains on, without images that cannot be read."""
     if data is None or data == "synthetic":
         return None
-    return told(open_data(data, protocol, boxes_of(boxes)))
+    opened = open_data(data, protocol, boxes_of(boxes))
+    with progress_bars() as bars:
+        return told(readable(opened, cache, BarReport(bars).phase, ["train"]))
 
 
 def require_torch() -> None:
@@ -182,7 +188,7 @@ def run_command(
         chosen = load_recipe(recipe, [*by_timm(chosen, backbone), *(settings or [])])
         backbone = None
     other_run = None if backbone is None else Path(backbone)
-    opened = _open(data, protocol, boxes)
+    opened = _open(data, protocol, boxes, cache or out / "cache")
     require_torch()
     from training.pipeline import run_recipe
 
@@ -215,7 +221,9 @@ def _run_site(
 
     with progress_bars() as bars:
         report = BarReport(bars)
-        start = start_from(network, recipe, cache or out / "cache", report)
+        cache = cache or out / "cache"
+        elsewhere = tuple(told(readable(data, cache, report.phase)) for data in elsewhere)
+        start = start_from(network, recipe, cache, report)
         run = SiteRun(start.recipe, start.path, data, out, cache, elsewhere, tracks, start.origin)
         result = train_site(run, report)
     for line in result.lines:
@@ -270,7 +278,7 @@ def extend_command(
 ) -> None:
     """Train the recipe's schemes that BUNDLE has not and leave the whole in OUT/bundle."""
     chosen = load_recipe(recipe, settings or [])
-    opened = _open(data, protocol, boxes)
+    opened = _open(data, protocol, boxes, cache or out / "cache")
     require_torch()
     from training.extend import extend_bundle
 

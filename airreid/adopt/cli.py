@@ -11,12 +11,14 @@ from typing import Annotated
 
 import typer
 
-from airreid.adopt.images import open_images
+from airreid.adopt.images import open_images, readable_images
 from airreid.adopt.preprocessing import ALIASES, PRESETS, Preprocessing, named
 from airreid.adopt.schemes import DEFAULT_SCHEMES
 from airreid.console import progress_bars
 from airreid.datasets.cli import tell_left_out
+from airreid.datasets.cli import told as noted
 from airreid.datasets.open import open_data
+from airreid.datasets.readable import readable
 from airreid.errors import InputError
 from airreid.evaluation.cli import phases
 from airreid.evaluation.features import default_cache
@@ -104,6 +106,10 @@ def adopt_command(
     for data in elsewhere:
         check_site(data)
     opened = open_images(images, None if identities else False)
+    cache = cache or default_cache()
+    with progress_bars() as bars:
+        opened = readable_images(opened, cache, phases(bars))
+        elsewhere = tuple(noted(readable(data, cache, phases(bars))) for data in elsewhere)
     tell_left_out(opened.left_out)
     for data in elsewhere:
         check_elsewhere(data, opened.everything)
@@ -115,7 +121,7 @@ def adopt_command(
         output=output,
         size=size,
         preprocessing=preprocessing,
-        cache=cache or default_cache(),
+        cache=cache,
         seeds=seeds,
         int8=int8,
         elsewhere=elsewhere,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from airreid.datasets.dataset import DataSet
 from airreid.datasets.mixed import with_tracks
 from airreid.datasets.open import open_data
+from airreid.datasets.readable import Phase, broken_images, leave_out, without
 from airreid.datasets.samples import ImageSet
 from airreid.datasets.tracks import TRACKS
 from airreid.datasets.unlabelled import is_unlabelled, unlabelled_set
@@ -37,7 +38,7 @@ class AdoptionImages:
     tracks: ImageSet | None = None
     """Tracks beside the identities, which only a training looks at."""
     left_out: tuple[str, ...] = ()
-    """Files that are no images, each with its reason."""
+    """Files that are no images or cannot be decoded, each with its reason."""
 
 
 def open_images(
@@ -91,6 +92,31 @@ def open_images(
         everything,
         tracks=beside,
         left_out=data.left_out,
+    )
+
+
+def readable_images(images: AdoptionImages, cache: Path, phase: Phase) -> AdoptionImages:
+    """Leaves out images that cannot be decoded, each with its reason.
+
+    Raises :class:`InputError` where they are too many; see :func:`broken_images`.
+    """
+    sets = [images.everything, images.fit]
+    sets += [] if images.tracks is None else [images.tracks]
+    sets += [] if images.test is None else images.test.subsets.values()
+    samples = tuple(sample for part in sets for sample in part.samples)
+    broken = broken_images(ImageSet(images.name, samples), cache, phase)
+    if not broken:
+        return images
+    fit = without(images.fit, broken)
+    whole = images.everything is images.fit
+    return replace(
+        images,
+        fit=fit,
+        labels=None if images.labels is None else labels_of(fit),
+        test=None if images.test is None else leave_out(images.test, broken),
+        everything=fit if whole else without(images.everything, broken),
+        tracks=None if images.tracks is None else without(images.tracks, broken),
+        left_out=(*images.left_out, *broken.values()),
     )
 
 

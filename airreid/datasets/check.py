@@ -51,6 +51,16 @@ def check_images(
     return Checked(problems, "" if problems else digest.hexdigest()[:16])
 
 
+def decoding_errors(
+    samples: Sequence[Sample], tick: Callable[[], object] = lambda: None, workers: int = 0
+) -> Iterator[str]:
+    """Decodes every image and yields why it cannot be, empty where it can; as many processes as
+    in :func:`check_images`."""
+    for error, _ in _decoded(samples, workers):
+        yield error
+        tick()
+
+
 def _decoded(samples: Sequence[Sample], workers: int) -> Iterator[tuple[str, str]]:
     if len(samples) <= _FEW:
         yield from map(_decode, samples)

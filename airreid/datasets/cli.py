@@ -111,7 +111,11 @@ def check_command(
         description |= {"content": checked.content, "notes": notes, "problems": problems}
         write_json(as_json, {"schema": SCHEMA, **description})
     if problems:
-        typer.echo(f"error: {data}: {len(problems)} missing or unreadable", err=True)
+        typer.echo(
+            f"error: {data}: {len(problems)} missing or unreadable; a training leaves out what it "
+            "cannot read, up to 1 in 100 images",
+            err=True,
+        )
         raise typer.Exit(1)
     echo(f"all {len(samples)} images can be read")
 

@@ -330,10 +330,14 @@ def invoke(*arguments: str) -> Result:
 
 
 def test_what_cannot_be_trained_is_frozen_and_named(folder: Path, tmp_path: Path) -> None:
-    """A network without weights, by the command line; few people, so that codes are PCA."""
+    """A network without weights, by the command line; few people, so that codes are PCA.
+
+    An image that is cut off is left out and named.
+    """
     few = tmp_path / "few"
     for name in sorted(path.name for path in folder.iterdir())[:FEW]:
         shutil.copytree(folder / name, few / name)
+    truncate(few / "p003" / "yard" / "1.png")
     bare = networks.write(tmp_path / "bare.onnx", size=SIZE)
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     result = invoke(
@@ -343,6 +347,8 @@ def test_what_cannot_be_trained_is_frozen_and_named(folder: Path, tmp_path: Path
     assert result.exit_code == 0, (result.output, result.exception)
     assert "cannot be trained and stays as it is: the graph has no weights" in result.output
     assert "too few people to hold ten out" in result.output
+    assert "p003/yard/1.png: damaged or truncated" in result.output.replace("\n", "")
+    assert "trained on 47 images of 12 people" in result.output
 
 
 @pytest.mark.parametrize(
@@ -390,6 +396,23 @@ def refusal(arguments: list[str], out: Path) -> str:
     assert not (out / "recipe.json").exists()
     assert "\n" not in str(result.exception)
     return str(result.exception)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("name", ["site", "demo"])
+def test_a_data_set_of_which_much_cannot_be_read_is_refused(
+    name: str, folder: Path, network: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged"
+    for path in sorted(folder.iterdir())[:FEW]:
+        shutil.copytree(path, damaged / path.name)
+        truncate(damaged / path.name / "door" / "0.png")
+    given = [name, "--data", str(damaged)]
+    given += ["--backbone", str(network)] if name == "site" else []
+    assert "15 of 60 images cannot be read" in refusal(given, tmp_path / "out")
 
 
 def one_image_each(folder: Path, out: Path) -> Path:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from airreid.adopt.elsewhere import check_elsewhere, check_site
-from airreid.adopt.images import open_images
+from airreid.adopt.images import open_images, readable_images
 from airreid.adopt.network import load_network
 from airreid.adopt.pipeline import Adoption, adopt
 from airreid.adopt.schemes import parse_schemes
@@ -119,7 +119,10 @@ def _check_single_process() -> None:
 
 def _context(run: SiteRun, report: Report) -> SiteContext:
     recipe = run.recipe
+    cache = run.cache or run.out / "cache"
     images = open_images(run.source, tracks=run.tracks)
+    people_of(images, run.source)  # its errors come before every image is decoded
+    images = readable_images(images, cache, report.phase)
     if note := left_out_note(images.left_out):
         report.note(note)
     people = people_of(images, run.source)
@@ -134,7 +137,7 @@ def _context(run: SiteRun, report: Report) -> SiteContext:
         split=split,
         watcher=watcher,
         out=run.out,
-        cache=run.cache or run.out / "cache",
+        cache=cache,
         report=report,
         distributed=Distributed(device_of(recipe.engine.device)),
     )

@@ -22,7 +22,8 @@ from airreid.adopt.preprocessing import PRESETS
 from airreid.adopt.search_preprocessing import find_preprocessing
 from airreid.bundle import load_bundle
 from airreid.cli import build
-from airreid.codecs.selection import SNRS_DB, Wanted, hold_out, select
+from airreid.codecs.comparison import SNRS_DB
+from airreid.codecs.selection import Wanted, hold_out, select
 from airreid.errors import InputError
 from airreid.inference import BackboneRunner
 from airreid.retrieval import Labels, NearestMatch, cosine, evaluate_ranking, rank
@@ -322,11 +323,14 @@ def test_crops_of_nobody_give_pca(network: Path, folder: Path, tmp_path: Path) -
     flat.mkdir()
     for number, path in enumerate(sorted(folder.rglob("*.png"))[:60]):
         (flat / f"{number}.png").write_bytes(path.read_bytes())
+    damaged = (flat / "7.png").read_bytes()
+    (flat / "7.png").write_bytes(damaged[: len(damaged) // 2])
     result = invoke(
         *("adopt", str(network), "--images", str(flat), "--out", str(tmp_path / "out")),
         *("--cache", str(tmp_path / "cache"), "--preset", "half", "--scheme", "jscc-fc-8"),
     )
     assert result.exit_code == 0, (result.output, result.exception)
+    assert f"1 file left out ({flat / '7.png'}: damaged" in result.output.replace("\n", " ")
     assert "PCA" in result.output
     assert "the images say nobody's identity" in result.output
     assert "int8     not tried: no people are held out" in result.output
