@@ -20,6 +20,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from accesspoint.api.tls_hello import HandshakeTurns, hello_came, keep_buffers_small
 from airreid import log
 
 _BACKLOG = 256
@@ -96,13 +97,18 @@ class _Handshake:
     """A connection that is not yet uvicorn's."""
 
     def __init__(self, accepted: socket.socket) -> None:
-        self._accepted = accepted
+        self.accepted = accepted
+        self.handed_over = False
+        """Whether a transport owns the socket, and closes it."""
         self.task: asyncio.Task[None] | None = None
 
     def end(self) -> None:
         if self.task is not None:
             self.task.cancel()
-        self._accepted.close()
+
+    def ended(self, _: asyncio.Task[None]) -> None:
+        if not self.handed_over:
+            self.accepted.close()
 
 
 class _Protocol(H11Protocol):
@@ -181,6 +187,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
         super().__init__(config)
         self.counted = Connections(limits)
+        self._handshake_turns = HandshakeTurns()
         self.servers: list[Any] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -221,9 +228,10 @@ class _Server(uvicorn.Server):
                 continue
             handshake = _Handshake(accepted)
             self.counted.add(handshake, address[0])
-            handshake.task = self._start(self._connect(handshake, accepted, address[0]))
+            handshake.task = self._start(self._connect(handshake, address[0]))
+            handshake.task.add_done_callback(handshake.ended)
 
-    async def _connect(self, handshake: _Handshake, accepted: socket.socket, address: str) -> None:
+    async def _connect(self, handshake: _Handshake, address: str) -> None:
         def protocol() -> asyncio.Protocol:
             self.counted.remove(handshake)
             return _Protocol(
@@ -235,15 +243,18 @@ class _Server(uvicorn.Server):
             )
 
         loop, tls = asyncio.get_running_loop(), self.config.ssl
-        if tls is not None:
-            seconds = self.counted.limits.head_seconds
-            times = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds}
-        else:
-            times = {}
+        seconds = self.counted.limits.head_seconds
+        times = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds} if tls else {}
         try:
-            await loop.connect_accepted_socket(protocol, accepted, ssl=tls, **times)
-        except (OSError, ssl.SSLError):
-            accepted.close()
+            if tls is not None:
+                async with asyncio.timeout(seconds):
+                    if not await hello_came(handshake.accepted):
+                        return
+                    await self._handshake_turns.take()
+            handshake.handed_over = True
+            await loop.connect_accepted_socket(protocol, handshake.accepted, ssl=tls, **times)
+        except (OSError, ssl.SSLError):  # TimeoutError is an OSError
+            pass
         finally:
             self.counted.remove(handshake)
 
@@ -255,6 +266,7 @@ class HttpServer:
         self, config: uvicorn.Config, listener: socket.socket, limits: ConnectionLimits
     ) -> None:
         """``config`` must be loaded."""
+        keep_buffers_small()
         self._server = _Server(config, limits)
         self._listener = listener
         self._loop = asyncio.new_event_loop()
