@@ -34,6 +34,7 @@ from airreid.bundle import Bundle
 from airreid.credentials import is_loopback, server_credentials
 from airreid.descriptors import budget, raise_limit
 from airreid.errors import InputError
+from airreid.reading_turns import ReadingTurns
 from airreid.serving import GRPC_CONNECTIONS, serve, told_to_stop
 
 _LOOK_SECONDS = 0.5
@@ -167,6 +168,8 @@ async def _serve(
         stream_access(services.grpc_access),
     )
 
+    turns = ReadingTurns()
+
     def register(server: aio.Server) -> list[str]:
         calls = GalleryCalls(
             GalleryMethods(rest.service, rest.search_service, rest.jobs),
@@ -175,6 +178,7 @@ async def _serve(
             services.pools,
             settings.requests,
             settings.grpc_message_bytes,
+            turns,
         )
         return [uplink.register(server), calls.register(server)]
 
@@ -191,6 +195,7 @@ async def _serve(
             rest.ready,
             message_bytes=settings.grpc_message_bytes,
             connections=connections,
+            turns=turns,
         ) as grpc_port:
             ports = {"grpc_port": grpc_port, **ports}
             waiting = asyncio.create_task(stop.wait())

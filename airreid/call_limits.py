@@ -14,6 +14,8 @@ from typing import Any, Literal
 import grpc
 from grpc import aio
 
+from airreid.reading_turns import LONG_BYTES, PacedStream, ReadingTurns
+
 Context = aio.ServicerContext[Any, Any]
 
 
@@ -41,8 +43,10 @@ SMALL = CallLimits()
 class MessageReader:
     """Reader of messages of one service within its limits; owned by one event loop."""
 
-    def __init__(self, limits: CallLimits) -> None:
+    def __init__(self, limits: CallLimits, turns: ReadingTurns | None = None) -> None:
+        """``turns``: those of all readers of a port; this reader's alone if left out."""
         self.limits = limits
+        self._turns = turns or ReadingTurns()
         self._turn = asyncio.Semaphore(limits.reading)
         self._reading: dict[asyncio.Timeout, None] = {}
         """Times of the calls that are being read, the oldest first."""
@@ -63,7 +67,7 @@ class MessageReader:
             async with asyncio.timeout(self.limits.reading_seconds) as time:
                 self._reading[time] = None
                 try:
-                    data = await anext(messages, None)
+                    data = await self._turns.read(messages)
                 finally:
                     self._reading.pop(time, None)
         except TimeoutError:
@@ -91,6 +95,9 @@ class MessageReader:
         self, messages: AsyncIterator[bytes], context: Context, parse: Callable[[bytes], Any]
     ) -> AsyncIterator[Any]:
         """Yields the messages of a stream, parsed."""
+        # where no message may be long, one that is has its time
+        if self.limits.message_bytes <= LONG_BYTES:
+            messages = PacedStream(messages, self._turns)
         async for data in messages:
             size = len(data)
             if size > self.limits.message_bytes:
@@ -106,10 +113,10 @@ class BoundedCalls(aio.ServerInterceptor):
     It makes streams of unary handlers: those are called before their message is read.
     """
 
-    def __init__(self, limits: Mapping[str, CallLimits]) -> None:
+    def __init__(self, limits: Mapping[str, CallLimits], turns: ReadingTurns) -> None:
         """``limits`` by full name of a service. A service that is not among them reads its
-        messages itself."""
-        self._readers = {name: MessageReader(bound) for name, bound in limits.items()}
+        messages itself. ``turns``: those of all long messages of the port."""
+        self._readers = {name: MessageReader(bound, turns) for name, bound in limits.items()}
         self._open = dict.fromkeys(limits, 0)
 
     async def intercept_service(

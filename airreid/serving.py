@@ -22,6 +22,7 @@ from airreid.client import (
     keepalive,
 )
 from airreid.errors import InputError
+from airreid.reading_turns import ReadingTurns
 
 GRACE_SECONDS = 5.0
 HANDSHAKE_SECONDS = 10.0
@@ -49,10 +50,12 @@ async def serve(
     connections: int = GRPC_CONNECTIONS,
     keepalive_seconds: float = KEEPALIVE_SECONDS,
     otherwise: str = "choose another",
+    turns: ReadingTurns | None = None,
 ) -> AsyncIterator[int]:
     """Serves gRPC on ``listen`` and yields the bound port.
 
     ``limits`` bound the calls of services by full name; a service without one bounds its own.
+    Their long messages take ``turns``, those of other services of the port if it has any.
     No message is longer than ``message_bytes``, and none is compressed. At most ``connections``
     are open, and one on which nothing is heard for ``keepalive_seconds`` is asked, and closed
     with its streams if it does not answer.
@@ -64,7 +67,8 @@ async def serve(
     bound, which says ``otherwise`` as the way out, or the credentials cannot be used.
     """
     address = parse_address(listen)
-    bounded = BoundedCalls({health.SERVICE_NAME: SMALL, reflection.SERVICE_NAME: SMALL, **limits})
+    all_limits = {health.SERVICE_NAME: SMALL, reflection.SERVICE_NAME: SMALL, **limits}
+    bounded = BoundedCalls(all_limits, turns or ReadingTurns())
     server = aio.server(
         options=_options(message_bytes, connections, keepalive_seconds), interceptors=[bounded]
     )

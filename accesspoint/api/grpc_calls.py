@@ -29,6 +29,7 @@ from accesspoint.errors import RateLimitedError, TooLargeError
 from airreid.call_limits import CallLimits, MessageReader
 from airreid.credentials import certificate_names
 from airreid.errors import InputError
+from airreid.reading_turns import ReadingTurns
 from airreid.v1 import gallery_pb2
 from airreid.wire import repeated_at_most
 
@@ -88,20 +89,23 @@ class GalleryCalls:
         pools: Pools,
         max_calls: int = 256,
         message_bytes: int = MESSAGE_BYTES,
+        turns: ReadingTurns | None = None,
     ) -> None:
         """``max_calls``: calls under way; further ones are told to come again.
-        ``message_bytes``: longest message of a call with images."""
+        ``message_bytes``: longest message of a call with images. ``turns``: those of all long
+        messages of the port, for calls."""
         self._methods = methods
         self._access = access
         self._metrics = metrics
         self._pools = pools
         self._max_calls = max_calls
         self._calls = 0
-        small = MessageReader(CallLimits(SMALL_BYTES))
+        turns = turns or ReadingTurns()
+        small = MessageReader(CallLimits(SMALL_BYTES), turns)
         self._readers = dict.fromkeys((method.name for method in SERVICE.methods), small)
         large = CallLimits(message_bytes, reading=8, when_full="wait", reading_seconds=60.0)
-        searching = MessageReader(large)
-        self._readers |= {"Search": searching, "Verify": searching, "Enroll": MessageReader(large)}
+        searching, enrolling = MessageReader(large, turns), MessageReader(large, turns)
+        self._readers |= {"Search": searching, "Verify": searching, "Enroll": enrolling}
 
     def register(self, server: aio.Server) -> str:
         """Adds the service; returns its full name.

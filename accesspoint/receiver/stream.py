@@ -20,6 +20,7 @@ from accesspoint.receiver.requests import parse, wrong_id
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid import log
 from airreid.errors import InputError
+from airreid.reading_turns import PacedStream, ReadingTurns
 from airreid.v1 import uplink_pb2
 
 SERVICE = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
@@ -31,6 +32,8 @@ Access = Callable[[Context], Awaitable[SpeaksFor]]
 
 NEWCOMERS = 64
 """Streams above the limit that may wait for their first block."""
+_LONG_BYTES_PER_SECOND = 32 << 20
+"""Bytes of messages, too long for a block, that are read in a second."""
 
 
 def _edge_of(message: bytes) -> str:
@@ -66,6 +69,7 @@ class Uplink:
         self._of_edge: dict[str, Outbox] = {}
         """Newest stream of each camera."""
         self._newcomers = 0
+        self._turns = ReadingTurns(_LONG_BYTES_PER_SECOND)
         self._credits = Credits(settings.window, settings.max_in_flight, time.monotonic)
         self._pipeline = BlockPipeline(receiver, settings, self._credits, metrics, feed)
         metrics.gauge("streams", "Streams that are open.", lambda: self._credits.streams)
@@ -131,9 +135,10 @@ class Uplink:
     ) -> AsyncIterator[bytes]:
         speaks_for = await self._access(context)
         messages = aiter(messages)
+        paced = PacedStream(messages, self._turns)
         first: bytes | None = None
         if self._credits.streams >= self._settings.max_streams:
-            first = await self._first_of_known(messages, speaks_for)
+            first = await self._first_of_known(paced, speaks_for)
             if first is None:
                 if isinstance(messages, AsyncGenerator):
                     await messages.aclose()
@@ -151,7 +156,7 @@ class Uplink:
                     self._follow(outbox, first, speaks_for)
                     await self._pipeline.take(first, outbox, speaks_for)
                     await outbox.room()
-                async for message in messages:
+                async for message in paced:
                     if not outbox.edge_id:
                         self._follow(outbox, message, speaks_for)
                     await self._pipeline.take(message, outbox, speaks_for)
