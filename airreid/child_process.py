@@ -17,6 +17,8 @@ _START = (
     "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
 )
 _PR_SET_PDEATHSIG = 1
+AIRREID = "airreid.cli"
+"""Module that runs the program."""
 
 
 def python_module(module: str, *arguments: str) -> list[str]:
@@ -31,7 +33,7 @@ def python_module(module: str, *arguments: str) -> list[str]:
 
 def airreid(*arguments: str) -> list[str]:
     """Returns the command ``airreid ARGUMENTS...``."""
-    return python_module("airreid.cli", *arguments)
+    return python_module(AIRREID, *arguments)
 
 
 def end_with(parent: int) -> None:

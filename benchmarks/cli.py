@@ -211,19 +211,24 @@ def soak_command(
     minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 30.0,
     streams: Annotated[int, typer.Option(min=1, max=1000, help="Cameras at once.")] = 300,
     kill_seconds: Annotated[float, typer.Option(min=1, help="Time between two kills.")] = 60.0,
+    step_seconds: Annotated[
+        float, typer.Option(min=1, help="Time between two clock steps.")
+    ] = 45.0,
     folder: Annotated[
         Path | None,
         typer.Option(help="Empty folder; a disk with under 2 GiB free is filled for a while."),
     ] = None,
     as_json: JsonTargets = None,
 ) -> None:
-    """Run everything at once for long, with kills: nothing may be lost or doubled."""
+    """Run everything at once for long, with kills and clock steps: nothing is lost or doubled."""
     from benchmarks import soak, soak_load
 
     check_json(*as_json or ())
     if folder is not None and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--folder {folder}: is no empty folder; make one")
-    settings = soak_load.Settings(minutes=minutes, streams=streams, kill_seconds=kill_seconds)
+    settings = soak_load.Settings(
+        minutes=minutes, streams=streams, kill_seconds=kill_seconds, step_seconds=step_seconds
+    )
     with tempfile.TemporaryDirectory(prefix="airreid-soak-") as scratch, progress_bars() as bars:
         task = bars.add_task("soaking", total=1.0)
         report = soak.run(

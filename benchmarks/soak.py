@@ -2,8 +2,9 @@
 
 Cameras send blocks through the channel simulator to the access point and send again what a kill
 left unanswered, as an edge does. An operator enrols, deletes and searches beside them. Each minute
-the access point or the channel is killed and started again. What was acknowledged is compared with
-what there is in the end.
+the access point or the channel is killed and started again, and the wall clock of both is stepped,
+by seconds or by hours, forward or back. What was acknowledged is compared with what there is in
+the end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import socket
 import threading
@@ -25,7 +27,8 @@ import numpy as np
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.v1 import uplink_pb2
 from benchmarks.processes import rss_mib
-from benchmarks.soak_load import Camera, Counts, Operator, Settings
+from benchmarks.soak_load import FURTHEST_STEP, Camera, Counts, Operator, Settings
+from benchmarks.stepped_clock import SteppedClock
 from benchmarks.uplink import Load, make_gallery
 from simulation.processes import Role
 
@@ -41,6 +44,7 @@ class Services:
     """An access point and a channel before it, on ports that stay theirs."""
 
     def __init__(self, folder: Path) -> None:
+        self.clock = SteppedClock(folder / "clock")
         ap, http, channel = (_free_port() for _ in range(3))
         self.ap, self.channel = f"127.0.0.1:{ap}", f"127.0.0.1:{channel}"
         serve = ["ap", "serve", "--data-dir", str(folder / "data"), "--grpc", self.ap]
@@ -54,7 +58,8 @@ class Services:
             self.start(name)
 
     def start(self, name: str) -> None:
-        self._roles[name] = Role(name, self._arguments[name], 300.0)
+        arguments = [str(self.clock.path), *self._arguments[name]]
+        self._roles[name] = Role(name, arguments, 300.0, "benchmarks.stepped_clock")
 
     def kill(self, name: str) -> None:
         role = self._roles[name]
@@ -110,7 +115,7 @@ def run(settings: Settings, folder: Path, tick: Callable[[float], object]) -> di
     blocks = make_gallery(folder / "data", bundle, load)
     services = Services(folder)
     started, until = time.monotonic(), time.monotonic() + 60 * settings.minutes
-    operator = Operator(services.ap, counts, full, settings.seed)
+    operator = Operator(services.ap, counts, full, settings.seed, services.clock.time)
     rss: list[dict[str, float]] = []
     pool = ThreadPoolExecutor(2)
     working = [
@@ -120,6 +125,7 @@ def run(settings: Settings, folder: Path, tick: Callable[[float], object]) -> di
     filled: bool | None = None
     try:
         next_kill, turn = started + settings.kill_seconds, 0
+        next_step, rng = started + settings.step_seconds, random.Random(settings.seed)
         while (now := time.monotonic()) < until:
             rss.append(services.memory())
             tick((now - started) / (until - started))
@@ -129,6 +135,10 @@ def run(settings: Settings, folder: Path, tick: Callable[[float], object]) -> di
                 services.start(name)
                 counts.kills += 1
                 next_kill, turn = time.monotonic() + settings.kill_seconds, turn + 1
+            if now >= next_step:
+                services.clock.step(_offset(rng, counts.clock_steps))
+                counts.clock_steps += 1
+                next_step = time.monotonic() + settings.step_seconds
             if filled is None and now > (started + until) / 2:
                 with _filled(folder, full) as filled:
                     time.sleep(min(_FULL_SECONDS, 15 * settings.minutes) if filled else 0.0)
@@ -142,6 +152,11 @@ def run(settings: Settings, folder: Path, tick: Callable[[float], object]) -> di
         services.stop()
         pool.shutdown()
     return _report(settings, counts, rss, bool(filled))
+
+
+def _offset(rng: random.Random, number: int) -> float:
+    """Draws where the clock is stepped to: by turns as NTP does, and as a wrong hand does."""
+    return rng.uniform(-2, 2) if number % 2 else rng.uniform(-FURTHEST_STEP, FURTHEST_STEP)
 
 
 def _cameras(

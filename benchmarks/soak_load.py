@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -30,6 +31,10 @@ _AGAIN_SECONDS = 1.0
 """Pause before a camera connects again, or sends a block again that was not taken."""
 _SETTLE_SECONDS = 180.0
 """Time in the end for everything that waits to be answered."""
+FURTHEST_STEP = 12 * 3600.0
+"""Seconds by which the wall clock is ahead or behind, at most."""
+_KEPT_SECONDS = 10 * FURTHEST_STEP
+"""Time for which every other person is to be kept: no step ends it."""
 _BROKEN = (grpc.RpcError, aio.UsageError, asyncio.InvalidStateError, TimeoutError)
 """Errors of a stream whose other end is gone."""
 
@@ -44,6 +49,8 @@ class Settings(FrozenModel):
     entries: Annotated[int, Field(ge=SENT, le=1_000_000)] = 2000
     kill_seconds: Annotated[float, Field(ge=1)] = 60.0
     """Time between two kills."""
+    step_seconds: Annotated[float, Field(ge=1)] = 45.0
+    """Time between two steps of the wall clock."""
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -62,6 +69,7 @@ class Counts:
     refused_when_full: int = 0
     """Enrolments that were refused while the disk was full."""
     kills: int = 0
+    clock_steps: int = 0
     codes: Counter[str] = field(default_factory=Counter)
 
     lost_blocks: int = 0
@@ -167,8 +175,17 @@ class Camera:
 class Operator:
     """Enrols, deletes and searches, and keeps a list of what was acknowledged."""
 
-    def __init__(self, target: str, counts: Counts, full: threading.Event, seed: int) -> None:
+    def __init__(
+        self,
+        target: str,
+        counts: Counts,
+        full: threading.Event,
+        seed: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``clock``: wall clock of the access point."""
         self._target, self._counts, self._full = target, counts, full
+        self._clock = clock
         self._rng = np.random.default_rng([seed, 1])
         backbone = load_bundle(default_bundle_path()).backbone
         self._space, self._dim = backbone.space_id, backbone.feature_dim
@@ -192,7 +209,10 @@ class Operator:
             feature = gallery_pb2.Feature(space_id=self._space, values=values)
             self._next += 1
             name = f"new-{self._next}"
-            items.append(gallery_pb2.EnrollItem(subject=name, camera="c", key="k", feature=feature))
+            item = gallery_pb2.EnrollItem(subject=name, camera="c", key="k", feature=feature)
+            if self._next % 2:
+                item.expires_at.FromSeconds(int(self._clock() + _KEPT_SECONDS))
+            items.append(item)
         full = self._full.is_set()
         try:
             for item, result in client.enrol(iter(items)):

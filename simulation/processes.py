@@ -17,8 +17,14 @@ from airreid.errors import LinkError
 class Role:
     """``airreid ARGUMENTS...`` as a process; use as a context manager."""
 
-    def __init__(self, name: str, arguments: list[str], seconds: float = 60.0) -> None:
-        """Starts the process and waits for its ``ready`` event.
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        seconds: float = 60.0,
+        module: str = child_process.AIRREID,
+    ) -> None:
+        """Starts the process and waits for its ``ready`` event. ``module`` runs the program.
 
         It has a process group of its own, so that a terminal's Ctrl-C is the parent's alone to
         deal with, and it ends when the parent dies. Raises :class:`LinkError` with the process's
@@ -28,7 +34,7 @@ class Role:
         self._tail: deque[str] = deque(maxlen=20)
         self._events: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self.process = subprocess.Popen(
-            child_process.airreid(*arguments),
+            child_process.python_module(module, *arguments),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
