@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -103,6 +104,17 @@ class UplinkProxy:
             if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
                 stats.upstream_errors += 1
             await context.abort(error.code(), error.details() or "")
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            # grpc.aio ends a call so if writing a request to it fails just as the access point
+            # goes, and its server sends no status for it: the edge would wait for ever
+            stats.upstream_errors += 1
+            log.warning("upstream_broke_off", target=self._target)
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                f"channel: the stream to access point {self._target} broke off; open it again",
+            )
         finally:
             stats.streams -= 1
             call.cancel()
@@ -119,6 +131,12 @@ class UplinkProxy:
         except aio.AioRpcError as refusal:
             return refusal
         return error
+
+
+def _is_being_cancelled() -> bool:
+    """Returns whether somebody has cancelled the task that runs, not just what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -34,21 +34,21 @@ async def hello_came(connection: socket.socket) -> bool:
     Returns whether it came in whole and is one of a handshake. Raises :class:`OSError` where the
     connection breaks.
     """
-    wanted, seen = _HEAD_BYTES, 0
+    wanted, received = _HEAD_BYTES, 0
     while True:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
         await _readable(connection)
         begun = connection.recv(wanted, socket.MSG_PEEK)
-        if len(begun) == seen or begun[0] != _HANDSHAKE:
+        if len(begun) == received or begun[0] != _HANDSHAKE:
             return False
-        seen = len(begun)
-        if seen < _HEAD_BYTES:
+        received = len(begun)
+        if received < _HEAD_BYTES:
             continue
         length = int.from_bytes(begun[3:_HEAD_BYTES], "big")
         if not 0 < length <= _RECORD_BYTES:
             return False
         wanted = _HEAD_BYTES + length
-        if seen == wanted:
+        if received == wanted:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             return True
 

@@ -59,28 +59,30 @@ class Radio:
     ap: AccessPoint
     target: str
     stop: asyncio.Event
+    proxy: UplinkProxy
 
 
 @asynccontextmanager
 async def radio_between(credentials: ClientCredentials = NOBODY) -> AsyncIterator[Radio]:
     """An access point and a channel before it that shows ``credentials``."""
     ap, links, stop = AccessPoint(), Links(LinkSettings(snr_db=5, seed=1)), asyncio.Event()
-    upstream, proxy = aio.server(), aio.server()
+    upstream, server = aio.server(), aio.server()
     uplink_pb2_grpc.add_UplinkServiceServicer_to_server(ap, upstream)
-    ports = upstream.add_insecure_port("127.0.0.1:0"), proxy.add_insecure_port("127.0.0.1:0")
+    ports = upstream.add_insecure_port("127.0.0.1:0"), server.add_insecure_port("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
-        UplinkProxy(links, channel, "upstream", credentials).register(proxy)
+        proxy = UplinkProxy(links, channel, "upstream", credentials)
+        proxy.register(server)
         channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
-            ChannelControl(links, stop), proxy
+            ChannelControl(links, stop), server
         )
-        channel_pb2_grpc.add_ChannelServiceServicer_to_server(ChannelTransmission(links), proxy)
+        channel_pb2_grpc.add_ChannelServiceServicer_to_server(ChannelTransmission(links), server)
         await upstream.start()
-        await proxy.start()
+        await server.start()
         try:
-            yield Radio(links, ap, f"127.0.0.1:{ports[1]}", stop)
+            yield Radio(links, ap, f"127.0.0.1:{ports[1]}", stop, proxy)
         finally:
             stop.set()
-            await proxy.stop(0)
+            await server.stop(0)
             await upstream.stop(0)
 
 

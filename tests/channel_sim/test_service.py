@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -144,6 +145,34 @@ async def test_a_failing_access_point_is_named_and_counted(radio: Radio) -> None
         with pytest.raises(aio.AioRpcError, match="access point upstream does not answer"):
             await answers(channel, "gone", 1)
     assert radio.links.stats.upstream_errors == 2
+
+
+async def test_a_stream_that_breaks_off_upstream_ends(
+    radio: Radio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """grpc.aio itself cancels a call to which a request cannot be written; the edge hears of it."""
+    query, tasks = radio.proxy._query, set[asyncio.Task[None]]()
+    radio.ap.hold["cam"] = asyncio.Event()
+
+    def query_that_is_cancelled(*given: Any, **named: Any) -> Any:
+        call = query(*given, **named)
+
+        async def cancel() -> None:
+            while not radio.ap.read:
+                await asyncio.sleep(0.01)
+            call.cancel()
+
+        tasks.add(asyncio.create_task(cancel()))
+        return call
+
+    monkeypatch.setattr(radio.proxy, "_query", query_that_is_cancelled)
+    async with aio.insecure_channel(radio.target) as channel:
+        with pytest.raises(aio.AioRpcError, match="broke off; open it again") as error:
+            async with asyncio.timeout(20):
+                await answers(channel, "cam", 3)
+    assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert radio.links.stats.upstream_errors == 1
+    assert radio.links.stats.streams == 0
 
 
 async def test_a_stream_without_a_token_shows_the_channels_own() -> None:
