@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Access
 from accesspoint.api.background import expiry, scrubbing
+from accesspoint.api.body_limits import image_bytes
 from accesspoint.api.enrolment import Encoder, Enrolment
 from accesspoint.api.job_kinds import job_kinds
 from accesspoint.api.jobs import Jobs
@@ -86,7 +87,17 @@ def access_point(
         enrolment = Enrolment(gallery, encoder, settings.keep_thumbnails)
         pager = Pager(_page_key(gallery))
         index = settings.gallery.index if settings.milvus is None else "milvus"
-        service = Service(bundle, gallery, enrolment, search_service, pager, audit, metrics, index)
+        service = Service(
+            bundle,
+            gallery,
+            enrolment,
+            search_service,
+            pager,
+            audit,
+            metrics,
+            index,
+            image_bytes(settings.body_bytes),
+        )
         jobs = Jobs(
             settings.data_dir,
             job_kinds(bundle, gallery, search_service, encoder, settings.data_dir),

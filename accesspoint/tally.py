@@ -42,6 +42,7 @@ class Tally:
     def __init__(self) -> None:
         self._outcomes: Counter[str] = Counter()
         self._known: Counter[str] = Counter()
+        self._uses: Counter[str] = Counter()
         self._buckets: dict[int, list[int]] = {}
         self._cameras: OrderedDict[str, Camera] = OrderedDict()
 
@@ -50,6 +51,10 @@ class Tally:
         kind = outcome(event)
         self._outcomes[kind] += 1
         self._hear(event, kind)
+        if event["uses"] and event["bandwidth"]:
+            self._uses["blocks"] += 1
+            self._uses["heard"] += event["uses"]
+            self._uses["whole"] += event["bandwidth"]
         if not event["truth"] or kind == "refused":
             return
         ranked = event["identities"]
@@ -74,13 +79,18 @@ class Tally:
             self._cameras.popitem(last=False)
 
     def event(self) -> dict[str, Any]:
-        """Returns the sums as an event of type tally, plain values for JSON."""
+        """Returns the sums as an event of type tally, plain values for JSON.
+
+        ``pieces``: of the blocks of nested schemes, their number, the channel uses that were
+        heard, and those of whole blocks.
+        """
         return {
             "type": "tally",
             "queries": self._outcomes.total(),
             "outcomes": dict(self._outcomes),
             "known": self._known["all"],
             "right": self._known["right"],
+            "pieces": {name: self._uses[name] for name in ("blocks", "heard", "whole")},
             "buckets": [
                 {"low": low, "all": every, "right": right}
                 for low, (every, right) in sorted(self._buckets.items())

@@ -38,7 +38,9 @@ class BodyLimit:
 _PUBLIC = BodyLimit(4 * _KIB)
 _SMALL = BodyLimit(64 * _KIB)
 _DOCUMENT = BodyLimit(_MIB, colons=20_000, brackets=5_000)
-_IMAGE = BodyLimit(MAX_BYTES + 64 * _KIB)
+_FORM = 64 * _KIB
+"""Bytes of a form beside the image in it."""
+_IMAGE = BodyLimit(MAX_BYTES + _FORM)
 _FEATURE = BodyLimit(2 * _MIB, commas=80_000)
 
 
@@ -57,6 +59,11 @@ def body_limit(method: str, path: str, most: int) -> BodyLimit:
     if limit.bytes <= most:
         return limit
     return BodyLimit(most, limit.colons, limit.brackets, limit.commas)
+
+
+def image_bytes(most: int) -> int:
+    """Returns the bytes that an image in a form may have, where no body has more than ``most``."""
+    return max(0, min(MAX_BYTES, most - _FORM))
 
 
 class BodyMemory:

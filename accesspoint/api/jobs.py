@@ -124,9 +124,9 @@ class Jobs:
         )
         self._audit.check()
         with self._lock:
+            if busy := self._busy(kind):
+                raise ConflictError(busy)
             open_jobs = [other for other in self._jobs.values() if not other.over]
-            if any(other.kind == kind for other in open_jobs):
-                raise ConflictError(f"a job {kind} waits or runs already; cancel it or let it end")
             if len(open_jobs) >= WAITING_MAX:
                 raise RateLimitedError(f"{len(open_jobs)} jobs wait already")
             self._jobs[job.id] = job
@@ -139,6 +139,16 @@ class Jobs:
             raise
         self._queue.put(job.id)
         return job
+
+    def busy(self, kind: str) -> str:
+        """Returns why no other job of a kind can be started now; empty where one can."""
+        with self._lock:
+            return self._busy(kind)
+
+    def _busy(self, kind: str) -> str:
+        if any(job.kind == kind and not job.over for job in self._jobs.values()):
+            return f"a job {kind} waits or runs already; cancel it or let it end"
+        return ""
 
     def get(self, job_id: str) -> Job:
         """Returns a job. Raises :class:`NotFoundError`."""

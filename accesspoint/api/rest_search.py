@@ -10,12 +10,14 @@ from fastapi.routing import APIRoute
 
 from accesspoint.api import rest_bodies as bodies
 from accesspoint.api import rest_views as views
+from accesspoint.api.calibration_outlook import calibration_outlook
 from accesspoint.api.enrolment import Source
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.rest_gallery import Filter, Image, Who, image_of
 from accesspoint.api.search_service import TOP_MAX, SearchService
 
 Top = Annotated[int, Query(ge=0, le=TOP_MAX)]
+Setting = Annotated[str, Query(max_length=64, description="As the job's; empty: its default.")]
 Scheme = Annotated[
     str,
     Query(
@@ -30,7 +32,7 @@ def router(search_service: SearchService, jobs: Jobs, route: type[APIRoute]) -> 
     """Makes the routes of search, policy and jobs."""
     routes = APIRouter(prefix="/v1", route_class=route)
     _add_search(routes, search_service)
-    _add_policy(routes, search_service)
+    _add_policy(routes, search_service, jobs)
     _add_jobs(routes, jobs)
     return routes
 
@@ -67,7 +69,7 @@ def _add_search(routes: APIRouter, search_service: SearchService) -> None:
         return views.VerifyView.of(search_service.verify(subject, body.source("the query"), scheme))
 
 
-def _add_policy(routes: APIRouter, search_service: SearchService) -> None:
+def _add_policy(routes: APIRouter, search_service: SearchService, jobs: Jobs) -> None:
     def view() -> views.PolicyView:
         match_policy, quality_gate = search_service.policy()
         return views.PolicyView(
@@ -87,6 +89,28 @@ def _add_policy(routes: APIRouter, search_service: SearchService) -> None:
             who, *("" if document is None else json.dumps(document) for document in documents)
         )
         return view()
+
+    @routes.get("/calibration", tags=["policy"])
+    def get_calibration(
+        false_match_rate: Setting = "",
+        review_rate: Setting = "",
+        confidence: Setting = "",
+        min_subjects: Setting = "",
+        max_queries: Setting = "",
+        new_cameras: Setting = "",
+    ) -> views.CalibrationView:
+        """Says whether a job ``calibrate`` with these parameters must fail, and why."""
+        parameters = {
+            "false_match_rate": false_match_rate,
+            "review_rate": review_rate,
+            "confidence": confidence,
+            "min_subjects": min_subjects,
+            "max_queries": max_queries,
+            "new_cameras": new_cameras,
+        }
+        given = {name: text for name, text in parameters.items() if text}
+        outlook = calibration_outlook(search_service, jobs, given)
+        return views.CalibrationView.model_validate(outlook)
 
 
 def _add_jobs(routes: APIRouter, jobs: Jobs) -> None:

@@ -46,6 +46,8 @@ class StateView(View):
     """Entries of another feature space, which are not searched: start a reindex job."""
     index: str
     """auto, flat, sq8 or milvus, as the operator chose."""
+    image_bytes_max: int
+    """Bytes of an image file that is searched for or enrolled, at most."""
     false_match_rate: float | None
     """Rate of the policy in force with as many subjects as there are now; null: not calibrated."""
 
@@ -209,6 +211,20 @@ class VerifyView(BaseModel):
 class PolicyView(BaseModel):
     match_policy: dict[str, Any]
     quality_gate: dict[str, Any]
+
+
+class CalibrationView(View):
+    """Outlook of a calibration before it is started."""
+
+    refusal: str
+    """Reason that it must fail, in the job's own words; empty where none is known."""
+    caution: str
+    """Gap that its report will have; empty where none is known."""
+    subjects: int
+    """Subjects with entries that are searched."""
+    cameras: int
+    subjects_needed: int
+    """Subjects that the rate takes at its confidence."""
 
 
 class JobView(View):

@@ -19,9 +19,10 @@ from accesspoint.api.enrolment import (
     Source,
     feature_of,
 )
-from accesspoint.errors import NotFoundError, NotReadyError, QualityError
+from accesspoint.errors import ConflictError, NotFoundError, NotReadyError, QualityError
 from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import Entry, NewEntry, SearchResult
+from accesspoint.gallery.store.database import READ_ONLY
 from accesspoint.matching import policy as policies
 from accesspoint.matching import quality
 from accesspoint.matching.decision import Decision, decide
@@ -161,6 +162,16 @@ class SearchService:
         return Verification(best, best_id, decision, scheme)
 
     # Policy
+
+    def enrolled_counts(self) -> tuple[int, int]:
+        """Returns how many (subjects, cameras) have entries that can be calibrated with.
+
+        Raises :class:`ConflictError` where the gallery cannot be changed.
+        """
+        store = writable_part(self._gallery).store
+        if store.database.read_only:
+            raise ConflictError(READ_ONLY)
+        return store.space_counts(self._gallery.space_id)
 
     def match_policy(self) -> MatchPolicy:
         """Returns the match policy in force."""

@@ -42,6 +42,8 @@ class State:
     other_space_entries: int
     index: str
     """auto, flat, sq8 or milvus, as the operator chose."""
+    image_bytes_max: int
+    """Bytes of an image file that is taken, at most."""
     false_match_rate: float | None
     """Rate of the policy in force with as many subjects as there are now; None: not calibrated."""
 
@@ -59,6 +61,7 @@ class Service:
         audit: Audit,
         metrics: Metrics,
         index: str,
+        image_bytes_max: int,
     ) -> None:
         self._bundle = bundle
         self._gallery = gallery
@@ -68,6 +71,7 @@ class Service:
         self._audit = audit
         self._metrics = metrics
         self._index = index
+        self._image_bytes_max = image_bytes_max
 
     def state(self) -> State:
         """Returns what is served now."""
@@ -84,6 +88,7 @@ class Service:
             ready=self._gallery.ready,
             other_space_entries=0 if writable is None else writable.entries_elsewhere(),
             index=self._index,
+            image_bytes_max=self._image_bytes_max,
             false_match_rate=None if math.isnan(rate) else rate,
         )
 

@@ -85,7 +85,7 @@ def calibrate(
     twins = duplicate_subjects(enrolled, settings.max_queries, settings.seed)
     enrolled = without(enrolled, [pair.left_out for pair in twins])
     subjects, cameras = len(set(enrolled.subjects)), len(set(enrolled.cameras))
-    _check(subjects, cameras, settings)
+    check_enough(subjects, cameras, settings)
     tables: dict[str, Table] = {}
     reports = []
     snrs_db = tuple(sorted(set(settings.snrs_db)))
@@ -141,6 +141,9 @@ def calibrate(
     return Calibration(policy, report)
 
 
+NO_ENTRIES = "the gallery has no entries to calibrate with; enrol people first"
+
+
 class _Progress:
     """Sum of steps done, passed on to a tick."""
 
@@ -183,7 +186,14 @@ def _trade_offs(trials: Trials, settings: CalibrationSettings) -> Iterator[Trade
                 )
 
 
-def _check(subjects: int, cameras: int, settings: CalibrationSettings) -> None:
+def check_enough(subjects: int, cameras: int, settings: CalibrationSettings) -> None:
+    """Checks that so many subjects, from so many cameras, can be calibrated with.
+
+    Raises :class:`InputError` that says what is missing. The one rule, for :func:`calibrate` and
+    for whoever asks beforehand.
+    """
+    if not subjects:
+        raise InputError(NO_ENTRIES)
     if settings.new_cameras and cameras < 2:
         raise InputError(
             "new_cameras: everybody was enrolled from one camera, so no query can come from "

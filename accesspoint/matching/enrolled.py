@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from accesspoint.gallery.gallery import Gallery
-from accesspoint.matching.calibrate import Calibration, calibrate, senders
+from accesspoint.matching.calibrate import NO_ENTRIES, Calibration, calibrate, senders
 from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.trials import Enrolled
 from airreid.bundle import Bundle
@@ -41,7 +41,7 @@ def read_enrolled(gallery: Gallery, folder: Path) -> Enrolled:
             numbers += part.ids[known].tolist()
             dim = part.features.shape[1]
     if not numbers:
-        raise InputError("the gallery has no entries to calibrate with; enrol people first")
+        raise InputError(NO_ENTRIES)
     features = np.memmap(path, dtype="<f4", mode="r", shape=(len(numbers), dim))
     subjects, cameras = zip(*(owners[number] for number in numbers), strict=True)
     return Enrolled(features, subjects, cameras)

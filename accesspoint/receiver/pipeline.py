@@ -192,7 +192,7 @@ class BlockPipeline:
             return block
         self._metrics.answered("", block)
         outbox.send(block.SerializeToString(), False, age_ms or 0.0)
-        self._feed.publish(query_event(request, block, time.time()))
+        self._publish(request, block)
         return None
 
     def _is_new(self, ticket: Ticket) -> bool:
@@ -277,7 +277,12 @@ class BlockPipeline:
         self._metrics.answered(request.scheme_id, response)
         if request.truth and response.status.code in _SEARCHED:
             self._metrics.known(request.truth, response)
-        self._feed.publish(query_event(request, response, time.time()))
+        self._publish(request, response)
+
+    def _publish(self, request: Request, response: Response) -> None:
+        info = self._receiver.nested.get(request.scheme_id)
+        bandwidth = None if info is None else info.bandwidth
+        self._feed.publish(query_event(request, response, time.time(), bandwidth))
 
     def _refuse(
         self, response: Response, code: common_pb2.Code.ValueType, why: str, outbox: Outbox

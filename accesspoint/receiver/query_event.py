@@ -15,11 +15,14 @@ _TEXT_MAX = 128
 """Longest name in an event, in characters; a refused block may have longer ones."""
 
 
-def query_event(request: Request, response: Response, now: float) -> dict[str, Any]:
+def query_event(
+    request: Request, response: Response, now: float, bandwidth: int | None = None
+) -> dict[str, Any]:
     """Describes what became of a block, as plain values for JSON; ``now`` in s since 1970.
 
     ``snr_db`` and ``model`` are None on a direct link, ``threshold`` without a calibration,
-    ``truth`` where nobody knows it, ``uses`` of a block that does not come in pieces.
+    ``truth`` where nobody knows it. Of a block of a nested scheme, ``uses`` are the channel uses
+    that were heard and ``bandwidth`` those of all its pieces; None of any other.
     """
     channel = response.channel if response.HasField("channel") else None
     decision = response.decision
@@ -37,6 +40,7 @@ def query_event(request: Request, response: Response, now: float) -> dict[str, A
         "model": channel.model[:_TEXT_MAX] if channel else None,
         "outage": response.outage,
         "uses": response.uses_heard or None,
+        "bandwidth": bandwidth,
         "decision": kind,
         "subject": decision.subject,
         "threshold": decision.threshold if kind != "unspecified" else None,

@@ -197,6 +197,16 @@ class Store:
         )
         return row
 
+    def space_counts(self, space_id: str) -> tuple[int, int]:
+        """Returns how many (subjects, cameras) have entries of a space."""
+        row: tuple[int, int] = self.database.row(
+            "SELECT (SELECT count(*) FROM subjects s WHERE EXISTS "
+            "(SELECT 1 FROM entries e WHERE e.subject = s.id AND e.space_id = ?1)), "
+            "(SELECT count(DISTINCT camera) FROM entries WHERE space_id = ?1)",
+            (space_id,),
+        )
+        return row
+
     def entry(self, entry_id: int) -> Entry | None:
         """Returns an entry by its number, or None; an expired one is none."""
         query = f"{_ENTRY} WHERE e.id = ?1 AND {NOT_OVER}"

@@ -89,6 +89,8 @@ def test_one_of_a_kind_at_a_time_and_known_parameters_only(jobs: Jobs, work: Wor
     first = jobs.start(LOCAL, "slow", {})
     with pytest.raises(ConflictError, match="waits or runs already"):
         jobs.start(LOCAL, "slow", {})
+    assert "waits or runs already" in jobs.busy("slow")
+    assert jobs.busy("broken") == ""
     waiting = jobs.start(LOCAL, "bad", {})  # another kind waits behind it
     assert jobs.get(waiting.id).state == "waiting"
     with pytest.raises(InputError, match="no parameter 'x'; it takes whom"):
@@ -98,6 +100,7 @@ def test_one_of_a_kind_at_a_time_and_known_parameters_only(jobs: Jobs, work: Wor
     work.go_on.set()
     finished(jobs, first)
     assert finished(jobs, waiting).result == "too few subjects"
+    assert jobs.busy("slow") == ""
 
 
 def test_jobs_can_be_cancelled_running_or_waiting(jobs: Jobs, work: Work) -> None:

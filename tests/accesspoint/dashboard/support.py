@@ -60,6 +60,8 @@ def query(sequence: int = 0, **fields: Any) -> dict[str, Any]:
         "snr_db": 3.0,
         "model": "awgn",
         "outage": False,
+        "uses": None,
+        "bandwidth": None,
         "decision": "match",
         "subject": "p1",
         "threshold": 0.5,

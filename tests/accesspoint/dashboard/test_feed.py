@@ -101,8 +101,18 @@ def test_the_sums_are_of_all_queries_not_of_those_remembered(feed: Feed, address
         assert bucket["all"] == len(inside)
         assert bucket["right"] == sum(event in right for event in inside)
     assert len(sums["buckets"]) == 6  # -6 to 6 dB
+    assert sums["pieces"] == {"blocks": 0, "heard": 0, "whole": 0}
     last = list(dict.fromkeys(event["edge_id"] for event in reversed(sent)))[:50]
     assert [camera["name"] for camera in sums["cameras"]] == last[::-1]
+
+
+def test_channel_uses_are_summed_of_blocks_that_come_in_pieces(feed: Feed, address: str) -> None:
+    for number, uses in enumerate((64, 96, 512)):  # the last one went on by repetition
+        feed.publish(query(number, uses=uses, bandwidth=256))
+    feed.publish(query(8, uses=None, bandwidth=256, code="dropped"))
+    feed.publish(query(9))
+    with closing(Reader(address, replay=0)) as reader:
+        assert reader.next("tally")["pieces"] == {"blocks": 3, "heard": 672, "whole": 768}
 
 
 def test_readers_are_bounded(feed: Feed, address: str) -> None:

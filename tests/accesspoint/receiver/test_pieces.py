@@ -152,6 +152,8 @@ async def test_a_cut_block_without_more_is_answered_at_once(
     async with served(receiver) as service, Stream(service.address) as stream:
         await stream.send(camera.message(3, 0, 64, available=False))
         [response] = await stream.read()
+        [event] = service.feed.recent()
+    assert (event["uses"], event["bandwidth"]) == (64, 128)
     assert (response.more_wanted, response.uses_heard) == (0, 64)
     assert response.identities[0].subject == "p3"
     symbols = camera.whole[3].symbols[None, :64]

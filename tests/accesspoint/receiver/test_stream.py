@@ -38,6 +38,7 @@ async def test_every_block_is_answered_with_its_own_person(receiver: Gated, bloc
         assert ap.value("answers_total", scheme="jscc-ae-64", link="analog", code="ok") == 100
         assert ap.value("in_flight") == 0
         events = ap.feed.recent()
+        assert {(event["uses"], event["bandwidth"]) for event in events} == {(None, None)}
     assert {event["sequence"] for event in events} == set(range(100))
     assert all(e["identities"][0]["subject"] == e["truth"] for e in events)
 
