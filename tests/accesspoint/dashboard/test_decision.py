@@ -57,6 +57,22 @@ def test_a_row_says_the_decision_first(
     assert row["children"][0].startswith("badge"), "the decision is read first"
 
 
+@pytest.mark.parametrize(
+    ("uses", "bandwidth", "words"),
+    [
+        (64, 256, "64 of 256 uses"),
+        (512, 256, "512 of 256 uses"),
+        (None, 256, None),
+        (9, None, None),
+    ],
+)
+def test_a_row_says_how_much_of_a_block_was_needed(
+    blank: Page, uses: int | None, bandwidth: int | None, words: str | None
+) -> None:
+    code = ROW + "return li.querySelector('.uses')?.textContent ?? null;"
+    assert run(blank, "queryrow", code, query(1, uses=uses, bandwidth=bandwidth)) == words
+
+
 @pytest.mark.parametrize("kind", ["unknown", "unspecified"])
 def test_the_large_card_of_nobody_names_nobody(blank: Page, kind: str) -> None:
     code = """

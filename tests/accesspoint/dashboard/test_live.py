@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from accesspoint.dashboard.mount import add_dashboard
+from accesspoint.events import Feed
 from airreid.client import GalleryClient
 from airreid.v1 import gallery_pb2
 
 from .conftest import Complaints, System
+from .support import query, served
 
 MEAN_COLOUR = """
 (canvas) => {
@@ -61,10 +65,32 @@ def test_a_name_leads_to_its_card_with_the_picture_that_is_kept(
             list(client.delete_entries([enrolled.entry_id]))
 
 
+def test_channel_uses_saved_are_those_of_the_feed(page: Page, complaints: Complaints) -> None:
+    """A page that comes later has the sums of before, and adds what it sees."""
+    app, feed = FastAPI(), Feed()
+    add_dashboard(app, feed)
+    with served(app) as address:
+        page.goto(address)
+        tile = page.locator(".tile", has_text="Uses saved")
+        feed.publish(query(1))
+        expect(page.locator(".tile", has_text="Queries").locator("dd")).to_have_text("1")
+        expect(tile).to_be_hidden()
+        feed.publish(query(2, uses=64, bandwidth=256))
+        feed.publish(query(3, uses=128, bandwidth=256))
+        expect(tile.locator("dd")).to_have_text("320 (62.5 %)")
+        page.reload()
+        expect(tile.locator("dd")).to_have_text("320 (62.5 %)")
+        feed.publish(query(4, uses=512, bandwidth=256))  # repetition costs more than the block
+        expect(tile.locator("dd")).to_have_text("64 (8.3 %)")
+        page.goto("about:blank")
+    assert all("404" in complaint for complaint in complaints)  # there is no gallery
+    complaints.clear()
+
+
 def test_a_phone_shows_decisions_and_cameras_first(
     browser: Browser, system: System, complaints: Complaints
 ) -> None:
-    for edge in ("stairs", "yard", "car-park", "attic"):
+    for edge in ("W" * 128, "stairs", "yard", "car-park", "attic"):
         system.send([1, 2, 3], edge=edge)
     context = browser.new_context(viewport={"width": 360, "height": 800})
     page = context.new_page()
@@ -82,5 +108,6 @@ def test_a_phone_shows_decisions_and_cameras_first(
     page.get_by_role("button", name="Fewer queries").click()
     expect(rows.nth(4)).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    expect(page.locator(".cameras")).to_contain_text("W" * 128)
     context.close()
     assert complaints == []

@@ -213,12 +213,30 @@ def test_merge(page: Page, system: System) -> None:
 
 def test_calibration_says_what_it_needs(page: Page, system: System) -> None:
     page.goto(f"{system.url}/#health")
-    page.get_by_label("False matches to allow").fill("1")
-    expect(page.get_by_text(f"takes 299 subjects; {PEOPLE} are enrolled")).to_be_visible()
-    page.get_by_role("button", name="Calibrate").click()
+    rate = page.get_by_label("False matches to allow")
+    button = page.get_by_role("button", name="Calibrate")
+    for percentage in ("2", "1"):
+        rate.fill(percentage)
+        with urllib.request.urlopen(
+            f"{system.url}/v1/calibration?false_match_rate={int(percentage) / 100}"
+        ) as answer:
+            refusal = json.load(answer)["refusal"]
+        assert refusal
+        expect(page.locator("#calibrate-needs")).to_contain_text(refusal)
+        expect(button).to_be_disabled()
+        assert button.get_attribute("aria-describedby") == "calibrate-needs"
+    body = {"kind": "calibrate", "parameters": {"false_match_rate": "0.01"}}
+    request = urllib.request.Request(
+        f"{system.url}/v1/jobs", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    urllib.request.urlopen(request).close()
     expect(page.locator(".jobs .state-word").first).to_have_text("failed")
     expect(page.locator(".jobs")).to_contain_text("enrol 299 subjects")
     expect(page.get_by_text("No thresholds yet")).to_be_visible()
+    rate.fill("30")
+    expect(page.get_by_text(f"takes 9 subjects; {PEOPLE} are enrolled")).to_be_visible()
+    expect(button).to_be_enabled()
+    expect(page.locator("#calibrate-needs")).to_contain_text("from one camera")
 
 
 @pytest.mark.slow
@@ -249,12 +267,12 @@ def test_by_keyboard_alone(page: Page, system: System) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     names = []
-    for _ in range(6):
+    for _ in range(7):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.textContent"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid", "the focus can be seen"
-    assert names == ["Token", "Dark", "Live", "Link", "Gallery", "Health"]
+    assert names == ["Token", "Dark", "Live", "Link", "Gallery", "Search", "Health"]
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Health")).to_be_focused()
     expect(page.get_by_text("Feature space")).to_be_visible()
@@ -293,7 +311,11 @@ def test_contrast_names_and_width(
     page.get_by_role("button", name="Delete subject").click()
     audit.check(page)
     page.keyboard.press("Escape")
-    for view, sign in (("link", ".snr-line"), ("health", "#view-health .pairs dt")):
+    for view, sign in (
+        ("link", ".snr-line"),
+        ("search", ".drop"),
+        ("health", "#view-health .pairs dt"),
+    ):
         page.goto(f"{system.url}/#{view}")
         page.locator(sign).first.wait_for()
         audit.check(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page
 from scipy.stats import binomtest
@@ -28,7 +29,8 @@ def test_sums(blank: Page) -> None:
         query(3, truth="p1", snr_db=0.0, decision="ambiguous", subject=""),
         query(4, truth="p1", snr_db=0.0, outage=True, identities=[], code="outage"),
         query(5, snr_db=None, decision="unspecified"),
-        query(6, truth="p1", code="wrong_bundle", identities=[]),
+        query(6, truth="p1", code="wrong_bundle", identities=[], uses=64, bandwidth=256),
+        query(7, decision="unspecified", uses=512, bandwidth=256),
     ]
     sums = run(
         blank,
@@ -37,12 +39,13 @@ def test_sums(blank: Page) -> None:
         "return {...t, buckets: t.bySnr(), latest: t.latest.length};",
         events,
     )
-    assert (sums["queries"], sums["known"], sums["right"]) == (6, 4, 2)
+    assert (sums["queries"], sums["known"], sums["right"]) == (7, 4, 2)
+    assert sums["pieces"] == {"blocks": 2, "heard": 576, "whole": 512}
     assert sums["outcomes"] == {
         "match": 2,
         "ambiguous": 1,
         "unknown": 0,
-        "unspecified": 1,
+        "unspecified": 2,
         "outage": 1,
         "refused": 1,
     }
@@ -76,6 +79,90 @@ def test_axes_end_whatever_an_event_says(blank: Page, others: list[float]) -> No
     """
     sizes = run(blank, "charts", code, events)
     assert all(10 < size < 150 for size in sizes), sizes
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (0, 1, 5, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (-6, 10, 8, [-6, -4, -2, 0, 2, 4, 6, 8, 10]),
+        (-7, 11, 4, [-5, 0, 5, 10]),
+        (0.3, 1, 5, [0.4, 0.6, 0.8, 1]),
+        (-100, 100, 9, [-100, -50, 0, 50, 100]),
+        (0, 0, 5, []),
+        (1, 0, 5, []),
+    ],
+)
+def test_ticks_are_round(
+    blank: Page, low: float, high: float, most: int, expected: list[float]
+) -> None:
+    assert run(blank, "charts", "return m.ticks(...x);", [low, high, most]) == expected
+
+
+def test_ticks_are_few_and_even_whatever_the_range(blank: Page) -> None:
+    draw = np.random.default_rng(2)
+    spans = 10.0 ** draw.uniform(-9, 12, 300)
+    lows = spans * draw.uniform(-1000, 1000, 300)
+    ranges = [(low, low + span) for low, span in zip(lows, spans, strict=True)]
+    ranges += [(-1e308, 1e308), (0, 1e308), (1e308, 1e308), (0, 1e-300), (0, 5e-324)]
+    code = "return x.map(([low, high]) => m.ticks(low, high, 6));"
+    for (low, high), values in zip(ranges, run(blank, "charts", code, ranges), strict=True):
+        assert len(values) <= 7
+        if len(values) < 2:
+            continue
+        step = (values[-1] - values[0]) / (len(values) - 1)
+        mantissa = step / 10.0 ** np.floor(np.log10(step) + 1e-9)
+        assert min(abs(mantissa - round_step) for round_step in (1, 2, 5, 10)) < 1e-3, values
+        assert low - 0.01 * step <= values[0] <= values[-1] <= high + 0.01 * step
+
+
+ALL_OF = """
+    const item = m.allOf(x, JSON.stringify(x));
+    document.documentElement.append(item);
+    const told = { open: item.open, text: item.textContent };
+    item.open = true;
+    await new Promise((next) => item.addEventListener('toggle', next, { once: true }));
+    told.names = [...item.querySelectorAll('dt')].map((e) => e.textContent);
+    told.values = [...item.querySelectorAll('dd')].map((e) => e.textContent);
+    told.folded = [...item.querySelectorAll('.inside summary')].map((e) => e.textContent);
+    told.raw = item.querySelector('pre').textContent;
+    for (const part of item.querySelectorAll('.inside details')) {
+      part.open = true;
+      await new Promise((next) => part.addEventListener('toggle', next, { once: true }));
+    }
+    told.heads = [...item.querySelectorAll('th')].map((e) => e.textContent);
+    told.cells = [...item.querySelectorAll('td')].map((e) => e.textContent).slice(0, 4);
+    told.rest = item.querySelector('p')?.textContent;
+    item.querySelector('button').click();
+    told.on_demand = item.querySelector('pre').textContent;
+    told.elements = item.querySelectorAll('*').length;
+    return told;
+"""
+
+
+def test_all_of_a_result_is_folded_and_readable(blank: Page) -> None:
+    points = [{"snr_db": -2.5 + i, "threshold": None, "lost": 1 / 3} for i in range(10_000)]
+    value = {"applied": True, "left_out": [], "schemes": ["a", "b"], "points": points}
+    told = run(blank, "json", ALL_OF, value)
+    assert (told["open"], told["text"]) == (False, "All of it")
+    assert told["names"] == ["applied", "left out"]
+    assert told["values"] == ["yes", "–"]
+    assert told["folded"] == ["schemes", "points"]
+    assert told["heads"] == ["snr db", "threshold", "lost"]
+    assert told["cells"] == ["−2.5", "–", "0.333333", "−1.5"]
+    assert told["rest"] == "and 9950 more, in the raw JSON"
+    assert told["raw"] == ""
+    assert json.loads(told["on_demand"]) == value
+    assert told["elements"] < 400
+
+
+def test_a_result_of_any_depth_is_drawn(blank: Page) -> None:
+    value: object = "end"
+    for _ in range(200):
+        value = {"<b>": [1, {"x": value}]}
+    code = ALL_OF.replace("m.allOf(x,", "m.allOf(x = JSON.parse(x),")
+    assert run(blank, "json", code, json.dumps({"deep": value}))["elements"] < 100
+    assert blank.locator("b").count() == 0
 
 
 def test_the_feed_is_read_in_pieces_of_any_size(blank: Page) -> None:

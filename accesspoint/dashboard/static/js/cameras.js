@@ -40,7 +40,7 @@ export class Cameras {
     replace(box, h("table", { class: "cameras" },
       h("thead", {}, h("tr", {}, heads.map((name, i) => h("th", { scope: "col", class: i > 1 ? "number" : "" }, name)))),
       h("tbody", {}, [...this.all.values()].map((camera) => h("tr", {},
-        h("th", { scope: "row" }, camera.name || "(no id)"),
+        h("th", { scope: "row" }, h("span", { class: "clamp", title: camera.name }, camera.name || "(no id)")),
         h("td", { class: now - camera.time > SILENT_SECONDS ? "silent" : "" }, ago(now - camera.time)),
         h("td", { class: "number" }, Number.isFinite(camera.snr_db) ? decibel(camera.snr_db) : "direct"),
         h("td", { class: "number" }, count(camera.queries)),

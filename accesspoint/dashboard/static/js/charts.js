@@ -1,7 +1,8 @@
 // Two small charts, drawn by hand as SVG at the size they have on the page.
 
-import { decibel, percent, score } from "./format.js";
+import { WORDS, who } from "./decision.js";
 import { replace, svg } from "./dom.js";
+import { decibel, percent, score } from "./format.js";
 import { BUCKET_DB, bounded, outcome, wilson } from "./tally.js";
 
 const HEIGHT = 190;
@@ -9,6 +10,20 @@ const LEFT = 46;
 const RIGHT = 14;
 const TOP = 10;
 const BOTTOM = 34;
+const TICK_WIDTH = 44;
+const SPAN_MIN = 1e-90;
+
+/** Numbers of at most `most` even steps of 1, 2 or 5 times a power of ten, within a range. */
+export function ticks(low, high, most) {
+  const span = high - low;
+  if (!(span > SPAN_MIN) || !Number.isFinite(span)) return [];
+  const wanted = span / Math.max(1, most);
+  const ten = 10 ** Math.floor(Math.log10(wanted));
+  const step = [1, 2, 5, 10].map((factor) => factor * ten).find((size) => size >= wanted * (1 - 1e-9));
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  const [first, last] = [Math.ceil(low / step - 1e-6), Math.floor(high / step + 1e-6)];
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(digits)));
+}
 
 const minus = (value) => String(value).replace("-", "−");
 
@@ -38,13 +53,12 @@ export function accuracyChart(box, buckets) {
     .join("; ");
   const f = frame(box, `Right at first rank by SNR. ${words}`);
   const y = (share) => TOP + (1 - share) * (f.bottom - TOP);
-  levels(f, [[0, "0 %"], [0.5, "50 %"], [1, "100 %"]], y, "SNR at the receiver, dB");
+  levels(f, ticks(0, 1, 5).map((share) => [share, `${Math.round(100 * share)} %`]), y, "SNR at the receiver, dB");
   const high = buckets.at(-1).low + BUCKET_DB;
   const low = Math.min(buckets[0].low, high - 4 * BUCKET_DB);
   const slots = (high - low) / BUCKET_DB;
   const step = f.inner / slots;
   const bar = Math.min(34, step * 0.72);
-  const every = Math.ceil(34 / step);
   for (const b of buckets) {
     const slot = (b.low - low) / BUCKET_DB;
     const x = LEFT + step * (slot + 0.5);
@@ -58,8 +72,8 @@ export function accuracyChart(box, buckets) {
       ),
     );
   }
-  for (let slot = 0; slot <= slots; slot += every) {
-    f.root.append(svg("text", { x: LEFT + step * slot, y: f.bottom + 15, "text-anchor": "middle" }, minus(low + slot * BUCKET_DB)));
+  for (const at of ticks(low, high, f.inner / TICK_WIDTH)) {
+    f.root.append(svg("text", { x: LEFT + (step * (at - low)) / BUCKET_DB, y: f.bottom + 15, "text-anchor": "middle" }, minus(at)));
   }
   replace(box, f.root);
 }
@@ -104,9 +118,10 @@ export function scoreChart(box, queries) {
   const floor = Math.max(-1, Math.min(0.5, Math.floor(Math.min(...scores, 0.5) * 10) / 10));
   const y = (value) => TOP + (1 - (Math.max(-2, Math.min(2, value)) - floor) / (1 - floor)) * (f.bottom - TOP - 12);
   const x = (value) => LEFT + ((value - low) / (high - low)) * f.inner;
-  levels(f, [[floor, score(floor).slice(0, -1)], [(1 + floor) / 2, score((1 + floor) / 2).slice(0, -1)], [1, "1.00"]], y, "SNR at the receiver, dB");
-  const step = [2, 5, 10, 20].find((size) => (high - low) / size <= 7) ?? 50;
-  for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
+  const marks = ticks(floor, 1, 5);
+  const digits = marks.every((value) => Number.isInteger(10 * value)) ? 1 : 2;
+  levels(f, marks.map((value) => [value, minus(value.toFixed(digits))]), y, "SNR at the receiver, dB");
+  for (const at of ticks(low, high, f.inner / TICK_WIDTH)) {
     f.root.append(svg("text", { x: x(at), y: f.bottom + 15, "text-anchor": "middle" }, minus(at)));
   }
   for (const line of thresholds(shown)) {
@@ -119,7 +134,7 @@ export function scoreChart(box, queries) {
     const markY = kind === "outage" || best === undefined ? f.bottom - 6 : y(best);
     f.root.append(
       svg("g", { class: `point ${kind}` },
-        svg("title", {}, `${query.subject || query.identities?.[0]?.subject || "lost"}: ${score(best)} at ${decibel(query.snr_db)}`),
+        svg("title", {}, `${WORDS[kind]}, ${who(query)}: ${score(best)} at ${decibel(query.snr_db)}`),
         MARKS[kind](x(query.snr_db), markY),
       ),
     );

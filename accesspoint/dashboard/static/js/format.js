@@ -33,6 +33,12 @@ export function milliseconds(value) {
   return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
 }
 
+/** Bytes in MiB, or in KiB below one. */
+export function megabytes(bytes) {
+  const mebi = bytes / 2 ** 20;
+  return mebi >= 1 ? `${+mebi.toFixed(1)} MiB` : `${Math.ceil(bytes / 1024)} KiB`;
+}
+
 export function ago(seconds) {
   if (!known(seconds) || seconds < 1.5) return "now";
   if (seconds < 90) return `${Math.round(seconds)} s ago`;

@@ -27,7 +27,13 @@ function facts(state, ready) {
 export function startHealth(section, told) {
   const pairs = h("dl", { class: "pairs" });
   const policy = policyCard({ started: () => jobs.refresh() });
-  const jobs = jobsCard({ finished: () => policy.refresh() });
+  const jobs = jobsCard({
+    finished: () => policy.refresh(),
+    looked: (running) => {
+      working = running;
+      depend();
+    },
+  });
   section.append(h("div", { class: "health" },
     h("div", { class: "stack" },
       h("section", { class: "card", "aria-label": "What is served" }, h("h2", {}, "What is served"), pairs),
@@ -35,6 +41,13 @@ export function startHealth(section, told) {
     policy.element));
 
   let reached = true;
+  let working = "";
+  let counts = "";
+
+  /** What decides whether a calibration can be started. */
+  function depend() {
+    if (counts && !section.hidden) policy.depends(`${counts} ${working}`);
+  }
 
   async function readiness() {
     try {
@@ -50,7 +63,8 @@ export function startHealth(section, told) {
     try {
       const state = await call("/v1/state", { quiet: true });
       if (!section.hidden) replace(pairs, facts(state, ready));
-      policy.enrolled(state.subjects);
+      counts = `${state.subjects} ${state.entries}`;
+      depend();
       told({ ...ready, state });
       if (!reached) dispatchEvent(new CustomEvent("airreid-back"));
       reached = true;

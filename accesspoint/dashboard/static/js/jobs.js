@@ -3,8 +3,10 @@
 import { call, path } from "./api.js";
 import { h, replace } from "./dom.js";
 import { clock, count } from "./format.js";
+import { allOf, plainText } from "./json.js";
 import { attempt, notice } from "./notice.js";
 
+const SHOWN = 10;
 const OVER = ["done", "failed", "cancelled"];
 const KIND = { done: "good", failed: "bad", cancelled: "warn" };
 
@@ -13,21 +15,20 @@ export function start(kind, parameters = {}) {
   return call("/v1/jobs", { method: "POST", json: { kind, parameters } });
 }
 
-/** A job's result in words: flat JSON as names and values, else the text. */
+/** A job's result: its plain fields in a line, all of it folded; a text as it is. */
 function result(job) {
   if (!job.result) return null;
-  let value = job.result;
+  let value;
   try {
-    if (typeof value === "string") value = JSON.parse(value);
+    value = JSON.parse(job.result);
   } catch {
     return h("p", { class: "small" }, job.result);
   }
-  if (value === null || typeof value !== "object") return h("p", { class: "small" }, String(value));
+  if (value === null || typeof value !== "object") return h("p", { class: "small" }, plainText(value));
   const flat = Object.entries(value).filter(([, field]) => field === null || typeof field !== "object");
-  const deep = Object.keys(value).length > flat.length;
   return [
-    h("p", { class: "small muted" }, flat.map(([name, field]) => `${name.replaceAll("_", " ")}: ${typeof field === "number" ? count(Math.round(field * 1e4) / 1e4) : field}`).join(", ")),
-    deep ? h("details", { class: "small" }, h("summary", {}, "All of it"), h("pre", {}, JSON.stringify(value, null, 1))) : null,
+    h("p", { class: "small muted" }, flat.filter(([, field]) => field !== "").map(([name, field]) => `${name.replaceAll("_", " ")}: ${plainText(field)}`).join(", ")),
+    Object.keys(value).length > flat.length ? h("div", { class: "small" }, allOf(value, JSON.stringify(value, null, 1))) : null,
   ];
 }
 
@@ -50,18 +51,39 @@ function item(job, changed) {
     result(job));
 }
 
-export function jobsCard({ finished }) {
+export function jobsCard({ finished, looked }) {
   const list = h("ul", { class: "jobs" });
   const element = h("section", { class: "card", "aria-label": "Jobs" }, h("h2", {}, "Jobs"), list);
   let before = new Map();
+  let items = new Map();
+
+  /** The job's element; the one that is there while nothing has changed, as somebody may read it. */
+  function shown(job) {
+    const version = `${job.state} ${job.done} ${job.total}`;
+    const old = items.get(job.id);
+    return old?.version === version ? old : { version, element: item(job, refresh) };
+  }
+
+  function draw(jobs) {
+    items = new Map(jobs.slice(0, SHOWN).map((job) => [job.id, shown(job)]));
+    const elements = [...items.values()].map((entry) => entry.element);
+    if (!elements.length) elements.push(h("li", { class: "muted" }, "None has been started."));
+    for (const [i, element] of elements.entries()) {
+      const old = list.children[i];
+      if (old === element) continue;
+      const focused = old?.contains(document.activeElement);
+      if (old) old.replaceWith(element);
+      else list.append(element);
+      if (focused) element.querySelector("button")?.focus();
+    }
+    while (list.children.length > elements.length) list.lastChild.remove();
+  }
 
   async function refresh() {
     try {
       const { jobs } = await call("/v1/jobs", { quiet: true });
-      const open = list.querySelector("details[open]");
-      if (!open) {
-        replace(list, jobs.length ? jobs.slice(0, 10).map((job) => item(job, refresh)) : h("li", { class: "muted" }, "None has been started."));
-      }
+      draw(jobs);
+      const running = jobs.filter((job) => !OVER.includes(job.state)).map((job) => job.kind);
       for (const job of jobs) {
         if (before.has(job.id) && before.get(job.id) !== job.state && OVER.includes(job.state)) {
           notice(`Job ${job.kind}: ${job.state}`, job.state === "failed" ? "bad" : "good");
@@ -69,8 +91,10 @@ export function jobsCard({ finished }) {
         }
       }
       before = new Map(jobs.map((job) => [job.id, job.state]));
-      if (jobs.some((job) => !OVER.includes(job.state)) && element.offsetParent) setTimeout(refresh, 1000);
+      looked(running.join());
+      if (running.length && element.offsetParent) setTimeout(refresh, 1000);
     } catch (error) {
+      items.clear();
       replace(list, h("li", { class: "muted" }, error.status === 404 ? "This access point has no jobs." : error.message));
     }
   }

@@ -43,6 +43,7 @@ function layout(section) {
     accuracy: tile("Rank-1 right", "Of the queries that say whom they show; a lost block is not right"),
     lost: tile("Lost", "Blocks that the radio lost"),
     snr: tile("Typical SNR", "Median of the last 200 queries"),
+    saved: tile("Uses saved", "Channel uses that were not needed, of blocks that come in pieces"),
     took: tile("Typical time", "In the access point: median of the last 200 queries"),
   };
   const boxes = {
@@ -69,7 +70,7 @@ function layout(section) {
           h("h2", {}, "Cameras"), boxes.cameras, moreButton(boxes.cameras, "cameras")),
         h("section", { class: "card", "aria-label": "Charts" },
           h("h2", {}, "Right at first rank, by SNR"), boxes.accuracy,
-          h("h2", {}, "Best score against SNR"), boxes.score,
+          h("h2", {}, "Best score (cosine) against SNR"), boxes.score,
           h("ul", { class: "legend" }, Object.entries(WORDS).map(([kind, word]) => h("li", {}, mark(kind), word)),
             h("li", {}, h("span", { class: "dash", "aria-hidden": "true" }), "Threshold")))),
     ),
@@ -99,6 +100,9 @@ export function startLive(section, { state, seen }) {
     tiles.accuracy.value.textContent = tally.known ? percent(tally.right, tally.known) : "not known";
     tiles.lost.value.textContent = percent(tally.outcomes.outage, tally.queries);
     tiles.snr.value.textContent = decibel(tally.medianSnr());
+    const { blocks, heard, whole } = tally.pieces;
+    tiles.saved.element.hidden = !blocks;
+    tiles.saved.value.textContent = `${count(whole - heard)} (${percent(whole - heard, whole)})`;
     tiles.took.value.textContent = milliseconds(tally.medianSpent());
   }
 

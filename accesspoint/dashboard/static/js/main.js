@@ -6,10 +6,11 @@ import { startHealth } from "./health.js";
 import { ago, plural } from "./format.js";
 import { startLinks } from "./links.js";
 import { startLive } from "./live.js";
+import { startSearch } from "./search.js";
 import { askToken } from "./session.js";
 import { startTheme } from "./theme.js";
 
-const NAMES = ["live", "link", "gallery", "health"];
+const NAMES = ["live", "link", "gallery", "search", "health"];
 const section = (name) => document.getElementById(`view-${name}`);
 const status = { feed: "cut", feedWhy: "", health: null, last: 0 };
 
@@ -60,11 +61,14 @@ function start() {
   startTheme(document.getElementById("theme"));
   document.getElementById("token").addEventListener("click", () => askToken("Sent with every request of this page."));
   const links = startLinks(section("link"));
+  const search = startSearch(section("search"));
   const views = {
     link: links,
     gallery: startGallery(section("gallery")),
+    search,
     health: startHealth(section("health"), (health) => {
       status.health = health;
+      if (health.state) search.told(health.state);
       show();
     }),
     live: startLive(section("live"), {

@@ -1,7 +1,7 @@
 // Match policy: the thresholds in force, and a new calibration.
 
 import { call } from "./api.js";
-import { field, h, replace } from "./dom.js";
+import { field, h, replace, visible } from "./dom.js";
 import { count, decibel, score } from "./format.js";
 import { start } from "./jobs.js";
 import { attempt, notice } from "./notice.js";
@@ -29,28 +29,50 @@ function thresholds(schemes) {
 export function policyCard({ started }) {
   const now = h("div", {});
   const rate = h("input", { type: "number", min: 0.001, max: 50, step: "any", value: 1, required: true, inputmode: "decimal" });
-  const needs = h("p", { class: "hint", role: "status" });
+  const needs = h("p", { class: "hint", id: "calibrate-needs", role: "status" });
+  const button = h("button", { type: "submit", disabled: true, "aria-describedby": needs.id }, "Calibrate");
   const form = h("form", {},
     field("False matches to allow, % of queries by people who are not enrolled", rate, "Measured on the enrolled entries over the channel's SNR range. Fewer false matches mean more people who are not recognised."),
-    needs,
-    h("div", { class: "row" }, h("button", { type: "submit" }, "Calibrate")));
+    h("div", { class: "row" }, button),
+    needs);
   const element = h("section", { class: "card", "aria-label": "When is it a match?" }, h("h2", {}, "When is it a match?"), now, form);
 
-  let subjects = 0;
+  let turn = 0;
+  let typing = 0;
+  let known = "";
 
-  function need() {
-    const wanted = Math.ceil(Math.log(0.05) / Math.log1p(-Number(rate.value) / 100));
-    needs.textContent = Number.isFinite(wanted) && wanted > 0
-      ? `To vouch for ${rate.value} % with 95 % confidence takes ${count(wanted)} subjects; ${count(subjects)} are enrolled.`
-      : "";
-    needs.classList.toggle("short", wanted > subjects);
+  const parameters = () => ({ false_match_rate: String(Number(rate.value) / 100) });
+
+  function tell(text, refused) {
+    needs.textContent = visible(text);
+    needs.classList.toggle("short", refused);
+    button.disabled = refused;
   }
 
-  rate.addEventListener("input", need);
+  /** Asks the access point, by whose rules it goes, whether it must fail. */
+  async function ask() {
+    turn += 1;
+    const mine = turn;
+    try {
+      const outlook = await call("/v1/calibration", { query: parameters(), quiet: true });
+      if (mine !== turn) return;
+      const takes = `To vouch for ${rate.value} % takes ${count(outlook.subjects_needed)} subjects; ${count(outlook.subjects)} are enrolled.`;
+      if (outlook.refusal) tell(`Cannot be done now: ${outlook.refusal}.`, true);
+      else tell(outlook.caution ? `${takes} Note: ${outlook.caution}.` : takes, false);
+    } catch {
+      if (mine === turn) tell("", false); // the access point says what is wrong when it is asked to start
+    }
+  }
+
+  rate.addEventListener("input", () => {
+    button.disabled = true;
+    clearTimeout(typing);
+    typing = setTimeout(ask, 250);
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     attempt(async () => {
-      await start("calibrate", { false_match_rate: String(Number(rate.value) / 100) });
+      await start("calibrate", parameters());
       notice("Calibration started");
       started();
     });
@@ -75,11 +97,11 @@ export function policyCard({ started }) {
   return {
     element,
     refresh,
-    enrolled(number) {
-      if (number !== subjects) {
-        subjects = number;
-        need();
-      }
+    /** Takes what the answer depends on, as text; asks again when it has changed. */
+    depends(text) {
+      if (text === known) return;
+      known = text;
+      ask();
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import { MEANING, badge, decided, nearest, pictured, subjectLink, truth, unranked, whoElement } from "./decision.js";
 import { h } from "./dom.js";
-import { clock, decibel, milliseconds, score } from "./format.js";
+import { clock, count, decibel, milliseconds, score } from "./format.js";
 import { picture } from "./pictures.js";
 import { outcome, spent } from "./tally.js";
 
@@ -46,6 +46,9 @@ function ranked(query) {
   return ranking(query.identities, { threshold: query.threshold, expected: query.truth, pictures: true });
 }
 
+/** Channel uses that were heard of a block in pieces, of all there are; empty of any other. */
+const usesText = (query) => (query.uses && query.bandwidth ? `${count(query.uses)} of ${count(query.bandwidth)}` : "");
+
 function details(query) {
   const facts = [
     ["Edge", query.edge_id || "–"],
@@ -55,6 +58,7 @@ function details(query) {
     ["Scheme", query.scheme],
     ["Link", query.link],
     ["Channel", query.model || "direct"],
+    usesText(query) ? ["Channel uses", usesText(query)] : null,
     ["Queue", milliseconds(query.queue_ms)],
     ["Decode", milliseconds(query.decode_ms)],
     ["Search", milliseconds(query.search_ms)],
@@ -72,6 +76,7 @@ export function row(query) {
       h("span", { class: "value" }, best(query) === undefined ? "" : score(best(query))),
       h("span", { class: "snr" }, Number.isFinite(query.snr_db) ? decibel(query.snr_db) : "direct"),
       h("span", { class: "where muted" }, `${query.edge_id || "edge"} · ${query.link || "–"} · ${query.scheme}`),
+      usesText(query) ? h("span", { class: "uses muted" }, `${usesText(query)} uses`) : null,
       h("span", { class: "took muted" }, milliseconds(spent(query))),
       h("span", { class: "when muted" }, clock(query.time)),
       truth(query),
@@ -83,13 +88,21 @@ export function row(query) {
   return h("li", { data: { outcome: outcome(query) } }, item);
 }
 
+/** The best score, and what it is measured with. */
+export function scoreLine(query) {
+  if (best(query) === undefined) return null;
+  return h("div", { class: "latest-score" },
+    meter(best(query), query.threshold),
+    h("span", {}, h("strong", {}, score(best(query))), query.threshold > 0 ? ` of ${score(query.threshold)} needed` : " cosine, no threshold"));
+}
+
 /** The name beside a large decision: whom it is for, or in grey who is nearest. */
-function headline(query) {
+export function headline(query) {
   const subject = decided(query);
-  if (subject) return h("p", { class: "latest-who" }, subjectLink(subject), outcome(query) === "ambiguous" ? "?" : "");
+  if (subject) return h("p", { class: "latest-who clamp" }, subjectLink(subject), outcome(query) === "ambiguous" ? "?" : "");
   const reason = unranked(query);
   if (reason) return h("p", { class: "latest-who" }, reason);
-  return h("p", { class: "latest-nearest" }, "nearest: ", subjectLink(nearest(query)));
+  return h("p", { class: "latest-nearest clamp" }, "nearest: ", subjectLink(nearest(query)));
 }
 
 /** The newest query, large: what an operator must see from two metres away. */
@@ -104,16 +117,14 @@ export function latest(query) {
         headline(query),
         h("p", { class: "muted small" }, MEANING[kind])),
       shown ? picture(shown, captions[kind]) : null),
-    best(query) === undefined ? null : h("div", { class: "latest-score" },
-      meter(best(query), query.threshold),
-      h("span", {}, h("strong", {}, score(best(query))), query.threshold > 0 ? ` of ${score(query.threshold)} needed` : " cosine, no threshold"),
-    ),
+    scoreLine(query),
     h("dl", { class: "latest-facts" },
       [["SNR", Number.isFinite(query.snr_db) ? decibel(query.snr_db) : "direct"],
        ["Camera", query.edge_id || "–"],
        ["Link", `${query.link}${query.model ? `, ${query.model}` : ""}`],
        ["Answered in", milliseconds(spent(query))],
-      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+       usesText(query) ? ["Channel uses", usesText(query)] : null,
+      ].filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "clamp", title: value }, value))),
     ),
   ];
 }

@@ -48,6 +48,8 @@ export class Tally {
     this.outcomes = { ...NONE };
     this.known = 0;
     this.right = 0;
+    /** Of blocks in pieces: their number, channel uses heard, and those of whole blocks. */
+    this.pieces = { blocks: 0, heard: 0, whole: 0 };
     this.buckets = new Map();
     this.latest = [];
   }
@@ -57,6 +59,11 @@ export class Tally {
     this.outcomes[outcome(query)] += 1;
     this.latest.push(query);
     if (this.latest.length > LATEST) this.latest.shift();
+    if (query.uses && query.bandwidth) {
+      this.pieces.blocks += 1;
+      this.pieces.heard += query.uses;
+      this.pieces.whole += query.bandwidth;
+    }
     const correct = right(query);
     if (correct === null) return;
     this.known += 1;
@@ -75,6 +82,7 @@ export class Tally {
     this.outcomes = { ...NONE, ...sums.outcomes };
     this.known = sums.known;
     this.right = sums.right;
+    this.pieces = { ...sums.pieces };
     this.buckets = new Map(sums.buckets.map((bucket) => [bucket.low, { ...bucket }]));
   }
 
