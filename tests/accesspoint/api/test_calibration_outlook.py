@@ -1,4 +1,4 @@
-"""What is told of a calibration beforehand is what its job then says."""
+"""Outlooks of calibrations, beside what the jobs then say."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def test_a_refusal_is_the_jobs_own(
 ) -> None:
     if people:
         enrol(client, people, cameras)
-    told = outlook(client, **parameters)["refusal"]
-    assert words in told
+    refusal = outlook(client, **parameters)["refusal"]
+    assert words in refusal
     failed = job(client, "calibrate", **parameters)
-    assert (failed["state"], failed["result"]) == ("failed", told)
+    assert (failed["state"], failed["result"]) == ("failed", refusal)
 
 
 def test_what_can_be_done_is_not_refused(client: TestClient) -> None:
     enrol(client, 12, "ab")
-    told = outlook(client, false_match_rate="0.3")
-    assert told == {
+    report = outlook(client, false_match_rate="0.3")
+    assert report == {
         "refusal": "",
         "caution": "",
         "subjects": 12,
@@ -82,8 +82,8 @@ def test_what_can_be_done_is_not_refused(client: TestClient) -> None:
 
 def test_one_camera_is_a_caution(client: TestClient) -> None:
     enrol(client, 12, "a")
-    told = outlook(client, false_match_rate="0.3")
-    assert (told["refusal"], told["caution"]) == ("", ONE_CAMERA)
+    report = outlook(client, false_match_rate="0.3")
+    assert (report["refusal"], report["caution"]) == ("", ONE_CAMERA)
 
 
 def test_a_gallery_that_is_only_read_says_so(tiny: Bundle, settings: ServeSettings) -> None:
@@ -92,8 +92,8 @@ def test_a_gallery_that_is_only_read_says_so(tiny: Bundle, settings: ServeSettin
         enrol(rest_over(services).client, 12, "ab")
     read_only = GallerySettings(read_only=True)
     with access_point(tiny, ServeSettings(data_dir=settings.data_dir, gallery=read_only)) as read:
-        told = outlook(rest_over(read).client, false_match_rate="0.3")
-    assert "without --read-only" in told["refusal"]
+        report = outlook(rest_over(read).client, false_match_rate="0.3")
+    assert "without --read-only" in report["refusal"]
 
 
 def test_image_size_that_is_told_is_the_one_that_is_taken(

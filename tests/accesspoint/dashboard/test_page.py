@@ -313,7 +313,7 @@ def test_contrast_names_and_width(
     page.keyboard.press("Escape")
     for view, sign in (
         ("link", ".snr-line"),
-        ("search", ".drop"),
+        ("search", "#view-search .drop"),
         ("health", "#view-health .pairs dt"),
     ):
         page.goto(f"{system.url}/#{view}")

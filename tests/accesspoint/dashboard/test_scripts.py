@@ -119,41 +119,41 @@ def test_ticks_are_few_and_even_whatever_the_range(blank: Page) -> None:
 ALL_OF = """
     const item = m.allOf(x, JSON.stringify(x));
     document.documentElement.append(item);
-    const told = { open: item.open, text: item.textContent };
+    const drawn = { open: item.open, text: item.textContent };
     item.open = true;
     await new Promise((next) => item.addEventListener('toggle', next, { once: true }));
-    told.names = [...item.querySelectorAll('dt')].map((e) => e.textContent);
-    told.values = [...item.querySelectorAll('dd')].map((e) => e.textContent);
-    told.folded = [...item.querySelectorAll('.inside summary')].map((e) => e.textContent);
-    told.raw = item.querySelector('pre').textContent;
+    drawn.names = [...item.querySelectorAll('dt')].map((e) => e.textContent);
+    drawn.values = [...item.querySelectorAll('dd')].map((e) => e.textContent);
+    drawn.folded = [...item.querySelectorAll('.inside summary')].map((e) => e.textContent);
+    drawn.raw = item.querySelector('pre').textContent;
     for (const part of item.querySelectorAll('.inside details')) {
       part.open = true;
       await new Promise((next) => part.addEventListener('toggle', next, { once: true }));
     }
-    told.heads = [...item.querySelectorAll('th')].map((e) => e.textContent);
-    told.cells = [...item.querySelectorAll('td')].map((e) => e.textContent).slice(0, 4);
-    told.rest = item.querySelector('p')?.textContent;
+    drawn.heads = [...item.querySelectorAll('th')].map((e) => e.textContent);
+    drawn.cells = [...item.querySelectorAll('td')].map((e) => e.textContent).slice(0, 4);
+    drawn.rest = item.querySelector('p')?.textContent;
     item.querySelector('button').click();
-    told.on_demand = item.querySelector('pre').textContent;
-    told.elements = item.querySelectorAll('*').length;
-    return told;
+    drawn.on_demand = item.querySelector('pre').textContent;
+    drawn.elements = item.querySelectorAll('*').length;
+    return drawn;
 """
 
 
 def test_all_of_a_result_is_folded_and_readable(blank: Page) -> None:
     points = [{"snr_db": -2.5 + i, "threshold": None, "lost": 1 / 3} for i in range(10_000)]
     value = {"applied": True, "left_out": [], "schemes": ["a", "b"], "points": points}
-    told = run(blank, "json", ALL_OF, value)
-    assert (told["open"], told["text"]) == (False, "All of it")
-    assert told["names"] == ["applied", "left out"]
-    assert told["values"] == ["yes", "–"]
-    assert told["folded"] == ["schemes", "points"]
-    assert told["heads"] == ["snr db", "threshold", "lost"]
-    assert told["cells"] == ["−2.5", "–", "0.333333", "−1.5"]
-    assert told["rest"] == "and 9950 more, in the raw JSON"
-    assert told["raw"] == ""
-    assert json.loads(told["on_demand"]) == value
-    assert told["elements"] < 400
+    drawn = run(blank, "json", ALL_OF, value)
+    assert (drawn["open"], drawn["text"]) == (False, "All of it")
+    assert drawn["names"] == ["applied", "left out"]
+    assert drawn["values"] == ["yes", "–"]
+    assert drawn["folded"] == ["schemes", "points"]
+    assert drawn["heads"] == ["snr db", "threshold", "lost"]
+    assert drawn["cells"] == ["−2.5", "–", "0.333333", "−1.5"]
+    assert drawn["rest"] == "and 9950 more, in the raw JSON"
+    assert drawn["raw"] == ""
+    assert json.loads(drawn["on_demand"]) == value
+    assert drawn["elements"] < 400
 
 
 def test_a_result_of_any_depth_is_drawn(blank: Page) -> None:

@@ -68,14 +68,14 @@ def test_a_chosen_or_dropped_picture_is_ranked_and_decided(
         enrolled = gallery_pb2.EnrollItem(
             subject="visitor", camera="desk", image=images[0].read_bytes()
         )
-        [(_, kept)] = client.enrol([enrolled])
+        [(_, enrolment)] = client.enrol([enrolled])
     result = view.get_by_role("region", name="Result")
     view.get_by_label("Picture of one person").set_input_files(images[0])
     expect(result.locator(".badge")).to_contain_text("No decision")
     expect(result.locator(".latest-nearest")).to_have_text("nearest: visitor")
     expect(result.locator(".found .picture")).to_have_count(2)
-    said = view.locator("#view-search [role=status]")
-    expect(said).to_have_text(f"{images[0].name}: No decision, nearest: visitor.")
+    status = view.locator("#view-search [role=status]")
+    expect(status).to_have_text(f"{images[0].name}: No decision, nearest: visitor.")
     expect(result.locator(".ranking .picture").first).to_be_visible()
     audit.check(view)
     view.set_viewport_size({"width": 360, "height": 800})
@@ -83,7 +83,7 @@ def test_a_chosen_or_dropped_picture_is_ranked_and_decided(
     for image in images:
         data = base64.b64encode(image.read_bytes()).decode()
         view.locator("#view-search .drop").evaluate(DROP, ["dropped " + image.name, data])
-        expect(said).to_contain_text(f"dropped {image.name}: No decision")
+        expect(status).to_contain_text(f"dropped {image.name}: No decision")
         answer = searched(system, image.read_bytes())
         assert len(answer["subjects"]) == 10 < PEOPLE + 1
         assert shown_ranking(result) == [
@@ -95,7 +95,7 @@ def test_a_chosen_or_dropped_picture_is_ranked_and_decided(
     view.goto("about:blank")
     with GalleryClient(system.ap) as client:
         client.delete_subject("visitor")
-    assert kept.entry_id
+    assert enrolment.entry_id
 
 
 def test_a_refusal_is_shown_in_the_access_points_words(
