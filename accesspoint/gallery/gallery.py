@@ -17,6 +17,7 @@ from accesspoint.gallery.maintenance.scrub import Scrub
 from accesspoint.gallery.records import Entry, NewEntry, SearchResult, Subject
 from accesspoint.gallery.search.entry_search import EntrySearch
 from accesspoint.gallery.search.index import Index, RemoteIndexes
+from accesspoint.gallery.search.running_scores import RunningScores
 from accesspoint.gallery.search.scheme_cache import SchemeCache
 from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
 from accesspoint.gallery.search.segmented_index import SegmentedIndex
@@ -316,6 +317,18 @@ class Gallery:
         """
         self._check_searchable()
         return self._search.search(scheme_id, embeddings, top_k, top_entries)
+
+    def continue_search(
+        self,
+        scheme_id: str,
+        embeddings: NDArray[np.float32],
+        running: Sequence[RunningScores],
+        top_k: int,
+        top_entries: int,
+    ) -> list[SearchResult]:
+        """Searches as :meth:`search` does, for blocks of which another piece came."""
+        self._check_searchable()
+        return self._search.continue_search(scheme_id, embeddings, running, top_k, top_entries)
 
     @property
     def is_remote(self) -> bool:

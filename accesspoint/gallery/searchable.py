@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.gallery.records import SearchResult
+from accesspoint.gallery.search.running_scores import RunningScores
 from airreid.scheme import Scheme
 
 
@@ -31,6 +33,20 @@ class SearchableGallery(Protocol):
         Embeddings are as :meth:`scheme` gives them; ``scheme_id`` ``features`` searches among
         the raw features, by cosine. Raises :class:`accesspoint.errors.NotReadyError`, and
         :class:`airreid.errors.BundleError` for a scheme that is not there.
+        """
+
+    def continue_search(
+        self,
+        scheme_id: str,
+        embeddings: NDArray[np.float32],
+        running: Sequence[RunningScores],
+        top_k: int,
+        top_entries: int,
+    ) -> list[SearchResult]:
+        """Searches as :meth:`search` does, for embeddings of which another part came.
+
+        running: scores of the parts before, one for each embedding. Where the inner products
+        with all entries are at hand, only those of the new part are computed.
         """
 
     def setting(self, key: str) -> str | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.records import SearchResult
+from accesspoint.gallery.search.running_scores import RunningScores
 from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.matching.decision import decide
 from accesspoint.matching.tracks import TrackFusion
@@ -52,6 +53,8 @@ class Block:
     """The channel's report, or what is assumed of a direct link."""
     heard_uses: int = 0
     """Uses heard of a block that comes piece by piece; ``payload`` is the pieces together."""
+    running: RunningScores | None = None
+    """Scores of the pieces before, which a search goes on from."""
 
 
 class Receiver:

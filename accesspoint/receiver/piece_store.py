@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from accesspoint.gallery.search.running_scores import RunningScores, ScoreMemory
 from accesspoint.receiver.answer_cache import Key
 from accesspoint.receiver.outbox import Outbox
 from airreid.nested.pieces import HeardPieces
@@ -30,14 +31,22 @@ HELD_MAX = 1024
 """Blocks of one stream whose pieces are held, at most: as many as a window."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _OpenBlock:
+    heard: HeardPieces
+    running: RunningScores
+
+
 class PieceStore:
     """Pieces heard, by stream and block; owned by one event loop."""
 
     def __init__(self, infos: Mapping[str, NestedInfo]) -> None:
         """``infos``: nested schemes of the bundle, by id."""
         self._infos = infos
-        self._heard: WeakKeyDictionary[Outbox[Any], OrderedDict[Key, HeardPieces]]
-        self._heard = WeakKeyDictionary()
+        self.memory = ScoreMemory()
+        """Memory for scores between the pieces of a block."""
+        self._open: WeakKeyDictionary[Outbox[Any], OrderedDict[Key, _OpenBlock]]
+        self._open = WeakKeyDictionary()
         self._under_way: dict[Key, int] = {}
         """First piece of the message that is being computed."""
 
@@ -60,21 +69,29 @@ class PieceStore:
         if key is None or not (payload.first_piece or block.request.more_available):
             return block if not payload.first_piece else None
         info = self._infos[block.request.scheme_id]
-        held = self._heard.setdefault(outbox, OrderedDict())
+        held = self._open.setdefault(outbox, OrderedDict())
         if payload.first_piece:
-            heard = held.get(key)
+            state = held.get(key)
         else:
-            heard = held[key] = HeardPieces(info.bandwidth, info.piece)
+            pieces = HeardPieces(info.bandwidth, info.piece)
+            state = held[key] = _OpenBlock(pieces, RunningScores(self.memory))
             held.move_to_end(key)
             while len(held) > HELD_MAX:
                 held.popitem(last=False)
-        if heard is None or heard.next_piece != payload.first_piece:
+        if state is None or state.heard.next_piece != payload.first_piece:
             return None
+        heard = state.heard
         heard.add(payload, block.snr_db)
         self._under_way[key] = payload.first_piece
         combined = heard.combined(MISMATCH if info.stopping is None else info.stopping.mismatch)
         together = Analog(combined.symbols, piece=payload.piece)
-        return replace(block, payload=together, snr_db=combined.snr_db, heard_uses=heard.uses)
+        return replace(
+            block,
+            payload=together,
+            snr_db=combined.snr_db,
+            heard_uses=heard.uses,
+            running=state.running,
+        )
 
     def answered(
         self, outbox: Outbox[Any], key: Key | None, response: uplink_pb2.QueryResponse
@@ -83,7 +100,7 @@ class PieceStore:
         if key is None:
             return
         self._under_way.pop(key, None)
-        if not response.more_wanted and (held := self._heard.get(outbox)) is not None:
+        if not response.more_wanted and (held := self._open.get(outbox)) is not None:
             held.pop(key, None)
 
     def forget(self, key: Key) -> None:

@@ -49,11 +49,11 @@ class PiecewiseSearch:
         rows: dict[int, SearchResult | None] = dict.fromkeys(range(len(blocks)))
         if info is None:
             return rows
-        asking = [
-            row
+        asking = {
+            row: block.running
             for row, block in enumerate(blocks)
-            if block.request.more_available and block.heard_uses
-        ]
+            if block.request.more_available and block.running is not None
+        }
         for row, block in enumerate(blocks):
             block.response.uses_heard = block.heard_uses or _uses(embeddings[row], info)
             if info.stopping is not None:
@@ -69,8 +69,9 @@ class PiecewiseSearch:
             requests = [blocks[row].request for row in group]
             top_k = max((request.top_k or TOP_K_DEFAULT) for request in requests) if deep else 0
             entries = max(request.top_entries for request in requests) if deep else 0
-            results = self._gallery.search(
-                scheme_id, embeddings[group], max(CANDIDATES, top_k), entries
+            running = [asking[row] for row in group]
+            results = self._gallery.continue_search(
+                scheme_id, embeddings[group], running, max(CANDIDATES, top_k), entries
             )
             for row, result in zip(group, results, strict=True):
                 if wanted := self._next(info, blocks[row], embeddings[row], result):

@@ -105,6 +105,8 @@ class BlockPipeline:
         self._answer_cache: AnswerCache[_Copy] = AnswerCache(limits, time.monotonic)
         self._pieces = PieceStore(receiver.nested)
         self._deletions = receiver.deletions
+        memory = self._pieces.memory
+        metrics.gauge("piece_score_bytes", "Bytes of open blocks' scores.", lambda: memory.held)
         metrics.gauge("kept_answers", "Answers kept for repeats.", lambda: len(self._answer_cache))
         metrics.gauge("kept_bytes", "Bytes of answers kept.", lambda: self._answer_cache.size)
 

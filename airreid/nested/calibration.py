@@ -13,6 +13,7 @@ from airreid.nested.stopping import (
     ACCEPTED_LOSS,
     CANDIDATES,
     StoppingRule,
+    pieces_wanted,
     probability,
     raw_log_odds,
 )
@@ -227,10 +228,20 @@ def fit_rule(trials: Sequence[Trial], piece: int) -> tuple[StoppingRule, Reliabi
 
 
 def stopped_at(log_odds: Floats, threshold: float) -> NDArray[np.int64]:
-    """Returns the step, from 0, at which each block (Q, K) is answered: the last if not before."""
-    passed = log_odds >= threshold
-    passed[:, -1] = True
-    return np.asarray(passed.argmax(axis=1))
+    """Returns the step, from 0, at which each block (Q, K) is answered: the last if not before.
+
+    Steps in between are those that a receiver asks for.
+    """
+    last = log_odds.shape[1] - 1
+    step = np.zeros(len(log_odds), np.int64)
+    open_rows = np.arange(len(log_odds))
+    while len(open_rows):
+        odds = log_odds[open_rows, step[open_rows]]
+        going_on = (odds < threshold) & (step[open_rows] < last)
+        open_rows, odds = open_rows[going_on], odds[going_on]
+        wanted = pieces_wanted(odds, threshold, step[open_rows] + 1)
+        step[open_rows] = np.minimum(step[open_rows] + wanted, last)
+    return step
 
 
 def _least(log_odds: Floats, right: Flags, loss: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,9 +72,10 @@ class HeardPieces:
         """
         count = min(self.next_piece, len(self._mean))
         variance = 1.0 / self._precision[:count]
-        weight = (variance.min() + mismatch) / (variance + mismatch)
-        symbols = (self._mean[:count] * weight[:, None]).astype(np.float32).reshape(-1)
-        return Combined(symbols, float(-10.0 * np.log10(variance.min())))
+        best, pieces = float(variance.min()), self._mean[:count]
+        if best != float(variance.max()):
+            pieces = pieces * ((best + mismatch) / (variance + mismatch))[:, None]
+        return Combined(pieces.astype(np.float32).reshape(-1), -10.0 * math.log10(best))
 
 
 def pieces_of(block: Analog, first_piece: int, uses: int) -> Analog:

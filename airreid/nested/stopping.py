@@ -11,6 +11,7 @@ accepted against sending everything. All of it is fitted on held-out people
 
 from __future__ import annotations
 
+import bisect
 from typing import Annotated
 
 import numpy as np
@@ -31,6 +32,13 @@ FEEDBACK_BITS = 16
 """Bits that a word on more pieces takes on the downlink: which of a camera's last 256 blocks, and
 how many pieces of 256. What gRPC adds for want of a radio is not counted."""
 Row = tuple[float, ...]
+_UNHEARD = -1.5
+"""Log odds of the best identity before anything was heard, as the rise is reckoned from."""
+_LEAST_RISE = 0.3
+"""Rise of the log odds by a piece that is reckoned with at least."""
+_CAUTION = 0.5
+"""Share of the pieces that seem to be needed which is asked for at once."""
+_MOST_PIECES = 64
 _SURE = 50.0
 """Log odds that nothing passes in practice."""
 
@@ -90,9 +98,14 @@ class StoppingRule(FiniteModel):
         """
         if accepted_loss <= 0:
             return _SURE
-        table = np.asarray(self.repeat if repeated else self.stop)
-        columns = [np.interp(snr_db, self.snrs_db, table[:, i]) for i in range(table.shape[1])]
-        return float(np.interp(accepted_loss, self.accepted_losses, columns))
+        table = self.repeat if repeated else self.stop
+        row, share = _between(snr_db, self.snrs_db)
+        column, part = _between(accepted_loss, self.accepted_losses)
+        low, high = (
+            (1 - part) * values[column] + part * values[min(column + 1, len(values) - 1)]
+            for values in (table[row], table[min(row + 1, len(table) - 1)])
+        )
+        return (1 - share) * low + share * high
 
     def first(self, snr_db: float) -> int:
         """Returns the uses that a block should begin with, by the SNR next below."""
@@ -108,7 +121,7 @@ class StoppingRule(FiniteModel):
 
     def _row(self, snr_db: float) -> int:
         """The row of the highest SNR that is not above the one given; the first below all."""
-        return max(0, int(np.searchsorted(self.snrs_db, snr_db + 1e-9, side="right")) - 1)
+        return max(0, bisect.bisect_right(self.snrs_db, snr_db + 1e-9) - 1)
 
 
 class StoppingSettings(Settings):
@@ -127,7 +140,7 @@ class StoppingSettings(Settings):
     growth: Annotated[float, Field(ge=0, le=64), Flag("--more-growth")] = 0.0
     """Uses asked for next, as a multiple of those heard: 1 doubles them.
 
-    Fewer round trips for more air. 0 asks for one piece at a time.
+    Fewer round trips for more air. 0 asks for half of what the odds still seem to need.
     """
 
 
@@ -154,9 +167,24 @@ def next_uses(
     if heard >= limit:
         return 0
     odds = float(rule.log_odds(np.asarray(products), snrs_db[1]))
-    if odds >= rule.threshold(snrs_db[0], settings.accepted_loss, limit > bandwidth):
+    threshold = rule.threshold(snrs_db[0], settings.accepted_loss, limit > bandwidth)
+    if odds >= threshold:
         return 0
-    return more_uses(heard, piece, settings.growth, limit - heard)
+    left = min(limit - heard, bandwidth)  # a message has every piece once at most
+    if settings.growth:
+        return more_uses(heard, piece, settings.growth, left)
+    return min(left, piece * int(pieces_wanted(odds, threshold, heard // piece)))
+
+
+def _between(value: float, points: Row) -> tuple[int, float]:
+    """Returns the place of the rising point next below a value, and the share to the next one.
+
+    Values outside of the points are as the first or the last.
+    """
+    place = min(max(0, bisect.bisect_right(points, value) - 1), len(points) - 1)
+    if place + 1 == len(points) or value <= points[place]:
+        return place, 0.0
+    return place, (value - points[place]) / (points[place + 1] - points[place])
 
 
 def raw_log_odds(
@@ -177,8 +205,21 @@ def probability(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds, -_SURE, _SURE))))
 
 
+def pieces_wanted(
+    log_odds: NDArray[np.floating] | float, threshold: float, heard: NDArray[np.integer] | int
+) -> NDArray[np.int64]:
+    """Returns the pieces to ask for next, of blocks (...) whose odds are below the threshold.
+
+    Half of those that it would take if every piece raised the odds as much as the mean of the
+    pieces heard did; one at least.
+    """
+    rise = np.maximum((np.asarray(log_odds, np.float64) - _UNHEARD) / heard, _LEAST_RISE)
+    pieces = np.floor(_CAUTION * (threshold - log_odds) / rise)
+    return np.asarray(np.clip(pieces, 1, _MOST_PIECES), np.int64)
+
+
 def more_uses(heard: int, piece: int, growth: float, left: int) -> int:
-    """Returns the uses to ask for next: one piece, or ``growth`` times what was heard.
+    """Returns the uses to ask for next: ``growth`` times what was heard, one piece at least.
 
     ``left``: uses that may still be asked for, whole pieces.
     """

@@ -20,6 +20,7 @@ from accesspoint.gallery.milvus.collection import (
 from accesspoint.gallery.milvus.periodic import PeriodicTask
 from accesspoint.gallery.records import Match, NewEntry, SearchResult
 from accesspoint.gallery.search.reconcile import scheme_digest
+from accesspoint.gallery.search.running_scores import RunningScores
 from accesspoint.gallery.search.scheme_cache import SchemeCache
 from accesspoint.gallery.store.database import Database
 from accesspoint.gallery.store.stored_settings import StoredSettings
@@ -146,6 +147,17 @@ class ReadOnlyGallery:
     def is_local(self, scheme_id: str) -> bool:
         """Returns False: every search asks the server."""
         return False
+
+    def continue_search(
+        self,
+        scheme_id: str,
+        embeddings: NDArray[np.float32],
+        running: Sequence[RunningScores],
+        top_k: int,
+        top_entries: int,
+    ) -> list[SearchResult]:
+        """Searches anew: the server keeps no scores."""
+        return self.search(scheme_id, embeddings, top_k, top_entries)
 
     def search(
         self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from accesspoint.gallery.records import Entry, SearchResult
 from accesspoint.gallery.search.entry_owners import EntryOwners
 from accesspoint.gallery.search.index import Array
+from accesspoint.gallery.search.running_scores import ContinuedIndex, RunningScores
 from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
 from accesspoint.gallery.store.store import Store
 
@@ -107,3 +108,31 @@ class EntrySearch:
             if depth >= len(index) or all(len(result.matches) >= wanted for result in results):
                 return results
             depth *= 4
+
+    def continue_search(
+        self,
+        scheme_id: str,
+        embeddings: NDArray[np.float32],
+        running: Sequence[RunningScores],
+        top_k: int,
+        top_entries: int,
+    ) -> list[SearchResult]:
+        """Searches as :meth:`search` does, going on from what each block's scores hold."""
+        index = self.indexes.get(scheme_id)
+        rows = index.scored_rows() if isinstance(index, ContinuedIndex) else None
+        if rows is None:
+            return self.search(scheme_id, embeddings, top_k, top_entries)
+        wanted = min(top_k, self._owners.subjects)
+        results = []
+        for embedding, products in zip(
+            embeddings, rows.add_products(embeddings, running), strict=True
+        ):
+            depth, length = max(top_entries, 4 * top_k), float(np.linalg.norm(embedding))
+            while True:
+                scores, ids = rows.best(products, length, depth)
+                result = self._owners.ranked(scores, ids, top_k, top_entries)
+                if depth >= rows.live or len(result.matches) >= wanted:
+                    break
+                depth *= 4
+            results.append(result)
+        return results

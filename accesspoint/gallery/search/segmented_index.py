@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accesspoint.gallery.search.index import Array, Ids, IndexSpec
+from accesspoint.gallery.search.running_scores import ScoredRows
 from accesspoint.gallery.search.segment import (
     CodedSegment,
     FlatSegment,
@@ -78,6 +79,8 @@ class SegmentedIndex:
         if settings.index == "flat":  # codes go with vectors of less than full precision
             segments = [segment for segment in segments if segment.kind == "flat"]
         self._view = self._empty_tail(tuple(segments), _NONE)
+        self._scored: tuple[_View, ScoredRows | None] | None = None
+        """Rows of a view, for blocks that come in pieces."""
 
     def _empty_tail(self, segments: tuple[Segment, ...], dead: Ids) -> _View:
         ids, digests = np.zeros(TAIL_ROWS, np.int64), np.zeros(TAIL_ROWS, np.int64)
@@ -153,6 +156,16 @@ class SegmentedIndex:
         ids = np.concatenate([part_ids for _, part_ids in results], axis=1)
         order = np.lexsort((ids, -scores), axis=1)[:, :k]
         return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+    def scored_rows(self) -> ScoredRows | None:
+        view, known = self._view, self._scored
+        if known is not None and known[0] is view:
+            return known[1]
+        parts = [part for part in view.parts() if isinstance(part, FlatSegment)]
+        whole = sum(map(len, parts)) == view.rows
+        rows = ScoredRows(parts, view.dead) if whole else None
+        self._scored = view, rows
+        return rows
 
     def held(self) -> tuple[Ids, Ids]:
         view = self._view

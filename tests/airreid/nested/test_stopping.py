@@ -16,7 +16,13 @@ from airreid.nested.calibration import (
     stopped_at,
     trajectories,
 )
-from airreid.nested.stopping import StoppingRule, more_uses, probability, raw_log_odds
+from airreid.nested.stopping import (
+    StoppingRule,
+    more_uses,
+    pieces_wanted,
+    probability,
+    raw_log_odds,
+)
 from airreid.retrieval import Labels
 from airreid.signal import normalise_power
 
@@ -62,7 +68,8 @@ def test_it_saves_uses_and_loses_what_is_accepted(rule: StoppingRule, snr_db: fl
     assert (step + 1).mean() * PIECE < 0.85 * BANDWIDTH
     # less is heard where more may be lost, and everything where nothing may
     lax = stopped_at(odds, rule.threshold(snr_db, 0.05, repeated=False))
-    assert (lax <= step).all()
+    assert lax.mean() < step.mean()
+    assert (lax[step == 0] == 0).all()
     none = stopped_at(odds, rule.threshold(snr_db, 0.0, repeated=False))
     assert (none == BANDWIDTH // PIECE - 1).all()
 
@@ -127,3 +134,11 @@ def test_the_next_pieces_are_whole_and_end_with_the_block() -> None:
 
 def test_no_probability_overflows() -> None:
     assert probability(np.array([-1e9, 0.0, 1e9])) == pytest.approx([0.0, 0.5, 1.0])
+
+
+def test_as_many_pieces_are_asked_for_as_the_odds_call_for() -> None:
+    odds = np.array([1.9, 0.0, -1.0, -1.5, -4.0])
+    wanted = pieces_wanted(odds, 2.0, np.full(5, 2))
+    assert wanted.tolist() == [1, 1, 5, 5, 10]
+    assert int(pieces_wanted(-1.0, 50.0, 1)) == 51
+    assert int(pieces_wanted(-1.0, 500.0, 1)) == 64
