@@ -88,40 +88,54 @@ class UplinkProxy:
         metadata = aio.Metadata(*(shown or self._credentials.metadata))
         call = self._query(requests, timeout=context.time_remaining(), metadata=metadata)
         stats.streams += 1
+        error: aio.AioRpcError | None = None
         try:
             async for response in call:
                 yield response
+            return
         except aio.AioRpcError as failure:
             error = await self._refusal(failure, metadata)
-            if error.code() == grpc.StatusCode.UNAVAILABLE:
-                stats.upstream_errors += 1
-                log.warning("upstream_unavailable", target=self._target)
-                await context.abort(
-                    grpc.StatusCode.UNAVAILABLE,
-                    f"channel: access point {self._target} does not answer; start it, "
-                    "or give the channel another --upstream",
-                )
-            if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
-                stats.upstream_errors += 1
-            await context.abort(error.code(), error.details() or "")
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
-            # grpc.aio ends a call so if writing a request to it fails just as the access point
-            # goes, and its server sends no status for it: the edge would wait for ever
+        finally:
+            stats.streams -= 1
+            call.cancel()
+        await self._tell(error, context)
+
+    async def _tell(self, error: aio.AioRpcError | None, context: Context) -> None:
+        """Ends an edge's stream as its upstream stream ended; None if that is not known.
+
+        grpc.aio cancels a call itself if a request cannot be written to it just as the access
+        point goes, and its server sends no status for a handler that is cancelled so: the edge
+        would wait for ever.
+        """
+        stats = self._links.stats
+        if error is None:
             stats.upstream_errors += 1
             log.warning("upstream_broke_off", target=self._target)
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
                 f"channel: the stream to access point {self._target} broke off; open it again",
             )
-        finally:
-            stats.streams -= 1
-            call.cancel()
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            stats.upstream_errors += 1
+            log.warning("upstream_unavailable", target=self._target)
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                f"channel: access point {self._target} does not answer; start it, "
+                "or give the channel another --upstream",
+            )
+        if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            stats.upstream_errors += 1
+        await context.abort(error.code(), error.details() or "")
 
-    async def _refusal(self, error: aio.AioRpcError, metadata: aio.Metadata) -> aio.AioRpcError:
-        """Returns the access point's own status in place of one that gRPC lost: a stream without a
-        request, for which nothing is written, is refused for the same reason."""
+    async def _refusal(
+        self, error: aio.AioRpcError, metadata: aio.Metadata
+    ) -> aio.AioRpcError | None:
+        """Returns the access point's own status in place of one that gRPC lost, or None if it does
+        not say: a stream without a request, for which nothing is written, is refused for the same
+        reason."""
         if error.details() != _UNTOLD:
             return error
         again = self._query(_nothing(), timeout=_ASKED_AGAIN_S, metadata=metadata)
@@ -130,7 +144,10 @@ class UplinkProxy:
                 pass
         except aio.AioRpcError as refusal:
             return refusal
-        return error
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+        return None
 
 
 def _is_being_cancelled() -> bool:

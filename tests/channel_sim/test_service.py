@@ -175,6 +175,28 @@ async def test_a_stream_that_breaks_off_upstream_ends(
     assert radio.links.stats.streams == 0
 
 
+async def test_a_status_that_is_lost_twice_is_none(
+    radio: Radio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """grpc.aio loses a status, and may cancel the call that asks for it again as well."""
+    nothing = aio.Metadata()
+    lost = aio.AioRpcError(
+        grpc.StatusCode.INTERNAL, nothing, nothing, details="Internal error from Core"
+    )
+    refused = aio.AioRpcError(grpc.StatusCode.NOT_FOUND, nothing, nothing, details="gone")
+    assert await radio.proxy._refusal(refused, nothing) is refused
+    assert await radio.proxy._refusal(lost, nothing) is None, "the access point refuses nothing"
+    query = radio.proxy._query
+
+    def query_that_is_cancelled(*given: Any, **named: Any) -> Any:
+        call = query(*given, **named)
+        call.cancel()
+        return call
+
+    monkeypatch.setattr(radio.proxy, "_query", query_that_is_cancelled)
+    assert await radio.proxy._refusal(lost, nothing) is None
+
+
 async def test_a_stream_without_a_token_shows_the_channels_own() -> None:
     """An edge's token passes through, and the channel adds none to it."""
     async with (
