@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +27,8 @@ from airreid.scheme_kinds import AnyScheme, scheme_kind
 from airreid.validation import FrozenModel, loaded
 
 MANIFEST = "manifest.json"
+INSTALLED_DEMO = ("share", "airreid", "demo")
+"""Folder of the demo bundle below the environment that a wheel is installed in."""
 PREFERRED_SCHEME = "jscc-ae-256"
 """Scheme that a camera sends by where a bundle has it."""
 
@@ -244,6 +248,21 @@ def link_bundle(bundle: Bundle, folder: Path) -> Bundle:
 
 
 def default_bundle_path() -> Path:
-    """The folder that ``AIRREID_BUNDLE`` names, or the demo bundle of a checkout."""
+    """The folder that ``AIRREID_BUNDLE`` names, or the demo bundle: of a checkout, or installed.
+
+    Raises :class:`BundleError` where there is none of them.
+    """
     named = os.environ.get("AIRREID_BUNDLE")
-    return Path(named) if named else Path(__file__).resolve().parent.parent / "models" / "demo"
+    if named:
+        return Path(named)
+    checkout = Path(__file__).resolve().parent.parent / "models" / "demo"
+    if (checkout / MANIFEST).is_file():
+        return checkout
+    with contextlib.suppress(PackageNotFoundError):
+        for file in distribution("airreid").files or ():
+            if file.parts[-4:] == (*INSTALLED_DEMO, MANIFEST):
+                return Path(str(file.locate())).resolve().parent
+    raise BundleError(
+        "AirReID is installed without its demo bundle; give --bundle, or name the bundle of a "
+        "checkout: export AIRREID_BUNDLE=CHECKOUT/models/demo"
+    )
