@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all mutants check format proto bench bench-check clean
+.PHONY: help demo test test-all lowest mutants check format proto bench bench-check clean
 
 help:  ## What each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: $(VENV)/.dev  ## Everything installed and the tests run (slow ones: make t
 
 test-all: $(VENV)/.dev  ## The slow tests too
 	$(BIN)/pytest -n auto --dist loadfile -m ""
+
+lowest:  ## The lowest versions that are declared: installed, and tests run with them (quarter of an hour)
+	PYTHON=$(PYTHON) bash tests/lowest.sh
 
 mutants: $(VENV)/.mutants  ## 200 small faults in the core packages: which do the tests see? (half an hour)
 	$(BIN)/python tests/mutants $(ARGS)
@@ -55,7 +58,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,evaluate,milvus,training,dev]'
 	touch $@ $(VENV)/.demo
 
-$(VENV)/.mutants: $(VENV)/.dev
+$(VENV)/.lowest:  ## The lowest versions that are declared: installed, and tests run with them (quarter of an hour)
+	PYTHON=$(PYTHON) bash tests/lowest.sh
+
+mutants: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutants]'
 	touch $@
 

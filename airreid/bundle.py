@@ -260,8 +260,9 @@ def default_bundle_path() -> Path:
         return checkout
     with contextlib.suppress(PackageNotFoundError):
         for file in distribution("airreid").files or ():
-            if file.parts[-4:] == (*INSTALLED_DEMO, MANIFEST):
-                return Path(str(file.locate())).resolve().parent
+            path = Path(str(file.locate())).resolve()
+            if file.parts[-4:] == (*INSTALLED_DEMO, MANIFEST) and path.is_file():
+                return path.parent
     raise BundleError(
         "AirReID is installed without its demo bundle; give --bundle, or name the bundle of a "
         "checkout: export AIRREID_BUNDLE=CHECKOUT/models/demo"

@@ -1,12 +1,14 @@
 import json
 import shutil
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from airreid.bundle import BackboneInfo, Bundle, load_bundle
+from airreid import bundle as bundles
+from airreid.bundle import BackboneInfo, Bundle, default_bundle_path, load_bundle
 from airreid.bundle_cli import check_graphs
 from airreid.errors import BundleError
 from airreid.payload import Ideal
@@ -102,3 +104,23 @@ def test_not_even_json(copy: Path) -> None:
     (copy / "manifest.json").write_text("{")
     with pytest.raises(BundleError, match=r"manifest\.json"):
         load_bundle(copy)
+
+
+def test_the_demo_bundle_is_found_in_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a wheel lays it out: modules and records in one folder, the bundle in another."""
+    packages, demo = tmp_path / "lib/site-packages", tmp_path / "share/airreid/demo"
+    records = packages / "airreid-0.1.0.dist-info"
+    records.mkdir(parents=True)
+    demo.mkdir(parents=True)
+    (records / "RECORD").write_text("../../share/airreid/demo/manifest.json,,\n")
+    monkeypatch.delenv("AIRREID_BUNDLE", raising=False)
+    monkeypatch.setattr(bundles, "__file__", str(packages / "airreid/bundle.py"))
+    monkeypatch.setattr(bundles, "distribution", lambda name: PathDistribution(records))
+    with pytest.raises(BundleError, match="export AIRREID_BUNDLE=CHECKOUT/models/demo"):
+        load_bundle()
+    (demo / "manifest.json").write_text("{}")
+    assert default_bundle_path() == demo
+    monkeypatch.setenv("AIRREID_BUNDLE", "elsewhere")
+    assert default_bundle_path() == Path("elsewhere")

@@ -24,9 +24,10 @@ def test_the_recipes_for_web_servers(server: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme() -> None:
-    """A clean clone, installed anew: minutes, and the package index."""
+@pytest.mark.parametrize("script", ["readme", "wheel", "lowest"])
+def test_what_is_installed_anew(script: str) -> None:
+    """README's commands, a wheel, the lowest versions: minutes, and the package index."""
     result = subprocess.run(
-        ["bash", "tests/readme.sh"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["bash", f"tests/{script}.sh"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
