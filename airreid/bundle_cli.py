@@ -43,7 +43,8 @@ def show(folder: Folder = None, as_json: Json = False, json_out: JsonOut = None)
     document |= {"manifest": json.loads((bundle.path / MANIFEST).read_bytes())}
     if show_json("airreid bundle show 1", document, as_json, json_out):
         return
-    title = f"{bundle.manifest.name}  bundle {bundle.bundle_id}  {bundle.path}"
+    say(f"{bundle.manifest.name}, in {bundle.path}")
+    say(f"bundle {bundle.bundle_id}: cameras and access point must have the same bundle")
     backbones = []
     for info in bundle.manifest.backbones:
         size = bundle.file(info.file).stat().st_size / 1e6
@@ -51,8 +52,10 @@ def show(folder: Folder = None, as_json: Json = False, json_out: JsonOut = None)
         backbones.append(
             (info.id, info.precision, shape, info.feature_dim, info.space_id, f"{size:.1f}")
         )
+    for space_id in dict.fromkeys(info.space_id for info in bundle.manifest.backbones):
+        say(f"space {space_id}: features of one space can be compared; a gallery holds one space")
     names = ("backbone", "precision", "input", "feature", "space", "MB")
-    print_table(names, backbones, title)
+    print_table(names, backbones)
     schemes = []
     for scheme in bundle.manifest.schemes:
         size = sum(bundle.file(ref).stat().st_size for ref in scheme.files) / 1e6

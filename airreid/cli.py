@@ -88,6 +88,8 @@ ROLES = {
 
 
 _QUIET = ("--quiet", "-q")
+_RENAMED = {"--at": "--to", "--schemes": "--scheme"}
+"""Options by the names that they had, which are still taken."""
 _UNIX = ("fcntl", "resource", "pwd", "grp")
 """Modules of Python that Windows lacks."""
 _FAULT = 70
@@ -176,11 +178,11 @@ def _arguments() -> list[str]:
     """Returns the arguments as the commands take them.
 
     ``-q`` goes before the command wherever it stood. Where ``--json`` takes a file and has none,
-    it means standard output.
+    it means standard output. An option's old name becomes its new one.
     """
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
-    ours, rest = words[:end], words[end:]
+    ours, rest = [_renamed(word) for word in words[:end]], words[end:]
     if any(word in _QUIET for word in ours):
         ours = ["-q", *(word for word in ours if word not in _QUIET)]
     command = next((word for word in ours if not word.startswith("-")), "")
@@ -191,6 +193,11 @@ def _arguments() -> list[str]:
             if ours[place] == "--json" and value.startswith("-") and value != "-":
                 ours.insert(place + 1, "-")
     return [*ours, *rest]
+
+
+def _renamed(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return _RENAMED.get(name, name) + equals + value
 
 
 def _completed() -> list[str]:

@@ -70,8 +70,6 @@ Answer = TypeVar("Answer")
 class Connection:
     """A connected gRPC channel; use as a context manager."""
 
-    option = "--to"
-    """Option of the command line that gives the target."""
     takes_credentials = True
     """Do its commands take credentials, such as ``--tls-ca``?"""
 
@@ -92,7 +90,7 @@ class Connection:
             hint = credentials.hint if self.takes_credentials else ""
             raise LinkError(
                 f"{target}: no answer within {connect_seconds:g} s; "
-                f"start the service there, or give another {self.option}{hint}"
+                f"start the service there, or give another --to{hint}"
             ) from None
 
     def __enter__(self) -> Self:
@@ -251,7 +249,6 @@ class GalleryClient(Connection):
 class ChannelClient(Connection):
     """A channel simulator: its controls and its radio. Every method raises :class:`LinkError`."""
 
-    option = "--at"
     takes_credentials = False
 
     def __init__(

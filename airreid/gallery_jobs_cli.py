@@ -146,9 +146,10 @@ def calibrate(
     confidence: Annotated[
         float, typer.Option(help="How sure it must be that the share is kept, below 1.")
     ] = 0.95,
-    schemes: Annotated[
-        str, typer.Option(help="Schemes, with commas.", show_default="all of the bundle")
-    ] = "",
+    scheme: Annotated[
+        list[str] | None,
+        typer.Option(help="Scheme id; may be repeated. All of the bundle if left out."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
     new_cameras: Annotated[
         bool,
@@ -176,7 +177,7 @@ def calibrate(
     parameters = {
         "false_match_rate": str(false_match_rate),
         "confidence": str(confidence),
-        "schemes": schemes,
+        "schemes": ",".join(scheme or ()),
         "seed": str(seed),
         "new_cameras": str(new_cameras).lower(),
         "min_true_match_rate": str(min_true_matches),

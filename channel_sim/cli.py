@@ -25,12 +25,12 @@ from channel_sim.settings import ServeSettings
 
 app = typer.Typer(no_args_is_help=True, help="The simulated radio between edge and access point.")
 
-At = Annotated[str, typer.Option("--at", help="HOST:PORT of the channel simulator.")]
+To = Annotated[str, typer.Option(help="HOST:PORT of the channel simulator.")]
 Link = Annotated[str, typer.Option(help="An edge id; without it, the default of all links.")]
 LINK_SCHEMA, WATCH_SCHEMA = "airreid channel link 1", "airreid channel watch 1"
 SHOW_SCHEMA = "airreid channel show 1"
 """Names and versions of JSON documents; docs/json.md has their fields."""
-_AT = "127.0.0.1:50051"
+DEFAULT = "127.0.0.1:50051"
 
 
 @app.command()
@@ -53,7 +53,7 @@ def serve(given: Given[ServeSettings]) -> None:
 def set_link(
     given: Given[LinkSettings],
     link: Link = "",
-    address: At = _AT,
+    to: To = DEFAULT,
     as_json: Json = False,
     json_out: JsonOut = None,
 ) -> None:
@@ -64,27 +64,27 @@ def set_link(
     changes = options.link_changes(given.flags)
     if not changes:
         raise InputError("nothing to change: give some option, for example --snr -3")
-    with ChannelClient(address) as client:
+    with ChannelClient(to) as client:
         settings = client.change(from_fields(changes), link)
     _print_link(link or "default", settings, as_json, json_out)
 
 
 @app.command()
 def reset(
-    link: Link = "", address: At = _AT, as_json: Json = False, json_out: JsonOut = None
+    link: Link = "", to: To = DEFAULT, as_json: Json = False, json_out: JsonOut = None
 ) -> None:
     """Let a link follow the default again; the default, what the service started with."""
-    with ChannelClient(address) as client:
+    with ChannelClient(to) as client:
         settings = client.reset(link)
     _print_link(link or "default", settings, as_json, json_out)
 
 
 @app.command()
 def show(
-    link: Link = "", address: At = _AT, as_json: Json = False, json_out: JsonOut = None
+    link: Link = "", to: To = DEFAULT, as_json: Json = False, json_out: JsonOut = None
 ) -> None:
     """Show what a link is set to, and what was really done to its blocks."""
-    with ChannelClient(address) as client:
+    with ChannelClient(to) as client:
         listed, stats = client.links(), client.stats(link)
     has_settings = link in listed.links
     settings = listed.links[link] if has_settings else listed.default_settings
@@ -101,9 +101,9 @@ def show(
 
 
 @app.command()
-def links(address: At = _AT, as_json: Json = False, json_out: JsonOut = None) -> None:
+def links(to: To = DEFAULT, as_json: Json = False, json_out: JsonOut = None) -> None:
     """List the default and the links that have settings of their own."""
-    with ChannelClient(address) as client:
+    with ChannelClient(to) as client:
         listed = client.links()
     rows = [("default", listed.default_settings), *sorted(listed.links.items())]
     document = [{"link": name, **_plain(settings)} for name, settings in rows]
@@ -116,13 +116,13 @@ def links(address: At = _AT, as_json: Json = False, json_out: JsonOut = None) ->
 def watch(
     link: Annotated[str, typer.Option(help="An edge id; without it, all links.")] = "",
     every: Annotated[float, typer.Option(help="Seconds between lines, 0.1 to 3600.")] = 1.0,
-    address: At = _AT,
+    to: To = DEFAULT,
     as_json: Json = False,
     json_out: JsonOut = None,
 ) -> None:
     """Print what was really done to blocks, again and again, until interrupted."""
     with (
-        ChannelClient(address) as client,
+        ChannelClient(to) as client,
         json_lines(WATCH_SCHEMA, as_json, json_out) as write,
     ):
         for stats in client.watch(link, every):

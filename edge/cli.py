@@ -30,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="The camera: image to channel symbo
 SEND_SCHEMA, STATUS_SCHEMA = "airreid edge send 1", "airreid edge status 1"
 LOG_SCHEMA = "airreid edge log 1"
 """Names and versions of JSON documents; docs/json.md has their fields."""
-At = Annotated[str, typer.Option("--at", help="HOST:PORT that 'edge serve' listens on.")]
+To = Annotated[str, typer.Option(help="HOST:PORT that 'edge serve' listens on.")]
 SpoolFolder = Annotated[Path, typer.Option(help="Folder of the spool.")]
 
 
@@ -131,25 +131,23 @@ def set_(
             show_default="the usual",
         ),
     ] = None,
-    address: At = "127.0.0.1:50050",
+    to: To = "127.0.0.1:50050",
 ) -> None:
     """Change how a running edge sends, until it is restarted."""
     from edge.control import EdgeClient
 
     if scheme is None and link is None:
         raise InputError("nothing to set: give --scheme, --link or both")
-    with EdgeClient(address) as client:
+    with EdgeClient(to) as client:
         say(printing.state_line(client.set(scheme or "", link or "")))
 
 
 @app.command()
-def status(
-    address: At = "127.0.0.1:50050", as_json: Json = False, json_out: JsonOut = None
-) -> None:
+def status(to: To = "127.0.0.1:50050", as_json: Json = False, json_out: JsonOut = None) -> None:
     """Show what a running edge does at the moment."""
     from edge.control import EdgeClient
 
-    with EdgeClient(address) as client:
+    with EdgeClient(to) as client:
         state = client.get()
     if not show_json(STATUS_SCHEMA, plain(state), as_json, json_out):
         say(printing.state_line(state))

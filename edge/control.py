@@ -64,7 +64,6 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
 class EdgeClient(Connection):
     """The controls of a running edge. Every method raises :class:`airreid.errors.LinkError`."""
 
-    option = "--at"
     takes_credentials = False
 
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:

@@ -48,7 +48,7 @@ for edge in edge-2 edge-3; do
     [ "$answered" -ge 10 ] || fail "$edge has $answered answered frames in its log"
     say "$edge: $answered answered frames in its log"
 done
-links=$(docker-compose exec -T channel airreid channel links --at 127.0.0.1:50051)
+links=$(docker-compose exec -T channel airreid channel links --to 127.0.0.1:50051)
 echo "$links"
 echo "$links" | grep edge-2 >/dev/null || fail "edge-2 has no link of its own"
 say "passed"

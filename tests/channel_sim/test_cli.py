@@ -57,28 +57,28 @@ def test_serve_says_what_it_is_set_to(channel: Role) -> None:
 
 
 def test_set_show_links_and_reset(address: str) -> None:
-    line = run("set", "--link", "cam-1", "--snr", -3, "--at", address)
+    line = run("set", "--link", "cam-1", "--snr", -3, "--to", address)
     assert line == "cam-1: model rayleigh, snr_db -3, seed 0, csi False, doppler 0\n"
-    run("set", "--link", "cam-1", "--doppler", 0.01, "--csi", "--at", address)
-    shown = json.loads(run("show", "--link", "cam-1", "--json", "--at", address))
+    run("set", "--link", "cam-1", "--doppler", 0.01, "--csi", "--to", address)
+    shown = json.loads(run("show", "--link", "cam-1", "--json", "--to", address))
     assert shown == {
         **{"link": "cam-1", "own": True, "model": "rayleigh", "snr_db": -3.0, "seed": 0},
         **{"csi": True, "doppler": 0.01, "stats": [], "schema": "airreid channel show 1"},
     }
     assert "cam-2 (as the default): model rayleigh, snr_db 5" in run(
-        "show", "--link", "cam-2", "--at", address
+        "show", "--link", "cam-2", "--to", address
     )
-    assert run("show", "--at", address).startswith("default: model rayleigh, snr_db 5")
-    assert run("set", "--model", "awgn", "--snr-range", -5, 5, "--at", address) == (
+    assert run("show", "--to", address).startswith("default: model rayleigh, snr_db 5")
+    assert run("set", "--model", "awgn", "--snr-range", -5, 5, "--to", address) == (
         "default: model awgn, snr_range_db low=-5 high=5, seed 0\n"
     )
-    listed = json.loads(run("links", "--json", "--at", address))
+    listed = json.loads(run("links", "--json", "--to", address))
     assert [row["link"] for row in listed] == ["default", "cam-1"]
     assert listed[0]["snr_range_db"] == {"low": -5.0, "high": 5.0}
-    assert "cam-1" in run("links", "--at", address)
-    run("reset", "--link", "cam-1", "--at", address)
-    assert "model rayleigh, snr_db 5" in run("reset", "--at", address)
-    assert len(json.loads(run("links", "--json", "--at", address))) == 1
+    assert "cam-1" in run("links", "--to", address)
+    run("reset", "--link", "cam-1", "--to", address)
+    assert "model rayleigh, snr_db 5" in run("reset", "--to", address)
+    assert len(json.loads(run("links", "--json", "--to", address))) == 1
 
 
 def test_every_option_reaches_the_link(address: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_every_option_reaches_the_link(address: str, tmp_path: Path) -> None:
         (("--trace", trace), {"snr_trace": {"name": str(trace), "rows": 2}}),
         (("--seed", 2**64 - 1), {"seed": 2**64 - 1}),
     ):
-        got = json.loads(run("set", "--link", "cam", *arguments, "--json", "--at", address))
+        got = json.loads(run("set", "--link", "cam", *arguments, "--json", "--to", address))
         assert expected.items() <= got.items()
 
 
@@ -108,15 +108,15 @@ def test_metrics_are_served(channel: Role) -> None:
 
 
 def test_mistakes(address: str, tmp_path: Path) -> None:
-    assert "nothing to change" in refused("set", "--at", address)
+    assert "nothing to change" in refused("set", "--to", address)
     assert "link k_factor_db: model rayleigh has none" in refused(
-        "set", "--k-factor", 3, "--at", address
+        "set", "--k-factor", 3, "--to", address
     )
-    assert "link snr_db" in refused("set", "--snr", 900, "--at", address)
-    assert "link seed" in refused("set", "--seed", -1, "--at", address)
-    assert "no such file" in refused("set", "--trace", tmp_path / "none.csv", "--at", address)
-    assert "give one of --snr" in refused("set", "--snr", 3, "--snr-range", 1, 2, "--at", address)
-    assert "interval_seconds" in refused("watch", "--every", 0.001, "--at", address)
+    assert "link snr_db" in refused("set", "--snr", 900, "--to", address)
+    assert "link seed" in refused("set", "--seed", -1, "--to", address)
+    assert "no such file" in refused("set", "--trace", tmp_path / "none.csv", "--to", address)
+    assert "give one of --snr" in refused("set", "--snr", 3, "--snr-range", 1, 2, "--to", address)
+    assert "interval_seconds" in refused("watch", "--every", 0.001, "--to", address)
     for arguments, says in (
         (("--model", "rain"), "link model"),
         (("--snr", 3, "--snr-range", 1, 2), "give one of --snr, --snr-range and --trace"),
@@ -129,5 +129,5 @@ def test_mistakes(address: str, tmp_path: Path) -> None:
 
 
 def test_nobody_there() -> None:
-    with pytest.raises(LinkError, match="or give another --at"), ChannelClient("127.0.0.1:1", 0.2):
+    with pytest.raises(LinkError, match="or give another --to"), ChannelClient("127.0.0.1:1", 0.2):
         pass

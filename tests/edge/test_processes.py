@@ -238,7 +238,7 @@ def test_a_running_edge_is_steered_and_watched(place: Place) -> None:
     place.start("ap")
     place.start("channel", "--snr", "12")
     edge = place.start("edge", "--metrics", ANY, "--symbol-rate", "64e3", "--tx-power-mw", "2")
-    address = ("--at", f"127.0.0.1:{place.edge_port}")
+    address = ("--to", f"127.0.0.1:{place.edge_port}")
     drop_in(place.inbox, "a.png", picture(1))
     drop_in(place.inbox, "bad.png", b"no picture")
     until(lambda: len(place.log()) == 1 and place.settled(), 60)

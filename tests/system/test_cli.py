@@ -178,8 +178,8 @@ def test_a_missing_file_is_noticed_before_the_link(tmp_path: Path) -> None:
 def test_hints_name_options_that_there_are() -> None:
     """A command that finds nobody at its address names its own option for another."""
     nobody = f"127.0.0.1:{free_port()}"
-    line = fails("edge", "status", "--at", nobody, code=3)
-    assert line.endswith("start the service there, or give another --at")
+    line = fails("edge", "status", "--to", nobody, code=3)
+    assert line.endswith("start the service there, or give another --to")
 
 
 def test_an_edge_needs_no_port(system: System, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_camera_and_the_channel(system: System, people: Path, out: Path) -> 
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     [failed] = documents(out, "edge", "send", broken, "--to", system.channel_target, code=1)
     assert set(failed) == {"schema", "image", "error"}
-    address = ("--at", system.channel_target)
+    address = ("--to", system.channel_target)
     documents(out, "channel", "show", *address)
     documents(out, "channel", "links", *address)
     documents(
@@ -153,7 +153,7 @@ def test_the_log_and_the_state_of_an_edge(system: System, tmp_path: Path, out: P
     watched = ["--watch", str(tmp_path / "crops"), "--spool", str(tmp_path / "spool")]
     serving = ["edge", "serve", *watched, "--to", system.channel_target, "--listen", ANY]
     with Role("edge", serving) as camera:
-        documents(out, "edge", "status", "--at", f"127.0.0.1:{camera.ready['grpc_port']}")
+        documents(out, "edge", "status", "--to", f"127.0.0.1:{camera.ready['grpc_port']}")
 
 
 def test_the_gallery_counts_and_times_as_rest_does(system: System, people: Path, out: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_gallery_counts_and_times_as_rest_does(system: System, people: Path,
     documents(out, "gallery", "policy", *to)
     documents(out, "gallery", "backup", *to)
     documents(out, "gallery", "jobs", *to)
-    calibrating = ("gallery", "calibrate", *to, "--schemes", "jscc-ae-64", "--dry-run")
+    calibrating = ("gallery", "calibrate", *to, "--scheme", "jscc-ae-64", "--dry-run")
     documents(out, *calibrating, "--false-match-rate", "0.3")
 
 

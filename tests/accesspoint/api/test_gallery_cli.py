@@ -260,7 +260,7 @@ def enrol_features(gallery: Commands, people: int, spread: float, cameras: int =
         assert all(ok(result.status) for _, result in client.enrol(items))
 
 
-RATE = ("calibrate", "--false-match-rate", "0.2", "--schemes", "jscc-fc-16")
+RATE = ("calibrate", "--false-match-rate", "0.2", "--scheme", "jscc-fc-16")
 
 
 def in_force(gallery: Commands) -> dict[str, Any]:
