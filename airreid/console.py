@@ -69,7 +69,7 @@ def say(text: object, err: bool = False, faint: str = "") -> None:
     typer.echo(line, err=err)
 
 
-def print_table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(names: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Prints rows of texts under the columns' names.
 
     The first column names the row and is whole on any width, for the next command to take; long
@@ -86,4 +86,7 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     table = Table(Column(first, no_wrap=True, min_width=widest), *columns)
     for line in lines:
         table.add_row(*map(Text, line))
-    Console().print(table)
+    console = Console()
+    if title:
+        console.print(Text(printable(title), style="bold"))
+    console.print(table)
