@@ -29,7 +29,7 @@ class CalibrationOutlook:
     subjects: int = 0
     """Subjects with entries that are searched."""
     cameras: int = 0
-    """Cameras that such entries are of."""
+    """Cameras that such entries are of; 2 for two or more."""
     subjects_needed: int = 0
     """Subjects that the rate takes at its confidence."""
 

@@ -223,6 +223,7 @@ class CalibrationView(View):
     subjects: int
     """Subjects with entries that are searched."""
     cameras: int
+    """Cameras that such entries are of; 2 for two or more."""
     subjects_needed: int
     """Subjects that the rate takes at its confidence."""
 

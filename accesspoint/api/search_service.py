@@ -164,7 +164,8 @@ class SearchService:
     # Policy
 
     def enrolled_counts(self) -> tuple[int, int]:
-        """Returns how many (subjects, cameras) have entries that can be calibrated with.
+        """Returns how many (subjects, cameras) have entries that can be calibrated with; 2 cameras
+        are two or more.
 
         Raises :class:`ConflictError` where the gallery cannot be changed.
         """

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from accesspoint.api.calibration_outlook import ONE_CAMERA
 from accesspoint.assembly import access_point
 from accesspoint.gallery.settings import GallerySettings
+from accesspoint.gallery.store import store
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 
@@ -78,6 +79,17 @@ def test_what_can_be_done_is_not_refused(client: TestClient) -> None:
     assert outlook(client, false_match_rate="0.3")["subjects"] == 12
     ended = job(client, "calibrate", false_match_rate="0.3", **QUICK)
     assert ended["state"] == "done", ended["result"]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7, 10_000])
+def test_counts_do_not_depend_on_the_parts(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(store, "_COUNTED_AT_ONCE", at_once)
+    for people, cameras, counted in ((5, "a", 1), (12, "abc", 2)):
+        enrol(client, people, cameras)
+        assert outlook(client)["subjects"] == people
+        assert outlook(client)["cameras"] == counted
 
 
 def test_one_camera_is_a_caution(client: TestClient) -> None:
