@@ -25,6 +25,10 @@ from airreid import log
 
 _BACKLOG = 256
 _NO_LINGER = struct.pack("ii", 1, 0)
+_HEAD_PIECE = 2048
+"""Bytes that are taken in at once while headers are awaited."""
+_LINES, _LINE_BYTES = 4000, 64
+"""Line ends of a body in chunks: so many, and one more for so many bytes."""
 _PAUSE_SECONDS = 0.2
 """Pause after a connection could not be accepted for want of a descriptor."""
 
@@ -119,6 +123,8 @@ class _Protocol(H11Protocol):
         self._counted, self._address = connections, address
         self._head: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._counted_request: object = None
+        self._chunked, self._lines, self._bytes = False, 0, 0
 
     def end(self) -> None:
         """Ends the connection at once; what the peer has not read is thrown away."""
@@ -135,8 +141,33 @@ class _Protocol(H11Protocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._follow()
+        """Takes in what has come; headers piece by piece, so that it is known what follows them."""
+        while data and self.transport is not None and not self.transport.is_closing():
+            if not self._busy:
+                piece, data = data[:_HEAD_PIECE], data[_HEAD_PIECE:]
+            else:
+                piece, data = data, b""
+                if not self._in_good_chunks(piece):
+                    self.end()
+                    return
+            super().data_received(piece)
+            self._follow()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a request is under way."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _in_good_chunks(self, piece: bytes) -> bool:
+        """Returns whether a request's body has no more chunks than one who means well sends: each
+        costs as much as a thousand bytes."""
+        if self._counted_request is not self.cycle:
+            self._counted_request, self._lines, self._bytes = self.cycle, 0, 0
+            self._chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
+        if self._chunked:
+            self._lines += piece.count(b"\r\n")
+            self._bytes += len(piece)
+        return self._lines <= _LINES + self._bytes / _LINE_BYTES
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -160,7 +191,7 @@ class _Protocol(H11Protocol):
 
     def _follow(self, idle: bool = False) -> None:
         """Starts or stops the time for headers; ``idle``: uvicorn's own time for more runs."""
-        busy = self.cycle is not None and not self.cycle.response_complete
+        busy = self._busy
         self._counted.set_busy(self, busy)
         if busy or idle:
             self._stop_head()

@@ -34,9 +34,14 @@ class Application:
 
 
 @contextlib.contextmanager
-def served(limits: ConnectionLimits, size: int = 2) -> Iterator[tuple[str, int]]:
+def served(
+    limits: ConnectionLimits, size: int = 2, application: object = None
+) -> Iterator[tuple[str, int]]:
     config = uvicorn.Config(
-        Application(size), log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        application or Application(size),  # type: ignore[arg-type]
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
     config.load()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -93,6 +98,46 @@ def test_an_answer_that_nobody_reads_ends_its_connection() -> None:
         poll = select.poll()
         poll.register(client, 0)  # nothing but the end of the connection
         assert poll.poll(60_000)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Reader:
+    """An application that reads a body and answers with its length."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+        message: Message = {"more_body": True}
+        while message["more_body"]:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size += len(message["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": str(size).encode()})
+
+
+@pytest.mark.parametrize("cut", [len(CHUNKED), len(CHUNKED) - 2, 5])
+def test_a_body_in_crumbs_ends_its_connection(cut: int) -> None:
+    crumbs = CHUNKED + b"1\r\n \r\n" * 10_000
+    with served(LIMITS, application=Reader()) as address, connect(address) as client:
+        client.sendall(crumbs[:cut])
+        with contextlib.suppress(ConnectionError):
+            client.sendall(crumbs[cut:])
+        assert ended(client)
+
+
+def test_a_body_in_chunks_is_read() -> None:
+    chunks = b"".join(b"400\r\n" + bytes(1024) + b"\r\n" for _ in range(8000)) + b"0\r\n\r\n"
+    with served(LIMITS, application=Reader()) as address, connect(address) as client:
+        for _ in range(2):  # one connection, two requests
+            client.sendall(CHUNKED + chunks)
+            answer = b""
+            while b"8192000" not in answer:
+                part = client.recv(65_536)
+                assert part
+                answer += part
 
 
 class Peer:
