@@ -30,6 +30,7 @@ from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from benchmarks import commands, suite
 from benchmarks.evaluation import evaluation_command
 from benchmarks.link import CLIFF_BLER, LinkPoint, cliff, measure, settings, write
+from benchmarks.pieces import pieces_command
 from benchmarks.rows import read
 from benchmarks.site_step import site_command
 from benchmarks.training_cli import training_command
@@ -72,6 +73,7 @@ app.command("channel")(commands.channel)
 app.command("evaluation")(evaluation_command)
 app.command("train")(training_command)
 app.command("site")(site_command)
+app.command("pieces")(pieces_command)
 
 
 @app.callback()

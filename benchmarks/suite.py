@@ -53,6 +53,7 @@ PARTS = {
     "train": Part("A training step", (("--rounds", "5"),)),
     "site": Part("A joint step of a site"),
     "uplink": Part("Many cameras", (("--streams", "100", "--seconds", "10", "--peer"),)),
+    "pieces": Part("Blocks in pieces"),
     "path": Part("The whole path"),
     "start": Part("Start and memory"),
 }

@@ -43,7 +43,8 @@ from simulation.processes import Role
 SENT = 256
 """Different blocks that are sent, over and over."""
 METHOD = "one run of each server, one after the other"
-_QUERY = "/airreid.v1.UplinkService/Query"
+QUERY = "/airreid.v1.UplinkService/Query"
+"""Name of the method that streams blocks."""
 
 
 class Load(FrozenModel):
@@ -170,7 +171,7 @@ async def _stream(
     options = [("grpc.use_local_subchannel_pool", 1), DIRECT]  # a connection of its own
     async with aio.insecure_channel(target, options=options) as channel:
         await channel.channel_ready()
-        query: aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(_QUERY)
+        query: aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(QUERY)
         call = query()
         await start.wait()
         until = time.perf_counter() + load.seconds
