@@ -43,8 +43,28 @@ def show(report: Mapping[str, Any]) -> None:
         ],
         title=f"Thresholds for a false-match rate of {stated:g}",
     )
+    _show_reliability(report)
     for line in remarks(report):
         say(line)
+
+
+def _show_reliability(report: Mapping[str, Any]) -> None:
+    """Prints how far the probabilities of each fitted stopping rule came true."""
+    for scheme in report["schemes"]:
+        rule = scheme.get("stopping")
+        if rule is None:
+            continue
+        bins = zip(rule["stated"], rule["observed"], rule["blocks"], strict=True)
+        print_table(
+            ("right, as stated", "right", "blocks"),
+            [
+                (_figure(stated), _figure(observed), blocks)
+                for stated, observed, blocks in bins
+                if blocks
+            ],
+            title=f"{scheme['scheme_id']} after each piece: {rule['queries']} queries of "
+            f"{rule['people']} people by two cameras; mean difference {rule['error']:.3f}",
+        )
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:

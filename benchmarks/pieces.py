@@ -68,13 +68,13 @@ class _Camera:
         self._noise = NoiseStream(0, "bench")
         self._passes = 0
 
-    def message(self, number: int, first_piece: int, uses: int, more: bool) -> bytes:
+    def message(self, number: int, first_piece: int, uses: int, in_pieces: bool) -> bytes:
         """Makes a message with pieces of block ``number``."""
         whole = self._whole[number % len(self._whole)]
         assert isinstance(whole, Analog)
         request = uplink_pb2.QueryRequest()
         request.CopyFrom(self._blocks[number % len(self._blocks)])
-        request.more_available = more
+        request.more_available = in_pieces
         request.id.edge_id, request.id.spool_id = "bench", str(self._passes)
         request.id.sequence = number + 1
         pieces = pieces_of(whole, first_piece, uses)
@@ -193,10 +193,10 @@ def measure(
             as_many = max(piece, round(sample.uses / piece) * piece)
             rates: dict[int | None, list[float]] = {None: [], as_many: []}
             for _ in range(rounds):
-                for uses, found in rates.items():
+                for uses, turns in rates.items():
                     before = cpu_seconds(pid)
                     run(blocks, uses)
-                    found.append(blocks / max(1e-3, cpu_seconds(pid) - before))
+                    turns.append(blocks / max(1e-3, cpu_seconds(pid) - before))
             ours, peer = float(np.median(rates[None])), float(np.median(rates[as_many]))
             few = min(blocks, 100)
             adaptive, whole = run(few, None, delay=delay), run(few, 256, delay=delay)

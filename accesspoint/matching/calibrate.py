@@ -23,6 +23,7 @@ from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.duplicate_subjects import duplicate_subjects, without
 from accesspoint.matching.policy import FEATURES, MatchPolicy, Point, Table
 from accesspoint.matching.rates import people_needed, smallest_rate, threshold_for
+from accesspoint.matching.stopping_fit import fit_stopping
 from accesspoint.matching.trials import (
     Direct,
     Enrolled,
@@ -35,6 +36,7 @@ from accesspoint.matching.trials import (
 )
 from airreid.errors import InputError
 from airreid.nested.pieces import part_name, prefixes
+from airreid.nested.stopping import StoppingRule
 from airreid.scheme import DIRECT_SNR_DB, Scheme, links_of
 from airreid.scheme_info import NestedInfo
 
@@ -77,7 +79,8 @@ def calibrate(
     in the seed. ``tick`` gets steps done and in total, and may raise to cancel.
 
     Of two subjects that look like one person one is left out, and so are schemes that recognise
-    too few of the known people; the report names them.
+    too few of the known people; the report names them. A nested scheme gets a stopping rule where
+    enough people were seen by two cameras.
 
     Raises :class:`InputError` for a gallery that is too small for the stated rates, with
     the smallest rate that it can vouch for, and for rates out of order.
@@ -87,6 +90,7 @@ def calibrate(
     subjects, cameras = len(set(enrolled.subjects)), len(set(enrolled.cameras))
     check_enough(subjects, cameras, settings)
     tables: dict[str, Table] = {}
+    rules: dict[str, StoppingRule] = {}
     reports = []
     snrs_db = tuple(sorted(set(settings.snrs_db)))
     grids = {
@@ -107,6 +111,10 @@ def calibrate(
             settings.new_cameras,
         )
         points = _thresholds(trials, settings)
+        whole = sender.scheme if type(sender) is OverTheAir else None
+        fitted = None if whole is None else fit_stopping(enrolled, whole, settings.seed)
+        if fitted is not None:
+            rules[scheme_id] = fitted[0]
         if points:
             tables[scheme_id] = Table(points=tuple(points))
         reports.append(
@@ -115,6 +123,7 @@ def calibrate(
                 link=link,
                 queries=len(trials.people),
                 points=tuple(report_points(trials, points, settings)),
+                stopping=None if fitted is None else fitted[1],
                 trade_offs=tuple(_trade_offs(trials, settings)),
             )
         )
@@ -125,6 +134,7 @@ def calibrate(
         subjects=subjects,
         near_duplicate=raw.points[0].threshold if raw else None,
         schemes={name: table for name, table in tables.items() if name not in nobody},
+        stopping=rules,
     )
     report = CalibrationReport(
         settings=settings,

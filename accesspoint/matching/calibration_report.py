@@ -12,6 +12,7 @@ from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.decision import NO_SECOND, matches
 from accesspoint.matching.policy import Point
 from accesspoint.matching.rates import Floats, lower_bound, mean_share, upper_bound
+from accesspoint.matching.stopping_fit import StoppingReport
 from accesspoint.matching.trials import Trials
 from airreid.validation import FiniteModel
 
@@ -84,6 +85,8 @@ class SchemeReport(FiniteModel):
     """``analog``, ``coded``, or empty for raw features."""
     queries: int
     points: tuple[PointReport, ...]
+    stopping: StoppingReport | None = None
+    """Reliability of the stopping rule that was fitted, of a nested scheme."""
     trade_offs: tuple[TradeOff, ...] = ()
     """Other rates, at the lowest SNR, the one next to 0 dB and the highest."""
 

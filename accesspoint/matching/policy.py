@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from airreid.errors import InputError
+from airreid.nested.stopping import StoppingRule
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.validation import FiniteModel, loaded
 
@@ -106,6 +107,8 @@ class MatchPolicy(FiniteModel):
     near_duplicate: Cosine | None = None
     """Cosine from which on raw features of two subjects are likely one person's."""
     schemes: dict[str, Table] = Field(default_factory=dict)
+    stopping: dict[str, StoppingRule] = Field(default_factory=dict)
+    """Rules by which enough of a nested scheme's block was heard, in place of the bundle's."""
 
     @model_validator(mode="after")
     def _rates(self) -> MatchPolicy:

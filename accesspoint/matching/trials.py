@@ -67,16 +67,16 @@ class OverTheAir:
     """A scheme over one of its links with white noise."""
 
     def __init__(self, scheme: Scheme, link: Link, seed: int) -> None:
-        self._scheme = scheme
+        self.scheme = scheme
         self._link: Link = link
         self._stream = NoiseStream(seed, f"calibrate {scheme.info.id} {link}")
 
     def gallery(self, features: Array) -> Array:
-        return self._scheme.gallery(features)
+        return self.scheme.gallery(features)
 
     def receive(self, features: Array, snr_db: float, first: int) -> Received:
-        payloads = self._scheme.pack(features, self._link)
-        return receive(self._scheme, payloads, snr_db, self._stream, first)
+        payloads = self.scheme.pack(features, self._link)
+        return receive(self.scheme, payloads, snr_db, self._stream, first)
 
 
 class PrefixOverTheAir(OverTheAir):
@@ -90,9 +90,9 @@ class PrefixOverTheAir(OverTheAir):
         return super().gallery(features)[:, : self._uses]
 
     def receive(self, features: Array, snr_db: float, first: int) -> Received:
-        whole = self._scheme.pack(features, self._link)
+        whole = self.scheme.pack(features, self._link)
         payloads = [pieces_of(block, 0, self._uses) for block in whole if isinstance(block, Analog)]
-        received = receive(self._scheme, payloads, snr_db, self._stream, first)
+        received = receive(self.scheme, payloads, snr_db, self._stream, first)
         return Received(received.embeddings[:, : self._uses], received.lost)
 
 

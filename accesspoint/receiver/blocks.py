@@ -205,7 +205,9 @@ class Receiver:
         self, scheme_id: str, blocks: Sequence[Block], embeddings: NDArray[np.float32]
     ) -> None:
         """Searches for embeddings (n, dim), of the blocks in order, and writes their answers."""
-        enough = self._piecewise.heard_enough(scheme_id, blocks, embeddings)
+        policy = self._policy_reader.current()
+        rule = policy.stopping.get(scheme_id)
+        enough = self._piecewise.heard_enough(scheme_id, blocks, embeddings, rule)
         if not enough:
             return
         if len(enough) < len(blocks):
@@ -220,7 +222,6 @@ class Receiver:
         dear = [[row] for row in missing if cost(requests[row]) > 1]
         for group in (usual, *dear):
             self._search_rows(scheme_id, requests, fused.embeddings, group, results)
-        policy = self._policy_reader.current()
         for row, (block, result) in enumerate(zip(blocks, results, strict=True)):
             assert result is not None
             name, result = self._piecewise.scaled(

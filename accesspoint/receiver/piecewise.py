@@ -15,7 +15,7 @@ from accesspoint.receiver.requests import cost
 from accesspoint.receiver.responses import TOP_K_DEFAULT, write_more_wanted
 from airreid.bundle import Bundle
 from airreid.nested.pieces import part_name
-from airreid.nested.stopping import CANDIDATES, StoppingSettings, next_uses
+from airreid.nested.stopping import CANDIDATES, StoppingRule, StoppingSettings, next_uses
 from airreid.scheme_info import NestedInfo
 
 if TYPE_CHECKING:
@@ -37,18 +37,24 @@ class PiecewiseSearch:
         }
 
     def heard_enough(
-        self, scheme_id: str, blocks: Sequence[Block], embeddings: Array
+        self,
+        scheme_id: str,
+        blocks: Sequence[Block],
+        embeddings: Array,
+        rule: StoppingRule | None = None,
     ) -> dict[int, SearchResult | None]:
         """Returns the rows of the blocks to answer now; writes to the others what is wanted.
 
-        embeddings: (n, dim), of the blocks in order. Blocks of other schemes, those whose camera
-        sends no more of them, and those without a name to hold pieces by are all answered. A row
-        has the result of its search where that was made, as deep as its request asks for.
+        embeddings: (n, dim), of the blocks in order. rule: in place of the bundle's. Blocks of
+        other schemes, those whose camera sends no more of them, and those without a name to hold
+        pieces by are all answered. A row has the result of its search where that was made, as deep
+        as its request asks for.
         """
         info = self.infos.get(scheme_id)
         rows: dict[int, SearchResult | None] = dict.fromkeys(range(len(blocks)))
         if info is None:
             return rows
+        rule = rule or info.stopping
         asking = {
             row: block.running
             for row, block in enumerate(blocks)
@@ -56,9 +62,9 @@ class PiecewiseSearch:
         }
         for row, block in enumerate(blocks):
             block.response.uses_heard = block.heard_uses or _uses(embeddings[row], info)
-            if info.stopping is not None:
-                block.response.first_uses = info.stopping.first(_report_db(block))
-                block.response.fixed_uses = info.stopping.fixed(_report_db(block))
+            if rule is not None:
+                block.response.first_uses = rule.first(_report_db(block))
+                block.response.fixed_uses = rule.fixed(_report_db(block))
         if not asking:
             return rows
         usual = [row for row in asking if cost(blocks[row].request) == 1]
@@ -74,21 +80,28 @@ class PiecewiseSearch:
                 scheme_id, embeddings[group], running, max(CANDIDATES, top_k), entries
             )
             for row, result in zip(group, results, strict=True):
-                if wanted := self._next(info, blocks[row], embeddings[row], result):
+                if wanted := self._next(info, rule, blocks[row], embeddings[row], result):
                     write_more_wanted(blocks[row].response, wanted)
                     del rows[row]
                 elif deep:
                     rows[row] = result
         return rows
 
-    def _next(self, info: NestedInfo, block: Block, symbols: Array, result: SearchResult) -> int:
+    def _next(
+        self,
+        info: NestedInfo,
+        rule: StoppingRule | None,
+        block: Block,
+        symbols: Array,
+        result: SearchResult,
+    ) -> int:
         # cosines with gallery rows of length sqrt(B), back to inner products
         length = float(np.linalg.norm(symbols)) * float(np.sqrt(info.bandwidth))
         products = np.array([match.score for match in result.matches[:CANDIDATES]]) * length
         if not len(products):
             return 0  # nobody to find: more of the block changes nothing
         return next_uses(
-            info.stopping,
+            rule,
             self._settings,
             (info.bandwidth, info.piece),
             block.response.uses_heard,

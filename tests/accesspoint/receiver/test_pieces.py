@@ -14,7 +14,7 @@ from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
 from accesspoint.matching.calibrate import calibrate, senders
 from accesspoint.matching.calibration_settings import CalibrationSettings
-from accesspoint.matching.policy import MatchPolicy, Point, Table
+from accesspoint.matching.policy import MatchPolicy, Point, Table, load_policy
 from accesspoint.matching.trials import Enrolled
 from accesspoint.receiver.deciding import PolicyReader
 from airreid.bundle import Bundle
@@ -306,3 +306,41 @@ def test_calibration_has_thresholds_for_parts(bundle: Bundle) -> None:
     thresholds = [tables[name].points[0].threshold for name in sorted(tables)[1:]]
     whole, small, medium = thresholds
     assert whole < medium < small
+
+
+def test_calibration_fits_a_stopping_rule_on_the_people_of_the_gallery(bundle: Bundle) -> None:
+    """Its probabilities come true, and it takes the place of the bundle's rule."""
+    features, labels = seen_people(150, seed=8)
+    subjects = [f"p{i}" for i in labels.identity]
+    cameras = [f"c{i}" for i in labels.camera]
+    scheme = open_scheme(bundle, bundle.scheme(SCHEME), 1)
+    settings = CalibrationSettings(
+        snrs_db=(0.0,), false_match_rate=0.1, review_rate=0.2, confidence=0.8
+    )
+    calibration = calibrate(Enrolled(features, subjects, cameras), senders([scheme], 1), settings)
+    assert set(calibration.policy.stopping) == {SCHEME}
+    assert calibration.policy.stopping[SCHEME].people == 150
+    [report] = [row for row in calibration.report.schemes if row.scheme_id == SCHEME]
+    assert report.stopping is not None
+    assert (report.stopping.people, report.stopping.queries) == (150, 300)
+    assert sum(report.stopping.blocks) == 300 * 2 * 4 * 6
+    assert report.stopping.error < 0.08
+    few = Enrolled(features[:90], subjects[:90], cameras[:90])
+    assert not calibrate(few, senders([scheme], 1), settings).policy.stopping
+    read = load_policy(calibration.policy.model_dump_json())
+    assert read.stopping == calibration.policy.stopping
+
+
+async def test_the_gallery_s_rule_goes_before_the_bundle_s(bundle: Bundle, receiver: Gated) -> None:
+    info = bundle.scheme(SCHEME)
+    assert isinstance(info, NestedInfo)
+    assert info.stopping is not None
+    rows = len(info.stopping.snrs_db)
+    never = tuple((49.0,) * len(info.stopping.accepted_losses) for _ in range(rows))
+    strict = info.stopping.model_copy(update={"stop": never})
+    camera = Camera(bundle, 12.0)
+    async with served(receiver) as service, Stream(service.address) as stream:
+        early, _ = await camera.converse(stream, 1)
+        receiver._policy_reader = Fixed(MatchPolicy(stopping={SCHEME: strict}))
+        late, _ = await camera.converse(stream, 2)
+    assert early.uses_heard < late.uses_heard == info.bandwidth
