@@ -77,7 +77,9 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
             reason = "everybody was enrolled from one camera"
         lines.append(
             f"true matches are not known (–): {reason}, and only a person whom another camera "
-            "has seen tells how many are recognised"
+            "has seen tells how many are recognised; with these thresholds every query by another "
+            "camera may be unknown. Enrol some people from two cameras and calibrate again, with "
+            "--new-cameras if queries come from cameras that nobody is enrolled from"
         )
     lines += [
         f"left out: {pair['subject']} looks like {pair['like']} (cosine {pair['cosine']:.3f}); "

@@ -85,7 +85,8 @@ def enroll(
         (outcome.taken_back, "taken back"),
         (listed.leftovers, "hidden or leftover"),
     )
-    also = "".join(f", {count} {what}" for count, what in counts if count)
+    failed = ((outcome.refused, "refused"), (len(listed.left_out), "left out"))
+    also = "".join(f", {count} {what}" for count, what in (*counts, *failed) if count)
     replaced = f", {outcome.deleted} earlier entries deleted" if outcome.deleted else ""
     document = {
         "files": len(listed.crops) + len(listed.left_out),

@@ -81,9 +81,8 @@ def send(
     if not show_json(SEND_SCHEMA, rows, as_json, json_out):
         for line in printing.sent_lines(outcomes):
             say(line.text, faint=line.faint)
-        for outcome in outcomes:
-            if outcome.error:
-                say(f"error: {outcome.error}", err=True)
+        for error in printing.error_lines(outcomes):
+            say(f"error: {error}", err=True)
         if printing.undecided(outcomes):
             say(NOT_CALIBRATED, err=True)
     if image_out is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,12 @@ def sent_lines(outcomes: Sequence[Sent]) -> list[Line]:
         nearest = [(match.subject, match.score) for match in response.identities]
         lines.append(_decided_line(head, decided, nearest))
     return lines
+
+
+def error_lines(outcomes: Sequence[Sent]) -> list[str]:
+    """Returns the errors, each once, with the number of images that it holds for."""
+    counts = Counter(outcome.error for outcome in outcomes if outcome.error)
+    return [error if count == 1 else f"{count} images: {error}" for error, count in counts.items()]
 
 
 def _decided_line(

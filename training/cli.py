@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from airreid.bundle import Precision
-from airreid.console import progress_bars
+from airreid.console import progress_bars, say
 from airreid.datasets import DataSet, open_data
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of, told
 from airreid.datasets.readable import readable
@@ -192,12 +193,25 @@ def run_command(
     require_torch()
     from training.pipeline import run_recipe
 
-    with progress_bars() as bars:
+    with _told_if_stopped(out), progress_bars() as bars:
         bundle = run_recipe(chosen, opened, out, BarReport(bars), cache, other_run)
     if bundle is not None:
         typer.echo(f"{bundle.path}: bundle {bundle.bundle_id} with {', '.join(bundle.scheme_ids)}")
     else:
         typer.echo(f"{out}: done")
+
+
+@contextmanager
+def _told_if_stopped(out: Path) -> Iterator[None]:
+    """Says at SIGINT and SIGTERM how a run is continued."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        say(
+            f"{out}: stopped; the same command goes on, a training from its last checkpoint",
+            err=True,
+        )
+        raise
 
 
 def _run_site(
@@ -214,12 +228,17 @@ def _run_site(
         raise InputError("recipe site: give the network with --backbone NETWORK.onnx or timm:NAME")
     if data is None:
         raise InputError("recipe site: give the site's crops with --data DIR")
+    named = [("--data", data), ("--tracks", tracks)]
+    named += [("--backbone", network)] if not network.startswith("timm:") else []
+    for option, path in named:
+        if path is not None and str(path) != "synthetic" and not Path(path).exists():
+            raise InputError(f"{option} {path}: not there")
     elsewhere = tuple(open_data(source) for source in also)
     require_torch()
     from training.site.run import SiteRun, train_site
     from training.site.start import start_from
 
-    with progress_bars() as bars:
+    with _told_if_stopped(out), progress_bars() as bars:
         report = BarReport(bars)
         cache = cache or out / "cache"
         elsewhere = tuple(told(readable(data, cache, report.phase)) for data in elsewhere)

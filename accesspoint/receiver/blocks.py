@@ -123,7 +123,8 @@ class Receiver:
             return (
                 common_pb2.CODE_WRONG_BUNDLE,
                 f"bundle {request.bundle_id[:16] or '(none)'} is not the one served here, "
-                f"{self._bundle.bundle_id} ({self._bundle.manifest.name}); give the edge that one",
+                f"{self._bundle.bundle_id} ({self._bundle.manifest.name}); give the edge that one "
+                "(--bundle, AIRREID_BUNDLE)",
             )
         try:
             self._bundle.scheme(request.scheme_id[:64])

@@ -68,7 +68,9 @@ def open_images(
         if is_unlabelled(path) and tracks is None:
             return _without_labels(path)
         _unlabelled(path)  # says so where there are no images at all
-        raise InputError(f"{error}; or give --no-identities and a --preset, for PCA") from None
+        raise InputError(
+            f"{error}; or let 'airreid adopt --no-identities --preset NAME' fit PCA"
+        ) from None
     everything = data["train"]
     if "query" not in data:
         return _fit_only(data, everything, f"{data.label}: nobody to search for by another camera")

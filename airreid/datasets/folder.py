@@ -58,7 +58,11 @@ def folder_set(folder: Path) -> ImageSet:
 def _folder_set(folder: Path, listed: CropFolder) -> ImageSet:
     images = ImageSet(f"folder {folder.resolve().name}", _samples(folder, listed.crops))
     if len(images.identities) < 2:
-        raise InputError(f"{folder}: one identity only; training needs at least two")
+        raise InputError(
+            f"{folder}: one identity only, read as <identity>/<camera>/<image>; training needs at "
+            "least two. Tracks of one camera, <camera>/<track>/<image>, teach beside identities: "
+            "--tracks"
+        )
     return images
 
 

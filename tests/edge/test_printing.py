@@ -53,6 +53,12 @@ def test_answers_stand_in_columns() -> None:
     assert printing.sent_lines([]) == []
 
 
+def test_an_error_of_many_images_is_said_once() -> None:
+    outcomes = [sent("a.png", error="no link"), sent("b.png"), sent("c.png", error="torn")]
+    outcomes.append(sent("d.png", error="no link"))
+    assert printing.error_lines(outcomes) == ["2 images: no link", "torn"]
+
+
 ROW = {
     "sequence": 7,
     "accepted_at": 1767323045.6784,

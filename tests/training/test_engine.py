@@ -86,6 +86,7 @@ def test_killed_within_an_epoch_it_goes_on_bit_for_bit(
     losses = Losses()
     network = train(tmp_path, losses, often)
     assert losses.seen == whole[1][4 + state["step"] :]
+    assert any(note.startswith("backbone: goes on in epoch 2 of 2") for note in losses.notes)
     for name, value in whole[0].items():
         assert torch.equal(value, network.weights[name]), name
     done = Losses()

@@ -1,14 +1,17 @@
 """Recipes: data that can be changed, checked against bounds, and the paper's numbers."""
 
+import math
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
+from typer.testing import CliRunner
 
 from airreid.errors import InputError
 from airreid.scheme_kinds import bandwidth_of, kind_of
+from training.cli import app, run_command
 from training.recipes.base import SnrRange, snr_bounds
-from training.recipes.load import RECIPES, load_recipe
+from training.recipes.load import RECIPES, load_recipe, with_options
 from training.recipes.recipe import Recipe, scheme_ids
 from training.recipes.scheme_ids import DigitalId, JsccId
 from training.recipes.site_steps import NestedStep, NetworkStep
@@ -148,6 +151,24 @@ def test_bad_settings_name_the_setting(setting: str, message: str) -> None:
         load_recipe("demo", [setting])
 
 
+@pytest.mark.parametrize(
+    ("minutes", "share", "message"),
+    [
+        (0.0, None, "--minutes 0: give minutes"),
+        (math.nan, None, "--minutes nan"),
+        (math.inf, None, "--minutes inf"),
+        (None, "2", "--share 2: give a number from 0 to 1, or auto"),
+        (None, "nan", "--share nan"),
+        (None, "half", "--share half"),
+    ],
+)
+def test_options_out_of_bounds_are_named_as_they_were_given(
+    minutes: float | None, share: str | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        with_options(load_recipe("site", []), True, minutes, share)
+
+
 def test_a_digital_scheme_is_named_once() -> None:
     scheme = '{"id": "digital-64", "dimensions": 8, "rate_lambda": 1}'
     with pytest.raises(InputError, match="every id once"):
@@ -184,3 +205,29 @@ def test_a_channel_code_is_taken_by_name() -> None:
     assert load_recipe("demo", ["digital.channel_code=polar"]) == load_recipe("demo", [])
     with pytest.raises(InputError, match=r"digital\.channel_code: use one of polar"):
         load_recipe("demo", ["digital.channel_code=smoke"])
+
+
+@pytest.mark.parametrize("option", ["--backbone", "--data", "--tracks"])
+def test_a_path_that_is_not_there_is_refused_at_once(option: str, tmp_path: Path) -> None:
+    present = tmp_path / "present"
+    present.mkdir()
+    given = dict.fromkeys(("--backbone", "--data", "--tracks"), str(present))
+    given[option] = str(tmp_path / "nowhere")
+    arguments = [word for pair in given.items() for word in pair]
+    result = CliRunner().invoke(app, ["run", "site", *arguments, "--out", str(tmp_path / "out")])
+    assert str(result.exception) == f"{option} {tmp_path / 'nowhere'}: not there"
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit])
+def test_a_run_that_is_stopped_says_how_it_goes_on(
+    stopped: type[BaseException],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ended(*_: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr("training.pipeline.run_recipe", ended)
+    with pytest.raises(stopped):
+        run_command("demo", Path("runs/demo"))
+    assert "runs/demo: stopped; the same command goes on" in capsys.readouterr().err

@@ -116,6 +116,8 @@ def test_a_study_goes_from_images_to_cells_and_on(tmp_path: Path) -> None:
 def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
     out = ("--out", str(tmp_path))
     assert invoke("run", "joint", *out).exit_code == 2
+    listed = invoke("run", "frozen", *out, "--quick", "--list", "--only", "closed-*")
+    assert listed.output.split() == ["closed-256", "closed-64"]
     for wrong, words in (
         (("--preset", "mine"), "--preset mine: there are imagenet"),
         (("--shard", "3/2"), "--shard 3/2"),

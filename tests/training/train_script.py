@@ -40,7 +40,11 @@ class Losses(SilentReport):
         self.seen: list[float] = []
         self.names: list[str] = []
         self.validation: list[float | None] = []
+        self.notes: list[str] = []
         self._kill = kill
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def network(self, name: str, progress: Progress) -> None:
         self.seen.append(progress.loss)

@@ -237,12 +237,18 @@ class _Loop:
             self._task.parts.load_state_dict(saved["parts"])
             self._optimizer.load_state_dict(saved["optimizer"])
             self._scaler.load_state_dict(saved["scaler"])
-            return _State(**saved["state"])
+            state = _State(**saved["state"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(
                 f"{self._last}: does not fit this run ({reason}); give another --out"
             ) from None
+        if state.epoch < self._task.epochs:
+            place = f"epoch {state.epoch + 1} of {self._task.epochs}"
+            if state.step:
+                place += f", after {state.step} steps of it"
+            self._report.note(f"{self._task.name}: goes on in {place}")
+        return state
 
     def _save(self) -> None:
         self._saved = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,20 @@ def with_options(recipe: Recipe, joint: bool, minutes: float | None, share: str 
         return recipe.model_copy(update={"steps": recipe.steps[:2]})
     if not isinstance(site, SiteStep):
         raise InputError(f"--joint: recipe {recipe.name} has no site step")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(f"--minutes {minutes:g}: give minutes of training, above 0")
+    if share is not None and not _is_share(share):
+        raise InputError(f"--share {share}: give a number from 0 to 1, or auto")
     given = {"minutes": minutes, "share": share}
     settings = [f"{site.name}.{key}={value}" for key, value in given.items() if value is not None]
     return with_settings(recipe, settings)
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return text == "auto" or 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 def by_timm(recipe: Recipe, backbone: str) -> list[str]:

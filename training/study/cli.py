@@ -93,6 +93,10 @@ def run_command(
         report = BarReport(bars)
         stored = open_features(folder)
         if stored is None:
+            if listed:
+                for spec in chosen_cells(cells_of(settings), only or [], part):
+                    typer.echo(spec.name)
+                return
             if data is None or network is None:
                 raise InputError(f"{folder}: no features; give --data DIR and --network FILE")
             stored = make_features(folder, data, network, preset, report.phase)

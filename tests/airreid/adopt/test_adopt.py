@@ -293,7 +293,9 @@ def test_images_that_teach_nothing_are_refused(network: Path, folder: Path, tmp_
     assert "1 images, all the same; give different crops" in messages[1]
     assert "12 images, all the same; give different crops" in messages[2]
     alone = dress(tmp_path / "one", SIZE, 1, 2)
-    with pytest.raises(InputError, match=r"one identity only; .* or give --no-identities"):
+    with pytest.raises(
+        InputError, match=r"one identity only, .*--tracks; or let .*--no-identities"
+    ):
         open_images(str(alone))
 
 
