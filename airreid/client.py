@@ -70,6 +70,8 @@ Answer = TypeVar("Answer")
 class Connection:
     """A connected gRPC channel; use as a context manager."""
 
+    option = "--to"
+    """Option of the command line, or argument, that gives the target."""
     takes_credentials = True
     """Do its commands take credentials, such as ``--tls-ca``?"""
 
@@ -90,7 +92,7 @@ class Connection:
             hint = credentials.hint if self.takes_credentials else ""
             raise LinkError(
                 f"{target}: no answer within {connect_seconds:g} s; "
-                f"start the service there, or give another --to{hint}"
+                f"start the service there, or give another {self.option}{hint}"
             ) from None
 
     def __enter__(self) -> Self:
