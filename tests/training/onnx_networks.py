@@ -102,6 +102,21 @@ def fastreid() -> onnx.ModelProto:
     return graph.model(graph.add("Div", [values, length]))
 
 
+def shared() -> onnx.ModelProto:
+    """Equal constants kept once, as exporters do, some behind Identity; nodes without names."""
+    graph = Graph(7)
+    zeros, ones = graph.constant(np.zeros(CHANNELS)), graph.constant(np.ones(CHANNELS))
+    behind = [graph.add("Identity", [name]) for name in (ones, zeros, zeros, ones)]
+    values = graph.convolution(graph.image(), bias=False)
+    for operands in ([ones, zeros, zeros, ones], behind):
+        values = graph.add("Clip", [graph.add("BatchNormalization", [values, *operands])])
+        values = graph.add("LeakyRelu", [values], alpha=0.1)
+        values = graph.add("Conv", [values, graph.normal(CHANNELS, CHANNELS, 3, 3)])
+    graph.nodes[-2].name = "LeakyRelu_1"  # that of the second one without a name, by its number
+    values = graph.add("LeakyRelu", [values], alpha=0.1)
+    return graph.model(_pooled(graph, values), CHANNELS)
+
+
 def openvino() -> onnx.ModelProto:
     """Weights as Constant nodes, MatMul and Add for FC, PReLU, average pooling."""
     graph = Graph(3)
@@ -164,6 +179,15 @@ def dense(weights: np.ndarray | None = None) -> onnx.ModelProto:
     if weights is not None:
         kernel = graph.constant(weights, weights.dtype)
     values = graph.add("Relu", [graph.add("Conv", [values, kernel], pads=[1] * 4)])
+    return graph.model(_pooled(graph, values), CHANNELS)
+
+
+def computed_running() -> onnx.ModelProto:
+    """A batch normalisation of which the running variance is computed in the graph."""
+    graph = Graph(8)
+    ones = graph.constant(np.ones(CHANNELS))
+    operands = [graph.convolution(graph.image()), ones, graph.constant(np.zeros(CHANNELS)), ones]
+    values = graph.add("BatchNormalization", [*operands, graph.add("Exp", [ones])])
     return graph.model(_pooled(graph, values), CHANNELS)
 
 

@@ -22,7 +22,7 @@ from training.onnx_network.operators import UntrainableError
 
 from . import onnx_networks as made
 
-KINDS = [made.torchreid, made.fastreid, made.openvino, made.transformer, made.dense]
+KINDS = [made.torchreid, made.fastreid, made.openvino, made.transformer, made.dense, made.shared]
 
 
 def crops(count: int = 6, seed: int = 0) -> np.ndarray:
@@ -57,6 +57,9 @@ def test_a_trained_network_goes_back_into_its_graph(
     trained = runtime(with_weights(model, after), tmp_path / "after.onnx")
     assert difference(module, trained, crops()) < 1e-4
     assert difference(module, network, crops()) > 1e-3
+    resumed = OnnxModule(model).eval()
+    resumed.load_state_dict(module.state_dict())
+    assert difference(resumed, trained, crops()) < 1e-4
     mixed = averaged(before, after, 0.25)
     for name, weights in mixed.items():
         np.testing.assert_allclose(weights, 0.75 * before[name] + 0.25 * after[name], atol=1e-6)
@@ -69,12 +72,15 @@ def test_colours_epsilons_and_factors_are_no_weights() -> None:
     assert len(names) == 2 + 2 * 4  # two kernels, two batch norms
 
 
-def test_the_proof_moves_no_running_value(tmp_path: Path) -> None:
-    model = made.fastreid()
+@pytest.mark.parametrize("kind", [made.fastreid, made.shared])
+def test_the_proof_moves_no_running_value(
+    kind: Callable[[], onnx.ModelProto], tmp_path: Path
+) -> None:
+    model = kind()
     module = trainable(model, runtime(model, tmp_path / "net.onnx"), crops())
+    before = OnnxModule(model).weights()
     for name, weights in module.weights().items():
-        tensor = next(t for t in model.graph.initializer if t.name == name)
-        np.testing.assert_array_equal(weights, onnx.numpy_helper.to_array(tensor))
+        np.testing.assert_array_equal(weights, before[name])
 
 
 @pytest.mark.parametrize(
@@ -82,6 +88,8 @@ def test_the_proof_moves_no_running_value(tmp_path: Path) -> None:
     [
         (made.bare("Det"), "operator Det"),
         (made.bare("Shrink"), "operator Shrink"),
+        (made.bare("Transpose", perm=[0, 1]), "operator Transpose: permute"),
+        (made.computed_running(), "operator BatchNormalization: its running values are computed"),
         (made.dense(np.full((8, 3, 3, 3), 0.1, np.float16)), "half precision"),
         (made.dense(np.full((8, 3, 3, 3), np.nan, np.float32)), "not finite"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,6 +37,8 @@ _WEIGHTS = {
     "PRelu": (1,),
 }
 """Operator to the inputs that are weights wherever they are constants."""
+_RUNNING = (3, 4)
+"""Inputs of a batch normalisation that are its running mean and variance."""
 _ELEMENTWISE = ("Add", "Sub", "Mul", "Div")
 _SMALLEST = 8
 """Values of an element-wise constant from which on it is a weight; fewer are the mean and
@@ -55,6 +58,7 @@ class OnnxModule(nn.Module):
         super().__init__()
         self.model = with_constants_hoisted(model)
         graph = self.model.graph
+        _check_running(graph)
         self._input, self._output = graph.input[0].name, graph.output[0].name
         self._attributes: dict[str, str] = {}
         trained, running = _weight_names(graph), set(_running_names(graph))
@@ -90,6 +94,8 @@ class OnnxModule(nn.Module):
         if not missing:
             return
         inferred = onnx.shape_inference.infer_shapes(self.model)
+        for number, node in enumerate(inferred.graph.node):
+            node.name = f"node{number}"  # onnx2torch needs names, all different
         graph = OnnxGraph(inferred.graph)
         versions = {opset.domain: opset.version for opset in self.model.opset_import}
         described = dict(zip(range(len(self._nodes)), graph.nodes.values(), strict=True))
@@ -102,8 +108,7 @@ class OnnxModule(nn.Module):
                     convert = get_converter(node.op_type, versions[node.domain], node.domain)
                     module, mapping = convert(described[number], graph)
             except Exception as error:  # of any class, by another library
-                text = " ".join(str(error).split())[:160]
-                raise UntrainableError(f"operator {node.op_type} ({text})") from None
+                raise UntrainableError(f"operator {node.op_type} ({_short(error)})") from None
             for parameter in module.parameters():
                 parameter.requires_grad_(False)  # a copy, which could not be written back
             self._others[str(number)] = module
@@ -114,8 +119,8 @@ class OnnxModule(nn.Module):
         for number, node in enumerate(self._nodes):
             try:
                 outputs = self._run(number, node, values)
-            except UntrainableError as error:
-                raise UntrainableError(f"operator {node.op_type}: {error}") from None
+            except Exception as error:  # of torch and onnx2torch: of any class
+                raise UntrainableError(f"operator {node.op_type}: {_short(error)}") from None
             values.update(zip(node.output, outputs, strict=False))
             for name in self._last_use[number]:
                 values.pop(name, None)
@@ -197,8 +202,8 @@ def trainable(model: onnx.ModelProto, network: Extract, crops: NDArray[np.uint8]
     :class:`UntrainableError` that names the operator that cannot be trained, the difference from
     ONNX Runtime, or that no gradient reaches the weights.
     """
-    module = OnnxModule(model)
     try:
+        module = OnnxModule(model)
         drift = difference(module, network, crops)
         if not drift <= TOLERANCE:
             raise UntrainableError(f"in torch its features differ by {drift:.1e} from ONNX Runtime")
@@ -208,8 +213,7 @@ def trainable(model: onnx.ModelProto, network: Extract, crops: NDArray[np.uint8]
     except UntrainableError:
         raise
     except Exception as error:  # graphs of any operators: of any class
-        text = " ".join(str(error).split())[:160]
-        raise UntrainableError(f"{type(error).__name__}: {text}") from None
+        raise UntrainableError(f"{type(error).__name__}: {_short(error)}") from None
     gradients = [p.grad for p in module.parameters() if p.requires_grad and p.grad is not None]
     if not gradients or not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
         raise UntrainableError("no finite gradient reaches its weights")
@@ -219,7 +223,11 @@ def trainable(model: onnx.ModelProto, network: Extract, crops: NDArray[np.uint8]
 
 
 def with_constants_hoisted(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy of the graph in which every constant tensor is an initializer."""
+    """Returns a copy of the graph in which every constant tensor is an initializer.
+
+    Running values of a batch normalisation are its own: exporters let equal constants share one
+    initializer, which training would move for all of them.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph, nodes = copy.graph, []
@@ -232,7 +240,39 @@ def with_constants_hoisted(model: onnx.ModelProto) -> onnx.ModelProto:
             graph.initializer.append(tensor)
     del graph.node[:]
     graph.node.extend(nodes)
+    _unshare_running(graph)
     return copy
+
+
+def _unshare_running(graph: onnx.GraphProto) -> None:
+    """Gives each batch normalisation running values that nothing else uses."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    sources = {name: name for name in tensors}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in sources:
+            sources[node.output[0]] = sources[node.input[0]]
+    uses = Counter(name for node in graph.node for name in node.input)
+    for node in graph.node:
+        if node.op_type != "BatchNormalization":
+            continue
+        for place in _RUNNING:
+            name = node.input[place]
+            if name not in sources or (name in tensors and uses[name] == 1):
+                continue
+            own = graph.initializer.add()
+            own.CopyFrom(tensors[sources[name]])
+            own.name = node.input[place] = f"{sources[name]}/{place}/{node.output[0]}"
+
+
+def _check_running(graph: onnx.GraphProto) -> None:
+    """Raises :class:`UntrainableError` for running values that training could not move."""
+    names = {tensor.name for tensor in graph.initializer}
+    if not names.issuperset(_running_names(graph)):
+        raise UntrainableError("operator BatchNormalization: its running values are computed")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
 
 
 def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
@@ -290,7 +330,7 @@ def _weight_names(graph: onnx.GraphProto) -> set[str]:
 def _running_names(graph: onnx.GraphProto) -> Iterator[str]:
     for node in graph.node:
         if node.op_type == "BatchNormalization":
-            yield from node.input[3:5]
+            yield from (node.input[place] for place in _RUNNING)
 
 
 def _last_uses(nodes: list[onnx.NodeProto], output: str) -> list[list[str]]:

@@ -222,11 +222,9 @@ def _lp_normalise(call: Call) -> Tensor:
 @_operator("Clip")
 def _clip(call: Call) -> Tensor:
     low, high = call.optional(1), call.optional(2)
-    return torch.clamp(
-        call[0],
-        call.attributes.get("min") if low is None else low.item(),
-        call.attributes.get("max") if high is None else high.item(),
-    )
+    least = call.attributes.get("min") if low is None else low.item()
+    most = call.attributes.get("max") if high is None else high.item()
+    return call[0] if least is None and most is None else torch.clamp(call[0], least, most)
 
 
 @_operator("Max")
