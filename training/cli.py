@@ -21,6 +21,7 @@ from airreid.errors import AirReidError, InputError
 from training.engine.progress import Progress
 from training.recipes.load import RECIPES, by_timm, load_recipe, with_options
 from training.recipes.recipe import Recipe
+from training.runs.place import check_outside
 
 app = typer.Typer(no_args_is_help=True, help="Train models and export bundles.")
 
@@ -233,6 +234,7 @@ def _run_site(
     for option, path in named:
         if path is not None and str(path) != "synthetic" and not Path(path).exists():
             raise InputError(f"{option} {path}: not there")
+    check_outside(out, [Path(data), *([tracks] if tracks else []), *map(Path, also)])
     elsewhere = tuple(open_data(source) for source in also)
     require_torch()
     from training.site.run import SiteRun, train_site

@@ -97,7 +97,8 @@ class Choice:
 def hold_out(labels: Labels, seed: int = 0, one_in: int = _HELD_OUT) -> HeldOut | None:
     """Splits labelled images by identity, and by camera too where there are five or more.
 
-    One identity in ``one_in`` is held out, ten at least where there are fifty. Returns None where
+    One identity in ``one_in`` is held out, ten at least where there are fifty. No camera is held
+    out by which most of the others are seen by two cameras. Returns None where
     fewer than ten people seen by two cameras could be held out, or too few would be left to fit
     on.
     """
@@ -123,9 +124,17 @@ def hold_out(labels: Labels, seed: int = 0, one_in: int = _HELD_OUT) -> HeldOut 
             count,
             len(held_out),
         )
-        if np.unique(labels.identity[split.query]).size >= _FEWEST:
+        enough = np.unique(labels.identity[split.query]).size >= _FEWEST
+        before = int((_views(labels, ~held_people) > 1).sum())
+        if enough and 2 * int((_views(labels, split.fit) > 1).sum()) >= before:
             return split
     return HeldOut(~held_people, held_people, held_people, count, 0)
+
+
+def _views(labels: Labels, rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Counts the cameras of each person on some rows (N,): (people,)."""
+    pairs = np.unique(np.stack([labels.identity[rows], labels.camera[rows]]), axis=1)
+    return np.asarray(np.unique(pairs[0], return_counts=True)[1], np.int64)
 
 
 def select(

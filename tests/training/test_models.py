@@ -89,7 +89,7 @@ def test_weights_are_found_in_the_shells_of_others(
     saved: dict[str, object] = {f"{prefix}{name}": value for name, value in source.items()}
     saved[extra] = torch.ones(3, 4)
     path = tmp_path / "theirs.pth"
-    torch.save({shell: saved, "epoch": 7} if shell else saved, path)
+    torch.save({shell: saved, "epoch": torch.tensor(7)} if shell else saved, path)
     backbone = Backbone(False, "resnet18")
     words = load_weights(backbone, str(path))
     assert "100 of 100 weights matched" in words
@@ -109,6 +109,22 @@ def test_a_mismatch_is_never_silent(tmp_path: Path) -> None:
         match=r"98 of 100 weights matched; missing: layer1\.0\.conv1\.weight; of another shape: "
         r"layer2\.0\.conv1\.weight \(2, 2\) for \(128, 64, 3, 3\)",
     ):
+        load_weights(Backbone(False, "resnet18"), str(path))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.full((64,), torch.nan), "bn1.bias with NaN or infinity"),
+        (torch.ones(64, dtype=torch.int8), "bn1.bias of int8"),
+        (torch.ones(64, dtype=torch.complex64), "bn1.bias of complex64"),
+    ],
+)
+def test_weights_of_no_use_are_refused(value: torch.Tensor, words: str, tmp_path: Path) -> None:
+    source = {**Backbone(False, "resnet18").trunk.state_dict(), "bn1.bias": value}
+    path = tmp_path / "theirs.pth"
+    torch.save(source, path)
+    with pytest.raises(InputError, match=f"99 of 100 weights matched; of no use: {words}"):
         load_weights(Backbone(False, "resnet18"), str(path))
 
 

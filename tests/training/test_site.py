@@ -32,6 +32,7 @@ from airreid.scheme_info import JsccInfo
 from training.engine.progress import Progress, SilentReport
 from training.recipes.load import load_recipe, with_options
 from training.recipes.recipe import Recipe
+from training.runs.folder import claim
 from training.site.run import SiteRun, train_site
 
 from ..airreid.adopt import networks
@@ -396,6 +397,63 @@ def refusal(arguments: list[str], out: Path) -> str:
     assert not (out / "recipe.json").exists()
     assert "\n" not in str(result.exception)
     return str(result.exception)
+
+
+def test_a_run_does_not_lie_among_the_images_that_it_reads(
+    folder: Path, network: Path, tmp_path: Path
+) -> None:
+    """Its report has pictures, which would be people's when the run goes on."""
+    people = tmp_path / "people"
+    shutil.copytree(folder / "p000", people / "p000")
+    given = ["site", "--backbone", str(network), "--data", str(people)]
+    assert f"lies in the images of {people}" in refusal(given, people / "run")
+    given = ["site", "--backbone", str(network), "--data", str(folder), "--also", str(people)]
+    assert f"lies in the images of {people}" in refusal(given, people / "run")
+
+
+def test_two_runs_do_not_share_a_folder(
+    trained: tuple[Path, Report], folder: Path, network: Path
+) -> None:
+    """The other run is a process of its own; its lock ends when it is killed."""
+    out, _ = trained
+    script = (
+        "import pathlib, sys, time; from training.runs.place import held\n"
+        "with held(pathlib.Path(sys.argv[1])): print('at work', flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", script, str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    run = SiteRun(recipe(), network, str(folder), out)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"at work\n"
+        try:
+            with pytest.raises(InputError, match="another run is at work there"):
+                train_site(run, Report())
+        finally:
+            other.kill()
+    assert train_site(run, Report()).bundle.bundle_id == load_bundle(out / "bundle").bundle_id
+
+
+def test_another_network_in_a_runs_folder_is_named(
+    trained: tuple[Path, Report], folder: Path, tmp_path: Path
+) -> None:
+    other = networks.write(tmp_path / "other.onnx", size=SIZE)
+    run = SiteRun(recipe(), other, str(folder), trained[0], trained[0] / "cache")
+    with pytest.raises(InputError, match="holds a run with another network"):
+        train_site(run, Report())
+
+
+def test_a_full_disk_costs_no_record_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What marks the folder is written whole or stays as it was."""
+    claim(tmp_path, recipe(), {"train": "a"})
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(OSError, match="No space left"):
+            claim(tmp_path, recipe(), {"train": "a"})
+    claim(tmp_path, recipe(), {"train": "a"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.json", "recipe.json"]
 
 
 def truncate(path: Path) -> None:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from airreid.adopt.images import AdoptionImages
 from airreid.codecs.comparison import AWGN, Radio
 from airreid.codecs.linear import LinearCode
+from airreid.datasets.dataset import DataSet
+from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 from training.engine.batches import epoch_rows
+from training.engine.distributed import Distributed
+from training.engine.progress import SilentReport
 from training.engine.retrieval import retrieval_loss
 from training.engine.sampling import camera_batches, track_batches
 from training.models.channel import Channel
 from training.models.nested import NestedHead, search_loss
 from training.recipes.base import Batches
+from training.recipes.load import load_recipe
+from training.recipes.site_steps import NestedStep, NetworkStep
+from training.site.context import SiteContext
+from training.site.heads import closed_form
 from training.site.joint import identity_loss
-from training.site.people import rival_tracks, watched
+from training.site.measuring import named_apart
+from training.site.people import check_told_apart, rival_tracks, watched
 from training.site.plan import planned_epochs, wanted_epochs
+from training.site.preflight import as_settings, schemes_for
 from training.site.rows import with_people
 from training.site.share import choose_share
 from training.site.watching import Watcher
@@ -135,6 +149,64 @@ def test_ten_people_are_watched_from_fifty_on() -> None:
         split = watched(crowd(people), 0)
         assert split is not None
         assert split.people == held_out
+
+
+def test_a_camera_that_everybody_passes_is_not_held_out() -> None:
+    """One at an entrance: without it nobody else would be seen by two cameras."""
+    identity = np.arange(200).repeat(2)
+    camera = np.stack([np.zeros(200, int), 1 + np.arange(200) % 4], axis=1).ravel()
+    labels = Labels(identity, camera)
+    for seed in range(8):
+        split = watched(labels, seed)
+        assert split is not None
+        pairs = np.unique(np.stack([identity[split.fit], camera[split.fit]]), axis=1)
+        assert (np.unique(pairs[0], return_counts=True)[1] > 1).sum() >= 90
+
+
+def test_fewer_images_than_uses_are_left_beside_the_held_out_people(tmp_path: Path) -> None:
+    labels = Labels(np.arange(55).repeat(2), np.tile([0, 1], 55))
+    features = np.random.default_rng(0).normal(size=(110, 120)).astype(np.float32)
+    nobody = ImageSet("", ())
+    context = SiteContext(
+        recipe=load_recipe("site", []),
+        images=AdoptionImages("", nobody, labels, None, nobody),
+        labels=labels,
+        only_tracks=False,
+        split=watched(labels, 0),
+        watcher=None,
+        out=tmp_path,
+        cache=tmp_path,
+        report=SilentReport(),
+        distributed=Distributed(torch.device("cpu")),
+    )
+    code = closed_form(NestedStep(), features, 100, context)
+    assert code.bandwidth == 110 - 20 - 1
+
+
+def test_the_usual_schemes_are_those_that_few_images_carry() -> None:
+    """Schemes that were asked for are refused instead, and by the recipe's setting."""
+    usual, report = NetworkStep(), SilentReport()
+    assert schemes_for(usual, 512, 400, report) == usual.schemes
+    assert schemes_for(usual, 512, 160, report) == ("jscc-fc-64", "digital-256")
+    for step, images in ((usual, 40), (NetworkStep(schemes=("jscc-fc-256",)), 160)):
+        refused = pytest.raises(InputError, match=r"--scheme jscc-fc-256.*--set network\.schemes")
+        with refused, as_settings(step):
+            schemes_for(step, 512, images, report)
+
+
+def test_people_of_one_camera_say_nothing_of_who_is_told_apart() -> None:
+    """Hundreds seen once, and eight by two cameras of whom the features know nothing."""
+    twice = np.asarray([1, 2, 4, 5, 7, 8, 10, 11])
+    labels = Labels(np.concatenate([np.arange(300), twice]), np.arange(308) // 300)
+    features = np.random.default_rng(0).normal(size=(308, 32)).astype(np.float32)
+    with pytest.raises(InputError, match="as far as one of anybody"):
+        check_told_apart(features, labels, ImageSet("site", ()), tracks=False)
+
+
+def test_sites_of_one_name_are_told_apart() -> None:
+    data = DataSet("folder site", "", "all", ("all",), {})
+    names = [site.name for site in named_apart([data, data, replace(data, name="x"), data])]
+    assert names == ["folder site", "folder site (2)", "x", "folder site (3)"]
 
 
 def test_the_watcher_finds_people_as_far_as_the_noise_lets_it() -> None:

@@ -34,6 +34,19 @@ def save(path: Path, state: dict[str, Any]) -> None:
         ) from None
 
 
+def save_text(path: Path, text: str) -> None:
+    """Writes a small file whole or not at all: a full disk leaves what was there before."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def load(path: Path) -> dict[str, Any]:
     """Reads a checkpoint. Raises :class:`InputError` if it is not one."""
     try:

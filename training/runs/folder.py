@@ -24,6 +24,7 @@ from training.engine.progress import Report
 from training.recipes.load import parse_recipe
 from training.recipes.recipe import Recipe
 from training.recipes.site_steps import SiteStep
+from training.runs.atomic_file import save_text
 from training.runs.graph_features import extract
 
 CropSize = tuple[int, int]
@@ -98,9 +99,22 @@ def claim(out: Path, recipe: Recipe, data: dict[str, str], extends: str | None =
         path = out / name
         if path.exists() and not _same(path, text):
             raise InputError(
-                f"{out}: holds a run with other {what}; give another --out or delete it"
+                f"{out}: holds a run with {_other(path, data, what)}; give another --out or delete "
+                "it"
             )
-        path.write_text(text, encoding="utf-8")
+        save_text(path, text)
+
+
+def _other(path: Path, data: dict[str, str], what: str) -> str:
+    """Says what of a run is another, ``what`` where its images are or nothing else is known."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        images_differ = any(stored.get(key) != data[key] for key in data if key != "network")
+        if path.name == "data.json" and stored.keys() == data.keys() and not images_differ:
+            return "another network"
+    except (ValueError, AttributeError):
+        pass
+    return f"other {what}"
 
 
 def _same(path: Path, text: str) -> bool:

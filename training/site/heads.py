@@ -13,6 +13,7 @@ from torch import Tensor
 
 from airreid.codecs.linear import LinearCode
 from airreid.codecs.selection import TrainedCode, Wanted, select
+from airreid.codecs.statistics import TooFewDirectionsError
 from training.engine.batches import FeatureBatches, epoch_rows
 from training.engine.fit import BatchLoss, Task, Validation
 from training.engine.precision import Precision
@@ -37,12 +38,17 @@ def closed_form(
 ) -> LinearCode:
     """Returns the code in closed form that training starts from, of at most ``largest`` uses.
 
-    features: (N, D) of ``context.images.fit``. It is fitted without the held-out people.
+    features: (N, D) of ``context.images.fit``. It is fitted without the held-out people, and has
+    fewer uses where the features of the others carry fewer directions.
     """
     rows = training_rows(context.labels, context.split)
     wish = Wanted(largest)
     labels, radio = context.labels.take(rows), radio_of(step)
-    choices, _ = select(features[rows], labels, [wish], radio=radio)
+    try:
+        choices, _ = select(features[rows], labels, [wish], radio=radio)
+    except TooFewDirectionsError as error:  # without the held-out people they are fewer
+        wish = Wanted(error.directions)
+        choices, _ = select(features[rows], labels, [wish], radio=radio)
     return choices[wish].code
 
 

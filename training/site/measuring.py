@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,15 @@ class Measured:
             f"{self.label}: {self.about['query_images']} queries against "
             f"{self.about['gallery_images']} images; {SEEDS} noise seeds{self.through}"
         )
+
+
+def named_apart(sites: Sequence[DataSet]) -> tuple[DataSet, ...]:
+    """Numbers data sets whose label another has too, as folders of one name at two places."""
+    apart: list[DataSet] = []
+    for data in sites:
+        same = sum(other.label == data.label for other in sites[: len(apart)])
+        apart.append(replace(data, name=f"{data.name} ({same + 1})") if same else data)
+    return tuple(apart)
 
 
 def settings(context: SiteContext) -> Settings:

@@ -111,7 +111,9 @@ def check_told_apart(
     """
     if tracks:
         return
-    people = np.unique(labels.identity)
+    pairs = np.unique(np.stack([labels.identity, labels.camera]), axis=1)
+    people, views = np.unique(pairs[0], return_counts=True)
+    people = people[views > 1]
     tried = people[np.linspace(0, len(people) - 1, min(len(people), _MOST_PEOPLE)).astype(int)]
     rows = np.flatnonzero(np.isin(labels.identity, tried))
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_WATCHED)).astype(int)]

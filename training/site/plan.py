@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airreid.errors import InputError
+from training.runs.atomic_file import save_text
 
 _FEWEST, _MOST = 6, 40
 _PER_ROOT = 800.0
@@ -58,7 +59,7 @@ def store_plan(out: Path, name: str, plan: Plan) -> None:
         "epochs": plan.epochs,
         "seconds_per_epoch": None if seconds is None else round(seconds, 3),
     }
-    _path(out, name).write_text(json.dumps(stored), encoding="utf-8")
+    save_text(_path(out, name), json.dumps(stored))
 
 
 def _path(out: Path, name: str) -> Path:

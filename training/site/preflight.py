@@ -12,14 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from airreid.adopt.heads import carried, check_bandwidths
 from airreid.adopt.images import spread
 from airreid.adopt.network import PlainNetwork, load_network, read_interface
 from airreid.adopt.preprocessing import Preprocessing
+from airreid.adopt.schemes import DEFAULT_SCHEMES, parse_schemes
 from airreid.adopt.wrapping import wrap
 from airreid.errors import InputError
 from airreid.images import to_crop
 from training.engine.batches import epoch_rows
 from training.engine.precision import choose_precision
+from training.engine.progress import Report
 from training.models.nested import NestedHead
 from training.onnx_network.module import OnnxModule, trainable
 from training.onnx_network.operators import UnfitWeightsError, UntrainableError
@@ -31,6 +34,13 @@ from training.site.plan import Plan, planned_epochs, stored_plan
 from training.site.rows import joint_rows
 from training.site.timing import seconds_per_epoch, seconds_per_step
 
+_OPTIONS = {
+    "--preset": "preset",
+    "--output": "output",
+    "--resize": "resize",
+    "--scheme": "schemes",
+}
+"""Options of ``airreid adopt``, and the fields that are the same here."""
 _LOOKED_AT = 256
 """Images, at most, that are looked at before all of them are."""
 _PROOF_IMAGES = 8
@@ -44,13 +54,16 @@ class Preflight:
     """Reason for which the network cannot be trained; None if it can be, or is not to be."""
     plan: Plan | None = None
     """Epochs of the joint stage; None without one."""
+    schemes: tuple[str, ...] = ()
+    """Schemes of the bundle: those asked for, or of the usual ones those that the images carry."""
 
 
-def check(path: Path, bandwidths: tuple[int, ...], context: SiteContext) -> Preflight:
+def check(path: Path, context: SiteContext) -> Preflight:
     """Looks at the network and some images, and plans the epochs of the joint stage.
 
     ``path``: the network as it was given. Raises :class:`InputError` for one that cannot be used,
-    people who are one and the same, and minutes that do not hold one epoch.
+    people who are one and the same, schemes that the images cannot carry, and minutes that do not
+    hold one epoch.
     """
     network_step, site_step = context.recipe.steps[0], context.recipe.steps[-1]
     assert isinstance(network_step, NetworkStep)
@@ -59,8 +72,12 @@ def check(path: Path, bandwidths: tuple[int, ...], context: SiteContext) -> Pref
     if not context.only_tracks:
         check_copies(given.crops, given.positions, context.images.fit)
     given.check_features()
+    with as_settings(network_step):
+        schemes = schemes_for(
+            network_step, given.feature_dim, len(context.images.fit), context.report
+        )
     if not isinstance(site_step, SiteStep):
-        return Preflight()
+        return Preflight(schemes=schemes)
     try:
         module = given.module()
         check_size(given.size)
@@ -69,11 +86,46 @@ def check(path: Path, bandwidths: tuple[int, ...], context: SiteContext) -> Pref
             f"{path}: {error}; or leave out --joint, which trains codes on its features alone"
         ) from None
     except UntrainableError as error:
-        return Preflight(why_frozen=str(error))
+        return Preflight(why_frozen=str(error), schemes=schemes)
     plan = stored_plan(context.out, site_step.name)
     if plan is None:
+        bandwidths = jscc_bandwidths(network_step.name, schemes)
         plan = _planned(site_step, module, given, bandwidths, context)
-    return Preflight(plan=plan)
+    return Preflight(plan=plan, schemes=schemes)
+
+
+def jscc_bandwidths(step: str, schemes: tuple[str, ...]) -> tuple[int, ...]:
+    """Rising bandwidths of the JSCC schemes: the prefixes that are trained.
+
+    Raises :class:`InputError` that names the step for schemes without JSCC.
+    """
+    jscc = {bandwidth for _, kind, bandwidth in parse_schemes(schemes) if kind != "digital"}
+    if not jscc:
+        raise InputError(
+            f"{step}.schemes: no JSCC scheme, so nothing is sent through the noise; add one "
+            "or use 'airreid adopt'"
+        )
+    return tuple(sorted(jscc))
+
+
+def schemes_for(
+    step: NetworkStep, feature_dim: int, images: int, report: Report
+) -> tuple[str, ...]:
+    """Returns the step's schemes; of the usual ones those that so few images carry, if one is
+    JSCC. Raises :class:`InputError` for schemes that the images cannot carry."""
+    schemes = step.schemes
+    if schemes == DEFAULT_SCHEMES:
+        few = carried(schemes, feature_dim, images)
+        if any(kind != "digital" for _, kind, _ in parse_schemes(few)):
+            schemes = few
+    check_bandwidths(parse_schemes(schemes), feature_dim, images)
+    missing = [name for name in step.schemes if name not in schemes]
+    if missing:
+        report.note(
+            f"left out, as features of {feature_dim} dimensions of {images} images cannot carry "
+            f"them: {', '.join(missing)}"
+        )
+    return schemes
 
 
 @contextmanager
@@ -82,7 +134,7 @@ def as_settings(step: NetworkStep) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        for option, key in (("--preset", "preset"), ("--output", "output"), ("--resize", "resize")):
+        for option, key in _OPTIONS.items():
             if option in str(error):
                 raise InputError(f"{error} (here: --set {step.name}.{key}=...)") from None
         raise

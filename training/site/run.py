@@ -14,7 +14,6 @@ from airreid.adopt.elsewhere import check_elsewhere, check_site
 from airreid.adopt.images import open_images, readable_images
 from airreid.adopt.network import load_network
 from airreid.adopt.pipeline import Adoption, adopt
-from airreid.adopt.schemes import parse_schemes
 from airreid.bundle import Bundle, load_bundle
 from airreid.codecs.selection import TrainedCode
 from airreid.datasets.dataset import DataSet
@@ -27,7 +26,9 @@ from training.engine.progress import Report
 from training.recipes.load import parse_recipe
 from training.recipes.recipe import Recipe
 from training.recipes.site_steps import NestedStep, NetworkStep, Share, SiteStep
+from training.runs.atomic_file import save_text
 from training.runs.folder import claim, machine_and_versions
+from training.runs.place import held
 from training.site.bundle import Backed, Built, backed, build, put_in_place
 from training.site.context import SiteContext
 from training.site.heads import closed_form, train_nested
@@ -36,12 +37,13 @@ from training.site.measuring import (
     Measured,
     measure_elsewhere,
     measure_home,
+    named_apart,
     rows,
     settings,
 )
 from training.site.people import check_told_apart, people_of, watched
 from training.site.plan import store_plan
-from training.site.preflight import Preflight, as_settings, check
+from training.site.preflight import Preflight, as_settings, check, jscc_bandwidths
 from training.site.report import table, write_report
 from training.site.watching import Watcher
 
@@ -85,21 +87,32 @@ def train_site(run: SiteRun, report: Report) -> SiteResult:
     network, nested = run.recipe.steps[:2]
     assert isinstance(network, NetworkStep)
     assert isinstance(nested, NestedStep)
-    bandwidths = _bandwidths(network)
-    load_network(run.network)  # its errors come first
+    jscc_bandwidths(network.name, network.schemes)  # its errors come first
+    load_network(run.network)
+    run = replace(run, elsewhere=named_apart(run.elsewhere))
     context = _context(run, report)
     for data in run.elsewhere:
         check_elsewhere(data, context.joint_images)
-    step = run.recipe.steps[-1]
-    joint = isinstance(step, SiteStep)
-    finished = _finished(run)
-    checked = Preflight() if finished else check(run.network, bandwidths, context)
-    _claim(run, context)
-    if finished is not None:
-        return finished
+    finished = _finished(run, context)
+    checked = Preflight() if finished else check(run.network, context)
+    with held(run.out):
+        _claim(run, context)
+        return finished or _trained(run, checked, context)
+
+
+def _trained(run: SiteRun, checked: Preflight, context: SiteContext) -> SiteResult:
+    """Does what is not done yet, in a folder that is the run's alone."""
+    network, nested, step = (context.recipe.steps[place] for place in (0, 1, -1))
+    assert isinstance(network, NetworkStep)
+    assert isinstance(nested, NestedStep)
+    network = network.model_copy(update={"schemes": checked.schemes})
+    steps = (network, *context.recipe.steps[1:])
+    context = replace(context, recipe=context.recipe.model_copy(update={"steps": steps}))
+    bandwidths = jscc_bandwidths(network.name, network.schemes)
     (run.out / _FINISHED).unlink(missing_ok=True)  # its bundle is about to be another one
     if checked.plan is not None:
         store_plan(run.out, step.name, checked.plan)
+    joint = isinstance(step, SiteStep)
     public = backed(_public(run, network, context), context)
     check_told_apart(public.features, context.labels, context.images.fit, context.only_tracks)
     start = closed_form(nested, public.features, bandwidths[-1], context)
@@ -152,8 +165,8 @@ def _claim(run: SiteRun, context: SiteContext) -> None:
     claim(run.out, run.recipe, data)
 
 
-def _finished(run: SiteRun) -> SiteResult | None:
-    """Returns the result of an earlier call that came to its end with the same share and places.
+def _finished(run: SiteRun, context: SiteContext) -> SiteResult | None:
+    """Returns the result of an earlier call that came to its end with the same share and tests.
 
     None where there is none, or where its bundle is not whole.
     """
@@ -164,12 +177,20 @@ def _finished(run: SiteRun) -> SiteResult | None:
         before = parse_recipe((out / "recipe.json").read_text(encoding="utf-8"), "recipe.json")
     except (OSError, ValueError, AirReidError):
         return None
-    places = [data.label for data in run.elsewhere]
-    if bundle.bundle_id != stored.get("bundle") or places != stored.get("elsewhere"):
+    if bundle.bundle_id != stored.get("bundle") or _tests(run, context) != stored.get("tests"):
         return None
     if stored.get("share", _share(before)) != _share(run.recipe):
         return None
     return SiteResult(bundle, tuple(stored["lines"]))
+
+
+def _tests(run: SiteRun, context: SiteContext) -> list[list[str]]:
+    """Names what a run is measured on: each data set's label, and digests of its images."""
+    home = () if context.images.test is None else (context.images.test,)
+    return [
+        [data.label, *(data[part].digest() for part in ("query", "gallery"))]
+        for data in (*home, *run.elsewhere)
+    ]
 
 
 def _share(recipe: Recipe) -> Share | None:
@@ -197,17 +218,6 @@ def _public(run: SiteRun, step: NetworkStep, context: SiteContext) -> Bundle:
     with as_settings(step):
         adopt(adoption, context.report.phase)
     return load_bundle(folder)
-
-
-def _bandwidths(step: NetworkStep) -> tuple[int, ...]:
-    """Rising bandwidths of the JSCC schemes: the prefixes that are trained."""
-    jscc = {bandwidth for _, kind, bandwidth in parse_schemes(step.schemes) if kind != "digital"}
-    if not jscc:
-        raise InputError(
-            f"{step.name}.schemes: no JSCC scheme, so nothing is sent through the noise; add one "
-            "or use 'airreid adopt'"
-        )
-    return tuple(sorted(jscc))
 
 
 def _finish(
@@ -239,14 +249,13 @@ def _finish(
     lines = [*_told(context, built, trained), *_tables(context, home, elsewhere)]
     written = write_report(home, elsewhere, run.out / "report")
     lines += [f"wrote {path}" for path in written]
-    places = [data.label for data in run.elsewhere]
     stored = {
         "bundle": bundle.bundle_id,
-        "elsewhere": places,
+        "tests": _tests(run, context),
         "share": _share(run.recipe),
         "lines": lines,
     }
-    (run.out / _FINISHED).write_text(json.dumps(stored, indent=2), encoding="utf-8")
+    save_text(run.out / _FINISHED, json.dumps(stored, indent=2))
     return SiteResult(bundle, tuple(lines))
 
 
