@@ -105,10 +105,10 @@ def fastreid() -> onnx.ModelProto:
 def shared() -> onnx.ModelProto:
     """Equal constants kept once, as exporters do, some behind Identity; nodes without names."""
     graph = Graph(7)
-    zeros, ones = graph.constant(np.zeros(CHANNELS)), graph.constant(np.ones(CHANNELS))
-    behind = [graph.add("Identity", [name]) for name in (ones, zeros, zeros, ones)]
+    zeros, units = graph.constant(np.zeros(CHANNELS)), graph.constant(np.ones(CHANNELS))
+    behind = [graph.add("Identity", [name]) for name in (units, zeros, zeros, units)]
     values = graph.convolution(graph.image(), bias=False)
-    for operands in ([ones, zeros, zeros, ones], behind):
+    for operands in ([units, zeros, zeros, units], behind):
         values = graph.add("Clip", [graph.add("BatchNormalization", [values, *operands])])
         values = graph.add("LeakyRelu", [values], alpha=0.1)
         values = graph.add("Conv", [values, graph.normal(CHANNELS, CHANNELS, 3, 3)])
@@ -185,9 +185,9 @@ def dense(weights: np.ndarray | None = None) -> onnx.ModelProto:
 def computed_running() -> onnx.ModelProto:
     """A batch normalisation of which the running variance is computed in the graph."""
     graph = Graph(8)
-    ones = graph.constant(np.ones(CHANNELS))
-    operands = [graph.convolution(graph.image()), ones, graph.constant(np.zeros(CHANNELS)), ones]
-    values = graph.add("BatchNormalization", [*operands, graph.add("Exp", [ones])])
+    units = graph.constant(np.ones(CHANNELS))
+    operands = [graph.convolution(graph.image()), units, graph.constant(np.zeros(CHANNELS)), units]
+    values = graph.add("BatchNormalization", [*operands, graph.add("Exp", [units])])
     return graph.model(_pooled(graph, values), CHANNELS)
 
 

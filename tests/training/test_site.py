@@ -446,7 +446,7 @@ def test_another_network_in_a_runs_folder_is_named(
 def test_a_full_disk_costs_no_record_of_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What marks the folder is written whole or stays as it was."""
+    """Marks of the folder are written whole or stay as they were."""
     claim(tmp_path, recipe(), {"train": "a"})
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))

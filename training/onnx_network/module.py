@@ -259,9 +259,9 @@ def _unshare_running(graph: onnx.GraphProto) -> None:
             name = node.input[place]
             if name not in sources or (name in tensors and uses[name] == 1):
                 continue
-            own = graph.initializer.add()
-            own.CopyFrom(tensors[sources[name]])
-            own.name = node.input[place] = f"{sources[name]}/{place}/{node.output[0]}"
+            copy = graph.initializer.add()
+            copy.CopyFrom(tensors[sources[name]])
+            copy.name = node.input[place] = f"{sources[name]}/{place}/{node.output[0]}"
 
 
 def _check_running(graph: onnx.GraphProto) -> None:
