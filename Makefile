@@ -58,10 +58,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[simulate,evaluate,milvus,training,dev]'
 	touch $@ $(VENV)/.demo
 
-$(VENV)/.lowest:  ## The lowest versions that are declared: installed, and tests run with them (quarter of an hour)
-	PYTHON=$(PYTHON) bash tests/lowest.sh
-
-mutants: $(VENV)/.dev
+$(VENV)/.mutants: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutants]'
 	touch $@
 
