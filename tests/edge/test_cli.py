@@ -17,7 +17,7 @@ def test_reading_commands_print_lines_of_the_usual_edge() -> None:
         for command in (cli.set_, cli.status, cli.log_)
     }
     assert usual == {
-        "set_": {"scheme": None, "link": None, "address": "127.0.0.1:50050"},
-        "status": {"address": "127.0.0.1:50050", "as_json": False},
-        "log_": {"state": None, "last": 0, "as_json": False},
+        "set_": {"scheme": None, "link": None, "to": "127.0.0.1:50050"},
+        "status": {"to": "127.0.0.1:50050", "as_json": False, "json_out": None},
+        "log_": {"state": None, "last": 0, "as_json": False, "json_out": None},
     }

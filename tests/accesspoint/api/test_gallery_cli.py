@@ -219,7 +219,7 @@ def test_every_file_of_a_folder_is_accounted_for(gallery: Commands, folder: Path
     (camera / "._0.png").write_bytes(b"\x00\x05\x16\x07")
     (camera / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     output = gallery("enroll", str(folder), code=1)
-    assert "enrolled 5 of 9 files, 2 hidden or leftover;" in output
+    assert "enrolled 5 of 9 files, 2 hidden or leftover, 1 refused, 3 left out;" in output
     assert "notes.txt: not an image" in output
     assert "tour.mp4: not an image but a video" in output
     assert "torn.png: image of p0: damaged or truncated" in output
