@@ -1,4 +1,4 @@
-"""The preprocessing that a network was trained with, found by trying on labelled crops."""
+"""Preprocessing that a network was trained with, found by trying on people or tracks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIRST_PEOPLE, FIRST_IMAGES = 60, 1
 THEN_PEOPLE, THEN_IMAGES = 120, 2
 """The same for the candidates that are left."""
 LEAST_PEOPLE = 10
-"""People seen by two cameras below which nothing is decided."""
+"""People seen by two cameras, or twice by one, below which nothing is decided."""
 _BATCH = 16
 """Crops that pass at once: their number does not grow what a large network needs."""
 _GREY = 4.0
@@ -73,6 +73,8 @@ class Found:
     alike: tuple[str, ...]
     """Candidates that give nearly the same features and are equally good."""
     people: int
+    one_camera: bool = False
+    """Whether each was searched for among images of the same camera: tracks, say."""
     grey: bool = False
     """Whether the crops have no colours, so that their order cannot be told."""
 
@@ -82,6 +84,8 @@ class Found:
         best = self.trials[0]
         rest = [trial for trial in self.trials[1:] if trial.name not in self.alike]
         text = f"preprocessing {self.name}: top-1 {best.top1:.3f} on {self.people} people"
+        if self.one_camera:
+            text += " or tracks, each within one camera"
         if rest:
             text += f", next {rest[0].name} {rest[0].top1:.3f}"
         alike = [name for name in self.alike if not (self.grey and name.endswith("-bgr"))]
@@ -114,6 +118,18 @@ def sample_positions(labels: Labels, people: int, images: int, seed: int = 0) ->
     return np.sort(np.asarray(chosen, np.int64))
 
 
+def _halves(labels: Labels) -> Labels:
+    """Labels by which the first half of each person's images is searched for in the second.
+
+    The order is that of a track, so the halves are as far apart in time as it allows.
+    """
+    half = np.zeros(len(labels.identity), np.int64)
+    for person in np.unique(labels.identity):
+        rows = np.flatnonzero(labels.identity == person)
+        half[rows[len(rows) // 2 :]] = 1
+    return Labels(labels.identity, half)
+
+
 def find_preprocessing(
     extract: Extract,
     load: Callable[[NDArray[np.int64]], Crops],
@@ -125,13 +141,19 @@ def find_preprocessing(
 
     ``load`` gives the crops at some positions of the image set, ``labels`` who they show. Every
     candidate is tried on a small sample, those near the best on a larger one. ``tick`` is called
-    for each candidate tried. Raises :class:`InputError` where too few people were seen by two
-    cameras, and where two candidates differ but the sample cannot tell which is right.
+    for each candidate tried. Where too few people were seen by two cameras, half of each one's
+    images is searched for in the other half: tracks of one camera are enough. Raises
+    :class:`InputError` where these, too, are few, and where two candidates differ but the sample
+    cannot tell which is right.
     """
     first = sample_positions(labels, FIRST_PEOPLE, FIRST_IMAGES)
+    one_camera = len(np.unique(labels.identity[first])) < LEAST_PEOPLE
+    if one_camera:
+        labels = _halves(labels)
+        first = sample_positions(labels, FIRST_PEOPLE, FIRST_IMAGES)
     if len(np.unique(labels.identity[first])) < LEAST_PEOPLE:
         raise InputError(
-            f"fewer than {LEAST_PEOPLE} people were seen by two cameras, too few to find the "
+            f"fewer than {LEAST_PEOPLE} people or tracks with two images, too few to find the "
             f"preprocessing; say it with --preset ({', '.join(PRESETS)}) or --mean and --std"
         )
     candidates = dict(plausible(dtype))
@@ -148,7 +170,7 @@ def find_preprocessing(
     again, features = _try(extract, crops, labels.take(then), near)
     far = tuple(trial for trial in trials if trial.name not in near)
     best = _decide(again, far, features, labels.take(then).identity, candidates)
-    return replace(best, grey=_grey(crops))
+    return replace(best, one_camera=one_camera, grey=_grey(crops))
 
 
 def _grey(crops: Crops) -> bool:

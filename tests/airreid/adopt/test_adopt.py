@@ -118,6 +118,11 @@ def test_preprocessing_is_found_by_trying_or_asked_for(tmp_path: Path) -> None:
     means = {trial.name: trial.mean for trial in choice.trials}
     assert means[choice.name] > max(means["raw"], means["half-bgr"]) + 0.1
     assert choice.name in choice.words
+    tracks = Labels(labels.identity, np.zeros_like(labels.camera))  # each seen by one camera
+    within = find_preprocessing(plain.features, load, tracks, "float32")
+    assert within.name == choice.name
+    assert "60 people or tracks, each within one camera" in within.words
+    assert "camera" not in choice.words
     load, labels = red_people(0.0)  # nobody differs: nothing can be found
     with pytest.raises(InputError, match=r"preprocessing is not clear: .* say which with --preset"):
         find_preprocessing(plain.features, load, labels, "float32")
