@@ -62,3 +62,18 @@ export function field(label, control, hint) {
   if (note) control.setAttribute("aria-describedby", note.id);
   return h("div", { class: "field" }, h("label", { for: control.id }, label), control, note);
 }
+
+/** Calls `take` with the files that are dropped on an element, which is marked while they hover. */
+export function onDrop(element, take) {
+  for (const kind of ["dragover", "dragenter"]) {
+    element.addEventListener(kind, (event) => {
+      event.preventDefault();
+      element.classList.add("over");
+    });
+  }
+  for (const kind of ["dragleave", "drop"]) element.addEventListener(kind, () => element.classList.remove("over"));
+  element.addEventListener("drop", (event) => {
+    event.preventDefault();
+    take(event.dataTransfer.files);
+  });
+}

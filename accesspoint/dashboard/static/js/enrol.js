@@ -1,7 +1,7 @@
 // Enrolment from image files: chosen, or dropped on the form. One after the other.
 
 import { call } from "./api.js";
-import { field, h, replace } from "./dom.js";
+import { field, h, onDrop, replace } from "./dom.js";
 import { plural } from "./format.js";
 import { attempt } from "./notice.js";
 
@@ -25,17 +25,7 @@ export function enrolForm({ done }) {
   }
 
   files.addEventListener("change", () => take(files.files));
-  for (const kind of ["dragover", "dragenter"]) {
-    drop.addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.add("over");
-    });
-  }
-  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    take(event.dataTransfer.files);
-  });
+  onDrop(drop, take);
 
   async function one(file, id, where) {
     const form = new FormData();

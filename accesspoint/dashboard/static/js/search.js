@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { MEANING, badge, decided, pictured, who, WORDS } from "./decision.js";
-import { field, h, replace, visible } from "./dom.js";
+import { field, h, onDrop, replace, visible } from "./dom.js";
 import { megabytes, score } from "./format.js";
 import { canvas, paint, picture } from "./pictures.js";
 import { headline, ranking, scoreLine } from "./queryrow.js";
@@ -101,18 +101,7 @@ export function startSearch(section) {
     const [file] = input.files;
     if (file) find(file);
   });
-  for (const kind of ["dragover", "dragenter"]) {
-    drop.addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.add("over");
-    });
-  }
-  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    const [file] = event.dataTransfer.files;
-    if (file) find(file);
-  });
+  onDrop(drop, ([file]) => file && find(file));
 
   return {
     shown() {},
