@@ -19,7 +19,7 @@ from airreid.bundle import (
     files_of,
     load_bundle,
 )
-from airreid.console import print_table, say
+from airreid.console import print_table, progress_bars, say
 from airreid.datasets.samples import ImageSet
 from airreid.errors import BundleError, InputError
 from airreid.inference import BackboneRunner
@@ -105,20 +105,15 @@ def requantise_command(
     space stay; accuracy is left out of the card: measure it anew with 'airreid evaluate'.
     """
     try:  # here, so that the other commands need no package that this one does
-        from airreid.adopt.images import open_images, spread
-        from airreid.datasets.cli import tell_left_out
         from airreid.quantisation.requantised_bundle import requantise_bundle
+
+        chosen = correction_images(images)
     except ModuleNotFoundError as error:
         raise InputError(
             f"'airreid bundle requantise' needs {error.name}: install AirReID with the extra "
             "adopt, in a checkout .venv/bin/pip install -e '.[adopt]'"
         ) from None
     bundle = load_bundle(folder)
-    opened = open_images(images)
-    tell_left_out(opened.left_out)
-    everything = opened.fit
-    samples = [everything.samples[row] for row in spread(everything, _MOST_IMAGES)]
-    chosen = ImageSet(everything.name, tuple(samples))
 
     def crops(info: BackboneInfo) -> NDArray[np.uint8]:
         return np.stack([info.crop(sample.load()) for sample in chosen.samples])
@@ -127,6 +122,21 @@ def requantise_command(
     safe = requantise_bundle(bundle, crops, name, out)
     ids = ", ".join(safe.manifest.provenance.requantised[-1].backbones)
     say(f"{safe.path}: bundle {safe.bundle_id}, with 7-bit weights in {ids}")
+
+
+def correction_images(source: str) -> ImageSet:
+    """Takes some of the images that can be read, evenly spread over them, to correct biases on."""
+    from airreid.adopt.images import open_images, readable_images, spread
+    from airreid.datasets.cli import tell_left_out
+    from airreid.evaluation.cli import phases
+    from airreid.evaluation.features import default_cache
+
+    opened = open_images(source)
+    with progress_bars() as bars:
+        opened = readable_images(opened, default_cache(), phases(bars))
+    tell_left_out(opened.left_out)
+    samples = [opened.fit.samples[row] for row in spread(opened.fit, _MOST_IMAGES)]
+    return ImageSet(opened.fit.name, tuple(samples))
 
 
 def saturation_warnings(bundle: Bundle) -> list[str]:

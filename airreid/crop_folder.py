@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airreid.errors import InputError
-from airreid.picture_files import LeftOut, picture_files
+from airreid.picture_files import LeftOut, is_leftover, picture_files
+
+_STRAY = 10
+"""Files at ``<identity>/<camera>/<image>`` are strays where so many times more lie deeper."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Crop:
 class CropFolder:
     """Crops of a folder, and what else lies there."""
 
+    root: Path
+    """Folder that holds the identities: the one that was given, or one below it."""
     crops: list[Crop]
     """Sorted by path."""
     misplaced: tuple[LeftOut, ...]
@@ -36,28 +41,57 @@ class CropFolder:
         """All files that are not taken, but for leftovers; sorted by path."""
         return sorted(self.misplaced + self.no_images, key=lambda file: file.path)
 
+    @property
+    def beside(self) -> list[LeftOut]:
+        """Files that are no images and are not called so either: notes, tables."""
+        return [file for file in self.no_images if not file.is_called_image]
+
+
+def crop_root(folder: Path) -> Path:
+    """Returns the folder that holds the identities: ``folder``, or the only one below it.
+
+    One goes down where the files lie a folder deeper than ``<identity>/<camera>/<image>``, as
+    those of an unpacked archive often do.
+    """
+    while folder.is_dir():
+        below = [
+            path for path in folder.iterdir() if not is_leftover(Path(path.name)) and path.is_dir()
+        ]
+        if len(below) != 1:
+            break
+        deeper = _file_count(below[0], "*/*/*")
+        if not deeper or _file_count(folder, "*/*/*") * _STRAY > deeper:
+            break
+        [folder] = below
+    return folder
+
+
+def _file_count(folder: Path, pattern: str) -> int:
+    paths = (path.relative_to(folder) for path in folder.glob(pattern) if path.is_file())
+    return sum(not is_leftover(path) for path in paths)
+
 
 def list_crops(folder: Path) -> CropFolder:
-    """Lists the crops of a folder, and every file that is none.
+    """Lists the crops of a folder, or of the only one below it, and every file that is none.
 
     Raises :class:`InputError` if the folder is missing or holds no crop.
     """
-    files = picture_files(folder)
+    files, root = picture_files(folder), crop_root(folder)
     crops: list[Crop] = []
     misplaced: list[LeftOut] = []
     for path in files.images:
-        parts = path.relative_to(folder).parts
+        parts = path.relative_to(root).parts if path.is_relative_to(root) else ()
         if len(parts) == 3:
             crops.append(Crop(parts[0], parts[1], path))
         else:
-            reason = f"{path}: expected {folder}/<identity>/<camera>/<image>"
+            reason = f"{path}: expected {root}/<identity>/<camera>/<image>"
             misplaced.append(LeftOut(path, reason))
     if not crops:
         if misplaced:
             raise InputError(misplaced[0].reason)
         others = f" ({files.left_out[0].reason})" if files.left_out else ""
         raise InputError(f"{folder}: no images; expected <identity>/<camera>/<image>{others}")
-    return CropFolder(crops, tuple(misplaced), files.left_out, files.leftovers)
+    return CropFolder(root, crops, tuple(misplaced), files.left_out, files.leftovers)
 
 
 def read_folder(folder: Path) -> list[Crop]:

@@ -63,6 +63,8 @@ def enroll(
     """
     check_json(json_out)
     listed = list_crops(folder)
+    if listed.root != folder:
+        say(f"note: people found at {listed.root}", err=True)
     for file in listed.left_out:
         say(f"error: {file.reason}", err=True)
     if all_or_nothing and listed.left_out:

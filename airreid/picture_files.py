@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airreid.errors import InputError
-from airreid.image_formats import HEAD_BYTES, format_of, plugins_of
+from airreid.image_formats import GIVE, HEAD_BYTES, format_of, plugins_of
 from airreid.images import SUFFIXES, open_regular
 
 _LEFTOVERS = frozenset(
@@ -17,6 +17,9 @@ _LEFTOVERS = frozenset(
         *("$recycle.bin", "system volume information", "icon\r"),
     }
 )
+_CALLED_IMAGES = SUFFIXES | {
+    *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jpe", ".jxl", ".jp2"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class LeftOut:
     reason: str
     """Fault and way out, beginning with the path."""
 
+    @property
+    def is_called_image(self) -> bool:
+        """Whether its name says that it is an image; notes and tables beside crops are not."""
+        return self.path.suffix.lower() in _CALLED_IMAGES
+
 
 @dataclass(frozen=True)
 class PictureFiles:
@@ -35,7 +43,8 @@ class PictureFiles:
     images: tuple[Path, ...]
     """Files with the first bytes of an image that can be read, whatever their names."""
     left_out: tuple[LeftOut, ...]
-    """Other files that somebody put there."""
+    """Other files that somebody put there, links to folders, and empty folders that are called
+    like an image."""
     leftovers: int
     """Number of hidden files and of those that systems and archives leave behind."""
 
@@ -55,7 +64,14 @@ def picture_files(folder: Path) -> PictureFiles:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    return sorted_out(folder, (path for path in sorted(folder.rglob("*")) if not path.is_dir()))
+    return sorted_out(folder, (path for path in sorted(folder.rglob("*")) if not _is_way(path)))
+
+
+def _is_way(path: Path) -> bool:
+    """Whether a path is a folder like any other, whose files are listed with it."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    return path.suffix.lower() not in _CALLED_IMAGES or any(path.iterdir())
 
 
 @dataclass(frozen=True)
@@ -98,6 +114,10 @@ def has_image(folder: Path, paths: Iterable[Path]) -> bool:
 
 def why_not(path: Path) -> str:
     """Says why a file cannot be an image, by its first bytes; empty if it can."""
+    if path.is_dir():
+        if path.is_symlink():
+            return f"{path}: a link to a folder, which is not followed; put the folder itself there"
+        return f"{path}: a folder, not an image; {GIVE}"
     try:
         with open_regular(path) as file:
             head = file.read(HEAD_BYTES)

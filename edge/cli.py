@@ -65,7 +65,9 @@ def send(
     An outage, a digital block that the air destroyed, is an answer too. Exits with 1 if
     any image was not answered.
     """
-    paths = expand(images)
+    paths, leftovers = expand(images)
+    if leftovers:
+        note(f"{leftovers} hidden or leftover files passed over")
     settings = given.checked()
     if image_out is not None:
         printing.check_picture(image_out)

@@ -22,12 +22,23 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")[:NAME_MAX]
 
 
+def _what_it_is(entry: os.DirEntry[str]) -> str:
+    """Says what an entry is that is no plain file."""
+    if entry.is_symlink():
+        return "a link, which is not followed; put the file itself there"
+    if entry.is_dir(follow_symlinks=False):
+        return "a folder; only the files of the watched folder itself are taken"
+    return "a pipe or a device; put an image file there"
+
+
 class WatchedFolder:
     """A folder that is locked: two edges would take every file twice."""
 
     def __init__(self, path: Path) -> None:
         """Raises :class:`InputError` for a folder that is missing, not ours, or watched."""
         self.path = path
+        self.passed_over: dict[str, str] = {}
+        """Links, folders and the like that the last listing saw: name and what it is."""
         self._held = -1
         try:
             self.reopen()
@@ -68,11 +79,15 @@ class WatchedFolder:
 
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
         """Lists plain files, without links and folders. Raises :class:`OSError`."""
+        passed_over: dict[str, str] = {}
         with os.scandir(self.path) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
                     if entry.is_file(follow_symlinks=False):
                         yield entry.name, entry.stat(follow_symlinks=False)
+                    elif entry.name not in (DONE, REJECTED):
+                        passed_over[entry.name] = _what_it_is(entry)
+        self.passed_over = passed_over
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

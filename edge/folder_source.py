@@ -106,6 +106,8 @@ class FolderSource:
         """Name, sequence and key of accepted files."""
         self._away: list[tuple[str, int]] = []
         """Key and sequence of files that are moved, which the spool is still to be told."""
+        self._told: set[str] = set()
+        """Links and folders that the log has named."""
         self._paused_by: PauseReason | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -173,7 +175,17 @@ class FolderSource:
             if state.settled and now >= state.not_before:
                 ready.append((self._crash_counter.crashes(name), stat.st_mtime_ns, name))
         self._seen = present
+        self._tell_of_others()
         return [name for _, _, name in sorted(ready)]
+
+    def _tell_of_others(self) -> None:
+        """Says once of each link and folder that it is not taken."""
+        passed_over = {
+            name: what for name, what in self._folder.passed_over.items() if is_ours(name)
+        }
+        for name in passed_over.keys() - self._told:
+            log.warning("file_passed_over", file=shown(name), reason=passed_over[name])
+        self._told = set(passed_over)
 
     def _take(self, names: list[str]) -> None:
         """Takes files, some at a time, until the list or the room in the spool ends."""

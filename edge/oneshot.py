@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from airreid import decisions
 from airreid.errors import AirReidError, InputError, LinkError
@@ -296,13 +296,22 @@ def unreadable(paths: Sequence[Path]) -> list[Sent]:
     return failed
 
 
-def expand(images: Sequence[Path]) -> list[Path]:
+class Listed(NamedTuple):
+    """Files that are to be sent."""
+
+    paths: list[Path]
+    leftovers: int
+    """Number of hidden files and of leftovers of systems in the folders."""
+
+
+def expand(images: Sequence[Path]) -> Listed:
     """Lists the files, and those inside the folders but for hidden ones and leftovers.
 
     Every file of a folder comes along, an image or not: what is none gets its error, like any
     other file. Raises :class:`InputError` for a folder without an image.
     """
     paths: list[Path] = []
+    leftovers = 0
     for path in images:
         if not path.is_dir():
             paths.append(path)
@@ -312,4 +321,5 @@ def expand(images: Sequence[Path]) -> list[Path]:
             others = f" ({files.left_out[0].reason})" if files.left_out else ""
             raise InputError(f"{path}: no image in this folder{others}")
         paths += sorted([*files.images, *(file.path for file in files.left_out)])
-    return paths
+        leftovers += files.leftovers
+    return Listed(paths, leftovers)

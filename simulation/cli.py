@@ -15,7 +15,9 @@ from rich.progress import TaskID
 
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
 from airreid.console import note, progress_bars
+from airreid.datasets.cli import tell_left_out
 from airreid.errors import InputError
+from airreid.evaluation.cli import phases
 from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from airreid.nested.stopping import ACCEPTED_LOSS, StoppingSettings
 from airreid.scheme import links_of
@@ -149,7 +151,8 @@ def command(
         bars = stack.enter_context(progress_bars())
         shown = _ProgressBars(bars)
         if gallery is not None and queries is not None:
-            people = from_folders(gallery, queries)
+            people = from_folders(gallery, queries, phases(bars))
+            tell_left_out(people.left_out)
         else:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="airreid-people-")))
             shown.phase("drawing synthetic people", picture_count(count))

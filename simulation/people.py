@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from airreid.crop_folder import Crop, read_folder
+from airreid.crop_folder import Crop, list_crops, read_folder
+from airreid.datasets.check import decoding_errors
+from airreid.datasets.folder import file_sample, reasons
+from airreid.datasets.readable import Phase
 from airreid.datasets.synthetic.population import (
     DEMO_SEED,
     GALLERY_SHOTS,
@@ -16,6 +20,7 @@ from airreid.datasets.synthetic.population import (
     Population,
     write_folder,
 )
+from airreid.errors import InputError
 from airreid.retrieval import Labels
 
 
@@ -26,6 +31,8 @@ class People:
     name: str
     gallery: list[Crop]
     queries: list[Crop]
+    left_out: tuple[str, ...] = ()
+    """Files of the folders that cannot be used, each with its reason."""
 
     def labels(self) -> tuple[Labels, Labels]:
         """Labels of the gallery and of the queries."""
@@ -47,9 +54,32 @@ def picture_count(identities: int) -> int:
     return identities * 2 * max(GALLERY_SHOTS, QUERY_SHOTS)
 
 
-def from_folders(gallery: Path, queries: Path) -> People:
-    """A user's own images, ``<identity>/<camera>/<image>`` in both folders."""
-    return People(f"{gallery} / {queries}", read_folder(gallery), read_folder(queries))
+def from_folders(gallery: Path, queries: Path, phase: Phase) -> People:
+    """A user's own images, ``<identity>/<camera>/<image>`` in both folders.
+
+    Every one is decoded; one that cannot be is left out. Raises :class:`InputError` for a folder
+    without an image that can be used.
+    """
+    enrolled, asked = (_usable(folder, phase) for folder in (gallery, queries))
+    left_out = (*enrolled.left_out, *asked.left_out)
+    return People(f"{gallery} / {queries}", enrolled.crops, asked.crops, left_out)
+
+
+class _Usable(NamedTuple):
+    crops: list[Crop]
+    left_out: tuple[str, ...]
+
+
+def _usable(folder: Path, phase: Phase) -> _Usable:
+    listed = list_crops(folder)
+    samples = [
+        file_sample(listed.root, crop.path, crop.identity, crop.camera) for crop in listed.crops
+    ]
+    errors = list(decoding_errors(samples, phase(f"looking at {folder}", len(samples))))
+    crops = [crop for crop, error in zip(listed.crops, errors, strict=True) if not error]
+    if not crops:
+        raise InputError(f"{folder}: no image can be read ({errors[0]})")
+    return _Usable(crops, (*reasons(listed.left_out), *filter(None, errors)))
 
 
 def synthetic(identities: int, folder: Path, tick: Callable[[], object] = lambda: None) -> People:

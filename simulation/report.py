@@ -21,7 +21,7 @@ from simulation.people import People
 from simulation.plan import EDGE_ID, TIE, SimulationPlan, SimulationResult
 
 SCHEMA = "airreid simulate 2"
-"""Name and version of the JSON document; docs/command-line.md has its fields."""
+"""Name and version of the JSON document; docs/json.md has its fields."""
 _INK, _PAPER = (30, 32, 36), (255, 255, 255)
 
 
@@ -38,6 +38,7 @@ def as_json(
             "gallery_images": len(people.gallery),
             "gallery_identities": len({crop.identity for crop in people.gallery}),
             "query_images": len(people.queries),
+            "left_out": len(people.left_out),
             "protocol": "same identity and same camera dropped; all gallery images ranked",
             "interval": "top1_low and top1_high: Wilson, 95 %, for the independent trials that "
             "scatter as much as the people's queries do",

@@ -99,7 +99,7 @@ Cache = Annotated[
 RECIPE_HELP = f"{', '.join(RECIPES)}, or a recipe's JSON file."
 
 
-def _open(
+def training_data(
     data: str | None, protocol: str | None, boxes: BoxesChoice | None, cache: Path
 ) -> DataSet | None:
     """Opens what a recipe trains on, without images that cannot be read."""
@@ -190,7 +190,7 @@ def run_command(
         chosen = load_recipe(recipe, [*by_timm(chosen, backbone), *(settings or [])])
         backbone = None
     other_run = None if backbone is None else Path(backbone)
-    opened = _open(data, protocol, boxes, cache or out / "cache")
+    opened = training_data(data, protocol, boxes, cache or out / "cache")
     require_torch()
     from training.pipeline import run_recipe
 
@@ -299,7 +299,7 @@ def extend_command(
 ) -> None:
     """Train the recipe's schemes that BUNDLE has not and leave the whole in OUT/bundle."""
     chosen = load_recipe(recipe, settings or [])
-    opened = _open(data, protocol, boxes, cache or out / "cache")
+    opened = training_data(data, protocol, boxes, cache or out / "cache")
     require_torch()
     from training.extend import extend_bundle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -11,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from airreid.crop_folder import read_folder
+from airreid.crop_folder import list_crops
 from airreid.datasets.samples import Sample
 from airreid.datasets.synthetic.population import open_synthetic
 from airreid.errors import InputError
 from airreid.image_colours import DAMAGE
 from airreid.images import MIN_SIDE, load, read, to_rgb
+from airreid.picture_files import left_out_note
 
 ImageLike: TypeAlias = "str | Path | Image.Image | NDArray[np.uint8]"
 """One person crop: the path of an image file, a Pillow image, or uint8 (height, width, 3) RGB."""
@@ -81,10 +83,11 @@ def _drawn(samples: Sequence[Sample]) -> Crops:
 def read_crops(folder: str | Path) -> Crops:
     """Lists the image files ``folder/<identity>/<camera>/<image>``, sorted by path.
 
-    The files are opened when they are encoded, not here.
+    The files are opened when they are encoded, not here. A warning says how many files are no
+    images or lie elsewhere.
 
     Raises:
-        airreid.InputError: if the folder is missing, has no image, or has one elsewhere.
+        airreid.InputError: if the folder is missing or has no image at such a place.
 
     Example:
         >>> import airreid, pathlib, tempfile
@@ -96,11 +99,14 @@ def read_crops(folder: str | Path) -> Crops:
         >>> crops.subjects, crops.cameras, crops.images[0].name
         (['alice'], ['door'], '00.png')
     """
-    crops = read_folder(Path(folder))
+    listed = list_crops(Path(folder))
+    if listed.left_out:
+        note = left_out_note([file.reason for file in listed.left_out])
+        warnings.warn(note, stacklevel=2)
     return Crops(
-        [crop.path for crop in crops],
-        [crop.identity for crop in crops],
-        [crop.camera for crop in crops],
+        [crop.path for crop in listed.crops],
+        [crop.identity for crop in listed.crops],
+        [crop.camera for crop in listed.crops],
     )
 
 

@@ -28,7 +28,7 @@ class Checked:
     problems: list[str]
     """Errors, one line each, naming the file. Empty for a data set that can be used."""
     content: str
-    """16 hex digits over names and decoded pixels; empty where some could not be read."""
+    """16 hex digits over names and decoded pixels of the images that can be read."""
 
 
 def images_of(data: DataSet) -> list[Sample]:
@@ -46,9 +46,10 @@ def check_images(
     for sample, (error, pixels) in zip(samples, _decoded(samples, workers), strict=True):
         if error:
             problems.append(error)
-        digest.update(f"{sample.name}|{pixels}\n".encode())
+        else:
+            digest.update(f"{sample.name}|{pixels}\n".encode())
         tick()
-    return Checked(problems, "" if problems else digest.hexdigest()[:16])
+    return Checked(problems, digest.hexdigest()[:16])
 
 
 def decoding_errors(
@@ -82,7 +83,7 @@ def _decode(sample: Sample) -> tuple[str, str]:
 def structure_problems(data: DataSet) -> list[str]:
     """Names files that lists name and that are missing, those left out, and empty subsets."""
     problems = [f"{data.name}: listed but missing: {name}" for name in data.missing]
-    problems += data.left_out
+    problems += [reason for reason in data.left_out if reason not in data.beside]
     problems += [f"{data.label}: {name} is empty" for name, s in data.subsets.items() if not s]
     return problems
 
@@ -92,6 +93,9 @@ def remarks(data: DataSet) -> list[str]:
     notes = []
     if data.elsewhere:
         notes.append(f"found at {data.elsewhere}, not at the folder that was given")
+    if data.beside:
+        what = f"{len(data.beside)} files" if len(data.beside) > 1 else "1 file"
+        notes.append(f"{what} beside the images, not taken: {_listed(data.beside, '; ', 20)}")
     if data.leftovers:
         notes.append(f"{data.leftovers} hidden files and leftovers of archives passed over")
     cameras = cameras_of(data["train"]) if "train" in data else {}
@@ -112,10 +116,10 @@ def remarks(data: DataSet) -> list[str]:
     return notes
 
 
-def _listed(names: Iterable[str], most: int = 50) -> str:
+def _listed(names: Iterable[str], between: str = ", ", most: int = 50) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    return between.join(names[:most]) + rest
 
 
 def describe(data: DataSet) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def check_command(
         checked = check_images(samples, lambda: bars.advance(task))
     problems += checked.problems
     notes = remarks(opened)
-    if checked.content:
-        echo(f"content    {checked.content} (names and pixels of {len(samples)} images)")
+    readable_count = len(samples) - len(checked.problems)
+    echo(f"content    {checked.content} (names and pixels of {readable_count} images)")
     for note in notes:
         echo(f"note: {note}")
     for problem in problems:

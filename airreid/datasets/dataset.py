@@ -48,6 +48,8 @@ class DataSet:
     """Files that the data set's own lists name and that are not there."""
     left_out: tuple[str, ...] = ()
     """Why a file is not taken, for each; it begins with the file's path."""
+    beside: tuple[str, ...] = ()
+    """Those of ``left_out`` that nobody takes for images: notes and tables beside them."""
     elsewhere: str = ""
     """Where the data set was found, if not at the path that was given."""
     leftovers: int = 0

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from airreid.crop_folder import Crop, CropFolder, list_crops
+from airreid.crop_folder import Crop, CropFolder, crop_root, list_crops
 from airreid.datasets.dataset import DataSet, pick
 from airreid.datasets.held_out import hold_out
 from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.errors import InputError
 from airreid.images import load
-from airreid.picture_files import has_image
+from airreid.picture_files import LeftOut, has_image
 
 ALL, HOLDOUT, GIVEN = "all", "holdout", "given"
 PARTS = ("train", "query", "gallery")
@@ -42,9 +42,9 @@ def _samples(root: Path, crops: Sequence[Crop]) -> tuple[Sample, ...]:
     return tuple(file_sample(root, crop.path, crop.identity, crop.camera) for crop in crops)
 
 
-def reasons(folder: CropFolder) -> tuple[str, ...]:
+def reasons(files: Iterable[LeftOut]) -> tuple[str, ...]:
     """Says for each file that is left out why."""
-    return tuple(file.reason for file in folder.left_out)
+    return tuple(file.reason for file in files)
 
 
 def folder_set(folder: Path) -> ImageSet:
@@ -92,7 +92,7 @@ class FolderReader(Reader):
     certain_of_people = True
 
     def recognises(self, path: Path) -> Recognition:
-        if has_image(path, path.glob("*/*/*")):
+        if has_image(path, path.glob("*/*/*")) and crop_root(path) == path:
             return Recognition(Certainty.POSSIBLE, "images at <identity>/<camera>/<image>")
         return Recognition(Certainty.NO, "no images at <identity>/<camera>/<image>")
 
@@ -114,7 +114,8 @@ def open_parts(folder: Path, protocol: str | None = None) -> DataSet:
             part: ImageSet(f"{name} {part}", _samples(folder, below.crops))
             for part, below in listed.items()
         },
-        left_out=tuple(reason for below in listed.values() for reason in reasons(below)),
+        left_out=reasons(file for below in listed.values() for file in below.left_out),
+        beside=reasons(file for below in listed.values() for file in below.beside),
         leftovers=sum(below.leftovers for below in listed.values()),
     )
 
@@ -144,7 +145,8 @@ def open_folder(folder: Path, protocol: str | None = None) -> DataSet:
         protocol=chosen,
         protocols=(ALL, HOLDOUT),
         subsets={"train": train, "query": test, "gallery": test},
-        left_out=reasons(listed),
+        left_out=reasons(listed.left_out),
+        beside=reasons(listed.beside),
         leftovers=listed.leftovers,
     )
 

@@ -56,5 +56,6 @@ def with_tracks(data: DataSet, folder: Path) -> DataSet:
         data,
         subsets={**data.subsets, TRACKS: tracks},
         left_out=data.left_out + opened.left_out,
+        beside=data.beside + opened.beside,
         leftovers=data.leftovers + opened.leftovers,
     )

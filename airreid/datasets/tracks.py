@@ -76,6 +76,7 @@ def open_tracks(folder: Path, protocol: str | None = None) -> DataSet:
         chosen,
         (TRACKS,),
         {"train": images},
-        left_out=reasons(listed),
+        left_out=reasons(listed.left_out),
+        beside=reasons(listed.beside),
         leftovers=listed.leftovers,
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from airreid.datasets.dataset import DISTRACTOR, DataSet
-from airreid.datasets.folder import ALL, file_sample
+from airreid.datasets.folder import ALL, file_sample, reasons
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.image_formats import GIVE
@@ -35,7 +35,7 @@ def unlabelled_set(folder: Path) -> tuple[ImageSet, tuple[str, ...]]:
     are no images.
     """
     files = picture_files(folder)
-    return _set(folder, files), tuple(file.reason for file in files.left_out)
+    return _set(folder, files), reasons(files.left_out)
 
 
 def _set(folder: Path, files: PictureFiles) -> ImageSet:
@@ -56,6 +56,7 @@ def unlabelled_data(folder: Path) -> DataSet:
         ALL,
         (ALL,),
         {"crops": ImageSet(images.name, samples)},
-        left_out=tuple(file.reason for file in files.left_out),
+        left_out=reasons(files.left_out),
+        beside=reasons(file for file in files.left_out if not file.is_called_image),
         leftovers=files.leftovers,
     )

@@ -14,7 +14,10 @@ from rich.progress import Progress
 from airreid.bundle import load_bundle
 from airreid.console import note, progress_bars
 from airreid.datasets.cli import BoxesChoice, BoxesOption, boxes_of, told
+from airreid.datasets.dataset import DataSet
 from airreid.datasets.open import families_of, open_data, open_splits
+from airreid.datasets.readable import readable
+from airreid.datasets.synthetic.reader import SYNTHETIC
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import PCA_IMAGES, Settings, about, evaluate
 from airreid.evaluation.features import Phase, default_cache
@@ -116,7 +119,7 @@ def evaluate_command(
         splits = open_splits(data, protocol, boxes_of(boxes))
         opened = splits.data_sets[0]
     else:
-        opened = told(open_data(data, protocol, boxes_of(boxes)))
+        opened = readable_data(data, protocol, boxes, cache)
     settings = Settings(
         snrs_db=checked_snrs(snr),
         cache=cache or default_cache(),
@@ -127,9 +130,10 @@ def evaluate_command(
     check_json(*as_json or ())
     check_writable("--csv", as_csv)
     notes: list[str] = []
+    if fit_on is not None:
+        fit = readable_data(fit_on, protocol if _same(fit_on, data) else None, boxes, cache)
     with progress_bars() as bars:
         if fit_on is not None:
-            fit = open_data(fit_on, protocol if _same(fit_on, data) else None, boxes_of(boxes))
             points, codes = evaluate_fitted(loaded, fit, opened, settings, phases(bars))
             notes = [f"{code.scheme:<22} fitted: {code.words}" for code in codes]
         elif splits is not None:
@@ -149,6 +153,17 @@ def evaluate_command(
         written.append(as_csv)
     for path in written:
         note(f"wrote {path}")
+
+
+def readable_data(
+    source: str, protocol: str | None, boxes: BoxesChoice | None, cache: Path | None
+) -> DataSet:
+    """Opens a data set without the images that cannot be read, and says how many they are."""
+    data = open_data(source, protocol, boxes_of(boxes))
+    if source == SYNTHETIC:  # drawn anew each time, and always readable
+        return data
+    with progress_bars() as bars:
+        return told(readable(data, cache or default_cache(), phases(bars)))
 
 
 def _same(first: str, second: str) -> bool:
@@ -217,10 +232,11 @@ def sweep_command(
         return
     if not bundle or data is None:
         raise InputError("give --bundle and --data to measure, or --points of what is measured")
-    opened, loaded = open_data(data, protocol, boxes_of(boxes)), [load_bundle(b) for b in bundle]
+    loaded = [load_bundle(path) for path in bundle]
     for opened_bundle in loaded:
         opened_bundle.require_schemes()
     width = bandwidth_of(loaded, bandwidth)
+    opened = readable_data(data, protocol, boxes, cache)
     settings = Settings(
         snrs_db=checked_snrs(snr),
         cache=cache or default_cache(),
@@ -263,7 +279,7 @@ def _sweep_uses(
     """Measures and draws top-1 against channel uses."""
     if points or len(bundles) != 1 or data is None:
         raise InputError("--figure uses: give one --bundle and --data to measure")
-    opened, loaded = open_data(data, protocol, boxes_of(boxes)), load_bundle(bundles[0])
+    loaded = load_bundle(bundles[0])
     settings = Settings(
         snrs_db=checked_snrs(snr or USES_SNRS_DB),
         cache=cache or default_cache(),
@@ -272,6 +288,7 @@ def _sweep_uses(
         pca_images=0,
     )
     nested_schemes(loaded, settings.schemes)
+    opened = readable_data(data, protocol, boxes, cache)
     out.mkdir(parents=True, exist_ok=True)
     with progress_bars() as bars:
         measured = measure_uses(loaded, opened, settings, phases(bars))

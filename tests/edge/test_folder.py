@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,13 @@ def test_plain_files_alone_are_seen(watched: WatchedFolder, tmp_path: Path) -> N
     put(watched, "a.png", "1234")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
     assert [(name, stat.st_size) for name, stat in watched.files()] == [("a.png", 4)]
+    assert {name: what.split(";")[0] for name, what in watched.passed_over.items()} == {
+        "folder.png": "a folder",
+        "link.png": "a link, which is not followed",
+        "pipe.png": "a pipe or a device",
+    }
     assert (tmp_path / "done").is_dir()
     assert (tmp_path / "rejected").is_dir()
 

@@ -24,6 +24,7 @@ from edge.metrics import Metrics
 from edge.settings import WatchSettings
 from edge.spool import Spool
 
+from ..wrong_files import KINDS, LEFTOVER
 from .support import Quick, answer, drop_in, entry, picture, pipeline_on, until
 
 
@@ -101,6 +102,46 @@ def test_every_file_of_the_folder_is_taken_or_rejected_but_for_partial_ones(
         "k.pdf",
         "k.pdf.reason",
     ]
+    spool.close()
+
+
+def _logged(caplog: pytest.LogCaptureFixture, name: str) -> int:
+    """How often the log has named a file."""
+    return sum(getattr(record, "fields", {}).get("file") == name for record in caplog.records)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_wrong_file_is_named_and_the_others_are_taken_in_their_order(
+    encoder: Quick, folder: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(None, "cam")
+    for number in range(12):
+        (folder / f"{number:02d}.png").write_bytes(picture(number))
+        os.utime(folder / f"{number:02d}.png", (number + 1, number + 1))
+    name, put = KINDS[kind]
+    put(folder / name)
+    with watching(encoder, spool, folder):
+        until(lambda: len(names(spool)) == 12)
+        if kind == LEFTOVER:
+            until(lambda: left(folder) == [name])
+        else:
+            until(lambda: (folder / "rejected" / name).exists() or _logged(caplog, name))
+    assert names(spool) == [f"{number:02d}.png" for number in range(12)]
+    spool.close()
+
+
+def test_a_link_or_a_folder_is_named_once(
+    encoder: Quick, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(None, "cam")
+    (folder / "album").mkdir()
+    (folder / "link.png").symlink_to(folder / "nowhere")
+    (folder / ".hidden").mkdir()
+    with watching(encoder, spool, folder):
+        for number in range(3):  # each is seen by two scans more
+            drop_in(folder, f"{number}.png", picture(number))
+            until(lambda: len(names(spool)) == number + 1)  # noqa: B023
+    assert [_logged(caplog, name) for name in ("album", "link.png", ".hidden")] == [1, 1, 0]
     spool.close()
 
 

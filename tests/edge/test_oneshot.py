@@ -17,8 +17,9 @@ from airreid.errors import InputError
 from airreid.images import load
 from airreid.uplink_client import Uplink
 from edge.encoder import Encoder
-from edge.oneshot import OneShot, Sent, truth_of
+from edge.oneshot import OneShot, Sent, expand, truth_of
 
+from ..wrong_files import KINDS, LEFTOVER, beside
 from .support import AccessPoint, Quick, interruptible, served, until
 
 
@@ -175,3 +176,45 @@ def test_an_interrupt_ends_it_at_once_while_an_answer_is_waited_for(
     assert time.monotonic() - started < 30
     assert process.returncode == 130
     assert "Traceback" not in stderr
+
+
+class Keeping(AccessPoint):
+    """Keeps every block as it came, but for the stream's own name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: list[tuple[int, bytes]] = []
+
+    def Query(self, request_iterator, context):  # type: ignore[no-untyped-def]
+        def kept():  # type: ignore[no-untyped-def]
+            for request in request_iterator:
+                if not request.settled_only:
+                    self.blocks.append((request.id.sequence, request.analog.symbols))
+                yield request
+
+        yield from super().Query(kept(), context)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_wrong_file_gets_its_error_and_the_others_are_sent_as_ever(
+    bundle: Bundle, people: Path, tmp_path: Path, kind: str
+) -> None:
+    folders = beside(people / "person-0003", kind, tmp_path)
+    blocks, outcomes, leftovers = [], [], []
+    for folder in folders:
+        paths, hidden = expand([folder])
+        far = Keeping()
+        with served(far) as to:
+            outcomes.append(send(paths, bundle, to, encoder=Quick(bundle)))
+        blocks.append(far.blocks)
+        leftovers.append(hidden)
+    assert blocks[0] == blocks[1]  # numbers, too: the channel's noise depends on them
+    assert len(blocks[0]) == 6
+    wrong = [outcome for outcome in outcomes[1] if outcome.error]
+    if kind == LEFTOVER:
+        assert leftovers == [0, 1]
+        assert not wrong
+    else:
+        [only] = wrong
+        assert only.path.name == KINDS[kind][0]
+        assert str(only.path) in only.error

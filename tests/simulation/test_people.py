@@ -14,7 +14,8 @@ from simulation.processes import Role
 def test_people_command_writes_what_simulate_reads(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "airreid.cli", "people", str(tmp_path / "crowd")]
     subprocess.run([*command, "--identities", "3"], check=True, capture_output=True)
-    people = from_folders(tmp_path / "crowd" / "gallery", tmp_path / "crowd" / "queries")
+    folders = (tmp_path / "crowd" / "gallery", tmp_path / "crowd" / "queries")
+    people = from_folders(*folders, lambda name, steps: lambda: None)
     assert (len(people.gallery), len(people.queries)) == (6, 9)
     drawn = synthetic(3, tmp_path / "drawn")
     assert [c.identity for c in drawn.queries] == [c.identity for c in people.queries]

@@ -27,6 +27,7 @@ from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_cli import app
 from airreid.v1 import gallery_pb2
 
+from ...wrong_files import KINDS, LEFTOVER, beside
 from .conftest import DIM, grpc_over, png
 
 SPACE = "tiny-space"
@@ -226,6 +227,40 @@ def test_every_file_of_a_folder_is_accounted_for(gallery: Commands, folder: Path
     assert "portrait.png: expected" in output
     people = json.loads(gallery("list", "--json"))
     assert [(row["id"], row["entries"]) for row in people] == [("p0", 3), ("p1", 2)]
+
+
+def enrolled(gallery: Commands) -> list[tuple[object, ...]]:
+    rows = json.loads(gallery("entries", "--json"))
+    return [(row["subject"], row["camera"], row["key"], row["quality"]) for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_wrong_file_is_named_and_the_others_are_enrolled(
+    gallery: Commands, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    clean, spoilt = beside(folder, kind, tmp_path / "both")
+    gallery("enroll", str(clean))
+    expected = enrolled(gallery)
+    assert len(expected) == 4
+    gallery("delete", "p0", "p1")
+    leftover = kind == LEFTOVER
+    output = gallery("enroll", str(spoilt), code=0 if leftover else 1)
+    assert enrolled(gallery) == expected
+    assert "enrolled 4 of " in output
+    assert ("1 hidden or leftover" if leftover else KINDS[kind][0]) in output
+
+
+def test_people_one_folder_down_are_enrolled_and_that_is_told(
+    gallery: Commands, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "archive").mkdir()
+    inside = folder.rename(tmp_path / "archive" / "people")
+    (tmp_path / "archive" / "__MACOSX").mkdir()
+    result = CliRunner().invoke(app, ["enroll", str(tmp_path / "archive"), "--to", gallery.target])
+    assert result.exit_code == 0, result.output
+    assert f"people found at {inside}" in result.stderr
+    assert "enrolled 4 of 4" in result.stdout
+    assert {row[0] for row in enrolled(gallery)} == {"p0", "p1"}
 
 
 def test_a_verdict_is_an_exit_code(gallery: Commands, folder: Path, tmp_path: Path) -> None:
