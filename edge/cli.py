@@ -97,7 +97,11 @@ def send(
 def _sent(paths: list[Path], settings: OneShotSettings) -> list[Sent]:
     encoder = Encoder(load_bundle(settings.bundle or default_bundle_path()), settings.threads)
     sending = encoder.send_settings(
-        settings.scheme, settings.link, settings.top_k, settings.bandwidth
+        settings.scheme,
+        settings.link,
+        settings.top_k,
+        settings.bandwidth,
+        settings.target_outage,
     )
     with Uplink(settings.to, credentials=settings.credentials) as uplink, progress_bars() as bars:
         task = bars.add_task("sending", total=len(paths))

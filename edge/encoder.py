@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from airreid.bundle import Bundle
+from airreid.digital.adaptation import Rate, rate_ids, rate_of
+from airreid.digital.scheme import DigitalScheme
 from airreid.errors import InputError
 from airreid.inference import BackboneRunner
+from airreid.link_report import TARGET_OUTAGE
 from airreid.payload import Link, Payload
 from airreid.scheme import Scheme, check_link, links_of, piece_of
+from airreid.scheme_info import DigitalInfo
 from airreid.scheme_kinds import open_scheme
-from edge.settings import SendSettings
+from edge.settings import REPORT, SendSettings
 
 
 class Encoder:
@@ -75,6 +79,7 @@ class Encoder:
         link: Link | None,
         top_k: int,
         bandwidth: str | None = None,
+        target_outage: float = TARGET_OUTAGE,
     ) -> SendSettings:
         """Returns settings for sending; None means the bundle's usual scheme, its usual link, or
         all of the scheme's bandwidth.
@@ -83,14 +88,36 @@ class Encoder:
         for a bandwidth that the scheme cannot be cut to.
         """
         chosen = self.bundle.usual_scheme_id if scheme_id is None else scheme_id
+        chosen_link = self.link(chosen, link)
         if bandwidth is not None:
-            self._check_bandwidth(chosen, bandwidth)
+            self._check_bandwidth(chosen, chosen_link, bandwidth)
         return SendSettings(
-            scheme_id=chosen, link=self.link(chosen, link), top_k=top_k, bandwidth=bandwidth
+            scheme_id=chosen,
+            link=chosen_link,
+            top_k=top_k,
+            bandwidth=bandwidth,
+            target_outage=target_outage,
         )
 
-    def _check_bandwidth(self, scheme_id: str, bandwidth: str) -> None:
+    def rates(self, settings: SendSettings) -> list[Rate]:
+        """Lists the digital schemes that a camera may choose from; empty where it does not."""
+        scheme = self.scheme(settings.scheme_id)
+        if settings.bandwidth != REPORT or not isinstance(scheme, DigitalScheme):
+            return []
+        schemes = [self.scheme(scheme_id) for scheme_id in rate_ids(self.bundle, scheme.info.id)]
+        return [
+            rate_of(self.bundle, scheme) for scheme in schemes if isinstance(scheme, DigitalScheme)
+        ]
+
+    def _check_bandwidth(self, scheme_id: str, link: Link, bandwidth: str) -> None:
         info = self.bundle.scheme(scheme_id)
+        if bandwidth == REPORT and isinstance(info, DigitalInfo):
+            if link != "coded":
+                raise InputError(
+                    f"--bandwidth {bandwidth}: the {link} link has no rates to choose from; give "
+                    "--link coded"
+                )
+            return
         piece = piece_of(info)
         if not piece:
             nested = [other.id for other in self.bundle.manifest.schemes if piece_of(other)]

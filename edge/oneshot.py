@@ -120,6 +120,7 @@ class OneShot:
             self._refused,
             _PAUSE_SECONDS,
             random.Random(),
+            self._pipeline.link,
         )
         self._spool.on_accept(self._stream.notify)
         self._ended: Future[None] = Future()

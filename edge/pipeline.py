@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from airreid import log
+from airreid.digital.adaptation import Rate, choose_rate
 from airreid.errors import InputError
 from airreid.images import decode
+from airreid.link_report import ReportedLink, choice_bits
 from airreid.nested.pieces import pieces_of
 from airreid.payload import Analog, Link, Payload
 from airreid.scheme import BlockCost
@@ -32,7 +34,7 @@ from edge.blocks import check_sendable, unnumbered
 from edge.encoder import Encoder
 from edge.frames import ClosedError, EncodeError, Frame, SpoolDiskError, SpoolFullError
 from edge.results import Outcome
-from edge.settings import SendSettings
+from edge.settings import AUTO, REPORT, SendSettings
 from edge.spool import Spool
 from edge.spool_entry import Entry
 
@@ -86,6 +88,9 @@ class Pipeline:
         self._lock = threading.Lock()
         self._outcomes: dict[int, Future[Outcome | None]] = {}
         self._closed = False
+        self.link = ReportedLink(sending.target_outage)
+        """Memory of what answers say of the link."""
+        self._rates: list[Rate] = []
         self.sending = sending
         self.switch(sending.scheme_id, sending.link)
         self._worker = Worker("encoder", self._process, max_batch)
@@ -98,8 +103,11 @@ class Pipeline:
         """
         before = self.sending
         bandwidth = before.bandwidth if scheme_id == before.scheme_id else None
-        settings = self._encoder.send_settings(scheme_id, link, before.top_k, bandwidth)
+        settings = self._encoder.send_settings(
+            scheme_id, link, before.top_k, bandwidth, before.target_outage
+        )
         self._encoder.scheme(scheme_id)
+        self._rates = self._encoder.rates(settings)
         self.sending = settings
         return self.sending
 
@@ -160,7 +168,7 @@ class Pipeline:
                 self._fail(job, error)
         if not ready:
             return
-        sending = self.sending
+        sending = self._adapted(self.sending)
         features = self._features(ready, sending.scheme_id)
         packed = [
             (job, payload)
@@ -189,6 +197,14 @@ class Pipeline:
             if self._metrics is not None:
                 self._metrics.frame_accepted(job.frame.source, encode_ms / 1e3)
             job.future.set_result(frame)
+
+    def _adapted(self, sending: SendSettings) -> SendSettings:
+        """Returns the settings, with the digital scheme that the link carries if one is chosen."""
+        rates = self._rates
+        if not rates or sending.bandwidth != REPORT:
+            return sending
+        rate = choose_rate(rates, self.link.latest(), sending.target_outage)
+        return sending.model_copy(update={"scheme_id": rate.scheme_id})
 
     def _features(
         self, ready: list[tuple[_Job, Image.Image]], scheme_id: str
@@ -221,6 +237,8 @@ class Pipeline:
         self, frame: Frame, payload: Payload, sending: SendSettings, encode_ms: float
     ) -> Entry:
         cost = self._encoder.scheme(sending.scheme_id).cost(payload)
+        if self._rates and sending.bandwidth == REPORT:
+            cost = replace(cost, side_bits=cost.side_bits + choice_bits(len(self._rates)))
         block = unnumbered(
             payload,
             self._encoder.bundle.bundle_id,
@@ -229,8 +247,9 @@ class Pipeline:
             track_id=frame.track_id,
         )
         block.truth = frame.truth
-        block.more_available = sending.bandwidth == "auto"
-        block.by_report = sending.bandwidth == "report"
+        block.more_available = sending.bandwidth == AUTO
+        block.by_report = sending.bandwidth == REPORT and isinstance(payload, Analog)
+        block.report_wanted = sending.bandwidth in (AUTO, REPORT)
         return Entry(
             source=frame.source,
             name=frame.name,

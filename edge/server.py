@@ -56,7 +56,11 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
         strangers = "send crops, read who they are, and switch schemes"
         check_listening(settings.listen, settings.insecure_no_auth, strangers)
     sending = encoder.send_settings(
-        settings.scheme, settings.link, settings.top_k, settings.bandwidth
+        settings.scheme,
+        settings.link,
+        settings.top_k,
+        settings.bandwidth,
+        settings.target_outage,
     )
     stop = told_to_stop()
     loop = asyncio.get_running_loop()
@@ -137,6 +141,7 @@ def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> 
             pipeline.publish,
             metrics,
             random.Random(),
+            pipeline.link,
             settings.credentials,
         )
         try:

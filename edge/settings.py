@@ -13,12 +13,16 @@ from airreid.config_file import Given
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
+from airreid.link_report import TARGET_OUTAGE
 from airreid.payload import Link
 from edge.airtime import Radio
 
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 
 
+AUTO, REPORT = "auto", "report"
+"""Bandwidths that the access point says: piece by piece, or at once."""
+TargetOutage = Annotated[float, Field(gt=0, lt=1)]
 BandwidthChoice = Annotated[str | None, Field(pattern=r"^(auto|report|[1-9][0-9]{0,4})$")]
 
 
@@ -30,7 +34,10 @@ class SendSettings(Settings):
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
     bandwidth: BandwidthChoice = None
     """Channel uses of a block of a nested scheme; ``auto``: until the access point has heard
-    enough; ``report``: as many as it advised last; None: all."""
+    enough; ``report``: as many as it advised last; None: all. ``report`` of a digital scheme:
+    the scheme that the link carries."""
+    target_outage: TargetOutage = TARGET_OUTAGE
+    """Share of blocks that may be lost where ``report`` chooses a digital scheme."""
 
 
 class UplinkSettings(Settings):
@@ -78,10 +85,16 @@ class CameraSettings(Settings):
     link: Annotated[Link | None, Flag(shown_default="the usual")] = None
     """Link: analog (JSCC), coded or ideal (digital)."""
     bandwidth: Annotated[BandwidthChoice, Flag(shown_default="all of the scheme's")] = None
-    """Channel uses of a block, of a nested scheme: a number, auto or report.
+    """Channel uses of a block: a number, auto or report.
 
-    auto sends piece by piece until the access point has heard enough; report sends at once as many
-    as it advised last, by the SNR that it heard.
+    Of a nested scheme, auto sends piece by piece until the access point has heard enough; report
+    sends at once as many as it advised last, by the SNR that it heard. Of a digital scheme, report
+    chooses by that SNR among the bundle's that take no more uses.
+    """
+    target_outage: Annotated[TargetOutage, Flag()] = TARGET_OUTAGE
+    """Share of digital blocks that may be lost.
+
+    With --bandwidth report.
     """
     bundle: Annotated[Path | None, Flag()] = None
     """Model bundle; the demo's if left out."""

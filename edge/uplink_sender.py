@@ -12,6 +12,7 @@ from collections.abc import Callable
 from airreid import log
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
+from airreid.link_report import ReportedLink
 from airreid.uplink_client import Uplink
 from airreid.worker import Worker
 from edge import backoff
@@ -44,9 +45,10 @@ class Sender:
         publish: Callable[[list[Outcome]], None],
         metrics: Metrics,
         rng: random.Random,
+        link: ReportedLink,
         credentials: ClientCredentials = NOBODY,
     ) -> None:
-        """``publish`` is called with answers once they are recorded.
+        """``publish`` is called with answers once they are recorded, ``link`` told what they say.
 
         The spool wakes the sender when it has accepted something.
         """
@@ -57,6 +59,7 @@ class Sender:
         self._publish = publish
         self._metrics = metrics
         self._rng = rng
+        self._link = link
         self._stop = threading.Event()
         self._sends: Counter[int] = Counter()
         self._stream: UplinkStream | None = None
@@ -124,6 +127,7 @@ class Sender:
             self._refused,
             self._settings.backoff_seconds,
             self._rng,
+            self._link,
         )
 
     def _run_stream(self, stream: UplinkStream) -> None:

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
 from airreid import log
+from airreid.link_report import ReportedLink
 from airreid.nested.sending import PieceSender
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
@@ -41,12 +42,14 @@ class UplinkStream:
         refused: Callable[[Outcome, bool], None],
         backoff_seconds: float,
         rng: random.Random,
+        link: ReportedLink,
     ) -> None:
         """``answered`` is called with every answer, in the thread of :meth:`run`.
 
         ``sends`` counts how often each number was sent. ``refused`` is called with an answer
         that says that the access point is not ready, and whether that begins a pause after
-        none; ``backoff_seconds`` is the longest pause.
+        none; ``backoff_seconds`` is the longest pause. ``link`` is told what answers say of the
+        link.
         """
         self._spool = spool
         self._sends = sends
@@ -66,7 +69,8 @@ class UplinkStream:
         self._pause_until = 0.0
         self._told_below = 0
         """The other end knows that all blocks with lower numbers are settled."""
-        self._pieces = PieceSender()
+        self._link = link
+        self._pieces = PieceSender(link)
         self.answers = 0
         """Answers that have come, whatever they say."""
 
@@ -83,6 +87,7 @@ class UplinkStream:
                 if response.id.spool_id != self._spool.spool_id:
                     continue  # nobody here sent that
                 sequence = response.id.sequence
+                self._link.heard(response)
                 if not self._pieces.heard(response):
                     self.notify()
                     continue

@@ -21,7 +21,7 @@ from airreid.evaluation.cli import phases
 from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from airreid.nested.stopping import ACCEPTED_LOSS, StoppingSettings
 from airreid.scheme import links_of
-from airreid.scheme_info import NestedInfo
+from airreid.scheme_info import DigitalInfo, NestedInfo, SchemeInfo
 from simulation import report as reports
 from simulation.people import People, from_folders, picture_count, synthetic
 from simulation.plan import SimulationPlan, SimulationProgress, SimulationResult, SweepPoint
@@ -75,10 +75,12 @@ def command(
         list[float] | None, typer.Option(help="SNR in dB; may be repeated.", show_default=False)
     ] = None,
     bandwidth: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Channel uses of nested schemes: a number, or auto: piece by piece until the "
-            "access point has heard enough. If left out: auto without --scheme, else all."
+            help="Channel uses of nested schemes; may be repeated. A number, or auto: piece by "
+            "piece until the access point has heard enough, or report: at once, as it advised "
+            "last; of digital schemes the scheme that the link carries. If left out: auto without "
+            "--scheme, else all."
         ),
     ] = None,
     accepted_loss: Annotated[
@@ -136,7 +138,7 @@ def command(
         seed=seed,
         window=window,
         threads=threads,
-        bandwidth=_bandwidth(loaded, scheme, bandwidth),
+        bandwidths=_bandwidths(loaded, scheme, bandwidth or []),
         stopping=StoppingSettings(accepted_loss=accepted_loss, most_uses=most_uses),
     )
     for name in plan.schemes:
@@ -183,7 +185,7 @@ def _told(people: People, result: SimulationResult) -> list[str]:
 
 def _table(result: SimulationResult) -> list[str]:
     """Aligned lines that survive a pipe; SNR in dB, p50 and p99 in milliseconds."""
-    width = max(len(point.scheme) for point in result.points)
+    width = max(len(_name(point)) for point in result.points)
     head = f"{'scheme':<{width}} {'link':<6} {'B':>4} {'SNR':>5} {'top-1':>6} {'95 %':>9} "
     head += f"{'top-5':>6}"
     head += f" {'mAP':>6} {'bits':>6} {'q/s':>5} {'p50':>6} {'p99':>6} {'outage':>6} {'replay':>9}"
@@ -191,7 +193,7 @@ def _table(result: SimulationResult) -> list[str]:
     for p in result.points:
         bits = f"{p.payload_bits:.1f}" if p.payload_bits else "-"
         lines.append(
-            f"{p.scheme:<{width}} {p.link:<6} {p.uses_mean:>4.0f} {p.snr_db:>+5g} "
+            f"{_name(p):<{width}} {p.link:<6} {p.uses_mean:>4.0f} {p.snr_db:>+5g} "
             f"{p.top1:>6.3f} {_short(p.top1_low)}-{_short(p.top1_high)} "
             f"{p.top5:>6.3f} {p.map:>6.3f} {bits:>6} {p.queries_per_second:>5.0f} "
             f"{p.latency_ms_p50:>6.1f} {p.latency_ms_p99:>6.1f} {p.outage_rate:>6.3f} "
@@ -200,28 +202,40 @@ def _table(result: SimulationResult) -> list[str]:
     return lines
 
 
-def _bandwidth(bundle: Bundle, wanted: list[str] | None, bandwidth: str | None) -> str | None:
+def _name(point: SweepPoint) -> str:
+    return f"{point.scheme} report" if point.way == "report" else point.scheme
+
+
+def _bandwidths(
+    bundle: Bundle, wanted: list[str] | None, bandwidths: list[str]
+) -> tuple[str | None, ...]:
     """Checks the option, which is auto where neither it nor a scheme is asked for.
 
-    Raises :class:`InputError` where it cannot be sent.
+    Raises :class:`InputError` where a bandwidth cannot be sent.
     """
-    if bandwidth is None:
-        return None if wanted else "auto"
-    if bandwidth != "auto" and not bandwidth.isdigit():
-        raise InputError(f"--bandwidth {bandwidth}: give auto or a number of channel uses")
+    if not bandwidths:
+        return (None,) if wanted else ("auto",)
     chosen = [bundle.scheme(scheme_id) for scheme_id in _chosen(bundle, wanted or [])]
-    nested = [info for info in chosen if isinstance(info, NestedInfo)]
-    for info in nested if bandwidth != "auto" else ():
+    for bandwidth in bandwidths:
+        _check_bandwidth(bandwidth, chosen)
+    return tuple(dict.fromkeys(bandwidths))
+
+
+def _check_bandwidth(bandwidth: str, schemes: list[SchemeInfo]) -> None:
+    if bandwidth not in ("auto", "report") and not bandwidth.isdigit():
+        raise InputError(f"--bandwidth {bandwidth}: give auto, report or a number of channel uses")
+    nested = [info for info in schemes if isinstance(info, NestedInfo)]
+    for info in nested if bandwidth.isdigit() else ():
         if int(bandwidth) % info.piece or not 0 < int(bandwidth) <= info.bandwidth:
             raise InputError(
                 f"--bandwidth {bandwidth}: {info.id} has pieces of {info.piece} uses; give a "
                 f"multiple of {info.piece} up to {info.bandwidth}"
             )
-    if not nested:
+    digital = any(isinstance(info, DigitalInfo) for info in schemes)
+    if not nested and not (bandwidth == "report" and digital):
         raise InputError(
             f"--bandwidth {bandwidth}: none of the schemes can be cut; give --scheme a nested one"
         )
-    return bandwidth
 
 
 def _short(rate: float) -> str:
@@ -254,9 +268,10 @@ def _chosen(bundle: Bundle, wanted: list[str]) -> tuple[str, ...]:
 def _side_information(result: SimulationResult) -> list[str]:
     """Lines on side information, which digital receivers are told beside the symbols."""
     lines = {
-        (p.scheme, p.link): f"{p.scheme} {p.link}: {p.payload_bits:.1f} payload bits on average, "
-        f"{p.crc_bits} check bits, and {p.side_bits} bits of side information that cross "
-        "the air beside the block"
+        (_name(p), p.link): f"{_name(p)} {p.link}: "
+        + (f"{p.payload_bits:.1f} payload bits on average, " if p.payload_bits else "")
+        + (f"{p.crc_bits} check bits, and " if p.crc_bits else "")
+        + f"{p.side_bits} bits of side information that cross the air beside the block"
         for p in result.points
         if p.side_bits
     }
@@ -266,9 +281,9 @@ def _side_information(result: SimulationResult) -> list[str]:
 def _saved_air(result: SimulationResult) -> list[str]:
     """Lines on schemes whose blocks took fewer or more uses than their bandwidth."""
     return [
-        f"{p.scheme} at {p.snr_db:+g} dB: {p.uses_mean:.0f} channel uses on average (B above) "
+        f"{_name(p)} at {p.snr_db:+g} dB: {p.uses_mean:.0f} channel uses on average (B above) "
         f"in place of {p.bandwidth}, 95 % took {p.uses_p95:.0f} at most; {p.downlink_bits:.0f} "
-        "bits a query asked for more"
+        f"bits a query {'reported on the link' if p.way == 'report' else 'asked for more'}"
         for p in result.points
         if p.uses_mean != p.bandwidth
     ]

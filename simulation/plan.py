@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ BLOCKS_PER_POINT = 1 << 24
 """Block numbers of one SNR; no run has so many queries."""
 TIE = 1e-5
 """Scores closer than this may rank either way: FAISS adds in float32, the replay in float64."""
+
+
+Way = Literal["whole", "pieces", "report"]
+"""Way that queries are sent: a fixed block, piece by piece, or as reports on the link advise."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,9 @@ class SweepPoint:
     uses_p95: float
     """95 % of the queries took no more."""
     downlink_bits: float
-    """Mean bits per query that asked for more pieces."""
+    """Mean bits per query that asked for more pieces, or reported on the link."""
+    way: Way = "whole"
+    """``pieces``: until the access point had heard enough; ``report``: at once, as it advised."""
 
 
 def first_block(snr_db: float) -> int:
@@ -90,8 +97,9 @@ class SimulationPlan:
     seed: int
     window: int
     threads: int
-    bandwidth: str | None = None
-    """Channel uses of nested schemes: ``auto``, a number, or None for all."""
+    bandwidths: tuple[str | None, ...] = (None,)
+    """Channel uses: of nested schemes ``auto``, ``report``, a number, or None for all; each has
+    its row. ``report`` of digital schemes as well."""
     stopping: StoppingSettings = field(default_factory=StoppingSettings)
     """When blocks that come in pieces are answered."""
 

@@ -16,6 +16,7 @@ from airreid.bundle import Bundle
 from airreid.crop_folder import Crop
 from airreid.curve_style import GREY, NO_CODE, RIGHT, WRONG, line_of, save
 from airreid.images import load
+from airreid.link_report import REPORT_BITS
 from airreid.nested.stopping import FEEDBACK_BITS
 from simulation.people import People
 from simulation.plan import EDGE_ID, TIE, SimulationPlan, SimulationResult
@@ -50,10 +51,12 @@ def as_json(
             "block); coded: CRC, polar code, list decoding, PAM",
             "side_information": "side_bits per query tell the receiver the payload size (coded) or "
             "the message length (ideal); side_uses is what they take at capacity, beside bandwidth",
-            "bandwidth": plan.bandwidth,
+            "bandwidth": plan.bandwidths[0] if len(plan.bandwidths) == 1 else plan.bandwidths,
             "uses": "uses_mean and uses_p95: real channel uses a query; with bandwidth auto until "
             f"the access point had heard enough. downlink_bits: {FEEDBACK_BITS} for each time that "
-            "it asked for more",
+            f"it asked for more, {REPORT_BITS} for each report on the link",
+            "way": "whole: a fixed block; pieces: bandwidth auto; report: at once, as the access "
+            "point's last report on the link advised, of digital schemes the scheme",
             "stopping": plan.stopping.model_dump(),
             "window": plan.window,
             "threads": plan.threads,
@@ -103,9 +106,10 @@ def draw_curve(path: Path, people: People, result: SimulationResult) -> list[Pat
 
     figure = Figure(figsize=(7.6, 4.6), dpi=140, layout="constrained")
     axes = figure.add_subplot()
-    for scheme, link in dict.fromkeys((point.scheme, point.link) for point in result.points):
+    curves = dict.fromkeys((point.scheme, point.link, point.way) for point in result.points)
+    for scheme, link, way in curves:
         points = sorted(
-            (p for p in result.points if (p.scheme, p.link) == (scheme, link)),
+            (p for p in result.points if (p.scheme, p.link, p.way) == (scheme, link, way)),
             key=lambda point: point.snr_db,
         )
         axes.errorbar(
@@ -114,7 +118,9 @@ def draw_curve(path: Path, people: People, result: SimulationResult) -> list[Pat
             [[p.top1 - p.top1_low for p in points], [p.top1_high - p.top1 for p in points]],
             capsize=2,
             elinewidth=0.8,
-            label=scheme if link == "analog" else f"{scheme}, {link} link",
+            label=(scheme if link == "analog" else f"{scheme}, {link} link")
+            + (", by reports" if way == "report" else ""),
+            alpha=0.6 if way == "report" else 1.0,
             **line_of(scheme, link).keywords,
         )
     axes.axhline(result.noiseless_top1, color=GREY, linestyle="--", linewidth=1, label=NO_CODE)

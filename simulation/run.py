@@ -22,7 +22,8 @@ from edge.encoder import Encoder
 from simulation.people import People
 from simulation.plan import SimulationPlan, SimulationProgress, SimulationResult
 from simulation.processes import Role
-from simulation.sweep import SweepContext, sweep
+from simulation.streaming import SweepContext
+from simulation.sweep import sweep
 
 
 def run(

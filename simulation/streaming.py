@@ -6,24 +6,40 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.client import ChannelClient
 from airreid.errors import LinkError
+from airreid.link_report import REPORT_BITS, ReportedLink
 from airreid.nested.pieces import pieces_of
 from airreid.nested.replay import ReplayedPieces, replay_pieces
 from airreid.nested.sending import PieceSender
+from airreid.nested.stopping import FEEDBACK_BITS
 from airreid.noise import NoiseStream
 from airreid.payload import Analog, Link, Payload
-from airreid.scheme_info import NestedInfo, SchemeInfo
+from airreid.scheme_info import DigitalInfo, NestedInfo, SchemeInfo
+from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.blocks import BlockMaker
-from simulation.plan import SimulationPlan
+from edge.encoder import Encoder
+from simulation.people import People
+from simulation.plan import SimulationPlan, SimulationProgress, Way
 
-if TYPE_CHECKING:
-    from simulation.sweep import SweepContext
+
+@dataclass
+class SweepContext:
+    """The parts of a sweep: the camera, the radio's settings and the way there."""
+
+    encoder: Encoder
+    people: People
+    plan: SimulationPlan
+    progress: SimulationProgress
+    control: ChannelClient
+    uplink: Uplink
+    positions: dict[int, int]
+    """Entry number -> position in ``people.gallery``."""
 
 
 @dataclass
@@ -36,13 +52,19 @@ class StreamResult:
     seconds: float
     uses: NDArray[np.int64] | None = None
     """(Q,): channel uses heard of queries that went out piece by piece."""
-    words: int = 0
-    """Times that more pieces were asked for."""
+    downlink_bits: int = 0
+    """Bits that asked for more pieces, or reported on the link."""
 
 
-def in_pieces(info: SchemeInfo, plan: SimulationPlan) -> bool:
-    """Says whether a scheme's blocks go out piece by piece."""
-    return isinstance(info, NestedInfo) and plan.bandwidth == "auto"
+def way_of(info: SchemeInfo, link: Link, bandwidth: str | None) -> Way | None:
+    """Returns the way that a bandwidth of the plan sends a scheme; None: not at all."""
+    if isinstance(info, NestedInfo):
+        if bandwidth == "auto":
+            return "pieces"
+        return "report" if bandwidth == "report" else "whole"
+    if bandwidth == "report" and isinstance(info, DigitalInfo):
+        return "report" if link == "coded" else None
+    return None if bandwidth else "whole"
 
 
 def cut(payloads: list[Payload], bandwidth: str | None) -> list[Payload]:
@@ -61,6 +83,7 @@ def stream_queries(
     scheme_id: str,
     link: Link,
     features: NDArray[np.float32],
+    bandwidth: str | None,
 ) -> StreamResult:
     """Streams every query once, encoded on its way, and collects the complete rankings."""
     first, size = maker.next_sequence, len(context.people.gallery)
@@ -68,10 +91,10 @@ def stream_queries(
     def blocks() -> Iterator[uplink_pb2.QueryRequest]:
         for feature in features:
             payloads = context.encoder.payloads(feature[None], scheme_id, link)
-            [payload] = cut(payloads, context.plan.bandwidth)
+            [payload] = cut(payloads, bandwidth)
             yield maker.block(payload, scheme_id, top_k=5, top_entries=size)
 
-    return _Collector(context, first, len(features)).collect(blocks())
+    return Collector(context, first, len(features)).collect(blocks())
 
 
 def sweep_in_pieces(
@@ -92,7 +115,7 @@ def sweep_in_pieces(
         block.more_available = True
         blocks.append(block)
     sender = _InPieces(blocks)
-    collector = _Collector(context, first, len(payloads), sender)
+    collector = Collector(context, first, len(payloads), sender)
     streamed = collector.collect(sender.messages())
     whole = [payload for payload in payloads if isinstance(payload, Analog)]
     identity = context.people.labels()[0].identity
@@ -111,7 +134,7 @@ class _InPieces:
     def __init__(self, blocks: Sequence[uplink_pb2.QueryRequest]) -> None:
         self._waiting = list(reversed(blocks))
         self._unanswered = len(blocks)
-        self._pieces = PieceSender(follow_advice=False)
+        self._pieces = PieceSender()
         self._changed = threading.Condition()
 
     def messages(self) -> Iterator[uplink_pb2.QueryRequest]:
@@ -145,13 +168,19 @@ class _InPieces:
             self._changed.notify()
 
 
-class _Collector:
+class Collector:
     """Answers of one pass, put in the order of the queries."""
 
     def __init__(
-        self, context: SweepContext, first: int, count: int, sender: _InPieces | None = None
+        self,
+        context: SweepContext,
+        first: int,
+        count: int,
+        sender: _InPieces | None = None,
+        link: ReportedLink | None = None,
     ) -> None:
-        self._context, self._first, self._sender = context, first, sender
+        """``sender``: blocks that go out piece by piece. ``link``: told what answers say of it."""
+        self._context, self._first, self._sender, self._link = context, first, sender, link
         order = np.full((count, len(context.people.gallery)), -1, dtype=np.int64)
         self._result = StreamResult(order, [], 0, 0.0)
         if sender is not None:
@@ -175,10 +204,13 @@ class _Collector:
     def _take(self, response: uplink_pb2.QueryResponse, latency_ms: float) -> None:
         result, context = self._result, self._context
         row = response.id.sequence - self._first
+        if self._link is not None:
+            self._link.heard(response)
+            result.downlink_bits += REPORT_BITS * response.HasField("link_report")
         if self._sender is not None:
             whole_ms = self._sender.answered(response)
             if whole_ms is None:
-                result.words += 1
+                result.downlink_bits += FEEDBACK_BITS
                 return
             latency_ms = whole_ms
             assert result.uses is not None

@@ -2,102 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.client import ChannelClient
+from airreid.digital.adaptation import rate_ids
 from airreid.evaluation.interval import rate_interval
 from airreid.nested.replay import ReplayedPieces
-from airreid.nested.stopping import FEEDBACK_BITS
 from airreid.noise import NoiseStream
 from airreid.offline import Replayed, pack_each, replay_payloads, same_ranking
 from airreid.payload import Link
 from airreid.retrieval import evaluate_ranking
 from airreid.scheme import BlockCost, Scheme, links_of
+from airreid.scheme_info import NestedInfo
 from airreid.scheme_kinds import open_scheme
 from airreid.signal import capacity
-from airreid.uplink_client import Uplink
 from edge.blocks import BlockMaker
-from edge.encoder import Encoder
+from simulation.adapting import packed_for, sweep_adapted
 from simulation.people import People
-from simulation.plan import (
-    EDGE_ID,
-    TIE,
-    SimulationPlan,
-    SimulationProgress,
-    SimulationResult,
-    SweepPoint,
-    first_block,
+from simulation.plan import EDGE_ID, TIE, SimulationResult, SweepPoint, Way, first_block
+from simulation.streaming import (
+    StreamResult,
+    SweepContext,
+    cut,
+    stream_queries,
+    sweep_in_pieces,
+    way_of,
 )
-from simulation.streaming import StreamResult, cut, in_pieces, stream_queries, sweep_in_pieces
 
 Features = NDArray[np.float32]
 
 
-@dataclass
-class SweepContext:
-    """The parts of a sweep: the camera, the radio's settings and the way there."""
+@dataclass(frozen=True)
+class _Row:
+    """A row of the plan: a scheme over a link, sent in one way."""
 
-    encoder: Encoder
-    people: People
-    plan: SimulationPlan
-    progress: SimulationProgress
-    control: ChannelClient
-    uplink: Uplink
-    positions: dict[int, int]
-    """Entry number -> position in ``people.gallery``."""
+    scheme_id: str
+    link: Link
+    bandwidth: str | None
+    way: Way
 
 
-def scheme_link_pairs(context: SweepContext) -> list[tuple[str, Link]]:
-    """Lists every scheme of the plan with every link it is to be sent over."""
-    bundle, wanted = context.encoder.bundle, ("analog", *context.plan.links)
-    return [
-        (scheme_id, link)
-        for scheme_id in context.plan.schemes
-        for link in links_of(bundle.scheme(scheme_id))
-        if link in wanted
-    ]
+def _rows(context: SweepContext) -> Iterator[_Row]:
+    """Yields every scheme of the plan with every link and way that it is to be sent.
+
+    Of digital schemes of one bandwidth the first stands for all where reports choose.
+    """
+    plan, bundle, wanted = context.plan, context.encoder.bundle, ("analog", *context.plan.links)
+    chosen: set[tuple[str, ...]] = set()
+    for scheme_id in plan.schemes:
+        info = bundle.scheme(scheme_id)
+        for link in (link for link in links_of(info) if link in wanted):
+            nested = isinstance(info, NestedInfo)
+            for bandwidth in plan.bandwidths if nested else dict.fromkeys((None, *plan.bandwidths)):
+                way = way_of(info, link, bandwidth)
+                if way == "report" and not nested:
+                    rates = tuple(rate_ids(bundle, scheme_id))
+                    way = None if rates in chosen else way
+                    chosen.add(rates)
+                if way is not None:
+                    yield _Row(scheme_id, link, bandwidth, way)
 
 
 def sweep(
     context: SweepContext, gallery: Features, queries: Features, result: SimulationResult
 ) -> None:
-    """Adds a point for every scheme, link and SNR. Raises :class:`LinkError`."""
+    """Adds a point for every scheme, link, way and SNR. Raises :class:`LinkError`."""
     plan, bundle = context.plan, context.encoder.bundle
-    pairs = scheme_link_pairs(context)
-    context.progress.phase("streaming queries", len(pairs) * len(plan.snrs_db) * len(queries))
-    stream = NoiseStream(plan.seed, EDGE_ID)
-    for scheme_id, link in pairs:
-        scheme = open_scheme(bundle, bundle.scheme(scheme_id), plan.threads)
-        payloads, embeddings = pack_each(scheme, link, queries), scheme.gallery(gallery)
-        payloads = cut(payloads, plan.bandwidth)
-        costs = [scheme.cost(payload) for payload in payloads]
+    rows = list(_rows(context))
+    context.progress.phase("streaming queries", len(rows) * len(plan.snrs_db) * len(queries))
+    for row in rows:
+        scheme = open_scheme(bundle, bundle.scheme(row.scheme_id), plan.threads)
+        measure = _measure(context, row, scheme, gallery, queries)
         for snr_db in plan.snrs_db:
             context.control.set_link(snr_db, plan.seed)
             first = first_block(snr_db)
             # A spool of its own: the numbers come again, and are not the same blocks again.
             maker = BlockMaker(EDGE_ID, bundle.bundle_id, next_sequence=first)
-            streamed: StreamResult
-            expected: Replayed
-            if in_pieces(scheme.info, plan):
-                streamed, expected = sweep_in_pieces(
-                    context, maker, scheme.info, payloads, embeddings, snr_db, stream
-                )
-            else:
-                streamed = stream_queries(context, maker, scheme_id, link, queries)
-                expected = replay_payloads(scheme, payloads, embeddings, snr_db, stream, first)
-            point = _point(context.people, scheme, link, snr_db, first, streamed, expected, costs)
+            streamed, expected, costs = measure(maker, snr_db)
+            point = _point(context.people, scheme, row, snr_db, first, streamed, expected, costs)
             result.points.append(point)
-            result.rankings[scheme_id, link, snr_db] = streamed.order
+            result.rankings.setdefault((row.scheme_id, row.link, snr_db), streamed.order)
             context.progress.point(point)
+
+
+Measured = tuple[StreamResult, Replayed, list[BlockCost]]
+
+
+def _measure(
+    context: SweepContext, row: _Row, scheme: Scheme, gallery: Features, queries: Features
+) -> Callable[[BlockMaker, float], Measured]:
+    """Packs a row's queries; returns what streams and replays them at an SNR."""
+    stream = NoiseStream(context.plan.seed, EDGE_ID)
+    if row.way == "report":
+        packed = packed_for(context, scheme, row.link, queries, gallery)
+        return lambda maker, snr_db: sweep_adapted(context, maker, scheme, packed, snr_db, stream)
+    payloads, embeddings = pack_each(scheme, row.link, queries), scheme.gallery(gallery)
+    payloads = cut(payloads, row.bandwidth)
+    costs = [scheme.cost(payload) for payload in payloads]
+
+    def measure(maker: BlockMaker, snr_db: float) -> Measured:
+        first = maker.next_sequence
+        if row.way == "pieces":
+            pieces = sweep_in_pieces(
+                context, maker, scheme.info, payloads, embeddings, snr_db, stream
+            )
+            return *pieces, costs
+        streamed = stream_queries(context, maker, row.scheme_id, row.link, queries, row.bandwidth)
+        expected = replay_payloads(scheme, payloads, embeddings, snr_db, stream, first)
+        return streamed, expected, costs
+
+    return measure
 
 
 def _point(
     people: People,
     scheme: Scheme,
-    link: Link,
+    row: _Row,
     snr_db: float,
     first: int,
     streamed: StreamResult,
@@ -115,8 +138,8 @@ def _point(
     low, high = rate_interval(accuracy.first_hit[counted] == 0, query_labels.identity[counted])
     return SweepPoint(
         scheme=scheme.info.id,
-        bandwidth=costs[0].uses if costs[0].uses else scheme.info.bandwidth,
-        link=link,
+        bandwidth=(costs[0].uses if row.way == "whole" else 0) or scheme.info.bandwidth,
+        link=row.link,
         snr_db=snr_db,
         queries=accuracy.queries,
         top1=accuracy.top1,
@@ -136,7 +159,8 @@ def _point(
         replay_identical=int((agree & counted).sum()),
         uses_mean=round(float(uses.mean()), 2),
         uses_p95=float(np.percentile(uses, 95)),
-        downlink_bits=round(FEEDBACK_BITS * streamed.words / len(streamed.order), 3),
+        downlink_bits=round(streamed.downlink_bits / len(streamed.order), 3),
+        way=row.way,
     )
 
 

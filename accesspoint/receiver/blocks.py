@@ -19,6 +19,7 @@ from accesspoint.matching.decision import decide
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.deciding import PolicyReader, fuse_tracks
 from accesspoint.receiver.piecewise import PiecewiseSearch
+from accesspoint.receiver.recent_snrs import RecentSnrs
 from accesspoint.receiver.requests import Request, cost, wrong_field, wrong_id
 from accesspoint.receiver.responses import (
     TOP_K_DEFAULT,
@@ -26,6 +27,7 @@ from accesspoint.receiver.responses import (
     refuse,
     response_to,
     write_answer,
+    write_link_report,
     write_outage,
 )
 from airreid import log
@@ -73,7 +75,10 @@ class Receiver:
         self._gallery = gallery
         self._tracks = tracks
         self._policy_reader = PolicyReader(gallery)
-        self._piecewise = PiecewiseSearch(bundle, gallery, stopping or StoppingSettings())
+        self._links = RecentSnrs()
+        self._piecewise = PiecewiseSearch(
+            bundle, gallery, stopping or StoppingSettings(), self._links
+        )
 
     @property
     def deletions(self) -> int:
@@ -182,6 +187,7 @@ class Receiver:
 
     def _decode_and_search(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         started = time.perf_counter()
+        self._note_snrs(blocks)
         received = self._gallery.scheme(scheme_id).unpack(
             [block.payload for block in blocks], [block.snr_db for block in blocks]
         )
@@ -198,9 +204,18 @@ class Receiver:
         for block, lost in zip(blocks, received.lost.tolist(), strict=True):
             if lost:
                 write_outage(block.response, block.request, block.snr_db)
+            recent = self._links.of(block.request.id.edge_id)
+            if block.request.report_wanted and not block.response.more_wanted and recent:
+                write_link_report(block.response, recent)
             block.response.timings.decode_ms = (decoded - started) * 1e3
             block.response.timings.search_ms = (searched - decoded) * 1e3
             block.response.timings.batch = len(blocks)
+
+    def _note_snrs(self, blocks: Sequence[Block]) -> None:
+        """Notes what the channel says of each block, once of one that comes in pieces."""
+        for block in blocks:
+            if block.response.HasField("channel") and not block.request.analog.first_piece:
+                self._links.heard(block.request.id.edge_id, block.response.channel.snr_db)
 
     def _search(
         self, scheme_id: str, blocks: Sequence[Block], embeddings: NDArray[np.float32]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from airreid.link_report import REPORT_BITS
 from airreid.nested.stopping import FEEDBACK_BITS
 from airreid.v1 import common_pb2, uplink_pb2
 
@@ -41,7 +42,8 @@ class ReceiverMetrics:
         )
         self._downlink_bits = Counter(
             "airreid_ap_uplink_downlink_bits",
-            f"Bits of these, {FEEDBACK_BITS} each: which block, and how many pieces.",
+            f"Bits of words on more pieces, {FEEDBACK_BITS} each: which block, and how many "
+            f"pieces; and of reports on a camera's link, {REPORT_BITS} each.",
             registry=registry,
         )
         self._uses = Histogram(
@@ -97,6 +99,8 @@ class ReceiverMetrics:
             self._search.observe(response.timings.search_ms / 1e3)
             if response.uses_heard:
                 self._uses.observe(response.uses_heard)
+            if response.HasField("link_report"):
+                self._downlink_bits.inc(REPORT_BITS)
 
     def asked(self) -> None:
         """Counts a block that more is wanted of."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from accesspoint.gallery.records import SearchResult
 from accesspoint.gallery.searchable import SearchableGallery
+from accesspoint.receiver.recent_snrs import RecentSnrs
 from accesspoint.receiver.requests import cost
 from accesspoint.receiver.responses import TOP_K_DEFAULT, write_more_wanted
 from airreid.bundle import Bundle
@@ -28,10 +29,16 @@ class PiecewiseSearch:
     """Part of a receiver that knows blocks which may end after any of their pieces."""
 
     def __init__(
-        self, bundle: Bundle, gallery: SearchableGallery, settings: StoppingSettings
+        self,
+        bundle: Bundle,
+        gallery: SearchableGallery,
+        settings: StoppingSettings,
+        links: RecentSnrs,
     ) -> None:
+        """``links``: SNRs of late, by which the uses of a camera's next blocks are advised."""
         self._gallery = gallery
         self._settings = settings
+        self._links = links
         self.infos = {
             info.id: info for info in bundle.manifest.schemes if isinstance(info, NestedInfo)
         }
@@ -63,8 +70,10 @@ class PiecewiseSearch:
         for row, block in enumerate(blocks):
             block.response.uses_heard = block.heard_uses or _uses(embeddings[row], info)
             if rule is not None:
-                block.response.first_uses = rule.first(_report_db(block))
-                block.response.fixed_uses = rule.fixed(_report_db(block))
+                recent = self._links.of(block.request.id.edge_id)
+                snr_db = _report_db(block) if recent is None else recent.snr_db
+                block.response.first_uses = rule.first(snr_db)
+                block.response.fixed_uses = rule.fixed(snr_db)
         if not asking:
             return rows
         usual = [row for row in asking if cost(blocks[row].request) == 1]

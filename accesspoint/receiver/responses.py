@@ -6,6 +6,7 @@ import math
 
 from accesspoint.gallery.records import SearchResult
 from accesspoint.matching.decision import Decision
+from accesspoint.receiver.recent_snrs import RecentSnr
 from accesspoint.receiver.requests import Request
 from airreid import decisions
 from airreid.payload import link_of
@@ -42,6 +43,12 @@ def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) ->
 def write_more_wanted(response: Response, more_uses: int) -> None:
     """Writes that more of the block must be heard before it can be answered."""
     response.more_wanted = more_uses
+
+
+def write_link_report(response: Response, recent: RecentSnr) -> None:
+    """Writes how the camera's link was of late."""
+    response.link_report.snr_db = recent.snr_db
+    response.link_report.spread_db = recent.spread_db
 
 
 def write_outage(response: Response, request: Request, snr_db: float) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from airreid.link_report import ReportedLink
 from airreid.v1 import uplink_pb2
 
 Request = uplink_pb2.QueryRequest
@@ -33,25 +34,23 @@ class PieceSender:
     exactly what was sent.
     """
 
-    def __init__(self, follow_advice: bool = True) -> None:
-        """``follow_advice``: begin with as many uses as the latest answer advised."""
-        self._follow_advice = follow_advice
+    def __init__(self, link: ReportedLink | None = None) -> None:
+        """``link``: reports that say how many uses to begin with; None: one piece, or all."""
+        self._link = link
         self._lock = threading.Lock()
         self._blocks: dict[int, _UnderWay] = {}
         self._due: deque[int] = deque()
-        self._first_uses = 0
-        self._fixed_uses = 0
 
     def begin(self, block: Request) -> Request:
         """Returns the first message of a block; a block that is not in pieces is its own.
 
         ``more_available`` of the block says that the access point may ask for more, ``by_report``
-        that it is cut to what the latest answer advised, and sent at once.
+        that it is cut to what the latest report advised, and sent at once.
         """
         if not (block.more_available or block.by_report):
             return block
         with self._lock:
-            advised = self._first_uses if block.more_available else self._fixed_uses
+            advised = self._advised(block)
             uses = advised or (block.analog.piece_uses if block.more_available else _uses(block))
             message = _message(block, 0, uses)
             if block.more_available:
@@ -66,9 +65,6 @@ class PieceSender:
         """
         sequence = response.id.sequence
         with self._lock:
-            if self._follow_advice:
-                self._first_uses = response.first_uses or self._first_uses
-                self._fixed_uses = response.fixed_uses or self._fixed_uses
             if not response.more_wanted:
                 return True
             state = self._blocks.get(sequence)
@@ -96,6 +92,13 @@ class PieceSender:
         with self._lock:
             state = self._blocks.pop(sequence, None)
         return None if state is None else time.perf_counter() - state.started
+
+    def _advised(self, block: Request) -> int:
+        """Returns the uses that the latest report advises to begin with; 0: no word."""
+        if self._link is None:
+            return 0
+        report = self._link.latest()
+        return report.first_uses if block.more_available else report.fixed_uses
 
 
 def _uses(block: Request) -> int:

@@ -26,7 +26,7 @@ from airreid.v1 import common_pb2 as airreid_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61irreid/v1/uplink.proto\x12\nairreid.v1\x1a\x17\x61irreid/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x03\n\x0cQueryRequest\x12\x1f\n\x02id\x18\x01 \x01(\x0b\x32\x13.airreid.v1.BlockId\x12\x11\n\tbundle_id\x18\x02 \x01(\t\x12\x11\n\tscheme_id\x18\x03 \x01(\t\x12)\n\x06\x61nalog\x18\x04 \x01(\x0b\x32\x17.airreid.v1.AnalogBlockH\x00\x12(\n\x05ideal\x18\t \x01(\x0b\x32\x17.airreid.v1.IdealPacketH\x00\x12\'\n\x05\x63oded\x18\n \x01(\x0b\x32\x16.airreid.v1.CodedBlockH\x00\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x13\n\x0btop_entries\x18\x06 \x01(\r\x12/\n\x0b\x63\x61ptured_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63hannel\x18\x08 \x01(\x0b\x32\x19.airreid.v1.ChannelReport\x12\x10\n\x08track_id\x18\x0b \x01(\t\x12\x15\n\rsettled_below\x18\x0c \x01(\x04\x12\x14\n\x0csettled_only\x18\r \x01(\x08\x12\r\n\x05truth\x18\x0e \x01(\t\x12\x16\n\x0emore_available\x18\x0f \x01(\x08\x12\x11\n\tby_report\x18\x10 \x01(\x08\x42\t\n\x07payload\"G\n\x0b\x41nalogBlock\x12\x0f\n\x07symbols\x18\x01 \x01(\x0c\x12\x12\n\npiece_uses\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_piece\x18\x03 \x01(\r\"J\n\x0bIdealPacket\x12\x0c\n\x04\x62its\x18\x01 \x01(\x0c\x12\x11\n\tbit_count\x18\x02 \x01(\r\x12\x0c\n\x04uses\x18\x03 \x01(\r\x12\x0c\n\x04lost\x18\x04 \x01(\x08\"1\n\nCodedBlock\x12\x0f\n\x07symbols\x18\x01 \x01(\x0c\x12\x12\n\nsize_index\x18\x02 \x01(\r\".\n\rChannelReport\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06snr_db\x18\x02 \x01(\x01\"\xd5\x03\n\rQueryResponse\x12\x1f\n\x02id\x18\x01 \x01(\x0b\x32\x13.airreid.v1.BlockId\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.airreid.v1.Status\x12.\n\nidentities\x18\x03 \x03(\x0b\x32\x1a.airreid.v1.RankedIdentity\x12\x11\n\tentry_ids\x18\x04 \x03(\x04\x12\x14\n\x0c\x65ntry_scores\x18\x05 \x03(\x02\x12\x0c\n\x04link\x18\x06 \x01(\t\x12\x0e\n\x06outage\x18\x07 \x01(\x08\x12*\n\x07\x63hannel\x18\x08 \x01(\x0b\x32\x19.airreid.v1.ChannelReport\x12$\n\x07timings\x18\t \x01(\x0b\x32\x13.airreid.v1.Timings\x12\x0e\n\x06window\x18\n \x01(\r\x12\x17\n\x0frepeated_answer\x18\x0b \x01(\x08\x12&\n\x08\x64\x65\x63ision\x18\x0c \x01(\x0b\x32\x14.airreid.v1.Decision\x12\x14\n\x0c\x66used_frames\x18\r \x01(\r\x12\x13\n\x0bmore_wanted\x18\x0e \x01(\r\x12\x12\n\nuses_heard\x18\x0f \x01(\r\x12\x12\n\nfirst_uses\x18\x10 \x01(\r\x12\x12\n\nfixed_uses\x18\x11 \x01(\r\"R\n\x0eRankedIdentity\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08\x65ntry_id\x18\x03 \x01(\x04\x12\x0e\n\x06\x63\x61mera\x18\x04 \x01(\t\"`\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x11\n\tsearch_ms\x18\x03 \x01(\x02\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x05 \x01(\x01\x32Q\n\rUplinkService\x12@\n\x05Query\x12\x18.airreid.v1.QueryRequest\x1a\x19.airreid.v1.QueryResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61irreid/v1/uplink.proto\x12\nairreid.v1\x1a\x17\x61irreid/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x03\n\x0cQueryRequest\x12\x1f\n\x02id\x18\x01 \x01(\x0b\x32\x13.airreid.v1.BlockId\x12\x11\n\tbundle_id\x18\x02 \x01(\t\x12\x11\n\tscheme_id\x18\x03 \x01(\t\x12)\n\x06\x61nalog\x18\x04 \x01(\x0b\x32\x17.airreid.v1.AnalogBlockH\x00\x12(\n\x05ideal\x18\t \x01(\x0b\x32\x17.airreid.v1.IdealPacketH\x00\x12\'\n\x05\x63oded\x18\n \x01(\x0b\x32\x16.airreid.v1.CodedBlockH\x00\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x13\n\x0btop_entries\x18\x06 \x01(\r\x12/\n\x0b\x63\x61ptured_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63hannel\x18\x08 \x01(\x0b\x32\x19.airreid.v1.ChannelReport\x12\x10\n\x08track_id\x18\x0b \x01(\t\x12\x15\n\rsettled_below\x18\x0c \x01(\x04\x12\x14\n\x0csettled_only\x18\r \x01(\x08\x12\r\n\x05truth\x18\x0e \x01(\t\x12\x16\n\x0emore_available\x18\x0f \x01(\x08\x12\x11\n\tby_report\x18\x10 \x01(\x08\x12\x15\n\rreport_wanted\x18\x11 \x01(\x08\x42\t\n\x07payload\"G\n\x0b\x41nalogBlock\x12\x0f\n\x07symbols\x18\x01 \x01(\x0c\x12\x12\n\npiece_uses\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_piece\x18\x03 \x01(\r\"J\n\x0bIdealPacket\x12\x0c\n\x04\x62its\x18\x01 \x01(\x0c\x12\x11\n\tbit_count\x18\x02 \x01(\r\x12\x0c\n\x04uses\x18\x03 \x01(\r\x12\x0c\n\x04lost\x18\x04 \x01(\x08\"1\n\nCodedBlock\x12\x0f\n\x07symbols\x18\x01 \x01(\x0c\x12\x12\n\nsize_index\x18\x02 \x01(\r\".\n\rChannelReport\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06snr_db\x18\x02 \x01(\x01\"\x82\x04\n\rQueryResponse\x12\x1f\n\x02id\x18\x01 \x01(\x0b\x32\x13.airreid.v1.BlockId\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.airreid.v1.Status\x12.\n\nidentities\x18\x03 \x03(\x0b\x32\x1a.airreid.v1.RankedIdentity\x12\x11\n\tentry_ids\x18\x04 \x03(\x04\x12\x14\n\x0c\x65ntry_scores\x18\x05 \x03(\x02\x12\x0c\n\x04link\x18\x06 \x01(\t\x12\x0e\n\x06outage\x18\x07 \x01(\x08\x12*\n\x07\x63hannel\x18\x08 \x01(\x0b\x32\x19.airreid.v1.ChannelReport\x12$\n\x07timings\x18\t \x01(\x0b\x32\x13.airreid.v1.Timings\x12\x0e\n\x06window\x18\n \x01(\r\x12\x17\n\x0frepeated_answer\x18\x0b \x01(\x08\x12&\n\x08\x64\x65\x63ision\x18\x0c \x01(\x0b\x32\x14.airreid.v1.Decision\x12\x14\n\x0c\x66used_frames\x18\r \x01(\r\x12\x13\n\x0bmore_wanted\x18\x0e \x01(\r\x12\x12\n\nuses_heard\x18\x0f \x01(\r\x12\x12\n\nfirst_uses\x18\x10 \x01(\r\x12\x12\n\nfixed_uses\x18\x11 \x01(\r\x12+\n\x0blink_report\x18\x12 \x01(\x0b\x32\x16.airreid.v1.LinkReport\"/\n\nLinkReport\x12\x0e\n\x06snr_db\x18\x01 \x01(\x02\x12\x11\n\tspread_db\x18\x02 \x01(\x02\"R\n\x0eRankedIdentity\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08\x65ntry_id\x18\x03 \x01(\x04\x12\x0e\n\x06\x63\x61mera\x18\x04 \x01(\t\"`\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x11\n\tsearch_ms\x18\x03 \x01(\x02\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x05 \x01(\x01\x32Q\n\rUplinkService\x12@\n\x05Query\x12\x18.airreid.v1.QueryRequest\x1a\x19.airreid.v1.QueryResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'airreid.v1.uplink_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_QUERYREQUEST']._serialized_start=98
-  _globals['_QUERYREQUEST']._serialized_end=570
-  _globals['_ANALOGBLOCK']._serialized_start=572
-  _globals['_ANALOGBLOCK']._serialized_end=643
-  _globals['_IDEALPACKET']._serialized_start=645
-  _globals['_IDEALPACKET']._serialized_end=719
-  _globals['_CODEDBLOCK']._serialized_start=721
-  _globals['_CODEDBLOCK']._serialized_end=770
-  _globals['_CHANNELREPORT']._serialized_start=772
-  _globals['_CHANNELREPORT']._serialized_end=818
-  _globals['_QUERYRESPONSE']._serialized_start=821
-  _globals['_QUERYRESPONSE']._serialized_end=1290
-  _globals['_RANKEDIDENTITY']._serialized_start=1292
-  _globals['_RANKEDIDENTITY']._serialized_end=1374
-  _globals['_TIMINGS']._serialized_start=1376
-  _globals['_TIMINGS']._serialized_end=1472
-  _globals['_UPLINKSERVICE']._serialized_start=1474
-  _globals['_UPLINKSERVICE']._serialized_end=1555
+  _globals['_QUERYREQUEST']._serialized_end=593
+  _globals['_ANALOGBLOCK']._serialized_start=595
+  _globals['_ANALOGBLOCK']._serialized_end=666
+  _globals['_IDEALPACKET']._serialized_start=668
+  _globals['_IDEALPACKET']._serialized_end=742
+  _globals['_CODEDBLOCK']._serialized_start=744
+  _globals['_CODEDBLOCK']._serialized_end=793
+  _globals['_CHANNELREPORT']._serialized_start=795
+  _globals['_CHANNELREPORT']._serialized_end=841
+  _globals['_QUERYRESPONSE']._serialized_start=844
+  _globals['_QUERYRESPONSE']._serialized_end=1358
+  _globals['_LINKREPORT']._serialized_start=1360
+  _globals['_LINKREPORT']._serialized_end=1407
+  _globals['_RANKEDIDENTITY']._serialized_start=1409
+  _globals['_RANKEDIDENTITY']._serialized_end=1491
+  _globals['_TIMINGS']._serialized_start=1493
+  _globals['_TIMINGS']._serialized_end=1589
+  _globals['_UPLINKSERVICE']._serialized_start=1591
+  _globals['_UPLINKSERVICE']._serialized_end=1672
 # @@protoc_insertion_point(module_scope)

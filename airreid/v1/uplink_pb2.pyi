@@ -40,6 +40,7 @@ class QueryRequest(_message.Message):
     TRUTH_FIELD_NUMBER: _builtins.int
     MORE_AVAILABLE_FIELD_NUMBER: _builtins.int
     BY_REPORT_FIELD_NUMBER: _builtins.int
+    REPORT_WANTED_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Bundle with which the block was encoded (Bundle.bundle_id)."""
     scheme_id: _builtins.str
@@ -67,6 +68,10 @@ class QueryRequest(_message.Message):
     by_report: _builtins.bool
     """Nested schemes, between a camera and its spool: cut to the latest fixed_uses when it is
     sent. It does not cross the air.
+    """
+    report_wanted: _builtins.bool
+    """The camera adapts to its link: the answer brings a link_report, which is counted as bits on
+    the downlink.
     """
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
@@ -101,10 +106,11 @@ class QueryRequest(_message.Message):
         truth: _builtins.str = ...,
         more_available: _builtins.bool = ...,
         by_report: _builtins.bool = ...,
+        report_wanted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "by_report", b"by_report", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "more_available", b"more_available", "payload", b"payload", "scheme_id", b"scheme_id", "settled_below", b"settled_below", "settled_only", b"settled_only", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id", "truth", b"truth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analog", b"analog", "bundle_id", b"bundle_id", "by_report", b"by_report", "captured_at", b"captured_at", "channel", b"channel", "coded", b"coded", "id", b"id", "ideal", b"ideal", "more_available", b"more_available", "payload", b"payload", "report_wanted", b"report_wanted", "scheme_id", b"scheme_id", "settled_below", b"settled_below", "settled_only", b"settled_only", "top_entries", b"top_entries", "top_k", b"top_k", "track_id", b"track_id", "truth", b"truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["analog", "ideal", "coded"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
@@ -258,6 +264,7 @@ class QueryResponse(_message.Message):
     USES_HEARD_FIELD_NUMBER: _builtins.int
     FIRST_USES_FIELD_NUMBER: _builtins.int
     FIXED_USES_FIELD_NUMBER: _builtins.int
+    LINK_REPORT_FIELD_NUMBER: _builtins.int
     link: _builtins.str
     """analog, ideal or coded."""
     outage: _builtins.bool
@@ -302,6 +309,10 @@ class QueryResponse(_message.Message):
     def timings(self) -> Global___Timings: ...
     @_builtins.property
     def decision(self) -> _common_pb2.Decision: ...
+    @_builtins.property
+    def link_report(self) -> Global___LinkReport:
+        """Where the request wants it, and a channel has said the SNR of a block of late."""
+
     def __init__(
         self,
         *,
@@ -322,14 +333,41 @@ class QueryResponse(_message.Message):
         uses_heard: _builtins.int = ...,
         first_uses: _builtins.int = ...,
         fixed_uses: _builtins.int = ...,
+        link_report: Global___LinkReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "id", b"id", "status", b"status", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "id", b"id", "link_report", b"link_report", "status", b"status", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "entry_ids", b"entry_ids", "entry_scores", b"entry_scores", "first_uses", b"first_uses", "fixed_uses", b"fixed_uses", "fused_frames", b"fused_frames", "id", b"id", "identities", b"identities", "link", b"link", "more_wanted", b"more_wanted", "outage", b"outage", "repeated_answer", b"repeated_answer", "status", b"status", "timings", b"timings", "uses_heard", b"uses_heard", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "decision", b"decision", "entry_ids", b"entry_ids", "entry_scores", b"entry_scores", "first_uses", b"first_uses", "fixed_uses", b"fixed_uses", "fused_frames", b"fused_frames", "id", b"id", "identities", b"identities", "link", b"link", "link_report", b"link_report", "more_wanted", b"more_wanted", "outage", b"outage", "repeated_answer", b"repeated_answer", "status", b"status", "timings", b"timings", "uses_heard", b"uses_heard", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryResponse: _TypeAlias = QueryResponse  # noqa: Y015
+
+@_typing.final
+class LinkReport(_message.Message):
+    """How a camera's link was of late, from the channel's reports on its blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNR_DB_FIELD_NUMBER: _builtins.int
+    SPREAD_DB_FIELD_NUMBER: _builtins.int
+    snr_db: _builtins.float
+    """Mean of the latest SNRs in dB, outliers and old ones left out, in steps of half a dB."""
+    spread_db: _builtins.float
+    """Their standard deviation in dB, in steps of half a dB; 0 for a steady link."""
+    def __init__(
+        self,
+        *,
+        snr_db: _builtins.float = ...,
+        spread_db: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snr_db", b"snr_db", "spread_db", b"spread_db"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkReport: _TypeAlias = LinkReport  # noqa: Y015
 
 @_typing.final
 class RankedIdentity(_message.Message):

@@ -47,7 +47,7 @@ async def edge_at(to: str, encoder: Quick, capacity: int = 1000) -> AsyncIterato
     spool, metrics = Spool(None, "cam", capacity), Metrics()
     pipeline = Pipeline(encoder, spool, SENDING, Radio(), metrics)
     settings = UplinkSettings(answer_seconds=1.0, backoff_seconds=0.2, connect_seconds=2.0)
-    sender = Sender(to, spool, settings, pipeline.publish, metrics, random.Random(1))
+    sender = Sender(to, spool, settings, pipeline.publish, metrics, random.Random(1), pipeline.link)
     sender.start()
     server = aio.server()
     edge_pb2_grpc.add_EdgeServiceServicer_to_server(GrpcSource(pipeline, spool, metrics), server)

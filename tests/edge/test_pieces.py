@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from PIL import Image
 
 from airreid.bundle import Bundle
 from airreid.errors import InputError
@@ -18,7 +20,7 @@ from edge.airtime import Radio
 from edge.encoder import Encoder
 from edge.frames import Frame
 from edge.metrics import Metrics
-from edge.pipeline import Pipeline
+from edge.pipeline import Accepted, Pipeline
 from edge.results import Outcome, read
 from edge.spool import Spool
 
@@ -154,6 +156,40 @@ def test_a_frame_waits_as_it_is_to_be_sent(
     assert (block.more_available, block.by_report) == (available, by_report)
     assert pipeline.switch(SCHEME, None).bandwidth == bandwidth
     spool.close()
+
+
+def test_the_digital_scheme_is_the_one_that_the_link_carries(bundle: Bundle) -> None:
+    encoder, spool = Encoder(bundle, 1), Spool(None, "cam")
+    settings = encoder.send_settings("digital-256", None, 5, "report")
+    pipeline = Pipeline(encoder, spool, settings, Radio(), Metrics())
+
+    def sent(snr_db: float | None) -> tuple[str, Accepted]:
+        if snr_db is not None:
+            answer = uplink_pb2.QueryResponse()
+            answer.link_report.snr_db = snr_db
+            pipeline.link.heard(answer)
+        accepted = pipeline.submit(Frame("grpc", "a", picture())).result(20)
+        [block] = spool.blocks(accepted.sequence - 1, 1)
+        assert (block.report_wanted, block.by_report) == (True, False)
+        assert block.WhichOneof("payload") == "coded"
+        return block.scheme_id, accepted
+
+    assert sent(None)[0] == "digital-256-r1"
+    fast, accepted = sent(20.0)
+    assert fast == "digital-256-r2"
+    assert accepted.cost.payload_bits > 200
+    scheme = encoder.scheme(fast)
+    [payload] = scheme.pack(encoder.features([Image.open(io.BytesIO(picture()))]), "coded")
+    assert accepted.cost.side_bits == scheme.cost(payload).side_bits + 2  # one of four schemes
+    assert sent(-20.0)[0] == "digital-256-r1"
+    assert pipeline.switch("digital-64", None).bandwidth is None
+    accepted = pipeline.submit(Frame("grpc", "a", picture())).result(20)
+    [block] = spool.blocks(accepted.sequence - 1, 1)
+    assert (block.scheme_id, block.report_wanted) == ("digital-64", False)
+    pipeline.close()
+    spool.close()
+    with pytest.raises(InputError, match="give --link coded"):
+        encoder.send_settings("digital-256", "ideal", 5, "report")
 
 
 @pytest.mark.parametrize("bandwidth", ["40", "160", "16"])

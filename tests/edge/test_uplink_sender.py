@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from airreid.link_report import ReportedLink
 from airreid.v1 import common_pb2
 from edge import backoff
 from edge.metrics import Metrics
@@ -28,7 +29,7 @@ def sending(
     chosen = UplinkSettings.model_validate(
         {"backoff_seconds": 0.1, "answer_seconds": 0.5, "connect_seconds": 2.0, **settings}
     )
-    sender = Sender(to, spool, chosen, published.extend, metrics, random.Random(1))
+    sender = Sender(to, spool, chosen, published.extend, metrics, random.Random(1), ReportedLink())
     sender.start()
     try:
         yield metrics

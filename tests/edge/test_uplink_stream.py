@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from contextlib import closing
 
+from airreid.link_report import ReportedLink
 from airreid.uplink_client import Uplink
 from edge.results import Outcome
 from edge.spool import Spool
@@ -29,6 +30,7 @@ def test_answers_are_counted_whatever_they_say() -> None:
             lambda outcome, news: refused.append((outcome.sequence, news)),
             0.1,
             random.Random(1),
+            ReportedLink(),
         )
         assert stream.answers == 0
         thread = threading.Thread(target=stream.run, args=(uplink, 4, None))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from airreid.link_report import ReportedLink
 from airreid.uplink_client import Uplink
 from edge import results
 from edge.results import Outcome
@@ -63,7 +64,13 @@ def test_damage_alone_in_the_spool_holds_nothing_up(tmp_path: Path) -> None:
         for sequence in range(1, 100):  # all but the last, more than are read at a time
             flip(tmp_path, sequence, 9, 0x10)
         stream = UplinkStream(
-            spool, Counter(), answered.append, lambda outcome, news: None, 0.1, random.Random(1)
+            spool,
+            Counter(),
+            answered.append,
+            lambda outcome, news: None,
+            0.1,
+            random.Random(1),
+            ReportedLink(),
         )
 
         thread = threading.Thread(target=stream.run, args=(uplink, 4, None))

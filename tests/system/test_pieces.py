@@ -15,6 +15,7 @@ from airreid.cli import build
 from airreid.client import GalleryClient, ok
 from airreid.crop_folder import read_folder
 from airreid.errors import InputError
+from airreid.scheme_info import NestedInfo
 from airreid.v1 import gallery_pb2
 
 from ..airreid.adopt.people import dress
@@ -84,8 +85,34 @@ def test_a_cut_of_the_code_is_sent_at_once(
     assert row["replay_identical"] == row["queries"]
     with pytest.raises(InputError, match="give a multiple of 32 up to 128"):
         simulate(bundle, folders, tmp_path, "--bandwidth", "40", "--snr", "0")
-    with pytest.raises(InputError, match="give auto or a number"):
+    with pytest.raises(InputError, match="give auto, report or a number"):
         simulate(bundle, folders, tmp_path, "--bandwidth", "some")
+
+
+def test_reports_on_the_link_say_how_much_is_sent_at_once(
+    bundle: Bundle, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    report = simulate(
+        *(bundle, folders, tmp_path, "--scheme", SCHEME, "--window", "1"),
+        *("--bandwidth", "report", "--bandwidth", "auto", "--snr", "15"),
+    )
+    at_once, pieces = report["results"]
+    assert (at_once["way"], pieces["way"]) == ("report", "pieces")
+    assert report["settings"]["bandwidth"] == ["report", "auto"]
+    for row in (at_once, pieces):
+        assert row["replay_identical"] == row["queries"] == PEOPLE
+    info = bundle.scheme(SCHEME)
+    assert isinstance(info, NestedInfo)
+    assert info.stopping is not None
+    uses = info.stopping.fixed(15.0)
+    assert uses < 128
+    whole = (at_once["uses_mean"] - uses) * PEOPLE / (128 - uses)  # blocks before the first report
+    assert whole == pytest.approx(round(whole), abs=0.01)
+    assert 1 <= whole < PEOPLE
+    assert at_once["downlink_bits"] == 24
+    assert at_once["side_bits"] == 2  # which of four numbers of pieces
+    with pytest.raises(InputError, match="give auto, report or a number"):
+        simulate(bundle, folders, tmp_path, "--bandwidth", "auto", "--bandwidth", "0x40")
 
 
 def test_a_camera_sends_until_enough_was_heard(

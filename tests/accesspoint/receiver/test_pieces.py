@@ -163,6 +163,30 @@ async def test_a_cut_block_without_more_is_answered_at_once(
     assert response.fixed_uses >= 32
 
 
+async def test_a_camera_that_wants_a_report_hears_of_its_latest_blocks(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    async with served(receiver) as service, Stream(service.address) as stream:
+        for sequence, snr_db in enumerate((4.1, 4.2, -60.0, 4.2, 3.9)):
+            message = Camera(bundle, snr_db).message(sequence, 0, 64, available=False)
+            message.report_wanted = sequence == 4
+            await stream.send(message)
+            [response] = await stream.read()
+            assert response.HasField("link_report") == (sequence == 4)
+        assert (response.link_report.snr_db, response.link_report.spread_db) == (4.0, 0.0)
+        info = bundle.scheme(SCHEME)
+        assert isinstance(info, NestedInfo)
+        assert info.stopping is not None
+        assert response.fixed_uses == info.stopping.fixed(4.0)
+        assert service.value("downlink_bits_total") == 24
+        message = Camera(bundle, 4.0).message(9, 0, 64, available=False)
+        message.id.edge_id, message.report_wanted = "direct", True
+        message.ClearField("channel")
+        await stream.send(message)
+        [response] = await stream.read()
+    assert not response.HasField("link_report")  # no channel has said anything
+
+
 async def test_a_block_without_a_name_is_answered_from_what_came(
     bundle: Bundle, receiver: Gated
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from airreid.link_report import ReportedLink
 from airreid.nested.sending import PieceSender
 from airreid.payload import Analog, put
 from airreid.v1 import uplink_pb2
@@ -74,17 +75,19 @@ def test_a_block_begins_anew_with_its_first_piece() -> None:
     assert contents(sender.next()) == (1, [4, 5, 6, 7])
 
 
-def test_what_the_access_point_advises_is_sent_at_once() -> None:
-    sender = PieceSender()
+def test_what_the_latest_report_advises_is_sent_at_once() -> None:
+    link = ReportedLink()
+    sender = PieceSender(link)
     assert contents(sender.begin(block(by_report=True))) == (0, SYMBOLS.tolist())
-    assert sender.heard(word(0, 16, first_uses=8, fixed_uses=12))
+    link.heard(word(0, 16, first_uses=8, fixed_uses=12))
     message = sender.begin(block(2, by_report=True))
     assert contents(message) == (0, SYMBOLS[:12].tolist())
     assert not message.more_available
     assert not message.by_report
     assert contents(sender.begin(block(3, more_available=True)))[1] == SYMBOLS[:8].tolist()
-    sender.heard(word(0, 8, first_uses=99))
+    link.heard(word(0, 8, first_uses=99))
     assert contents(sender.begin(block(4, more_available=True)))[1] == SYMBOLS.tolist()
+    assert contents(PieceSender().begin(block(5, more_available=True)))[1] == [0, 1, 2, 3]
 
 
 def test_other_blocks_are_their_own_message() -> None:

@@ -1,0 +1,86 @@
+"""SNR of each camera's link of late: a mean that neither old nor odd blocks move far."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from airreid.link_report import STEP_DB
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+
+_BLOCKS = 16
+"""Latest blocks of a camera that are remembered."""
+_CAMERAS = 4096
+"""Cameras that are remembered, those heard last."""
+_FORGET_SECONDS = 60.0
+"""Age from which on a block says nothing of the link, unless it is the latest."""
+_HALF_LIFE_SECONDS = 10.0
+"""Age at which a block counts half."""
+_QUARTILES_PER_SIGMA = 1.349
+"""Distance of a normal distribution's quartiles in its standard deviations."""
+
+
+class RecentSnr(NamedTuple):
+    """SNR of a link of late, in steps of half a decibel."""
+
+    snr_db: float
+    spread_db: float
+    """Standard deviation between blocks."""
+
+
+class RecentSnrs:
+    """SNRs of the latest blocks by camera; safe in any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` gives seconds that only grow."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cameras: OrderedDict[str, deque[tuple[float, float]]] = OrderedDict()
+        """Time and SNR of each block, the oldest first."""
+
+    def __len__(self) -> int:
+        """Number of cameras that are remembered."""
+        return len(self._cameras)
+
+    def heard(self, edge_id: str, snr_db: float) -> None:
+        """Notes the SNR that the channel reports of a block."""
+        with self._lock:
+            blocks = self._cameras.setdefault(edge_id, deque(maxlen=_BLOCKS))
+            blocks.append((self._clock(), min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX)))
+            self._cameras.move_to_end(edge_id)
+            while len(self._cameras) > _CAMERAS:
+                self._cameras.popitem(last=False)
+
+    def of(self, edge_id: str) -> RecentSnr | None:
+        """Returns a camera's SNR of late; None where no channel has said one.
+
+        The mean is that of the half of the blocks, by weight, between the quartiles; a block of
+        10 s counts half as much as a new one.
+        """
+        with self._lock:
+            blocks = list(self._cameras.get(edge_id, ()))
+        if not blocks:
+            return None
+        now = self._clock()
+        fresh = [
+            (now - heard, snr_db) for heard, snr_db in blocks if now - heard <= _FORGET_SECONDS
+        ]
+        ages, snrs_db = zip(*(fresh or [(0.0, blocks[-1][1])]), strict=True)
+        order = np.argsort(snrs_db, kind="stable")
+        rising = np.asarray(snrs_db)[order]
+        weight = 0.5 ** (np.asarray(ages)[order] / _HALF_LIFE_SECONDS)
+        ends = np.cumsum(weight) / weight.sum()
+        middle = np.clip(ends, 0.25, 0.75)
+        share = np.diff(middle, prepend=0.25)
+        low, high = (rising[np.searchsorted(ends, part)] for part in (0.25, 0.75))
+        mean = float(rising @ share / share.sum())
+        return RecentSnr(_rounded(mean), _rounded(float(high - low) / _QUARTILES_PER_SIGMA))
+
+
+def _rounded(value: float) -> float:
+    return round(value / STEP_DB) * STEP_DB
