@@ -74,9 +74,13 @@ class ReadingTurns:
         """Reads the next message at once; those after it wait if it is long."""
         message = await anext(messages, None)
         if message is not None and len(message) > LONG_BYTES:
-            begins = max(self._clock(), self._free_at)
-            self._free_at = begins + len(message) / self._bytes_per_second
+            self.charge(len(message))
         return message
+
+    def charge(self, length: int) -> None:
+        """Has those who read next wait for the time of a long message."""
+        begins = max(self._clock(), self._free_at)
+        self._free_at = begins + length / self._bytes_per_second
 
 
 class PacedStream:
@@ -91,9 +95,14 @@ class PacedStream:
         return self
 
     async def __anext__(self) -> bytes:
-        read = self._turns.read_now if self._short >= _PROVEN else self._turns.read
-        message = await read(self._messages)
-        if message is None:
+        if self._short >= _PROVEN:  # without a coroutine more: this is every block's way
+            message = await anext(self._messages)
+            if len(message) > LONG_BYTES:
+                self._short = 0
+                self._turns.charge(len(message))
+            return message
+        turned = await self._turns.read(self._messages)
+        if turned is None:
             raise StopAsyncIteration
-        self._short = 0 if len(message) > LONG_BYTES else self._short + 1
-        return message
+        self._short = 0 if len(turned) > LONG_BYTES else self._short + 1
+        return turned

@@ -234,8 +234,9 @@ class Receiver:
         if self._tracks is not None:  # what was searched for was not the tracks together
             results = [None] * len(blocks)
         missing = [row for row, result in enumerate(results) if result is None]
-        usual = [row for row in missing if cost(requests[row]) == 1]
-        dear = [[row] for row in missing if cost(requests[row]) > 1]
+        costs = [cost(request) for request in requests]
+        usual = [row for row in missing if costs[row] == 1]
+        dear = [[row] for row in missing if costs[row] > 1]
         for group in (usual, *dear):
             self._search_rows(scheme_id, requests, fused.embeddings, group, results)
         for row, (block, result) in enumerate(zip(blocks, results, strict=True)):

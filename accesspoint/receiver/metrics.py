@@ -30,6 +30,8 @@ class ReceiverMetrics:
             ["scheme", "link", "code"],
             registry=registry,
         )
+        self._labelled: dict[tuple[str, str, int], Counter] = {}
+        """Counters of answers by scheme, link and code, as many as :attr:`_answers` has."""
         self.repeated = Counter(
             "airreid_ap_uplink_repeated",
             "Blocks that came again and got the answer that the first one had.",
@@ -92,7 +94,7 @@ class ReceiverMetrics:
     def answered(self, scheme: str, response: uplink_pb2.QueryResponse) -> None:
         """Counts an answer. ``scheme`` must be one of the bundle's, or empty."""
         code = response.status.code
-        self._answers.labels(scheme, response.link, code_name(code)).inc()
+        self._answers_of(scheme, response.link, code).inc()
         if code in (common_pb2.CODE_OK, common_pb2.CODE_OUTAGE):
             self._queue.observe(response.timings.queue_ms / 1e3)
             self._decode.observe(response.timings.decode_ms / 1e3)
@@ -101,6 +103,14 @@ class ReceiverMetrics:
                 self._uses.observe(response.uses_heard)
             if response.HasField("link_report"):
                 self._downlink_bits.inc(REPORT_BITS)
+
+    def _answers_of(self, scheme: str, link: str, code: common_pb2.Code.ValueType) -> Counter:
+        """Returns the counter of these labels; looking it up costs more than counting."""
+        counter = self._labelled.get((scheme, link, code))
+        if counter is None:
+            counter = self._answers.labels(scheme, link, code_name(code))
+            self._labelled[scheme, link, code] = counter
+        return counter
 
     def asked(self) -> None:
         """Counts a block that more is wanted of."""

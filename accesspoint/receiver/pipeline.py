@@ -224,8 +224,9 @@ class BlockPipeline:
 
     def _forget_the_deleted(self) -> None:
         """Empties the cache after a deletion: no cached answer names somebody who is gone."""
-        if self._deletions != self._receiver.deletions:
-            self._deletions = self._receiver.deletions
+        deletions = self._receiver.deletions
+        if deletions != self._deletions:
+            self._deletions = deletions
             self._answer_cache.clear()
 
     def _enqueue(self, ticket: Ticket) -> None:

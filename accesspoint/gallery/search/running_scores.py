@@ -15,12 +15,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from accesspoint.gallery.search.index import Array, Ids
+from accesspoint.gallery.search.largest import largest
 from accesspoint.gallery.search.segment import FlatSegment
 
 MEMORY_MAX = 128 << 20
 """Bytes of scores that are kept for all open blocks together, at most."""
-_GROUP = 64
-"""Entries of which one is the best of its group, where the best of all are looked for."""
 
 
 class ScoreMemory:
@@ -138,9 +137,7 @@ class ScoredRows:
         k = min(k, self.live)
         if k == 0:
             return np.zeros(0, np.float32), np.zeros(0, np.int64)
-        places = np.flatnonzero(products >= _reached_by(products, k))
-        order = np.lexsort((self.ids[places], -products[places]))[:k]
-        places = places[order]
+        places = largest(products[None], self.ids, k)[0]
         return products[places] / np.float32(max(length, 1e-12)), self.ids[places]
 
 
@@ -153,15 +150,3 @@ class ContinuedIndex(Protocol):
 
         None where some are searched in another way.
         """
-
-
-def _reached_by(products: Array, k: int) -> float:
-    """Returns a value that at least k of the products (rows,) reach, most of them few more.
-
-    The k-th best of the groups' best is such a value, and cheaper than the k-th best of all.
-    """
-    groups = len(products) // _GROUP
-    if groups < 2 * k:
-        return float(np.partition(products, len(products) - k)[len(products) - k])
-    highest = products[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0)
-    return float(np.partition(highest, groups - k)[groups - k])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.gallery.search.index import Array, Ids
+from accesspoint.gallery.search.largest import largest
 
 Half = NDArray[np.float16]
 Kind = Literal["flat", "sq8"]
@@ -179,28 +180,17 @@ def _best_living(products: Array, ids: Ids, k: int, dead: Ids) -> tuple[Array, I
     wanted = k + min(len(dead), k + 16)
     while True:
         wanted = min(wanted, len(ids))
-        columns = _largest(products, ids, wanted)
+        columns = largest(products, ids, wanted)
         scores, best_ids = products[each, columns], ids[columns]
-        if len(dead):
-            is_dead = np.isin(best_ids, dead)
-            scores[is_dead] = -np.inf
-            if wanted < len(ids) and np.count_nonzero(~is_dead, axis=1).min() < k:
-                wanted *= 4
-                continue
-        order = np.lexsort((best_ids, -scores), axis=1)[:, :k]
-        return scores[each, order], best_ids[each, order]
-
-
-def _largest(products: Array, ids: Ids, count: int) -> NDArray[np.int64]:
-    """Returns columns (n, count) of each row's largest, in any order; of equals those with the
-    smallest ids."""
-    first = products.shape[1] - count
-    columns = np.argpartition(products, first, axis=1)[:, first:]
-    least = products[np.arange(len(products)), columns[:, 0]]
-    equal = np.count_nonzero(products >= least[:, None], axis=1) > count
-    for row in np.flatnonzero(equal):
-        columns[row] = np.lexsort((ids, -products[row]))[:count]
-    return columns
+        if not len(dead):
+            return scores, best_ids
+        is_dead = np.isin(best_ids, dead)
+        scores[is_dead] = -np.inf
+        if wanted == len(ids) or np.count_nonzero(~is_dead, axis=1).min() >= k:
+            break
+        wanted *= 4
+    order = np.lexsort((best_ids, -scores), axis=1)[:, :k]
+    return scores[each, order], best_ids[each, order]
 
 
 def search_coded(
