@@ -24,8 +24,10 @@ class Outcome:
     """Images that are new in the gallery."""
     before: int = 0
     """Images that were enrolled before, of the same subject and camera."""
-    doubtful: int = 0
-    """Images that were enrolled with a warning."""
+    doubtful: list[str] = field(default_factory=list)
+    """Images that were enrolled with a warning: path and warnings of each."""
+    new_subjects: list[str] = field(default_factory=list)
+    """Subjects that were not in the gallery before."""
     refused: int = 0
     taken_back: int = 0
     """Images that were enrolled and removed again, because others were refused."""
@@ -40,6 +42,8 @@ class _Person:
     earlier: set[int]
     """Entries that are to be replaced."""
     is_new: bool
+    created: bool = False
+    """Made with one of these images."""
     added: list[int] = field(default_factory=list)
     stays: set[int] = field(default_factory=set)
     """Entries of images that were enrolled before."""
@@ -62,8 +66,8 @@ class FolderEnrolment:
         report: Callable[[str], object],
         tick: Callable[[], object] = lambda: None,
     ) -> None:
-        """``report`` is given a line for each image that is refused or doubtful; ``tick`` is
-        called for each image that is sent."""
+        """``report`` is given a line for each image that is refused; ``tick`` is called for each
+        image that is sent."""
         self._client = client
         self._replace = replace
         self._all_or_nothing = all_or_nothing
@@ -90,6 +94,9 @@ class FolderEnrolment:
                 self._take_all_back()
             raise
         self._keep_names(names, known)
+        self._outcome.new_subjects = [
+            subject for subject, person in self._people.items() if person.created and person.added
+        ]
         return self._outcome
 
     def _send(self, crops: list[Crop], names: Mapping[str, str], known: Collection[str]) -> None:
@@ -138,10 +145,10 @@ class FolderEnrolment:
             person.stays.add(result.entry_id)
         else:
             self._outcome.added += 1
+            person.created |= result.subject_created
             person.added.append(result.entry_id)
             if result.warnings:
-                self._outcome.doubtful += 1
-                self._report(f"warning: {crop.path}: {'; '.join(result.warnings)}")
+                self._outcome.doubtful.append(f"{crop.path}: {'; '.join(result.warnings)}")
 
     def _refuse(self, subject: str, reason: str) -> None:
         self._outcome.refused += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,8 @@ from airreid.v1 import common_pb2, gallery_pb2
 app = typer.Typer(no_args_is_help=True, help="The people an access point knows.")
 gallery_jobs_cli.add_commands(app)
 
+_NAMED = 3
+"""Most images with a warning, and most new subjects, that one line each names."""
 Image = Annotated[Path, typer.Argument(help="Image file of one person crop.")]
 ComparedBy = Annotated[
     str,
@@ -81,9 +84,11 @@ def enroll(
             )
             outcome = enrolment.enrol(listed.crops)
         state = client.describe()
+    for line in _doubtful(outcome.doubtful):
+        say(line, err=True)
     counts = (
         (outcome.before, "enrolled before"),
-        (outcome.doubtful, "with a warning"),
+        (len(outcome.doubtful), "with a warning"),
         (outcome.taken_back, "taken back"),
         (listed.leftovers, "hidden or leftover"),
     )
@@ -97,17 +102,39 @@ def enroll(
         "refused": outcome.refused,
         "left_out": len(listed.left_out),
         "deleted": outcome.deleted,
+        "new_subjects": outcome.new_subjects,
+        "warnings": outcome.doubtful,
         "subjects": state.subjects,
         "entries": state.entries,
     }
     if not show_json("airreid gallery enroll 1", document, as_json, json_out):
         say(
             f"enrolled {outcome.added} of {len(listed.crops) + len(listed.left_out)} files"
-            f"{also}{replaced}; "
+            f"{also}{replaced}{_new(outcome.new_subjects)}; "
             f"the gallery holds {state.subjects} subjects, {state.entries} entries"
         )
     if outcome.refused or listed.left_out:
         raise typer.Exit(1)
+
+
+def _doubtful(warnings: Sequence[str]) -> list[str]:
+    """Returns lines on images with a warning: the first ones, how many, and where all are."""
+    lines = [f"warning: {warning}" for warning in warnings[:_NAMED]]
+    if len(warnings) > _NAMED:
+        lines.append(
+            f"warning: and {len(warnings) - _NAMED} more of {len(warnings)} images; --json-out "
+            "FILE lists all, 'airreid gallery calibrate --dry-run' names subjects who look alike"
+        )
+    return lines
+
+
+def _new(subjects: Sequence[str]) -> str:
+    """Returns who is new in the gallery, the first ones by name; empty where nobody is."""
+    if not subjects:
+        return ""
+    others = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
+    what = "new subject" if len(subjects) == 1 else "new subjects"
+    return f"; {len(subjects)} {what}, {', '.join(subjects[:_NAMED])}{others}"
 
 
 @app.command("list")

@@ -62,6 +62,8 @@ class Enrolled:
     warnings: tuple[str, ...]
     already_enrolled: bool = False
     """The same image of the same camera was there: nothing was added."""
+    subject_created: bool = False
+    """The subject was not there: it was made with this entry."""
 
 
 Verdict = Enrolled | AirReidError
@@ -196,7 +198,7 @@ class Enrolment:
         for place, earlier in repeated.items():
             verdict = verdicts[earlier]
             if isinstance(verdict, Enrolled):
-                verdict = replace(verdict, already_enrolled=True)
+                verdict = replace(verdict, already_enrolled=True, subject_created=False)
             verdicts[place] = verdict
         return [verdicts[place] for place in range(len(chunk))]
 
@@ -241,7 +243,7 @@ class Enrolment:
                 else:
                     warnings = prepared.warnings + outcome
                     accepted.append(replace(prepared, warnings=warnings))
-            numbers = writable_part(self._gallery).enrol([item.entry for item in accepted])
+            added = writable_part(self._gallery).add([item.entry for item in accepted])
         except AirReidError as error:  # the gallery is not ready: nobody is enrolled
             for prepared in usable:
                 verdicts[prepared.place] = verdicts[prepared.place] or error
@@ -251,10 +253,15 @@ class Enrolment:
             for prepared in usable:
                 verdicts[prepared.place] = verdicts[prepared.place] or failure
         else:
-            for prepared, number in zip(accepted, numbers, strict=True):
+            new_subjects = set(added.new_subjects)
+            for prepared, entry in zip(accepted, added.entries, strict=True):
                 verdicts[prepared.place] = Enrolled(
-                    number, prepared.entry.quality, prepared.warnings
+                    entry.id,
+                    entry.quality,
+                    prepared.warnings,
+                    subject_created=entry.subject in new_subjects,
                 )
+                new_subjects.discard(entry.subject)
         return [verdict for verdict in verdicts if verdict is not None]
 
     def _prepare(

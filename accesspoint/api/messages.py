@@ -77,6 +77,7 @@ def enrolled(verdict: Verdict) -> gallery_pb2.EnrollResult:
             quality=verdict.quality or 0.0,
             warnings=verdict.warnings,
             already_enrolled=verdict.already_enrolled,
+            subject_created=verdict.subject_created,
         )
     return gallery_pb2.EnrollResult(status=wire_status(verdict))
 

@@ -112,6 +112,8 @@ class EnrolledView(BaseModel):
     """Complaints of the quality gate."""
     already_enrolled: bool
     """The same image of the same camera was there: nothing was added."""
+    subject_created: bool
+    """The subject was not there: it was made with this entry."""
 
     @staticmethod
     def of(entry: Enrolled) -> EnrolledView:
@@ -120,6 +122,7 @@ class EnrolledView(BaseModel):
             quality=entry.quality,
             warnings=list(entry.warnings),
             already_enrolled=entry.already_enrolled,
+            subject_created=entry.subject_created,
         )
 
 

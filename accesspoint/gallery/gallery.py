@@ -24,7 +24,7 @@ from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
 from accesspoint.gallery.store import feature_spaces
 from accesspoint.gallery.store.loading import BackgroundLoading
-from accesspoint.gallery.store.store import Store
+from accesspoint.gallery.store.store import Added, Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.scheme import Scheme
@@ -193,7 +193,11 @@ class Gallery:
         records.check_entry(entry, self._bundle.backbone)
 
     def enrol(self, entries: Sequence[NewEntry], origins: Sequence[int] = ()) -> list[int]:
-        """Stores entries in one transaction, all or none, and returns their numbers.
+        """Stores entries as :meth:`add` does and returns their numbers."""
+        return [entry.id for entry in self.add(entries, origins).entries]
+
+    def add(self, entries: Sequence[NewEntry], origins: Sequence[int] = ()) -> Added:
+        """Stores entries in one transaction, all or none.
 
         An entry with a client key takes the place of the subject's earlier one with it.
         ``origins``, one for each entry or none at all, are entries of another space that
@@ -203,7 +207,7 @@ class Gallery:
         for entry in entries:
             self.check(entry)
         if not entries:
-            return []
+            return Added([], [], frozenset())
         self._loading.check_changeable()
         for subject in {entry.subject for entry in entries}:
             self._clear_expired(subject)
@@ -211,17 +215,18 @@ class Gallery:
         embeddings = self._indexes.embed_for_all(features)
         with self._lock:
             embeddings = self._indexes.embed_for_all(features, embeddings)
-            stored, replaced = self.store.add_entries(entries, origins)
-            self._forget(replaced)
-            superseded = set(replaced)  # by a later one of this very batch, too
+            added = self.store.add_entries(entries, origins)
+            stored = added.entries
+            self._forget(added.replaced)
+            superseded = set(added.replaced)  # by a later one of this very batch, too
             places = [i for i, entry in enumerate(stored) if entry.id not in superseded]
             self._search.add(
                 [stored[i] for i in places],
                 [_digest(entries[i]) for i in places],
                 {name: rows[places] for name, rows in embeddings.items()},
             )
-        self._background.notify(deleted=bool(replaced))
-        return [entry.id for entry in stored]
+        self._background.notify(deleted=bool(added.replaced))
+        return added
 
     def entry(self, entry_id: int) -> Entry | None:
         """Returns an entry by its number, or None."""

@@ -34,6 +34,8 @@ class Enrolled:
     """Number of the entry; None where the image was refused."""
     message: str
     """The reason of a refusal, or the quality gate's warnings; else empty."""
+    subject_created: bool = False
+    """The subject was not there: it was made with this entry."""
 
     @property
     def ok(self) -> bool:
@@ -196,7 +198,7 @@ class AccessPoint:
                 )
 
         return [
-            Enrolled(result.entry_id, "; ".join(result.warnings))
+            Enrolled(result.entry_id, "; ".join(result.warnings), result.subject_created)
             if ok(result.status)
             else Enrolled(None, result.status.message)
             for _, result in self._client.enrol(items())

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
+from airreid.retrieval import people_half_width
+
 CONFIDENCE = 0.95
 
 
@@ -27,6 +29,19 @@ def mean_of(values: Sequence[float]) -> Mean:
         return Mean(float(x.mean()), float("nan"))
     quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(x) - 1))
     return Mean(float(x.mean()), quantile * float(x.std(ddof=1)) / float(np.sqrt(len(x))))
+
+
+def over_noise(interval: str, people: int) -> str:
+    """Says what a ± is that stands for other noise; ``interval``: its level, kind and trials."""
+    return (
+        f"over noise: half of the interval ({interval}) for these {people} people; over people it "
+        f"is up to {people_half_width(0.5, people):.3f}"
+    )
+
+
+def over_people(people: int) -> str:
+    """Says what a ± is that stands for other people, as many as were tested."""
+    return f"over people: half of the interval (95 %, each of {people} people one trial)"
 
 
 def rate_interval(hits: NDArray[np.bool_], groups: NDArray[np.int64]) -> tuple[float, float]:

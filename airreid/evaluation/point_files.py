@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airreid.errors import InputError
+from airreid.evaluation.interval import over_noise
 from airreid.evaluation.points import NO_CHANNEL, Point
 
 SCHEMA = "airreid points 2"
@@ -80,7 +81,8 @@ def lines(about: dict[str, Any], points: Sequence[Point]) -> list[str]:
         f"data     {about['data']}",
         f"         {about['query_images']} queries of {about['identities']} identities against "
         f"{about['gallery_images']} images; digest {about['data_digest']}",
-        f"noise    {about['noise']}; ± is the half-width of the interval ({about['interval']})",
+        f"noise    {about['noise']}",
+        f"±        {over_noise(about['interval'], about['identities'])}",
         f"PCA      {about['pca']}",
         "",
     ]

@@ -210,11 +210,14 @@ class EnrollResult(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     ALREADY_ENROLLED_FIELD_NUMBER: _builtins.int
+    SUBJECT_CREATED_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.int
     quality: _builtins.float
     """0 to 1 where an image came; what the quality gate found, warnings too."""
     already_enrolled: _builtins.bool
     """The same image of the same camera was there: nothing was added."""
+    subject_created: _builtins.bool
+    """The subject was not there: it was made with this entry."""
     @_builtins.property
     def status(self) -> _common_pb2.Status: ...
     @_builtins.property
@@ -227,10 +230,11 @@ class EnrollResult(_message.Message):
         quality: _builtins.float = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         already_enrolled: _builtins.bool = ...,
+        subject_created: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_enrolled", b"already_enrolled", "entry_id", b"entry_id", "quality", b"quality", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_enrolled", b"already_enrolled", "entry_id", b"entry_id", "quality", b"quality", "status", b"status", "subject_created", b"subject_created", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

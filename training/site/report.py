@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airreid.adopt.report import curves
 from airreid.evaluation.drawing import draw
+from airreid.evaluation.interval import over_people
 from airreid.evaluation.point_files import write_json
 from airreid.evaluation.points import NO_CHANNEL, PCA, Point
 from airreid.retrieval import people_half_width
@@ -21,7 +22,8 @@ def table(measured: Measured) -> list[str]:
     snrs = sorted({p.snr_db for p in measured.after if p.snr_db is not None})
     lines = [
         measured.protocol,
-        f"top-1 on {measured.people} people; ± is half of the 95 % interval over people at 0 dB",
+        f"top-1 on {measured.people} people",
+        f"±        {over_people(measured.people)}, at 0 dB",
         "",
         " " * _NAME + "".join(f"{snr:+{_CELL}g}" for snr in snrs) + " dB",
         f"{'guessing':<{_NAME}}{measured.guessing:{_CELL}.3f}",

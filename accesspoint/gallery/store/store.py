@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,16 @@ _CAMERAS_OF_SPACE = (
 )
 
 
+class Added(NamedTuple):
+    """Entries as they are stored, and what came and went with them."""
+
+    entries: list[Entry]
+    replaced: list[int]
+    """Numbers of entries that had the same client key and were deleted for them."""
+    new_subjects: frozenset[str]
+    """Subjects that were not there before."""
+
+
 class Store:
     """Entries in one SQLite file, with its subjects, settings and log of changes.
 
@@ -66,23 +77,21 @@ class Store:
         """Closes the file. No call may follow."""
         self.database.close()
 
-    def add_entries(
-        self, entries: Sequence[NewEntry], origins: Sequence[int] = ()
-    ) -> tuple[list[Entry], list[int]]:
+    def add_entries(self, entries: Sequence[NewEntry], origins: Sequence[int] = ()) -> Added:
         """Stores entries, and their subjects where new.
 
-        Returns the stored entries, and the numbers of those that had the same client
-        key and were deleted for them. ``origins`` names, for each entry, the one of
-        another space that it was made from; raises :class:`NotFoundError`, and stores
-        nothing, if that was deleted meanwhile.
+        ``origins`` names, for each entry, the one of another space that it was made from; raises
+        :class:`NotFoundError`, and stores nothing, if that was deleted meanwhile.
         """
         self.database.check_room()
         stored, replaced, now = list[Entry](), list[int](), time.time()
+        new_subjects: set[str] = set()
         with self.database.writing() as db:
             for i, entry in enumerate(entries):
                 if origins and not _has_entry(db, origins[i]):
                     raise NotFoundError(f"no entry {origins[i]}")
-                make_subject(db, entry.subject, now)
+                if make_subject(db, entry.subject, now):
+                    new_subjects.add(entry.subject)
                 if entry.key:
                     deleted = db.execute(
                         "DELETE FROM entries WHERE subject = ? AND key = ? AND space_id = ? "
@@ -130,7 +139,7 @@ class Store:
                 )
         if replaced:
             self.database.empty_log()
-        return stored, replaced
+        return Added(stored, replaced, frozenset(new_subjects))
 
     def delete_subject(self, subject: str) -> list[int] | None:
         """Deletes a subject. Returns the numbers of its entries, or None if there was none."""

@@ -288,6 +288,24 @@ def test_batches_have_the_same_statuses(stub: Stub, rest: Rest) -> None:
     assert mine == ["ok", "invalid", "wrong_space", *["invalid"] * 4]
 
 
+def test_both_say_when_an_entry_makes_its_subject(stub: Stub, rest: Rest) -> None:
+    names = ("ada", "ben", "ada", "cleo", "cleo")
+    items = [item(name, seed) for seed, name in enumerate(names)]
+    results = stub.Enroll(g.EnrollRequest(items=items)).results
+    assert [result.subject_created for result in results] == [True, True, False, True, False]
+    bodies = [
+        {"subject": name, "camera": "c", "feature": json_feature(seed)}
+        for seed, name in enumerate(("ada", "dora", "dora"), 10)
+    ]
+    answer = rest.client.post("/v1/entries/batch", json={"items": bodies}).json()["results"]
+    assert [row["entry"]["subject_created"] for row in answer] == [False, True, False]
+    created = [
+        rest.client.post(f"/v1/entries/feature?subject={name}&camera=c", json=json_feature(seed))
+        for seed, name in enumerate(("edna", "edna", "ada"), 20)
+    ]
+    assert [response.json()["subject_created"] for response in created] == [True, False, False]
+
+
 def test_policy_is_one(stub: Stub, client: TestClient) -> None:
     policy = {"schemes": {"features": {"points": [{"snr_db": 60, "threshold": 0.9, "lower": 0.5}]}}}
     answer = client.put("/v1/policy", json={"match_policy": policy})

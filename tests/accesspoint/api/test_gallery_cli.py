@@ -250,6 +250,39 @@ def test_one_wrong_file_is_named_and_the_others_are_enrolled(
     assert ("1 hidden or leftover" if leftover else KINDS[kind][0]) in output
 
 
+def test_new_subjects_are_named(gallery: Commands, folder: Path) -> None:
+    assert "enrolled 4 of 4 files; 2 new subjects, p0, p1; the" in gallery("enroll", str(folder))
+    for number in range(3, 9):
+        camera = folder / f"p{number}" / "c0"
+        camera.mkdir(parents=True)
+        (camera / "0.png").write_bytes(png(100 + number))
+    assert "6 new subjects, p3, p4, p5 and 3 more;" in gallery("enroll", str(folder))
+    assert "new subject" not in gallery("enroll", str(folder))
+
+
+def test_warnings_are_one_summary_and_all_in_json(
+    gallery: Commands, folder: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate.json"
+    gate.write_text(json.dumps({"mode": "warn", "near_duplicate": -1.0}))
+    gallery("policy", "--quality-gate", str(gate))
+    for number in range(2, 10):
+        camera = folder / f"p{number}" / "c0"
+        camera.mkdir(parents=True)
+        (camera / "0.png").write_bytes(png(100 + number))
+    out = tmp_path / "enrolled.json"
+    result = CliRunner().invoke(
+        app, ["enroll", str(folder), "--to", gallery.target, "--json-out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning:")]
+    everything = json.loads(out.read_text())["warnings"]
+    assert len(everything) >= 8
+    assert [line.removeprefix("warning: ") for line in warnings[:-1]] == everything[:3]
+    assert f"and {len(everything) - 3} more of {len(everything)} images" in warnings[-1]
+    assert f"{len(everything)} with a warning" in result.stdout
+
+
 def test_people_one_folder_down_are_enrolled_and_that_is_told(
     gallery: Commands, folder: Path, tmp_path: Path
 ) -> None:

@@ -196,6 +196,9 @@ def test_the_commands(tiny: Bundle, dressed: Path, cache: Path, tmp_path: Path) 
     assert result.exit_code == 0, result.output
     assert "protocol all" in result.output
     assert "jscc-ae-16" in result.output
+    assert "±        over noise: half of the interval (95 %, Student's t over the noise seeds)" in (
+        result.output
+    )
     content = json.loads(files[0].read_text())
     assert content["data_digest"] == open_data(dressed).digest()
     assert content["bundles"][0]["id"] == tiny.bundle_id

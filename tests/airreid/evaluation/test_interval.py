@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airreid.evaluation.interval import rate_interval
+from airreid.evaluation.interval import over_noise, over_people, rate_interval
 
 
 def test_independent_queries_have_wilsons_interval() -> None:
@@ -39,3 +39,10 @@ def test_intervals_hold_what_they_promise() -> None:
         low, high = rate_interval(hits.ravel(), np.repeat(np.arange(100), 3))
         holds += low <= 0.8 <= high
     assert 370 <= holds <= 392
+
+
+def test_a_half_width_says_what_it_is_over() -> None:
+    noise = over_noise("95 %, Student's t over the noise seeds", 100)
+    assert noise.startswith("over noise: half of the interval (95 %, ")
+    assert noise.endswith("over people it is up to 0.098")
+    assert over_people(100).startswith("over people: half of the interval (95 %, ")

@@ -33,7 +33,8 @@ export function enrolForm({ done }) {
     try {
       const answer = await call("/v1/entries", { method: "POST", query: { subject: id, camera: where }, form });
       const warnings = answer.warnings?.length ? `: ${answer.warnings.join("; ")}` : "";
-      results.append(h("li", { class: warnings ? "warn" : "good" }, `${file.name}: entry ${answer.id ?? answer.entry_id}${warnings}`));
+      const created = answer.subject_created ? `, new subject ${id}` : "";
+      results.append(h("li", { class: warnings ? "warn" : "good" }, `${file.name}: entry ${answer.id ?? answer.entry_id}${created}${warnings}`));
       return true;
     } catch (error) {
       results.append(h("li", { class: "bad" }, `${file.name}: ${error.message}`));

@@ -43,7 +43,7 @@ def spec(store: Store, **changes: object) -> IndexSpec:
 
 def fill(store: Store, count: int, seed: int = 0) -> list[int]:
     vectors = np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
-    stored, _ = store.add_entries([NewEntry(f"p{i}", "c", "s", v) for i, v in enumerate(vectors)])
+    stored, *_ = store.add_entries([NewEntry(f"p{i}", "c", "s", v) for i, v in enumerate(vectors)])
     return [entry.id for entry in stored]
 
 

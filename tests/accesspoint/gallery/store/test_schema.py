@@ -73,7 +73,7 @@ def test_format_1_is_brought_to_this_format(old: Path, vectors: np.ndarray) -> N
     expected = [hashlib.blake2b(vectors[i].tobytes(), digest_size=8).digest() for i in (2, 3, 0)]
     assert page.digests.astype("<i8").tobytes() == b"".join(expected)
     assert [(c.kind, c.entry) for c in store.log.changes(0, 9)] == [("add", n) for n in (2, 3, 4)]
-    [added], _ = store.add_entries([NewEntry("dora", "c", "space", vectors[0])])
+    [added], *_ = store.add_entries([NewEntry("dora", "c", "space", vectors[0])])
     assert added.id == 6  # 5 was given once already
     assert store.delete_subject("alice") == [2, 4]
     store.close()

@@ -18,7 +18,7 @@ def entry(subject: str, value: float = 1.0, space: str = "s") -> NewEntry:
 
 
 def test_what_was_added_is_there_after_opening_again(store: Store, tmp_path: Path) -> None:
-    (first, second), _ = store.add_entries([entry("alice", 0.25), entry("bob", 0.5)])
+    (first, second), *_ = store.add_entries([entry("alice", 0.25), entry("bob", 0.5)])
     store.close()
     again = Store(tmp_path / "gallery.sqlite")
     assert again.counts() == (2, 2)
@@ -29,15 +29,15 @@ def test_what_was_added_is_there_after_opening_again(store: Store, tmp_path: Pat
 
 
 def test_numbers_are_never_used_twice(store: Store) -> None:
-    [first], _ = store.add_entries([entry("alice")])
+    [first], *_ = store.add_entries([entry("alice")])
     assert store.delete_entries([first.id]) == [True]
-    [second], _ = store.add_entries([entry("alice")])
+    [second], *_ = store.add_entries([entry("alice")])
     assert second.id > first.id
     assert store.delete_entries([first.id, second.id]) == [False, True]
 
 
 def test_deleting_a_subject_takes_its_entries(store: Store) -> None:
-    added, _ = store.add_entries([entry("alice"), entry("alice"), entry("bob")])
+    added, *_ = store.add_entries([entry("alice"), entry("alice"), entry("bob")])
     assert store.delete_subject("alice") == [added[0].id, added[1].id]
     assert store.delete_subject("alice") is None
     assert store.counts() == (1, 1)
@@ -49,7 +49,7 @@ def test_deleted_features_are_gone_from_every_file(
 ) -> None:
     rng = np.random.default_rng(0)
     secret = NewEntry("alice", "c", "s", rng.standard_normal(2048).astype(np.float32))
-    [added], _ = store.add_entries([secret])
+    [added], *_ = store.add_entries([secret])
     needle = secret.feature.tobytes()[:64]
     assert any(needle in file.read_bytes() for file in tmp_path.iterdir())
     if whole:
