@@ -50,11 +50,13 @@ def nest(
     moments: Moments,
     bandwidth: int,
     piece: int = PIECE,
+    exponent: float = 1.0,
 ) -> NestedCode:
     """Cuts what a code tells apart into pieces of equal power.
 
     Piece k has the leading directions of ``k K - (K_1 + ... + K_(k-1))``, with the kernel K of
     ``target`` and those of the pieces before, each of power 1 on features with these moments.
+    ``exponent``: of the eigenvalues of K; below 1 weak directions come sooner and with more power.
     Raises :class:`InputError` for a bandwidth that is no multiple of ``piece``.
     """
     check_pieces(bandwidth, piece)
@@ -62,6 +64,9 @@ def nest(
     projected = spread.T @ target.matrix.astype(np.float64)  # (R, C)
     basis, factor = linalg.qr(projected, mode="economic")  # the pieces lie in the span of these
     kernel = factor @ factor.T
+    if exponent != 1.0:
+        values, vectors = linalg.eigh(kernel)
+        kernel = (vectors * np.maximum(values, 0.0) ** exponent) @ vectors.T
     kernel /= max(float(np.trace(kernel)), 1e-300)
     sent = np.zeros_like(kernel)
     pieces: list[NDArray[np.float64]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from airreid.retrieval import Labels, NearestMatch
 Array = NDArray[np.float32]
 DEPTHS = (2, 0)
 """Pieces' worth of the target's best columns that are sent again and again; 0: all of them."""
+EXPONENTS = (0.75,)
+"""Exponents of the discriminant's eigenvalues that are tried besides 1."""
 FOLDS = 5
 """Parts of the people, each left out of a code once where a rule is calibrated on them."""
 _TRIAL_QUERIES = 250
@@ -40,6 +42,8 @@ class NestedWay:
     pca_share: float = 0.0
     depth: int = 0
     """Columns of the target, the best; 0: as many as the bandwidth."""
+    exponent: float = 1.0
+    """Exponent of the target's eigenvalues; below 1 weak directions get more power."""
 
     @property
     def words(self) -> str:
@@ -49,6 +53,8 @@ class NestedWay:
         name = "PCA" if self.method == "pca" else f"discriminant, r = {self.regularisation:g}"
         if self.method == "blend":
             name += f", {self.pca_share:.0%} PCA"
+        if self.exponent != 1.0:
+            name += f", eigenvalues to the power of {self.exponent:g}"
         return f"{name}, in pieces" + (f", {self.depth} directions" if self.depth else "")
 
 
@@ -104,7 +110,8 @@ class NestedFits:
     def code(self, way: NestedWay, bandwidth: int) -> NestedCode:
         """Makes a code. Raises :class:`InputError` where the features do not carry it."""
         target = self._target(way, bandwidth)
-        return nest(target.truncated(way.depth or bandwidth), self._moments, bandwidth)
+        cut = target.truncated(way.depth or bandwidth)
+        return nest(cut, self._moments, bandwidth, exponent=way.exponent)
 
     def _target(self, way: NestedWay, bandwidth: int) -> LinearCode:
         columns = min(bandwidth, len(self._moments.variances))
@@ -159,10 +166,11 @@ def select_nested(
     depths = [PIECE * pieces for pieces in DEPTHS if PIECE * pieces < bandwidth]
     winners = [best_of([NestedWay(depth=depth) for depth in reversed(depths)])]
     if part.labelled:
-        best = best_of([NestedWay("discriminant", r) for r in REGULARISATIONS])
-        r = best.regularisation
-        winners.append(best_of([best, *(NestedWay("discriminant", r, 0.0, x) for x in depths)]))
-        mixed = [NestedWay("blend", r, share, winners[-1].depth) for share in PCA_SHARES]
+        whole_span = best_of([NestedWay("discriminant", r) for r in REGULARISATIONS])
+        cuts = [whole_span, *(replace(whole_span, depth=depth) for depth in depths)]
+        best = best_of(cuts + [replace(way, exponent=x) for x in EXPONENTS for way in cuts])
+        winners.append(best)
+        mixed = [replace(best, method="blend", pca_share=share) for share in PCA_SHARES]
         winners.append(best_of(mixed))
     if trained is not None:
         way = NestedWay("trained")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +104,15 @@ def check_pieces(bandwidth: int, piece: int = PIECE) -> None:
             f"bandwidth {bandwidth}: a nested code is made of pieces of {piece} uses; give a "
             f"multiple of {piece}"
         )
+
+
+def check_prefix_weights(weights: Sequence[float], bandwidth: int, piece: int = PIECE) -> None:
+    """Raises ``ValueError`` for other weights than one for each number of pieces of a code."""
+    count = bandwidth // piece
+    if len(weights) != count:
+        raise ValueError(f"{len(weights)} prefix weights; {bandwidth} uses have {count} pieces")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+        raise ValueError("prefix weights: give numbers from 0 on, one above 0 at least")
 
 
 def part_name(scheme_id: str, uses: int) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from pydantic import ValidationError
 
 from airreid.bundle import BackboneInfo, Manifest, load_bundle, write_manifest
 from airreid.codecs.nested import NestedCode
@@ -17,7 +19,7 @@ from training.models.channel import Channel
 from training.models.nested_code import NestedNetwork
 from training.recipes.own import DEMO
 from training.recipes.recipe import scheme_ids
-from training.recipes.steps import ClosedFormStep
+from training.recipes.steps import ClosedFormStep, JointScheme
 from training.runs.checkpoints import load_scheme, scheme_path
 from training.steps.heads import train_heads
 
@@ -56,6 +58,43 @@ def test_training_hears_a_random_number_of_pieces_and_use_hears_all() -> None:
     assert heard[:, 0].all()
     assert 0 < int(heard[:, 1].all(1).sum()) < 64
     assert (nested.eval().transmit(features, channel, draws).queries != 0).all()
+
+
+def test_training_hears_prefixes_in_proportion_to_their_weights() -> None:
+    features = torch.from_numpy(PEOPLE.features[:64])
+    channel, draws = Channel("awgn", (20.0, 20.0)), torch.Generator().manual_seed(3)
+    weighted = NestedNetwork(64, 128, prefix_weights=(0.0, 3.0, 0.0, 1.0))
+    torch.nn.init.normal_(weighted.matrix)
+    pieces = torch.cat(
+        [
+            (weighted.train().transmit(features, channel, draws).queries != 0).view(64, 4, 32)
+            for _ in range(20)
+        ]
+    )
+    heard = pieces.all(2).sum(1)
+    counts = torch.bincount(heard, minlength=5).tolist()
+    assert counts[0] == counts[1] == counts[3] == 0
+    assert 0.7 < counts[2] / len(heard) < 0.8
+    again = NestedNetwork(**weighted.settings)
+    assert again.settings == weighted.settings
+    assert "prefix_weights" not in NestedNetwork(64, 128).settings  # as checkpoints of before
+
+
+@pytest.mark.parametrize(
+    ("scheme", "weights", "message"),
+    [
+        ("jscc-nested-64", [1.0], "1 prefix weights; 64 uses have 2 pieces"),
+        ("jscc-nested-64", [1.0, -1.0], "numbers from 0 on"),
+        ("jscc-nested-64", [0.0, 0.0], "one above 0"),
+        ("jscc-nested-64", [1.0, float("inf")], "numbers from 0 on"),
+        ("jscc-fc-64", [1.0, 1.0], "prefix_weights are for nested schemes"),
+    ],
+)
+def test_weights_that_fit_no_prefixes_are_refused(
+    scheme: str, weights: list[float], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        JointScheme.model_validate({"id": scheme, "prefix_weights": weights})
 
 
 def test_the_step_ends_in_a_scheme_of_a_bundle_that_encodes_the_same(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from airreid.codecs.nested import NestedCode, nest
 from airreid.codecs.statistics import moments
-from airreid.nested.pieces import PIECE
+from airreid.nested.pieces import PIECE, check_prefix_weights
 from airreid.nested.stopping import StoppingRule
 from airreid.signal import EPSILON
 from training.models.channel import Channel
@@ -23,8 +24,18 @@ from training.models.scheme_network import SchemeNetwork, Transmitted
 class NestedNetwork(SchemeNetwork):
     """The torch twin of :class:`airreid.codecs.nested.NestedCode`."""
 
-    def __init__(self, features: int, bandwidth: int, piece: int = PIECE) -> None:
-        """Raises ``ValueError`` for a bandwidth that is no multiple of ``piece``."""
+    def __init__(
+        self,
+        features: int,
+        bandwidth: int,
+        piece: int = PIECE,
+        prefix_weights: Sequence[float] | None = None,
+    ) -> None:
+        """``prefix_weights``: of the loss with 1, 2, ... pieces in training; None: all alike.
+
+        Raises ``ValueError`` for a bandwidth that is no multiple of ``piece``, and for weights of
+        another number of pieces, below 0, or all 0.
+        """
         super().__init__()
         if bandwidth % piece:
             raise ValueError(f"{bandwidth} uses are no whole pieces of {piece}")
@@ -33,6 +44,12 @@ class NestedNetwork(SchemeNetwork):
             "bandwidth": bandwidth,
             "piece": piece,
         }
+        weights = torch.ones(bandwidth // piece)
+        if prefix_weights is not None:
+            self.settings["prefix_weights"] = list(prefix_weights)
+            check_prefix_weights(prefix_weights, bandwidth, piece)
+            weights = torch.tensor(self.settings["prefix_weights"])
+        self._prefix_weights = weights
         self.embedding_dim = bandwidth
         self.piece = piece
         self.mean = nn.Parameter(torch.zeros(features))
@@ -49,17 +66,26 @@ class NestedNetwork(SchemeNetwork):
     def transmit(
         self, features: Tensor, channel: Channel, draws: torch.Generator, gallery: bool = True
     ) -> Transmitted:
-        """Sends features (N, D); in training mode each block ends after any of its pieces."""
+        """Sends features (N, D); in training mode each block ends after any of its pieces.
+
+        After which is drawn in proportion to the weights of the prefixes, so that the mean loss is
+        the weighted one.
+        """
         symbols = self(features)
         received, _ = channel(symbols, draws)
         if self.training:
-            count = symbols.shape[1] // self.piece
-            heard = torch.randint(
-                1, count + 1, (len(symbols), 1), generator=draws, device=draws.device
-            )
+            heard = self._pieces_heard(len(symbols), draws)
             uses = torch.arange(symbols.shape[1], device=symbols.device)
             received = received * (uses < heard.to(symbols.device) * self.piece)
         return Transmitted(received, symbols if gallery else received)
+
+    def _pieces_heard(self, blocks: int, draws: torch.Generator) -> Tensor:
+        """Draws after how many pieces each block ends: (blocks, 1)."""
+        count = len(self._prefix_weights)
+        if "prefix_weights" not in self.settings:
+            return torch.randint(1, count + 1, (blocks, 1), generator=draws, device=draws.device)
+        weights = self._prefix_weights.to(draws.device)
+        return 1 + torch.multinomial(weights, blocks, replacement=True, generator=draws)[:, None]
 
     def init_from_pca(self, features: NDArray[np.float32], spread: float) -> None:
         statistics = moments(features)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from airreid.channels.registry import ModelName
 from airreid.digital.channel_code import ChannelCodeName
+from airreid.nested.pieces import check_prefix_weights
 from airreid.scheme_kinds import bandwidth_of, kind_of, scheme_kind
 from airreid.validation import FrozenModel
 from training.recipes.base import (
@@ -23,7 +24,7 @@ from training.recipes.base import (
     Stage,
     StepName,
 )
-from training.recipes.scheme_ids import AnyId, DigitalId, JsccId, NestedId
+from training.recipes.scheme_ids import NESTED_KINDS, AnyId, DigitalId, JsccId, NestedId
 from training.recipes.site_steps import NestedStep, NetworkStep, SiteRecipeStep, SiteStep
 
 AugmentedCopies = Annotated[int, Field(ge=1, le=64)]
@@ -113,6 +114,21 @@ class JointScheme(FrozenModel):
     """d, the size of a digital scheme's latent."""
     rate_lambda: Positive | None = None
     """The paper's λ of a digital scheme: bits that one unit of loss is worth."""
+
+    prefix_weights: tuple[float, ...] | None = None
+    """Weights of the loss with 1, 2, ... pieces of a nested scheme; None: all alike."""
+
+    @model_validator(mode="after")
+    def _weighted(self) -> JointScheme:
+        if self.prefix_weights is None:
+            return self
+        if kind_of(self.id) not in NESTED_KINDS:
+            raise ValueError(f"scheme {self.id}: prefix_weights are for nested schemes")
+        try:
+            check_prefix_weights(self.prefix_weights, bandwidth_of(self.id))
+        except ValueError as error:
+            raise ValueError(f"scheme {self.id}: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> JointScheme:

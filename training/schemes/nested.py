@@ -27,7 +27,8 @@ _SAMPLE = 64
 
 
 def _new(step: JointStep, scheme: JointScheme, features: int) -> NestedNetwork:
-    return NestedNetwork(features, bandwidth_of(scheme.id))
+    weights = scheme.prefix_weights
+    return NestedNetwork(features, bandwidth_of(scheme.id), prefix_weights=weights)
 
 
 def _export(

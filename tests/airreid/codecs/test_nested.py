@@ -80,6 +80,22 @@ def test_a_target_of_few_directions_fills_every_piece() -> None:
     assert np.isfinite(code.matrix).all()
 
 
+def test_a_lower_exponent_gives_weak_directions_more_power() -> None:
+    features, labels = people()
+    second, target = moments(features), scatter(features, labels.identity).discriminant(0.3)
+    shares = []
+    for exponent in (1.0, 0.75, 0.5):
+        code = nest(target, second, BANDWIDTH, exponent=exponent)
+        kernel = np.linalg.svd(code.project(features), compute_uv=False) ** 2
+        shares.append(float(kernel[:8].sum() / kernel.sum()))
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[-1] + 0.1
+    plain = nest(target, second, BANDWIDTH)
+    np.testing.assert_array_equal(
+        nest(target, second, BANDWIDTH, exponent=1.0).matrix, plain.matrix
+    )
+
+
 @pytest.mark.parametrize("bandwidth", [0, 16, 100])
 def test_a_bandwidth_of_no_whole_pieces_is_refused(bandwidth: int) -> None:
     features, labels = people(count=20)
