@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.bundle import default_bundle_path, load_bundle
+from airreid.curve_style import GREY, NO_CODE, line_of, save
 from airreid.evaluation.comparison import pca_comparison
 from airreid.evaluation.retrieval_features import RetrievalFeatures, no_channel_bound
 from airreid.images import load, to_crop
@@ -142,26 +143,24 @@ def draw(result: dict[str, Any], path: Path) -> None:
     ):
         rows = [row for row in result["rows"] if row["scheme"] == scheme]
         x = [row["snr_db"] for row in rows]
-        for key, half, label in (
-            ("top1", "top1_half_width", scheme),
-            ("pca_top1", "pca_half_width", "PCA, sent as it is"),
+        for key, half, label, look in (
+            ("top1", "top1_half_width", scheme, scheme),
+            ("pca_top1", "pca_half_width", "PCA, sent as it is", "pca"),
         ):
             axes.errorbar(
                 x,
                 [row[key] for row in rows],
                 [row[half] for row in rows],
-                marker="o",
-                markersize=3,
                 label=label,
+                **line_of(look).keywords,
             )
-        axes.axhline(result["noiseless_top1"], color="grey", linestyle="--", label="no channel")
-        axes.axhline(
-            max(result["colour_top1"].values()), color="tan", linestyle=":", label="colours only"
-        )
+        axes.axhline(result["noiseless_top1"], color=GREY, linestyle="--", label=NO_CODE)
+        colours_alone = max(result["colour_top1"].values())
+        axes.axhline(colours_alone, color="black", linestyle=":", label="colours only")
         axes.set(title=scheme, xlabel="SNR (dB)", ylim=(0, 1.02))
         axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=7)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from airreid.bundle import Bundle
+from airreid.curve_style import GREY, NO_CODE, line_of, save
 from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.point_files import point_row
 from airreid.evaluation.points import paper_point, scheme_points
@@ -46,23 +47,23 @@ def draw(jscc: list[Row], digital: list[Row], bandwidth: int, bound: float, path
     axes = figure.add_subplot()
     ours = [row for row in jscc if row["scheme"] == f"jscc-ae-{bandwidth}"]
     x = [row["snr_db"] for row in ours]
-    axes.plot(x, [row["top1"] for row in ours], "o-", color="C0", label=f"jscc-ae-{bandwidth}")
-    axes.plot(x, [row["pca_top1"] for row in ours], "--", color="C0", label="PCA, sent as it is")
+    jscc_id = f"jscc-ae-{bandwidth}"
+    axes.plot(x, [row["top1"] for row in ours], label=jscc_id, **line_of(jscc_id).keywords)
+    linear = [row["pca_top1"] for row in ours]
+    axes.plot(x, linear, label="PCA, sent as it is", **line_of("pca").keywords)
     schemes = [
         name for name in dict.fromkeys(row["scheme"] for row in digital) if f"-{bandwidth}" in name
     ]
-    for number, scheme in enumerate(schemes, 1):
-        for link, style in (("coded", "s-"), ("ideal", "^:")):
+    for scheme in schemes:
+        for link in ("coded", "ideal"):
             rows = [r for r in digital if (r["scheme"], r["link"]) == (scheme, link)]
             axes.plot(
                 [row["snr_db"] for row in rows],
                 [row["top1"] for row in rows],
-                style,
-                color=f"C{number}",
-                markersize=4,
+                **line_of(scheme, link).keywords,
                 label=f"{scheme}, {link}, {rows[0]['payload_bits']:.0f} bits",
             )
-    axes.axhline(bound, color="grey", linestyle="--", linewidth=1, label="no channel")
+    axes.axhline(bound, color=GREY, linestyle="--", linewidth=1, label=NO_CODE)
     axes.set(
         xlabel="SNR per real channel use (dB)",
         ylabel="top-1",
@@ -71,4 +72,4 @@ def draw(jscc: list[Row], digital: list[Row], bandwidth: int, bound: float, path
     )
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    figure.savefig(path)
+    save(figure, path)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from airreid import __version__
+from airreid.curve_style import BLUE, GREY, line_of, save
 from airreid.digital.bounds import (
     normal_approximation,
     normal_approximation_snr_db,
@@ -158,12 +159,11 @@ def settings(code: PolarCode, list_size: int, blocks: int, seed: int) -> dict[st
 
 
 def write(folder: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> list[Path]:
-    """Writes ``link.json`` and ``link.png``; returns their paths."""
+    """Writes ``link.json`` and the plot as PNG, SVG and PDF; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     results, curve = folder / "link.json", folder / "link.png"
     write_json([results], document(about, rows))
-    draw(curve, about, rows)
-    return [results, curve]
+    return [results, *draw(curve, about, rows)]
 
 
 def document(about: dict[str, Any], rows: Sequence[LinkPoint]) -> dict[str, Any]:
@@ -196,8 +196,8 @@ def as_rows(about: dict[str, Any], points: Sequence[LinkPoint]) -> list[Row]:
     return rows
 
 
-def draw(path: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> None:
-    """Draws measured points, the normal approximation and Shannon's limit."""
+def draw(path: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> list[Path]:
+    """Draws measured points, the normal approximation and Shannon's limit; returns the files."""
     from matplotlib.figure import Figure  # takes half a second, and only the plot needs it
 
     figure = Figure(figsize=(7.2, 4.4), dpi=140, layout="constrained")
@@ -213,8 +213,8 @@ def draw(path: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> None:
             [row.bler - row.bler_low for row in shown],
             [row.bler_high - row.bler for row in shown],
         ],
-        fmt="o-",
         capsize=3,
+        **line_of("digital", "coded").keywords,
         label=f"measured, CRC-{about['crc']}, list {about['list_size']}",
     )
     clear = [row for row in rows if row.bler == 0]
@@ -222,14 +222,16 @@ def draw(path: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> None:
         axes.plot(
             [row.snr_db for row in clear],
             [row.bler_high for row in clear],
-            "v",
-            color="C0",
+            linestyle="",
+            marker="v",
+            color=line_of("digital").colour,
+            markerfacecolor="white",
             label="no error seen: upper end of the interval",
         )
     grid = np.linspace(min(limit, *(row.snr_db for row in rows)), rows[-1].snr_db + 0.5, 300)
     best = normal_approximation(about["k"], about["B"], grid)
-    axes.plot(grid, np.maximum(best, 1e-12), color="C1", label="best codes (normal approximation)")
-    axes.axvline(limit, color="grey", linestyle="--", label="Shannon limit")
+    axes.plot(grid, np.maximum(best, 1e-12), color=BLUE, label="best codes (normal approximation)")
+    axes.axvline(limit, color=GREY, linestyle="--", label="Shannon limit")
     axes.set(
         xlabel="SNR per real channel use (dB)",
         ylabel="block error rate",
@@ -238,4 +240,4 @@ def draw(path: Path, about: dict[str, Any], rows: Sequence[LinkPoint]) -> None:
     )
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="lower left", fontsize="small")
-    figure.savefig(path)
+    return save(figure, path)

@@ -26,6 +26,7 @@ from accesspoint.matching.rates import lower_bound, mean_share, upper_bound
 from accesspoint.matching.tracks import FusedTrack, TrackFusion, TrackSettings
 from accesspoint.matching.trials import Enrolled, OverTheAir
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.curve_style import GREY, PALETTE, line_of, save
 from airreid.datasets.synthetic.cameras import render
 from airreid.inference import BackboneRunner
 from airreid.scheme import links_of
@@ -199,9 +200,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
             left.plot(
                 [point["snr_db"] for point in points],
                 [point["threshold"] for point in points],
-                marker="o",
-                markersize=3,
                 label=scheme["scheme_id"],
+                **line_of(scheme["scheme_id"]).keywords,
             )
     left.set(title="score that a match needs, 1 %", xlabel="SNR (dB)", ylabel="cosine")
 
@@ -212,33 +212,35 @@ def draw(result: dict[str, Any], path: Path) -> None:
             if (row["scheme"], row["stated"], row["frames"]) == ("jscc-ae-256", 0.05, frames)
         ]
 
-    for frames in (1, 2, 4, 8):
+    for frames, colour, marker in zip((1, 2, 4, 8), PALETTE, "os^D", strict=False):
         middle.plot(
             [row["snr_db"] for row in rows(frames)],
             [row["true_match"]["rate"] for row in rows(frames)],
-            marker="o",
-            markersize=3,
+            color=colour,
+            marker=marker,
+            markersize=4,
             label=f"{frames} frames" if frames > 1 else "1 frame",
         )
     middle.set(title="known people matched, 5 %", xlabel="SNR (dB)", ylim=(0, 1.02))
-    for key, frames, label in (
-        ("false_match", 1, "1 frame"),
-        ("false_match", 8, "8 frames"),
-        ("frame_false_match", 8, "8 frames, one frame's threshold"),
+    for key, frames, label, colour, marker in (
+        ("false_match", 1, "1 frame", PALETTE[0], "o"),
+        ("false_match", 8, "8 frames", PALETTE[3], "D"),
+        ("frame_false_match", 8, "8 frames, one frame's threshold", PALETTE[4], "v"),
     ):
         right.plot(
             [row["snr_db"] for row in rows(frames)],
             [row[key]["rate"] for row in rows(frames)],
-            marker="o",
-            markersize=3,
+            color=colour,
+            marker=marker,
+            markersize=4,
             label=label,
         )
-    right.axhline(0.05, color="grey", linestyle="--", label="stated")
+    right.axhline(0.05, color=GREY, linestyle="--", label="stated")
     right.set(title="impostors matched, 5 %", xlabel="SNR (dB)", ylim=(0, 1.02))
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def main() -> None:

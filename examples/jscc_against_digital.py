@@ -1,13 +1,16 @@
 """Accuracy over SNR: a JSCC scheme against a digital one of the same bandwidth, plotted.
 
-Usage: jscc_against_digital.py [FILE.png]; the plot goes to jscc_against_digital.png without it.
+Usage: jscc_against_digital.py [FILE.png]; the plot goes to jscc_against_digital.png without it, and
+beside that as SVG and PDF.
 """
 
 import sys
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 import airreid
+from airreid.curve_style import line_of, save
 
 SNRS_DB = (-10, -6, -3, 0, 3, 6, 10)
 people, queries = airreid.synthetic_people(20)
@@ -27,9 +30,9 @@ for scheme_id, link in (("jscc-ae-256", "analog"), ("digital-256", "coded")):
         values.append(result.top1.value)
         errors.append(result.top1.half_width)
         print(f"{scheme_id:12s} {snr_db:+3d} dB  rank-1 {values[-1]:.3f} ± {errors[-1]:.3f}")
-    axes.errorbar(SNRS_DB, values, errors, marker="o", capsize=3, label=f"{scheme_id}, {link}")
+    look = line_of(scheme_id, link).keywords
+    axes.errorbar(SNRS_DB, values, errors, capsize=3, label=f"{scheme_id}, {link}", **look)
 axes.grid(alpha=0.3)
 axes.legend()
-path = sys.argv[1] if len(sys.argv) > 1 else "jscc_against_digital.png"
-figure.savefig(path, dpi=120)
-print(f"plot in {path}")
+path = Path(sys.argv[1] if len(sys.argv) > 1 else "jscc_against_digital.png")
+print("plot in", *save(figure, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -62,3 +63,23 @@ def test_a_figure_is_written_as_a_picture_and_as_vectors(tmp_path: Path) -> None
     assert ">jscc-ae-256</text>" in drawn
     save(figure, tmp_path / "curve.png")
     assert (tmp_path / "curve.svg").read_text() == drawn
+
+
+def test_every_figure_of_the_project_has_this_style() -> None:
+    """Notebooks take the colours; the study tells 17 lines apart by colours of its own table."""
+    own_table = Path("airreid/evaluation/study/figures.py")
+    root = Path(__file__).parents[2]
+    own_colours = re.compile(r"""["'](?:C\d|grey|gray|tan|tab:\w+)["']""")
+    drawn = 0
+    for folder in ("airreid", "simulation", "training", "benchmarks", "examples"):
+        for path in [*(root / folder).rglob("*.py"), *(root / folder).rglob("*.ipynb")]:
+            text = path.read_text(encoding="utf-8").replace('\\"', '"')
+            if "matplotlib" not in text or path.name == "curve_style.py":
+                continue
+            if path == root / own_table:
+                continue
+            drawn += 1
+            assert "curve_style import" in text, path
+            assert "savefig" not in text, f"{path}: use curve_style.save"
+            assert not own_colours.search(text), f"{path}: {own_colours.search(text)}"
+    assert drawn > 8
