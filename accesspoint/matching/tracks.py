@@ -56,6 +56,8 @@ class _Frame:
     unit: NDArray[np.float32]
     snr: float
     """Linear."""
+    length: float
+    """Length of the embedding as decoded."""
 
 
 @dataclass
@@ -98,10 +100,27 @@ class TrackFusion:
         if not math.isfinite(time) or embedding.ndim != 1:
             raise ValueError("a frame needs a finite time and one embedding")
         clamped = min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX) if snr_db == snr_db else SNR_DB_MIN
-        frame = _Frame(time, unit_rows(embedding[None])[0], 10.0 ** (clamped / 10.0))
+        unit, length = unit_rows(embedding[None])[0], float(np.linalg.norm(embedding))
+        frame = _Frame(time, unit, 10.0 ** (clamped / 10.0), length)
         with self._lock:
             frames = self._keep(edge_id, track_id, scheme_id, frame)
         return fuse_frames([past.unit for past in frames], [past.snr for past in frames])
+
+    def earlier(
+        self, edge_id: str, track_id: str, scheme_id: str, time: float
+    ) -> list[tuple[NDArray[np.float32], float]]:
+        """Returns the embeddings as decoded, and SNRs in dB, of what is remembered of a track.
+
+        time: of the frame that they are to help, which is not among them. Empty for a track that
+        is not known, has changed its scheme, or is too old.
+        """
+        with self._lock:
+            track = self._tracks.get((edge_id, track_id))
+            if track is None or track.scheme_id != scheme_id:
+                return []
+            age = self._settings.max_age_s
+            frames = [frame for frame in track.frames if 0 < abs(time - frame.time) <= age]
+        return [(frame.unit * frame.length, 10.0 * math.log10(frame.snr)) for frame in frames]
 
     def _keep(self, edge_id: str, track_id: str, scheme_id: str, frame: _Frame) -> list[_Frame]:
         """Adds a frame to its track; returns the frames to fuse, this one among them."""

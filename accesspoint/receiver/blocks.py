@@ -77,7 +77,7 @@ class Receiver:
         self._policy_reader = PolicyReader(gallery)
         self._links = RecentSnrs()
         self._piecewise = PiecewiseSearch(
-            bundle, gallery, stopping or StoppingSettings(), self._links
+            bundle, gallery, stopping or StoppingSettings(), self._links, tracks
         )
 
     @property

@@ -71,7 +71,7 @@ def fuse_tracks(
             request.id.edge_id,
             request.track_id,
             request.scheme_id,
-            _captured_at(request),
+            captured_at(request),
             embeddings[row],
             snrs_db[row],
         )
@@ -80,8 +80,8 @@ def fuse_tracks(
     return FusedBatch(fused_embeddings, frames, fused_snrs_db)
 
 
-def _captured_at(request: Request) -> float:
-    """Seconds since 1970; now, if the block does not say."""
+def captured_at(request: Request) -> float:
+    """Returns seconds since 1970; now, if the block does not say."""
     if not request.HasField("captured_at"):
         return time.time()
     return request.captured_at.seconds + request.captured_at.nanos / 1e9

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from accesspoint.gallery.records import SearchResult
 from accesspoint.gallery.searchable import SearchableGallery
+from accesspoint.matching.tracks import TrackFusion
+from accesspoint.receiver.deciding import captured_at
 from accesspoint.receiver.recent_snrs import RecentSnrs
 from accesspoint.receiver.requests import cost
 from accesspoint.receiver.responses import TOP_K_DEFAULT, write_more_wanted
 from airreid.bundle import Bundle
-from airreid.nested.pieces import part_name
+from airreid.nested.pieces import Combined, combine_frames, part_name
 from airreid.nested.stopping import CANDIDATES, StoppingRule, StoppingSettings, next_uses
 from airreid.scheme_info import NestedInfo
 
@@ -34,11 +36,16 @@ class PiecewiseSearch:
         gallery: SearchableGallery,
         settings: StoppingSettings,
         links: RecentSnrs,
+        tracks: TrackFusion | None = None,
     ) -> None:
-        """``links``: SNRs of late, by which the uses of a camera's next blocks are advised."""
+        """``links``: SNRs of late, by which the uses of a camera's next blocks are advised.
+
+        ``tracks``: earlier frames of a block's track, which count as heard.
+        """
         self._gallery = gallery
         self._settings = settings
         self._links = links
+        self._tracks = tracks
         self.infos = {
             info.id: info for info in bundle.manifest.schemes if isinstance(info, NestedInfo)
         }
@@ -72,8 +79,22 @@ class PiecewiseSearch:
             if rule is not None:
                 recent = self._links.of(block.request.id.edge_id)
                 snr_db = _report_db(block) if recent is None else recent.snr_db
-                block.response.first_uses = rule.first(snr_db)
+                fused = self._tracks is not None and bool(block.request.track_id)
+                block.response.first_uses = info.piece if fused else rule.first(snr_db)
                 block.response.fixed_uses = rule.fixed(snr_db)
+        known = {
+            row: together
+            for row in asking
+            if (together := self._with_track(info, rule, blocks[row], embeddings[row]))
+        }
+        if known:  # their answers are searched for with their tracks
+            symbols = np.stack([together.symbols for together in known.values()])
+            results = self._gallery.search(scheme_id, symbols, CANDIDATES, 0)
+            for (row, together), result in zip(known.items(), results, strict=True):
+                del asking[row]
+                if wanted := self._next(info, rule, blocks[row], together, result):
+                    write_more_wanted(blocks[row].response, wanted)
+                    del rows[row]
         if not asking:
             return rows
         usual = [row for row in asking if cost(blocks[row].request) == 1]
@@ -89,7 +110,8 @@ class PiecewiseSearch:
                 scheme_id, embeddings[group], running, max(CANDIDATES, top_k), entries
             )
             for row, result in zip(group, results, strict=True):
-                if wanted := self._next(info, rule, blocks[row], embeddings[row], result):
+                heard = Combined(embeddings[row], blocks[row].snr_db)
+                if wanted := self._next(info, rule, blocks[row], heard, result):
                     write_more_wanted(blocks[row].response, wanted)
                     del rows[row]
                 elif deep:
@@ -101,11 +123,11 @@ class PiecewiseSearch:
         info: NestedInfo,
         rule: StoppingRule | None,
         block: Block,
-        symbols: Array,
+        heard: Combined,
         result: SearchResult,
     ) -> int:
         # cosines with gallery rows of length sqrt(B), back to inner products
-        length = float(np.linalg.norm(symbols)) * float(np.sqrt(info.bandwidth))
+        length = float(np.linalg.norm(heard.symbols)) * float(np.sqrt(info.bandwidth))
         products = np.array([match.score for match in result.matches[:CANDIDATES]]) * length
         if not len(products):
             return 0  # nobody to find: more of the block changes nothing
@@ -115,8 +137,21 @@ class PiecewiseSearch:
             (info.bandwidth, info.piece),
             block.response.uses_heard,
             products,
-            (_report_db(block), block.snr_db),
+            (_report_db(block), heard.snr_db),
         )
+
+    def _with_track(
+        self, info: NestedInfo, rule: StoppingRule | None, block: Block, embedding: Array
+    ) -> Combined | None:
+        """Returns a block together with the earlier frames of its track; None without any."""
+        request = block.request
+        if self._tracks is None or rule is None or not request.track_id:
+            return None
+        name = (request.id.edge_id, request.track_id, info.id)
+        earlier = self._tracks.earlier(*name, captured_at(request))
+        if not earlier:
+            return None
+        return combine_frames([*earlier, (embedding, block.snr_db)], info.piece, rule.mismatch)
 
     def scaled(
         self, scheme_id: str, embedding: Array, result: SearchResult, calibrated: Container[str]

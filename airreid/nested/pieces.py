@@ -79,6 +79,31 @@ class HeardPieces:
         return Combined(pieces.astype(np.float32).reshape(-1), -10.0 * math.log10(best))
 
 
+def combine_frames(
+    frames: Sequence[tuple[NDArray[np.floating], float]], piece: int, mismatch: float = MISMATCH
+) -> Combined:
+    """Combines frames of one person, as pieces that came more than once are.
+
+    frames: received symbols (B,) and their SNR in dB each, at least one; pieces that were not heard
+    are zeros. What changes between the frames of a track is little beside what changes between two
+    cameras, so that only the noise falls.
+    """
+    shape = (-1, piece)
+    total = np.zeros_like(frames[0][0].reshape(shape), np.float64)
+    precision = np.zeros(len(total))
+    for symbols, snr_db in frames:
+        rows = symbols.reshape(shape)
+        share = 1.0 / float(noise_variance(snr_db))
+        total += share * rows
+        precision += share * rows.any(axis=1)
+    heard = precision > 0
+    variance = 1.0 / precision[heard]
+    best = float(variance.min(initial=np.inf))
+    weight = (best + mismatch) / (variance + mismatch)
+    total[heard] *= (variance * weight)[:, None]
+    return Combined(total.astype(np.float32).reshape(-1), -10.0 * math.log10(best))
+
+
 def pieces_of(block: Analog, first_piece: int, uses: int) -> Analog:
     """Cuts pieces out of a whole block; after its last the first comes again.
 

@@ -15,6 +15,7 @@ from accesspoint.gallery.store.store import Store
 from accesspoint.matching.calibrate import calibrate, senders
 from accesspoint.matching.calibration_settings import CalibrationSettings
 from accesspoint.matching.policy import MatchPolicy, Point, Table, load_policy
+from accesspoint.matching.tracks import TrackFusion, TrackSettings
 from accesspoint.matching.trials import Enrolled
 from accesspoint.receiver.deciding import PolicyReader
 from airreid.bundle import Bundle
@@ -85,6 +86,21 @@ class Camera:
                 return response, asked
             assert not response.identities
             asked.append(response.more_wanted)
+
+    async def follow(
+        self, stream: Stream, person: int, sequence: int, captured_at: float
+    ) -> uplink_pb2.QueryResponse:
+        """Sends a frame of a person's track until it is answered."""
+        sent, wanted = 0, 32
+        while wanted:
+            message = self.message(sequence, sent // 32, wanted)
+            message.track_id = f"t{person}"
+            message.captured_at.seconds = int(captured_at)
+            await stream.send(message)
+            sent += wanted
+            [response] = await stream.read()
+            wanted = response.more_wanted
+        return response
 
 
 def expected(camera: Camera, sequence: int, settings: StoppingSettings) -> tuple[int, int]:
@@ -185,6 +201,31 @@ async def test_a_camera_that_wants_a_report_hears_of_its_latest_blocks(
         await stream.send(message)
         [response] = await stream.read()
     assert not response.HasField("link_report")  # no channel has said anything
+
+
+async def test_a_frame_of_a_known_track_needs_fewer_pieces(bundle: Bundle, tmp_path: Path) -> None:
+    gallery = Gallery(Store(tmp_path / "data"), bundle, 1)
+    gallery.enrol([NewEntry(f"p{i}", "c", gallery.space_id, row) for i, row in enumerate(ENROLLED)])
+    camera, frames = Camera(bundle, -4.0), 4
+    uses: dict[bool, list[list[int]]] = {}
+    right: dict[bool, int] = {}
+    for fused in (False, True):
+        receiver = Gated(bundle, gallery, TrackFusion(TrackSettings()) if fused else None)
+        async with served(receiver) as service, Stream(service.address) as stream:
+            uses[fused], right[fused] = [], 0
+            for person in range(12):
+                answers = [
+                    await camera.follow(stream, person, person + COUNT * frame, 100.0 + frame)
+                    for frame in range(frames)
+                ]
+                uses[fused].append([answer.uses_heard for answer in answers])
+                right[fused] += answers[-1].identities[0].subject == f"p{person}"
+                assert answers[-1].fused_frames == (frames if fused else 0)
+                assert (answers[0].first_uses == 32) or not fused
+    alone, together = np.array(uses[False]), np.array(uses[True])
+    np.testing.assert_array_equal(together[:, 0], alone[:, 0])  # nothing is known of a first frame
+    assert together[:, 1:].mean() < 0.8 * alone[:, 1:].mean()
+    assert right[True] >= right[False]
 
 
 async def test_a_block_without_a_name_is_answered_from_what_came(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from airreid.errors import InputError
-from airreid.nested.pieces import HeardPieces, pieces_of, prefixes
+from airreid.nested.pieces import HeardPieces, combine_frames, pieces_of, prefixes
 from airreid.noise import NoiseStream
 from airreid.offline import transmit, transmit_pieces
 from airreid.payload import Analog, get, put
@@ -74,6 +74,22 @@ def test_a_noisier_piece_counts_less() -> None:
     symbols = heard.combined(mismatch=1.0).symbols
     np.testing.assert_array_equal(symbols[:8], SYMBOLS[:8])
     np.testing.assert_allclose(symbols[8:], SYMBOLS[8:16] * (2 / 11), rtol=1e-6)
+
+
+def test_frames_of_a_track_are_combined_as_pieces_that_came_again() -> None:
+    heard = HeardPieces(BANDWIDTH, PIECE)
+    draws, frames = np.random.default_rng(0), []
+    for snr_db, uses in ((3.0, 32), (-4.0, 16)):
+        symbols = np.zeros(BANDWIDTH, np.float32)
+        symbols[:uses] = SYMBOLS[:uses] + draws.standard_normal(uses).astype(np.float32)
+        frames.append((symbols, snr_db))
+        heard.add(Analog(symbols[:uses], piece=PIECE, first_piece=heard.next_piece), snr_db)
+    together, expected = combine_frames(frames, PIECE, 2.0), heard.combined(2.0)
+    np.testing.assert_allclose(together.symbols, expected.symbols, rtol=1e-5)
+    assert together.snr_db == pytest.approx(expected.snr_db)
+    short = combine_frames([(frames[1][0], -4.0)], PIECE, 2.0)
+    np.testing.assert_allclose(short.symbols, frames[1][0], rtol=1e-6)
+    assert short.snr_db == pytest.approx(-4.0)
 
 
 def test_another_piece_than_the_next_is_refused() -> None:
