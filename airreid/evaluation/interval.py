@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit  # scipy.stats takes most of a second to load
 
 from airreid.retrieval import people_half_width
 
@@ -27,7 +27,7 @@ def mean_of(values: Sequence[float]) -> Mean:
     x = np.asarray(values, np.float64)
     if len(x) < 2:
         return Mean(float(x.mean()), float("nan"))
-    quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(x) - 1))
+    quantile = float(stdtrit(len(x) - 1, 0.5 + CONFIDENCE / 2))
     return Mean(float(x.mean()), quantile * float(x.std(ddof=1)) / float(np.sqrt(len(x))))
 
 
@@ -58,7 +58,7 @@ def rate_interval(hits: NDArray[np.bool_], groups: NDArray[np.int64]) -> tuple[f
     variance = people / max(1, people - 1) * float(np.square(totals).sum()) / count**2
     if variance > 0:
         trials = min(float(count), max(float(people), rate * (1 - rate) / variance))
-    z = float(norm.ppf(0.5 + CONFIDENCE / 2))
+    z = float(ndtri(0.5 + CONFIDENCE / 2))
     middle = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
     return min(rate, max(0.0, float(middle - half))), max(rate, min(1.0, float(middle + half)))
