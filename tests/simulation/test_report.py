@@ -11,7 +11,7 @@ from PIL import Image
 from airreid.bundle import Bundle
 from airreid.payload import Link
 from airreid.scheme import links_of
-from simulation.cli import _quick_schemes
+from simulation.cli import _quick_schemes, _table
 from simulation.people import synthetic
 from simulation.plan import SimulationResult, SweepPoint
 from simulation.report import draw_answers, draw_curve
@@ -61,6 +61,13 @@ def test_every_curve_has_its_intervals_and_a_plain_label(
         assert f">{label}<" in drawn
     assert ">plain features, without code or channel<" in drawn
     assert ">top-1, with 95 % interval<" in drawn
+
+
+def test_the_table_has_the_intervals(result: SimulationResult) -> None:
+    head, *rows = _table(result)
+    assert head.split()[4:6] == ["top-1", "95"]
+    assert len(rows) == len(CURVES) * len(SNRS_DB)
+    assert all(" 0.800 .700-.900 " in row for row in rows)
 
 
 def test_right_and_wrong_answers_differ_without_colours(
