@@ -83,7 +83,8 @@ def _decode(sample: Sample) -> tuple[str, str]:
 def structure_problems(data: DataSet) -> list[str]:
     """Names files that lists name and that are missing, those left out, and empty subsets."""
     problems = [f"{data.name}: listed but missing: {name}" for name in data.missing]
-    problems += [reason for reason in data.left_out if reason not in data.beside]
+    beside = set(data.beside)
+    problems += [reason for reason in data.left_out if reason not in beside]
     problems += [f"{data.label}: {name} is empty" for name, s in data.subsets.items() if not s]
     return problems
 
