@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,31 @@ def test_a_study_goes_from_images_to_cells_and_on(tmp_path: Path) -> None:
     refused = invoke("run", "frozen", *wanted, "--data", str(other), "--network", str(network))
     assert refused.exit_code != 0
     assert "other images or another network" in str(refused.exception or refused.output)
+
+
+def test_of_several_processes_one_makes_the_features(tmp_path: Path) -> None:
+    data = dress(tmp_path / "people", SIZE, 60, 3)
+    network = networks.write(tmp_path / "net.onnx", size=SIZE)
+    features = tmp_path / "features"
+    command = [sys.executable, "-m", "airreid.cli", "study", "run", "frozen", "--quick"]
+    command += ["--data", str(data), "--network", str(network), "--preset", "half"]
+    command += ["--only", "noiseless", "--features", str(features), "--out"]
+    started = [
+        subprocess.Popen(
+            [*command, str(tmp_path / name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for name in ("first", "second")
+    ]
+    outputs = [process.communicate()[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    told = [output.count("training people") for output in outputs]
+    assert sorted(told)[0] == 0, outputs  # one found them there
+    assert sorted(told)[1] > 0, outputs
+    cells = [
+        read_cell(tmp_path / name / "cells" / "noiseless.json") for name in ("first", "second")
+    ]
+    assert cells[0].key == cells[1].key
+    assert cells[0].curves == cells[1].curves
 
 
 def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:

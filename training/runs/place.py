@@ -29,16 +29,17 @@ def check_outside(out: Path, sources: Sequence[Path]) -> None:
 
 
 @contextmanager
-def held(out: Path) -> Iterator[None]:
+def held(out: Path, *, wait: bool = False) -> Iterator[None]:
     """Makes a run's folder and keeps other processes out of it.
 
-    Raises :class:`InputError` where another run is at work. The lock ends with the process, and
-    processes that it starts do not have it.
+    Where another run is at work, ``wait`` waits for its end; without it, raises
+    :class:`InputError`. The lock ends with the process, and processes that it starts do not have
+    it.
     """
     out.mkdir(parents=True, exist_ok=True)
     with (out / _LOCK).open("w", encoding="utf-8") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise InputError(
                 f"{out}: another run is at work there; wait for it, or give another --out"

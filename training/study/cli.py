@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,10 @@ from airreid.evaluation.study.claims import claims_markdown, judged
 from airreid.evaluation.study.figures import write_figure
 from airreid.evaluation.study.table import read_table
 from training.cli import BarReport, require_torch
+
+if TYPE_CHECKING:
+    from training.study.compressed import CompressedQueries
+    from training.study.features import StudyFeatures
 
 app = typer.Typer(no_args_is_help=True, help="Train and measure the paper's figures and claims.")
 
@@ -77,8 +81,7 @@ def run_command(
     """Compute a study's cells, each once; draw figures and claims when all are there."""
     require_torch()
     from training.recipes.base import Engine
-    from training.study.compressed import make_compressed, open_compressed
-    from training.study.features import make_features, open_features
+    from training.study.features import open_features
     from training.study.run import StudyRun, cells_of, chosen_cells
     from training.study.settings import StudySettings
     from training.study.settings import quick as quickly
@@ -91,18 +94,11 @@ def run_command(
     engine = Engine(device=_DEVICES[device], tensorboard=False)
     with progress_bars() as bars:
         report = BarReport(bars)
-        stored = open_features(folder)
-        if stored is None:
-            if listed:
-                for spec in chosen_cells(cells_of(settings), only or [], part):
-                    typer.echo(spec.name)
-                return
-            if data is None or network is None:
-                raise InputError(f"{folder}: no features; give --data DIR and --network FILE")
-            stored = make_features(folder, data, network, preset, report.phase)
-        images = open_compressed(folder)
-        if images is None and data is not None and network is not None:
-            images = make_compressed(stored, data, network, preset, report.phase)
+        if listed and open_features(folder) is None:
+            for spec in chosen_cells(cells_of(settings), only or [], part):
+                typer.echo(spec.name)
+            return
+        stored, images = _made(folder, data, network, preset, report)
         cells = cells_of(settings, images)
         chosen = chosen_cells(cells, only or [], part)
         run = StudyRun(out, work or out / "work", stored, engine, report)
@@ -121,6 +117,29 @@ def run_command(
         typer.echo("no image anchors: give --data DIR and --network FILE to compute them")
     if not run.missing(cells):
         _draw(out, folder, out / "figures")
+
+
+def _made(
+    folder: Path, data: str | None, network: Path | None, preset: str | None, report: BarReport
+) -> tuple[StudyFeatures, CompressedQueries | None]:
+    """Opens features and compressed queries, or makes them; of several processes, one does."""
+    from training.runs.place import held
+    from training.study.compressed import make_compressed, open_compressed
+    from training.study.features import make_features, open_features
+
+    stored, images = open_features(folder), open_compressed(folder)
+    if data is None or network is None:
+        if stored is None:
+            raise InputError(f"{folder}: no features; give --data DIR and --network FILE")
+        return stored, images
+    if stored is None or images is None:
+        with held(folder, wait=True):
+            stored, images = open_features(folder), open_compressed(folder)
+            if stored is None:
+                stored = make_features(folder, data, network, preset, report.phase)
+            if images is None:
+                images = make_compressed(stored, data, network, preset, report.phase)
+    return stored, images
 
 
 @app.command("figures")

@@ -12,6 +12,7 @@ import pytest
 from airreid.digital.bounds import ideal_arrives, shannon_snr_db
 from airreid.errors import InputError
 from airreid.evaluation.interval import mean_of
+from airreid.evaluation.study.anchors import RAW, anchors_markdown
 from airreid.evaluation.study.cells import (
     Cell,
     Latents,
@@ -36,7 +37,7 @@ from airreid.evaluation.study.crossed import crossed_mean, paired_bootstrap
 from airreid.evaluation.study.figures import write_figure
 from airreid.evaluation.study.rates import arrival, best_rate, expected_hits, mean_bits
 from airreid.evaluation.study.table import FIXED, MATCHED, RANGE, read_table
-from airreid.signal import SNR_DB_MAX
+from airreid.signal import SNR_DB_MAX, capacity
 
 QUERIES = 40
 SNRS_DB = (-10.0, 0.0, 10.0)
@@ -215,6 +216,59 @@ def test_a_table_knows_each_training_and_rate(folder: Path) -> None:
     (folder / "noiseless.json").unlink()
     with pytest.raises(InputError, match="noiseless"):
         read_table(folder)
+
+
+def with_anchors(folder: Path) -> None:
+    """Adds cells of an image format and of whole features to a folder."""
+    whole = curve(RAW, 0.4, None).model_copy(update={"bandwidth": 4096})
+    facts = {"payload_bits": 8192, "top1_without_channel": 0.75}
+    for added in (
+        cell("image-jpeg", latents=(latents(6000, 0.3),)),
+        cell(f"{RAW}-4096", curves=(whole,), facts=facts),
+    ):
+        write_cell(added, folder / f"{added.name}.json")
+
+
+def test_whole_features_and_images_have_places_of_their_own(folder: Path) -> None:
+    without = read_table(folder)
+    with_anchors(folder)
+    table = read_table(folder)
+    assert table.bandwidths == without.bandwidths == (256,)
+    assert table.long_bandwidths == (4096,)
+    assert without.entries.keys() < table.entries.keys()
+    whole = table.get(RAW, "", 4096, 0.0)
+    assert whole is not None
+    assert (whole.bits, whole.draws) == (8192, (2, 3))
+    assert table.get(RAW, "", 256, 0.0) is None
+    # 6,000 bits: 4,096 uses carry them from the SNR on at which a use carries 1.46 of them.
+    found = float(np.mean(counts_of(latents(6000, 0.3).hits)))
+    for bandwidth, snr_db in ((256, 10.0), (4096, -10.0), (4096, 0.0), (4096, 10.0)):
+        image = table.get("image-jpeg", "", bandwidth, snr_db)
+        assert image is not None
+        arrives = bandwidth * float(capacity(snr_db)) >= 6000
+        assert image.top1.value == pytest.approx(found if arrives else 0.0)
+        assert (image.bits, image.draws) == (6000, (1, 0))
+    assert found > 0
+
+
+def test_anchors_are_listed_with_the_uses_of_an_ideal_code(folder: Path) -> None:
+    assert anchors_markdown({}, SNRS_DB) == ""
+    assert anchors_markdown(read_table(folder).cells, SNRS_DB) == ""
+    with_anchors(folder)
+    rows = [
+        [field.strip() for field in line.strip("|").split("|")]
+        for line in anchors_markdown(read_table(folder).cells, SNRS_DB).splitlines()
+    ]
+    assert rows[0][3:] == ["uses at -10 dB", "uses at 0 dB", "uses at 10 dB"]
+    by_name = {row[0]: row[1:] for row in rows[2:]}
+    assert by_name.keys() == {"image-jpeg", f"{RAW}-4096"}
+    for name, bits, top1 in (("image-jpeg", 6000, None), (f"{RAW}-4096", 8192, "0.750")):
+        values = by_name[name]
+        assert int(values[0]) == bits
+        assert top1 is None or values[1] == top1
+        for snr_db, uses in zip(SNRS_DB, values[2:], strict=True):
+            # Shannon (1948): 0.5 log2(1 + SNR) bits in a real use.
+            assert int(uses) == round(bits / (0.5 * np.log2(1 + 10 ** (snr_db / 10))))
 
 
 def test_claims_are_judged_with_their_intervals(folder: Path) -> None:
