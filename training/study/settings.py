@@ -81,7 +81,7 @@ FAMILIES = (
                 loss="l1",
                 epochs=200,  # paper
                 learning=_sgd(0.1, 150),  # paper: 0.1, then 0.01 after epoch 150
-                batches=Batches(sampler="shuffled", size=32),  # ours: the paper does not say
+                batches=Batches(sampler="shuffled", size=128),  # ours: the paper does not say
                 measured_as="ae-l1",
             ),
             Stage(
