@@ -52,7 +52,10 @@ def adopt_command(
         str | None, typer.Option(help="Name of the output that is the feature, of several.")
     ] = None,
     resize: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH, for a network that takes any size.")
+        str | None,
+        typer.Option(
+            help="HEIGHTxWIDTH of the crops, where the network takes any size or another one."
+        ),
     ] = None,
     preset: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -103,8 +104,9 @@ def read_interface(
 ) -> NetworkInterface:
     """Finds a graph's image input and its feature output.
 
-    ``output`` names one of several outputs; ``size`` is (height, width) of a graph that takes any.
-    Raises :class:`InputError` that says what to give where the graph alone does not tell.
+    ``output`` names one of several outputs; ``size`` is (height, width) of the crops, for a graph
+    that takes any, or in place of what it declares (:func:`at_size`). Raises :class:`InputError`
+    that says what to give where the graph alone does not tell.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
@@ -128,11 +130,8 @@ def read_interface(
             f"{path}: input {inputs[0].name} has {len(shape)} dimensions; a batch of images has 4"
         )
     layout = _layout(path, shape)
-    rows, columns = (shape[2], shape[3]) if layout == "nchw" else (shape[1], shape[2])
+    rows, columns = (shape[side] for side in _places(layout))
     if size is not None:
-        for given, fixed, side in ((size[0], rows, "height"), (size[1], columns, "width")):
-            if fixed and fixed != given:
-                raise InputError(f"{path}: takes images of {side} {fixed}, not {given}")
         rows, columns = size
     if not rows or not columns:
         raise InputError(
@@ -150,6 +149,45 @@ def read_interface(
         dtype=_TYPES[tensor.elem_type],
         output_name=_output(path, model, output),
     )
+
+
+def at_size(path: Path, model: onnx.ModelProto, interface: NetworkInterface) -> onnx.ModelProto:
+    """Returns the graph for crops of the interface's size, which may declare another.
+
+    Exporters write the size of their example into the graph; where all between is convolutions
+    and global pooling, another one does as well. Raises :class:`InputError` for a graph that does
+    not run at it. The graph itself is returned where it declares that size or none.
+    """
+    sides = _places(interface.layout)
+    declared = _input_shape(model, interface.input_name)
+    wanted = (interface.height, interface.width)
+    fixed = [declared[side].dim_value for side in sides]
+    if all(not side or side == given for side, given in zip(fixed, wanted, strict=True)):
+        return model
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for side, given in zip(sides, wanted, strict=True):
+        _input_shape(changed, interface.input_name)[side].dim_value = given
+    del changed.graph.value_info[:]  # sizes of what lies between
+    images = np.random.default_rng(0).random((2, *wanted, 3), np.float32)
+    try:
+        PlainNetwork(path, interface, 1, changed).features(images)
+    except InputError as error:
+        raise InputError(
+            f"{path}: takes images of {_sides(list(fixed))} alone, not of "
+            f"{wanted[0]}x{wanted[1]} ({error})"
+        ) from None
+    return changed
+
+
+def _places(layout: Layout) -> tuple[int, int]:
+    """Places of height and width among the dimensions of an input."""
+    return (2, 3) if layout == "nchw" else (1, 2)
+
+
+def _input_shape(model: onnx.ModelProto, name: str) -> Sequence[onnx.TensorShapeProto.Dimension]:
+    (value,) = (value for value in model.graph.input if value.name == name)
+    return value.type.tensor_type.shape.dim
 
 
 def _layout(path: Path, shape: list[int | None]) -> Layout:
@@ -204,14 +242,25 @@ def _last_operator(graph: onnx.GraphProto, output: str) -> str:
 class PlainNetwork:
     """The network as it is, run by ONNX Runtime on images that are preprocessed outside it."""
 
-    def __init__(self, path: Path, interface: NetworkInterface, threads: int) -> None:
-        """Raises :class:`InputError` where ONNX Runtime cannot load the file."""
+    def __init__(
+        self,
+        path: Path,
+        interface: NetworkInterface,
+        threads: int,
+        model: onnx.ModelProto | None = None,
+    ) -> None:
+        """``model``: the graph to run in place of the file's, as :func:`at_size` gives it.
+
+        Raises :class:`InputError` where ONNX Runtime cannot load it.
+        """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path) if model is None else model.SerializeToString(),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:
             raise InputError(f"{path}: ONNX Runtime cannot load it ({_short(error)})") from None

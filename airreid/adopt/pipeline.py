@@ -20,7 +20,7 @@ from airreid.adopt.elsewhere import SiteResult, measure_site
 from airreid.adopt.heads import HeadRecord, carried, check_bandwidths, write_heads
 from airreid.adopt.images import AdoptionImages, labels_of, spread
 from airreid.adopt.int8 import Int8Result, try_int8
-from airreid.adopt.network import PlainNetwork, load_network, read_interface
+from airreid.adopt.network import PlainNetwork, at_size, load_network, read_interface
 from airreid.adopt.preprocessing import PRESETS, Preprocessing
 from airreid.adopt.schemes import parse_schemes
 from airreid.adopt.search_preprocessing import Found, find_preprocessing
@@ -163,11 +163,12 @@ class _Network:
                 f"{adoption.images.name}: nobody's identity, so the preprocessing cannot be found "
                 "by trying; say it with --preset, or with --mean, --std, --scale and --colour"
             )
-        self._model = load_network(adoption.network)
-        self.interface = read_interface(
-            adoption.network, self._model, adoption.output, adoption.size
+        given = load_network(adoption.network)
+        self.interface = read_interface(adoption.network, given, adoption.output, adoption.size)
+        self._model = at_size(adoption.network, given, self.interface)
+        self._plain = PlainNetwork(
+            adoption.network, self.interface, os.cpu_count() or 1, self._model
         )
-        self._plain = PlainNetwork(adoption.network, self.interface, os.cpu_count() or 1)
         self._proof = self.crops(_PROOF_IMAGES)
         self._check_crops()
         if known is not None and self.interface.dtype == "uint8" and not known.untouched:

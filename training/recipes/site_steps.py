@@ -48,7 +48,7 @@ class NetworkStep(FrozenModel):
     output: str | None = None
     """Output that is the feature, where the graph has several."""
     resize: Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = None
-    """HEIGHTxWIDTH, for a network that takes any size."""
+    """HEIGHTxWIDTH of the crops, for a network that takes any size, or another than it declares."""
     weights: Annotated[str, Field(min_length=1)] | None = None
     """Initial weights of a network of timm: ``imagenet``, if left out, ``none`` or a file."""
     last_stride: Literal[1, 2] = 2

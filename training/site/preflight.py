@@ -14,7 +14,7 @@ from torch import nn
 
 from airreid.adopt.heads import carried, check_bandwidths
 from airreid.adopt.images import spread
-from airreid.adopt.network import PlainNetwork, load_network, read_interface
+from airreid.adopt.network import PlainNetwork, at_size, load_network, read_interface
 from airreid.adopt.preprocessing import Preprocessing
 from airreid.adopt.schemes import DEFAULT_SCHEMES, parse_schemes
 from airreid.adopt.wrapping import wrap
@@ -144,9 +144,10 @@ class _Given:
     """The network as it was given, with some of the images."""
 
     def __init__(self, path: Path, step: NetworkStep, context: SiteContext) -> None:
-        self._path, self._model = path, load_network(path)
-        self._interface = read_interface(path, self._model, step.output, step.size)
-        self._plain = PlainNetwork(path, self._interface, torch.get_num_threads())
+        model = load_network(path)
+        self._path, self._interface = path, read_interface(path, model, step.output, step.size)
+        self._model = at_size(path, model, self._interface)
+        self._plain = PlainNetwork(path, self._interface, torch.get_num_threads(), self._model)
         raw = self._interface.dtype == "uint8"
         self._preprocessing = step.preprocessing or Preprocessing(scale=1.0 if raw else 1 / 255)
         images = context.images.fit

@@ -198,7 +198,7 @@ def test_the_fast_top1_is_the_exact_one() -> None:
         (["--preset", "imagenette"], "--preset imagenette: there are imagenet"),
         (["--preset", "half", "--scale", "1"], "give it or --scale"),
         (["--resize", "128"], "write HEIGHTxWIDTH"),
-        (["--resize", "128x64"], "takes images of height 96, not 128"),
+        (["--resize", "128x64"], "takes images of 96 x 64 alone, not of 128x64"),
         (["--no-identities"], "say it with --preset"),
         (["--std", "1", "0", "1"], "must be above 0"),
         (["--std", "1", "inf", "1"], "must be above 0"),

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from airreid.adopt.network import PlainNetwork, load_network, read_interface
+from airreid.adopt.network import PlainNetwork, at_size, load_network, read_interface
 from airreid.adopt.preprocessing import PRESETS, Preprocessing
 from airreid.adopt.wrapping import prove, wrap
 from airreid.errors import InputError
@@ -140,6 +140,79 @@ def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="weights are in files beside it"):
         load_network(tmp_path / "apart.onnx")
+
+
+def pooling_network(path: Path, layout: str, seed: int = 0) -> Path:
+    """Declares crops of 64 x 32, but its pooling takes a map of any size."""
+    rng = np.random.default_rng(seed)
+    kernel = rng.normal(0, 0.3, (6, 3, 3, 3)).astype(np.float32)
+    shape = ["batch", 3, 64, 32] if layout == "nchw" else ["batch", 64, 32, 3]
+    nodes = [
+        helper.make_node("Conv", ["planes", "kernel"], ["mixed"], pads=[1] * 4),
+        helper.make_node("Relu", ["mixed"], ["bent"]),
+        helper.make_node("GlobalAveragePool", ["bent"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["output"]),
+    ]
+    first = helper.make_node("Identity", ["images"], ["planes"])
+    if layout == "nhwc":
+        first = helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2])
+    graph = helper.make_graph(
+        [first, *nodes],
+        "pooling",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 6])],
+        [numpy_helper.from_array(kernel, "kernel")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(model), path)
+    return path
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("size", [(128, 64), (32, 96)])
+def test_another_size_than_the_declared_one_does_where_the_graph_allows_it(
+    tmp_path: Path, layout: str, size: tuple[int, int]
+) -> None:
+    path = pooling_network(tmp_path / "in.onnx", layout)
+    given = load_network(path)
+    before = given.SerializeToString()
+    interface = read_interface(path, given, size=size)
+    model = at_size(path, given, interface)
+    assert given.SerializeToString() == before
+    plain = PlainNetwork(path, interface, 1, model)
+    images = networks.crops(3, size)
+    preprocessing = PRESETS["half"]
+    onnx.save(wrap(model, interface, preprocessing, 6), tmp_path / "out.onnx")
+    assert prove(tmp_path / "out.onnx", plain, images, preprocessing) < 1e-5
+    # The convolution by hand: sums over the nine shifts of the padded crop.
+    (kernel,) = (numpy_helper.to_array(tensor) for tensor in given.graph.initializer)
+    values = np.pad(preprocessing.apply(images), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    height, width = size
+    expected = sum(
+        values[:, row : row + height, column : column + width] @ kernel[:, :, row, column].T
+        for row in range(3)
+        for column in range(3)
+    )
+    pooled = np.maximum(expected, 0).mean(axis=(1, 2))
+    np.testing.assert_allclose(plain.features(preprocessing.apply(images)), pooled, atol=1e-4)
+
+
+def test_the_declared_size_needs_no_other_graph(tmp_path: Path) -> None:
+    path = pooling_network(tmp_path / "in.onnx", "nchw")
+    model = load_network(path)
+    for size in (None, (64, 32)):
+        assert at_size(path, model, read_interface(path, model, size=size)) is model
+
+
+@pytest.mark.parametrize("size", [(128, 64), (512, 256), (256, 64)])
+def test_a_graph_that_holds_its_size_is_refused_at_another(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    path = networks.write(tmp_path / "in.onnx")
+    model = load_network(path)
+    interface = read_interface(path, model, size=size)
+    with pytest.raises(InputError, match=f"256 x 128 alone, not of {size[0]}x{size[1]}"):
+        at_size(path, model, interface)
 
 
 def test_a_graph_of_three_dimensions_or_integers_is_no_image_network(tmp_path: Path) -> None:
