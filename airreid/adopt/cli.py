@@ -104,7 +104,7 @@ def adopt_command(
         ) from None
     started = time.perf_counter()
     preprocessing = _preprocessing(preset, mean, std, scale, colour)
-    size = _size(resize)
+    size = size_of(resize)
     elsewhere = tuple(open_data(source) for source in also or ())
     for data in elsewhere:
         check_site(data)
@@ -175,7 +175,8 @@ def _preprocessing(
     return Preprocessing(**given)  # type: ignore[arg-type]
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """Reads HEIGHTxWIDTH. Raises :class:`InputError` for another form."""
     if text is None:
         return None
     match = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text)

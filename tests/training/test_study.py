@@ -106,6 +106,7 @@ def test_fitting_never_opens_the_people_of_the_test(tmp_path: Path) -> None:
             tmp_path / spec.name,
             Distributed(device_of("cpu")),
             SilentReport(),
+            tmp_path / "networks",
         )
         context.out.mkdir()
         assert spec.fit is not None

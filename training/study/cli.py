@@ -6,22 +6,19 @@ import json
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from airreid.adopt.cli import size_of
 from airreid.adopt.preprocessing import ALIASES, PRESETS
 from airreid.console import progress_bars
 from airreid.errors import InputError
 from airreid.evaluation.study.anchors import anchors_markdown
 from airreid.evaluation.study.claims import claims_markdown, judged
-from airreid.evaluation.study.figures import write_figure
+from airreid.evaluation.study.figures import figures_of, write_figure
 from airreid.evaluation.study.table import read_table
 from training.cli import BarReport, require_torch
-
-if TYPE_CHECKING:
-    from training.study.compressed import CompressedQueries
-    from training.study.features import StudyFeatures
 
 app = typer.Typer(no_args_is_help=True, help="Train and measure the paper's figures and claims.")
 
@@ -30,6 +27,7 @@ class Study(Enum):
     """Studies that there are."""
 
     FROZEN = "frozen"
+    JOINT = "joint"
 
 
 class Device(Enum):
@@ -48,7 +46,11 @@ def _root() -> None:
 @app.command("run")
 def run_command(
     study: Annotated[
-        Study, typer.Argument(help="frozen: codes on features of a network as it is.")
+        Study,
+        typer.Argument(
+            help="frozen: codes on features of a network as it is; joint: network and code "
+            "trained together."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the study; a stopped one goes on there.")],
     data: Annotated[str | None, typer.Option(help="Data set: see 'airreid data check'.")] = None,
@@ -58,9 +60,15 @@ def run_command(
     preset: Annotated[
         str | None, typer.Option(help="Its preprocessing; found by trying if left out.")
     ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(help="Study joint: HEIGHTxWIDTH of the crops; what the network declares."),
+    ] = None,
     features: Annotated[
         Path | None,
-        typer.Option(help="Folder of its features; OUT/features if left out. Made if missing."),
+        typer.Option(
+            help="Folder of its features or images; OUT/features if left out. Made if missing."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Every figure in minutes: one training, few steps.")
@@ -81,65 +89,42 @@ def run_command(
     """Compute a study's cells, each once; draw figures and claims when all are there."""
     require_torch()
     from training.recipes.base import Engine
-    from training.study.features import open_features
-    from training.study.run import StudyRun, cells_of, chosen_cells
-    from training.study.settings import StudySettings
-    from training.study.settings import quick as quickly
+    from training.study.run import StudyRun, chosen_cells
+    from training.study.start import Given, frozen_study, joint_study
 
-    settings = quickly(StudySettings()) if quick else StudySettings()
     folder = features or out / "features"
     part = _shard(shard)
     if preset is not None and preset not in PRESETS and preset not in ALIASES:
         raise InputError(f"--preset {preset}: there are {', '.join((*PRESETS, *ALIASES))}")
+    size = size_of(resize)
+    if size is not None and study is not Study.JOINT:
+        raise InputError("--resize: study frozen takes the size that the network declares")
+    begin = joint_study if study is Study.JOINT else frozen_study
     engine = Engine(device=_DEVICES[device], tensorboard=False)
     with progress_bars() as bars:
         report = BarReport(bars)
-        if listed and open_features(folder) is None:
-            for spec in chosen_cells(cells_of(settings), only or [], part):
+        begun = begin(Given(folder, data, network, preset, size, quick), listed, report.phase)
+        chosen = chosen_cells(begun.cells, only or [], part)
+        if begun.source is None:
+            for spec in chosen:
                 typer.echo(spec.name)
             return
-        stored, images = _made(folder, data, network, preset, report)
-        cells = cells_of(settings, images)
-        chosen = chosen_cells(cells, only or [], part)
-        run = StudyRun(out, work or out / "work", stored, engine, report)
+        run = StudyRun(out, work or out / "work", begun.source, engine, report)
         missing = run.missing(chosen)
         if listed:
             for spec in missing:
                 typer.echo(spec.name)
             return
         for spec in missing:
-            if run.missing([cell for cell in cells if cell.name in spec.follows]):
+            if run.missing([cell for cell in begun.cells if cell.name in spec.follows]):
                 typer.echo(f"{spec.name}: waits for {spec.follows[0]} and the like")
                 continue
             cell = run.compute(spec)
             typer.echo(f"{spec.name}: {cell.seconds:.0f} s")
-    if images is None:
-        typer.echo("no image anchors: give --data DIR and --network FILE to compute them")
-    if not run.missing(cells):
+    if begun.note:
+        typer.echo(begun.note)
+    if not run.missing(begun.cells):
         _draw(out, folder, out / "figures")
-
-
-def _made(
-    folder: Path, data: str | None, network: Path | None, preset: str | None, report: BarReport
-) -> tuple[StudyFeatures, CompressedQueries | None]:
-    """Opens features and compressed queries, or makes them; of several processes, one does."""
-    from training.runs.place import held
-    from training.study.compressed import make_compressed, open_compressed
-    from training.study.features import make_features, open_features
-
-    stored, images = open_features(folder), open_compressed(folder)
-    if data is None or network is None:
-        if stored is None:
-            raise InputError(f"{folder}: no features; give --data DIR and --network FILE")
-        return stored, images
-    if stored is None or images is None:
-        with held(folder, wait=True):
-            stored, images = open_features(folder), open_compressed(folder)
-            if stored is None:
-                stored = make_features(folder, data, network, preset, report.phase)
-            if images is None:
-                images = make_compressed(stored, data, network, preset, report.phase)
-    return stored, images
 
 
 @app.command("figures")
@@ -156,9 +141,11 @@ def figures_command(
 
 def _draw(folder: Path, features: Path, out: Path) -> None:
     table = read_table(folder / "cells")
-    path = features / "features.json"
-    about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for figure in ("4a", "4b", "4c"):
+    paths = [features / name for name in ("features.json", "crops.json")]
+    about: dict[str, Any] = next(
+        (json.loads(path.read_text("utf-8")) for path in paths if path.exists()), {}
+    )
+    for figure in figures_of(table):
         for written in write_figure(figure, table, about, out):
             typer.echo(f"wrote {written}")
     claims = judged(table)

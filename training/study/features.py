@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from airreid.adopt.images import open_images
+from airreid.adopt.images import AdoptionImages, open_images
 from airreid.adopt.pipeline import Adoption, adopt
 from airreid.adopt.preprocessing import named
 from airreid.bundle import Bundle, load_bundle
@@ -23,6 +23,8 @@ from airreid.retrieval import Labels
 
 Array = NDArray[np.float32]
 _TRAINING, _TEST, _ABOUT = "training.npz", "test.npz", "features.json"
+NETWORK = "network"
+"""Folder of the network as a bundle, beside the features."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +128,7 @@ def make_features(
         "gallery_camera": gallery_labels.camera,
     }
     about = {
-        "data": images.test.label,
-        "protocol": images.test.protocol,
-        "data_digest": images.test.digest(),
-        "training_digest": images.fit.digest(),
-        "training": f"{len(images.fit)} images of {len(images.fit.identities)} identities",
-        "test": f"{len(test['queries'])} queries, {len(test['gallery'])} gallery images, "
-        f"{len(images.test['query'].identities)} identities",
-        "network": hashlib.sha256(network.read_bytes()).hexdigest(),
+        **protocol_of(images, network),
         "dimensions": int(training["features"].shape[1]),
         "digests": {_TRAINING: digest_of(training), _TEST: digest_of(test)},
     }
@@ -144,9 +139,35 @@ def make_features(
     return StudyFeatures(folder, about)
 
 
-def adopted(folder: Path, data: str, network: Path, preset: str | None, phase: Phase) -> Bundle:
-    """Returns the network as a bundle, which is made once."""
-    out = folder / "network"
+def protocol_of(images: AdoptionImages, network: Path) -> dict[str, str]:
+    """Names data set, protocol, people and network, with their digests."""
+    test = images.test
+    assert test is not None
+    return {
+        "data": test.label,
+        "protocol": test.protocol,
+        "data_digest": test.digest(),
+        "training_digest": images.fit.digest(),
+        "training": f"{len(images.fit)} images of {len(images.fit.identities)} identities",
+        "test": f"{len(test['query'])} queries, {len(test['gallery'])} gallery images, "
+        f"{len(test['query'].identities)} identities",
+        "network": hashlib.sha256(network.read_bytes()).hexdigest(),
+    }
+
+
+def adopted(
+    folder: Path,
+    data: str,
+    network: Path,
+    preset: str | None,
+    phase: Phase,
+    size: tuple[int, int] | None = None,
+) -> Bundle:
+    """Returns the network as a bundle, which is made once.
+
+    ``size``: height and width of the crops, in place of what the network declares.
+    """
+    out = folder / NETWORK
     if not out.exists():
         adopt(
             Adoption(
@@ -154,6 +175,7 @@ def adopted(folder: Path, data: str, network: Path, preset: str | None, phase: P
                 images=open_images(data),
                 out=out,
                 schemes=("jscc-fc-8",),  # the study fits its own
+                size=size,
                 preprocessing=None if preset is None else named(preset),
                 cache=folder / "cache",
                 int8=False,

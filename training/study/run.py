@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from airreid import __version__
 from airreid.errors import InputError
@@ -36,7 +36,7 @@ from training.study.anchor_cells import fit_quantised, image_latents, raw_curve
 from training.study.coded_cells import coded_cell
 from training.study.compressed import CompressedQueries
 from training.study.digital_cells import fit_digital
-from training.study.features import StudyFeatures, TrainingPeople
+from training.study.features import TrainingPeople
 from training.study.jscc_cells import Fitted, fit_closed_forms, fit_family
 from training.study.settings import Family, StudySettings
 from training.study.training import StudyContext
@@ -52,8 +52,24 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-Measure = Callable[[RetrievalFeatures], Outcome]
-Fit = Callable[[TrainingPeople, StudyContext], Measure]
+Measure = Callable[[Any], Outcome]
+"""Measures on the test: of study A :class:`RetrievalFeatures`, of B images."""
+Fit = Callable[[Any, StudyContext], Measure]
+"""Fits on the people to train on: of study A :class:`TrainingPeople`, of B images."""
+
+
+class Source(Protocol):
+    """Everything that a study's cells are fitted and tested on, in files apart."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests that name it."""
+
+    def training(self) -> Any:
+        """Reads the people to train on."""
+
+    def test(self) -> Any:
+        """Reads the test."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +215,7 @@ class StudyRun:
     out: Path
     work: Path
     """Folder of checkpoints, which a finished cell leaves empty."""
-    features: StudyFeatures
+    features: Source
     engine: Engine
     report: Report
 
@@ -226,7 +242,9 @@ class StudyRun:
         else:
             assert spec.fit is not None
             work.mkdir(parents=True, exist_ok=True)
-            context = StudyContext(self.engine, work, Distributed(device), self.report)
+            context = StudyContext(
+                self.engine, work, Distributed(device), self.report, self.out / "networks"
+            )
             measure = spec.fit(self.features.training(), context)
             outcome = measure(self.features.test())
         cell = Cell(

@@ -39,6 +39,8 @@ class StudyContext:
     out: Path
     distributed: Distributed
     report: Report
+    kept: Path
+    """Folder of what other cells go on with."""
     seed: int = 0
 
     @property

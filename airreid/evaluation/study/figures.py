@@ -1,4 +1,4 @@
-"""Figures 4a, 4b and 4c of a study: curves with intervals, as SVG, PNG and JSON."""
+"""Figures of a study, 4a to 4c or joint: curves with intervals, as SVG, PNG and JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airreid.evaluation.study.anchors import RAW
-from airreid.evaluation.study.table import FIXED, MATCHED, RANGE, Entry, Table
+from airreid.evaluation.study.table import FIXED, JOINT, MATCHED, RANGE, Entry, Table
 
 BANDWIDTH = 256
 """The paper's bandwidth for Figures 4a and 4b."""
@@ -63,6 +63,18 @@ ONE_SNR = (
     Line("nested", RANGE, "nested, trained from -10 to 10 dB", _GREEN, "P", "--"),
     Line("digital-coded", FIXED, "digital, polar code, rate for 0 dB", _YELLOW, "X"),
 )
+JOINTLY = (
+    Line("joint-ae-paper", "0", "JSCC AE as in the paper, trained at 0 dB", _BLUE, "o"),
+    Line("joint-ae-range", RANGE, "the same, trained from -10 to 10 dB", _SKY, "o", "--"),
+    Line("joint-ae-retrieval", RANGE, "JSCC AE, retrieval loss", _GREEN, "s"),
+    Line("joint-fc-paper", "0", "JSCC FC as in the paper, trained at 0 dB", _ORANGE, "^"),
+    Line("joint-fc-retrieval", RANGE, "JSCC FC, retrieval loss", _RED, "v"),
+    Line("joint-digital-paper", "", "digital as in the paper, polar code", _YELLOW, "X"),
+    Line("joint-baseline-pca", "", "PCA, network trained without a channel", _BLACK, "x", "--"),
+    Line("joint-fc-retrieval-pca", "", "PCA, network of JSCC FC, retrieval", _PINK, "P", ":"),
+    Line("pca", "", "PCA, network as given", _BLACK, "+", ":"),
+)
+"""Curves of networks that were trained together with their codes."""
 PANELS_4C = (-10.0, 0.0, 10.0)
 """SNRs of Figure 4c's panels, those of them that were measured."""
 
@@ -76,12 +88,25 @@ class Panel:
 
 
 def panels(figure: str, table: Table) -> list[Panel]:
-    """Arranges Figure 4a, 4b or 4c of the results that there are."""
+    """Arranges Figure 4a, 4b, 4c or joint of the results that there are."""
+    if figure == "joint":
+        return [_against_snr(JOINTLY, table, width) for width in table.bandwidths[::-1]]
     if figure == "4c":
         snrs = [snr for snr in PANELS_4C if snr in table.snrs_db]
         return [Panel(f"{snr:g} dB", _against_bandwidth(table, snr)) for snr in snrs]
     lines = SCHEMES if figure == "4a" else ONE_SNR
     width = BANDWIDTH if BANDWIDTH in table.bandwidths else table.bandwidths[-1]
+    return [_against_snr(lines, table, width)]
+
+
+def figures_of(table: Table) -> tuple[str, ...]:
+    """Returns the names of the figures that a study's results are drawn in."""
+    if any(place.scheme.startswith(JOINT) for place in table.entries):
+        return ("joint",)
+    return ("4a", "4b", "4c")
+
+
+def _against_snr(lines: Sequence[Line], table: Table, width: int) -> Panel:
     drawn = []
     for line in lines:
         uses = width
@@ -95,7 +120,7 @@ def panels(figure: str, table: Table) -> list[Panel]:
         )
         if entries:
             drawn.append((line, entries))
-    return [Panel(f"B = {width}", tuple(drawn))]
+    return Panel(f"B = {width}", tuple(drawn))
 
 
 def _against_bandwidth(
@@ -117,6 +142,7 @@ TITLES = {
     "4a": "Schemes against SNR, each trained for the SNR that it is tested at",
     "4b": "Trained at one SNR or over a range, tested at every SNR",
     "4c": "Top-1 against bandwidth",
+    "joint": "Network and code trained together",
 }
 
 
@@ -211,7 +237,8 @@ def _draw(figure: str, arranged: Sequence[Panel], table: Table, out: Path) -> li
                 axis.set_ylabel("top-1")
         axes[0].set_ylim(bottom=0)  # of all panels, once their curves are there
         axes[-1].legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        drawn.suptitle(f"Figure {figure}: {TITLES[figure]}", fontsize=9)
+        title = TITLES[figure]
+        drawn.suptitle(title if figure == "joint" else f"Figure {figure}: {title}", fontsize=9)
         paths = [out / f"{figure}.svg", out / f"{figure}.png"]
         drawn.savefig(paths[0], metadata={"Date": None})
         drawn.savefig(paths[1])

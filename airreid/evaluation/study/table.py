@@ -23,6 +23,8 @@ MATCHED, RANGE = "matched", "range"
 FIXED = "fixed-0"
 """A digital scheme whose rate is the one for 0 dB, at every SNR."""
 NOISELESS = "noiseless"
+JOINT = "joint-"
+"""Beginning of the names of cells and curves whose network was trained together with the code."""
 ACCOUNTS: tuple[Account, ...] = ("ideal", "finite", "paper")
 
 
