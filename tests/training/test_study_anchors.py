@@ -130,9 +130,9 @@ def test_of_several_processes_one_makes_the_features(tmp_path: Path) -> None:
     ]
     outputs = [process.communicate()[0].decode() for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
-    told = [output.count("training people") for output in outputs]
-    assert sorted(told)[0] == 0, outputs  # one found them there
-    assert sorted(told)[1] > 0, outputs
+    counts = [output.count("training people") for output in outputs]
+    assert sorted(counts)[0] == 0, outputs  # one found them there
+    assert sorted(counts)[1] > 0, outputs
     cells = [
         read_cell(tmp_path / name / "cells" / "noiseless.json") for name in ("first", "second")
     ]

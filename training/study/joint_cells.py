@@ -90,14 +90,14 @@ def _public(
     runner = BackboneRunner(bundle, bundle.backbone, threads=1)
 
     def measure(test: SearchCrops) -> Outcome:
-        found = _searched(runner.features, test)
+        search = _searched(runner.features, test)
         if not bandwidths:
-            hits, curve = _noiseless(found)
-            counted = found.query_labels.identity[NearestMatch(*_sides(found)).counted]
+            hits, curve = _noiseless(search)
+            counted = search.query_labels.identity[NearestMatch(*_sides(search)).counted]
             return Outcome([curve], facts={"people": counted.tolist(), **hits})
         people = TrainingPeople(_in_parts(runner.features, images.crops), images.labels)
-        noise = Noise(len(found.queries), settings.noise_seeds)
-        return Outcome(_pca("pca", people, found, settings, bandwidths, noise))
+        noise = Noise(len(search.queries), settings.noise_seeds)
+        return Outcome(_pca("pca", people, search, settings, bandwidths, noise))
 
     return measure
 
@@ -113,14 +113,14 @@ def _joint(
 ) -> Measure:
     assert study is not None
     parts = new_parts(recipe, bandwidth, study, images, settings.seed)
-    kept = on.kept / f"{JOINT}{BASELINE}-{_key(settings, study)}.pt"
+    weights = on.kept / f"{JOINT}{BASELINE}-{_key(settings, study)}.pt"
     if recipe.begins_with == BASELINE:
-        _begin_with(kept, parts)
+        _begin_with(weights, parts)
     name = f"{recipe.name}-{bandwidth}"
     JointTraining(recipe, bandwidth, images, on).run(parts, name)
     parts.eval().cpu()
     if recipe.kind == "baseline":
-        atomic_file.save(kept, {"parts": parts.state_dict()})
+        atomic_file.save(weights, {"parts": parts.state_dict()})
     return partial(_measured, settings, recipe, bandwidths, images, parts)
 
 
@@ -153,10 +153,10 @@ def _measured(
 ) -> Outcome:
     """Measures the code, and beside it PCA of the trained network's own features."""
     name = f"{JOINT}{recipe.name}"
-    found = _searched(parts.features, test)
+    search = _searched(parts.features, test)
     people = TrainingPeople(parts.features(images.crops), images.labels)
-    noise = Noise(len(found.queries), settings.noise_seeds)
-    curves, facts = [], _noiseless(found)[0]
+    noise = Noise(len(search.queries), settings.noise_seeds)
+    curves, facts = [], _noiseless(search)[0]
     if isinstance(parts.code, Codec):
         stack = CodecStack([parts.code], [recipe.snr_db]).eval()
         curves += stack_curves(
@@ -164,21 +164,21 @@ def _measured(
             stack,
             {recipe.snr_db: [0]},
             lambda features: features,
-            found,
+            search,
             settings.snrs_db,
             noise,
             torch.device("cpu"),
         )
     if isinstance(parts.code, DigitalCodec):
-        latents = (Trained(settings.seed, parts.code, people).measured(found),)
+        latents = (Trained(settings.seed, parts.code, people).measured(search),)
         for bandwidth in bandwidths:
             if fits(latents, bandwidth):
-                curve, told = coded_curve(
+                curve, link_facts = coded_curve(
                     name, latents, bandwidth, settings.snrs_db, settings.noise_seeds
                 )
                 curves.append(curve)
-                facts[f"coded-{bandwidth}"] = told
-    curves += _pca(f"{name}-pca", people, found, settings, bandwidths, noise)
+                facts[f"coded-{bandwidth}"] = link_facts
+    curves += _pca(f"{name}-pca", people, search, settings, bandwidths, noise)
     return Outcome(curves, facts=facts)
 
 
@@ -193,31 +193,32 @@ def _searched(features: Any, test: SearchCrops) -> RetrievalFeatures:
 
 
 def _in_parts(features: Any, crops: Crops) -> NDArray[np.float32]:
-    return np.concatenate([features(crops[at : at + 32]) for at in range(0, len(crops), 32)])
+    starts = range(0, len(crops), 32)
+    return np.concatenate([features(crops[start : start + 32]) for start in starts])
 
 
-def _sides(found: RetrievalFeatures) -> tuple[Any, Any]:
-    return found.query_labels, found.gallery_labels
+def _sides(search: RetrievalFeatures) -> tuple[Any, Any]:
+    return search.query_labels, search.gallery_labels
 
 
-def _noiseless(found: RetrievalFeatures) -> tuple[dict[str, Any], StudyCurve]:
+def _noiseless(search: RetrievalFeatures) -> tuple[dict[str, Any], StudyCurve]:
     """Top-1 and mAP without a channel, as facts, and as a curve of one point."""
-    hits = NearestMatch(*_sides(found)).hits(cosine(found.queries, found.gallery))
-    mean_ap = round(found.search(found.queries, found.gallery).mean_ap, 5)
+    hits = NearestMatch(*_sides(search)).hits(cosine(search.queries, search.gallery))
+    mean_ap = round(search.search(search.queries, search.gallery).mean_ap, 5)
     point = point_of(SNR_DB_MAX, hits[None, None], map=mean_ap)
-    curve = StudyCurve(scheme=NOISELESS, bandwidth=found.queries.shape[1], points=(point,))
+    curve = StudyCurve(scheme=NOISELESS, bandwidth=search.queries.shape[1], points=(point,))
     return {"top1_without_channel": round(float(hits.mean()), 5), "map": mean_ap}, curve
 
 
 def _pca(
     name: str,
     people: TrainingPeople,
-    found: RetrievalFeatures,
+    search: RetrievalFeatures,
     settings: JointSettings,
     bandwidths: tuple[int, ...],
     noise: Noise,
 ) -> list[StudyCurve]:
     return [
-        linear_curve(name, [pca_code(people, bandwidth)], found, settings.snrs_db, noise)
+        linear_curve(name, [pca_code(people, bandwidth)], search, settings.snrs_db, noise)
         for bandwidth in bandwidths
     ]

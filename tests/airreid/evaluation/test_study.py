@@ -241,14 +241,14 @@ def test_whole_features_and_images_have_places_of_their_own(folder: Path) -> Non
     assert (whole.bits, whole.draws) == (8192, (2, 3))
     assert table.get(RAW, "", 256, 0.0) is None
     # 6,000 bits: 4,096 uses carry them from the SNR on at which a use carries 1.46 of them.
-    found = float(np.mean(counts_of(latents(6000, 0.3).hits)))
+    share = float(np.mean(counts_of(latents(6000, 0.3).hits)))
     for bandwidth, snr_db in ((256, 10.0), (4096, -10.0), (4096, 0.0), (4096, 10.0)):
         image = table.get("image-jpeg", "", bandwidth, snr_db)
         assert image is not None
         arrives = bandwidth * float(capacity(snr_db)) >= 6000
-        assert image.top1.value == pytest.approx(found if arrives else 0.0)
+        assert image.top1.value == pytest.approx(share if arrives else 0.0)
         assert (image.bits, image.draws) == (6000, (1, 0))
-    assert found > 0
+    assert share > 0
 
 
 def test_anchors_are_listed_with_the_uses_of_an_ideal_code(folder: Path) -> None:
