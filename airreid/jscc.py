@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.inference import Signature, bundle_network
-from airreid.payload import Analog, Link, Payload
+from airreid.payload import Analog, Heard, Link, Payload
 from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import JsccInfo
 
@@ -59,7 +59,7 @@ class JsccScheme:
         check_link(self.info, link)
         return [Analog(row) for row in self.encode(features)]
 
-    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+    def unpack(self, payloads: Sequence[Heard], snrs_db: Sequence[float]) -> Received:
         symbols = [payload.symbols for payload in payloads if isinstance(payload, Analog)]
         if len(symbols) != len(payloads) or any(
             payload.piece for payload in payloads if isinstance(payload, Analog)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -42,14 +42,58 @@ class Ideal:
 
 @dataclass(frozen=True)
 class Coded:
-    """Float32 PAM symbols (B,) of a block of the scheme's payload size number ``size``."""
+    """Float32 PAM symbols (B,) of a block of the scheme's payload size number ``size``, or whole
+    pieces of one."""
 
     symbols: NDArray[np.float32]
     size: int
     link: Link = "coded"
+    piece: int = 0
+    """Real channel uses of a piece; 0: the block is not in pieces."""
+    first_piece: int = 0
+    """Number of the first piece in ``symbols``, counted on where pieces come again."""
+
+
+@dataclass(eq=False)
+class HeardCoded:
+    """Pieces of one coded block as they are heard, and what they say of the codeword together."""
+
+    size: int
+    """Number of the payload size."""
+    piece: int
+    """Real channel uses of a piece."""
+    link: Link = "coded"
+    next_piece: int = 0
+    """Number of the piece that must come next."""
+    fresh: list[tuple[NDArray[np.float32], float]] = field(default_factory=list)
+    """Symbols of whole pieces, and their SNR in dB, that ``llrs`` lacks."""
+    llrs: NDArray[np.float64] | None = None
+    """ln P(0) / P(1) of every bit of the codeword, (N,); None where nothing was decoded yet."""
+
+    @property
+    def uses(self) -> int:
+        """Real channel uses heard, repeated ones included."""
+        return self.next_piece * self.piece
+
+    def add(self, payload: Coded, snr_db: float) -> None:
+        """Adds whole pieces as received at an SNR.
+
+        Raises :class:`InputError` for pieces of another block, and for any but the next ones.
+        """
+        if (payload.piece, payload.size) != (self.piece, self.size):
+            raise InputError(
+                f"pieces of {payload.piece} uses of payload size {payload.size}; those before had "
+                f"{self.piece} and {self.size}"
+            )
+        if payload.first_piece != self.next_piece:
+            raise InputError(f"piece {payload.first_piece} came where {self.next_piece} is due")
+        self.fresh.append((payload.symbols, snr_db))
+        self.next_piece += len(payload.symbols) // self.piece
 
 
 Payload = Analog | Ideal | Coded
+Heard = Payload | HeardCoded
+"""A payload as a receiver has it."""
 
 
 def put(payload: Payload, request: uplink_pb2.QueryRequest) -> None:

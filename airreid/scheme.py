@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.errors import InputError
-from airreid.payload import Analog, Link, Payload
-from airreid.scheme_info import NestedInfo, SchemeInfo
+from airreid.nested.pieces import PIECE
+from airreid.payload import Analog, Coded, Heard, Link, Payload
+from airreid.scheme_info import DigitalInfo, NestedInfo, SchemeInfo
 from airreid.scheme_kinds import scheme_kind
 
 Array = NDArray[np.float32]
+DIGITAL_MOST_USES = 2048
+"""Most real uses of a digital scheme whose blocks can be sent in pieces: the code in pieces is
+designed where it is used, in a second for so many."""
 DIRECT_SNR_DB = 40.0
 """SNR that a receiver assumes of a block without a channel report: of a direct link."""
 
@@ -45,7 +49,7 @@ class Scheme(Protocol):
     def pack(self, features: Array, link: Link) -> list[Payload]:
         """Packs float32 (N, feature_dim) -> a payload for each row."""
 
-    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+    def unpack(self, payloads: Sequence[Heard], snrs_db: Sequence[float]) -> Received:
         """Unpacks payloads as received, of one link, with the channel's report for each."""
 
     def gallery(self, features: Array) -> Array:
@@ -81,14 +85,26 @@ def check_link(info: SchemeInfo, link: Link) -> None:
 
 
 def check_piece(info: SchemeInfo, payload: Payload) -> None:
-    """Raises :class:`InputError` for a payload in other pieces than the scheme's, or in any."""
-    piece = payload.piece if isinstance(payload, Analog) else 0
+    """Raises :class:`InputError` for a payload in other pieces than the scheme's.
+
+    Blocks of a nested scheme come in pieces, those of a digital one whole or in pieces.
+    """
+    piece = payload.piece if isinstance(payload, Analog | Coded) else 0
     wanted = piece_of(info)
-    if piece != wanted:
-        expected = f"pieces of {wanted} uses" if wanted else "whole blocks"
-        raise InputError(f"scheme {info.id} sends {expected}; this block says pieces of {piece}")
+    if piece == wanted or (not piece and not isinstance(info, NestedInfo)):
+        return
+    expected = f"pieces of {wanted} uses" if wanted else "whole blocks"
+    raise InputError(f"scheme {info.id} sends {expected}; this block says pieces of {piece}")
 
 
 def piece_of(info: SchemeInfo) -> int:
-    """Returns the real channel uses of a scheme's pieces; 0 for a scheme of whole blocks."""
+    """Returns the real channel uses of the pieces that a scheme's blocks can be sent in; 0 for a
+    scheme of whole blocks.
+
+    A digital scheme can where its bandwidth is whole pieces and no more than
+    :data:`DIGITAL_MOST_USES`.
+    """
+    if isinstance(info, DigitalInfo):
+        whole = info.bandwidth % PIECE == 0 and info.bandwidth <= DIGITAL_MOST_USES
+        return PIECE if whole else 0
     return info.piece if isinstance(info, NestedInfo) else 0

@@ -18,8 +18,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.digital.polar import transform
+
 Bits = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+_NO_COPIES: Places = np.zeros((0, 2), np.int64)
 Origin = NDArray[np.int64] | None
 """Number of the earlier path that each path came from; None if nothing moved."""
 
@@ -34,30 +38,48 @@ class _Node:
     size: int
     left: _Node | None = None
     right: _Node | None = None
+    copies: Places | None = None
+    """(n, 2) of a branch: places of bits in its left part that come again in the right one."""
 
 
-def _plan(mask: NDArray[np.bool_]) -> _Node:
+def _plan(mask: NDArray[np.bool_], copies: Places) -> _Node:
     size = len(mask)
-    if not mask.any():
-        return _Node("frozen", size)
-    if mask.all():
-        return _Node("free", size)
-    if mask[-1] and not mask[:-1].any():
-        return _Node("repetition", size)
-    if not mask[0] and mask[1:].all():
-        return _Node("parity", size)
+    if not len(copies):
+        if not mask.any():
+            return _Node("frozen", size)
+        if mask.all():
+            return _Node("free", size)
+        if mask[-1] and not mask[:-1].any():
+            return _Node("repetition", size)
+        if not mask[0] and mask[1:].all():
+            return _Node("parity", size)
     half = size // 2
-    return _Node("branch", size, _plan(mask[:half]), _plan(mask[half:]))
+    left, right = copies[copies[:, 1] < half], copies[copies[:, 0] >= half] - half
+    across = copies[(copies[:, 0] < half) & (copies[:, 1] >= half)] - np.array([0, half])
+    return _Node(
+        "branch",
+        size,
+        _plan(mask[:half], left),
+        _plan(mask[half:], right),
+        across if len(across) else None,
+    )
 
 
 class ListDecoder:
     """Decoder of one polar code; holds no state between calls."""
 
-    def __init__(self, mask: NDArray[np.bool_], list_size: int = 8) -> None:
-        """``mask`` (N,): True where the message is; ``list_size`` one of LIST_SIZES."""
+    def __init__(
+        self, mask: NDArray[np.bool_], list_size: int = 8, copies: Places = _NO_COPIES
+    ) -> None:
+        """``mask`` (N,): True where the message is; ``list_size`` one of LIST_SIZES.
+
+        copies (n, 2): inputs whose bit comes again at a later input, which ``mask`` leaves out.
+        """
         if list_size not in LIST_SIZES:
             raise ValueError(f"list size {list_size}; use one of {LIST_SIZES}")
-        self._root = _plan(mask)
+        if (copies[:, 0] >= copies[:, 1]).any() or mask[copies[:, 1]].any():
+            raise ValueError("copies: a bit comes again later, where the mask is False")
+        self._root = _plan(mask, copies)
         self._list_size = list_size
 
     def decode(self, llrs: Floats) -> tuple[Bits, Floats]:
@@ -86,7 +108,7 @@ class _Search:
     def visit(self, node: _Node, alpha: Floats) -> tuple[Bits, Origin]:
         """Decides a part: LLRs (b l, size) -> bits (b l', size) and where paths came from."""
         if node.left is not None and node.right is not None:
-            return self._branch(node.left, node.right, alpha)
+            return self._branch(node.left, node.right, node.copies, alpha)
         if node.kind == "frozen":
             self.metric = self.metric + _cost_of_zeros(alpha)
             return np.zeros(alpha.shape, np.uint8), None
@@ -94,16 +116,28 @@ class _Search:
             return self._repetition(alpha)
         return self._free(alpha) if node.kind == "free" else self._parity(alpha)
 
-    def _branch(self, left: _Node, right: _Node, alpha: Floats) -> tuple[Bits, Origin]:
+    def _branch(
+        self, left: _Node, right: _Node, copies: Places | None, alpha: Floats
+    ) -> tuple[Bits, Origin]:
         a, b = alpha[:, : left.size], alpha[:, left.size :]
         first, origin = self.visit(left, np.logaddexp(0.0, a + b) - np.logaddexp(a, b))
         if origin is not None:
             alpha = alpha[origin]
             a, b = alpha[:, : left.size], alpha[:, left.size :]
-        second, moved = self.visit(right, b + np.where(first, -a, a))
+        beta = b + np.where(first, -a, a)
+        again = None
+        if copies is not None:  # the code is linear: what is known comes off
+            again = np.zeros_like(first)
+            again[:, copies[:, 1]] = transform(first)[:, copies[:, 0]]
+            again = transform(again)
+            beta = np.where(again, -beta, beta)
+        second, moved = self.visit(right, beta)
         if moved is not None:
             first = first[moved]
+            again = again if again is None else again[moved]
             origin = moved if origin is None else origin[moved]
+        if again is not None:
+            second = second ^ again
         return np.concatenate([first ^ second, second], axis=1), origin
 
     def _keep(self, candidates: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

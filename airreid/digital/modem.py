@@ -11,7 +11,7 @@ from airreid.signal import normalise_power
 
 Bits = NDArray[np.uint8]
 _TINY = 1e-290
-_GAINS = 13
+GAINS = 13
 
 
 @lru_cache(maxsize=8)
@@ -65,12 +65,16 @@ def modulate(bits: Bits, bits_per_symbol: int) -> NDArray[np.float32]:
 
 
 def block_gain(
-    received: NDArray[np.floating], variance: ArrayLike, bits_per_symbol: int
+    received: NDArray[np.floating],
+    variance: ArrayLike,
+    bits_per_symbol: int,
+    gains: int = GAINS,
 ) -> NDArray[np.float64]:
     """Estimates how a block's levels were scaled to mean power 1: y (..., B) -> (...).
 
     Nothing is sent for it: the most probable of some gains, given the received symbols
-    and how widely the mean power of B random levels is spread. Exactly 1 for BPSK.
+    and how widely the mean power of B random levels is spread. Exactly 1 for BPSK. The fewer
+    symbols, the wider the spread: short blocks need more than the usual number of ``gains``.
     """
     y = np.asarray(received, np.float64)
     if bits_per_symbol == 1:
@@ -78,7 +82,7 @@ def block_gain(
     sigma2 = np.asarray(variance, np.float64)[..., None]
     levels = constellation(bits_per_symbol)
     spread = 0.5 * np.square(levels).std() / np.sqrt(y.shape[-1])
-    steps = np.linspace(-3.0, 3.0, _GAINS)
+    steps = np.linspace(-3.0, 3.0, gains)
     scores = []
     for step in steps:
         gain = np.exp(spread * step)

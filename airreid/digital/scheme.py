@@ -13,13 +13,14 @@ from airreid.bundle import Bundle
 from airreid.digital import arithmetic
 from airreid.digital.arithmetic import CorruptMessageError
 from airreid.digital.coding_tables import read_coding_tables
-from airreid.digital.link import CodedLink
+from airreid.digital.link import CodedLink, Decoded
 from airreid.digital.message import Message, message, padded, smallest_size
+from airreid.digital.piece_link import PieceLink
 from airreid.digital.prior import LARGEST
 from airreid.errors import BundleError, InputError
 from airreid.inference import Signature, bundle_network
-from airreid.payload import Coded, Ideal, Link, Payload
-from airreid.scheme import BlockCost, Received, check_link
+from airreid.payload import Coded, Heard, HeardCoded, Ideal, Link, Payload
+from airreid.scheme import BlockCost, Received, check_link, piece_of
 from airreid.scheme_info import DigitalInfo
 from airreid.signal import noise_variance
 
@@ -55,6 +56,20 @@ class DigitalScheme:
         seed = self.tables.prior.digest[:4]
         return [CodedLink(code, seed) for code in self.tables.codes]
 
+    @cached_property
+    def _piece_links(self) -> list[PieceLink]:
+        seed, piece = self.tables.prior.digest[:4], piece_of(self.info)
+        return [PieceLink(code, piece, seed) for code in self.tables.codes]
+
+    def piece_link(self, size: int) -> PieceLink:
+        """Returns the link in pieces of payload size number ``size``.
+
+        Raises :class:`InputError` for a size that there is not.
+        """
+        if size >= len(self.tables.codes):
+            raise InputError(f"{self.info.id}: no payload size {size}")
+        return self._piece_links[size]
+
     def latents(self, features: Array) -> NDArray[np.int64]:
         """Encodes float32 (N, feature_dim) -> the integers (N, embedding_dim) that are sent."""
         rounded = np.rint(self._encoder(features).astype(np.float64))
@@ -79,21 +94,40 @@ class DigitalScheme:
             payloads.append(Coded(self._links[size].send(payload), size))
         return payloads
 
-    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+    def pack_pieces(self, features: Array) -> list[Coded]:
+        """Packs float32 (N, feature_dim) -> for each row all pieces of its block.
+
+        Raises :class:`InputError` for a scheme whose bandwidth is not whole pieces.
+        """
+        piece = piece_of(self.info)
+        if not piece:
+            raise InputError(f"{self.info.id}: its {self.info.bandwidth} uses are no whole pieces")
+        payloads = []
+        for sent in self.messages(features):
+            size = smallest_size(len(sent.bits), self.tables)
+            payload = padded(sent.bits, self.tables.codes[size].payload_bits)
+            payloads.append(Coded(self._piece_links[size].send(payload), size, piece=piece))
+        return payloads
+
+    def unpack(self, payloads: Sequence[Heard], snrs_db: Sequence[float]) -> Received:
         """Decodes payloads; blocks of one payload size together.
 
-        A message that passes its CRC and that no encoder makes is lost as well. Raises
+        A block in pieces may end after any of them; what was heard of it before counts as well. A
+        message that passes its CRC and that no encoder makes is lost as well. Raises
         :class:`InputError` for a payload of another link or of a size that there is not,
         and for ideal bits that are no message.
         """
         embeddings = np.zeros((len(payloads), self.info.embedding_dim), np.float32)
         lost = np.zeros(len(payloads), bool)
         sizes: dict[int, list[int]] = defaultdict(list)
+        in_pieces: dict[int, dict[int, HeardCoded]] = defaultdict(dict)
         for i, payload in enumerate(payloads):
             if isinstance(payload, Ideal):
                 lost[i] = payload.lost
                 if not payload.lost:
                     embeddings[i] = self._latent(payload.bits)
+            elif (heard := self._heard(payload, snrs_db[i])) is not None:
+                in_pieces[heard.size][i] = heard
             elif isinstance(payload, Coded) and payload.size < len(self.tables.codes):
                 sizes[payload.size].append(i)
             else:
@@ -102,15 +136,31 @@ class DigitalScheme:
             blocks = [payloads[i] for i in rows]
             symbols = np.stack([block.symbols for block in blocks if isinstance(block, Coded)])
             variance = noise_variance([snrs_db[i] for i in rows])
-            decoded = self._links[size].receive(symbols, variance)
-            for i, bits, passed in zip(rows, decoded.payload, decoded.passed, strict=True):
-                lost[i] = not passed
-                if passed:
-                    try:
-                        embeddings[i] = self._latent(bits)
-                    except InputError:
-                        lost[i] = True
+            self._write(rows, self._links[size].receive(symbols, variance), embeddings, lost)
+        for size, waiting in in_pieces.items():
+            decoded = self.piece_link(size).receive(list(waiting.values()))
+            self._write(list(waiting), decoded, embeddings, lost)
         return Received(embeddings, lost)
+
+    def _heard(self, payload: Heard, snr_db: float) -> HeardCoded | None:
+        """Returns a block in pieces as what was heard of it; None for another."""
+        if isinstance(payload, HeardCoded) or not isinstance(payload, Coded) or not payload.piece:
+            return payload if isinstance(payload, HeardCoded) else None
+        heard = HeardCoded(payload.size, piece_of(self.info))
+        heard.add(payload, snr_db)
+        return heard
+
+    def _write(
+        self, rows: Sequence[int], decoded: Decoded, embeddings: Array, lost: NDArray[np.bool_]
+    ) -> None:
+        """Writes what was decoded of some blocks into their rows."""
+        for i, bits, passed in zip(rows, decoded.payload, decoded.passed, strict=True):
+            lost[i] = not passed
+            if passed:
+                try:
+                    embeddings[i] = self._latent(bits)
+                except InputError:
+                    lost[i] = True
 
     def _latent(self, bits: NDArray[np.uint8]) -> NDArray[np.int64]:
         try:
@@ -120,9 +170,11 @@ class DigitalScheme:
 
     def cost(self, payload: Payload) -> BlockCost:
         """Counts a block: an ideal code must be told the length of its message, a coded one
-        its size."""
+        its size, once where it comes in pieces."""
         if isinstance(payload, Coded):
             code = self.tables.codes[payload.size]
-            return BlockCost(code.uses, code.payload_bits, code.crc_bits, self.tables.side_bits)
+            # pieces beyond the bandwidth are sent only where they are asked for
+            uses = min(code.uses, len(payload.symbols))
+            return BlockCost(uses, code.payload_bits, code.crc_bits, self.tables.side_bits)
         bits = len(payload.bits) if isinstance(payload, Ideal) else 0
         return BlockCost(self.info.bandwidth, bits, 0, self.longest.bit_length())

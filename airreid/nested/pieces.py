@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airreid.errors import InputError
 from airreid.nested.stopping import MISMATCH
-from airreid.payload import Analog
+from airreid.payload import Analog, Coded
 from airreid.signal import noise_variance
 
 Array = NDArray[np.float32]
@@ -79,6 +80,9 @@ class HeardPieces:
         return Combined(pieces.astype(np.float32).reshape(-1), -10.0 * math.log10(best))
 
 
+Block = TypeVar("Block", Analog, Coded)
+
+
 def combine_frames(
     frames: Sequence[tuple[NDArray[np.floating], float]], piece: int, mismatch: float = MISMATCH
 ) -> Combined:
@@ -104,7 +108,7 @@ def combine_frames(
     return Combined(total.astype(np.float32).reshape(-1), -10.0 * math.log10(best))
 
 
-def pieces_of(block: Analog, first_piece: int, uses: int) -> Analog:
+def pieces_of(block: Block, first_piece: int, uses: int) -> Block:
     """Cuts pieces out of a whole block; after its last the first comes again.
 
     ``first_piece`` counts on where pieces come again; ``uses`` is cut to whole pieces, at most a
@@ -113,7 +117,7 @@ def pieces_of(block: Analog, first_piece: int, uses: int) -> Analog:
     rows = block.symbols.reshape(-1, block.piece)
     count = max(1, min(uses // block.piece, len(rows)))
     chosen = (first_piece + np.arange(count)) % len(rows)
-    return Analog(rows[chosen].reshape(-1), piece=block.piece, first_piece=first_piece)
+    return replace(block, symbols=rows[chosen].reshape(-1), first_piece=first_piece)
 
 
 def prefixes(bandwidth: int, piece: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.inference import Signature, bundle_network
-from airreid.payload import Analog, Link, Payload
+from airreid.payload import Analog, Heard, Link, Payload
 from airreid.scheme import BlockCost, Received, check_link
 from airreid.scheme_info import NestedInfo
 
@@ -39,7 +39,7 @@ class NestedScheme:
         check_link(self.info, link)
         return [Analog(row, piece=self.info.piece) for row in self.encode(features)]
 
-    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+    def unpack(self, payloads: Sequence[Heard], snrs_db: Sequence[float]) -> Received:
         """Unpacks blocks that begin with their first piece and end after any other.
 
         Embeddings (N, bandwidth) have zeros where a piece was not heard: their inner products

@@ -154,6 +154,36 @@ def test_a_list_of_all_messages_is_exhaustive_search(length: int, size: int) -> 
         np.testing.assert_allclose(metric[0], likelihood[order], atol=1e-9)
 
 
+@pytest.mark.parametrize(("length", "size"), [(4, 2), (8, 3), (16, 4), (32, 3), (64, 4)])
+def test_bits_that_come_again_as_exhaustive_search(length: int, size: int) -> None:
+    rng = np.random.default_rng(length)
+    for trial in range(20):
+        places = rng.permutation(length)[: 2 * size - 1]
+        sources = np.sort(places)[:size]
+        later = [place for place in places.tolist() if place not in sources]
+        copies = np.array([[rng.choice(sources), place] for place in later], np.int64)
+        mask = np.zeros(length, bool)
+        mask[sources] = True
+        alpha = rng.normal(0.5, 2.0, (2, length))
+        u = np.zeros((2**size, length), np.uint8)
+        u[:, sources] = list(product((0, 1), repeat=size))
+        u[:, copies[:, 1]] = u[:, copies[:, 0]]
+        words = transform(u)
+        codewords, metric = ListDecoder(mask, 16, copies).decode(alpha)
+        for row in range(2):
+            likelihood = np.logaddexp(0.0, (2.0 * words - 1.0) * alpha[row]).sum(axis=1)
+            order = np.argsort(likelihood)
+            np.testing.assert_array_equal(codewords[row], words[order], str(trial))
+            np.testing.assert_allclose(metric[row], likelihood[order], atol=1e-9)
+
+
+def test_copies_that_cannot_be() -> None:
+    mask = np.array([False, True, False, False])
+    for copies in ([[1, 0]], [[1, 1]], [[0, 1]]):
+        with pytest.raises(ValueError, match="a bit comes again later"):
+            ListDecoder(mask, 4, np.array(copies))
+
+
 @pytest.mark.parametrize("list_size", [1, 4, 8])
 def test_no_less_likely_than_bit_by_bit_in_most_blocks(list_size: int) -> None:
     """With free neighbours the lists may differ; whole parts must not do worse."""

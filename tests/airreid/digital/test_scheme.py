@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ from airreid.bundle import Bundle
 from airreid.digital import arithmetic
 from airreid.digital.scheme import DigitalScheme
 from airreid.errors import BundleError, InputError
-from airreid.payload import Analog, Coded, Ideal
+from airreid.nested.pieces import pieces_of
+from airreid.payload import Analog, Coded, HeardCoded, Ideal
+from airreid.scheme import check_piece, piece_of
 from airreid.scheme_info import DigitalInfo
 
 SCHEME = "digital-256-r2"
@@ -138,3 +142,55 @@ def test_tables_of_another_scheme_are_refused(
     assert isinstance(info, DigitalInfo)
     with pytest.raises(BundleError, match=words):
         DigitalScheme(bundle, info.model_copy(update={field: value}), 1)
+
+
+def test_blocks_in_pieces_are_the_same_messages(scheme: DigitalScheme, spread: np.ndarray) -> None:
+    rows = spread[::7]
+    pieces, whole = scheme.pack_pieces(rows), scheme.pack(rows, "coded")
+    assert {block.size for block in pieces} == {0, 1, 2, 3}
+    for block, other in zip(pieces, whole, strict=True):
+        assert isinstance(other, Coded)
+        assert (block.size, block.piece, block.first_piece) == (other.size, 32, 0)
+        assert scheme.cost(block) == scheme.cost(other)
+    cut = [pieces_of(block, 0, 160) for block in pieces]
+    assert scheme.cost(cut[0]).uses == 160
+    rng = np.random.default_rng(5)
+    mixed = [block for pair in zip(cut, whole, strict=True) for block in pair]
+    order = rng.permutation(len(mixed))
+    received = scheme.unpack([mixed[i] for i in order], [30.0] * len(order))
+    assert not received.lost.any()
+    expected = scheme.unpack(scheme.pack(rows, "ideal"), [30.0] * len(rows)).embeddings
+    np.testing.assert_array_equal(received.embeddings, np.repeat(expected, 2, axis=0)[order])
+
+
+def test_pieces_that_do_not_hold_the_message_are_lost(
+    scheme: DigitalScheme, features: np.ndarray
+) -> None:
+    [block] = scheme.pack_pieces(features[:1])
+    heard = HeardCoded(block.size, 32)
+    heard.add(pieces_of(block, 0, 32), 30.0)
+    received = scheme.unpack([heard, pieces_of(block, 0, 32)], [30.0, 30.0])
+    assert received.lost.tolist() == [True, True]
+    assert not received.embeddings.any()
+    heard.add(pieces_of(block, 1, 96), 30.0)
+    received = scheme.unpack([heard], [30.0])
+    np.testing.assert_array_equal(received.embeddings, scheme.gallery(features[:1]))
+
+
+def test_pieces_that_no_camera_sends(scheme: DigitalScheme, features: np.ndarray) -> None:
+    [block] = scheme.pack_pieces(features[:1])
+    with pytest.raises(InputError, match=f"{SCHEME}: no payload size 9"):
+        scheme.unpack([replace(block, size=9)], [0.0])
+    with pytest.raises(InputError, match="piece 2 came where 0 is due"):
+        scheme.unpack([pieces_of(block, 2, 32)], [0.0])
+    with pytest.raises(InputError, match="pieces of 16 uses"):
+        scheme.unpack([replace(block, piece=16)], [0.0])
+    check_piece(scheme.info, block)
+    [whole] = scheme.pack(features[:1], "coded")
+    check_piece(scheme.info, whole)
+    with pytest.raises(InputError, match="sends pieces of 32 uses; this block says pieces of 64"):
+        check_piece(scheme.info, replace(block, piece=64))
+    wide = scheme.info.model_copy(update={"bandwidth": 4096})
+    assert piece_of(wide) == piece_of(scheme.info.model_copy(update={"bandwidth": 100})) == 0
+    with pytest.raises(InputError, match="sends whole blocks; this block says pieces of 32"):
+        check_piece(wide, block)

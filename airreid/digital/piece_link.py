@@ -1,0 +1,147 @@
+"""Coded link in pieces: payload bits to pieces of symbols, and back from any number of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airreid.digital import modem
+from airreid.digital.channel_code import ChannelCode
+from airreid.digital.crc import Crc
+from airreid.digital.link import Decoded
+from airreid.digital.list_decoder import ListDecoder
+from airreid.digital.piece_design import PieceState, design_pieces
+from airreid.digital.polar import transform
+from airreid.nested.stopping import StoppingSettings, more_uses
+from airreid.payload import HeardCoded
+from airreid.signal import capacity, noise_variance
+
+Bits = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+_GAINS = 41
+"""Gains that a piece's levels are tried with: it has few symbols."""
+_LEAST_SHARE = 0.9
+"""Share of a message's bits that must have been heard before decoding is tried."""
+_HOPELESS_SHARE = 0.8
+"""Share of a message's bits below which all that may be sent is not worth hearing."""
+
+
+class PieceLink:
+    """CRC, polar code and PAM of one payload size, sent piece by piece."""
+
+    def __init__(
+        self, code: ChannelCode, piece: int, seed: bytes = b"", list_size: int = 8
+    ) -> None:
+        """``code``: of the whole block, whose payload, CRC and uses count here.
+
+        ``seed`` of the CRC: the first bytes of the table that made the payload. Raises
+        :class:`ValueError` for uses that are not whole pieces.
+        """
+        self.bandwidth, self._payload_bits = code.uses, code.payload_bits
+        self.code = design_pieces(code.message_bits, code.uses, piece)
+        self._crc = Crc(code.payload_bits, code.crc_bits, seed)
+        self._list_size = list_size
+        self._decoders: dict[int, ListDecoder] = {}
+
+    def send(self, payload: Bits) -> NDArray[np.float32]:
+        """Sends payload bits (k,) -> the symbols of all pieces, each piece of mean power 1."""
+        message = self._crc.append(payload)
+        inputs = np.zeros(self.code.mother_length, np.uint8)
+        for bit, sources in zip(message.tolist(), self.code.inputs, strict=True):
+            inputs[list(sources)] = bit
+        codeword = transform(inputs)
+        pieces = [
+            modem.modulate(codeword[sent], bits_per_symbol)
+            for sent, bits_per_symbol in zip(self.code.sent, self.code.bits_per_symbol, strict=True)
+        ]
+        return np.concatenate(pieces)
+
+    def listen(self, heard: HeardCoded) -> Floats:
+        """Adds the fresh pieces to a block's log-likelihood ratios, and returns these: (N,)."""
+        if heard.llrs is None:
+            heard.llrs = np.zeros(self.code.mother_length)
+        number = heard.next_piece - sum(len(symbols) for symbols, _ in heard.fresh) // heard.piece
+        for symbols, snr_db in heard.fresh:
+            variance = np.asarray(noise_variance(snr_db))[None]
+            for row in symbols.reshape(-1, 1, heard.piece):
+                place = number % self.code.pieces
+                bits_per_symbol = self.code.bits_per_symbol[place]
+                gain = modem.block_gain(row, variance, bits_per_symbol, _GAINS)
+                scaled, scaled_variance = row / gain[:, None], variance / np.square(gain)
+                llrs = modem.llrs(scaled, scaled_variance, bits_per_symbol)[0]
+                np.add.at(heard.llrs, self.code.sent[place], llrs)
+                number += 1
+        heard.fresh.clear()
+        return heard.llrs
+
+    def receive(self, blocks: Sequence[HeardCoded]) -> Decoded:
+        """Decodes blocks from the pieces heard of each: payloads (b, k) and whether they passed.
+
+        One that has heard too little of its message does not pass, and takes no time.
+        """
+        payload = np.zeros((len(blocks), self._payload_bits), np.uint8)
+        passed = np.zeros(len(blocks), bool)
+        llrs = np.stack([self.listen(block) for block in blocks])
+        enough = information(llrs) >= _LEAST_SHARE * self.code.message_bits
+        states = [min(block.next_piece, self.code.pieces) for block in blocks]
+        for pieces in sorted(set(states)):
+            rows = [i for i, other in enumerate(states) if other == pieces and enough[i]]
+            state = self.code.state(pieces) if rows else None
+            if state is None:
+                continue
+            decoder = self._decoder(pieces, state)
+            words, metric = decoder.decode(llrs[rows, state.start :])
+            messages = transform(words)[..., state.decided_at]
+            passes = self._crc.passes(messages) & np.isfinite(metric)
+            best = messages[np.arange(len(rows)), passes.argmax(axis=1)]
+            payload[rows], passed[rows] = best[:, : self._payload_bits], passes.any(axis=1)
+        return Decoded(payload, passed)
+
+    def _decoder(self, pieces: int, state: PieceState) -> ListDecoder:
+        if pieces not in self._decoders:
+            mask = np.zeros(self.code.mother_length - state.start, bool)
+            mask[state.decided_at] = True
+            self._decoders[pieces] = ListDecoder(mask, self._list_size, state.copies)
+        return self._decoders[pieces]
+
+    def next_uses(self, heard: HeardCoded, settings: StoppingSettings, snr_db: float) -> int:
+        """Returns the uses to hear next of a block that could not be decoded; 0: give it up.
+
+        As many pieces as it takes, at the rate of those heard, until decoding is worth trying, one
+        at least. Given up is a block that has had all uses that it may have, or that these cannot
+        carry by far.
+        """
+        piece = heard.piece
+        limit = max(self.bandwidth, settings.most_uses // piece * piece)
+        left = min(limit - heard.uses, self.bandwidth)
+        if left <= 0:
+            return 0
+        came_in = float(information(self.listen(heard)))
+        rate = max(came_in / heard.uses, 1e-9)
+        if max(rate, float(capacity(snr_db))) * limit < _HOPELESS_SHARE * self.code.message_bits:
+            return 0
+        if settings.growth:
+            return more_uses(heard.uses, piece, settings.growth, left)
+        missing = (_LEAST_SHARE * self.code.message_bits - came_in) / (rate * piece)
+        return min(left, piece * max(1, math.ceil(min(missing, left / piece))))
+
+    def first_uses(self, snr_db: float) -> int:
+        """Returns the uses that a block should begin with at an SNR: what capacity demands."""
+        piece = self.code.piece
+        needed = self.code.message_bits / (float(capacity(snr_db)) * piece)
+        return min(self.bandwidth, piece * max(1, math.floor(min(needed, self.code.pieces))))
+
+
+def information(llrs: Floats) -> Floats:
+    """Returns the bits that log-likelihood ratios (..., N) carry together: (...).
+
+    1 - H(p) of each, p the probability of the likelier value: the mean of that over what a channel
+    may bring is its mutual information.
+    """
+    size = np.abs(llrs)
+    odds = np.exp(-size)
+    lost = np.log1p(odds) + size * odds / (1.0 + odds)
+    return np.asarray((1.0 - lost / np.log(2.0)).sum(axis=-1))
