@@ -15,12 +15,16 @@ from edge.settings import (
 from ..limits import defaults, limits
 
 SECONDS = ["<= 10000000.0", "> 0"]
-CAMERA = {"edge_id": ["length <= 128", "length >= 1"], "threads": ["<= 64", ">= 1"]}
+CAMERA = {
+    "edge_id": ["length <= 128", "length >= 1"],
+    "threads": ["<= 64", ">= 1"],
+    "target_outage": ["< 1", "> 0"],
+}
 
 
 def test_bounds() -> None:
-    top_k = ["<= 1000", ">= 1"]
-    assert limits(SendSettings) == {"top_k": top_k}
+    top_k, share = ["<= 1000", ">= 1"], ["< 1", "> 0"]
+    assert limits(SendSettings) == {"top_k": top_k, "target_outage": share}
     assert limits(UplinkSettings) == {
         "window": ["<= 256", ">= 1"],
         "connect_seconds": SECONDS,
@@ -53,11 +57,12 @@ def test_defaults() -> None:
         "scheme": None,
         "link": None,
         "bandwidth": None,
+        "target_outage": 0.05,
         "bundle": None,
         "edge_id": "cam-1",
         "threads": 1,
     }
-    assert defaults(SendSettings) == {"top_k": 10, "bandwidth": None}
+    assert defaults(SendSettings) == {"top_k": 10, "bandwidth": None, "target_outage": 0.05}
     assert defaults(UplinkSettings) == {
         "window": 16,
         "connect_seconds": 5.0,

@@ -130,7 +130,7 @@ def test_two_sizes_in_one_bundle_are_simulated_and_replayed(
         path = tmp_path / part / crop.identity / crop.camera / crop.path.name
         path.parent.mkdir(parents=True)
         path.symlink_to(crop.path)
-    people = from_folders(tmp_path / "gallery", tmp_path / "queries")
+    people = from_folders(tmp_path / "gallery", tmp_path / "queries", lambda *_: lambda: None)
     plan = SimulationPlan(("jscc-fc-16", "jscc-ae-32"), (), (0.0,), seed=0, window=4, threads=1)
     outcome = run(bundle, people, plan, SimulationProgress())
     assert [point.scheme for point in outcome.points] == ["jscc-fc-16", "jscc-ae-32"]

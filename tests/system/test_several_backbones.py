@@ -83,7 +83,7 @@ def test_every_scheme_is_simulated_with_its_own_gallery(two: Bundle, tmp_path: P
             target = tmp_path / part / person.name / camera
             target.parent.mkdir(parents=True)
             (person / camera).rename(target)
-    people = from_folders(tmp_path / "gallery", tmp_path / "queries")
+    people = from_folders(tmp_path / "gallery", tmp_path / "queries", lambda *_: lambda: None)
     plan = SimulationPlan(
         ("jscc-fc-8", "jscc-fc-16"), (), (0.0, 100.0), seed=0, window=4, threads=1
     )

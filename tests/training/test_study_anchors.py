@@ -142,7 +142,7 @@ def test_of_several_processes_one_makes_the_features(tmp_path: Path) -> None:
 
 def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
     out = ("--out", str(tmp_path))
-    assert invoke("run", "joint", *out).exit_code == 2
+    assert invoke("run", "both", *out).exit_code == 2
     listed = invoke("run", "frozen", *out, "--quick", "--list", "--only", "closed-*")
     assert listed.output.split() == ["closed-256", "closed-64"]
     for wrong, words in (
