@@ -20,7 +20,13 @@ from airreid.datasets.samples import Sample
 from airreid.errors import InputError
 from airreid.evaluation.features import Phase
 from airreid.inference import BackboneRunner
-from training.study.features import StudyFeatures, adopted, digest_of, read_arrays
+from training.study.features import (
+    StudyFeatures,
+    adopted,
+    digest_of,
+    read_arrays,
+    stored_about,
+)
 
 Array = NDArray[np.float32]
 LOWEST: dict[str, dict[str, Any]] = {
@@ -58,13 +64,8 @@ class CompressedQueries:
 
 def open_compressed(folder: Path) -> CompressedQueries | None:
     """Opens what an earlier call made; None where there is nothing."""
-    path = folder / _ABOUT
-    try:
-        return CompressedQueries(folder, json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete it") from None
+    about = stored_about(folder / _ABOUT)
+    return None if about is None else CompressedQueries(folder, about)
 
 
 def make_compressed(

@@ -16,7 +16,14 @@ from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.evaluation.features import Phase
 from airreid.retrieval import Labels
-from training.study.features import NETWORK, adopted, digest_of, protocol_of, read_arrays
+from training.study.features import (
+    NETWORK,
+    StudyFolder,
+    adopted,
+    digest_of,
+    protocol_of,
+    stored_about,
+)
 
 Crops = NDArray[np.uint8]
 _TRAINING, _TEST, _ABOUT = "training-crops.npz", "test-crops.npz", "crops.json"
@@ -39,18 +46,8 @@ class SearchCrops:
 
 
 @dataclass(frozen=True)
-class StudyCrops:
-    """Folder of a study's images and network. Who is tested lies in a file of its own."""
-
-    folder: Path
-    about: dict[str, Any]
-    """Data set, protocol, network and digests."""
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of both files' arrays and of the network, by name."""
-        stored: dict[str, str] = self.about["digests"]
-        return stored
+class StudyCrops(StudyFolder):
+    """Folder of a study's images and network, whose digests name the network's space as well."""
 
     def network(self) -> Bundle:
         """Returns the network as a bundle, for crops of the study's size."""
@@ -58,15 +55,12 @@ class StudyCrops:
 
     def training(self) -> LabelledCrops:
         """Reads the people to train on."""
-        return _labelled(self._read(_TRAINING), "training")
+        return _labelled(self.read(_TRAINING), "training")
 
     def test(self) -> SearchCrops:
         """Reads queries and gallery of the test."""
-        arrays = self._read(_TEST)
+        arrays = self.read(_TEST)
         return SearchCrops(_labelled(arrays, "query"), _labelled(arrays, "gallery"))
-
-    def _read(self, name: str) -> dict[str, NDArray[Any]]:
-        return read_arrays(self.folder / name, self.digests[name])
 
 
 def _labelled(arrays: dict[str, NDArray[Any]], part: str) -> LabelledCrops:
@@ -76,13 +70,8 @@ def _labelled(arrays: dict[str, NDArray[Any]], part: str) -> LabelledCrops:
 
 def open_crops(folder: Path) -> StudyCrops | None:
     """Opens the images of an earlier call; None where there are none."""
-    path = folder / _ABOUT
-    try:
-        return StudyCrops(folder, json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete it") from None
+    about = stored_about(folder / _ABOUT)
+    return None if about is None else StudyCrops(folder, about)
 
 
 def make_crops(

@@ -40,8 +40,8 @@ class TrainingPeople:
 
 
 @dataclass(frozen=True)
-class StudyFeatures:
-    """Folder of a study's features. Who is tested lies in a file that fitting never opens."""
+class StudyFolder:
+    """Folder of what a study is made of. Who is tested lies in a file that fitting never opens."""
 
     folder: Path
     about: dict[str, Any]
@@ -49,27 +49,33 @@ class StudyFeatures:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of both files' arrays, by the files' names."""
+        """SHA-256 of each file's arrays, by the file's name."""
         stored: dict[str, str] = self.about["digests"]
         return stored
 
+    def read(self, name: str) -> dict[str, NDArray[Any]]:
+        """Reads a file of arrays. Raises :class:`InputError` unless they have their digest."""
+        return read_arrays(self.folder / name, self.digests[name])
+
+
+@dataclass(frozen=True)
+class StudyFeatures(StudyFolder):
+    """Folder of a study's features."""
+
     def training(self) -> TrainingPeople:
         """Reads the people to fit on."""
-        arrays = self._read(_TRAINING)
+        arrays = self.read(_TRAINING)
         return TrainingPeople(arrays["features"], Labels(arrays["identity"], arrays["camera"]))
 
     def test(self) -> RetrievalFeatures:
         """Reads queries and gallery of the test."""
-        arrays = self._read(_TEST)
+        arrays = self.read(_TEST)
         return RetrievalFeatures(
             arrays["gallery"],
             Labels(arrays["gallery_identity"], arrays["gallery_camera"]),
             arrays["queries"],
             Labels(arrays["query_identity"], arrays["query_camera"]),
         )
-
-    def _read(self, name: str) -> dict[str, NDArray[Any]]:
-        return read_arrays(self.folder / name, self.digests[name])
 
 
 def read_arrays(path: Path, digest: str) -> dict[str, NDArray[Any]]:
@@ -86,13 +92,22 @@ def read_arrays(path: Path, digest: str) -> dict[str, NDArray[Any]]:
 
 def open_features(folder: Path) -> StudyFeatures | None:
     """Opens the features of an earlier call; None where there are none."""
+    about = stored_about(folder / _ABOUT)
+    return None if about is None else StudyFeatures(folder, about)
+
+
+def stored_about(path: Path) -> dict[str, Any] | None:
+    """Reads what an earlier call wrote of its arrays; None where there is nothing.
+
+    Raises :class:`InputError` for a file that is not whole.
+    """
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / _ABOUT}: cannot be read ({error}); delete it") from None
-    return StudyFeatures(folder, about)
+        raise InputError(f"{path}: cannot be read ({error}); delete it") from None
+    return about
 
 
 def make_features(

@@ -12,7 +12,7 @@ from airreid.evaluation.features import Phase
 from training.runs.place import held
 from training.study.compressed import make_compressed, open_compressed
 from training.study.crops import make_crops, open_crops
-from training.study.features import make_features, open_features
+from training.study.features import StudyFeatures, make_features, open_features
 from training.study.joint_cells import joint_cells
 from training.study.joint_settings import JointSettings, quick_joint
 from training.study.run import CellSpec, Source, cells_of
@@ -68,17 +68,15 @@ def frozen_study(given: Given, named: bool, phase: Phase) -> Begun:
         return Begun(None, cells_of(settings))
     whole = given.data is not None and given.network is not None
 
-    def features() -> Source:
+    def features() -> StudyFeatures:
         return make_features(folder, *given.both("features"), given.preset, phase)
 
     source = given.made(open_features, features)
     images = open_compressed(folder)
     if images is None and whole and not named:
-        stored = open_features(folder)
-        assert stored is not None
         images = given.made(
             open_compressed,
-            lambda: make_compressed(stored, *given.both("images"), given.preset, phase),
+            lambda: make_compressed(source, *given.both("images"), given.preset, phase),
         )
     note = "no image anchors: give --data DIR and --network FILE to compute them"
     return Begun(source, cells_of(settings, images), note if images is None else "")
