@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,17 @@ def no_proxy() -> None:
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             del os.environ[name]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def closed_galleries() -> Iterator[None]:
+    """A module closes the galleries that it opens: their upkeep would go on in the next one's."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name == "gallery-maintenance":
+            thread.join(10)  # that of a store which was closed ends by itself
+            assert not thread.is_alive(), "a gallery was opened and not closed"
 
 
 @pytest.fixture(scope="session")

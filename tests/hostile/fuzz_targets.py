@@ -121,6 +121,7 @@ def _archives(folder: Path) -> Run:
     manifest = bundle.manifest.model_copy(update={"backbones": (backbone,), "schemes": ()})
     gallery = Gallery(Store(folder / "gallery.sqlite"), Bundle(bundle.path, manifest, "t"), 1)
     gallery.wait_ready()
+    gallery._background.close()  # nobody closes what is fuzzed
     path = folder / "case.zip"
 
     def run(data: bytes) -> None:

@@ -47,7 +47,11 @@ def test_enrolment_and_deletion_reach_every_index(
 
 
 def test_index_built_later_equals_index_kept_up_to_date(
-    gallery: Gallery, store: Store, bundle: Bundle, vectors: np.ndarray
+    gallery: Gallery,
+    store: Store,
+    bundle: Bundle,
+    vectors: np.ndarray,
+    request: pytest.FixtureRequest,
 ) -> None:
     entries = [make(gallery.space_id, f"p{i % 7}", vectors[i]) for i in range(30)]
     gallery.enrol(entries[:10])
@@ -55,6 +59,7 @@ def test_index_built_later_equals_index_kept_up_to_date(
     gallery.enrol(entries[10:])
     gallery.delete_entry(4)
     fresh = Gallery(store, bundle, threads=1)  # the same store, its indexes not yet built
+    request.addfinalizer(fresh.close)
     probe = gallery.scheme("jscc-ae-64").gallery(vectors[50:54])
     for result, fresh_result in zip(
         gallery.search("jscc-ae-64", probe, 5, 30),
@@ -127,6 +132,7 @@ def test_a_gallery_of_another_space_starts_and_answers_no_search(
     with pytest.raises(NotReadyError, match="feature space elsewhere"):
         gallery.search("features", np.ones((1, DIM), np.float32), 1, 0)
     assert [entry.subject for entry in gallery.entries(0, 9)] == ["x"]
+    gallery.close()
 
 
 def test_gallery_map_is_the_noiseless_way_through_the_code(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +44,26 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return nested_bundle(tmp_path_factory.mktemp("nested"))
 
 
+@contextlib.contextmanager
+def opened(folder: Path, bundle: Bundle) -> Iterator[Gallery]:
+    """A gallery in a folder, closed at the end of the block."""
+    with (
+        contextlib.closing(Store(folder)) as store,
+        contextlib.closing(Gallery(store, bundle, 1)) as gallery,
+    ):
+        yield gallery
+
+
 @pytest.fixture
-def receiver(bundle: Bundle, tmp_path: Path) -> Gated:
-    store = Store(tmp_path / "data")
-    gallery = Gallery(store, bundle, 1)
-    gallery.enrol([NewEntry(f"p{i}", "c", gallery.space_id, row) for i, row in enumerate(ENROLLED)])
+def gallery(bundle: Bundle, tmp_path: Path) -> Iterator[Gallery]:
+    with opened(tmp_path / "data", bundle) as gallery:
+        space = gallery.space_id
+        gallery.enrol([NewEntry(f"p{i}", "c", space, row) for i, row in enumerate(ENROLLED)])
+        yield gallery
+
+
+@pytest.fixture
+def receiver(bundle: Bundle, gallery: Gallery) -> Gated:
     return Gated(bundle, gallery)
 
 
@@ -203,9 +220,9 @@ async def test_a_camera_that_wants_a_report_hears_of_its_latest_blocks(
     assert not response.HasField("link_report")  # no channel has said anything
 
 
-async def test_a_frame_of_a_known_track_needs_fewer_pieces(bundle: Bundle, tmp_path: Path) -> None:
-    gallery = Gallery(Store(tmp_path / "data"), bundle, 1)
-    gallery.enrol([NewEntry(f"p{i}", "c", gallery.space_id, row) for i, row in enumerate(ENROLLED)])
+async def test_a_frame_of_a_known_track_needs_fewer_pieces(
+    bundle: Bundle, gallery: Gallery
+) -> None:
     camera, frames = Camera(bundle, -4.0), 4
     uses: dict[bool, list[list[int]]] = {}
     right: dict[bool, int] = {}
@@ -245,10 +262,10 @@ async def test_a_block_without_a_name_is_answered_from_what_came(
 
 async def test_without_a_rule_every_piece_is_asked_for(tmp_path: Path) -> None:
     bundle = nested_bundle(tmp_path / "bundle", rule=False)
-    gallery = Gallery(Store(tmp_path / "data"), bundle, 1)
-    gallery.enrol([NewEntry("p0", "c", gallery.space_id, ENROLLED[0])])
-    async with served(Gated(bundle, gallery)) as service, Stream(service.address) as stream:
-        response, asked = await Camera(bundle).converse(stream, 0)
+    with opened(tmp_path / "data", bundle) as gallery:
+        gallery.enrol([NewEntry("p0", "c", gallery.space_id, ENROLLED[0])])
+        async with served(Gated(bundle, gallery)) as service, Stream(service.address) as stream:
+            response, asked = await Camera(bundle).converse(stream, 0)
     assert (response.uses_heard, asked) == (128, [32, 96])
 
 

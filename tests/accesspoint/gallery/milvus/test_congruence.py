@@ -90,6 +90,7 @@ class AccessPoint:
 
     def vanish(self) -> None:
         """Nothing of what a clean stop does to the collections. May be called twice."""
+        self.gallery._background.close()
         self.collections.close()
         self.store.close()
 
@@ -189,6 +190,7 @@ class Congruence(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "point"):
             self.point.vanish()
+            self.exact.close()
             self.exact_store.close()
 
 
