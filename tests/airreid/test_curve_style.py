@@ -66,7 +66,7 @@ def test_a_figure_is_written_as_a_picture_and_as_vectors(tmp_path: Path) -> None
 
 
 def test_every_figure_of_the_project_has_this_style() -> None:
-    """Notebooks take the colours; the study tells 17 lines apart by colours of its own table."""
+    """Notebooks take the colours; the study tells 15 lines apart by colours of its own table."""
     own_table = Path("airreid/evaluation/study/figures.py")
     root = Path(__file__).parents[2]
     own_colours = re.compile(r"""["'](?:C\d|grey|gray|tan|tab:\w+)["']""")

@@ -11,14 +11,19 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from airreid.adopt.images import open_images
+from airreid.adopt.pipeline import Adoption, adopt
+from airreid.adopt.preprocessing import named
+from airreid.bundle import load_bundle
 from airreid.cli import build
 from airreid.codecs.linear import unit_rows
 from airreid.errors import InputError
 from airreid.evaluation.retrieval_features import RetrievalFeatures
-from airreid.evaluation.study.cells import counts_of, read_cell
+from airreid.evaluation.study.cells import counts_of, planned_cells, read_cell
 from airreid.retrieval import Labels, NearestMatch, cosine
 from training.study.anchor_cells import Quantiser, raw_curve
 from training.study.compressed import LOWEST, compressed, open_compressed
+from training.study.given_cells import within_share
 from training.study.settings import StudySettings
 
 from ..airreid.adopt import networks
@@ -153,3 +158,49 @@ def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
         result = invoke("run", "frozen", *out, *wrong)
         assert result.exit_code != 0
         assert words in str(result.exception or result.output)
+
+
+def test_a_bundle_is_measured_with_the_codes_that_came_with_it(tmp_path: Path) -> None:
+    data = dress(tmp_path / "people", SIZE, 60, 3)
+    network = networks.write(tmp_path / "net.onnx", size=SIZE)
+    bundle = tmp_path / "bundle"
+    adopt(
+        Adoption(
+            network=network,
+            images=open_images(str(data)),
+            out=bundle,
+            schemes=("jscc-fc-8", "jscc-ae-8", "digital-8"),
+            preprocessing=named("half"),
+            cache=tmp_path / "cache",
+            int8=False,
+        ),
+        lambda name, steps: lambda: None,
+    )
+    out = tmp_path / "study"
+    wanted = ("--out", str(out), "--quick", "--only", "scatter", "--only", "given")
+    result = invoke("run", "frozen", *wanted, "--data", str(data), "--network", str(bundle))
+    assert result.exit_code == 0, result.output
+    assert {"given", "scatter", "closed-256"} <= set(planned_cells(out))
+    cell = read_cell(out / "cells" / "given.json")
+    assert cell.settings["bundle"] == load_bundle(bundle).bundle_id
+    curves = {curve.scheme: curve for curve in cell.curves}
+    assert curves.keys() == {"given-jscc-fc", "given-jscc-ae"}
+    for curve in curves.values():
+        assert curve.bandwidth == 8
+        assert np.mean(curve.points[-1].top1) > np.mean(curve.points[0].top1)
+        assert all(point.power == pytest.approx(1, abs=1e-5) for point in curve.points)
+    joint = invoke("run", "joint", "--out", str(tmp_path / "b"), "--network", str(bundle))
+    assert "a folder" in str(joint.exception or joint.output)
+
+
+def test_variance_within_people_is_estimated_without_bias() -> None:
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(50):
+        centres = rng.normal(size=(100, 64))
+        identity = np.repeat(np.arange(100), 2)  # two images each: a biased estimate has half
+        features = centres[identity] + 0.5 * rng.normal(size=(200, 64))
+        shares.append(within_share(features.astype(np.float32), identity))
+    assert np.mean(shares) == pytest.approx(0.25 / 1.25, abs=0.01)
+    apart = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
+    assert within_share(apart, np.repeat(np.arange(3), 4)) == 0

@@ -15,8 +15,10 @@ from airreid.adopt.preprocessing import ALIASES, PRESETS
 from airreid.console import progress_bars
 from airreid.errors import InputError
 from airreid.evaluation.study.anchors import anchors_markdown
+from airreid.evaluation.study.cells import planned_cells, write_plan
 from airreid.evaluation.study.claims import claims_markdown, judged
 from airreid.evaluation.study.figures import figures_of, write_figure
+from airreid.evaluation.study.page import fill_page, finished_markdown, page_parts
 from airreid.evaluation.study.table import read_table
 from training.cli import BarReport, require_torch
 
@@ -55,7 +57,11 @@ def run_command(
     out: Annotated[Path, typer.Option(help="Folder of the study; a stopped one goes on there.")],
     data: Annotated[str | None, typer.Option(help="Data set: see 'airreid data check'.")] = None,
     network: Annotated[
-        Path | None, typer.Option(help="ONNX network that others trained; see 'airreid adopt'.")
+        Path | None,
+        typer.Option(
+            help="ONNX network that others trained; see 'airreid adopt'. Study frozen also takes "
+            "a bundle's folder, and measures its JSCC codes beside the others."
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Its preprocessing; found by trying if left out.")
@@ -115,6 +121,7 @@ def run_command(
             for spec in missing:
                 typer.echo(spec.name)
             return
+        write_plan(out, study.value, quick, [spec.name for spec in begun.cells])
         for spec in missing:
             if run.missing([cell for cell in begun.cells if cell.name in spec.follows]):
                 typer.echo(f"{spec.name}: waits for {spec.follows[0]} and the like")
@@ -134,14 +141,27 @@ def figures_command(
     features: Annotated[
         Path | None, typer.Option(help="Folder of its features; FOLDER/features if left out.")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Page whose parts '<!-- study NAME PART -->' are written anew."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="NAME of the study in the page.")] = "frozen",
 ) -> None:
     """Draw figures and claims of the cells that there are."""
-    _draw(folder, features or folder / "features", out)
+    _draw(folder, features or folder / "features", out, page, name)
 
 
-def _draw(folder: Path, features: Path, out: Path) -> None:
-    table = read_table(folder / "cells")
-    paths = [features / name for name in ("features.json", "crops.json")]
+def _draw(
+    folder: Path, features: Path, out: Path, page: Path | None = None, name: str = ""
+) -> None:
+    planned = planned_cells(folder)
+    if not planned:
+        typer.echo(
+            f"{folder}: never said which cells it is to have, so what is missing is not known; "
+            "'airreid study run' says it there"
+        )
+    table = read_table(folder / "cells", planned)
+    paths = [features / about for about in ("features.json", "crops.json")]
     about: dict[str, Any] = next(
         (json.loads(path.read_text("utf-8")) for path in paths if path.exists()), {}
     )
@@ -149,13 +169,16 @@ def _draw(folder: Path, features: Path, out: Path) -> None:
         for written in write_figure(figure, table, about, out):
             typer.echo(f"wrote {written}")
     claims = judged(table)
-    text = claims_markdown(claims)
+    text = f"{claims_markdown(claims)}\n{finished_markdown(table)}"
     if anchors := anchors_markdown(table.cells, table.snrs_db):
         text += f"\n{anchors}"
     (out / "claims.md").write_text(text, encoding="utf-8")
     stored = [{**asdict(claim), "effect": claim.effect._asdict()} for claim in claims]
     (out / "claims.json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     typer.echo(f"wrote {out / 'claims.md'}")
+    if page is not None:
+        fill_page(page, name, page_parts(table, claims, about))
+        typer.echo(f"wrote {page}")
 
 
 _DEVICES: dict[Device, Literal["auto", "cpu", "cuda"]] = {

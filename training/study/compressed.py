@@ -76,7 +76,7 @@ def make_compressed(
     Raises :class:`InputError` for images or a network that the stored features are not of.
     """
     folder, images = stored.folder, open_images(data)
-    bundle = adopted(folder, data, network, preset, phase)
+    bundle = adopted(folder, images, network, preset, phase)
     backbone = bundle.manifest.backbones[0]
     runner = BackboneRunner(bundle, backbone, threads=1)
     samples = () if images.test is None else images.test["query"].samples

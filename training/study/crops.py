@@ -91,7 +91,7 @@ def make_crops(
     images = open_images(data)
     if images.test is None or images.labels is None:
         raise InputError(f"{data}: {images.why_no_test or 'nobody is known'}; the study needs both")
-    backbone = adopted(folder, data, network, preset, phase, size).backbone
+    backbone = adopted(folder, images, network, preset, phase, size).backbone
     query_labels, gallery_labels = images.test.test_labels()
     training = _arrays("training", images.fit, images.labels, backbone, phase)
     test = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from airreid.retrieval import Labels
 
 Array = NDArray[np.float32]
 _TRAINING, _TEST, _ABOUT = "training.npz", "test.npz", "features.json"
+_BUNDLE = "bundle"
 NETWORK = "network"
 """Folder of the network as a bundle, beside the features."""
 
@@ -61,6 +64,10 @@ class StudyFolder:
 @dataclass(frozen=True)
 class StudyFeatures(StudyFolder):
     """Folder of a study's features."""
+
+    def bundle(self) -> Bundle | None:
+        """Opens the bundle that was given in place of a network, with its codes; else None."""
+        return load_bundle(self.folder / NETWORK) if self.about.get(_BUNDLE) else None
 
     def training(self) -> TrainingPeople:
         """Reads the people to fit on."""
@@ -115,13 +122,14 @@ def make_features(
 ) -> StudyFeatures:
     """Extracts features of a data set by an ONNX network, in ONNX Runtime, and stores them.
 
-    The network's preprocessing is found on training people, unless ``preset`` names it. Raises
+    ``network``: its file, or the folder of a bundle, whose first backbone it is. A file's
+    preprocessing is found on training people, unless ``preset`` names it. Raises
     :class:`InputError` for data that have no test of other people than those to train on.
     """
-    bundle = adopted(folder, data, network, preset, phase)
     images = open_images(data)
     if images.test is None or images.labels is None:
         raise InputError(f"{data}: {images.why_no_test or 'nobody is known'}; the study needs both")
+    bundle = adopted(folder, images, network, preset, phase)
     backbone = bundle.manifest.backbones[0]
     cache = folder / "cache"
 
@@ -144,6 +152,7 @@ def make_features(
     }
     about = {
         **protocol_of(images, network),
+        **({_BUNDLE: bundle.bundle_id} if network.is_dir() else {}),
         "dimensions": int(training["features"].shape[1]),
         "digests": {_TRAINING: digest_of(training), _TEST: digest_of(test)},
     }
@@ -166,28 +175,40 @@ def protocol_of(images: AdoptionImages, network: Path) -> dict[str, str]:
         "training": f"{len(images.fit)} images of {len(images.fit.identities)} identities",
         "test": f"{len(test['query'])} queries, {len(test['gallery'])} gallery images, "
         f"{len(test['query'].identities)} identities",
-        "network": hashlib.sha256(network.read_bytes()).hexdigest(),
+        "network": _network_digest(network),
     }
+
+
+def _network_digest(network: Path) -> str:
+    """Returns the SHA-256 of a network's file; of a bundle, that of its first backbone."""
+    if network.is_dir():
+        return load_bundle(network).manifest.backbones[0].file.sha256
+    return hashlib.sha256(network.read_bytes()).hexdigest()
 
 
 def adopted(
     folder: Path,
-    data: str,
+    images: AdoptionImages,
     network: Path,
     preset: str | None,
     phase: Phase,
     size: tuple[int, int] | None = None,
 ) -> Bundle:
-    """Returns the network as a bundle, which is made once.
+    """Returns the network as a bundle, which is made once; one that is a bundle is copied.
 
     ``size``: height and width of the crops, in place of what the network declares.
     """
     out = folder / NETWORK
-    if not out.exists():
+    if network.is_dir() and not out.exists():
+        load_bundle(network)  # whole, or an error that says what is wrong
+        part = out.with_name(f".{NETWORK}.{os.getpid()}.part")
+        shutil.copytree(network, part)
+        part.rename(out)
+    elif not out.exists():
         adopt(
             Adoption(
                 network=network,
-                images=open_images(data),
+                images=images,
                 out=out,
                 schemes=("jscc-fc-8",),  # the study fits its own
                 size=size,

@@ -13,6 +13,7 @@ from airreid.codecs.linear import LinearCode, unit_rows
 from airreid.errors import AirReidError
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.evaluation.study.cells import StudyCurve, StudyPoint, point_of
+from airreid.jscc import JsccScheme
 from airreid.noise import NoiseStream
 from airreid.offline import LINK_NAME
 from airreid.retrieval import NearestMatch, Retrieval
@@ -110,6 +111,21 @@ def linear_curve(
     return StudyCurve(
         scheme=scheme, bandwidth=sent.shape[-1], snr_db_train=snr_db_train, points=points
     )
+
+
+def scheme_curve(
+    scheme: str, code: JsccScheme, test: RetrievalFeatures, snrs_db: Sequence[float], noise: Noise
+) -> StudyCurve:
+    """Measures a JSCC scheme of a bundle as it is."""
+    searched = _Searched(
+        test,
+        code.encode(test.queries)[None],
+        code.gallery(test.gallery)[None],
+        lambda received: code.decode(received[0])[None],
+        torch.device("cpu"),
+    )
+    points = tuple(searched.points(snr_db, noise)[0] for snr_db in snrs_db)
+    return StudyCurve(scheme=scheme, bandwidth=code.info.bandwidth, points=points)
 
 
 @torch.no_grad()

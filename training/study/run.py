@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from airreid import __version__
+from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.evaluation.study.anchors import IMAGE, QUANTISED, RAW
@@ -26,7 +27,7 @@ from airreid.evaluation.study.cells import (
     read_cell,
     write_cell,
 )
-from airreid.evaluation.study.table import NOISELESS
+from airreid.evaluation.study.table import GIVEN, NOISELESS
 from airreid.retrieval import NearestMatch, cosine
 from airreid.signal import SNR_DB_MAX
 from training.engine.distributed import Distributed, device_of
@@ -37,6 +38,7 @@ from training.study.coded_cells import coded_cell
 from training.study.compressed import CompressedQueries
 from training.study.digital_cells import fit_digital
 from training.study.features import TrainingPeople
+from training.study.given_cells import given_codes, given_curves, scatter_facts
 from training.study.jscc_cells import Fitted, fit_closed_forms, fit_family
 from training.study.settings import Family, StudySettings
 from training.study.training import StudyContext
@@ -87,14 +89,22 @@ class CellSpec:
     follows: tuple[str, ...] = ()
 
 
-def cells_of(settings: StudySettings, images: CompressedQueries | None = None) -> list[CellSpec]:
+def cells_of(
+    settings: StudySettings,
+    images: CompressedQueries | None = None,
+    bundle: Bundle | None = None,
+) -> list[CellSpec]:
     """Returns the cells of study A, those that others wait for before them.
 
-    images: queries as image files, without which those cells are left out.
+    ``images``: queries as image files, without which those cells are left out; ``bundle``: the
+    network with the codes that came with it.
     """
     fields = {"snrs_db", "snr_range_db", "training_seeds", "noise_seeds"}
     shared = settings.model_dump(mode="json", include=fields)
-    cells = [CellSpec(NOISELESS, {}, 10, _noiseless)]
+    cells = [CellSpec(NOISELESS, {}, 10, _noiseless), CellSpec("scatter", {}, 10, _scatter)]
+    if bundle is not None and given_codes(bundle):
+        given = {**shared, "bundle": bundle.bundle_id}
+        cells.append(CellSpec(GIVEN, given, 1000, partial(_given, settings, bundle)))
     apart = [family for family in settings.families if not family.nested]
     for bandwidth in _nearest_first(settings.bandwidths):
         cells += [_family_cell(family, settings, shared, (bandwidth,)) for family in apart]
@@ -323,6 +333,16 @@ def _image(
     images: CompressedQueries, kind: str, people: TrainingPeople, on: StudyContext
 ) -> Measure:
     return lambda test: Outcome(latents=[image_latents(test, images, kind)])
+
+
+def _scatter(people: TrainingPeople, on: StudyContext) -> Measure:
+    return lambda test: Outcome(facts=scatter_facts(people, test))
+
+
+def _given(
+    settings: StudySettings, bundle: Bundle, people: TrainingPeople, on: StudyContext
+) -> Measure:
+    return lambda test: Outcome(given_curves(bundle, test, settings))
 
 
 def _noiseless(people: TrainingPeople, on: StudyContext) -> Measure:

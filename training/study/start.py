@@ -79,11 +79,15 @@ def frozen_study(given: Given, named: bool, phase: Phase) -> Begun:
             lambda: make_compressed(source, *given.both("images"), given.preset, phase),
         )
     note = "no image anchors: give --data DIR and --network FILE to compute them"
-    return Begun(source, cells_of(settings, images), note if images is None else "")
+    return Begun(
+        source, cells_of(settings, images, source.bundle()), note if images is None else ""
+    )
 
 
 def joint_study(given: Given, named: bool, phase: Phase) -> Begun:
     """Study B. ``named``: its cells are named only, so nothing is made for that."""
+    if given.network is not None and given.network.is_dir():
+        raise InputError(f"{given.network}: a folder; study joint trains a network's ONNX file")
     settings = quick_joint(JointSettings()) if given.quick else JointSettings()
     if named and open_crops(given.folder) is None:
         return Begun(None, joint_cells(settings, None))

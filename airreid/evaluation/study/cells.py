@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,32 @@ def write_cell(cell: Cell, path: Path) -> None:
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(cell.model_dump_json(exclude_none=True) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+PLAN = "study.json"
+"""File of a study's folder that names it and its cells."""
+
+
+def write_plan(folder: Path, study: str, quick: bool, names: Sequence[str]) -> None:
+    """Writes which cells a study has when it is finished."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = {"format": FORMAT, "study": study, "quick": quick, "cells": list(names)}
+    (folder / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+
+
+def planned_cells(folder: Path) -> tuple[str, ...]:
+    """Reads which cells a study has when it is finished; empty for a folder that never says.
+
+    Raises :class:`InputError` for a file that is no plan.
+    """
+    path = folder / PLAN
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete it") from None
+    return tuple(map(str, names))
 
 
 def digits(counts: NDArray[np.integer]) -> str:

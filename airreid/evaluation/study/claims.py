@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.evaluation.study.comparisons import BOUND, COMPARISONS, Comparison, Side, Verdict
 from airreid.evaluation.study.crossed import Effect, paired_bootstrap
-from airreid.evaluation.study.table import FIXED, MATCHED, RANGE, Table
+from airreid.evaluation.study.table import Table
 
 Matrix = NDArray[np.float64]
-Verdict = Literal["holds", "does not", "undecided"]
-MARGIN = 0.02
-"""Top-1 by which two schemes may differ and still count as equally good."""
-Side = tuple[str, str]
-"""Scheme and training."""
 
 
 @dataclass(frozen=True)
@@ -34,125 +30,6 @@ class Claim:
     verdict: Verdict
     by_people: Verdict
     """The verdict by the interval over people, which holds less often."""
-
-
-def more(low: float, high: float) -> Verdict:
-    """Judges that a difference is above zero."""
-    return "holds" if low > 0 else "does not" if high < 0 else "undecided"
-
-
-def no_less(low: float, high: float) -> Verdict:
-    """Judges that a difference is above minus :data:`MARGIN`."""
-    return "holds" if low > -MARGIN else "does not" if high < -MARGIN else "undecided"
-
-
-def alike(low: float, high: float) -> Verdict:
-    """Judges that a difference lies within :data:`MARGIN` of zero."""
-    if low > -MARGIN and high < MARGIN:
-        return "holds"
-    return "does not" if low > MARGIN or high < -MARGIN else "undecided"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A claim to be judged at several SNRs."""
-
-    number: str
-    text: str
-    first: Side
-    second: Side
-    judge: Callable[[float, float], Verdict] = more
-    bandwidths: tuple[int, ...] = (256,)
-    second_bandwidth: int | None = None
-    """Bandwidth of the second side; that of the first if left out."""
-    snrs_db: tuple[float, ...] | None = None
-    """None: all that were measured."""
-
-
-BOUND: Side = ("noiseless", "")
-AE: Side = ("ae-paper", MATCHED)
-FC: Side = ("fc-paper", MATCHED)
-AE_SEARCH: Side = ("ae-retrieval", MATCHED)
-FC_SEARCH: Side = ("fc-retrieval", MATCHED)
-PCA: Side = ("pca", "")
-DISCRIMINANT: Side = ("discriminant", "")
-IDEAL: Side = ("digital-ideal", MATCHED)
-CODED: Side = ("digital-coded", MATCHED)
-QUANTISED: Side = ("pq-coded", MATCHED)
-COMPARISONS = (
-    Comparison("1", "JSCC AE finds more than JSCC FC", AE, FC),
-    Comparison("2a", "JSCC AE finds more than digital over a polar code", AE, CODED),
-    Comparison("2b", "JSCC AE finds more than digital at capacity", AE, IDEAL),
-    Comparison("2c", "JSCC FC finds more than digital at capacity", FC, IDEAL),
-    Comparison(
-        "3",
-        "JSCC AE reaches the bound without a channel (to 2 points)",
-        AE,
-        BOUND,
-        no_less,
-        (64, 256, 1024),
-        snrs_db=(10.0, 20.0),
-    ),
-    Comparison(
-        "4",
-        "JSCC AE trained at 0 dB outlives digital with the rate for 0 dB",
-        ("ae-paper", "0"),
-        ("digital-coded", FIXED),
-        snrs_db=(-10.0, -6.0, -3.0),
-    ),
-    Comparison(
-        "5",
-        "JSCC AE trained at 0 dB is as good as one trained for the SNR (to 2 points)",
-        ("ae-paper", "0"),
-        AE,
-        no_less,
-    ),
-    Comparison(
-        "6",
-        "JSCC AE with 256 uses is as good as with 1024 (to 2 points)",
-        AE,
-        AE,
-        no_less,
-        second_bandwidth=1024,
-    ),
-    Comparison("A", "The retrieval loss beats L1 and cross-entropy, AE", AE_SEARCH, AE),
-    Comparison("B", "Cross-entropy after L1 helps, AE", AE, ("ae-l1", MATCHED)),
-    Comparison("C", "The paper's AE finds more than PCA", AE, PCA, bandwidths=(64, 256)),
-    Comparison(
-        "D", "The discriminant finds more than PCA", DISCRIMINANT, PCA, bandwidths=(64, 256)
-    ),
-    Comparison(
-        "E",
-        "A line trained through noise beats the discriminant",
-        FC_SEARCH,
-        DISCRIMINANT,
-        bandwidths=(64, 256),
-    ),
-    Comparison("F", "A decoder that bends pays, retrieval loss", AE_SEARCH, FC_SEARCH),
-    Comparison(
-        "G",
-        "One nested code is as good as one for each B (to 2 points)",
-        ("nested", RANGE),
-        ("fc-retrieval", RANGE),
-        alike,
-        (64, 128, 256, 512),
-        snrs_db=(-10.0, 0.0, 10.0),
-    ),
-    Comparison(
-        "H",
-        "A range of SNRs is as good as the SNR that is tested at (to 2 points), FC",
-        ("fc-retrieval", RANGE),
-        FC_SEARCH,
-        no_less,
-    ),
-    Comparison("I", "Digital over a polar code passes the best JSCC", CODED, FC_SEARCH),
-    Comparison(
-        "J",
-        "Digital finds more than product quantisation, polar code",
-        CODED,
-        QUANTISED,
-    ),
-)
 
 
 def judged(table: Table) -> list[Claim]:
@@ -207,3 +84,62 @@ def claims_markdown(claims: list[Claim]) -> str:
             f"| {effect.people_low:+.3f} … {effect.people_high:+.3f} | {verdict} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def summary_markdown(
+    comparisons: Sequence[Comparison], claims: Sequence[Claim], missing: Collection[str]
+) -> str:
+    """Writes one row for each comparison and bandwidth: verdicts and effects at several SNRs.
+
+    ``missing``: cells that are not computed. A comparison that waits for one says so; one that
+    neither was judged nor waits is of another study, and left out.
+    """
+    lines = [
+        "| | claim | B | over queries | over people | difference in points of top-1 |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for comparison in comparisons:
+        for bandwidth in comparison.bandwidths:
+            row = [
+                claim
+                for claim in claims
+                if (claim.number, claim.bandwidth) == (comparison.number, bandwidth)
+            ]
+            begin = f"| {comparison.number} | {comparison.text} | {bandwidth} |"
+            if row:
+                by_queries = _verdicts((claim.snr_db, claim.verdict) for claim in row)
+                by_people = _verdicts((claim.snr_db, claim.by_people) for claim in row)
+                lines.append(f"{begin} {by_queries} | {by_people} | {_effects(row)} |")
+            elif waits := _waits(comparison, bandwidth, missing):
+                lines.append(f"{begin} not finished | | waits for {', '.join(waits)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _waits(comparison: Comparison, bandwidth: int, missing: Collection[str]) -> list[str]:
+    return [
+        f"`{name}`"
+        for name in comparison.cells(bandwidth)
+        if any(fnmatchcase(cell, name) for cell in missing)
+    ]
+
+
+def _verdicts(judged_at: Iterable[tuple[float, Verdict]]) -> str:
+    """Writes verdicts by SNR: ``holds`` where all agree, else which one holds where."""
+    by_verdict: dict[Verdict, list[str]] = {}
+    for snr_db, verdict in judged_at:
+        by_verdict.setdefault(verdict, []).append(f"{snr_db:g}")
+    if len(by_verdict) == 1:
+        return f"**{next(iter(by_verdict))}**"
+    return "; ".join(
+        f"**{verdict}** at {', '.join(snrs_db)} dB" for verdict, snrs_db in by_verdict.items()
+    )
+
+
+def _effects(claims: Sequence[Claim]) -> str:
+    """Writes effects at the lowest SNR, the middle one and the highest, over queries."""
+    few = dict.fromkeys((0, len(claims) // 2, len(claims) - 1))
+    return "; ".join(
+        f"{claims[place].snr_db:g} dB: {100 * claims[place].effect.value:+.1f} "
+        f"({100 * claims[place].effect.low:+.1f} … {100 * claims[place].effect.high:+.1f})"
+        for place in few
+    )

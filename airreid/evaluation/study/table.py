@@ -23,6 +23,8 @@ MATCHED, RANGE = "matched", "range"
 FIXED = "fixed-0"
 """A digital scheme whose rate is the one for 0 dB, at every SNR."""
 NOISELESS = "noiseless"
+GIVEN = "given"
+"""Cell of the codes that came with the network, and the beginning of their curves' names."""
 JOINT = "joint-"
 """Beginning of the names of cells and curves whose network was trained together with the code."""
 ACCOUNTS: tuple[Account, ...] = ("ideal", "finite", "paper")
@@ -69,14 +71,20 @@ class Table:
     long_bandwidths: tuple[int, ...] = ()
     """Bandwidths that whole features were sent in."""
     snrs_db: tuple[float, ...] = field(default=())
+    missing: tuple[str, ...] = ()
+    """Cells of the study that are not computed."""
 
     def get(self, scheme: str, training: str, bandwidth: int, snr_db: float) -> Entry | None:
         """Returns a result, None where it is missing."""
         return self.entries.get(Place(scheme, training, bandwidth, snr_db))
 
 
-def read_table(folder: Path) -> Table:
-    """Reads the cells of a folder. Raises :class:`InputError` without the bound's."""
+def read_table(folder: Path, planned: Sequence[str] = ()) -> Table:
+    """Reads the cells of a folder. Raises :class:`InputError` without the bound's.
+
+    ``planned``: cells that the study has when it is finished. Until all digital schemes are there
+    none counts: the best of a part of them would not be the best.
+    """
     cells = {path.stem: read_cell(path) for path in sorted(folder.glob("*.json"))}
     if NOISELESS not in cells:
         raise InputError(f"{folder}: no cell {NOISELESS}; compute it first")
@@ -88,7 +96,10 @@ def read_table(folder: Path) -> Table:
                 entries |= _trained_entries(curve)
     snrs = tuple(sorted({place.snr_db for place in entries}))
     widths = tuple(sorted({place.bandwidth for place in entries}))
+    missing = tuple(name for name in planned if name not in cells)
     digital = {n: c for n, c in cells.items() if n.startswith("digital-") and c.latents}
+    if any(name.startswith("digital-") for name in missing):
+        digital = {}
     for bandwidth in widths:
         entries |= _account_entries(digital, bandwidth, snrs)
         if f"coded-{bandwidth}" in cells:
@@ -110,6 +121,7 @@ def read_table(folder: Path) -> Table:
         bandwidths=widths,
         long_bandwidths=lengths,
         snrs_db=snrs,
+        missing=missing,
     )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airreid.digital.bounds import ideal_arrives, shannon_snr_db
+from airreid.digital.bounds import ideal_arrives, normal_approximation, shannon_snr_db
 from airreid.errors import InputError
 from airreid.evaluation.interval import mean_of
-from airreid.evaluation.study.anchors import RAW, anchors_markdown
+from airreid.evaluation.study.anchors import RAW, anchors_markdown, finite_uses
 from airreid.evaluation.study.cells import (
     Cell,
     Latents,
@@ -21,20 +21,27 @@ from airreid.evaluation.study.cells import (
     digits,
     finished,
     key_of,
+    planned_cells,
     point_of,
     read_cell,
     write_cell,
+    write_plan,
 )
 from airreid.evaluation.study.claims import (
-    Comparison,
-    alike,
     claims_markdown,
     judged,
+    summary_markdown,
+)
+from airreid.evaluation.study.comparisons import (
+    COMPARISONS,
+    Comparison,
+    alike,
     more,
     no_less,
 )
 from airreid.evaluation.study.crossed import crossed_mean, paired_bootstrap
-from airreid.evaluation.study.figures import write_figure
+from airreid.evaluation.study.figures import figures_of, write_figure
+from airreid.evaluation.study.page import fill_page, page_parts
 from airreid.evaluation.study.rates import arrival, best_rate, expected_hits, mean_bits
 from airreid.evaluation.study.table import FIXED, MATCHED, RANGE, read_table
 from airreid.signal import SNR_DB_MAX, capacity
@@ -261,14 +268,18 @@ def test_anchors_are_listed_with_the_uses_of_an_ideal_code(folder: Path) -> None
     ]
     assert rows[0][3:] == ["uses at -10 dB", "uses at 0 dB", "uses at 10 dB"]
     by_name = {row[0]: row[1:] for row in rows[2:]}
-    assert by_name.keys() == {"image-jpeg", f"{RAW}-4096"}
-    for name, bits, top1 in (("image-jpeg", 6000, None), (f"{RAW}-4096", 8192, "0.750")):
+    assert by_name.keys() == {"image-jpeg", RAW}
+    for name, bits, top1 in (("image-jpeg", 6000, None), (RAW, 8192, "0.750")):
         values = by_name[name]
         assert int(values[0]) == bits
         assert top1 is None or values[1] == top1
         for snr_db, uses in zip(SNRS_DB, values[2:], strict=True):
+            ideal, finite = (int(value) for value in uses.split(" / "))
             # Shannon (1948): 0.5 log2(1 + SNR) bits in a real use.
-            assert int(uses) == round(bits / (0.5 * np.log2(1 + 10 ** (snr_db / 10))))
+            assert ideal == round(bits / (0.5 * np.log2(1 + 10 ** (snr_db / 10))))
+            assert finite > ideal
+            lost = [float(normal_approximation(bits, b, snr_db)) for b in (finite - 1, finite)]
+            assert lost[0] > 0.01 >= lost[1]
 
 
 def test_claims_are_judged_with_their_intervals(folder: Path) -> None:
@@ -278,7 +289,7 @@ def test_claims_are_judged_with_their_intervals(folder: Path) -> None:
     for claim in over_pca:
         assert claim.verdict == claim.by_people == "holds"
         assert claim.effect.low > 0
-    assert {claim.verdict for claim in claims if claim.number == "3"} == {"does not"}
+    assert {claim.verdict for claim in claims if claim.number == "3a"} == {"does not"}
     assert not [claim for claim in claims if claim.number == "1"]  # no cell of JSCC FC
     text = claims_markdown(claims)
     assert text.count("\n") == len(claims) + 2
@@ -307,14 +318,23 @@ def test_a_verdict_follows_from_the_interval(
     assert judge(low, high) == verdict
 
 
-@pytest.mark.parametrize("figure", ["4a", "4b", "4c"])
-def test_a_figure_is_drawn_as_svg_png_and_json(folder: Path, tmp_path: Path, figure: str) -> None:
+FIGURES = ["4a", "4b", "4c", "anchors"]
+
+
+def drawn(name: str, folder: Path, out: Path) -> list[Path]:
+    """Draws one figure of a folder's cells."""
     table = read_table(folder)
-    paths = write_figure(figure, table, {"data": "made up"}, tmp_path / "figures")
+    figure = next(figure for figure in figures_of(table) if figure.name == name)
+    return write_figure(figure, table, {"data": "made up"}, out)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_is_drawn_as_svg_png_and_json(folder: Path, tmp_path: Path, figure: str) -> None:
+    paths = drawn(figure, folder, tmp_path / "figures")
     assert [path.name for path in paths] == [f"{figure}.{kind}" for kind in ("json", "svg", "png")]
     stored = json.loads(paths[0].read_text())
     assert stored["study"] == {"data": "made up"}
-    assert stored["cells"]["closed-256"]["key"] == table.cells["closed-256"].key
+    assert stored["cells"]["closed-256"]["key"] == read_cell(folder / "closed-256.json").key
     curves = {
         (curve["scheme"], curve["training"]): curve
         for panel in stored["panels"]
@@ -323,27 +343,98 @@ def test_a_figure_is_drawn_as_svg_png_and_json(folder: Path, tmp_path: Path, fig
     first = curves["ae-paper", "0" if figure == "4b" else MATCHED]
     assert first["half_width"][0] > 0
     assert first["trainings_and_draws"][0] == [2, 3]
+    assert first["power"][0] == 1.0
     assert paths[1].read_text().startswith("<?xml")
-    again = write_figure(figure, table, {"data": "made up"}, tmp_path / "again")
+    again = drawn(figure, folder, tmp_path / "again")
     assert again[1].read_bytes() == paths[1].read_bytes()
 
 
-@pytest.mark.parametrize("figure", ["4a", "4b", "4c"])
+def test_anchors_are_drawn_at_the_uses_that_codes_need(folder: Path, tmp_path: Path) -> None:
+    with_anchors(folder)
+    stored = json.loads(drawn("anchors", folder, tmp_path)[0].read_text())
+    for panel, snr_db in zip(stored["panels"], SNRS_DB, strict=True):
+        curves = {
+            curve["scheme"]: curve for curve in panel["curves"] if curve["label"][:4] == "JPEG"
+        }
+        assert curves["image-jpeg"]["x"] == [finite_uses(6000, snr_db)]
+        assert curves["image-jpeg"]["bits"] == [6000]
+        sent = [curve for curve in panel["curves"] if curve["scheme"] == RAW]
+        assert [curve["x"] for curve in sent] == [[4096.0], [finite_uses(8192, snr_db)]]
+
+
+def test_of_a_part_of_the_digital_schemes_none_counts(folder: Path, tmp_path: Path) -> None:
+    planned = [path.stem for path in folder.glob("*.json")]
+    assert read_table(folder, planned).get("digital-ideal", MATCHED, 256, 10.0) is not None
+    table = read_table(folder, [*planned, "digital-64-30", "fc-paper-256"])
+    assert table.missing == ("digital-64-30", "fc-paper-256")
+    assert table.get("digital-ideal", MATCHED, 256, 10.0) is None
+    text = summary_markdown(COMPARISONS, judged(table), table.missing)
+    rows = {row.split("|")[1].strip(): row for row in text.splitlines()[2:]}
+    assert "not finished" in rows["2b"]
+    assert "`digital-*`" in rows["2b"]
+    assert "`ae-paper-256`" not in rows["1"]  # it is there
+    assert rows["1"].count("`fc-paper-256`") == 1
+    assert "| **holds** | **holds** | -10 dB: +" in rows["C"]
+    assert "E" not in rows  # neither judged nor waited for
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert planned_cells(tmp_path) == ()
+    write_plan(tmp_path, "frozen", False, ["noiseless", "closed-256"])
+    assert planned_cells(tmp_path) == ("noiseless", "closed-256")
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(InputError, match=r"study\.json.*delete it"):
+        planned_cells(tmp_path)
+
+
+def test_parts_of_a_page_are_written_and_the_rest_stays(folder: Path, tmp_path: Path) -> None:
+    with_anchors(folder)
+    table = read_table(folder, ["fc-paper-256"])
+    parts = page_parts(table, judged(table), {"protocol": "p", "digests": {"test.npz": "abc"}})
+    page = tmp_path / "page.md"
+    mark, end = "<!-- study mine {} -->\n", "\n<!-- end -->"
+    names = list(parts)
+    marks = "\n\nmy words\n\n".join(f"{mark.format(name)}STALE{end}" for name in names)
+    other = f"<!-- study other top1 -->\nas it was{end}"
+    page.write_text(f"# Page\n{marks}\n{other}\n")
+    fill_page(page, "mine", parts)
+    text = page.read_text()
+    assert "STALE" not in text
+    assert text.count("my words") == len(names) - 1
+    assert other in text
+    for expected in (
+        "- digests, test.npz: `abc`",
+        "Not finished: 1, `fc-paper-256`.",
+        "| JSCC AE, L1 then cross-entropy (paper) | 2 × 3 | 0.",
+        "points were measured on blocks",
+        "| image-jpeg | 6000 |",
+    ):
+        assert expected in text
+    fill_page(page, "mine", parts)
+    assert page.read_text() == text
+    with pytest.raises(InputError, match="no '<!-- study nobody PART -->'"):
+        fill_page(page, "nobody", parts)
+    page.write_text(f"{mark.format('else')}{end}")
+    with pytest.raises(InputError, match="no part else"):
+        fill_page(page, "mine", parts)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
 def test_no_panel_cuts_a_curve_off(
     folder: Path, tmp_path: Path, figure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from matplotlib.figure import Figure
 
-    drawn: list[Figure] = []
+    saved: list[Figure] = []
     save = Figure.savefig
 
     def kept(self: Figure, *given: Any, **options: Any) -> None:
-        drawn.append(self)
+        saved.append(self)
         save(self, *given, **options)
 
     monkeypatch.setattr(Figure, "savefig", kept)
-    write_figure(figure, read_table(folder), {"data": "made up"}, tmp_path)
-    for axis in drawn[-1].axes:
+    drawn(figure, folder, tmp_path)
+    for axis in saved[-1].axes:
         low, high = axis.get_ylim()
         values = [value for line in axis.lines for value in np.asarray(line.get_ydata(), float)]
         assert low == 0
