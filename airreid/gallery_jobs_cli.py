@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from airreid import calibration_text
+from airreid.calibration_figure import NO_RULE, check_figure, draw_reliability
 from airreid.client import GalleryClient
 from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
@@ -164,6 +165,14 @@ def calibrate(
     apply: Annotated[
         bool, typer.Option("--apply/--dry-run", help="Put the thresholds in force.")
     ] = True,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw how far a fitted stopping rule's probabilities came true: FILE.svg, .png "
+            "and .pdf.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report.")] = False,
     json_out: JsonOut = None,
     wait: Wait = True,
@@ -184,13 +193,17 @@ def calibrate(
         "apply": str(apply and not wait).lower(),  # here it is applied once it has been shown
     }
     check_json(json_out)
+    if figure is not None:
+        check_figure(figure, wait)
     with GalleryClient(to, credentials=credentials) as client:
         result = run(client, "calibrate", parameters, wait)
         if result is None:
             return
+        report: Any = result["report"]
         if not as_json:
-            report: Any = result["report"]
             calibration_text.show(report)
+        if figure is not None and not draw_reliability(report, figure):
+            say(f"{figure}: not drawn; {NO_RULE}", err=True)
         if apply and not result["refused"]:
             client.set_policy(gallery_pb2.Policy(match_policy=json.dumps(result["policy"])))
             result["applied"] = True

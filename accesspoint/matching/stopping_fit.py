@@ -36,6 +36,8 @@ class StoppingReport(FiniteModel):
     observed: tuple[float, ...]
     """Share of the blocks of a bin whose best identity is right."""
     blocks: tuple[int, ...]
+    bin_people: tuple[int, ...] = ()
+    """People whose blocks those of a bin are."""
     error: float
     """Mean difference between stated and observed, weighted by blocks."""
 
@@ -75,6 +77,7 @@ def fit_stopping(
         stated=reliability.stated,
         observed=reliability.observed,
         blocks=reliability.blocks,
+        bin_people=reliability.people,
         error=round(reliability.error, 4),
     )
 

@@ -152,6 +152,8 @@ class Reliability:
     observed: tuple[float, ...]
     """Share of the blocks whose best identity is right."""
     blocks: tuple[int, ...]
+    people: tuple[int, ...]
+    """People whose blocks they are."""
 
     @property
     def error(self) -> float:
@@ -162,15 +164,16 @@ class Reliability:
         return float(np.abs(stated - observed) @ blocks / max(1, blocks.sum()))
 
 
-def reliability(log_odds: Floats, right: Flags) -> Reliability:
-    """Compares probabilities with what came true, over blocks (...)."""
-    stated, observed = probability(log_odds).ravel(), right.ravel()
+def reliability(log_odds: Floats, right: Flags, people: NDArray[np.int64]) -> Reliability:
+    """Compares probabilities with what came true, over blocks (...) of numbered people."""
+    stated, observed, people = probability(log_odds).ravel(), right.ravel(), people.ravel()
     place = np.minimum((stated * 10).astype(int), 9)
     rows = [place == number for number in range(10)]
     return Reliability(
         tuple(round(float(stated[row].mean()), 4) if row.any() else 0.0 for row in rows),
         tuple(round(float(observed[row].mean()), 4) if row.any() else 0.0 for row in rows),
         tuple(int(row.sum()) for row in rows),
+        tuple(len(np.unique(people[row])) for row in rows),
     )
 
 
@@ -224,7 +227,20 @@ def fit_rule(trials: Sequence[Trial], piece: int) -> tuple[StoppingRule, Reliabi
         fixed_uses=tuple(fixed),
         people=sum(len(np.unique(trial.query_labels.identity)) for trial in trials),
     )
-    return rule, reliability(intercept + slope * raw(mismatch), right)
+    people = np.repeat(_people(trials), count)
+    return rule, reliability(
+        intercept + slope * raw(mismatch), right, np.tile(people, len(SNRS_DB))
+    )
+
+
+def _people(trials: Sequence[Trial]) -> NDArray[np.int64]:
+    """Numbers of the people of :func:`trajectories`, in their order; no two trials share one."""
+    numbers, first = [], 0
+    for trial in trials:
+        _, number = np.unique(trial.query_labels.identity[trial.counted], return_inverse=True)
+        numbers += [number + first] * _SEEDS
+        first += int(number.max(initial=-1)) + 1
+    return np.concatenate(numbers)
 
 
 def stopped_at(log_odds: Floats, threshold: float) -> NDArray[np.int64]:

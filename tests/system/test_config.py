@@ -65,7 +65,9 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
         "edge serve": {"--insecure-no-auth", "--bandwidth", "--target-outage"},
         "edge send": {"--bandwidth", "--target-outage", "--json-out"},
         "channel set": {"--parameter", "--json-out"},
-        "gallery calibrate": {"--confidence", "--new-cameras", "--min-true-matches", "--json-out"},
+        "gallery calibrate": {
+            *("--confidence", "--new-cameras", "--min-true-matches", "--json-out", "--figure"),
+        },
         "gallery policy": {"--restore", "--json", "--json-out"},
         "gallery enroll": {"--all-or-nothing", "--json", "--json-out"},
     }

@@ -356,6 +356,19 @@ def test_a_calibration_shows_what_rates_cost_and_can_be_taken_back(gallery: Comm
     assert json.loads(gallery(*RATE, "--json"))["applied"] is True
 
 
+def test_a_figure_is_drawn_of_a_fitted_rule_only(gallery: Commands, tmp_path: Path) -> None:
+    enrol_features(gallery, 40, 0.2)
+    with pytest.raises(InputError, match="leave out --no-wait"):
+        gallery(*RATE, "--no-wait", "--figure", str(tmp_path / "r.svg"))
+    with pytest.raises(InputError, match="no such folder"):
+        gallery(*RATE, "--figure", str(tmp_path / "none" / "r.svg"))
+    assert gallery("jobs").count("calibrate") == 0
+    drawn = [*RATE, "--dry-run", "--figure", str(tmp_path / "r.svg"), "--to", gallery.target]
+    output = CliRunner().invoke(app, drawn).output
+    assert "not drawn; no stopping rule was fitted" in output
+    assert not list(tmp_path.glob("r.*"))
+
+
 def test_a_calibration_that_recognises_nobody_is_not_put_in_force(gallery: Commands) -> None:
     enrol_features(gallery, 40, 30.0)
     before = in_force(gallery)

@@ -87,7 +87,9 @@ def test_repetition_finds_who_is_lost_in_noise(rule: StoppingRule) -> None:
 
 def test_probabilities_come_true(rule: StoppingRule) -> None:
     tested = trajectories([trial(seed) for seed in range(30, 34)], PIECE, 0.0, 1, 1.0)
-    diagram = reliability(rule.log_odds(tested.products, 0.0), tested.right)
+    diagram = reliability(
+        rule.log_odds(tested.products, 0.0), tested.right, np.zeros(tested.right.shape, np.int64)
+    )
     assert sum(diagram.blocks) == tested.right.size
     assert diagram.error < 0.1
 
@@ -122,6 +124,21 @@ def test_nobody_seen_twice_gives_no_rule() -> None:
         fit_rule(
             [Trial(alone.queries, alone.gallery, alone.query_labels, alone.query_labels)], PIECE
         )
+
+
+def test_the_probabilities_are_compared_with_what_came_true() -> None:
+    trials = [trial(seed) for seed in range(4)]
+    rule, reliability = fit_rule(trials, PIECE)
+    counted = [t.query_labels.identity[t.counted] for t in trials]
+    queries, people = sum(map(len, counted)), sum(len(set(row.tolist())) for row in counted)
+    steps = trials[0].queries.shape[1] // PIECE
+    assert sum(reliability.blocks) == queries * steps * len(SNRS_DB) * 2
+    assert max(reliability.people) <= rule.people == people
+    assert all(
+        (blocks == 0) == (count == 0)
+        for blocks, count in zip(reliability.blocks, reliability.people, strict=True)
+    )
+    assert reliability.error < 0.05
 
 
 def test_the_next_pieces_are_whole_and_end_with_the_block() -> None:
