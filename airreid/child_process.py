@@ -36,14 +36,14 @@ def airreid(*arguments: str) -> list[str]:
     return python_module(AIRREID, *arguments)
 
 
-def end_with(parent: int) -> None:
-    """Ends this process by SIGTERM when its parent dies; at once, if that has happened.
+def end_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Ends this process by a signal when its parent dies; at once, if that has happened.
 
     Linux counts the thread that started it as the parent. Elsewhere nothing watches, and a
     parent that is killed leaves its children.
     """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:
-        sys.exit(128 + signal.SIGTERM)
+        sys.exit(128 + number)

@@ -12,8 +12,19 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""Exit codes of commands that SIGINT (Ctrl-C) and SIGTERM ended."""
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of a command that SIGINT (Ctrl-C) ended; the others' are made in the same way."""
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Returns the signals other than SIGINT that end a program in order.
+
+    SIGTERM, and SIGHUP of a closed terminal, unless that is ignored (``nohup``).
+    """
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return [signal.SIGTERM]
+    return [signal.SIGTERM, hangup]
 
 
 def die_at_once() -> None:
@@ -28,7 +39,7 @@ def die_at_once() -> None:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Runs a command to its end; on SIGINT and SIGTERM with ``finally``, and out at once.
+    """Runs a command to its end; on SIGINT, SIGTERM and SIGHUP with ``finally``, and out at once.
 
     The interpreter is not taken down piece by piece then: threads of C++ libraries that are
     still at work would abort the process.
@@ -36,12 +47,12 @@ def ended_by_signals() -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with ended_by_sigterm():
+        with exit_by_signals():
             yield
     except KeyboardInterrupt:
         _leave(INTERRUPTED)
     except SystemExit as end:
-        if end.code in (INTERRUPTED, TERMINATED):
+        if end.code in {INTERRUPTED, *(128 + number for number in ending_signals())}:
             _leave(int(end.code))
         raise
 
@@ -61,8 +72,8 @@ def _leave(code: int) -> NoReturn:
 
 
 @contextlib.contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """Makes SIGTERM raise :class:`SystemExit` inside, as SIGINT raises
+def exit_by_signals() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP raise :class:`SystemExit` inside, as SIGINT raises
     :class:`KeyboardInterrupt`, so that ``finally`` is run.
 
     Nothing outside the main thread, where no handler can be set.
@@ -70,11 +81,12 @@ def ended_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _exit)
+    before = {number: signal.signal(number, _exit) for number in ending_signals()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

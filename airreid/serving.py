@@ -22,6 +22,7 @@ from airreid.client import (
     keepalive,
 )
 from airreid.errors import InputError
+from airreid.interruption import ending_signals
 from airreid.reading_turns import ReadingTurns
 
 GRACE_SECONDS = 5.0
@@ -134,7 +135,7 @@ async def _follow(
 
 
 def told_to_stop() -> asyncio.Event:
-    """Returns an event that SIGTERM and SIGINT set from now on: ask for it before saying ready."""
+    """Returns an event that SIGINT, SIGTERM and SIGHUP set: ask for it before saying ready."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -142,6 +143,6 @@ def told_to_stop() -> asyncio.Event:
         log.event("stopping")
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, *ending_signals()):
         loop.add_signal_handler(number, tell)
     return stop

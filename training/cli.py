@@ -204,7 +204,7 @@ def run_command(
 
 @contextmanager
 def _told_if_stopped(out: Path) -> Iterator[None]:
-    """Says at SIGINT and SIGTERM how a run is continued."""
+    """Says how a run is continued that a signal ends."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

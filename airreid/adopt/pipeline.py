@@ -34,7 +34,7 @@ from airreid.evaluation.evaluate import Settings, about, evaluate
 from airreid.evaluation.features import Phase, features_of
 from airreid.evaluation.points import Point
 from airreid.images import to_crop
-from airreid.interruption import ended_by_sigterm
+from airreid.interruption import exit_by_signals
 from airreid.model_card import AdoptionRecord, ModelCard
 from airreid.retrieval import Labels
 from airreid.scheme_info import FileRef, SchemeInfo
@@ -105,7 +105,7 @@ def adopt(adoption: Adoption, phase: Phase) -> Adopted:
     network = _Network(adoption, phase)
     adoption = replace(adoption, schemes=network.schemes)
     staging = adoption.out.with_name(f".{adoption.out.name}.{os.getpid()}.part")
-    with ended_by_sigterm():
+    with exit_by_signals():
         return _adopted(adoption, network, staging, phase)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +14,7 @@ from airreid.datasets.dataset import DISTRACTOR, DataSet
 from airreid.datasets.samples import Sample
 from airreid.datasets.tracks import FORM
 from airreid.errors import InputError
+from airreid.worker_processes import worker_processes
 
 _FEW = 64
 """Images that are decoded faster here than processes start, at most."""
@@ -66,7 +65,7 @@ def _decoded(samples: Sequence[Sample], workers: int) -> Iterator[tuple[str, str
     if len(samples) <= _FEW:
         yield from map(_decode, samples)
         return
-    with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with worker_processes(workers) as pool:
         yield from pool.map(_decode, samples, chunksize=32)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from airreid.datasets.samples import ImageSet, Sample
 from airreid.disk import make_private, private_folder
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
+from airreid.worker_processes import worker_processes
 
 
 def _decode(sample: Sample, height: int, width: int) -> np.ndarray:
@@ -44,7 +44,7 @@ def pixels(
         decode = partial(_decode, height=height, width=width)
         out = np.lib.format.open_memmap(partial_path, mode="w+", dtype=np.uint8, shape=shape)
         try:
-            with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+            with worker_processes(workers) as pool:
                 for i, image in enumerate(pool.map(decode, images.samples, chunksize=32)):
                     out[i] = image
                     tick()

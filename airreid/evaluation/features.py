@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,6 +21,7 @@ from airreid.errors import InputError
 from airreid.evaluation.exact_retrieval import SingleShot
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.inference import BackboneRunner
+from airreid.worker_processes import worker_processes
 
 _BATCH = 16
 _FEW = 64
@@ -96,7 +96,7 @@ def _crops(samples: Sequence[Sample], backbone: BackboneInfo) -> Iterator[NDArra
     if len(samples) <= _FEW:
         yield from map(crop, samples)
         return
-    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+    with worker_processes() as pool:
         # In parts: what is decoded and not yet asked for stays bounded.
         for start in range(0, len(samples), 1024):
             yield from pool.map(crop, samples[start : start + 1024], chunksize=16)

@@ -153,13 +153,14 @@ def served(access_point: AccessPoint, port: int = 0) -> Iterator[str]:
 
 
 def interruptible(*arguments: object) -> list[str]:
-    """Returns the command ``airreid ARGUMENTS...`` that takes interrupts.
+    """Returns the command ``airreid ARGUMENTS...`` that takes interrupts and hangups.
 
-    A shell's background jobs ignore them, and hand that on. A ``preexec_fn`` would be run in a
-    fork of this process, which gRPC's threads do not survive.
+    A shell's background jobs ignore interrupts, ``nohup`` ignores hangups, and both hand that on.
+    A ``preexec_fn`` would be run in a fork of this process, which gRPC's threads do not survive.
     """
     code = (
         "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
         "os.execv(sys.executable, [sys.executable, '-m', 'airreid.cli', *sys.argv[1:]])"
     )
     return [sys.executable, "-c", code, *map(str, arguments)]

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM at several moments: each command ends at once, quietly, and alone."""
+"""Signals at several moments: each command ends at once, quietly, and alone."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.edge.support import AccessPoint, interruptible, served, until
 
 ANY = "127.0.0.1:0"
 BOTH = [signal.SIGINT, signal.SIGTERM]
+ALL = [*BOTH, signal.SIGHUP]
 
 
 class Command:
@@ -116,7 +117,7 @@ def silent_server() -> Iterator[tuple[str, threading.Event]]:
                 near.close()
 
 
-@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("number", ALL)
 def test_a_camera_that_waits_for_its_answer(number: signal.Signals, people: Path) -> None:
     """Threads of gRPC are at work then: taking the interpreter down would abort the process."""
     far = AccessPoint()
@@ -160,6 +161,7 @@ def test_a_command_that_still_loads(library: str, number: signal.Signals, people
         (signal.SIGINT, 1),
         (signal.SIGTERM, 2),
         (signal.SIGKILL, 1),
+        pytest.param(signal.SIGHUP, 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, 2, marks=pytest.mark.slow),
@@ -177,7 +179,7 @@ def test_a_simulation_takes_its_services_with_it(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("number", ALL)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -202,7 +204,7 @@ def test_clients_that_wait_for_a_service(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("number", ALL)
 @pytest.mark.parametrize(
     "arguments",
     [
