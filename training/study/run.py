@@ -101,7 +101,10 @@ def cells_of(
     """
     fields = {"snrs_db", "snr_range_db", "training_seeds", "noise_seeds"}
     shared = settings.model_dump(mode="json", include=fields)
-    cells = [CellSpec(NOISELESS, {}, 10, _noiseless), CellSpec("scatter", {}, 10, _scatter)]
+    cells = [
+        CellSpec(NOISELESS, {}, 10, _noiseless),
+        CellSpec("scatter", {"of": "unit features"}, 10, _scatter),
+    ]
     if bundle is not None and given_codes(bundle):
         given = {**shared, "bundle": bundle.bundle_id}
         cells.append(CellSpec(GIVEN, given, 1000, partial(_given, settings, bundle)))
