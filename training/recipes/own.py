@@ -137,7 +137,7 @@ SHARED_AUTOENCODER = Recipe(
     ),
 )
 """One backbone and the paper's second step on it, its autoencoder by L1: on real people
-(docs/results/cuhk03) it found more than PCA and linear heads below 10 dB with 256 uses. With
+(docs/results/paper.md) it found more than PCA and linear heads below 10 dB with 256 uses. With
 64 uses it found fewer from 0 dB on."""
 
 JOINT = Recipe(

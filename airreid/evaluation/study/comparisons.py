@@ -198,13 +198,20 @@ ABLATIONS = (
         FC_SEARCH,
         no_less,
     ),
-    Comparison("L", "Digital over a polar code passes the paper's FC", CODED, FC),
     Comparison(
-        "M", "Digital over a polar code passes the FC with retrieval loss", CODED, FC_SEARCH
+        "L",
+        "FC by retrieval loss at 0 dB is as good as one trained for the SNR (to 2 points)",
+        ("fc-retrieval", "0"),
+        FC_SEARCH,
+        no_less,
     ),
-    Comparison("N", "Digital finds more than product quantisation, polar code", CODED, QUANTISED),
+    Comparison("M", "Digital over a polar code passes the paper's FC", CODED, FC),
     Comparison(
-        "O",
+        "N", "Digital over a polar code passes the FC with retrieval loss", CODED, FC_SEARCH
+    ),
+    Comparison("O", "Digital finds more than product quantisation, polar code", CODED, QUANTISED),
+    Comparison(
+        "P",
         "The discriminant with 256 uses is as good as with 1024 (to 2 points)",
         DISCRIMINANT,
         DISCRIMINANT,
@@ -212,14 +219,14 @@ ABLATIONS = (
         second_bandwidth=1024,
     ),
     Comparison(
-        "P",
+        "Q",
         "The code finds more than PCA of the network that it was trained with",
         CODE,
         PCA,
         bandwidths=BOTH,
     ),
     Comparison(
-        "Q",
+        "R",
         "The code finds more than the discriminant of the network that it was trained with",
         CODE,
         DISCRIMINANT,

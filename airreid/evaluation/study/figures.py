@@ -23,7 +23,7 @@ from airreid.evaluation.study.looks import (
     SCHEMES,
     Line,
 )
-from airreid.evaluation.study.table import JOINT, Entry, Table
+from airreid.evaluation.study.table import JOINT, PEOPLE, Entry, Table
 
 BANDWIDTH = 256
 """The paper's bandwidth for Figures 4a and 4b."""
@@ -171,12 +171,13 @@ def write_figure(figure: Figure, table: Table, about: dict[str, Any], out: Path)
 
 
 def _cell_json(cell: Cell) -> dict[str, Any]:
-    """Everything that a cell is computed from, what held-out people chose, and its digest."""
+    """Everything that a cell is computed from, what held-out people chose, facts and digest."""
     return {
         "key": cell.key,
         "sha256": hashlib.sha256(cell.model_dump_json(exclude_none=True).encode()).hexdigest(),
         "settings": cell.settings,
         "chosen": cell.chosen,
+        "facts": {name: fact for name, fact in cell.facts.items() if name != PEOPLE},
         "seconds": cell.seconds,
         "device": cell.device,
         "versions": cell.versions,

@@ -13,6 +13,7 @@ from airreid.evaluation.study.anchors import anchors_markdown
 from airreid.evaluation.study.cells import StudyPoint
 from airreid.evaluation.study.claims import Claim, summary_markdown
 from airreid.evaluation.study.comparisons import ABLATIONS, COMPARISONS, PAPERS
+from airreid.evaluation.study.figures import BANDWIDTH
 from airreid.evaluation.study.looks import JOINTLY, SCHEMES
 from airreid.evaluation.study.table import Entry, Table
 
@@ -52,13 +53,18 @@ def page_parts(table: Table, claims: Sequence[Claim], about: Mapping[str, Any]) 
     return {
         "about": about_markdown(about),
         "finished": finished_markdown(table),
-        "top1": "\n".join(top1_markdown(table, width) for width in table.bandwidths[::-1]),
+        "top1": "\n".join(top1_markdown(table, width) for width in _papers_first(table.bandwidths)),
         "claims": summary_markdown(PAPERS, claims, table.missing),
         "ablations": summary_markdown(ABLATIONS, claims, table.missing),
         "judged": summary_markdown(COMPARISONS, claims, ()),
         "anchors": anchors_markdown(table.cells, table.snrs_db),
         "checks": checks_markdown(table),
     }
+
+
+def _papers_first(bandwidths: Sequence[int]) -> list[int]:
+    """Orders bandwidths so that the paper's comes first, then the narrowest."""
+    return sorted(bandwidths, key=lambda bandwidth: (bandwidth != BANDWIDTH, bandwidth))
 
 
 def about_markdown(about: Mapping[str, Any]) -> str:
@@ -97,7 +103,7 @@ def top1_markdown(table: Table, bandwidth: int) -> str:
         + " |",
         "| --- " * (2 + len(table.snrs_db)) + "|",
     ]
-    for line in dict.fromkeys((*SCHEMES, *JOINTLY)):
+    for line in {(line.scheme, line.training): line for line in (*JOINTLY, *SCHEMES)}.values():
         row = [table.get(line.scheme, line.training, bandwidth, snr_db) for snr_db in table.snrs_db]
         first = next((entry for entry in row if entry is not None), None)
         if first is not None:

@@ -23,6 +23,8 @@ MATCHED, RANGE = "matched", "range"
 FIXED = "fixed-0"
 """A digital scheme whose rate is the one for 0 dB, at every SNR."""
 NOISELESS = "noiseless"
+PEOPLE = "people"
+"""Fact of the bound's cell: whom each query shows."""
 GIVEN = "given"
 """Cell of the codes that came with the network, and the beginning of their curves' names."""
 JOINT = "joint-"
@@ -115,7 +117,7 @@ def read_table(folder: Path, planned: Sequence[str] = ()) -> Table:
             entries |= _image_entries(name, cell, sorted({*widths, *lengths}), snrs)
     return Table(
         entries=entries,
-        people=np.asarray(bound.facts["people"], np.int64),
+        people=np.asarray(bound.facts[PEOPLE], np.int64),
         bound=_entry(bound.curves[0].points[0]),
         cells=cells,
         bandwidths=widths,
