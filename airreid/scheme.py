@@ -18,7 +18,7 @@ from airreid.scheme_kinds import scheme_kind
 Array = NDArray[np.float32]
 DIGITAL_MOST_USES = 2048
 """Most real uses of a digital scheme whose blocks can be sent in pieces: the code in pieces is
-designed where it is used, in a second for so many."""
+designed where it is used, in up to three seconds for so many."""
 DIRECT_SNR_DB = 40.0
 """SNR that a receiver assumes of a block without a channel report: of a direct link."""
 

@@ -1,7 +1,7 @@
 """Cyclic redundancy checks that know which table the message was made with.
 
-Polynomials: CRC11 and CRC24C of 3GPP TS 38.212, section 5.1. The register starts at
-the last 11 or 24 bits of ``seed`` instead of 0, and a CRC is linear, so two starts never
+Polynomials: CRC11, CRC16 and CRC24C of 3GPP TS 38.212, section 5.1. The register starts at
+the last 11, 16 or 24 bits of ``seed`` instead of 0, and a CRC is linear, so two starts never
 give one message the same check bits: a message made with a foreign table fails as a
 flipped bit does, unless those bits of the tables' digests agree by chance.
 """
@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.uint8]
 CrcBits = Literal[11, 24]
+"""Check bits of a whole block."""
+PieceCrcBits = Literal[16, 24]
+"""Check bits of a block in pieces."""
 
-_POLYNOMIALS = {11: 0b110_0010_0001, 24: 0xB2B117}
-"""Without the leading power: x^11 + x^10 + x^9 + x^5 + 1, and x^24 + x^23 + x^21 + x^20
-+ x^17 + x^15 + x^13 + x^12 + x^8 + x^4 + x^2 + x + 1."""
+_POLYNOMIALS = {11: 0b110_0010_0001, 16: 0x1021, 24: 0xB2B117}
+"""Without the leading power: x^11 + x^10 + x^9 + x^5 + 1, x^16 + x^12 + x^5 + 1, and x^24 + x^23
++ x^21 + x^20 + x^17 + x^15 + x^13 + x^12 + x^8 + x^4 + x^2 + x + 1."""
 
 
 class Crc:
     """Check of messages of one length under one seed."""
 
-    def __init__(self, length: int, crc_bits: CrcBits, seed: bytes = b"") -> None:
+    def __init__(self, length: int, crc_bits: CrcBits | PieceCrcBits, seed: bytes = b"") -> None:
         """``seed``: 4 bytes, say the first of a table's digest; empty for 0."""
         start = int.from_bytes(seed[:4], "big") % (1 << crc_bits)
         self._matrix, powers = _matrix(length, crc_bits)
@@ -56,7 +59,7 @@ def _bit_of(value: int, i: int, width: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _matrix(length: int, crc_bits: CrcBits) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _matrix(length: int, crc_bits: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Rows: the check bits that each message bit flips; and the register's map over a message.
 
     float32 holds the sums exactly: they are at most ``length`` < 2^24.

@@ -2,11 +2,14 @@
 
 The code grows by polarizing matrix extension (Zhao et al., *An adaptive IR-HARQ scheme for polar
 codes by polarizing matrix extension*, IEEE Communications Letters 22, 2018). Its mother code of N
-bits is sent from the last quarter to the front. Coded bit j is the sum of the inputs i that contain
+bits is sent from the last eighth to the front. Coded bit j is the sum of the inputs i that contain
 j, so an input has no part in anything that was sent before its own coded bit was. As a piece makes
 new inputs part of the code, the message bits that are now least reliable are *copied* to new inputs
 that are better. A receiver of that piece decides a bit at its copy, and then knows it at its old
 place; a receiver of fewer pieces has never heard of the copy.
+
+An extension that is half sent is a poor one, so the code grows by eighths. It begins with as few of
+them as hold the message, and a bit that was copied may be copied again.
 
 Pieces carry fewer bits per symbol the later they are: who asks for a late one has a bad channel.
 
@@ -17,7 +20,7 @@ the bits of a PAM symbol carry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -31,13 +34,15 @@ Places = NDArray[np.int64]
 LENGTH_MAX = 65536
 """Longest mother code."""
 _SPARE_PERCENT = 130
-"""Least coded bits of the first quarter, in percent of the message."""
+"""Least coded bits of a quarter, in percent of the message."""
 _DESIGN_PERCENT = 110
 """Information that a state of the code is designed for, in percent of the message."""
 _LEAST_PERCENT = 125
 """Coded bits from which on a message can be decoded, in percent of the message."""
 _MOST_BLOCKS = 4
 """Bandwidths that the pieces of a block take at most, before they come again."""
+_AHEAD = 2
+"""Pieces after the one that brings a copy which the copy is chosen for."""
 _DENSE = (75, 150, 230)
 """Hundredths of a bit per use above which pieces have 2, 3 and 4 bits per symbol."""
 _FRACTION = np.uint64(31)
@@ -65,6 +70,8 @@ class PieceCode:
     piece: int
     mother_length: int
     """N, a power of two."""
+    first_part: int
+    """Coded bits that are sent as one code before it grows, a power of two."""
     bits_per_symbol: tuple[int, ...]
     """Density of each piece of a block; after the last the first comes again."""
     inputs: tuple[tuple[int, ...], ...]
@@ -78,7 +85,7 @@ class PieceCode:
     @cached_property
     def sent(self) -> tuple[Places, ...]:
         """Positions of the codeword that each piece carries, in the order of its coded bits."""
-        order = _order(self.mother_length)
+        order = _order(self.mother_length, self.first_part)
         ends = np.cumsum([self.piece * count for count in self.bits_per_symbol])
         return tuple(
             order[np.arange(end - self.piece * count, end) % self.mother_length]
@@ -94,12 +101,12 @@ class PieceCode:
     def state(self, pieces: int) -> PieceState | None:
         """Returns the code after some pieces; None where they do not hold the message yet."""
         sent = self.sent_bits[min(pieces, self.pieces) - 1] if pieces else 0
-        return None if 100 * sent < _LEAST_PERCENT * self.message_bits else self._state(sent)
+        return self._state(sent) if _may_decode(sent, self.message_bits) else None
 
     def _state(self, sent: int) -> PieceState:
-        length, quarter = self.mother_length, self.mother_length // 4
-        start = next(part for part in (3 * quarter, 2 * quarter, 0) if sent <= length - part)
-        place = _place(length)
+        length = self.mother_length
+        start = next(length - length // parts for parts in (8, 4, 2, 1) if sent <= length // parts)
+        place = _place(length, self.first_part)
         decided, copies = [], []
         for inputs in self.inputs:
             known = [source for source in inputs if place[source] < sent]
@@ -113,22 +120,25 @@ class PieceCode:
         )
 
 
-def _order(length: int) -> Places:
+def _order(length: int, first: int) -> Places:
     """Returns the positions of a mother code in the order in which they are sent: (N,).
 
-    Within a quarter, and within the first half, backwards in bit-reversed order: every beginning
-    is a code that is punctured evenly.
+    The last ``first`` positions and then eighths, each backwards in bit-reversed order: every
+    beginning of one is a code that is punctured evenly.
     """
-    quarter = length // 4
-    parts = ((3 * quarter, quarter), (2 * quarter, quarter), (0, 2 * quarter))
-    return np.concatenate([start + bit_reversed(size)[::-1] for start, size in parts])
+    eighth = length // 8
+    starts = [length - first, *range(length - first - eighth, -1, -eighth)]
+    sizes = [first, *[eighth] * (len(starts) - 1)]
+    return np.concatenate(
+        [start + bit_reversed(size)[::-1] for start, size in zip(starts, sizes, strict=True)]
+    )
 
 
 @lru_cache(maxsize=64)
-def _place(length: int) -> Places:
+def _place(length: int, first: int) -> Places:
     """Returns the place of each position in :func:`_order`: (N,)."""
     place = np.empty(length, np.int64)
-    place[_order(length)] = np.arange(length)
+    place[_order(length, first)] = np.arange(length)
     place.flags.writeable = False
     return place
 
@@ -148,8 +158,18 @@ def design_pieces(message_bits: int, bandwidth: int, piece: int) -> PieceCode:
     least, most = bandwidth // piece, _MOST_BLOCKS * bandwidth // piece
     while len(counts) < least or (piece * sum(counts) < length and len(counts) < most):
         counts.append(_bits_per_symbol(message_bits, piece * (len(counts) + 1)))
-    blank = PieceCode(message_bits, piece, length, tuple(counts), ())
-    return PieceCode(message_bits, piece, length, tuple(counts), _inputs(blank))
+    first = length // 8
+    sent = np.cumsum([piece * count for count in counts])
+    least_sent = next((n for n in sent.tolist() if _may_decode(n, message_bits)), length)
+    while first < min(least_sent, length // 4):
+        first *= 2
+    blank = PieceCode(message_bits, piece, length, first, tuple(counts), ())
+    return replace(blank, inputs=_inputs(blank))
+
+
+def _may_decode(sent: int, message_bits: int) -> bool:
+    """Says whether so many coded bits may hold a message."""
+    return 100 * sent >= _LEAST_PERCENT * message_bits
 
 
 def _bits_per_symbol(message_bits: int, uses: int) -> int:
@@ -160,11 +180,10 @@ def _bits_per_symbol(message_bits: int, uses: int) -> int:
 
 def _inputs(code: PieceCode) -> tuple[tuple[int, ...], ...]:
     """Chooses the inputs of each message bit, piece after piece."""
-    size, place = code.message_bits, _place(code.mother_length)
-    quarter = code.mother_length // 4
+    size, place = code.message_bits, _place(code.mother_length, code.first_part)
     inputs: list[list[int]] = []
     for piece, sent in enumerate(code.sent_bits):
-        if 100 * sent < _LEAST_PERCENT * size:
+        if not _may_decode(sent, size):
             continue
         if not inputs:
             unreliable = _unreliability(code, piece)
@@ -174,24 +193,29 @@ def _inputs(code: PieceCode) -> tuple[tuple[int, ...], ...]:
         before = code.sent_bits[piece - 1]
         if before == sent:
             break
-        unreliable = _unreliability(code, min(piece + 1, code.pieces - 1))
-        new = np.flatnonzero(
-            (place[: 3 * quarter] >= before) & (place[: 3 * quarter] < sent)
-        ).tolist()
-        new.sort(key=lambda source: (int(unreliable[source]), -source))
-        worst = sorted(range(size), key=lambda bit: -int(unreliable[inputs[bit][-1]]))
-        for source, bit in zip(new, worst, strict=False):
-            old = inputs[bit][-1]
-            if unreliable[source] >= unreliable[old]:
-                break
-            if _part(source, quarter) < _part(old, quarter):
-                inputs[bit].append(source)
+        unreliable = _unreliability(code, min(piece + _AHEAD, code.pieces - 1))
+        new = np.flatnonzero((place >= before) & (place < sent)).tolist()
+        _copy(
+            inputs, sorted(new, key=lambda source: (int(unreliable[source]), -source)), unreliable
+        )
     return tuple(tuple(sources) for sources in inputs)
 
 
-def _part(source: int, quarter: int) -> int:
-    """Returns the part of the code that an input is in: a copy must be in an earlier one."""
-    return max(0, source // quarter - 1)
+def _copy(inputs: list[list[int]], new: list[int], unreliable: NDArray[np.uint64]) -> None:
+    """Adds to the least reliable bits those of the new inputs, surest first, that are better.
+
+    A copy is decided before the place that it was copied from.
+    """
+    waiting = sorted(inputs, key=lambda sources: -int(unreliable[sources[-1]]))
+    for source in new:
+        for sources in waiting:
+            old = sources[-1]
+            if unreliable[source] >= unreliable[old]:
+                break
+            if source < old:
+                sources.append(source)
+                waiting = [others for others in waiting if others is not sources]
+                break
 
 
 def _unreliability(code: PieceCode, last: int) -> NDArray[np.uint64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from airreid.digital import modem
 from airreid.digital.channel_code import ChannelCode
-from airreid.digital.crc import Crc
+from airreid.digital.crc import Crc, PieceCrcBits
 from airreid.digital.link import Decoded
 from airreid.digital.list_decoder import ListDecoder
 from airreid.digital.piece_design import PieceState, design_pieces
@@ -27,6 +27,9 @@ _LEAST_SHARE = 0.9
 """Share of a message's bits that must have been heard before decoding is tried."""
 _HOPELESS_SHARE = 0.8
 """Share of a message's bits below which all that may be sent is not worth hearing."""
+_LEAST_STEP = 1 / 32
+"""Share of a message's bits that the next pieces bring in, about, at least: each time that a block
+is decoded a wrong message may pass."""
 
 
 class PieceLink:
@@ -35,14 +38,16 @@ class PieceLink:
     def __init__(
         self, code: ChannelCode, piece: int, seed: bytes = b"", list_size: int = 8
     ) -> None:
-        """``code``: of the whole block, whose payload, CRC and uses count here.
+        """``code``: of the whole block, whose payload, uses and longer CRC count here.
 
         ``seed`` of the CRC: the first bytes of the table that made the payload. Raises
         :class:`ValueError` for uses that are not whole pieces.
         """
         self.bandwidth, self._payload_bits = code.uses, code.payload_bits
-        self.code = design_pieces(code.message_bits, code.uses, piece)
-        self._crc = Crc(code.payload_bits, code.crc_bits, seed)
+        # a wrong message may pass each time that a block is decoded, so 11 bits are too few
+        self.crc_bits: PieceCrcBits = 24 if code.crc_bits == 24 else 16
+        self.code = design_pieces(code.payload_bits + self.crc_bits, code.uses, piece)
+        self._crc = Crc(code.payload_bits, self.crc_bits, seed)
         self._list_size = list_size
         self._decoders: dict[int, ListDecoder] = {}
 
@@ -110,9 +115,9 @@ class PieceLink:
     def next_uses(self, heard: HeardCoded, settings: StoppingSettings, snr_db: float) -> int:
         """Returns the uses to hear next of a block that could not be decoded; 0: give it up.
 
-        As many pieces as it takes, at the rate of those heard, until decoding is worth trying, one
-        at least. Given up is a block that has had all uses that it may have, or that these cannot
-        carry by far.
+        As many pieces as it takes, at the rate of those heard, until decoding is worth trying
+        again, one at least. Given up is a block that has had all uses that it may have, or that
+        these cannot carry by far.
         """
         piece = heard.piece
         limit = max(self.bandwidth, settings.most_uses // piece * piece)
@@ -125,8 +130,10 @@ class PieceLink:
             return 0
         if settings.growth:
             return more_uses(heard.uses, piece, settings.growth, left)
-        missing = (_LEAST_SHARE * self.code.message_bits - came_in) / (rate * piece)
-        return min(left, piece * max(1, math.ceil(min(missing, left / piece))))
+        per_piece = rate * piece / self.code.message_bits
+        missing = _LEAST_SHARE - came_in / self.code.message_bits
+        pieces = max(1.0, math.ceil(missing / per_piece), _LEAST_STEP / per_piece)
+        return piece * int(min(pieces, left // piece))
 
     def first_uses(self, snr_db: float) -> int:
         """Returns the uses that a block should begin with at an SNR: what capacity demands."""

@@ -175,6 +175,7 @@ class DigitalScheme:
             code = self.tables.codes[payload.size]
             # pieces beyond the bandwidth are sent only where they are asked for
             uses = min(code.uses, len(payload.symbols))
-            return BlockCost(uses, code.payload_bits, code.crc_bits, self.tables.side_bits)
+            crc_bits = self.piece_link(payload.size).crc_bits if payload.piece else code.crc_bits
+            return BlockCost(uses, code.payload_bits, crc_bits, self.tables.side_bits)
         bits = len(payload.bits) if isinstance(payload, Ideal) else 0
         return BlockCost(self.info.bandwidth, bits, 0, self.longest.bit_length())

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from airreid.digital.crc import Crc
 
 GOLDEN = json.loads((Path(__file__).parent / "sionna.json").read_text())["crc"]
-POWERS = {11: (11, 10, 9, 5, 0), 24: (24, 23, 21, 20, 17, 15, 13, 12, 8, 4, 2, 1, 0)}
-"""3GPP TS 38.212, section 5.1: exponents of D in g_CRC11 and g_CRC24C."""
+POWERS = {
+    11: (11, 10, 9, 5, 0),
+    16: (16, 12, 5, 0),
+    24: (24, 23, 21, 20, 17, 15, 13, 12, 8, 4, 2, 1, 0),
+}
+"""3GPP TS 38.212, section 5.1: exponents of D in g_CRC11, g_CRC16 and g_CRC24C."""
 
 
 def division(message: list[int], crc_bits: int, start: int = 0) -> list[int]:
@@ -30,7 +34,7 @@ def division(message: list[int], crc_bits: int, start: int = 0) -> list[int]:
 @settings(deadline=None)
 @given(
     st.lists(st.integers(0, 1), min_size=1, max_size=90),
-    st.sampled_from([11, 24]),
+    st.sampled_from([11, 16, 24]),
     st.binary(min_size=4, max_size=4) | st.just(b""),
 )
 def test_long_division(message: list[int], crc_bits: int, seed: bytes) -> None:
@@ -50,7 +54,13 @@ def test_sionna(case: dict) -> None:
     assert Crc(case["length"], case["crc_bits"]).of(message).tolist() == check.tolist()
 
 
-@pytest.mark.parametrize("crc_bits", [11, 24])
+def test_check_of_a_standard_message() -> None:
+    """CRC-16/XMODEM, which has the same polynomial: the check of "123456789" is 31C3."""
+    bits = np.unpackbits(np.frombuffer(b"123456789", np.uint8))
+    assert np.packbits(Crc(len(bits), 16).of(bits)).tobytes().hex() == "31c3"
+
+
+@pytest.mark.parametrize("crc_bits", [11, 16, 24])
 def test_flips_that_are_always_caught(crc_bits: int) -> None:
     rng = np.random.default_rng(1)
     crc = Crc(100, crc_bits, b"seed")

@@ -28,7 +28,8 @@ def link() -> PieceLink:
 
 def blocks(link: PieceLink, count: int, seed: int = 0) -> tuple[np.ndarray, list[Coded]]:
     """Payloads (count, k), and all pieces of each."""
-    payloads = np.random.default_rng(seed).integers(0, 2, (count, BITS)).astype(np.uint8)
+    bits = link.code.message_bits - link.crc_bits
+    payloads = np.random.default_rng(seed).integers(0, 2, (count, bits)).astype(np.uint8)
     return payloads, [Coded(link.send(row), 0, piece=PIECE) for row in payloads]
 
 
@@ -113,8 +114,10 @@ def test_uses_follow_the_channel(link: PieceLink, snr_db: float, most: float) ->
     """No more than capacity demands by a quarter to a half, and a piece."""
     uses, passed, words = uses_until_decoded(link, snr_db, 40, StoppingSettings(most_uses=1024))
     assert passed.mean() >= 0.95
-    assert 0.9 * CODE.message_bits / float(capacity(snr_db)) <= uses.mean() <= most
+    assert 0.9 * link.code.message_bits / float(capacity(snr_db)) <= uses.mean() <= most
     assert words <= 6 * len(uses)
+    # of 8 wrong messages each time that decoding fails, one in 2^16 passes by chance
+    assert 8 * words / 2**link.crc_bits < 1e-3 * len(uses)
 
 
 def test_new_coded_bits_beat_those_sent_before(link: PieceLink) -> None:
@@ -146,6 +149,18 @@ def test_a_block_begins_with_what_capacity_demands(link: PieceLink) -> None:
     assert link.first_uses(5.0) == 128  # 131 uses at capacity
     firsts = [link.first_uses(snr_db) for snr_db in range(-20, 40)]
     assert firsts == sorted(firsts, reverse=True)
+
+
+def test_growth_is_even_over_the_lengths_of_messages() -> None:
+    """Lengths just beyond a part of the mother code, and in the midst of one."""
+    settings = StoppingSettings(most_uses=2048)
+    for message_bits in (100, 160, 198):
+        code = CODE.model_copy(update={"payload_bits": message_bits - 16})
+        link = PieceLink(code, PIECE, SEED)
+        assert link.code.message_bits == message_bits
+        uses, passed, _ = uses_until_decoded(link, 0.0, 24, settings)
+        assert passed.all()
+        assert uses.mean() < 1.4 * message_bits / float(capacity(0.0))
 
 
 def test_pieces_that_do_not_follow(link: PieceLink) -> None:
