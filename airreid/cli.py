@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -157,6 +158,7 @@ def main() -> None:
     """Runs the command line; a mistake ends in one line. Exit codes: docs/command-line.md."""
     leave_current_folder()
     die_at_once()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # the file's own error says what it is
     try:
         application = build(_completed() or sys.argv[1:])
         with ended_by_signals():

@@ -9,9 +9,16 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    PHOTOMETRIC_INTERPRETATION,
+    SAMPLEFORMAT,
+    TiffImageFile,
+)
 
 from airreid.errors import InputError
 from airreid.image_metadata import orientation_of
+from airreid.image_primaries import profile_of
 
 DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, struct.error),
@@ -27,6 +34,8 @@ _SAME = 2
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _ROWS = 256
 """Rows that are scaled at once."""
+_XMP_TURNS = frozenset({"JPEG", "MPO", "PNG", "WEBP"})
+"""Formats whose XMP data turn the picture; those of others repeat what a property says."""
 _TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,20 +54,22 @@ def upright(image: Image.Image, original: Image.Image) -> Image.Image:
 
     ``original``: what Pillow opened; a TIFF file's pixels it has turned itself.
     """
-    turn = _TURNED.get(orientation_of(original.info.get("exif")))
+    turn = _TURNED.get(orientation_of(original.info, original.format in _XMP_TURNS))
     return image if turn is None else image.transpose(turn)
 
 
 def eight_bits(image: Image.Image, name: str) -> Image.Image:
     """Scales 16-bit grey to 8 bits (65535 becomes 255); other images come back as they are.
 
-    A grey level that means transparent becomes an alpha channel. Raises :class:`InputError` with
-    ``name`` for 32-bit pixels, of which nobody knows what is white.
+    A TIFF file's white may be lower, or zero. A grey level that means transparent becomes an alpha
+    channel. Raises :class:`InputError` with ``name`` for pixels with 32 bits or a sign, of which
+    nobody knows what is white.
     """
     if image.mode == "F" or (image.mode == "I" and not _has_sixteen_bits(image)):
         raise InputError(f"{name}: 32-bit pixels; save it with 8 or 16 bits")
     if image.mode not in ("I", *_SIXTEEN_BITS):
         return image
+    white, inverted = _grey_levels(image, name)
     width, height = image.size
     grey = np.empty((height, width), np.uint8)
     clear = image.info.get("transparency")
@@ -66,7 +77,8 @@ def eight_bits(image: Image.Image, name: str) -> Image.Image:
     for top in range(0, height, _ROWS):
         strip = image.crop((0, top, width, min(top + _ROWS, height)))
         levels = np.asarray(strip).astype(np.uint32)
-        grey[top : top + _ROWS] = (levels * 255 + 32767) // 65535
+        scaled_rows = np.minimum((levels * 255 + white // 2) // white, 255).astype(np.uint8)
+        grey[top : top + _ROWS] = 255 - scaled_rows if inverted else scaled_rows
         if alpha is not None:
             alpha[top : top + _ROWS] = np.where(levels == clear, 0, 255)
     scaled = Image.fromarray(grey)
@@ -74,6 +86,19 @@ def eight_bits(image: Image.Image, name: str) -> Image.Image:
         scaled = Image.merge("LA", (scaled, Image.fromarray(alpha)))
     scaled.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return scaled
+
+
+def _grey_levels(image: Image.Image, name: str) -> tuple[int, bool]:
+    """Returns the highest level of 16-bit grey, and whether it is black.
+
+    Pillow reads TIFF files of 12 bits, and of white that is zero, without a change.
+    """
+    if not isinstance(image, TiffImageFile):
+        return 65535, False
+    if 2 in image.tag_v2.get(SAMPLEFORMAT, ()):
+        raise InputError(f"{name}: pixels with a sign; save it with 8 or 16 bits without one")
+    [bits] = image.tag_v2.get(BITSPERSAMPLE, (16,))
+    return (1 << bits) - 1, image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _has_sixteen_bits(image: Image.Image) -> bool:
@@ -93,6 +118,8 @@ def to_srgb(image: Image.Image, name: str) -> Image.Image:
         return _profiled(image)
     clear = image.convert("RGBA")
     alpha = clear.getchannel("A")
+    if alpha.getextrema()[1] == 0:
+        raise InputError(f"{name}: every pixel is transparent; save it without transparency")
     if image.mode in ("L", "LA", "La"):
         opaque = clear.getchannel("R")  # grey, as its profile has it
         opaque.info = dict(image.info)
@@ -106,7 +133,7 @@ def to_srgb(image: Image.Image, name: str) -> Image.Image:
 
 def _profiled(image: Image.Image) -> Image.Image:
     """Converts an opaque image to RGB, by its profile if it has one that fits."""
-    profile = image.info.get("icc_profile")
+    profile = image.info.get("icc_profile") or profile_of(image.info)
     if not isinstance(profile, bytes) or not 0 < len(profile) <= PROFILE_MAX:
         return image.convert("RGB")
     transform = _transform(profile)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from airreid.errors import InputError
 
@@ -13,13 +13,19 @@ VALUES_MAX = 65_536
 """Numbers of one tag, at most."""
 _IFDS_MAX = 16
 _ORIENTATION = 0x0112
-_SUB_IFDS = frozenset({0x8769, 0x8825, 0xA005})
+_EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
+_INTEROPERABILITY_INDEX = 0x0001
+_SUB_IFDS = frozenset({_EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD})
 """Tags that point to further directories: Exif, GPS, interoperability."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _SIZES |= {13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value of each type of TIFF 6.0 and BigTIFF."""
-_BYTES = frozenset({1, 2, 6, 7})
+_TEXT = 2
+_BYTES = frozenset({1, _TEXT, 6, 7})
 _EXIF = b"Exif\0\0"
+_TEXTS = ("Raw profile type exif", "Raw profile type APP1")
+"""Keys of texts in PNG files that hold Exif data."""
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])\b")
 _EXIF_ITEM = re.compile(rb"(infe.{8,10})Exif", re.DOTALL)
 """Entry of an Exif item in a HEIF or AVIF file (ISO/IEC 14496-12, 8.11.6)."""
 
@@ -30,7 +36,7 @@ class _Tag:
     kind: int
     count: int
     value: int
-    """Value, or offset of the values where they take more room than it."""
+    """First value, or all characters; offset of the values where they take more room than it."""
     outside: int
     """Bytes of the values, where they lie elsewhere."""
 
@@ -47,7 +53,8 @@ def _tags(tiff: bytes, start: int, order: Literal["little", "big"], big: bool) -
         values = int.from_bytes(entry[4 : 4 + wide], order)
         bytes_ = _SIZES.get(kind, 1) * values
         field = entry[4 + wide :]
-        inline = field[: _SIZES.get(kind, 1)] if bytes_ <= wide else field
+        first = bytes_ if kind == _TEXT else _SIZES.get(kind, 1)
+        inline = field[:first] if bytes_ <= wide else field
         yield _Tag(
             int.from_bytes(entry[:2], order),
             kind,
@@ -71,19 +78,62 @@ def _header(tiff: bytes) -> tuple[Literal["little", "big"], bool, int] | None:
     return order, False, int.from_bytes(tiff[4:8], order)
 
 
-def orientation_of(exif: object) -> int:
-    """Returns the orientation of Exif 2.32, 4.6.4, 1 to 8; 1 for none and for damaged data."""
+def orientation_of(info: Mapping[Any, Any], with_xmp: bool) -> int:
+    """Returns the orientation that a file's metadata say, 1 to 8; 1 for none and for damaged data.
+
+    ``info``: Pillow's. Exif (2.32, 4.6.4) counts first, also as text in a PNG file; then XMP's
+    ``tiff:Orientation``, if ``with_xmp``.
+    """
+    exif = info.get("exif")
+    for name in _TEXTS:
+        if exif is None and isinstance(info.get(name), str):
+            exif = _of_text(info[name])
+    if isinstance(exif, bytes):
+        tiff = exif.removeprefix(_EXIF)
+        for tag in _first_directory(tiff):
+            if tag.number == _ORIENTATION:
+                return tag.value if tag.kind == 3 and 1 <= tag.value <= 8 else 1
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") if with_xmp else None
+    if isinstance(xmp, str):
+        xmp = xmp.encode()
+    match = _XMP_ORIENTATION.search(xmp) if isinstance(xmp, bytes) else None
+    return int(match[1]) if match else 1
+
+
+def _of_text(text: str) -> bytes | None:
+    """Reads Exif data that ImageMagick and ExifTool write as text: a name, a length, hex digits."""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return None
+
+
+def is_adobe_rgb(exif: object) -> bool:
+    """Says whether the interoperability index of Exif data is R03: AdobeRGB (DCF 2.0)."""
     if not isinstance(exif, bytes):
-        return 1
+        return False
     tiff = exif.removeprefix(_EXIF)
     header = _header(tiff)
     if header is None:
-        return 1
+        return False
     order, big, start = header
-    for tag in _tags(tiff, start, order, big):
-        if tag.number == _ORIENTATION:
-            return tag.value if tag.kind == 3 and 1 <= tag.value <= 8 else 1
-    return 1
+    for pointer in (_EXIF_IFD, _INTEROPERABILITY_IFD):
+        tags = _tags(tiff, start, order, big)
+        start = next((tag.value for tag in tags if tag.number == pointer), 0)
+        if not start:
+            return False
+    wanted = int.from_bytes(b"R03\0", order)
+    return any(
+        tag.number == _INTEROPERABILITY_INDEX and tag.value == wanted
+        for tag in _tags(tiff, start, order, big)
+    )
+
+
+def _first_directory(tiff: bytes) -> Iterator[_Tag]:
+    header = _header(tiff)
+    if header is not None:
+        order, big, start = header
+        yield from _tags(tiff, start, order, big)
 
 
 def check_directories(tiff: bytes, name: str) -> None:

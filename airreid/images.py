@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from airreid.errors import InputError
 from airreid.image_bounds import PixelTurns, check_work, scans_of, tiff_scans
 from airreid.image_colours import DAMAGE, eight_bits, to_srgb, upright
-from airreid.image_formats import GIVE, HEAD_BYTES, format_of, plugins_of
+from airreid.image_formats import HEAD_BYTES, format_of, plugins_of
 from airreid.image_metadata import without_exif_item
 
 CROP_HEIGHT, CROP_WIDTH = 256, 128
@@ -44,7 +44,8 @@ def decode(data: bytes, name: str) -> Image.Image:
     """
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: {len(data)} bytes; send a person crop of at most {MAX_BYTES}")
-    formats = plugins_of(format_of(data[:HEAD_BYTES]), name)
+    file_format = format_of(data[:HEAD_BYTES])
+    formats = plugins_of(file_format, name)
     if formats[0] in ("AVIF", "HEIF"):
         data = without_exif_item(data)
     scans = scans_of(data, name)
@@ -63,7 +64,10 @@ def decode(data: bytes, name: str) -> Image.Image:
             with _TURNS.turn(width * height):
                 return _plain(_reduced(image, name), image, name)
     except UnidentifiedImageError:
-        raise InputError(f"{name}: not an image; {GIVE}") from None
+        raise InputError(
+            f"{name}: a damaged {file_format.name} image, or of a kind that is not read; "
+            "save it anew as a JPEG or PNG file"
+        ) from None
     except Image.DecompressionBombError:
         raise InputError(f"{name}: far too many pixels; crop the person out first") from None
     except DAMAGE as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 import airreid
 from airreid.image_colours import BACKGROUND
@@ -69,6 +71,34 @@ def test_a_picture_is_upright_whatever_its_tag(
     np.testing.assert_array_equal(to_crop(decoded), to_crop(Image.fromarray(np.asarray(decoded))))
 
 
+def test_a_tag_that_imagemagick_writes_as_text_turns_a_picture(person: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    digits = exif.tobytes().hex()
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(digits) // 2:8d}\n{digits}\n", zip=True)
+    data = encoded(Image.fromarray(STORED[6](np.asarray(person)).copy()), "PNG", pnginfo=text)
+    np.testing.assert_array_equal(np.asarray(decode(data, "a.png")), np.asarray(person))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_picture_is_turned_once_by_what_two_tags_say(person: Image.Image, kind: str) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    options: dict[str, object] = {"pnginfo": text} if kind == "PNG" else {"xmp": xmp}
+    if kind == "TIFF":
+        options = {"tiffinfo": {ORIENTATION: 6, 700: xmp}}
+    else:
+        options["exif"] = exif
+    data = encoded(Image.fromarray(STORED[6](np.asarray(person)).copy()), kind, **options)
+    decoded = np.asarray(decode(data, "phone"), np.int16)
+    assert decoded.shape == (128, 64, 3)
+    assert np.abs(decoded - np.asarray(person, np.int16)).mean() < 5
+
+
 @pytest.mark.parametrize("orientation", [1, 6, 8])
 def test_a_picture_of_a_program_is_upright_too(person: Image.Image, orientation: int) -> None:
     opened = Image.open(io.BytesIO(oriented(person, orientation, "PNG")))
@@ -104,6 +134,45 @@ def test_sixteen_bits_become_the_eight_they_were_made_of(person: Image.Image, ki
     decoded = np.asarray(decode(encoded(deep, kind), "deep"))
     np.testing.assert_array_equal(decoded, np.repeat(grey[..., None], 3, axis=2))
     np.testing.assert_array_equal(to_crop(deep), to_crop(person.convert("L")))
+
+
+def grey_tiff(levels: NDArray[np.int64], bits: int, white_is_zero: bool, sign: int = 1) -> bytes:
+    """A TIFF 6.0 file of one strip of grey, its rows of whole bytes."""
+    height, width = levels.shape
+    if bits == 16:
+        strip = levels.astype("<u2").tobytes()
+    else:  # two levels of 12 bits in three bytes
+        first, second = levels[:, ::2], levels[:, 1::2]
+        parts = (first >> 4, (first & 15) << 4 | second >> 8, second & 255)
+        strip = np.stack(parts, -1).astype(np.uint8).tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 0 if white_is_zero else 1}
+    tags |= {273: 14 + 12 * 10, 277: 1, 278: height, 279: len(strip), 339: sign}
+    long = (273, 279)
+    table = b"".join(
+        struct.pack("<HHI", tag, 4 if tag in long else 3, 1)
+        + struct.pack("<I" if tag in long else "<H2x", value)
+        for tag, value in tags.items()
+    )
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + table + bytes(4)
+    return head.ljust(tags[273], b"\0") + strip
+
+
+@pytest.mark.parametrize(("bits", "white_is_zero"), [(12, False), (16, False), (16, True)])
+def test_the_white_of_a_tiff_file_is_where_it_says(
+    person: Image.Image, bits: int, white_is_zero: bool
+) -> None:
+    grey = np.asarray(person.convert("L"))
+    white = (1 << bits) - 1
+    levels = grey.astype(np.int64) * white // 255
+    data = grey_tiff(white - levels if white_is_zero else levels, bits, white_is_zero)
+    decoded = np.asarray(decode(data, "a.tif"), np.int16)
+    assert np.abs(decoded - grey[..., None]).max() <= 1
+
+
+def test_levels_with_a_sign_are_refused(person: Image.Image) -> None:
+    levels = np.asarray(person.convert("L")).astype(np.int64)
+    with pytest.raises(airreid.InputError, match=r"a\.tif: pixels with a sign; save it"):
+        decode(grey_tiff(levels, 16, False, sign=2), "a.tif")
 
 
 def test_sixteen_bits_of_a_large_picture(
@@ -172,6 +241,13 @@ def test_half_transparent_is_half_background() -> None:
     assert np.abs(decoded - (255 + 128) / 2).max() <= 1
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_picture_of_nothing_is_refused(mode: str) -> None:
+    image = Image.new("RGBA", (16, 32), (200, 30, 60, 0)).convert(mode)
+    with pytest.raises(airreid.InputError, match="clear: every pixel is transparent; save it"):
+        decode(encoded(image, "PNG"), "clear")
+
+
 def adobe_rgb() -> bytes:
     """AdobeRGB's primaries and gamma in LittleCMS's profile of sRGB: tags of the same sizes."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -216,14 +292,108 @@ def test_colours_of_another_profile_are_those_of_the_plain_twin(
 ) -> None:
     profile = adobe_rgb()
     options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}
-    vivid = Image.new("RGB", person.size, (220, 30, 60))
-    vivid.paste(person, (20, 10))
-    numbers = in_profile(vivid, profile)
+    picture = vivid(person)
+    numbers = in_profile(picture, profile)
     data = encoded(numbers, kind, icc_profile=profile, **options.get(kind, {}))
     decoded = np.asarray(decode(data, "wide"), np.int16)
-    assert np.abs(decoded - np.asarray(vivid, np.int16)).mean() < 2
-    unconverted = np.abs(np.asarray(numbers, np.int16) - np.asarray(vivid, np.int16)).mean()
+    assert np.abs(decoded - np.asarray(picture, np.int16)).mean() < 2
+    unconverted = np.abs(np.asarray(numbers, np.int16) - np.asarray(picture, np.int16)).mean()
     assert unconverted > 6  # the test would see a profile that is not used
+
+
+def vivid(person: Image.Image) -> Image.Image:
+    picture = Image.new("RGB", person.size, (220, 30, 60))
+    picture.paste(person, (20, 10))
+    return picture
+
+
+def interoperability(index: bytes, order: str) -> bytes:
+    """Exif data with an interoperability index, as a camera writes it (DCF 2.0)."""
+
+    def directory(tag: int, kind: int, count: int, value: bytes) -> bytes:
+        return struct.pack(f"{order}HHHI", 1, tag, kind, count) + value + bytes(4)
+
+    def pointer(place: int) -> bytes:
+        return struct.pack(f"{order}I", place)
+
+    mark = b"II" if order == "<" else b"MM"
+    return (
+        b"Exif\0\0"
+        + struct.pack(f"{order}2sHI", mark, 42, 8)
+        + directory(0x8769, 4, 1, pointer(26))
+        + directory(0xA005, 4, 1, pointer(44))
+        + directory(1, 2, 4, index)
+    )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_cameras_adobe_rgb_without_a_profile_is_converted(
+    person: Image.Image, order: str
+) -> None:
+    picture = vivid(person)
+    numbers = in_profile(picture, adobe_rgb())
+    options = {"quality": 98, "subsampling": 0}
+    data = encoded(numbers, "JPEG", exif=interoperability(b"R03\0", order), **options)
+    decoded = np.asarray(decode(data, "IMG_1.JPG"), np.int16)
+    assert np.abs(decoded - np.asarray(picture, np.int16)).mean() < 2
+    usual = encoded(picture, "JPEG", exif=interoperability(b"R98\0", order), **options)
+    plain = encoded(picture, "JPEG", **options)
+    np.testing.assert_array_equal(np.asarray(decode(usual, "a")), np.asarray(decode(plain, "a")))
+
+
+def png_with(image: Image.Image, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file with chunks before its palette and pixels."""
+    data = encoded(image, "PNG")
+    start = 8 + 25  # behind the signature and IHDR
+    added = b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+    return data[:start] + added + data[start:]
+
+
+def gamma(value: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(value * 100_000))
+
+
+def primaries(*values: float) -> tuple[bytes, bytes]:
+    return b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in values))
+
+
+def test_png_files_say_their_gamma_and_primaries_without_a_profile(person: Image.Image) -> None:
+    picture = vivid(person)
+    levels = np.asarray(picture) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    mac = Image.fromarray(np.round(linear ** (1 / 1.8) * 255).astype(np.uint8))
+    decoded = np.asarray(decode(png_with(mac, gamma(1 / 1.8)), "mac.png"), np.int16)
+    assert np.abs(decoded - np.asarray(picture, np.int16)).mean() < 1
+    assert np.abs(np.asarray(mac, np.int16) - np.asarray(picture, np.int16)).mean() > 6
+    wide = in_profile(picture, adobe_rgb())
+    adobe = primaries(0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+    data = png_with(wide, gamma(1 / 2.19921875), adobe)
+    decoded = np.asarray(decode(data, "wide.png"), np.int16)
+    assert np.abs(decoded - np.asarray(picture, np.int16)).mean() < 2
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [gamma(0.45455)],
+        [gamma(0.45455), primaries(0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)],
+        [gamma(1.0), (b"sRGB", b"\0")],
+        [gamma(0.0)],
+        [gamma(40.0)],
+        [primaries(0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)],
+        [gamma(1.0), primaries(0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3)],
+        [gamma(1.0), primaries(0, 0, 0, 0, 0, 0, 0, 0)],
+    ],
+    ids=["usual", "sRGB", "said to be sRGB", "none", "damaged", "no curve", "no triangle", "zeros"],
+)
+def test_chunks_of_srgb_and_damaged_ones_change_no_pixel(
+    person: Image.Image, chunks: list[tuple[bytes, bytes]]
+) -> None:
+    data = png_with(person, *chunks)
+    np.testing.assert_array_equal(np.asarray(decode(data, "a.png")), np.asarray(person))
 
 
 def test_a_grey_profile_and_transparency_go_together(person: Image.Image) -> None:

@@ -107,6 +107,16 @@ def test_what_is_no_image_is_called_what_it_is(data: bytes, expected: str) -> No
     assert expected in str(error.value)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "AVIF"])
+def test_the_first_bytes_of_an_image_are_called_damaged(picture: Image.Image, kind: str) -> None:
+    if kind == "AVIF":
+        pytest.importorskip("PIL._avif")
+    data = encoded(picture, kind)[:40]
+    with pytest.raises(InputError, match=f"a: a damaged {kind} image, or of a kind that is not"):
+        decode(data, "a")
+
+
 def test_a_heic_image_is_named_where_it_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     for box in (heif_box(b"heic", b"mif1", b"heic"), heif_box(b"mif1", b"heic", b"avif")):
         assert format_of(box).name == "HEIC"

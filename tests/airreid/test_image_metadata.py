@@ -33,16 +33,46 @@ def overlapping(count: int, size: int) -> bytes:
     return data + bytes(max(0, size + 8 - len(data)))
 
 
+def rotated(orientation: int) -> bytes:
+    tag = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    return b"Exif\0\0" + struct.pack(">2sHIH", b"MM", 42, 8, 1) + tag
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_the_orientation_is_read_in_both_orders(order: str) -> None:
     mark = b"II" if order == "<" else b"MM"
     for value in range(10):
         tag = struct.pack(f"{order}HHIHH", 0x0112, 3, 1, value, 0)
         exif = b"Exif\0\0" + struct.pack(f"{order}2sHIH", mark, 42, 8, 1) + tag
-        assert orientation_of(exif) == (value if 1 <= value <= 8 else 1)
-        assert orientation_of(exif[:-6]) == 1
+        expected = value if 1 <= value <= 8 else 1
+        assert orientation_of({"exif": exif}, with_xmp=True) == expected
+        assert orientation_of({"exif": exif[:-6]}, with_xmp=True) == 1
     for other in (None, b"", "text", b"Exif\0\0", b"II*\0\xff\xff\xff\xff"):
-        assert orientation_of(other) == 1
+        assert orientation_of({"exif": other}, with_xmp=True) == 1
+
+
+XMP = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {}'
+AS_TEXT = "\nexif\n      26\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({"xmp": XMP.format('tiff:Orientation="6"/>').encode()}, 6),
+        ({"xmp": XMP.format("><tiff:Orientation>8</tiff:Orientation>").encode()}, 8),
+        ({"XML:com.adobe.xmp": XMP.format("tiff:Orientation='3'/>")}, 3),
+        ({"xmp": XMP.format('tiff:Orientation="9"/>').encode()}, 1),
+        ({"xmp": b"\xff\xfe"}, 1),
+        ({"xmp": XMP.format('tiff:Orientation="6"/>').encode(), "exif": rotated(1)}, 1),
+        ({"Raw profile type exif": AS_TEXT.format(rotated(6).hex())}, 6),
+        ({"Raw profile type APP1": AS_TEXT.format(rotated(8).hex())}, 8),
+        ({"Raw profile type exif": "no digits\n\n\n\nxyz"}, 1),
+    ],
+)
+def test_the_orientation_of_other_places(info: dict[str, object], expected: int) -> None:
+    assert orientation_of(info, with_xmp=True) == expected
+    if "xmp" in str(info):
+        assert orientation_of(info, with_xmp=False) == 1
 
 
 def test_tags_over_the_same_bytes_are_refused_before_pillow_copies_them() -> None:

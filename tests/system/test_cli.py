@@ -91,14 +91,18 @@ def test_send_answers_the_good_files_beside_the_bad(
     torn.write_bytes(torn.read_bytes()[:900])
     dot = tmp_path / "dot.png"
     Image.new("RGB", (1, 1)).save(dot)
-    files = [text, good, torn, dot, tmp_path / "none.png"]
+    head = tmp_path / "head.tif"
+    Image.open(good).save(head)
+    head.write_bytes(head.read_bytes()[:40])
+    files = [text, good, torn, dot, head, tmp_path / "none.png"]
     result = airreid("edge", "send", *files, "--to", system.channel_target, "--json")
     assert result.returncode == 1
+    assert "Warning" not in result.stderr  # Pillow's own words on the same file
     errors = [answer["error"] for answer in json.loads(result.stdout)]
     assert errors[1] is None
     for error, words in zip(
         [errors[0], *errors[2:]],
-        ["not an image", "truncated", "1x1 pixels is too small", "cannot be read"],
+        ["not an image", "truncated", "1x1 pixels is too small", "damaged TIFF", "cannot be read"],
         strict=True,
     ):
         assert words in error
