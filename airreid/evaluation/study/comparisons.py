@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from airreid.evaluation.study.table import FIXED, GIVEN, MATCHED, NOISELESS, RANGE
+from airreid.evaluation.study.table import FIXED, GIVEN, JOINT, MATCHED, NOISELESS, RANGE
 
 Verdict = Literal["holds", "does not", "undecided"]
 MARGIN = 0.02
@@ -37,7 +37,7 @@ class Comparison:
     """A claim to be judged at several SNRs."""
 
     number: str
-    """A number for the paper's claims, a letter for what explains them."""
+    """A number for the paper's claims, a letter for what explains them, T for study B."""
     text: str
     first: Side
     second: Side
@@ -48,15 +48,12 @@ class Comparison:
     snrs_db: tuple[float, ...] | None = None
     """None: all that were measured."""
 
-    @property
-    def of_the_paper(self) -> bool:
-        """Whether the paper claims it."""
-        return self.number[0].isdecimal()
-
     def cells(self, bandwidth: int) -> tuple[str, ...]:
         """Returns the cells that it is judged by; ``digital-*`` are all digital schemes."""
         second = self.second_bandwidth or bandwidth
-        both = (_cell(self.first[0], bandwidth), _cell(self.second[0], second))
+        both = [_cell(self.first[0], bandwidth), _cell(self.second[0], second)]
+        if self.first[0].startswith(JOINT) and self.second == PCA:
+            both[1] = "closed"  # of every bandwidth, where networks are trained
         return tuple(dict.fromkeys(both))
 
 
@@ -65,6 +62,9 @@ def _cell(scheme: str, bandwidth: int) -> str:
         return scheme
     if scheme.startswith(GIVEN):
         return GIVEN
+    if scheme.startswith(JOINT):
+        name = scheme.removesuffix("-pca")
+        return name if name == f"{JOINT}baseline" else f"{name}-{bandwidth}"
     if scheme in ("digital-ideal", "digital-finite", "digital-paper"):
         return "digital-*"
     return f"{_CELLS.get(scheme, scheme)}-{bandwidth}"
@@ -234,4 +234,84 @@ ABLATIONS = (
     ),
 )
 """Comparisons that explain the claims, or stand beside them."""
-COMPARISONS = (*PAPERS, *ABLATIONS)
+JOINT_AE: Side = (f"{JOINT}ae-paper", "0")
+JOINT_FC: Side = (f"{JOINT}fc-paper", "0")
+JOINT_DIGITAL: Side = (f"{JOINT}digital-paper", "")
+JOINT_AE_SEARCH: Side = (f"{JOINT}ae-retrieval", RANGE)
+JOINT_FC_SEARCH: Side = (f"{JOINT}fc-retrieval", RANGE)
+
+
+def _pca_of(side: Side) -> Side:
+    """Returns PCA of the network that was trained with a code."""
+    return f"{side[0]}-pca", ""
+
+
+TOGETHER = (
+    Comparison("T1", "JSCC AE finds more than JSCC FC", JOINT_AE, JOINT_FC, bandwidths=BOTH),
+    Comparison(
+        "T2a",
+        "JSCC AE finds more than digital over a polar code",
+        JOINT_AE,
+        JOINT_DIGITAL,
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T2b",
+        "JSCC FC finds more than digital over a polar code",
+        JOINT_FC,
+        JOINT_DIGITAL,
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T3",
+        "AE trained at 0 dB is as good as one trained from -10 to 10 dB (to 2 points)",
+        JOINT_AE,
+        (f"{JOINT}ae-range", RANGE),
+        no_less,
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T4a",
+        "The paper's AE finds more than PCA of its network",
+        JOINT_AE,
+        _pca_of(JOINT_AE),
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T4b",
+        "The paper's FC finds more than PCA of its network",
+        JOINT_FC,
+        _pca_of(JOINT_FC),
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T4c",
+        "FC by retrieval loss finds more than PCA of its network",
+        JOINT_FC_SEARCH,
+        _pca_of(JOINT_FC_SEARCH),
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T5a",
+        "The retrieval loss beats the paper's recipe, AE",
+        JOINT_AE_SEARCH,
+        JOINT_AE,
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T5b",
+        "The retrieval loss beats the paper's recipe, FC",
+        JOINT_FC_SEARCH,
+        JOINT_FC,
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T6",
+        "PCA of the network trained without a channel finds more than PCA of it as given",
+        (f"{JOINT}baseline-pca", ""),
+        PCA,
+        bandwidths=BOTH,
+    ),
+)
+"""The paper's claims of networks that are trained together with their codes: study B."""
+COMPARISONS = (*PAPERS, *ABLATIONS, *TOGETHER)

@@ -74,7 +74,7 @@ def figures_of(table: Table) -> tuple[Figure, ...]:
     figures = (
         Figure(
             "4a",
-            f"Figure 4a: schemes trained for the SNR that they are tested at, B = {width}",
+            f"Figure 4a: top-1 against SNR, B = {width}",
             (_against_snr("", SCHEMES, table, width),),
         ),
         Figure(

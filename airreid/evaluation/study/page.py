@@ -12,7 +12,7 @@ from airreid.errors import InputError
 from airreid.evaluation.study.anchors import anchors_markdown
 from airreid.evaluation.study.cells import StudyPoint
 from airreid.evaluation.study.claims import Claim, summary_markdown
-from airreid.evaluation.study.comparisons import ABLATIONS, COMPARISONS, PAPERS
+from airreid.evaluation.study.comparisons import ABLATIONS, COMPARISONS, PAPERS, TOGETHER
 from airreid.evaluation.study.figures import BANDWIDTH
 from airreid.evaluation.study.looks import JOINTLY, SCHEMES
 from airreid.evaluation.study.table import Entry, Table
@@ -56,6 +56,7 @@ def page_parts(table: Table, claims: Sequence[Claim], about: Mapping[str, Any]) 
         "top1": "\n".join(top1_markdown(table, width) for width in _papers_first(table.bandwidths)),
         "claims": summary_markdown(PAPERS, claims, table.missing),
         "ablations": summary_markdown(ABLATIONS, claims, table.missing),
+        "together": summary_markdown(TOGETHER, claims, table.missing),
         "judged": summary_markdown(COMPARISONS, claims, ()),
         "anchors": anchors_markdown(table.cells, table.snrs_db),
         "checks": checks_markdown(table),

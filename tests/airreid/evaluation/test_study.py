@@ -378,6 +378,26 @@ def test_of_a_part_of_the_digital_schemes_none_counts(folder: Path, tmp_path: Pa
     assert "E" not in rows  # neither judged nor waited for
 
 
+def test_every_comparison_names_the_cells_that_it_waits_for() -> None:
+    """Names of study A's and B's cells as :mod:`training.study` has them, that are waited for."""
+    waited = {
+        cell
+        for comparison in COMPARISONS
+        for bandwidth in comparison.bandwidths
+        for cell in comparison.cells(bandwidth)
+    }
+    families = ("ae-paper", "ae-retrieval", "ae-linear", "fc-paper", "fc-retrieval", "closed")
+    joint = ("ae-paper", "ae-range", "ae-retrieval", "fc-paper", "fc-retrieval", "digital-paper")
+    assert waited == {
+        *(f"{family}-{b}" for family in families for b in (64, 256)),
+        *(f"joint-{recipe}-{b}" for recipe in joint for b in (64, 256)),
+        *("ae-paper-1024", "closed-1024", "nested", "digital-*", "coded-256", "coded-pq-256"),
+        *("given", "noiseless", "closed", "joint-baseline"),
+    }
+    numbers = [comparison.number for comparison in COMPARISONS]
+    assert len(set(numbers)) == len(numbers)
+
+
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert planned_cells(tmp_path) == ()
     write_plan(tmp_path, "frozen", False, ["noiseless", "closed-256"])
