@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from airreid.channels.models import apply, draw_pieces, fade
 from airreid.channels.outcome import packet_outcome
 from airreid.channels.settings import LinkSettings, link_settings
+from airreid.nested.pieces import Block
 from airreid.noise import NoiseStream
-from airreid.payload import Analog, Ideal, Link, Payload
+from airreid.payload import Analog, Coded, Ideal, Link, Payload
 from airreid.retrieval import cosine, rank
 from airreid.scheme import Received, Scheme
 
@@ -57,13 +58,16 @@ def send(
     if any(isinstance(payload, Ideal) for payload in payloads):
         outcomes = [_packet(payload, settings, stream, block) for block, payload in numbered]
         return Arrived([payload for payload, _ in outcomes], [snr_db for _, snr_db in outcomes])
-    if any(isinstance(payload, Analog) and payload.piece for payload in payloads):
+    if any(not isinstance(payload, Ideal) and payload.piece for payload in payloads):
         pieces = [
-            _pieces(payload, settings, stream, block)
+            (payload, *_pieces(payload, settings, stream, block))
             for block, payload in numbered
-            if isinstance(payload, Analog)
+            if not isinstance(payload, Ideal)
         ]
-        return Arrived([payload for payload, _ in pieces], [snr_db for _, snr_db in pieces])
+        return Arrived(
+            [replace(payload, symbols=received) for payload, received, _ in pieces],
+            [snr_db for _, _, snr_db in pieces],
+        )
     symbols = [payload.symbols for payload in payloads if not isinstance(payload, Ideal)]
     blocks = np.asarray([block for block, _ in numbered], np.uint64)
     received, met = apply(settings, np.stack(symbols), stream, blocks)
@@ -75,9 +79,10 @@ def send(
     return Arrived([*arrived], met.report_db.tolist())
 
 
-def transmit_pieces(payload: Analog, snr_db: float, stream: NoiseStream, block: int) -> Analog:
+def transmit_pieces(payload: Block, snr_db: float, stream: NoiseStream, block: int) -> Block:
     """Sends pieces of block number ``block``; the noise of each depends on its own number too."""
-    return _pieces(payload, link_settings(snr_db=snr_db), stream, block)[0]
+    received, _ = _pieces(payload, link_settings(snr_db=snr_db), stream, block)
+    return replace(payload, symbols=received)
 
 
 def _packet(
@@ -91,12 +96,13 @@ def _packet(
 
 
 def _pieces(
-    payload: Analog, settings: LinkSettings, stream: NoiseStream, block: int
-) -> tuple[Analog, float]:
+    payload: Analog | Coded, settings: LinkSettings, stream: NoiseStream, block: int
+) -> tuple[NDArray[np.float32], float]:
+    """Returns the symbols of whole pieces as they arrive, and their SNR in dB."""
     rows = payload.symbols.reshape(-1, payload.piece)
     met = draw_pieces(settings, stream, block, payload.first_piece, len(rows), payload.piece)
     received = fade(rows, met.residual_gain, met.erased) + met.noise
-    return replace(payload, symbols=received.reshape(-1)), float(met.report_db[0])
+    return received.reshape(-1), float(met.report_db[0])
 
 
 def receive(

@@ -19,6 +19,7 @@ from airreid.digital.piece_link import PieceLink
 from airreid.digital.prior import LARGEST
 from airreid.errors import BundleError, InputError
 from airreid.inference import Signature, bundle_network
+from airreid.nested.stopping import StoppingSettings
 from airreid.payload import Coded, Heard, HeardCoded, Ideal, Link, Payload
 from airreid.scheme import BlockCost, Received, check_link, piece_of
 from airreid.scheme_info import DigitalInfo
@@ -141,6 +142,10 @@ class DigitalScheme:
             decoded = self.piece_link(size).receive(list(waiting.values()))
             self._write(list(waiting), decoded, embeddings, lost)
         return Received(embeddings, lost)
+
+    def next_uses(self, heard: HeardCoded, settings: StoppingSettings, snr_db: float) -> int:
+        """Returns the uses to hear next of a block that is lost so far; 0: give it up."""
+        return self.piece_link(heard.size).next_uses(heard, settings, snr_db)
 
     def _heard(self, payload: Heard, snr_db: float) -> HeardCoded | None:
         """Returns a block in pieces as what was heard of it; None for another."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from airreid.bundle import Bundle
 from airreid.datasets.dataset import DataSet
+from airreid.digital.piece_replay import pack_pieces_each, receive_pieces
+from airreid.digital.scheme import DigitalScheme
 from airreid.errors import InputError
 from airreid.evaluation.evaluate import Settings
 from airreid.evaluation.features import Phase, extract_test
@@ -20,15 +22,17 @@ from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.nested.calibration import LOSSES, stopped_at
 from airreid.nested.replay import Identities
 from airreid.nested.scheme import NestedScheme
-from airreid.nested.stopping import ACCEPTED_LOSS, StoppingRule
+from airreid.nested.stopping import ACCEPTED_LOSS, StoppingRule, StoppingSettings
 from airreid.noise import NoiseStream
 from airreid.offline import LINK_NAME, pack_each, transmit
 from airreid.payload import Analog
-from airreid.retrieval import NearestMatch
+from airreid.retrieval import NearestMatch, cosine
+from airreid.scheme import piece_of
 from airreid.scheme_info import DigitalInfo, NestedInfo
 from airreid.scheme_kinds import open_scheme
 
-FIXED, ADAPTIVE, ORACLE, DIGITAL = "fixed", "adaptive", "oracle", "digital"
+FIXED, ADAPTIVE, ORACLE = "fixed", "adaptive", "oracle"
+DIGITAL, DIGITAL_PIECES = "digital", "digital-pieces"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class UsesPoint:
     way: str
     """``fixed``: so many uses for every query; ``adaptive``: until the stopping rule is content;
     ``oracle``: until the truth is found, as fast as any rule that loses nothing could be;
-    ``digital``: all of a digital scheme over its coded link."""
+    ``digital``: all of a digital scheme over its coded link; ``digital-pieces``: until its CRC
+    passes, or no more may be sent."""
     snr_db: float
     uses_mean: float
     uses_half_width: float | None
@@ -86,15 +91,55 @@ def measure_uses(
         if isinstance(digital, DigitalInfo) and digital.space_id in spaces:
             backbone = bundle.backbone_of(digital.space_id)
             test = extract_test(bundle, backbone, data, settings.cache, 0, phase).test
-            points += _digital_points(bundle, digital, test, settings, phase)
+            scheme = open_scheme(bundle, digital, settings.threads)
+            assert isinstance(scheme, DigitalScheme)
+            points += _digital_points(bundle, scheme, test, settings, phase)
+            if piece_of(digital):
+                tick = phase(f"{digital.id} in pieces", len(settings.snrs_db) * settings.seeds)
+                for snr_db in settings.snrs_db:
+                    points.append(
+                        digital_pieces_point(scheme, test, snr_db, settings.seeds, tick=tick)
+                    )
     return points
 
 
+def digital_pieces_point(
+    scheme: DigitalScheme,
+    test: RetrievalFeatures,
+    snr_db: float,
+    seeds: int,
+    stopping: StoppingSettings | None = None,
+    tick: Callable[[], object] = lambda: None,
+) -> UsesPoint:
+    """Measures a digital scheme in pieces at one SNR: by default it has its bandwidth at most."""
+    stopping = stopping or StoppingSettings()
+    blocks = pack_pieces_each(scheme, test.queries)
+    gallery = scheme.gallery(test.gallery)
+    nearest = NearestMatch(test.query_labels, test.gallery_labels)
+    uses, top1 = [], []
+    for seed in range(seeds):
+        received = receive_pieces(scheme, stopping, blocks, snr_db, NoiseStream(seed, LINK_NAME), 0)
+        hits = nearest.hits(cosine(received.embeddings, gallery))
+        top1.append(float((hits & ~received.lost[nearest.counted]).mean()))
+        uses.append(float(received.uses[nearest.counted].mean()))
+        tick()
+    uses_mean, top1_mean = mean_of(uses), mean_of(top1)
+    return UsesPoint(
+        scheme.info.id,
+        DIGITAL_PIECES,
+        snr_db,
+        round(uses_mean.value, 2),
+        _half_width(uses_mean),
+        round(top1_mean.value, 5),
+        _half_width(top1_mean),
+    )
+
+
 def _digital_points(
-    bundle: Bundle, info: DigitalInfo, test: RetrievalFeatures, settings: Settings, phase: Phase
+    bundle: Bundle, scheme: DigitalScheme, test: RetrievalFeatures, settings: Settings, phase: Phase
 ) -> list[UsesPoint]:
+    info = scheme.info
     tick = phase(info.id, len(settings.snrs_db))
-    scheme = open_scheme(bundle, info, settings.threads)
     seeds = range(settings.seeds)
     measured = scheme_points(bundle.bundle_id, scheme, "coded", test, settings.snrs_db, seeds, tick)
     return [
@@ -218,7 +263,8 @@ def _half_width(mean: Mean) -> float | None:
 def uses_description(description: dict[str, Any], points: Sequence[UsesPoint]) -> dict[str, Any]:
     """Every point with what it takes to get it again."""
     text = "fixed: so many uses for every query; adaptive: until the stopping rule is content; "
-    text += "oracle: told the truth, at the top-1 of everything; digital: a scheme's coded link"
+    text += "oracle: told the truth, at the top-1 of everything; digital: a scheme's coded link; "
+    text += "digital-pieces: the same piece by piece until the CRC passes"
     return {
         **description,
         "figure": "uses",

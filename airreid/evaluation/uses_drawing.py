@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from airreid.curve_style import PALETTE, save
-from airreid.evaluation.uses import ADAPTIVE, DIGITAL, FIXED, ORACLE, UsesPoint
+from airreid.evaluation.uses import ADAPTIVE, DIGITAL, DIGITAL_PIECES, FIXED, ORACLE, UsesPoint
 from airreid.nested.stopping import ACCEPTED_LOSS
 
 _STYLES: dict[str, dict[str, Any]] = {
@@ -15,7 +15,9 @@ _STYLES: dict[str, dict[str, Any]] = {
     ADAPTIVE: {"linestyle": "--", "marker": "^", "markersize": 4},
     ORACLE: {"linestyle": "", "marker": "*", "markersize": 9},
     DIGITAL: {"linestyle": ":", "marker": "s", "markersize": 4},
+    DIGITAL_PIECES: {"linestyle": "-.", "marker": "D", "markersize": 4},
 }
+_DIGITAL = {DIGITAL: "coded", DIGITAL_PIECES: "coded, in pieces"}
 
 
 def draw_uses(points: Sequence[UsesPoint], subtitle: str, path: Path) -> list[Path]:
@@ -53,7 +55,7 @@ def draw_uses(points: Sequence[UsesPoint], subtitle: str, path: Path) -> list[Pa
 
 def uses_lines(points: Sequence[UsesPoint]) -> Iterator[str]:
     """Yields a line for each scheme and SNR: everything, the rule at its default, the oracle."""
-    keys = dict.fromkeys((p.scheme, p.snr_db) for p in points if p.way != DIGITAL)
+    keys = dict.fromkeys((p.scheme, p.snr_db) for p in points if p.way not in _DIGITAL)
     for scheme, snr_db in keys:
         rows = [p for p in points if (p.scheme, p.snr_db) == (scheme, snr_db)]
         whole = max((p for p in rows if p.way == FIXED), key=lambda point: point.uses_mean)
@@ -66,8 +68,8 @@ def uses_lines(points: Sequence[UsesPoint]) -> Iterator[str]:
                 line += f"; oracle {point.uses_mean:.0f}"
         yield line
     for point in points:
-        if point.way == DIGITAL:
+        if point.way in _DIGITAL:
             yield (
                 f"{point.scheme} {point.snr_db:+g} dB  top-1 {point.top1:.3f} with "
-                f"{point.uses_mean:.0f} uses, coded"
+                f"{point.uses_mean:.0f} uses, {_DIGITAL[point.way]}"
             )
