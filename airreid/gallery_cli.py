@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -241,6 +242,7 @@ def search(
     request = gallery_pb2.SearchRequest(image=read(image), top_k=top_k, scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.search(request)
+        calibrated = _calibrated(client, answer.decision.kind)
     document = plain(answer) | {"decision": decisions.plain(answer.decision)}
     if show_json("airreid gallery search 1", document, as_json, json_out):
         return
@@ -249,7 +251,8 @@ def search(
         [(hit.subject, f"{hit.score:.3f}", hit.entry_id, hit.camera) for hit in answer.subjects],
     )
     threshold = answer.decision.threshold
-    say(f"decision: {_kind(answer.decision.kind)}" + _from(threshold))
+    kind = _kind(answer.decision.kind, answer.scheme_id, calibrated)
+    say(f"decision: {kind}{_from(threshold)}")
 
 
 @app.command()
@@ -267,21 +270,34 @@ def verify(
     request = gallery_pb2.VerifyRequest(subject=as_id(subject), image=read(image), scheme_id=scheme)
     with GalleryClient(to, credentials=credentials) as client:
         answer = client.verify(request)
+        calibrated = _calibrated(client, answer.kind)
     document = plain(answer) | {"kind": decisions.from_wire(answer.kind)}
     if not show_json("airreid gallery verify 1", document, as_json, json_out):
         say(
             f"{subject}: score {answer.score:.3f} by entry {answer.entry_id}, "
-            f"{_kind(answer.kind)}{_from(answer.threshold)}"
+            f"{_kind(answer.kind, answer.scheme_id, calibrated)}{_from(answer.threshold)}"
         )
     if decisions.from_wire(answer.kind) in ("unknown", "ambiguous"):
         raise typer.Exit(1)
 
 
-def _kind(value: common_pb2.DecisionKind.ValueType) -> str:
+def _calibrated(client: GalleryClient, value: common_pb2.DecisionKind.ValueType) -> list[str]:
+    """Returns what the access point has thresholds for, where it has not decided."""
+    if decisions.from_wire(value) != "unspecified":
+        return []
+    calibrated = json.loads(client.policy().match_policy)["schemes"]
+    return [name for name in (*client.describe().scheme_ids, "features") if name in calibrated]
+
+
+def _kind(
+    value: common_pb2.DecisionKind.ValueType, scheme_id: str, calibrated: Sequence[str]
+) -> str:
     kind = decisions.from_wire(value)
-    if kind == "unspecified":
-        return "none: nothing is calibrated ('airreid gallery calibrate')"
-    return kind
+    if kind != "unspecified":
+        return kind
+    if calibrated:
+        return f"none: calibrated for {', '.join(calibrated)}, this was {scheme_id}"
+    return "none: nothing is calibrated ('airreid gallery calibrate')"
 
 
 def _from(threshold: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,7 +76,9 @@ def policy(
     restore: Annotated[
         bool, typer.Option("--restore", help="Put the match policy before this one in force again.")
     ] = False,
-    always_json: AlwaysJson = False,
+    always_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, also of what was set.")
+    ] = False,
     json_out: JsonOut = None,
     credentials: ClientCredentials = NOBODY,
 ) -> None:
@@ -99,7 +101,26 @@ def policy(
         "match_policy": json.loads(now.match_policy),
         "quality_gate": json.loads(now.quality_gate),
     }
-    show_json("airreid gallery policy 1", documents, True, json_out)
+    as_json = always_json or not any(texts)
+    if not show_json("airreid gallery policy 1", documents, as_json, json_out):
+        for line in _now(documents, *map(bool, texts)):
+            say(line)
+
+
+def _now(documents: Mapping[str, Any], match_policy: bool, quality_gate: bool) -> list[str]:
+    """Says in a line each what is in force of the documents that were set."""
+    lines, policy = [], documents["match_policy"]
+    if match_policy and not policy["schemes"]:
+        lines.append("in force: a match policy without thresholds")
+    elif match_policy:
+        people = f", calibrated on {policy['subjects']} subjects" if policy["subjects"] else ""
+        lines.append(
+            f"in force: a match policy of false-match rate {policy['false_match_rate']:g} for "
+            f"{', '.join(policy['schemes'])}{people}"
+        )
+    if quality_gate:
+        lines.append(f"in force: a quality gate of mode {documents['quality_gate']['mode']}")
+    return lines
 
 
 def _read(path: Path | None) -> str:
@@ -196,10 +217,10 @@ def calibrate(
     if figure is not None:
         check_figure(figure, wait)
     with GalleryClient(to, credentials=credentials) as client:
-        result = run(client, "calibrate", parameters, wait)
+        result: Any = run(client, "calibrate", parameters, wait)
         if result is None:
             return
-        report: Any = result["report"]
+        report, in_force = result["report"], ""
         if not as_json:
             calibration_text.show(report)
         if figure is not None and not draw_reliability(report, figure):
@@ -207,15 +228,26 @@ def calibrate(
         if apply and not result["refused"]:
             client.set_policy(gallery_pb2.Policy(match_policy=json.dumps(result["policy"])))
             result["applied"] = True
+            in_force = _in_force(result["policy"]["schemes"], client.describe().scheme_ids)
     if show_json("airreid gallery calibrate 1", result, as_json, json_out):
         pass
     elif result["applied"]:
-        say("in force; 'airreid gallery policy --restore' brings the one before back")
+        say(f"{in_force}; 'airreid gallery policy --restore' brings the one before back")
     elif not result["refused"]:
         say("not put in force")
     if result["refused"]:
         say(f"error: not put in force: {result['refused']}", err=True)
         raise typer.Exit(1)
+
+
+def _in_force(calibrated: Collection[str], schemes: Collection[str]) -> str:
+    """Says for which of a bundle's schemes thresholds are in force, and for how many not."""
+    names = [name for name in schemes if name in calibrated]
+    without = len(schemes) - len(names)
+    if not without:
+        return "in force for all schemes of the bundle"
+    others = "the bundle's other one" if without == 1 else f"the bundle's {without} others"
+    return f"in force for {', '.join(names)}; there is no decision by {others}"
 
 
 Name = Annotated[str, typer.Option(help="Name of the file in the access point's data folder.")]

@@ -34,12 +34,6 @@ To = Annotated[str, typer.Option(help="HOST:PORT that 'edge serve' listens on.")
 SpoolFolder = Annotated[Path, typer.Option(help="Folder of the spool.")]
 
 
-NOT_CALIBRATED = (
-    "no decision: the access point is not calibrated, so the nearest may be a stranger; "
-    "'airreid gallery calibrate' there finds from which score on it is a match"
-)
-
-
 class State(Enum):
     """States of a row of the result log."""
 
@@ -85,8 +79,8 @@ def send(
             say(line.text, faint=line.faint)
         for error in printing.error_lines(outcomes):
             say(f"error: {error}", err=True)
-        if printing.undecided(outcomes):
-            say(NOT_CALIBRATED, err=True)
+        for reason in printing.undecided(outcomes):
+            say(reason, err=True)
     if image_out is not None:
         printing.save_picture(image_out, outcomes)
         say(f"wrote {image_out}", err=True)

@@ -72,6 +72,7 @@ class Sent:
                 "snr_db": channel.snr_db if channel else None,
                 "outage": self.response.outage,
                 "latency_ms": round(self.latency_ms, 3),
+                "message": self.response.status.message or None,
                 "decision": decisions.plain(self.response.decision),
                 **ranked_fields(identities(self.response)),
             }

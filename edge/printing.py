@@ -58,9 +58,15 @@ def error_lines(outcomes: Sequence[Sent]) -> list[str]:
 
 
 def _decided_line(
-    head: str, decision: decisions.PlainDecision | None, nearest: Sequence[tuple[str, float]]
+    head: str,
+    decision: decisions.PlainDecision | None,
+    nearest: Sequence[tuple[str, float]],
+    undecided: str = "",
 ) -> Line:
+    """Returns a line that ends in a decision; ``undecided`` says why there is none."""
     verdict = decisions.UNDECIDED if decision is None else decisions.words(decision)
+    if undecided:
+        verdict = f"{verdict} ({undecided})"
     if not nearest:
         verdict = "unknown (the gallery is empty)"
     return Line(
@@ -68,14 +74,22 @@ def _decided_line(
     )
 
 
-def undecided(outcomes: Sequence[Sent]) -> bool:
-    """Says whether an answer names subjects and the access point has decided on none of them."""
-    return any(
-        outcome.response is not None
-        and len(outcome.response.identities) > 0
-        and decisions.from_wire(outcome.response.decision.kind) == "unspecified"
-        for outcome in outcomes
+def undecided(outcomes: Sequence[Sent]) -> list[str]:
+    """Returns why answers that name subjects have no decision, each reason once."""
+    responses = (outcome.response for outcome in outcomes)
+    reasons = dict.fromkeys(
+        response.status.message
+        for response in responses
+        if response is not None
+        and response.identities
+        and decisions.from_wire(response.decision.kind) == "unspecified"
     )
+    return [
+        f"no decision: the access point is {reason or 'not calibrated'}, so the nearest may be a "
+        "stranger; 'airreid gallery calibrate' there finds from which score on it is a match"
+        + ("; or send by a calibrated scheme (--scheme)" if reason else "")
+        for reason in reasons
+    ]
 
 
 def row_line(row: dict[str, Any]) -> Line:
@@ -92,7 +106,7 @@ def row_line(row: dict[str, Any]) -> Line:
     if row["code"] != "ok":
         return Line(f"{head}  {row['code']}: {row['message']}")
     nearest = [(match["subject"], match["score"]) for match in row["identities"][:3]]
-    return _decided_line(head, row["decision"], nearest)
+    return _decided_line(head, row["decision"], nearest, row["message"])
 
 
 def _time(seconds: float) -> str:

@@ -122,6 +122,8 @@ class GalleryMethods:
 
     def SetPolicy(self, who: Principal, request: g.Policy) -> g.Policy:
         self._search_service.set_policy(who, request.match_policy, request.quality_gate)
+        if request.match_policy:
+            self._jobs.put_in_force(self._search_service.policy()[0])
         return messages.policy(self._search_service)
 
     # Jobs

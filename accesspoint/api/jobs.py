@@ -180,6 +180,22 @@ class Jobs:
         self._audit.record(who, "cancel_job", job=job_id)
         return cancelled
 
+    def put_in_force(self, match_policy: str) -> None:
+        """Says in the result of the calibration that made a match policy that it is applied.
+
+        The newest one with this policy; nothing where no job that is remembered made it.
+        """
+        policy = json.loads(match_policy)
+        with self._lock:
+            for job in sorted(self._jobs.values(), key=_age):
+                if job.kind != "calibrate" or job.state != "done":
+                    continue
+                result = json.loads(job.result)
+                if result.get("policy") == policy:
+                    self._set(job.id, result=json.dumps(result | {"applied": True}))
+                    self._write()
+                    return
+
     def close(self) -> None:
         """Stops the running job at its next step and ends the thread."""
         with self._lock:

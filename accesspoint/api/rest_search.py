@@ -88,6 +88,8 @@ def _add_policy(routes: APIRouter, search_service: SearchService, jobs: Jobs) ->
         search_service.set_policy(
             who, *("" if document is None else json.dumps(document) for document in documents)
         )
+        if body.match_policy is not None:
+            jobs.put_in_force(search_service.policy()[0])
         return view()
 
     @routes.get("/calibration", tags=["policy"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -83,3 +83,14 @@ def decide(
     subject, best = order[0]
     kind: DecisionKind = "match" if matches(best, lead, point, policy.margin) else "ambiguous"
     return Decision(kind, subject, point.threshold, lead, policy.false_match_rate)
+
+
+def calibrated_for(policy: MatchPolicy, schemes: Collection[str], scheme_id: str) -> str:
+    """Returns which of a bundle's schemes have thresholds, where ``scheme_id`` has none.
+
+    Empty where nothing is calibrated: then there is nothing to name.
+    """
+    names = [name for name in policy.schemes if name in schemes]
+    if not names:
+        return ""
+    return f"calibrated for {', '.join(names)}, this was {scheme_id}"

@@ -15,7 +15,7 @@ from accesspoint.errors import NotReadyError
 from accesspoint.gallery.records import SearchResult
 from accesspoint.gallery.search.running_scores import RunningScores
 from accesspoint.gallery.searchable import SearchableGallery
-from accesspoint.matching.decision import decide
+from accesspoint.matching.decision import calibrated_for, decide
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.deciding import PolicyReader, fuse_tracks
 from accesspoint.receiver.piecewise import PiecewiseSearch
@@ -246,7 +246,10 @@ class Receiver:
             )
             ranked = [(match.subject, match.score) for match in result.matches]
             decision = decide(ranked, name, fused.snrs_db[row], policy)
-            write_answer(block.response, block.request, result, decision, fused.frames[row])
+            undecided = calibrated_for(policy, self._bundle.scheme_ids, name)
+            write_answer(
+                block.response, block.request, result, decision, fused.frames[row], undecided
+            )
 
     def _search_rows(
         self,

@@ -69,11 +69,13 @@ def write_answer(
     result: SearchResult,
     decision: Decision,
     fused_frames: int,
+    undecided: str = "",
 ) -> None:
     """Writes the ranked identities and entries that the request asks for, and the decision.
 
     ``fused_frames`` is how many frames of a track the answer rests on. A decision that is
-    ``unspecified`` and a single frame leave their fields unset.
+    ``unspecified`` and a single frame leave their fields unset; ``undecided`` says why there is
+    none although the access point is calibrated.
     """
     response.status.code = common_pb2.CODE_OK
     for match in result.matches[: request.top_k or TOP_K_DEFAULT]:
@@ -85,6 +87,7 @@ def write_answer(
     if fused_frames > 1:
         response.fused_frames = fused_frames
     if decision.kind == "unspecified":
+        response.status.message = undecided
         return
     response.decision.kind = decisions.to_wire(decision.kind)
     response.decision.subject = decision.subject

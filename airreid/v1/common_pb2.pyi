@@ -51,7 +51,9 @@ class _CodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Code.ValueType],
     CODE_INTERNAL: _Code.ValueType  # 15
 
 class Code(_Code, metaclass=_CodeEnumTypeWrapper):
-    """What became of a block or an item. Everything but OK carries a message."""
+    """What became of a block or an item. Everything but OK carries a message; of OK it
+    says for which schemes the access point is calibrated where an answer has no decision.
+    """
 
 CODE_UNSPECIFIED: Code.ValueType  # 0
 CODE_OK: Code.ValueType  # 1

@@ -91,3 +91,16 @@ def test_dead_links_and_names_are_seen() -> None:
     assert links(text) == ["docs/a.md", "b.png"]
     assert file_names(text) == ["edge/gone.py", "models/demo/"]
     assert {"README.md", "CONTRIBUTING.md", "docs/README.md"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/edge.md"])
+def test_what_the_commands_write_is_not_committed(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    commands = "\n".join(line for line in text.splitlines() if line.startswith(".venv/bin/airreid"))
+    folders = set(re.findall(r"(?:--data-dir|--spool|--out|airreid people) ([\w/-]+)", commands))
+    assert folders
+    files = [f"{folder.rstrip('/')}/features.sqlite" for folder in sorted(folders)]
+    ignored = subprocess.run(
+        ["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    assert ignored == files

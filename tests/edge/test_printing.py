@@ -91,6 +91,11 @@ NEAREST = " | p0 0.900  p1 0.800  p2 0.700"
             "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  no decision" + NEAREST,
         ),
         (
+            {"decision": None, "message": "calibrated for a, this was b"},
+            "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  "
+            "no decision (calibrated for a, this was b)" + NEAREST,
+        ),
+        (
             {"track_id": "t1", "snr_db": None, "identities": []},
             "answered  a.png  track t1  jscc-ae-64 analog  124 ms  unknown (the gallery is empty)",
         ),
@@ -170,8 +175,17 @@ def test_what_is_drawn_for_an_answer(tmp_path: Path) -> None:
 def test_a_ranking_without_a_decision_is_said_to_be_one() -> None:
     plain = sent("x", decision=None)
     assert printing.sent_lines([plain])[0].text.endswith("  no decision")
-    assert printing.undecided([sent("x"), plain])
+    [reason] = printing.undecided([sent("x"), plain, plain])
+    assert reason.startswith("no decision: the access point is not calibrated, so the nearest may")
     assert not printing.undecided([sent("x"), sent("x", decision=None, identities=None)])
+    other = sent("x", decision=None)
+    assert other.response is not None
+    other.response.status.message = "calibrated for a, this was b"
+    [first, second] = printing.undecided([other, plain, other])
+    assert "no decision: the access point is calibrated for a, this was b, so" in first
+    assert first.endswith("or send by a calibrated scheme (--scheme)")
+    assert second == reason
+    assert other.as_dict()["message"] == "calibrated for a, this was b"
 
 
 def test_json_of_an_answer_has_the_decision_before_the_nearest() -> None:

@@ -301,7 +301,7 @@ def test_a_verdict_is_an_exit_code(gallery: Commands, folder: Path, tmp_path: Pa
     points = [{"snr_db": 60, "threshold": 0.999, "lower": 0.99}]
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"schemes": {"features": {"points": points}}}))
-    shown = json.loads(gallery("policy", "--match-policy", str(policy)))
+    shown = json.loads(gallery("policy", "--match-policy", str(policy), "--json"))
     assert shown["match_policy"]["schemes"]["features"]["points"] == points
     assert json.loads(gallery("policy")) == shown
     by = ("--scheme", "features")
@@ -348,12 +348,65 @@ def test_a_calibration_shows_what_rates_cost_and_can_be_taken_back(gallery: Comm
     assert "0.2 *" in output
     assert "not put in force" in output
     assert in_force(gallery) == before
-    assert "in force; 'airreid gallery policy --restore'" in gallery(*RATE)
+    assert "in force for all schemes of the bundle; 'airreid gallery policy --res" in gallery(*RATE)
     calibrated = in_force(gallery)
     assert calibrated["false_match_rate"] == 0.2
-    assert json.loads(gallery("policy", "--restore"))["match_policy"] == before
-    assert json.loads(gallery("policy", "--restore"))["match_policy"] == calibrated
+    assert gallery("policy", "--restore") == "in force: a match policy without thresholds\n"
+    assert in_force(gallery) == before
+    restored = gallery("policy", "--restore")
+    assert restored == (
+        "in force: a match policy of false-match rate 0.2 for features, jscc-fc-16, calibrated on "
+        "40 subjects\n"
+    )
+    assert in_force(gallery) == calibrated
+    assert json.loads(gallery("policy", "--restore", "--json"))["match_policy"] == before
     assert json.loads(gallery(*RATE, "--json"))["applied"] is True
+
+
+def test_the_list_says_which_calibration_is_applied(gallery: Commands, tmp_path: Path) -> None:
+    enrol_features(gallery, 40, 0.2)
+    gallery(*RATE, "--dry-run")
+    gallery(*RATE, "--seed", "1")
+    gallery(*RATE, "--seed", "2", "--dry-run")
+    assert applied(gallery) == [False, True, False]
+    newest = json.loads(gallery("jobs", "--json"))[0]["result"]
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps(json.loads(newest)["policy"]))
+    gallery("policy", "--match-policy", str(policy))
+    assert applied(gallery) == [True, True, False]
+    policy.write_text("{}")
+    gallery("policy", "--match-policy", str(policy))
+    assert applied(gallery) == [True, True, False]
+
+
+def applied(gallery: Commands) -> list[bool]:
+    """Whether each calibration is applied, the newest first, as the list of jobs says."""
+    return [json.loads(row["result"])["applied"] for row in json.loads(gallery("jobs", "--json"))]
+
+
+def test_no_decision_says_which_schemes_are_calibrated(gallery: Commands, folder: Path) -> None:
+    gallery("enroll", str(folder))
+    points = [{"snr_db": 60, "threshold": 0.999, "lower": 0.99}]
+    policy = folder.parent / "policy.json"
+    policy.write_text(json.dumps({"schemes": {"features": {"points": points}}}))
+    gallery("policy", "--match-policy", str(policy))
+    image = str(folder / "p1" / "c0" / "0.png")
+    reason = "none: calibrated for features, this was jscc-fc-16"
+    by = ("--scheme", "jscc-fc-16")
+    assert f"decision: {reason}" in gallery("search", image, *by)
+    assert reason in gallery("verify", "p1", image, *by)
+
+
+@pytest.mark.parametrize(
+    ("schemes", "words"),
+    [
+        (["a", "b"], "in force for all schemes of the bundle"),
+        (["a", "b", "c"], "in force for a, b; there is no decision by the bundle's other one"),
+        (["a", "c", "d"], "in force for a; there is no decision by the bundle's 2 others"),
+    ],
+)
+def test_what_is_in_force_is_said_by_schemes(schemes: list[str], words: str) -> None:
+    assert gallery_jobs_cli._in_force({"a", "b", "features"}, schemes) == words
 
 
 def test_a_figure_is_drawn_of_a_fitted_rule_only(gallery: Commands, tmp_path: Path) -> None:

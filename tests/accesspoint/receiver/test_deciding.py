@@ -61,6 +61,20 @@ def test_nothing_is_decided_until_somebody_says_when_a_match_is_one(
     assert answer.status.code == common_pb2.CODE_OK
 
 
+def test_no_decision_names_the_schemes_that_are_calibrated(
+    bundle: Bundle, full: Gallery, blocks: Blocks
+) -> None:
+    receiver = Receiver(bundle, full)
+    [nothing] = receiver.answer([blocks(3)])
+    assert nothing.status.message == ""
+    tables = dict.fromkeys(("jscc-fc-256", "digital-64", "features"), POLICY.schemes[SCHEME])
+    full.set_setting(SETTING, MatchPolicy(schemes=tables).model_dump_json())
+    [other] = receiver.answer([blocks(3)])
+    assert (other.status.code, other.decision.kind) == (common_pb2.CODE_OK, 0)
+    assert other.status.message == f"calibrated for jscc-fc-256, digital-64, this was {SCHEME}"
+    assert other.identities[0].subject == "p3"
+
+
 def test_the_margin_counts_though_one_identity_is_asked_for(
     bundle: Bundle, full: Gallery, blocks: Blocks
 ) -> None:
