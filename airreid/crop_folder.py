@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from airreid.picture_files import LeftOut, is_leftover, picture_files
 
 _STRAY = 10
 """Files at ``<identity>/<camera>/<image>`` are strays where so many times more lie deeper."""
+
+_CAMERA = re.compile(r"(?:cam|camera|kamera)[-_. ]?[0-9a-z]{1,4}", re.IGNORECASE)
+"""Name of a camera, and of nobody."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +54,24 @@ class CropFolder:
 def crop_root(folder: Path) -> Path:
     """Returns the folder that holds the identities: ``folder``, or the only one below it.
 
-    One goes down where the files lie a folder deeper than ``<identity>/<camera>/<image>``, as
-    those of an unpacked archive often do.
+    One goes down where the files lie deeper than ``<identity>/<camera>/<image>``, as those of an
+    unpacked archive often do.
     """
-    while folder.is_dir():
+    lowest = folder
+    while lowest.is_dir():
         below = [
-            path for path in folder.iterdir() if not is_leftover(Path(path.name)) and path.is_dir()
+            path
+            for path in lowest.iterdir()
+            if not is_leftover(Path(path.name)) and path.is_dir() and not path.is_symlink()
         ]
         if len(below) != 1:
             break
-        deeper = _file_count(below[0], "*/*/*")
-        if not deeper or _file_count(folder, "*/*/*") * _STRAY > deeper:
+        [lowest] = below
+        deeper = _file_count(lowest, "*/*/*")
+        if deeper and _file_count(folder, "*/*/*") * _STRAY > deeper:
             break
-        [folder] = below
+        if deeper:
+            folder = lowest
     return folder
 
 
@@ -71,10 +80,18 @@ def _file_count(folder: Path, pattern: str) -> int:
     return sum(not is_leftover(path) for path in paths)
 
 
-def list_crops(folder: Path) -> CropFolder:
+def is_cameras_first(first: set[str], second: set[str]) -> bool:
+    """Whether the names of the first level of folders are cameras, those of the second are not."""
+    if not first or not second:
+        return False
+    return all(map(_CAMERA.fullmatch, first)) and not any(map(_CAMERA.fullmatch, second))
+
+
+def list_crops(folder: Path, cameras_first: bool = False) -> CropFolder:
     """Lists the crops of a folder, or of the only one below it, and every file that is none.
 
-    Raises :class:`InputError` if the folder is missing or holds no crop.
+    Raises :class:`InputError` if the folder is missing or holds no crop, and where cameras stand
+    in the place of identities, unless ``cameras_first``.
     """
     files, root = picture_files(folder), crop_root(folder)
     crops: list[Crop] = []
@@ -91,6 +108,13 @@ def list_crops(folder: Path) -> CropFolder:
             raise InputError(misplaced[0].reason)
         others = f" ({files.left_out[0].reason})" if files.left_out else ""
         raise InputError(f"{folder}: no images; expected <identity>/<camera>/<image>{others}")
+    identities, cameras = {crop.identity for crop in crops}, {crop.camera for crop in crops}
+    if not cameras_first and is_cameras_first(identities, cameras):
+        named = ", ".join(sorted(identities)[:3])
+        raise InputError(
+            f"{root}: the first folders, {named}, are called as cameras are; "
+            "expected <identity>/<camera>/<image>"
+        )
     return CropFolder(root, crops, tuple(misplaced), files.left_out, files.leftovers)
 
 

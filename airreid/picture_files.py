@@ -14,7 +14,8 @@ from airreid.images import SUFFIXES, open_regular
 _LEFTOVERS = frozenset(
     {
         *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found"),
-        *("$recycle.bin", "system volume information", "icon\r"),
+        *("$recycle.bin", "#recycle", "@recycle", "#snapshot", "system volume information"),
+        *("network trash folder", "temporary items", "icon\r"),
     }
 )
 _CALLED_IMAGES = SUFFIXES | {

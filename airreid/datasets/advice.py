@@ -20,15 +20,22 @@ _JOINT = "'airreid train run site --joint'"
 def advice(data: DataSet) -> list[str]:
     """Says what the people and the tracks of a data set allow, none without a training part."""
     if data.form == UNLABELLED:
-        return [
+        notes = [
             "the images say nobody's identity: 'airreid adopt --no-identities --preset NAME' fits "
             f"PCA; {_JOINT} would learn from identities, <identity>/<camera>/<image>, or from "
             "tracks, <camera>/<track>/<image>"
         ]
+        folders = {sample.name.rpartition("/")[0] for sample in data["crops"].samples} - {""}
+        if len(folders) > 1:
+            notes.append(
+                f"the images lie in {len(folders)} folders: if each is a person, put a folder of "
+                "the camera between, <identity>/<camera>/<image>"
+            )
+        return notes
     if "train" not in data:
         return []
     if data.form == FORM:
-        return [_of_tracks(data["train"])]
+        return [_of_tracks(data["train"]), *_names_of_tracks(data["train"])]
     notes = [_of_people(data)]
     if TRACKS in data:
         notes.append(_beside(data[TRACKS]))
@@ -83,6 +90,20 @@ def _of_tracks(images: ImageSet) -> str:
             "'airreid adopt --no-identities --preset NAME' fits PCA"
         )
     return f"{head}{_JOINT} learns from them"
+
+
+def _names_of_tracks(images: ImageSet) -> list[str]:
+    """Notes that tracks may be people: their names come back under other cameras."""
+    cameras: dict[str, set[str]] = {}
+    for sample in images.samples:
+        cameras.setdefault(sample.identity.rpartition("/")[2], set()).add(sample.camera)
+    shared = sum(len(names) > 1 for names in cameras.values())
+    if 2 * shared < len(cameras):
+        return []
+    return [
+        f"{shared} names of tracks come back below another camera: if each is a person, give them "
+        "as <identity>/<camera>/<image>, which teaches more and can be measured"
+    ]
 
 
 def _beside(images: ImageSet) -> str:

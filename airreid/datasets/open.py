@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from airreid.datasets.dataset import DataSet
+from airreid.datasets.part_names import is_part, parts_among
 from airreid.datasets.reader import Boxes, Certainty, Reader, Splits
 from airreid.datasets.readers import READERS
 from airreid.datasets.synthetic.reader import SYNTHETIC
 from airreid.errors import InputError
+from airreid.images import SUFFIXES
 from airreid.picture_files import is_leftover
 from airreid.registry import broken_extensions, load_extensions
 
-PARTS_OF_SETS = frozenset(
-    {
-        *("train", "test", "val", "query", "gallery", "bounding_box_train", "bounding_box_test"),
-        *("mask_train_v2", "mask_test_v2", "labeled", "detected", "images_labeled"),
-        *("images_detected",),
-    }
-)
-"""Folders that are parts of data sets."""
 MOST_BELOW = 50
 """Folders of a folder that are looked into for a data set; people are more."""
+MOST_IMAGES = 1000
+"""Images that are looked at to say where they lie."""
 
 
 def open_data(
@@ -72,19 +70,15 @@ def located(path: Path) -> tuple[Reader, Path]:
         not path.is_dir()
     ):
         return recognised(path), path
-    below = [
-        folder
-        for folder in sorted(path.iterdir())
-        if folder.is_dir() and not is_leftover(Path(folder.name))
-    ]
+    below = _folders(path)
     inside = {
         folder: reader
         for folder in below[:MOST_BELOW]
         if (reader := _surest(folder)) is not None
         and reader.recognises(folder).certainty is Certainty.SURE
     }
-    if best is None and not inside and len(below) == 1 and _surest(below[0]) is not None:
-        return located(below[0])
+    if best is None and not inside and (deeper := _only_one_known(path)) is not None:
+        return located(deeper)
     if len(inside) > 1:
         named = ", ".join(f"{folder.name} ({reader.name})" for folder, reader in inside.items())
         raise InputError(f"{path}: holds {len(inside)} data sets, {named}; give one of them")
@@ -92,11 +86,11 @@ def located(path: Path) -> tuple[Reader, Path]:
         [(folder, reader)] = inside.items()
         return reader, folder
     above = path.absolute().parent
-    if path.name in PARTS_OF_SETS:
+    if is_part(path.name):
         reader_above = _surest(above)
         if reader_above and reader_above.recognises(above).certainty is Certainty.SURE:
             return reader_above, above
-    parts = sorted(f.name for f in path.iterdir() if f.is_dir() and f.name in PARTS_OF_SETS)
+    parts = parts_among([folder.name for folder in below])
     if parts and best is not None and best.certain_of_people:
         raise InputError(
             f"{path}: holds {', '.join(parts)}, which are parts of a data set and nobody's names; "
@@ -104,6 +98,23 @@ def located(path: Path) -> tuple[Reader, Path]:
             "<identity>/<camera>/<image>"
         )
     return recognised(path), path
+
+
+def _folders(path: Path) -> list[Path]:
+    return [
+        folder
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and not folder.is_symlink() and not is_leftover(Path(folder.name))
+    ]
+
+
+def _only_one_known(path: Path) -> Path | None:
+    """Goes down while there is one folder only, to the first that a reader knows."""
+    while len(below := _folders(path)) == 1:
+        [path] = below
+        if _surest(path) is not None:
+            return path
+    return None
 
 
 def recognised(path: Path) -> Reader:
@@ -120,9 +131,34 @@ def recognised(path: Path) -> Reader:
     if not path.exists():
         raise InputError(f"{path}: no such folder or file")
     missed = "; ".join(
-        f"{reader.name}: {reader.recognises(path).reason}" for reader in READERS.parts()
+        f"{reader.name}: {reader.recognises(path).reason}"
+        for reader in READERS.parts()
+        if reader.looks_for_files
     )
-    raise InputError(f"{path}: no form of data set that is known ({missed}){broken_extensions()}")
+    raise InputError(
+        f"{path}: no form of data set that is known{_where_images_lie(path)} "
+        f"({missed}){broken_extensions()}"
+    )
+
+
+def _where_images_lie(path: Path) -> str:
+    """Says at which depth a folder's images are: most often it is a level too many or too few."""
+    if not path.is_dir():
+        return ""
+    images = (
+        relative
+        for file in path.rglob("*")
+        if file.suffix.lower() in SUFFIXES and not is_leftover(relative := file.relative_to(path))
+    )
+    first = list(islice(images, MOST_IMAGES))
+    if not first:
+        return ": it holds no images"
+    [(levels, _)] = Counter(len(image.parts) for image in first).most_common(1)
+    example = next(image for image in first if len(image.parts) == levels)
+    return (
+        f": its images lie at level {levels}, such as {example}; people of your own are "
+        "<identity>/<camera>/<image>, level 3"
+    )
 
 
 def _surest(path: Path) -> Reader | None:

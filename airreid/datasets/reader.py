@@ -59,6 +59,8 @@ class Reader(ABC):
     """Files and folders that it is recognised by, in a few words."""
     protocols: tuple[str, ...]
     """Protocols that such a data set may have, the usual one first; N stands for a number."""
+    looks_for_files: bool = True
+    """Whether it is recognised by what lies at a path, not by a word in its place."""
     certain_of_people: bool = False
     """Whether it takes the names of folders for people, whatever they are called."""
     families: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airreid.crop_folder import list_crops
+from airreid.crop_folder import is_cameras_first, list_crops
 from airreid.datasets.dataset import DataSet, pick
 from airreid.datasets.folder import file_sample, reasons
 from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
@@ -29,7 +29,8 @@ class TrackReader(Reader):
 
     def recognises(self, path: Path) -> Recognition:
         cameras, tracks = _names(path)
-        if len(cameras) > 1 and len(tracks) >= _RATIO * len(cameras):
+        many = len(tracks) >= _RATIO * len(cameras) or is_cameras_first(cameras, tracks)
+        if len(cameras) > 1 and many:
             reason = f"{len(tracks)} names of tracks below {len(cameras)} cameras"
             return Recognition(Certainty.POSSIBLE, reason)
         return Recognition(Certainty.NO, "no images at <camera>/<track>/<image>")
@@ -41,6 +42,8 @@ class TrackReader(Reader):
 def check_tracks(folder: Path) -> None:
     """Raises :class:`InputError` for a folder of which the first level is hardly cameras."""
     cameras, tracks = _names(folder)
+    if is_cameras_first(cameras, tracks):
+        return
     if cameras and len(tracks) < _RATIO * len(cameras):
         raise InputError(
             f"{folder}: {len(tracks)} names of tracks below {len(cameras)} cameras; tracks are "
@@ -62,7 +65,7 @@ def open_tracks(folder: Path, protocol: str | None = None) -> DataSet:
     """
     chosen = pick(protocol, (TRACKS,), str(folder))
     name = f"tracks {folder.resolve().name}"
-    listed = list_crops(folder)
+    listed = list_crops(folder, cameras_first=True)
     samples = tuple(
         file_sample(folder, crop.path, f"{crop.identity}/{crop.camera}", crop.identity)
         for crop in listed.crops

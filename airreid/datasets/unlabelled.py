@@ -7,14 +7,13 @@ from pathlib import Path
 
 from airreid.datasets.dataset import DISTRACTOR, DataSet
 from airreid.datasets.folder import ALL, file_sample, reasons
+from airreid.datasets.part_names import parts_among
 from airreid.datasets.samples import ImageSet
 from airreid.errors import InputError
 from airreid.image_formats import GIVE
 from airreid.picture_files import PictureFiles, picture_files
 
 FORM = "folder of crops without identities"
-_PUBLISHED = frozenset({"train", "val", "query", "gallery", "bounding_box_train"})
-"""Folders of data sets that others have published, which say identities in other ways."""
 
 
 def is_unlabelled(folder: Path) -> bool:
@@ -24,8 +23,8 @@ def is_unlabelled(folder: Path) -> bool:
         deepest = max(deepest, len(path.relative_to(folder).parts))
         if deepest > 2:
             return False
-    names = {path.name for path in folder.iterdir() if path.is_dir()}
-    return deepest in (1, 2) and not names & _PUBLISHED
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    return deepest in (1, 2) and not parts_among(names)
 
 
 def unlabelled_set(folder: Path) -> tuple[ImageSet, tuple[str, ...]]:

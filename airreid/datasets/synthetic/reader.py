@@ -15,6 +15,7 @@ class SyntheticReader(Reader):
     """The word ``synthetic`` in place of a path."""
 
     name = "synthetic people"
+    looks_for_files = False
     looks_for = f"the word {SYNTHETIC}"
     protocols = ("demo", "demo-N")
 

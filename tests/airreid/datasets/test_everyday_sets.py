@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from airreid.crop_folder import list_crops
 from airreid.datasets import open_data
+from airreid.datasets.advice import advice
 from airreid.datasets.cli import app
 from airreid.errors import InputError
 
@@ -151,6 +153,82 @@ def test_parts_of_a_set_are_nobodys_names(tmp_path: Path) -> None:
             published.write(tmp_path / part / person / "a.jpg", published.picture(RNG))
     with pytest.raises(InputError, match="holds test, train, which are parts of a data set"):
         open_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("bbox_train", "bbox_test"), ("Train", "Test"), ("training", "probe"), ("image_query", "VAL")],
+    ids=" ".join,
+)
+def test_parts_of_any_set_are_neither_people_nor_cameras(
+    tmp_path: Path, parts: tuple[str, str]
+) -> None:
+    for part in parts:
+        for person in range(8):
+            path = tmp_path / part / f"{person:04d}" / f"{person:04d}C1T0001F001.jpg"
+            published.write(path, published.picture(RNG))
+    with pytest.raises(InputError, match="which are parts of a data set and nobody's names"):
+        open_data(tmp_path)
+
+
+def test_one_person_may_be_called_as_a_part_is(tmp_path: Path) -> None:
+    for person in ("ann", "Val"):
+        published.write(tmp_path / person / "door" / "0.png", published.picture(RNG))
+    assert open_data(tmp_path)["train"].identities == ["Val", "ann"]
+
+
+@pytest.mark.parametrize("cameras", [("cam1", "cam2"), ("cam_a", "cam_b"), ("Camera 1",)])
+def test_cameras_in_the_place_of_people_are_not_people(
+    tmp_path: Path, cameras: tuple[str, ...]
+) -> None:
+    for camera in cameras:
+        for person in ("ann", "bob", "eve"):
+            published.write(tmp_path / camera / person / "0.png", published.picture(RNG))
+    with pytest.raises(InputError, match=f"the first folders, {cameras[0]}.*as cameras are"):
+        list_crops(tmp_path)
+    if len(cameras) == 1:
+        with pytest.raises(InputError, match="as cameras are"):
+            open_data(tmp_path)
+        return
+    data = open_data(tmp_path)
+    assert data.protocols == ("tracks",)
+    assert len(data["train"].identities) == 6
+    [_, shared] = advice(data)
+    assert shared.startswith("3 names of tracks come back below another camera")
+
+
+def test_cameras_below_people_are_in_their_place(tmp_path: Path) -> None:
+    for person in ("cam1", "ann"):
+        published.write(tmp_path / person / "cam2" / "0.png", published.picture(RNG))
+    assert {crop.identity for crop in list_crops(tmp_path).crops} == {"cam1", "ann"}
+
+
+def test_a_set_several_folders_down_is_found(tmp_path: Path) -> None:
+    people = tmp_path / "backup" / "site A" / "2024" / "people"
+    for person in ("ann", "bob"):
+        published.write(people / person / "door" / "0.png", published.picture(RNG))
+    (tmp_path / "backup" / "loop").symlink_to(tmp_path)
+    (tmp_path / "backup" / "#recycle").mkdir()
+    assert open_data(tmp_path).elsewhere == str(people)
+    assert list_crops(tmp_path).root == people
+
+
+def test_a_form_that_is_not_known_says_where_its_images_lie(tmp_path: Path) -> None:
+    for person in ("ann", "bob"):
+        path = tmp_path / person / "door" / "2024-05-01" / "0.jpg"
+        published.write(path, published.picture(RNG))
+    with pytest.raises(InputError, match=r"images lie at level 4, such as \w+/door/2024-05-01/"):
+        open_data(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"known: it holds no images \("):
+        open_data(tmp_path / "empty")
+
+
+def test_folders_of_people_without_cameras_are_told_what_is_missing(tmp_path: Path) -> None:
+    for person in ("ann", "bob"):
+        published.write(tmp_path / person / "0.png", published.picture(RNG))
+    result = CliRunner().invoke(app, ["check", str(tmp_path)])
+    assert "note: the images lie in 2 folders: if each is a person, put a folder" in result.output
 
 
 def test_a_web_page_in_place_of_the_mat_file_is_called_one(tmp_path: Path) -> None:
