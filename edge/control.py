@@ -24,12 +24,18 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
     """Changes how frames are sent, while they are sent."""
 
     def __init__(
-        self, pipeline: Pipeline, spool: Spool, bundle_id: str, connected: Callable[[], bool]
+        self,
+        pipeline: Pipeline,
+        spool: Spool,
+        bundle_id: str,
+        connected: Callable[[], bool],
+        refusal: Callable[[], str] = str,
     ) -> None:
         self._pipeline = pipeline
         self._spool = spool
         self._bundle_id = bundle_id
         self._connected = connected
+        self._refusal = refusal
 
     async def Set(self, request: edge_pb2.SetRequest, context: Context) -> edge_pb2.EdgeState:
         before = self._pipeline.sending
@@ -58,6 +64,7 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
             accepted=await asyncio.to_thread(lambda: self._spool.accepted),
             waiting=self._spool.waiting,
             connected=self._connected(),
+            refusal=self._refusal(),
         )
 
 

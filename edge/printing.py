@@ -16,6 +16,7 @@ from airreid.disk import open_private
 from airreid.errors import InputError
 from airreid.images import load
 from airreid.v1 import edge_pb2
+from edge import results
 from edge.contact_sheet import Query, contact_sheet
 from edge.oneshot import Sent
 
@@ -94,7 +95,9 @@ def undecided(outcomes: Sequence[Sent]) -> list[str]:
 
 def row_line(row: dict[str, Any]) -> Line:
     """Returns a row of the result log as a line; the decision first, the nearest faint."""
-    head = f"{row['sequence']:>8}  {_time(row['accepted_at'])}  {row['state']:<8}  {row['name']}"
+    refused = row["state"] == "answered" and row["code"] not in results.NO_REFUSALS
+    state = "refused" if refused else row["state"]
+    head = f"{row['sequence']:>8}  {_time(row['accepted_at'])}  {state:<8}  {row['name']}"
     if row["track_id"]:
         head += f"  track {row['track_id']}"
     head += f"  {row['scheme_id']} {row['link']}"
@@ -118,7 +121,7 @@ def state_line(state: edge_pb2.EdgeState) -> str:
     return (
         f"{state.edge_id}: {state.scheme_id} {state.link}; link {link}; "
         f"{state.accepted} frames accepted, {state.waiting} waiting"
-    )
+    ) + (f"; refused: {state.refusal}" if state.refusal else "")
 
 
 def check_picture(path: Path) -> None:

@@ -24,6 +24,10 @@ _COLUMNS = (
 )
 _LATER_COLUMNS = ("decision",)
 """Columns that a spool of an earlier version lacks until an edge opens it."""
+WRONG_BUNDLE = "wrong_bundle"
+"""Code of an access point that serves another bundle than a block was made with."""
+NO_REFUSALS = ("ok", "outage", "dropped")
+"""Codes of answers that refuse nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Outcome:
         except ValueError:  # a newer access point's
             return str(int(number))
         return name.removeprefix("CODE_").lower()
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the access point did not take the block: it answers nothing about it."""
+        return self.code not in NO_REFUSALS
 
     @property
     def uses(self) -> int | None:

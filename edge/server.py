@@ -82,6 +82,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
                 edge.spool,
                 encoder.bundle.bundle_id,
                 lambda: edge.sender.connected,
+                lambda: edge.sender.refusal,
             )
             edge_pb2_grpc.add_EdgeControlServiceServicer_to_server(control, server)
             return [edge_pb2.DESCRIPTOR.services_by_name[name].full_name for name in names]
@@ -143,6 +144,7 @@ def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> 
             random.Random(),
             pipeline.link,
             settings.credentials,
+            encoder.bundle.bundle_id,
         )
         try:
             yield _Edge(spool, pipeline, sender, metrics)

@@ -17,7 +17,7 @@ from airreid.uplink_client import Uplink
 from airreid.worker import Worker
 from edge import backoff
 from edge.metrics import Metrics
-from edge.results import Outcome
+from edge.results import WRONG_BUNDLE, Outcome
 from edge.settings import UplinkSettings
 from edge.spool import Spool
 from edge.uplink_stream import UplinkStream
@@ -47,9 +47,11 @@ class Sender:
         rng: random.Random,
         link: ReportedLink,
         credentials: ClientCredentials = NOBODY,
+        bundle_id: str = "",
     ) -> None:
         """``publish`` is called with answers once they are recorded, ``link`` told what they say.
 
+        Blocks of the bundle ``bundle_id`` wait where the access point serves another one.
         The spool wakes the sender when it has accepted something.
         """
         self._target = target
@@ -60,6 +62,11 @@ class Sender:
         self._metrics = metrics
         self._rng = rng
         self._link = link
+        self._bundle_id = bundle_id
+        self.refusal = ""
+        """Code and reason of the latest answer, if it refused a block."""
+        self._warned: set[str] = set()
+        """Codes of refusals that the log has since the link came up."""
         self._stop = threading.Event()
         self._sends: Counter[int] = Counter()
         self._stream: UplinkStream | None = None
@@ -128,6 +135,7 @@ class Sender:
             self._settings.backoff_seconds,
             self._rng,
             self._link,
+            self._bundle_id,
         )
 
     def _run_stream(self, stream: UplinkStream) -> None:
@@ -146,12 +154,26 @@ class Sender:
 
     def _take(self, outcome: Outcome) -> None:
         self._say(True)
+        if outcome.is_refusal:
+            self._warn(outcome, "frame_refused")
+        else:
+            self.refusal = ""
+            self._warned.discard(WRONG_BUNDLE)
         self._recorder.put(outcome)
 
     def _refused(self, outcome: Outcome, news: bool) -> None:
         self._say(True)
-        if news:
+        if outcome.code == WRONG_BUNDLE:
+            self._warn(outcome, "frames_kept")
+        elif news:
             log.warning("access_point_not_ready", to=self._target, reason=outcome.message)
+
+    def _warn(self, outcome: Outcome, event: str) -> None:
+        """Logs a refusal, the first with its code since the link came up."""
+        self.refusal = f"{outcome.code}: {outcome.message}"
+        if outcome.code not in self._warned:
+            self._warned.add(outcome.code)
+            log.warning(event, to=self._target, code=outcome.code, reason=outcome.message)
 
     def _record(self, outcomes: list[Outcome]) -> None:
         """Writes answers into the log; tries until the disk takes them or the edge ends."""
@@ -182,6 +204,8 @@ class Sender:
         if self._said_up is up:
             return
         self._said_up = up
+        self._warned.clear()
+        self.refusal = ""
         if up:
             log.event("link_up", to=self._target, waiting=self._spool.waiting)
         else:

@@ -31,7 +31,8 @@ class UplinkStream:
     """A stream's place in the spool, from its opening to its end.
 
     Blocks go out in the order of their numbers. One for which the access point is not ready
-    goes out again after a pause, which grows while that lasts.
+    goes out again after a pause, which grows while that lasts; one of this edge's bundle does too
+    while the access point serves another bundle.
     """
 
     def __init__(
@@ -43,13 +44,15 @@ class UplinkStream:
         backoff_seconds: float,
         rng: random.Random,
         link: ReportedLink,
+        bundle_id: str = "",
     ) -> None:
         """``answered`` is called with every answer, in the thread of :meth:`run`.
 
         ``sends`` counts how often each number was sent. ``refused`` is called with an answer
         that says that the access point is not ready, and whether that begins a pause after
         none; ``backoff_seconds`` is the longest pause. ``link`` is told what answers say of the
-        link.
+        link. Blocks of the bundle ``bundle_id`` wait for an access point that serves it; empty:
+        none does.
         """
         self._spool = spool
         self._sends = sends
@@ -69,6 +72,9 @@ class UplinkStream:
         self._pause_until = 0.0
         self._told_below = 0
         """The other end knows that all blocks with lower numbers are settled."""
+        self._bundle_id = bundle_id
+        self._of_bundle: set[int] = set()
+        """Numbers that were sent, of blocks of that bundle, and that have no answer yet."""
         self._link = link
         self._pieces = PieceSender(link)
         self.answers = 0
@@ -94,13 +100,20 @@ class UplinkStream:
                 seconds = self._pieces.ended(sequence)
                 latency_ms = answer.latency_ms if seconds is None else seconds * 1e3
                 outcome = Outcome(sequence, response, latency_ms, self._sends[sequence])
-                if response.status.code == common_pb2.CODE_NOT_READY:
+                if self._goes_again(outcome):
                     self._refused(outcome, self._postpone(sequence))
                 else:
+                    self._of_bundle.discard(sequence)
                     self._pauses = 0
                     self._answered(outcome)
         finally:
             self.end()
+
+    def _goes_again(self, outcome: Outcome) -> bool:
+        code = outcome.response.status.code
+        if code == common_pb2.CODE_WRONG_BUNDLE:
+            return outcome.sequence in self._of_bundle
+        return code == common_pb2.CODE_NOT_READY
 
     def notify(self) -> None:
         """Wakes the stream: there is something new in the spool."""
@@ -120,6 +133,8 @@ class UplinkStream:
                 sequence = block.id.sequence
                 self._sent_through = max(self._sent_through, sequence)
                 self._sends[sequence] += 1
+                if block.bundle_id == self._bundle_id:
+                    self._of_bundle.add(sequence)
             self._told_below = block.settled_below = self._settled_below()
             yield block
 

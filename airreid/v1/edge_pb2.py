@@ -26,7 +26,7 @@ from airreid.v1 import common_pb2 as airreid_dot_v1_dot_common__pb2
 from airreid.v1 import uplink_pb2 as airreid_dot_v1_dot_uplink__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61irreid/v1/edge.proto\x12\nairreid.v1\x1a\x17\x61irreid/v1/common.proto\x1a\x17\x61irreid/v1/uplink.proto\"d\n\x0fIdentifyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\x10\n\x08track_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pt_only\x18\x05 \x01(\x08\"\xa3\x01\n\x10IdentifyResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.airreid.v1.Status\x12)\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x19.airreid.v1.QueryResponse\x12\x11\n\tencode_ms\x18\x04 \x01(\x02\x12\x1f\n\x02id\x18\x05 \x01(\x0b\x32\x13.airreid.v1.BlockId\"-\n\nSetRequest\x12\x11\n\tscheme_id\x18\x01 \x01(\t\x12\x0c\n\x04link\x18\x02 \x01(\t\"\x0c\n\nGetRequest\"\x98\x01\n\tEdgeState\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x10\n\x08spool_id\x18\x02 \x01(\t\x12\x11\n\tbundle_id\x18\x03 \x01(\t\x12\x11\n\tscheme_id\x18\x04 \x01(\t\x12\x0c\n\x04link\x18\x05 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x06 \x01(\x04\x12\x0f\n\x07waiting\x18\x07 \x01(\x04\x12\x11\n\tconnected\x18\x08 \x01(\x08\x32X\n\x0b\x45\x64geService\x12I\n\x08Identify\x12\x1b.airreid.v1.IdentifyRequest\x1a\x1c.airreid.v1.IdentifyResponse(\x01\x30\x01\x32\x80\x01\n\x12\x45\x64geControlService\x12\x34\n\x03Set\x12\x16.airreid.v1.SetRequest\x1a\x15.airreid.v1.EdgeState\x12\x34\n\x03Get\x12\x16.airreid.v1.GetRequest\x1a\x15.airreid.v1.EdgeStateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61irreid/v1/edge.proto\x12\nairreid.v1\x1a\x17\x61irreid/v1/common.proto\x1a\x17\x61irreid/v1/uplink.proto\"d\n\x0fIdentifyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\x10\n\x08track_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pt_only\x18\x05 \x01(\x08\"\xa3\x01\n\x10IdentifyResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.airreid.v1.Status\x12)\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x19.airreid.v1.QueryResponse\x12\x11\n\tencode_ms\x18\x04 \x01(\x02\x12\x1f\n\x02id\x18\x05 \x01(\x0b\x32\x13.airreid.v1.BlockId\"-\n\nSetRequest\x12\x11\n\tscheme_id\x18\x01 \x01(\t\x12\x0c\n\x04link\x18\x02 \x01(\t\"\x0c\n\nGetRequest\"\xa9\x01\n\tEdgeState\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x10\n\x08spool_id\x18\x02 \x01(\t\x12\x11\n\tbundle_id\x18\x03 \x01(\t\x12\x11\n\tscheme_id\x18\x04 \x01(\t\x12\x0c\n\x04link\x18\x05 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x06 \x01(\x04\x12\x0f\n\x07waiting\x18\x07 \x01(\x04\x12\x11\n\tconnected\x18\x08 \x01(\x08\x12\x0f\n\x07refusal\x18\t \x01(\t2X\n\x0b\x45\x64geService\x12I\n\x08Identify\x12\x1b.airreid.v1.IdentifyRequest\x1a\x1c.airreid.v1.IdentifyResponse(\x01\x30\x01\x32\x80\x01\n\x12\x45\x64geControlService\x12\x34\n\x03Set\x12\x16.airreid.v1.SetRequest\x1a\x15.airreid.v1.EdgeState\x12\x34\n\x03Get\x12\x16.airreid.v1.GetRequest\x1a\x15.airreid.v1.EdgeStateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREQUEST']._serialized_start=402
   _globals['_GETREQUEST']._serialized_end=414
   _globals['_EDGESTATE']._serialized_start=417
-  _globals['_EDGESTATE']._serialized_end=569
-  _globals['_EDGESERVICE']._serialized_start=571
-  _globals['_EDGESERVICE']._serialized_end=659
-  _globals['_EDGECONTROLSERVICE']._serialized_start=662
-  _globals['_EDGECONTROLSERVICE']._serialized_end=790
+  _globals['_EDGESTATE']._serialized_end=586
+  _globals['_EDGESERVICE']._serialized_start=588
+  _globals['_EDGESERVICE']._serialized_end=676
+  _globals['_EDGECONTROLSERVICE']._serialized_start=679
+  _globals['_EDGECONTROLSERVICE']._serialized_end=807
 # @@protoc_insertion_point(module_scope)

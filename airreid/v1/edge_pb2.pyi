@@ -145,6 +145,7 @@ class EdgeState(_message.Message):
     ACCEPTED_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.str
     spool_id: _builtins.str
     bundle_id: _builtins.str
@@ -156,6 +157,8 @@ class EdgeState(_message.Message):
     """Accepted frames that still wait for their answer."""
     connected: _builtins.bool
     """Is there a stream to the channel or the access point?"""
+    refusal: _builtins.str
+    """Code and reason of the latest answer, where it refused a frame: wrong_bundle and so on."""
     def __init__(
         self,
         *,
@@ -167,10 +170,11 @@ class EdgeState(_message.Message):
         accepted: _builtins.int = ...,
         waiting: _builtins.int = ...,
         connected: _builtins.bool = ...,
+        refusal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bundle_id", b"bundle_id", "connected", b"connected", "edge_id", b"edge_id", "link", b"link", "scheme_id", b"scheme_id", "spool_id", b"spool_id", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bundle_id", b"bundle_id", "connected", b"connected", "edge_id", b"edge_id", "link", b"link", "refusal", b"refusal", "scheme_id", b"scheme_id", "spool_id", b"spool_id", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,6 +95,8 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
         """Settled numbers that came apart from blocks."""
         self.not_ready = 0
         """Blocks that are answered CODE_NOT_READY, the first ones."""
+        self.bundle_id = ""
+        """Bundle that is served: blocks of another are answered CODE_WRONG_BUNDLE. Empty: any."""
         self.twice = False
         self.strangers = False
         self.forget: set[int] = set()
@@ -128,6 +130,12 @@ class AccessPoint(uplink_pb2_grpc.UplinkServiceServicer):
                 response = uplink_pb2.QueryResponse(id=request.id)
                 response.status.code = common_pb2.CODE_NOT_READY
                 response.status.message = "the gallery is being loaded"
+                yield response
+                continue
+            if self.bundle_id and request.bundle_id != self.bundle_id:
+                response = uplink_pb2.QueryResponse(id=request.id)
+                response.status.code = common_pb2.CODE_WRONG_BUNDLE
+                response.status.message = f"bundle {request.bundle_id} is not the one served"
                 yield response
                 continue
             for name in ["first", "second"][: 1 + self.twice]:

@@ -103,6 +103,10 @@ NEAREST = " | p0 0.900  p1 0.800  p2 0.700"
             {"code": "outage", "message": "lost", "snr_db": -3.0},
             "answered  a.png  jscc-ae-64 analog -3 dB  124 ms  outage: lost",
         ),
+        (
+            {"code": "wrong_bundle", "message": "not the one served", "snr_db": None},
+            "refused   a.png  jscc-ae-64 analog  124 ms  wrong_bundle: not the one served",
+        ),
         ({"state": "waiting", "snr_db": None}, "waiting   a.png  jscc-ae-64 analog"),
         (
             {"state": "dropped", "snr_db": None, "message": "too old"},
@@ -120,6 +124,8 @@ def test_a_state_is_a_line() -> None:
     assert printing.state_line(state) == "cam: s-64 coded; link down; 5 frames accepted, 2 waiting"
     state.connected = True
     assert "link up;" in printing.state_line(state)
+    state.refusal = "wrong_bundle: not the one served"
+    assert printing.state_line(state).endswith("waiting; refused: wrong_bundle: not the one served")
 
 
 def test_a_picture_is_checked_before_and_drawn_after(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from airreid.v1 import edge_pb2, edge_pb2_grpc
 from edge import results
 from simulation.processes import Role
 
-from .support import drop_in, picture, until
+from .support import AccessPoint, drop_in, picture, served, until
 
 ANY = "127.0.0.1:0"
 
@@ -197,6 +197,24 @@ def test_what_waits_over_an_end_is_answered_after_the_next_start(place: Place) -
     assert place.start("edge").ready["waiting"] == 6
     until(place.settled, 60)
     assert len(place.log()) == 6
+
+
+def test_a_killed_edge_keeps_what_an_access_point_of_another_bundle_refuses(place: Place) -> None:
+    far, to = AccessPoint(), f"127.0.0.1:{place.ap_port}"
+    far.bundle_id = "another"
+    for number in range(3):
+        drop_in(place.inbox, f"{number}.png", picture(number))
+    with served(far, place.ap_port):
+        place.start("edge", "--to", to)
+        until(lambda: len(far.seen) > 6, 60)
+        status = airreid("edge", "status", "--to", f"127.0.0.1:{place.edge_port}")
+        assert "3 waiting; refused: wrong_bundle: bundle" in status
+        place.kill("edge")
+        assert [row["state"] for row in place.log()] == ["waiting"] * 3
+        assert place.start("edge", "--to", to).ready["waiting"] == 3
+        far.bundle_id = ""
+        until(place.settled, 60)
+    assert [row["code"] for row in place.log()] == ["ok"] * 3
 
 
 def test_stale_frames_are_dropped_and_in_the_log(place: Place) -> None:

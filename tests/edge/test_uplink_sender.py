@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -26,13 +27,30 @@ def sending(
     spool: Spool, to: str, published: list[Outcome], drain: float = 0.0, **settings: object
 ) -> Iterator[Metrics]:
     metrics = Metrics()
+    with sender_on(spool, to, published, metrics, drain, **settings):
+        yield metrics
+
+
+@contextmanager
+def sender_on(
+    spool: Spool,
+    to: str,
+    published: list[Outcome],
+    metrics: Metrics,
+    drain: float = 0.0,
+    bundle_id: str = "",
+    **settings: object,
+) -> Iterator[Sender]:
     chosen = UplinkSettings.model_validate(
         {"backoff_seconds": 0.1, "answer_seconds": 0.5, "connect_seconds": 2.0, **settings}
     )
-    sender = Sender(to, spool, chosen, published.extend, metrics, random.Random(1), ReportedLink())
+    sender = Sender(
+        *(to, spool, chosen, published.extend, metrics, random.Random(1), ReportedLink()),
+        bundle_id=bundle_id,
+    )
     sender.start()
     try:
-        yield metrics
+        yield sender
     finally:
         sender.stop(drain)
 
@@ -126,6 +144,49 @@ def test_a_block_goes_again_until_the_access_point_is_ready() -> None:
     assert {outcome.code for outcome in published} == {"ok"}
     assert sum(outcome.sends for outcome in published) == 17
     spool.close()
+
+
+def test_frames_wait_while_the_access_point_serves_another_bundle(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Over an end of the edge, and an end of the access point."""
+    caplog.set_level("INFO", "airreid")
+    far, published = AccessPoint(), list[Outcome]()
+    far.bundle_id = "new"
+    with closing(Spool(tmp_path, "cam")) as spool, served(far) as to:
+        fill(spool, 5)
+        with sender_on(spool, to, published, Metrics(), bundle_id="b") as sender:
+            until(lambda: len(far.seen) > 12)
+            fill(spool, 1)
+            until(lambda: 6 in {sequence for _, sequence in far.seen})
+            assert sender.refusal == "wrong_bundle: bundle b is not the one served"
+            assert (spool.waiting, published) == (6, [])
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.getMessage() for record in warnings] == ["frames_kept"]
+    far.bundle_id = "b"
+    with closing(Spool(tmp_path, "cam")) as spool, served(far) as to:
+        with sender_on(spool, to, published, Metrics(), bundle_id="b") as sender:
+            until(lambda: spool.waiting == 0)
+            assert sender.refusal == ""
+        assert sorted(outcome.sequence for outcome in published) == list(range(1, 7))
+        assert {outcome.code for outcome in published} == {"ok"}
+
+
+def test_frames_of_an_earlier_bundle_of_the_edge_hold_nobody_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "airreid")
+    far, published = AccessPoint(), list[Outcome]()
+    far.bundle_id = "new"
+    with closing(Spool(None, "cam")) as spool, served(far) as to:
+        fill(spool, 3)
+        with sender_on(spool, to, published, Metrics(), bundle_id="new") as sender:
+            until(lambda: spool.waiting == 0)
+            assert sender.refusal.startswith("wrong_bundle: bundle b is not")
+    assert {outcome.code for outcome in published} == {"wrong_bundle"}
+    assert all(outcome.is_refusal for outcome in published)
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.getMessage() for record in warnings] == ["frame_refused"]
 
 
 def test_dropped_is_an_answer_that_stays() -> None:
