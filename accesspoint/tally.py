@@ -81,7 +81,7 @@ class Tally:
     def event(self) -> dict[str, Any]:
         """Returns the sums as an event of type tally, plain values for JSON.
 
-        ``pieces``: of the blocks of nested schemes, their number, the channel uses that were
+        ``pieces``: of the blocks in pieces, their number, the channel uses that were
         heard, and those of whole blocks.
         """
         return {

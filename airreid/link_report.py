@@ -40,7 +40,7 @@ class LinkReport:
     spread_db: float = 0.0
     """Their standard deviation."""
     first_uses: int = 0
-    """Uses that a nested block should begin with; 0: no word."""
+    """Uses that a block in pieces should begin with; 0: no word."""
     fixed_uses: int = 0
     """Uses of a nested block that is sent at once; 0: no word."""
 
@@ -70,7 +70,8 @@ class ReportedLink:
     def heard(self, response: uplink_pb2.QueryResponse) -> None:
         """Takes in what an answer says of the link."""
         with self._lock:
-            if response.link == "coded" and not response.repeated_answer:
+            answered = not (response.repeated_answer or response.more_wanted)
+            if response.link == "coded" and answered:
                 self._count(response.outage)
             said_snr = response.HasField("link_report") and _is_usable(response.link_report)
             if not (said_snr or response.first_uses or response.fixed_uses):

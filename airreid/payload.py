@@ -15,6 +15,8 @@ from airreid.v1 import uplink_pb2
 
 Link = Literal["analog", "ideal", "coded"]
 LINKS: tuple[Link, ...] = ("analog", "ideal", "coded")
+BLOCK_BANDWIDTHS = 4
+"""Bandwidths that the pieces of a coded block take at most, before they come again."""
 _BITS_MAX = 1 << 16
 
 
@@ -75,6 +77,12 @@ class HeardCoded:
         """Real channel uses heard, repeated ones included."""
         return self.next_piece * self.piece
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the symbols and log-likelihood ratios."""
+        held = 0 if self.llrs is None else self.llrs.nbytes
+        return held + sum(symbols.nbytes for symbols, _ in self.fresh)
+
     def add(self, payload: Coded, snr_db: float) -> None:
         """Adds whole pieces as received at an SNR.
 
@@ -106,6 +114,8 @@ def put(payload: Payload, request: uplink_pb2.QueryRequest) -> None:
         case Coded():
             request.coded.symbols = wire.to_bytes(payload.symbols)
             request.coded.size_index = payload.size
+            request.coded.piece_uses = payload.piece
+            request.coded.first_piece = payload.first_piece
         case Ideal():
             request.ideal.bits = np.packbits(payload.bits).tobytes()
             request.ideal.bit_count = len(payload.bits)
@@ -118,6 +128,26 @@ def link_of(request: uplink_pb2.QueryRequest) -> Link | None:
     return request.WhichOneof("payload")
 
 
+Symbols = uplink_pb2.AnalogBlock | uplink_pb2.CodedBlock
+"""Block of symbols in a request."""
+
+
+def symbols_of(request: uplink_pb2.QueryRequest) -> Symbols | None:
+    """Returns the block of symbols in a request, not a copy of it; None without one."""
+    match link_of(request):
+        case "analog":
+            return request.analog
+        case "coded":
+            return request.coded
+    return None
+
+
+def first_piece_of(request: uplink_pb2.QueryRequest) -> int:
+    """Returns the number of the first piece in a request; 0 also where there are none."""
+    block = symbols_of(request)
+    return 0 if block is None else block.first_piece
+
+
 def get(request: uplink_pb2.QueryRequest, bandwidth: int) -> Payload:
     """Reads a request's payload for a scheme of this bandwidth.
 
@@ -127,9 +157,17 @@ def get(request: uplink_pb2.QueryRequest, bandwidth: int) -> Payload:
     scheme = request.scheme_id
     match link_of(request):
         case "analog" if request.analog.piece_uses:
-            return _pieces(request.analog, bandwidth, scheme)
+            block = request.analog
+            symbols = _pieces(block, bandwidth, scheme)
+            return Analog(symbols, piece=block.piece_uses, first_piece=block.first_piece)
         case "analog":
             return Analog(wire.from_bytes(request.analog.symbols, bandwidth, f"{scheme} symbols"))
+        case "coded" if request.coded.piece_uses:
+            coded = request.coded
+            symbols = _pieces(coded, BLOCK_BANDWIDTHS * bandwidth, scheme)
+            return Coded(
+                symbols, coded.size_index, piece=coded.piece_uses, first_piece=coded.first_piece
+            )
         case "coded":
             symbols = wire.from_bytes(request.coded.symbols, bandwidth, f"{scheme} symbols")
             return Coded(symbols, request.coded.size_index)
@@ -138,18 +176,17 @@ def get(request: uplink_pb2.QueryRequest, bandwidth: int) -> Payload:
     raise InputError(f"{scheme}: the block has no payload")
 
 
-def _pieces(block: uplink_pb2.AnalogBlock, bandwidth: int, scheme: str) -> Analog:
-    """Reads whole pieces, at most as many as make a block."""
+def _pieces(block: Symbols, uses_max: int, scheme: str) -> NDArray[np.float32]:
+    """Reads the symbols of whole pieces, at most as many as make a block."""
     uses, rest = divmod(len(block.symbols), 4)
-    if rest or not uses or uses % block.piece_uses or uses > bandwidth:
+    if rest or not uses or uses % block.piece_uses or uses > uses_max:
         raise InputError(
             f"{scheme} symbols: {len(block.symbols)} bytes are no whole pieces of "
-            f"{block.piece_uses} float32 values, {bandwidth} at most"
+            f"{block.piece_uses} float32 values, {uses_max} at most"
         )
     if block.first_piece >= PIECES_MAX - uses // block.piece_uses:
         raise InputError(f"{scheme}: piece {block.first_piece}; a block has {PIECES_MAX} at most")
-    symbols = wire.from_bytes(block.symbols, uses, f"{scheme} symbols")
-    return Analog(symbols, piece=block.piece_uses, first_piece=block.first_piece)
+    return wire.from_bytes(block.symbols, uses, f"{scheme} symbols")
 
 
 def _ideal(packet: uplink_pb2.IdealPacket, bandwidth: int, scheme: str) -> Ideal:

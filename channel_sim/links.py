@@ -12,6 +12,7 @@ from airreid.channels.outcome import packet_outcome, power_db
 from airreid.channels.settings import NAME_MAX, LinkSettings, changed
 from airreid.errors import InputError
 from airreid.noise import PIECES_MAX, NoiseStream
+from airreid.payload import Symbols, link_of, symbols_of
 from airreid.v1 import uplink_pb2
 from channel_sim.prefetch import PrefetchedLink
 from channel_sim.stats import LinkStats, Stats
@@ -85,18 +86,17 @@ class Links:
         settings, stats = self.settings(link), self.stats.of(link)
         report = request.channel
         report.model = settings.model
-        kind = request.WhichOneof("payload")
-        if kind == "ideal":
+        if link_of(request) == "ideal":
             report.snr_db = _carry(request, self._link(link, settings), stats)
             return
-        block = request.coded if kind == "coded" else request.analog
-        length = len(block.symbols) if kind else 0
-        if not length or length % 4 or length > 4 * USES_MAX:
+        block = symbols_of(request)
+        length = 0 if block is None else len(block.symbols)
+        if block is None or not length or length % 4 or length > 4 * USES_MAX:
             report.snr_db = settings.snr_db
             stats.count_untouched()
             return
         symbols = np.frombuffer(block.symbols, _WIRE).astype(np.float32, copy=False)
-        if isinstance(block, uplink_pb2.CodedBlock) or not block.piece_uses:
+        if not block.piece_uses:
             outcome = self._link(link, settings).send(symbols, request.id.sequence)
         elif _whole_pieces(len(symbols), block):
             outcome = self._link(link, settings).send_pieces(
@@ -127,7 +127,7 @@ class Links:
         return prefetched
 
 
-def _whole_pieces(uses: int, block: uplink_pb2.AnalogBlock) -> bool:
+def _whole_pieces(uses: int, block: Symbols) -> bool:
     """Says whether a block that claims to be in pieces is, with numbers that pieces can have."""
     pieces, rest = divmod(uses, block.piece_uses)
     return not rest and block.first_piece + pieces <= PIECES_MAX

@@ -119,6 +119,10 @@ class Encoder:
                 )
             return
         piece = piece_of(info)
+        if piece and isinstance(info, DigitalInfo) and link != "coded":
+            raise InputError(
+                f"--bandwidth {bandwidth}: the {link} link has no pieces; give --link coded"
+            )
         if not piece:
             nested = [other.id for other in self.bundle.manifest.schemes if piece_of(other)]
             way_out = f"give --scheme {nested[0]}" if nested else "this bundle has no nested scheme"
@@ -132,7 +136,17 @@ class Encoder:
             )
 
     def payloads(
-        self, features: NDArray[np.float32], scheme_id: str, link: Link | None = None
+        self,
+        features: NDArray[np.float32],
+        scheme_id: str,
+        link: Link | None = None,
+        in_pieces: bool = False,
     ) -> list[Payload]:
-        """Packs features (N, feature_dim) into a payload for each."""
-        return self.scheme(scheme_id).pack(features, self.link(scheme_id, link))
+        """Packs features (N, feature_dim) into a payload for each.
+
+        ``in_pieces``: all pieces of a digital block. Those of a nested scheme are always in pieces.
+        """
+        scheme = self.scheme(scheme_id)
+        if in_pieces and isinstance(scheme, DigitalScheme):
+            return list(scheme.pack_pieces(features))
+        return scheme.pack(features, self.link(scheme_id, link))

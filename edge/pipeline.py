@@ -25,7 +25,7 @@ from airreid.digital.adaptation import Rate, choose_rate
 from airreid.errors import InputError
 from airreid.images import decode
 from airreid.link_report import ReportedLink, choice_bits
-from airreid.nested.pieces import pieces_of
+from airreid.nested.pieces import cut
 from airreid.payload import Analog, Link, Payload
 from airreid.scheme import BlockCost
 from airreid.worker import Worker
@@ -221,9 +221,10 @@ class Pipeline:
 
     def _pack(self, job: _Job, row: NDArray[np.float32], sending: SendSettings) -> Payload | None:
         try:
-            [payload] = self._encoder.payloads(row, sending.scheme_id, sending.link)
-            if isinstance(payload, Analog) and (sending.bandwidth or "").isdigit():
-                payload = pieces_of(payload, 0, int(sending.bandwidth or 0))
+            in_pieces = sending.bandwidth not in (None, REPORT)
+            [payload] = self._encoder.payloads(row, sending.scheme_id, sending.link, in_pieces)
+            if (sending.bandwidth or "").isdigit():
+                payload = cut(payload, int(sending.bandwidth or 0))
             check_sendable(payload, job.frame.name or "image")
         except InputError as error:
             self._fail(job, error)

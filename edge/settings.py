@@ -33,8 +33,8 @@ class SendSettings(Settings):
     link: Link
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
     bandwidth: BandwidthChoice = None
-    """Channel uses of a block of a nested scheme; ``auto``: until the access point has heard
-    enough; ``report``: as many as it advised last; None: all. ``report`` of a digital scheme:
+    """Channel uses of a block in pieces; ``auto``: until the access point has heard enough;
+    ``report``: as many as it advised last; None: a whole block. ``report`` of a digital scheme:
     the scheme that the link carries."""
     target_outage: TargetOutage = TARGET_OUTAGE
     """Share of blocks that may be lost where ``report`` chooses a digital scheme."""
@@ -87,9 +87,9 @@ class CameraSettings(Settings):
     bandwidth: Annotated[BandwidthChoice, Flag(shown_default="all of the scheme's")] = None
     """Channel uses of a block: a number, auto or report.
 
-    Of a nested scheme, auto sends piece by piece until the access point has heard enough; report
-    sends at once as many as it advised last, by the SNR that it heard. Of a digital scheme, report
-    chooses by that SNR among the bundle's that take no more uses.
+    Of a nested or digital scheme, auto sends piece by piece until the access point has heard
+    enough. report sends at once as many as it advised last, by the SNR that it heard; of a digital
+    scheme it chooses by that SNR among the bundle's that take no more uses.
     """
     target_outage: Annotated[TargetOutage, Flag()] = TARGET_OUTAGE
     """Share of digital blocks that may be lost.

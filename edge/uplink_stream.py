@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from airreid import log
 from airreid.link_report import ReportedLink
 from airreid.nested.sending import PieceSender
+from airreid.payload import first_piece_of
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import backoff
@@ -129,7 +130,7 @@ class UplinkStream:
     def _blocks(self) -> Iterator[uplink_pb2.QueryRequest]:
         """Blocks that wait, then those that come, until the stream has ended."""
         while (block := self._next()) is not None:
-            if not (block.settled_only or block.analog.first_piece):
+            if not (block.settled_only or first_piece_of(block)):
                 sequence = block.id.sequence
                 self._sent_through = max(self._sent_through, sequence)
                 self._sends[sequence] += 1
@@ -148,7 +149,7 @@ class UplinkStream:
                     continue
                 block = self._oldest()
                 if block is not None:
-                    return block if block.analog.first_piece else self._pieces.begin(block)
+                    return block if first_piece_of(block) else self._pieces.begin(block)
                 news = self._changed.wait(_IDLE_SECONDS)
                 if not news and self._settled_below() > self._told_below:
                     return uplink_pb2.QueryRequest(id=self._spool.block_id(0), settled_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
@@ -20,7 +21,8 @@ from airreid.errors import InputError
 from airreid.evaluation.cli import phases
 from airreid.json_output import JsonTargets, check_json, prints_json, write_json
 from airreid.nested.stopping import ACCEPTED_LOSS, StoppingSettings
-from airreid.scheme import links_of
+from airreid.payload import Link
+from airreid.scheme import links_of, piece_of
 from airreid.scheme_info import DigitalInfo, NestedInfo, SchemeInfo
 from simulation import report as reports
 from simulation.people import People, from_folders, picture_count, synthetic
@@ -78,9 +80,9 @@ def command(
         list[str] | None,
         typer.Option(
             help="Channel uses of nested schemes; may be repeated. A number, or auto: piece by "
-            "piece until the access point has heard enough, or report: at once, as it advised "
-            "last; of digital schemes the scheme that the link carries. If left out: auto without "
-            "--scheme, else all."
+            "piece until the access point has heard enough, also of digital schemes; or report: at "
+            "once, as it advised last; of digital schemes the scheme that the link carries. If "
+            "left out: nested ones auto without --scheme, else all."
         ),
     ] = None,
     accepted_loss: Annotated[
@@ -131,14 +133,18 @@ def command(
         raise InputError("give both --gallery and --queries, or neither")
     loaded = load_bundle(bundle or default_bundle_path())
     loaded.require_schemes()
+    links: tuple[Link, ...] = tuple(
+        dict.fromkeys(digital_link.value for digital_link in link or DigitalLink)
+    )
     plan = SimulationPlan(
         schemes=_quick_schemes(loaded) if quick and not scheme else _chosen(loaded, scheme or []),
-        links=tuple(dict.fromkeys(digital_link.value for digital_link in link or DigitalLink)),
+        links=links,
         snrs_db=tuple(dict.fromkeys(snr or SNRS_DB)),
         seed=seed,
         window=window,
         threads=threads,
-        bandwidths=_bandwidths(loaded, scheme, bandwidth or []),
+        bandwidths=_bandwidths(loaded, scheme, links, bandwidth or []),
+        digital_in_pieces="auto" in (bandwidth or []),
         stopping=StoppingSettings(accepted_loss=accepted_loss, most_uses=most_uses),
     )
     for name in plan.schemes:
@@ -203,11 +209,13 @@ def _table(result: SimulationResult) -> list[str]:
 
 
 def _name(point: SweepPoint) -> str:
-    return f"{point.scheme} report" if point.way == "report" else point.scheme
+    if point.way == "report" or (point.way == "pieces" and point.link == "coded"):
+        return f"{point.scheme} {point.way}"
+    return point.scheme
 
 
 def _bandwidths(
-    bundle: Bundle, wanted: list[str] | None, bandwidths: list[str]
+    bundle: Bundle, wanted: list[str] | None, links: Collection[str], bandwidths: list[str]
 ) -> tuple[str | None, ...]:
     """Checks the option, which is auto where neither it nor a scheme is asked for.
 
@@ -217,11 +225,11 @@ def _bandwidths(
         return (None,) if wanted else ("auto",)
     chosen = [bundle.scheme(scheme_id) for scheme_id in _chosen(bundle, wanted or [])]
     for bandwidth in bandwidths:
-        _check_bandwidth(bandwidth, chosen)
+        _check_bandwidth(bandwidth, chosen, links)
     return tuple(dict.fromkeys(bandwidths))
 
 
-def _check_bandwidth(bandwidth: str, schemes: list[SchemeInfo]) -> None:
+def _check_bandwidth(bandwidth: str, schemes: list[SchemeInfo], links: Collection[str]) -> None:
     if bandwidth not in ("auto", "report") and not bandwidth.isdigit():
         raise InputError(f"--bandwidth {bandwidth}: give auto, report or a number of channel uses")
     nested = [info for info in schemes if isinstance(info, NestedInfo)]
@@ -231,8 +239,12 @@ def _check_bandwidth(bandwidth: str, schemes: list[SchemeInfo]) -> None:
                 f"--bandwidth {bandwidth}: {info.id} has pieces of {info.piece} uses; give a "
                 f"multiple of {info.piece} up to {info.bandwidth}"
             )
-    digital = any(isinstance(info, DigitalInfo) for info in schemes)
-    if not nested and not (bandwidth == "report" and digital):
+    digital = [info for info in schemes if isinstance(info, DigitalInfo)]
+    if bandwidth == "auto":
+        digital = [info for info in digital if piece_of(info)]
+        if digital and not nested and "coded" not in links:
+            raise InputError("--bandwidth auto: the ideal link has no pieces; give --link coded")
+    if not nested and not (digital and not bandwidth.isdigit()):
         raise InputError(
             f"--bandwidth {bandwidth}: none of the schemes can be cut; give --scheme a nested one"
         )

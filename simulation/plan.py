@@ -55,7 +55,7 @@ class SweepPoint:
     replay_identical: int
     """Queries whose complete ranking, and channel uses, the offline replay reproduces."""
     uses_mean: float
-    """Mean real channel uses per query; ``bandwidth`` but for nested schemes with ``auto``."""
+    """Mean real channel uses per query; ``bandwidth`` but with ``auto`` and ``report``."""
     uses_p95: float
     """95 % of the queries took no more."""
     downlink_bits: float
@@ -100,6 +100,8 @@ class SimulationPlan:
     bandwidths: tuple[str | None, ...] = (None,)
     """Channel uses: of nested schemes ``auto``, ``report``, a number, or None for all; each has
     its row. ``report`` of digital schemes as well."""
+    digital_in_pieces: bool = False
+    """Whether ``auto`` has a row of each digital scheme in pieces, beside that of whole blocks."""
     stopping: StoppingSettings = field(default_factory=StoppingSettings)
     """When blocks that come in pieces are answered."""
 

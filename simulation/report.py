@@ -23,6 +23,11 @@ from simulation.plan import EDGE_ID, TIE, SimulationPlan, SimulationResult
 
 SCHEMA = "airreid simulate 2"
 """Name and version of the JSON document; docs/json.md has its fields."""
+_WAY_LABELS = {
+    ("analog", "report"): ", by reports",
+    ("coded", "report"): ", by reports",
+    ("coded", "pieces"): ", in pieces",
+}
 _INK, _PAPER = (30, 32, 36), (255, 255, 255)
 
 
@@ -119,8 +124,8 @@ def draw_curve(path: Path, people: People, result: SimulationResult) -> list[Pat
             capsize=2,
             elinewidth=0.8,
             label=(scheme if link == "analog" else f"{scheme}, {link} link")
-            + (", by reports" if way == "report" else ""),
-            alpha=0.6 if way == "report" else 1.0,
+            + _WAY_LABELS.get((link, way), ""),
+            alpha=0.6 if (link, way) in _WAY_LABELS else 1.0,
             **line_of(scheme, link).keywords,
         )
     axes.axhline(result.noiseless_top1, color=GREY, linestyle="--", linewidth=1, label=NO_CODE)

@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.client import ChannelClient
+from airreid.digital.piece_replay import replay_coded_pieces
+from airreid.digital.scheme import DigitalScheme
 from airreid.errors import LinkError
 from airreid.link_report import REPORT_BITS, ReportedLink
-from airreid.nested.pieces import pieces_of
+from airreid.nested.pieces import cut
 from airreid.nested.replay import ReplayedPieces, replay_pieces
 from airreid.nested.sending import PieceSender
 from airreid.nested.stopping import FEEDBACK_BITS
 from airreid.noise import NoiseStream
-from airreid.payload import Analog, Link, Payload
+from airreid.payload import Analog, Coded, Link, Payload
+from airreid.scheme import Scheme, piece_of
 from airreid.scheme_info import DigitalInfo, NestedInfo, SchemeInfo
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
@@ -62,19 +65,19 @@ def way_of(info: SchemeInfo, link: Link, bandwidth: str | None) -> Way | None:
         if bandwidth == "auto":
             return "pieces"
         return "report" if bandwidth == "report" else "whole"
-    if bandwidth == "report" and isinstance(info, DigitalInfo):
-        return "report" if link == "coded" else None
+    if isinstance(info, DigitalInfo) and link == "coded":
+        if bandwidth == "auto":
+            return "pieces" if piece_of(info) else None
+        if bandwidth == "report":
+            return "report"
     return None if bandwidth else "whole"
 
 
-def cut(payloads: list[Payload], bandwidth: str | None) -> list[Payload]:
+def cut_to(payloads: list[Payload], bandwidth: str | None) -> list[Payload]:
     """Cuts blocks in pieces to a number of uses; others are as they are."""
-    first = payloads[0] if payloads else None
-    if not isinstance(first, Analog) or not first.piece or not (bandwidth or "").isdigit():
+    if bandwidth is None or not bandwidth.isdigit():
         return payloads
-    return [
-        pieces_of(block, 0, int(bandwidth or 0)) for block in payloads if isinstance(block, Analog)
-    ]
+    return [cut(payload, int(bandwidth)) for payload in payloads]
 
 
 def stream_queries(
@@ -91,7 +94,7 @@ def stream_queries(
     def blocks() -> Iterator[uplink_pb2.QueryRequest]:
         for feature in features:
             payloads = context.encoder.payloads(feature[None], scheme_id, link)
-            [payload] = cut(payloads, bandwidth)
+            [payload] = cut_to(payloads, bandwidth)
             yield maker.block(payload, scheme_id, top_k=5, top_entries=size)
 
     return Collector(context, first, len(features)).collect(blocks())
@@ -100,29 +103,34 @@ def stream_queries(
 def sweep_in_pieces(
     context: SweepContext,
     maker: BlockMaker,
-    info: SchemeInfo,
+    scheme: Scheme,
     payloads: Sequence[Payload],
     gallery: NDArray[np.float32],
     snr_db: float,
     stream: NoiseStream,
 ) -> tuple[StreamResult, ReplayedPieces]:
     """Streams every query piece by piece, and computes the same again without processes."""
-    assert isinstance(info, NestedInfo)
     first, size = maker.next_sequence, len(context.people.gallery)
     blocks = []
     for payload in payloads:
-        block = maker.block(payload, info.id, top_k=5, top_entries=size)
+        block = maker.block(payload, scheme.info.id, top_k=5, top_entries=size)
         block.more_available = True
         blocks.append(block)
     sender = _InPieces(blocks)
     collector = Collector(context, first, len(payloads), sender)
     streamed = collector.collect(sender.messages())
+    stopping = context.plan.stopping
+    if isinstance(scheme, DigitalScheme):
+        coded = [payload for payload in payloads if isinstance(payload, Coded)]
+        return streamed, replay_coded_pieces(
+            scheme, stopping, coded, gallery, snr_db, stream, first
+        )
+    assert isinstance(scheme.info, NestedInfo)
     whole = [payload for payload in payloads if isinstance(payload, Analog)]
     identity = context.people.labels()[0].identity
-    expected = replay_pieces(
-        info, context.plan.stopping, whole, gallery, identity, snr_db, stream, first
+    return streamed, replay_pieces(
+        scheme.info, stopping, whole, gallery, identity, snr_db, stream, first
     )
-    return streamed, expected
 
 
 class _InPieces:

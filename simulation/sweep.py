@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airreid.digital.adaptation import rate_ids
+from airreid.digital.piece_replay import pack_pieces_each
+from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.interval import rate_interval
 from airreid.nested.replay import ReplayedPieces
 from airreid.noise import NoiseStream
 from airreid.offline import Replayed, pack_each, replay_payloads, same_ranking
-from airreid.payload import Link
+from airreid.payload import Link, Payload
 from airreid.retrieval import evaluate_ranking
 from airreid.scheme import BlockCost, Scheme, links_of
 from airreid.scheme_info import NestedInfo
@@ -26,7 +28,7 @@ from simulation.plan import EDGE_ID, TIE, SimulationResult, SweepPoint, Way, fir
 from simulation.streaming import (
     StreamResult,
     SweepContext,
-    cut,
+    cut_to,
     stream_queries,
     sweep_in_pieces,
     way_of,
@@ -58,6 +60,8 @@ def _rows(context: SweepContext) -> Iterator[_Row]:
             nested = isinstance(info, NestedInfo)
             for bandwidth in plan.bandwidths if nested else dict.fromkeys((None, *plan.bandwidths)):
                 way = way_of(info, link, bandwidth)
+                if way == "pieces" and not (nested or plan.digital_in_pieces):
+                    way = None
                 if way == "report" and not nested:
                     rates = tuple(rate_ids(bundle, scheme_id))
                     way = None if rates in chosen else way
@@ -99,16 +103,18 @@ def _measure(
     if row.way == "report":
         packed = packed_for(context, scheme, row.link, queries, gallery)
         return lambda maker, snr_db: sweep_adapted(context, maker, scheme, packed, snr_db, stream)
-    payloads, embeddings = pack_each(scheme, row.link, queries), scheme.gallery(gallery)
-    payloads = cut(payloads, row.bandwidth)
+    embeddings = scheme.gallery(gallery)
+    payloads: list[Payload]
+    if row.way == "pieces" and isinstance(scheme, DigitalScheme):
+        payloads = [*pack_pieces_each(scheme, queries)]
+    else:
+        payloads = cut_to(pack_each(scheme, row.link, queries), row.bandwidth)
     costs = [scheme.cost(payload) for payload in payloads]
 
     def measure(maker: BlockMaker, snr_db: float) -> Measured:
         first = maker.next_sequence
         if row.way == "pieces":
-            pieces = sweep_in_pieces(
-                context, maker, scheme.info, payloads, embeddings, snr_db, stream
-            )
+            pieces = sweep_in_pieces(context, maker, scheme, payloads, embeddings, snr_db, stream)
             return *pieces, costs
         streamed = stream_queries(context, maker, row.scheme_id, row.link, queries, row.bandwidth)
         expected = replay_payloads(scheme, payloads, embeddings, snr_db, stream, first)

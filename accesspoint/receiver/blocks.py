@@ -17,6 +17,7 @@ from accesspoint.gallery.search.running_scores import RunningScores
 from accesspoint.gallery.searchable import SearchableGallery
 from accesspoint.matching.decision import calibrated_for, decide
 from accesspoint.matching.tracks import TrackFusion
+from accesspoint.receiver.coded_pieces import write_uses
 from accesspoint.receiver.deciding import PolicyReader, fuse_tracks
 from accesspoint.receiver.piecewise import PiecewiseSearch
 from accesspoint.receiver.recent_snrs import RecentSnrs
@@ -34,7 +35,7 @@ from airreid import log
 from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 from airreid.nested.stopping import StoppingSettings
-from airreid.payload import Payload, get
+from airreid.payload import Heard, first_piece_of, get, symbols_of
 from airreid.scheme import DIRECT_SNR_DB, check_link, check_piece
 from airreid.scheme_info import NestedInfo
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
@@ -50,11 +51,12 @@ class Block:
 
     request: Request
     response: Response
-    payload: Payload
+    payload: Heard
+    """Payload of the request, or what was heard of a block whose pieces are held."""
     snr_db: float
     """The channel's report, or what is assumed of a direct link."""
     heard_uses: int = 0
-    """Uses heard of a block that comes piece by piece; ``payload`` is the pieces together."""
+    """Uses heard of a nested block that comes piece by piece."""
     running: RunningScores | None = None
     """Scores of the pieces before, which a search goes on from."""
 
@@ -76,9 +78,9 @@ class Receiver:
         self._tracks = tracks
         self._policy_reader = PolicyReader(gallery)
         self._links = RecentSnrs()
-        self._piecewise = PiecewiseSearch(
-            bundle, gallery, stopping or StoppingSettings(), self._links, tracks
-        )
+        self._stopping = stopping or StoppingSettings()
+        self._piecewise = PiecewiseSearch(bundle, gallery, self._stopping, self._links, tracks)
+        self._bandwidths = {info.id: info.bandwidth for info in bundle.manifest.schemes}
 
     @property
     def deletions(self) -> int:
@@ -92,6 +94,12 @@ class Receiver:
     def nested(self) -> Mapping[str, NestedInfo]:
         """Nested schemes of the bundle, by id."""
         return self._piecewise.infos
+
+    def bandwidth_in_pieces(self, request: Request) -> int | None:
+        """Returns the bandwidth of a request's scheme; None of a block that is not in pieces."""
+        symbols = symbols_of(request)
+        in_pieces = symbols is not None and symbols.piece_uses
+        return self._bandwidths.get(request.scheme_id) if in_pieces else None
 
     def is_local(self, scheme_id: str) -> bool:
         """Returns whether a block of the scheme waits for nothing but this processor."""
@@ -188,9 +196,11 @@ class Receiver:
     def _decode_and_search(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         started = time.perf_counter()
         self._note_snrs(blocks)
-        received = self._gallery.scheme(scheme_id).unpack(
+        scheme = self._gallery.scheme(scheme_id)
+        received = scheme.unpack(
             [block.payload for block in blocks], [block.snr_db for block in blocks]
         )
+        write_uses(scheme, self._stopping, self._links, blocks, received.lost)
         decoded = time.perf_counter()
         usable = np.isfinite(received.embeddings).all(axis=1)
         arrived = np.flatnonzero(~received.lost & usable).tolist()
@@ -202,7 +212,7 @@ class Receiver:
             self._search(scheme_id, [blocks[i] for i in arrived], received.embeddings[arrived])
         searched = time.perf_counter()
         for block, lost in zip(blocks, received.lost.tolist(), strict=True):
-            if lost:
+            if lost and not block.response.more_wanted:
                 write_outage(block.response, block.request, block.snr_db)
             recent = self._links.of(block.request.id.edge_id)
             if block.request.report_wanted and not block.response.more_wanted and recent:
@@ -214,7 +224,7 @@ class Receiver:
     def _note_snrs(self, blocks: Sequence[Block]) -> None:
         """Notes what the channel says of each block, once of one that comes in pieces."""
         for block in blocks:
-            if block.response.HasField("channel") and not block.request.analog.first_piece:
+            if block.response.HasField("channel") and not first_piece_of(block.request):
                 self._links.heard(block.request.id.edge_id, block.response.channel.snr_db)
 
     def _search(

@@ -105,8 +105,9 @@ class BlockPipeline:
         self._answer_cache: AnswerCache[_Copy] = AnswerCache(limits, time.monotonic)
         self._pieces = PieceStore(receiver.nested)
         self._deletions = receiver.deletions
-        memory = self._pieces.memory
-        metrics.gauge("piece_score_bytes", "Bytes of open blocks' scores.", lambda: memory.held)
+        scores, pieces = self._pieces.score_memory, self._pieces.memory
+        metrics.gauge("piece_score_bytes", "Bytes of open blocks' scores.", lambda: scores.held)
+        metrics.gauge("piece_bytes", "Bytes of open blocks' pieces.", lambda: pieces.held)
         metrics.gauge("kept_answers", "Answers kept for repeats.", lambda: len(self._answer_cache))
         metrics.gauge("kept_bytes", "Bytes of answers kept.", lambda: self._answer_cache.size)
 
@@ -283,8 +284,7 @@ class BlockPipeline:
         self._publish(request, response)
 
     def _publish(self, request: Request, response: Response) -> None:
-        info = self._receiver.nested.get(request.scheme_id)
-        bandwidth = None if info is None else info.bandwidth
+        bandwidth = self._receiver.bandwidth_in_pieces(request)
         self._feed.publish(query_event(request, response, time.time(), bandwidth))
 
     def _refuse(

@@ -21,8 +21,8 @@ def query_event(
     """Describes what became of a block, as plain values for JSON; ``now`` in s since 1970.
 
     ``snr_db`` and ``model`` are None on a direct link, ``threshold`` without a calibration,
-    ``truth`` where nobody knows it. Of a block of a nested scheme, ``uses`` are the channel uses
-    that were heard and ``bandwidth`` those of all its pieces; None of any other.
+    ``truth`` where nobody knows it. Of a block in pieces, ``uses`` are the channel uses that were
+    heard and ``bandwidth`` those of its scheme; None of any other.
     """
     channel = response.channel if response.HasField("channel") else None
     decision = response.decision

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from airreid.digital.bit_information import INFORMATION
 from airreid.digital.modem import interleaver
 from airreid.digital.polar import bit_reversed
+from airreid.payload import BLOCK_BANDWIDTHS
 
 Places = NDArray[np.int64]
 LENGTH_MAX = 65536
@@ -39,8 +40,6 @@ _DESIGN_PERCENT = 110
 """Information that a state of the code is designed for, in percent of the message."""
 _LEAST_PERCENT = 125
 """Coded bits from which on a message can be decoded, in percent of the message."""
-_MOST_BLOCKS = 4
-"""Bandwidths that the pieces of a block take at most, before they come again."""
 _AHEAD = 2
 """Pieces after the one that brings a copy which the copy is chosen for."""
 _DENSE = (75, 150, 230)
@@ -155,7 +154,7 @@ def design_pieces(message_bits: int, bandwidth: int, piece: int) -> PieceCode:
     while 25 * length < _SPARE_PERCENT * message_bits and length < LENGTH_MAX:
         length *= 2
     counts: list[int] = []
-    least, most = bandwidth // piece, _MOST_BLOCKS * bandwidth // piece
+    least, most = bandwidth // piece, BLOCK_BANDWIDTHS * bandwidth // piece
     while len(counts) < least or (piece * sum(counts) < length and len(counts) < most):
         counts.append(_bits_per_symbol(message_bits, piece * (len(counts) + 1)))
     first = length // 8

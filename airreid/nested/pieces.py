@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from airreid.errors import InputError
 from airreid.nested.stopping import MISMATCH
-from airreid.payload import Analog, Coded
+from airreid.payload import Analog, Coded, Payload
 from airreid.signal import noise_variance
 
 Array = NDArray[np.float32]
@@ -44,6 +44,11 @@ class HeardPieces:
     def uses(self) -> int:
         """Real channel uses heard, repeated ones included."""
         return self.next_piece * self._piece
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the symbols."""
+        return self._mean.nbytes + self._precision.nbytes
 
     def add(self, payload: Analog, snr_db: float) -> None:
         """Adds whole pieces as received at an SNR.
@@ -118,6 +123,16 @@ def pieces_of(block: Block, first_piece: int, uses: int) -> Block:
     count = max(1, min(uses // block.piece, len(rows)))
     chosen = (first_piece + np.arange(count)) % len(rows)
     return replace(block, symbols=rows[chosen].reshape(-1), first_piece=first_piece)
+
+
+def cut(payload: Payload, uses: int) -> Payload:
+    """Returns the first uses of a block in pieces; another block as it is."""
+    match payload:
+        case Analog() if payload.piece:
+            return pieces_of(payload, 0, uses)
+        case Coded() if payload.piece:
+            return pieces_of(payload, 0, uses)
+    return payload
 
 
 def prefixes(bandwidth: int, piece: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from airreid.link_report import ReportedLink
+from airreid.payload import Symbols, symbols_of
 from airreid.v1 import uplink_pb2
 
 Request = uplink_pb2.QueryRequest
@@ -19,6 +20,8 @@ _VALUE = 4
 class _UnderWay:
     block: Request
     """The whole block, as it was made."""
+    pieces: Symbols
+    """Its symbols."""
     started: float
     """``time.perf_counter()`` when its first pieces went out."""
     sent: int
@@ -47,14 +50,15 @@ class PieceSender:
         ``more_available`` of the block says that the access point may ask for more, ``by_report``
         that it is cut to what the latest report advised, and sent at once.
         """
-        if not (block.more_available or block.by_report):
+        pieces = symbols_of(block)
+        if not (block.more_available or block.by_report) or pieces is None or not pieces.piece_uses:
             return block
         with self._lock:
             advised = self._advised(block)
-            uses = advised or (block.analog.piece_uses if block.more_available else _uses(block))
-            message = _message(block, 0, uses)
+            uses = advised or (pieces.piece_uses if block.more_available else _uses(pieces))
+            message, sent = _message(block, pieces, 0, uses)
             if block.more_available:
-                state = _UnderWay(block, time.perf_counter(), _uses(message))
+                state = _UnderWay(block, pieces, time.perf_counter(), sent)
                 self._blocks[block.id.sequence] = state
             return message
 
@@ -80,9 +84,9 @@ class PieceSender:
                 state = self._blocks.get(self._due.popleft())
                 if state is None or not state.wanted:
                     continue
-                first = state.sent // state.block.analog.piece_uses
-                message = _message(state.block, first, state.wanted)
-                state.sent += _uses(message)
+                first = state.sent // state.pieces.piece_uses
+                message, sent = _message(state.block, state.pieces, first, state.wanted)
+                state.sent += sent
                 state.wanted = 0
                 return message
         return None
@@ -101,23 +105,27 @@ class PieceSender:
         return report.first_uses if block.more_available else report.fixed_uses
 
 
-def _uses(block: Request) -> int:
-    return len(block.analog.symbols) // _VALUE
+def _uses(pieces: Symbols) -> int:
+    return len(pieces.symbols) // _VALUE
 
 
-def _message(block: Request, first_piece: int, uses: int) -> Request:
-    """Returns a message with whole pieces of a block; after its last the first comes again."""
-    piece = block.analog.piece_uses
-    count = _uses(block) // piece
+def _message(block: Request, whole: Symbols, first_piece: int, uses: int) -> tuple[Request, int]:
+    """Returns a message with pieces of a block, and its uses; after the last the first comes again.
+
+    ``whole``: the symbols of the block.
+    """
+    piece = whole.piece_uses
+    count = _uses(whole) // piece
     pieces = max(1, min(uses // piece, count))
     size = piece * _VALUE
-    symbols = block.analog.symbols
     message = Request()
     message.CopyFrom(block)
     message.by_report = False
-    message.analog.first_piece = first_piece
-    message.analog.symbols = b"".join(
-        symbols[place * size : (place + 1) * size]
+    part = symbols_of(message)
+    assert part is not None
+    part.first_piece = first_piece
+    part.symbols = b"".join(
+        whole.symbols[place * size : (place + 1) * size]
         for place in ((first_piece + number) % count for number in range(pieces))
     )
-    return message
+    return message, pieces * piece

@@ -62,7 +62,7 @@ class QueryRequest(_message.Message):
     on it.
     """
     more_available: _builtins.bool
-    """Nested schemes: more pieces of this block can follow. The access point answers with
+    """Blocks in pieces: more pieces of this block can follow. The access point answers with
     more_wanted, or with the answer. False: it answers from the pieces that it has.
     """
     by_report: _builtins.bool
@@ -195,21 +195,33 @@ class CodedBlock(_message.Message):
 
     SYMBOLS_FIELD_NUMBER: _builtins.int
     SIZE_INDEX_FIELD_NUMBER: _builtins.int
+    PIECE_USES_FIELD_NUMBER: _builtins.int
+    FIRST_PIECE_FIELD_NUMBER: _builtins.int
     symbols: _builtins.bytes
-    """4 * B bytes, little-endian IEEE 754 binary32."""
+    """4 * B bytes, little-endian IEEE 754 binary32. Of a block in pieces: whole pieces."""
     size_index: _builtins.int
     """Which of the scheme's payload sizes the block has: side information that is counted
     beside the symbols and is not exposed to noise.
+    """
+    piece_uses: _builtins.int
+    """Real channel uses of a piece, each of mean power 1 as sent. 0: the block is not in pieces,
+    and is of another code.
+    """
+    first_piece: _builtins.int
+    """Number of the first piece here. After the last piece of the block the first comes again,
+    and the count goes on.
     """
     def __init__(
         self,
         *,
         symbols: _builtins.bytes = ...,
         size_index: _builtins.int = ...,
+        piece_uses: _builtins.int = ...,
+        first_piece: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["size_index", b"size_index", "symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_piece", b"first_piece", "piece_uses", b"piece_uses", "size_index", b"size_index", "symbols", b"symbols"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,13 +294,13 @@ class QueryResponse(_message.Message):
     message says nothing else but uses_heard and the channel's report.
     """
     uses_heard: _builtins.int
-    """Nested schemes: real channel uses of the block that were heard, repeated ones included."""
+    """Blocks in pieces: real channel uses that were heard, repeated ones included."""
     first_uses: _builtins.int
-    """Nested schemes: real channel uses that a camera's next block should begin with, by the
+    """Blocks in pieces: real channel uses that a camera's next block should begin with, by the
     SNR that its latest blocks had; 0: no word about it.
     """
     fixed_uses: _builtins.int
-    """The same for a camera that takes no more_wanted: uses to send at once."""
+    """Nested schemes: the same for a camera that takes no more_wanted: uses to send at once."""
     @_builtins.property
     def id(self) -> _common_pb2.BlockId: ...
     @_builtins.property

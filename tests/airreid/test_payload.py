@@ -1,10 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airreid.errors import InputError
-from airreid.payload import Analog, Coded, Ideal, Payload, get, link_of, put
+from airreid.noise import PIECES_MAX
+from airreid.payload import (
+    Analog,
+    Coded,
+    Ideal,
+    Payload,
+    first_piece_of,
+    get,
+    link_of,
+    put,
+    symbols_of,
+)
 from airreid.v1 import uplink_pb2
 
 
@@ -32,6 +45,42 @@ def test_symbols_survive_the_wire(kind: type[Analog]) -> None:
     np.testing.assert_array_equal(got.symbols, symbols)
     if isinstance(got, Coded):
         assert got.size == 3
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Analog(np.ones(8, np.float32), piece=4, first_piece=3),
+        Coded(np.ones(32, np.float32), 2, piece=4, first_piece=3),
+    ],
+)
+def test_pieces_survive_the_wire(sent: Analog | Coded) -> None:
+    request = wired(sent)
+    block = symbols_of(request)
+    assert block is not None
+    assert (block.piece_uses, first_piece_of(request)) == (4, 3)
+    got = get(request, 8)
+    assert isinstance(got, Analog | Coded)
+    np.testing.assert_array_equal(got.symbols, sent.symbols)
+    assert replace(got, symbols=sent.symbols) == sent  # type: ignore[type-var]
+    for uses in (0, 6, 36):
+        block.symbols = bytes(4 * uses)
+        with pytest.raises(InputError, match="no whole pieces of 4 float32 values"):
+            get(request, 8)
+    block.symbols, block.first_piece = bytes(16), PIECES_MAX - 1
+    with pytest.raises(InputError, match="piece 4095; a block has 4096 at most"):
+        get(request, 8)
+
+
+def test_a_whole_coded_block_says_nothing_of_pieces() -> None:
+    """The message is that of a camera which knows of none, and the other way round."""
+    request = wired(Coded(np.ones(2, np.float32), 1))
+    old = uplink_pb2.QueryRequest.FromString(
+        b"\x12\x00\x1a\x06some-8\x52\x0c\x0a\x08" + np.ones(2, "<f4").tobytes() + b"\x10\x01"
+    )
+    assert request == old
+    assert first_piece_of(old) == first_piece_of(wired(Ideal(np.ones(3, np.uint8), 8))) == 0
+    assert symbols_of(uplink_pb2.QueryRequest()) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from airreid.channels.traces import make_trace
 from airreid.nested.pieces import pieces_of
 from airreid.noise import NoiseStream
 from airreid.offline import transmit_pieces
-from airreid.payload import Analog, put
+from airreid.payload import Analog, Coded, put
 from airreid.v1 import common_pb2, uplink_pb2
 from channel_sim.links import Links
 
@@ -36,6 +36,20 @@ def test_a_piece_meets_the_noise_of_the_offline_replay() -> None:
         expected = transmit_pieces(pieces_of(BLOCK, first, uses), 2.0, NoiseStream(7, "cam"), 4)
         np.testing.assert_array_equal(symbols(message), expected.symbols)
         assert message.channel.snr_db == 2.0
+
+
+def test_coded_pieces_meet_the_noise_of_the_offline_replay() -> None:
+    whole = Coded(BLOCK.symbols, 2, piece=PIECE)
+    links = Links(LinkSettings(snr_db=2.0, seed=7))
+    for first, uses in ((0, 16), (2, 8), (3, 32), (1, 8)):
+        message = uplink_pb2.QueryRequest(id=common_pb2.BlockId(edge_id="cam", sequence=4))
+        put(pieces_of(whole, first, uses), message)
+        links.transmit(message)
+        arrived = np.frombuffer(message.coded.symbols, "<f4")
+        np.testing.assert_array_equal(arrived, symbols(sent(links, first, uses)))
+        expected = transmit_pieces(pieces_of(whole, first, uses), 2.0, NoiseStream(7, "cam"), 4)
+        np.testing.assert_array_equal(arrived, expected.symbols)
+        assert (message.coded.size_index, message.coded.first_piece) == (2, first)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +83,10 @@ def test_what_is_no_piece_passes_untouched(piece: int, first: int) -> None:
     links = Links(LinkSettings(snr_db=2.0))
     message = uplink_pb2.QueryRequest(id=common_pb2.BlockId(edge_id="cam", sequence=4))
     put(Analog(BLOCK.symbols, piece=piece, first_piece=first), message)
+    coded = uplink_pb2.QueryRequest(id=message.id)
+    put(Coded(BLOCK.symbols, 0, piece=piece, first_piece=first), coded)
     before = message.analog.symbols
     links.transmit(message)
-    assert message.analog.symbols == before
-    assert links.stats.of("cam").unusable == 1
+    links.transmit(coded)
+    assert message.analog.symbols == coded.coded.symbols == before
+    assert links.stats.of("cam").unusable == 2

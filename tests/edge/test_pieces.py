@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from airreid.bundle import Bundle
+from airreid.digital.scheme import DigitalScheme
 from airreid.errors import InputError
+from airreid.payload import symbols_of
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.airtime import Radio
 from edge.encoder import Encoder
@@ -50,15 +52,17 @@ class Listener(AccessPoint):
             if request.settled_only:
                 continue
             number, size = request.id.sequence, 4 * PIECE
-            if not request.analog.first_piece:
+            block = symbols_of(request)
+            assert block is not None
+            if not block.first_piece:
                 heard[number] = []
             pieces = heard.get(number)
             response = uplink_pb2.QueryResponse(id=request.id)
-            if pieces is None or len(pieces) != request.analog.first_piece:
+            if pieces is None or len(pieces) != block.first_piece:
                 response.status.code = common_pb2.CODE_NOT_READY
                 yield response
                 continue
-            symbols = request.analog.symbols
+            symbols = block.symbols
             pieces += [symbols[i : i + size] for i in range(0, len(symbols), size)]
             if self.rng.random() < self.faults:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "gone for a while")
@@ -83,10 +87,15 @@ def fill(spool: Spool, count: int) -> dict[int, bytes]:
     blocks = {}
     for _ in range(count):
         frame = entry(f"n{spool.accepted}", size=WHOLE)
-        frame.block.analog.piece_uses = PIECE
+        if spool.accepted % 2:  # every other one is a digital block
+            symbols = frame.block.analog.symbols
+            frame.block.coded.symbols, frame.block.coded.size_index = symbols, 1
+        block = symbols_of(frame.block)
+        assert block is not None
+        block.piece_uses = PIECE
         frame.block.more_available = True
         [number] = spool.accept([replace(frame, air_ms=64.0, energy_uj=6.4)])
-        blocks[number] = frame.block.analog.symbols
+        blocks[number] = block.symbols
     return blocks
 
 
@@ -196,6 +205,35 @@ def test_the_digital_scheme_is_the_one_that_the_link_carries(bundle: Bundle) -> 
 def test_a_bandwidth_that_cannot_be_sent_is_refused(encoder: Encoder, bandwidth: str) -> None:
     with pytest.raises(InputError, match="give a multiple of 32 up to 128"):
         encoder.send_settings(SCHEME, None, 5, bandwidth)
+
+
+@pytest.mark.parametrize(("bandwidth", "uses", "cost"), [("auto", 416, 256), ("96", 96, 96)])
+def test_a_digital_frame_waits_in_pieces(
+    bundle: Bundle, bandwidth: str, uses: int, cost: int
+) -> None:
+    encoder, spool = Encoder(bundle, 1), Spool(None, "cam")
+    settings = encoder.send_settings("digital-256-r1", None, 5, bandwidth)
+    pipeline = Pipeline(encoder, spool, settings, Radio(), Metrics())
+    accepted = pipeline.submit(Frame("grpc", "a", picture())).result(20)
+    [block] = spool.blocks(accepted.sequence - 1, 1)
+    pipeline.close()
+    spool.close()
+    scheme = encoder.scheme("digital-256-r1")
+    assert isinstance(scheme, DigitalScheme)
+    [whole] = scheme.pack_pieces(encoder.features([Image.open(io.BytesIO(picture()))]))
+    symbols = np.frombuffer(block.coded.symbols, "<f4")
+    np.testing.assert_array_equal(symbols, whole.symbols[:uses])
+    assert (block.coded.piece_uses, block.coded.size_index) == (32, whole.size)
+    assert (block.more_available, block.by_report) == (bandwidth == "auto", False)
+    assert (accepted.cost.uses, accepted.cost.crc_bits) == (cost, 16)
+
+
+def test_the_ideal_link_has_no_pieces(bundle: Bundle) -> None:
+    for bandwidth in ("auto", "96"):
+        with pytest.raises(InputError, match="the ideal link has no pieces; give --link coded"):
+            Encoder(bundle, 1).send_settings("digital-256", "ideal", 5, bandwidth)
+    with pytest.raises(InputError, match="give a multiple of 32 up to 256"):
+        Encoder(bundle, 1).send_settings("digital-256", None, 5, "100")
 
 
 def test_other_schemes_cannot_be_cut(bundle: Bundle) -> None:

@@ -170,7 +170,10 @@ def _request_seeds() -> list[bytes]:
     coded.coded.symbols, coded.coded.size_index = bytes(256), 1
     pieces = uplink_pb2.QueryRequest(scheme_id="jscc-nested-64")
     pieces.analog.symbols, pieces.analog.piece_uses = bytes(128), 32
-    return [request.SerializeToString() for request in (plain, rich, ideal, coded, pieces)]
+    coded_pieces = uplink_pb2.QueryRequest(scheme_id="digital-64", more_available=True)
+    coded_pieces.coded.symbols, coded_pieces.coded.piece_uses = bytes(128), 32
+    seeds = (plain, rich, ideal, coded, pieces, coded_pieces)
+    return [request.SerializeToString() for request in seeds]
 
 
 def _requests(folder: Path) -> Run:

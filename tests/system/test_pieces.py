@@ -76,6 +76,35 @@ def test_simulation_and_replay_agree_piece_by_piece(
     assert "in place of 128" in report["output"]
 
 
+def test_digital_blocks_in_pieces_agree_with_their_replay(tmp_path: Path) -> None:
+    """The demo's bundle: where the channel is bad, pieces come again up to the limit."""
+    arguments = [
+        *("simulate", "--identities", "6", "--scheme", "digital-256-r1", "--link", "coded"),
+        *("--bandwidth", "auto", "--most-uses", "512", "--snr", "10", "--snr", "-5"),
+        *("--no-pictures", "--report", str(tmp_path), "--json", str(tmp_path / "out.json")),
+    ]
+    result = CliRunner().invoke(build(arguments), arguments)
+    assert result.exit_code == 0, result.output
+    rows = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert [row["way"] for row in rows] == ["whole", "whole", "pieces", "pieces"]
+    assert [row["crc_bits"] for row in rows] == [11, 11, 16, 16]
+    whole, _, good, bad = rows
+    for row in rows:
+        assert row["replay_identical"] == row["queries"]
+        assert row["bandwidth"] == 256
+    assert (whole["uses_mean"], whole["downlink_bits"]) == (256, 0)
+    assert good["outage_rate"] == 0
+    assert 32 < good["uses_mean"] < 128
+    assert good["downlink_bits"] >= 16
+    assert bad["uses_p95"] > 256
+    assert rows[1]["outage_rate"] > bad["outage_rate"]
+    assert "digital-256-r1 pieces at +10 dB" in result.output
+    arguments[arguments.index("coded")] = "ideal"
+    refused = CliRunner().invoke(build(arguments), arguments).exception
+    assert isinstance(refused, InputError)
+    assert "the ideal link has no pieces; give --link coded" in str(refused)
+
+
 def test_a_cut_of_the_code_is_sent_at_once(
     bundle: Bundle, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

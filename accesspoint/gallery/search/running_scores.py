@@ -22,8 +22,8 @@ MEMORY_MAX = 128 << 20
 """Bytes of scores that are kept for all open blocks together, at most."""
 
 
-class ScoreMemory:
-    """Bytes that scores of open blocks take, counted; safe in any thread."""
+class OpenBlockMemory:
+    """Bytes that open blocks take, counted; safe in any thread."""
 
     def __init__(self, limit: int = MEMORY_MAX) -> None:
         self._limit = limit
@@ -52,7 +52,7 @@ class ScoreMemory:
 class RunningScores:
     """Products of one block's pieces so far with every entry; they go with their owner."""
 
-    def __init__(self, memory: ScoreMemory) -> None:
+    def __init__(self, memory: OpenBlockMemory) -> None:
         self._memory = memory
         self._rows: ScoredRows | None = None
         self._heard: Array | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from airreid.link_report import ReportedLink
 from airreid.nested.sending import PieceSender
-from airreid.payload import Analog, put
+from airreid.payload import Analog, Coded, Ideal, Payload, put
 from airreid.v1 import uplink_pb2
 
 SYMBOLS = np.arange(16, dtype=np.float32)
@@ -48,6 +49,32 @@ def test_pieces_go_out_as_they_are_asked_for_and_come_again() -> None:
     assert seconds is not None
     assert seconds >= 0
     assert sender.ended(1) is None
+
+
+def test_pieces_of_a_coded_block_go_out_as_those_of_a_nested_one() -> None:
+    sender, whole = PieceSender(), block(more_available=True)
+    put(Coded(SYMBOLS, 3, piece=4), whole)
+    message = sender.begin(whole)
+    assert message.WhichOneof("payload") == "coded"
+    assert (message.coded.size_index, message.coded.piece_uses) == (3, 4)
+    assert np.frombuffer(message.coded.symbols, "<f4").tolist() == [0, 1, 2, 3]
+    assert not sender.heard(word(16, 4))
+    following = sender.next()
+    assert following is not None
+    assert (following.coded.first_piece, following.coded.size_index) == (1, 3)
+    symbols = np.frombuffer(following.coded.symbols, "<f4")
+    assert symbols.tolist() == [*range(4, 16), *range(4)]
+    assert len(whole.coded.symbols) == 64
+
+
+@pytest.mark.parametrize("payload", [Coded(SYMBOLS, 0), Ideal(np.ones(9, np.uint8), 16)])
+def test_what_is_not_in_pieces_goes_out_whole(payload: Payload) -> None:
+    whole = block(more_available=True)
+    put(payload, whole)
+    sender = PieceSender()
+    assert sender.begin(whole) is whole
+    assert not sender.heard(word(4, 4))
+    assert sender.next() is None
 
 
 def test_words_that_come_twice_or_late_ask_for_nothing() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from accesspoint.gallery.search.index import IndexSpec
-from accesspoint.gallery.search.running_scores import RunningScores, ScoreMemory
+from accesspoint.gallery.search.running_scores import OpenBlockMemory, RunningScores
 from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.settings import GallerySettings
 
@@ -63,7 +63,7 @@ def assert_as_searched(
 
 @pytest.mark.parametrize(("rows", "k"), [(5000, 10), (5000, 40), (5000, 4990), (60, 40), (7, 10)])
 def test_every_piece_ranks_as_a_search_from_the_first_does(rows: int, k: int) -> None:
-    index, memory = index_of(rows), ScoreMemory()
+    index, memory = index_of(rows), OpenBlockMemory()
     running = [RunningScores(memory) for _ in range(5)]
     for uses in (32, 64, 128):
         assert_as_searched(index, parts(5, uses), running, k)
@@ -71,7 +71,7 @@ def test_every_piece_ranks_as_a_search_from_the_first_does(rows: int, k: int) ->
 
 
 def test_blocks_at_different_pieces_are_searched_for_together() -> None:
-    index, memory = index_of(3000), ScoreMemory()
+    index, memory = index_of(3000), OpenBlockMemory()
     running = [RunningScores(memory) for _ in range(4)]
     embeddings = parts(4, 32)
     continued(index, embeddings[:2], running[:2], 5)
@@ -81,7 +81,7 @@ def test_blocks_at_different_pieces_are_searched_for_together() -> None:
 
 
 def test_what_changed_in_between_is_seen() -> None:
-    index, running = index_of(3000), [RunningScores(ScoreMemory()) for _ in range(3)]
+    index, running = index_of(3000), [RunningScores(OpenBlockMemory()) for _ in range(3)]
     continued(index, parts(3, 32), running, 5)
     grow(index, 4000, 50, 5)
     assert_as_searched(index, parts(3, 64), running, 30)
@@ -105,7 +105,7 @@ def test_equal_scores_are_in_the_order_of_their_ids() -> None:
 
 def test_memory_is_bounded_and_given_back() -> None:
     index = index_of(1000)
-    memory = ScoreMemory(limit=2 * 4000)
+    memory = OpenBlockMemory(limit=2 * 4000)
     running = [RunningScores(memory) for _ in range(3)]
     for uses in (32, 64):
         assert_as_searched(index, parts(3, uses), running, 5)
