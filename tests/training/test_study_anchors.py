@@ -20,6 +20,7 @@ from airreid.codecs.linear import unit_rows
 from airreid.errors import InputError
 from airreid.evaluation.retrieval_features import RetrievalFeatures
 from airreid.evaluation.study.cells import counts_of, planned_cells, read_cell
+from airreid.evaluation.study.table import read_table
 from airreid.retrieval import Labels, NearestMatch, cosine
 from training.study.anchor_cells import Quantiser, raw_curve
 from training.study.compressed import LOWEST, compressed, open_compressed
@@ -169,7 +170,7 @@ def test_a_bundle_is_measured_with_the_codes_that_came_with_it(tmp_path: Path) -
             network=network,
             images=open_images(str(data)),
             out=bundle,
-            schemes=("jscc-fc-8", "jscc-ae-8", "digital-8"),
+            schemes=("jscc-fc-8", "jscc-ae-8", "digital-64"),
             preprocessing=named("half"),
             cache=tmp_path / "cache",
             int8=False,
@@ -177,16 +178,31 @@ def test_a_bundle_is_measured_with_the_codes_that_came_with_it(tmp_path: Path) -
         lambda name, steps: lambda: None,
     )
     out = tmp_path / "study"
-    wanted = ("--out", str(out), "--quick", "--only", "scatter", "--only", "given")
+    cells = [f"--only={name}" for name in ("noiseless", "scatter", "given")]
+    wanted = ("--out", str(out), "--quick", *cells)
     result = invoke("run", "frozen", *wanted, "--data", str(data), "--network", str(bundle))
     assert result.exit_code == 0, result.output
     assert {"given", "scatter", "closed-256"} <= set(planned_cells(out))
     cell = read_cell(out / "cells" / "given.json")
     assert cell.settings["bundle"] == load_bundle(bundle).bundle_id
     curves = {curve.scheme: curve for curve in cell.curves}
-    assert curves.keys() == {"given-jscc-fc", "given-jscc-ae"}
+    assert curves.keys() == {"given-jscc-fc", "given-jscc-ae", "given-digital"}
+    assert [curve.bandwidth for curve in curves.values()] == [8, 8, 64]
+    (latents,) = cell.latents
+    link = cell.facts["given-digital-64"]
+    assert (
+        link["payload_bits"] >= link["message_bits"] == pytest.approx(np.mean(latents.bits), 1e-3)
+    )
+    table = read_table(out / "cells")
+    for scheme in ("given-digital", "given-digital-ideal"):
+        low, high = (table.get(scheme, "", 64, snr_db) for snr_db in (-10.0, 20.0))
+        assert low is not None
+        assert high is not None
+        assert low.top1.value == 0
+        assert high.top1.value == pytest.approx(np.mean(counts_of(latents.hits)))
+        assert high.bits is not None
+        assert high.bits <= link["payload_bits"]
     for curve in curves.values():
-        assert curve.bandwidth == 8
         assert np.mean(curve.points[-1].top1) > np.mean(curve.points[0].top1)
         assert all(point.power == pytest.approx(1, abs=1e-5) for point in curve.points)
     joint = invoke("run", "joint", "--out", str(tmp_path / "b"), "--network", str(bundle))

@@ -60,7 +60,7 @@ def run_command(
         Path | None,
         typer.Option(
             help="ONNX network that others trained; see 'airreid adopt'. Study frozen also takes "
-            "a bundle's folder, and measures its JSCC codes beside the others."
+            "a bundle's folder, and measures its codes beside the others."
         ),
     ] = None,
     preset: Annotated[

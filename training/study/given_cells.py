@@ -9,38 +9,85 @@ from numpy.typing import NDArray
 
 from airreid.bundle import Bundle
 from airreid.codecs.linear import unit_rows
+from airreid.digital import arithmetic
+from airreid.digital.scheme import DigitalScheme
 from airreid.evaluation.retrieval_features import RetrievalFeatures
-from airreid.evaluation.study.cells import StudyCurve
+from airreid.evaluation.study.cells import Latents, StudyCurve, digits
 from airreid.evaluation.study.table import GIVEN
 from airreid.jscc import JsccScheme
-from airreid.scheme_info import JsccInfo
+from airreid.retrieval import NearestMatch, cosine
+from airreid.scheme_info import DigitalInfo, JsccInfo
 from airreid.scheme_kinds import open_scheme
+from training.study.digital_cells import coded_curve, fits
 from training.study.features import TrainingPeople
 from training.study.measure import Noise, scheme_curve
 from training.study.settings import StudySettings
 
+Given = JsccInfo | DigitalInfo
 
-def given_codes(bundle: Bundle) -> list[JsccInfo]:
-    """Returns the JSCC schemes of a bundle, on its first backbone."""
+
+def given_codes(bundle: Bundle) -> list[Given]:
+    """Returns a bundle's JSCC and digital schemes, the first of each kind and B.
+
+    Only those on its first backbone.
+    """
     space = bundle.manifest.backbones[0].space_id
-    return [
-        info
-        for info in bundle.manifest.schemes
-        if isinstance(info, JsccInfo) and info.space_id == space
-    ]
+    codes: dict[tuple[str, int], Given] = {}
+    for info in bundle.manifest.schemes:
+        if isinstance(info, JsccInfo | DigitalInfo) and info.space_id == space:
+            codes.setdefault((info.kind, info.bandwidth), info)
+    return list(codes.values())
 
 
-def given_curves(
+def given_outcome(
     bundle: Bundle, test: RetrievalFeatures, settings: StudySettings
-) -> list[StudyCurve]:
-    """Measures every code that came with a network, through the same noise as the others."""
+) -> tuple[list[StudyCurve], list[Latents], dict[str, Any]]:
+    """Measures every code that came with a network, through the same noise as the others.
+
+    Digital schemes go over the polar link, if it has codes of their B; their messages and its facts
+    come beside the curves.
+    """
     noise = Noise(len(test.queries), settings.noise_seeds)
-    curves = []
+    curves: list[StudyCurve] = []
+    latents: list[Latents] = []
+    facts: dict[str, Any] = {}
     for info in given_codes(bundle):
-        scheme = open_scheme(bundle, info, threads=1)
-        assert isinstance(scheme, JsccScheme)
-        curves.append(scheme_curve(f"{GIVEN}-{info.kind}", scheme, test, settings.snrs_db, noise))
-    return curves
+        name, scheme = f"{GIVEN}-{info.kind}", open_scheme(bundle, info, threads=1)
+        if isinstance(scheme, DigitalScheme):
+            messages = digital_latents(scheme, test)
+            if not fits((messages,), info.bandwidth):
+                continue
+            curve, facts[f"{name}-{info.bandwidth}"] = coded_curve(
+                name, (messages,), info.bandwidth, settings.snrs_db, settings.noise_seeds
+            )
+            curves.append(curve)
+            latents.append(messages)
+        elif isinstance(scheme, JsccScheme):
+            curves.append(scheme_curve(name, scheme, test, settings.snrs_db, noise))
+    return curves, latents, facts
+
+
+def digital_latents(scheme: DigitalScheme, test: RetrievalFeatures) -> Latents:
+    """Makes the messages of the test's queries, and says who is found by them."""
+    nearest = NearestMatch(test.query_labels, test.gallery_labels)
+    prior = scheme.tables.prior
+    messages = scheme.messages(test.queries[nearest.counted])
+    decoded = np.stack([arithmetic.decode(sent.bits, prior) for sent in messages])
+    queries = np.zeros((len(test.queries), decoded.shape[1]), np.float32)
+    queries[nearest.counted] = decoded
+    gallery = scheme.gallery(test.gallery)
+    hits = nearest.hits(cosine(queries, gallery))
+    return Latents(
+        seed=0,
+        bits=tuple(len(sent.bits) for sent in messages),
+        hits=digits(hits.astype(np.int64)),
+        held_out_bits=(),
+        held_out_hits="",
+        payload_sizes=tuple(code.payload_bits for code in scheme.tables.codes),
+        messages=tuple(np.packbits(sent.bits).tobytes().hex() for sent in messages),
+        crc_seed=prior.digest[:4].hex(),
+        mean_ap=round(test.search(queries, gallery).mean_ap, 5),
+    )
 
 
 def scatter_facts(people: TrainingPeople, test: RetrievalFeatures) -> dict[str, Any]:

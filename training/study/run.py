@@ -38,7 +38,7 @@ from training.study.coded_cells import coded_cell
 from training.study.compressed import CompressedQueries
 from training.study.digital_cells import fit_digital
 from training.study.features import TrainingPeople
-from training.study.given_cells import given_codes, given_curves, scatter_facts
+from training.study.given_cells import given_codes, given_outcome, scatter_facts
 from training.study.jscc_cells import Fitted, fit_closed_forms, fit_family
 from training.study.settings import Family, StudySettings
 from training.study.training import StudyContext
@@ -345,7 +345,11 @@ def _scatter(people: TrainingPeople, on: StudyContext) -> Measure:
 def _given(
     settings: StudySettings, bundle: Bundle, people: TrainingPeople, on: StudyContext
 ) -> Measure:
-    return lambda test: Outcome(given_curves(bundle, test, settings))
+    def measure(test: RetrievalFeatures) -> Outcome:
+        curves, latents, facts = given_outcome(bundle, test, settings)
+        return Outcome(curves, latents, facts=facts)
+
+    return measure
 
 
 def _noiseless(people: TrainingPeople, on: StudyContext) -> Measure:

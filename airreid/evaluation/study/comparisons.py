@@ -92,7 +92,10 @@ IDEAL: Side = ("digital-ideal", MATCHED)
 CODED: Side = ("digital-coded", MATCHED)
 QUANTISED: Side = ("pq-coded", MATCHED)
 CODE: Side = (f"{GIVEN}-jscc-fc", "")
-"""Code that came with the network, as trained together with it."""
+"""Linear code that came with the network."""
+CODE_AE: Side = (f"{GIVEN}-jscc-ae", "")
+CODE_DIGITAL: Side = (f"{GIVEN}-digital", "")
+CODE_DIGITAL_IDEAL: Side = (f"{GIVEN}-digital-ideal", "")
 BOTH = (64, 256)
 
 PAPERS = (
@@ -220,17 +223,24 @@ ABLATIONS = (
     ),
     Comparison(
         "Q",
-        "The code finds more than PCA of the network that it was trained with",
+        "The linear code that came with the network finds more than PCA",
         CODE,
         PCA,
         bandwidths=BOTH,
     ),
     Comparison(
         "R",
-        "The code finds more than the discriminant of the network that it was trained with",
+        "The linear code that came with the network finds more than the discriminant",
         CODE,
         DISCRIMINANT,
         bandwidths=BOTH,
+    ),
+    Comparison("S", "Of codes that came with the network, a decoder pays", CODE_AE, CODE),
+    Comparison(
+        "U", "JSCC finds more than digital over a polar code, as they came", CODE, CODE_DIGITAL
+    ),
+    Comparison(
+        "V", "JSCC finds more than digital at capacity, as they came", CODE, CODE_DIGITAL_IDEAL
     ),
 )
 """Comparisons that explain the claims, or stand beside them."""

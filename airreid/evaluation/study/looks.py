@@ -39,8 +39,10 @@ SCHEMES = (
     Line("digital-finite", MATCHED, "digital, best code of the length", _YELLOW, "d", "--"),
     Line("digital-coded", MATCHED, "digital, polar code", _YELLOW, "X"),
     Line("pq-coded", MATCHED, "product quantisation, polar code", _PINK, "p", ":"),
-    Line(f"{GIVEN}-jscc-fc", "", "linear code, as trained with the network", _RED, "v"),
-    Line(f"{GIVEN}-jscc-ae", "", "code with a decoder, as trained with the network", _BLUE, "o"),
+    Line(f"{GIVEN}-jscc-fc", "", "linear code, as it came with the network", _RED, "v"),
+    Line(f"{GIVEN}-jscc-ae", "", "code with a decoder, as it came", _BLUE, "o", "--"),
+    Line(f"{GIVEN}-digital-ideal", "", "digital as it came, code of capacity", _YELLOW, "*", ":"),
+    Line(f"{GIVEN}-digital", "", "digital as it came, polar code", _YELLOW, "X"),
 )
 
 
@@ -83,8 +85,8 @@ BESIDE_ANCHORS = (
     Line("ae-paper", MATCHED, "JSCC AE, as in the paper", _BLUE, "o"),
     Line("digital-finite", MATCHED, "digital, best code of the length", _YELLOW, "d", "--"),
     Line("digital-coded", MATCHED, "digital, polar code", _YELLOW, "X"),
-    Line("pq-coded", MATCHED, "product quantisation, polar code", _PINK, "p"),
-    Line(RAW, "", "feature of 16-bit floats, polar code", _RED, "h"),
+    Line("pq-coded", MATCHED, "product quantisation, polar code", _PINK, "P", ":"),
+    Line(RAW, "", "feature of 16-bit floats, polar code", _RED, "H", ":"),
 )
 """Curves in as many uses as they were measured in."""
 ANCHORS = (

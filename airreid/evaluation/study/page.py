@@ -15,11 +15,13 @@ from airreid.evaluation.study.claims import Claim, summary_markdown
 from airreid.evaluation.study.comparisons import ABLATIONS, COMPARISONS, PAPERS, TOGETHER
 from airreid.evaluation.study.figures import BANDWIDTH
 from airreid.evaluation.study.looks import JOINTLY, SCHEMES
-from airreid.evaluation.study.table import Entry, Table
+from airreid.evaluation.study.table import GIVEN, Entry, Table
 
 _PART = re.compile(
     r"(?P<begin><!-- study (?P<name>\S+) (?P<part>\S+) -->\n).*?(?P<end><!-- end -->)", re.S
 )
+_OF_GIVEN = tuple(each for each in COMPARISONS if each.first[0].startswith(GIVEN))
+"""Comparisons of codes that came with a network."""
 
 
 def fill_page(page: Path, name: str, parts: Mapping[str, str]) -> None:
@@ -57,6 +59,7 @@ def page_parts(table: Table, claims: Sequence[Claim], about: Mapping[str, Any]) 
         "claims": summary_markdown(PAPERS, claims, table.missing),
         "ablations": summary_markdown(ABLATIONS, claims, table.missing),
         "together": summary_markdown(TOGETHER, claims, table.missing),
+        "given": summary_markdown(_OF_GIVEN, claims, ()),
         "judged": summary_markdown(COMPARISONS, claims, ()),
         "anchors": anchors_markdown(table.cells, table.snrs_db),
         "checks": checks_markdown(table),

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from airreid.errors import InputError
 from airreid.evaluation.interval import Mean
 from airreid.evaluation.study.anchors import IMAGE, RAW
-from airreid.evaluation.study.cells import Cell, StudyCurve, StudyPoint, counts_of, read_cell
+from airreid.evaluation.study.cells import (
+    Cell,
+    Latents,
+    StudyCurve,
+    StudyPoint,
+    counts_of,
+    read_cell,
+)
 from airreid.evaluation.study.crossed import crossed_mean
 from airreid.evaluation.study.rates import Account, best_rate, expected_hits, mean_bits
 
@@ -95,7 +102,8 @@ def read_table(folder: Path, planned: Sequence[str] = ()) -> Table:
     for cell in cells.values():
         if not cell.name.startswith(("coded-", NOISELESS, RAW)):
             for curve in cell.curves:
-                entries |= _trained_entries(curve)
+                link = cell.facts.get(f"{curve.scheme}-{curve.bandwidth}", {})
+                entries |= _trained_entries(curve, link.get("payload_bits"))
     snrs = tuple(sorted({place.snr_db for place in entries}))
     widths = tuple(sorted({place.bandwidth for place in entries}))
     missing = tuple(name for name in planned if name not in cells)
@@ -108,13 +116,15 @@ def read_table(folder: Path, planned: Sequence[str] = ()) -> Table:
             entries |= _coded_entries(cells[f"coded-{bandwidth}"], bandwidth, "digital-coded")
         if f"coded-pq-{bandwidth}" in cells:
             entries |= _coded_entries(cells[f"coded-pq-{bandwidth}"], bandwidth, "pq-coded")
+    if GIVEN in cells:
+        entries |= _given_entries(cells[GIVEN], snrs)
     whole = [cell for cell in cells.values() if cell.name.startswith(RAW)]
     for cell in whole:
         entries |= _whole_entries(cell)
     lengths = tuple(sorted({curve.bandwidth for cell in whole for curve in cell.curves}))
     for name, cell in cells.items():
         if name.startswith(IMAGE):
-            entries |= _image_entries(name, cell, sorted({*widths, *lengths}), snrs)
+            entries |= _ideal_entries(name, cell.latents, sorted({*widths, *lengths}), snrs)
     return Table(
         entries=entries,
         people=np.asarray(bound.facts[PEOPLE], np.int64),
@@ -133,11 +143,11 @@ def _entry(point: StudyPoint, bits: float | None = None, rate: str = "") -> Entr
     return Entry(hits, crossed_mean(values), (values.shape[0], values.shape[1]), bits, rate, point)
 
 
-def _trained_entries(curve: StudyCurve) -> dict[Place, Entry]:
+def _trained_entries(curve: StudyCurve, bits: float | None = None) -> dict[Place, Entry]:
     """Places of a curve's points: by its training SNR, and as matched where that is the point's."""
     entries = {}
     for point in curve.points:
-        entry = _entry(point)
+        entry = _entry(point, bits)
         for training in _trainings(curve, point.snr_db):
             entries[Place(curve.scheme, training, curve.bandwidth, point.snr_db)] = entry
     return entries
@@ -174,6 +184,16 @@ def _account_entries(
     return entries
 
 
+def _given_entries(cell: Cell, snrs_db: Sequence[float]) -> dict[Place, Entry]:
+    """Places of digital schemes that came with the network, over a code of capacity."""
+    scheme = f"{GIVEN}-digital"
+    digital = [curve for curve in cell.curves if curve.scheme == scheme]
+    entries: dict[Place, Entry] = {}
+    for curve, latents in zip(digital, cell.latents, strict=True):
+        entries |= _ideal_entries(f"{scheme}-ideal", [latents], [curve.bandwidth], snrs_db)
+    return entries
+
+
 def _whole_entries(cell: Cell) -> dict[Place, Entry]:
     """Places of features that are sent as they are."""
     bits = cell.facts["payload_bits"]
@@ -184,16 +204,16 @@ def _whole_entries(cell: Cell) -> dict[Place, Entry]:
     }
 
 
-def _image_entries(
-    name: str, cell: Cell, bandwidths: Sequence[int], snrs_db: Sequence[float]
+def _ideal_entries(
+    name: str, latents: Sequence[Latents], bandwidths: Sequence[int], snrs_db: Sequence[float]
 ) -> dict[Place, Entry]:
-    """Places of image files that a code of capacity carries."""
+    """Places of messages that a code of capacity carries."""
     entries = {}
     for bandwidth in bandwidths:
         for snr_db in snrs_db:
-            hits = expected_hits(cell.latents, bandwidth, snr_db, "ideal")
+            hits = expected_hits(latents, bandwidth, snr_db, "ideal")
             top1 = crossed_mean(hits.mean(axis=1, keepdims=True))
-            entry = Entry(hits, top1, (len(hits), 0), mean_bits(cell.latents))
+            entry = Entry(hits, top1, (len(hits), 0), mean_bits(latents))
             entries[Place(name, "", bandwidth, snr_db)] = entry
     return entries
 
