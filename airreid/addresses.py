@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from pydantic_core import PydanticCustomError
 from airreid.errors import InputError
 
 _PORT_DIGITS = 5
+_SOCKETS = ("unix:", "unix-abstract:", "vsock:")
+_RESOLVED = re.compile(r"^(?:dns|ipv4|ipv6):(?://[^/]*/)?")
+"""Ways of gRPC to say how a name is looked up."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,19 @@ def parse_address(text: str) -> Address:
     if not colon or not host or not digits or int(port) > 65535:
         raise InputError(f"address {text!r:.80}: write HOST:PORT, for example 127.0.0.1:50051")
     return Address(host.strip("[]"), int(port))
+
+
+def check_target(text: str) -> None:
+    """Raises :class:`InputError` for what no client can connect to.
+
+    ``text``: ``HOST:PORT``, or a name of gRPC's: ``dns:///HOST:PORT``, ``unix:PATH``.
+    """
+    if text.startswith(_SOCKETS):
+        return
+    name = _RESOLVED.sub("", text)
+    if "://" in name:
+        raise InputError(f"{text}: not a URL: write HOST:PORT, for example 127.0.0.1:50051")
+    parse_address(name)
 
 
 def _checked(text: str) -> str:

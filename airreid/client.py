@@ -11,6 +11,7 @@ import grpc
 
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError, RefusedError
+from airreid.proxies import proxy_hint
 from airreid.v1 import (
     channel_pb2,
     channel_pb2_grpc,
@@ -82,7 +83,8 @@ class Connection:
         credentials: ClientCredentials = NOBODY,
     ) -> None:
         """Raises :class:`LinkError` when nothing answers at ``target`` (HOST:PORT), and
-        :class:`airreid.errors.InputError` for credentials that cannot be used."""
+        :class:`airreid.errors.InputError` for what is no address, and for credentials that cannot
+        be used."""
         self._target = target
         self._channel = credentials.channel(target, MESSAGE_OPTIONS)
         try:
@@ -92,7 +94,7 @@ class Connection:
             hint = credentials.hint if self.takes_credentials else ""
             raise LinkError(
                 f"{target}: no answer within {connect_seconds:g} s; "
-                f"start the service there, or give another {self.option}{hint}"
+                f"start the service there, or give another {self.option}{hint}{proxy_hint(target)}"
             ) from None
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from grpc import aio
 from pydantic import model_validator
 
 from airreid import log, proxies
-from airreid.addresses import parse_address
+from airreid.addresses import check_target, parse_address
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
 
@@ -78,7 +78,9 @@ class ClientCredentials(Settings):
         return "; with --tls-ca it must serve TLS and its certificate must name this host"
 
     def check(self, target: str) -> None:
-        """Raises :class:`InputError` if the token would cross a network in plain text."""
+        """Raises :class:`InputError` for what is no address, and if the token would cross a network
+        in plain text."""
+        check_target(target)
         if self.token is None or self.tls_ca is not None or self.insecure_plaintext:
             return
         if not is_loopback(target.rpartition(":")[0]):

@@ -27,6 +27,8 @@ To = Annotated[str, typer.Option(help="HOST:PORT of the access point's gRPC.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it is done.")]
 _OVER = ("done", "failed", "cancelled")
 _ASK_SECONDS = 0.25
+_SUMMARY = 60
+"""Characters of a result that the list of jobs shows."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -146,8 +148,23 @@ def jobs(
     for job in listed:
         done = f"{job.done} of {job.total}" if job.total else ""
         started = job.created_at.ToDatetime().isoformat(" ", "seconds")
-        rows.append((job.id, job.kind, job.state, done, started, job.result[:60]))
+        rows.append((job.id, job.kind, job.state, done, started, _summary(job.result)))
     print_table(("job", "kind", "state", "done", "started", "result"), rows)
+
+
+def _summary(result: str) -> str:
+    """Says in few words what a job gave: the plain values of its document, or what went wrong."""
+    try:
+        document = json.loads(result)
+    except ValueError:
+        return result[:_SUMMARY]
+    values = document.items() if isinstance(document, dict) else ()
+    plain_values = (
+        f"{name} {json.dumps(value) if isinstance(value, bool) else value}"
+        for name, value in values
+        if value != "" and not isinstance(value, (list, dict))
+    )
+    return ", ".join(plain_values)[:_SUMMARY]
 
 
 def cancel(

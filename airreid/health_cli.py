@@ -13,6 +13,7 @@ from airreid.console import say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
+from airreid.proxies import proxy_hint
 
 
 @with_credentials
@@ -28,7 +29,8 @@ def command(
                 health_pb2.HealthCheckRequest(), timeout=seconds, wait_for_ready=True
             )
         except grpc.RpcError:
-            raise LinkError(f"{target}: no answer within {seconds:g} s") from None
+            hint = proxy_hint(target)
+            raise LinkError(f"{target}: no answer within {seconds:g} s{hint}") from None
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise LinkError(f"{target}: not serving")
     say(f"{target}: serving")

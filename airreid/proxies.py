@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 """Variables that name a proxy; the first that is set counts, as for gRPC."""
+_USABLE = "http://"
 _EXCEPTIONS = ("no_grpc_proxy", "no_proxy")
 _LOCAL_NAMES = ("localhost", "local", "lan", "internal", "home.arpa")
 """Ends of names that only a local network knows."""
@@ -30,10 +31,36 @@ def grpc_options(
     names; else the connection goes through ``grpc_proxy``, ``https_proxy`` or ``http_proxy``.
     All of them count in small letters and in capitals.
     """
-    proxy = next(_values(_PROXIES, environment), "")
+    proxy = proxy_of(target, environment)
+    return [("grpc.http_proxy", proxy)] if proxy else [DIRECT]
+
+
+def proxy_of(target: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Returns the URL of the proxy that a target is reached through; empty for none.
+
+    gRPC speaks to proxies over plain HTTP: one of another kind (``socks5://``) is passed over.
+    """
+    urls = (text if "://" in text else f"http://{text}" for text in _values(_PROXIES, environment))
+    proxy = next((url for url in urls if url.startswith(_USABLE)), "")
     if not proxy or _excepted(target, environment) or is_private(_host(target)):
-        return [DIRECT]
-    return [("grpc.http_proxy", proxy if "://" in proxy else f"http://{proxy}")]
+        return ""
+    return proxy
+
+
+def proxy_hint(target: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Returns what proxies may have to do with a target that does not answer; empty for nothing."""
+    if proxy := proxy_of(target, environment):
+        return f"; it is asked through the proxy {_shown(proxy)}, no_proxy names what is not"
+    unusable = next(_values(_PROXIES, environment), "")
+    if not unusable or _excepted(target, environment) or is_private(_host(target)):
+        return ""
+    return f"; the proxy {_shown(unusable)} is not used, as gRPC takes http:// ones only"
+
+
+def _shown(proxy: str) -> str:
+    """Hides the password of a proxy's URL."""
+    scheme, separator, rest = proxy.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def is_private(host: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import random
 import threading
 import time
@@ -19,7 +17,7 @@ from typing import NamedTuple, Self
 
 from airreid import decisions
 from airreid.errors import AirReidError, InputError, LinkError
-from airreid.picture_files import picture_files
+from airreid.picture_files import picture_files, why_not
 from airreid.scheme import BlockCost
 from airreid.subject_ids import id_of
 from airreid.uplink_client import Uplink
@@ -285,17 +283,9 @@ def truth_of(path: Path) -> str:
 
 
 def unreadable(paths: Sequence[Path]) -> list[Sent]:
-    """Returns an outcome for each file that is not there or that may not be read."""
-    failed = []
-    for path in paths:
-        try:
-            path.stat()
-            reason = "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
-        except OSError as error:
-            reason = error.strerror or str(error)
-        if reason:
-            failed.append(Sent(path, None, 0.0, f"{path}: cannot be read ({reason})"))
-    return failed
+    """Returns an outcome for each file that cannot be read, or is no image by its first bytes."""
+    reasons = ((path, why_not(path)) for path in paths)
+    return [Sent(path, None, 0.0, reason) for path, reason in reasons if reason]
 
 
 class Listed(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 from airreid.client import MESSAGE_OPTIONS, Connection
 from airreid.credentials import NOBODY
 from airreid.errors import LinkError
-from airreid.proxies import DIRECT, grpc_options, is_private
+from airreid.proxies import DIRECT, grpc_options, is_private, proxy_hint
 
 NOWHERE = "http://127.0.0.1:9"
 PUBLIC = "8.8.8.8:50052"
@@ -74,6 +74,27 @@ def test_what_is_far_away_goes_through_the_proxy_unless_it_is_excepted(
         assert set(lines) == {f"CONNECT {PUBLIC} HTTP/1.1"}
         monkeypatch.setenv("NO_PROXY", "8.8.8.8")
         assert grpc_options(PUBLIC) == [DIRECT]
+
+
+def test_a_proxy_is_named_where_nothing_answers() -> None:
+    through = {"HTTPS_PROXY": "http://user:secret@10.0.0.9:3128"}
+    assert "asked through the proxy http://10.0.0.9:3128, no_proxy" in proxy_hint(PUBLIC, through)
+    assert proxy_hint("127.0.0.1:50052", through) == ""
+    assert proxy_hint(PUBLIC, {}) == proxy_hint(PUBLIC, through | {"no_proxy": "*"}) == ""
+    with proxy() as (url, _), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("https_proxy", url)
+        with pytest.raises(LinkError, match=f"asked through the proxy {url}, no_proxy"):
+            Connection(PUBLIC, 2.0)
+
+
+def test_a_proxy_that_grpc_cannot_use_is_passed_over() -> None:
+    """gRPC would log a line of its own and go there directly."""
+    socks = {"https_proxy": "socks5://10.0.0.9:1080"}
+    assert grpc_options(PUBLIC, socks) == [DIRECT]
+    assert "proxy socks5://10.0.0.9:1080 is not used" in proxy_hint(PUBLIC, socks)
+    assert proxy_hint("192.168.1.7:50052", socks) == ""
+    both = socks | {"http_proxy": "10.0.0.9:3128"}
+    assert grpc_options(PUBLIC, both) == [("grpc.http_proxy", "http://10.0.0.9:3128")]
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,10 @@ def test_a_missing_file_is_noticed_before_the_link(tmp_path: Path) -> None:
     missing = tmp_path / "none.png"
     line = fails("edge", "send", missing, "--to", nobody, code=1)
     assert line == f"error: {missing}: cannot be read (No such file or directory)"
+    notes = tmp_path / "notes.txt"
+    notes.write_text("of people")
+    line = fails("edge", "send", notes, "--to", nobody, code=1)
+    assert line.startswith(f"error: {notes}: not an image; give a JPEG")
     good = tmp_path / "good.png"
     Image.new("RGB", (32, 64)).save(good)
     result = airreid("edge", "send", missing, good, "--to", nobody)
@@ -177,6 +181,20 @@ def test_a_missing_file_is_noticed_before_the_link(tmp_path: Path) -> None:
     first, second = result.stderr.splitlines()
     assert first == f"{missing}: cannot be read (No such file or directory)"
     assert second.startswith(f"error: {nobody}: no answer within")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("127.0.0.1", "address '127.0.0.1': write HOST:PORT"),
+        ("127.0.0.1:70000", "address '127.0.0.1:70000': write HOST:PORT"),
+        ("http://127.0.0.1:50051/", "not a URL: write HOST:PORT, for example"),
+    ],
+)
+def test_what_is_no_address_is_noticed_before_the_wait(target: str, words: str) -> None:
+    assert words in fails("gallery", "list", "--to", target)
+    assert words in fails("health", target)
+    assert words in fails("channel", "show", "--to", target)
 
 
 def test_hints_name_options_that_there_are() -> None:

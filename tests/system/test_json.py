@@ -7,12 +7,14 @@ import re
 import shutil
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from accesspoint.gallery.maintenance.reindex import ReindexReport
 from airreid import cli
 from edge.spool import Spool
 from simulation.processes import Role
@@ -20,7 +22,8 @@ from simulation.processes import Role
 from ..edge.support import answer, entry
 from .conftest import ANY, System
 
-PAGE = Path(__file__).parents[2] / "docs/json.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/json.md"
 TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "number": (int, float),
@@ -173,8 +176,32 @@ def test_the_gallery_counts_and_times_as_rest_does(system: System, people: Path,
     documents(out, "gallery", "policy", *to)
     documents(out, "gallery", "backup", *to)
     documents(out, "gallery", "jobs", *to)
+    [exported] = documents(out, "gallery", "export", "--name", "all", *to)
+    [imported] = documents(out, "gallery", "import", "all", *to)
+    assert imported["skipped"] == exported["entries"]
+    [scrubbed] = documents(out, "gallery", "scrub", *to)
+    assert scrubbed["clean"]
+    documents(out, "gallery", "prove-deleted", "1000000000", *to)
     calibrating = ("gallery", "calibrate", *to, "--scheme", "jscc-ae-64", "--dry-run")
     documents(out, *calibrating, "--false-match-rate", "0.3")
+
+
+def test_a_reindex_reports_as_its_table_says() -> None:
+    report = ReindexReport(3, ((7, "no picture"),), ("ann",), 1, False)
+    plain_report = json.loads(json.dumps(asdict(report)))
+    check({"schema": "airreid gallery reindex 1", **plain_report})
+
+
+def test_every_schema_of_the_programs_has_a_table() -> None:
+    names = set()
+    for package in ("airreid", "edge", "channel_sim", "accesspoint", "simulation"):
+        for path in (ROOT / package).rglob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            names |= set(re.findall(r'"(airreid [a-z -]+ \d)"', source))
+            jobs = re.findall(r'_print\("([a-z-]+)"', source)
+            names |= {f"airreid gallery {job} 1" for job in jobs}
+    assert {"airreid edge log 1", "airreid gallery prove-deleted 1"} <= names
+    assert names <= schemas().keys()
 
 
 def test_enrolment_tokens_and_bundles(system: System, people: Path, out: Path) -> None:

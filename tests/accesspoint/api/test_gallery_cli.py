@@ -469,6 +469,9 @@ def test_jobs_from_the_command_line(gallery: Commands, folder: Path) -> None:
     gallery("delete", "p0")
     assert json.loads(gallery("import", "all"))["entries"] == 2
     assert json.loads(gallery("backup"))["file"].startswith("backups/")
+    listed = gallery("jobs")
+    assert "{" not in listed
+    assert "backups" in listed
     with pytest.raises(UnfinishedError, match="calibrate failed: 2 subjects enrolled"):
         gallery("calibrate")
     with pytest.raises(UnfinishedError, match="confidence"):
