@@ -70,8 +70,8 @@ class ReportedLink:
     def heard(self, response: uplink_pb2.QueryResponse) -> None:
         """Takes in what an answer says of the link."""
         with self._lock:
-            answered = not (response.repeated_answer or response.more_wanted)
-            if response.link == "coded" and answered:
+            in_pieces = response.uses_heard > 0  # those end as the access point says
+            if response.link == "coded" and not (response.repeated_answer or in_pieces):
                 self._count(response.outage)
             said_snr = response.HasField("link_report") and _is_usable(response.link_report)
             if not (said_snr or response.first_uses or response.fixed_uses):

@@ -133,9 +133,9 @@ class StoppingSettings(Settings):
     Of blocks of nested schemes: 0.005 is half a point. 0 hears every piece.
     """
     most_uses: Annotated[int, Field(ge=0, le=65536), Flag()] = 0
-    """Channel uses of a nested block at most, its pieces repeated after the last.
+    """Channel uses of a block in pieces at most, repeated after the last piece.
 
-    0: every piece once.
+    0: as many as its scheme has.
     """
     growth: Annotated[float, Field(ge=0, le=64), Flag("--more-growth")] = 0.0
     """Uses asked for next, as a multiple of those heard: 1 doubles them.

@@ -74,6 +74,8 @@ def test_lost_blocks_lower_the_snr_until_as_few_are_lost_as_wanted() -> None:
     assert link.latest().snr_db == pytest.approx(9.5)
     link.heard(answer(link="coded", outage=True, repeated_answer=True))
     link.heard(answer(link="analog", outage=True))
+    link.heard(answer(link="coded", more_wanted=32, uses_heard=64))
+    link.heard(answer(link="coded", outage=True, uses_heard=256))
     assert link.latest().snr_db == pytest.approx(9.5)
     for _ in range(100):
         link.heard(lost)

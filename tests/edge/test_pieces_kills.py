@@ -20,17 +20,19 @@ from .unruly import CutWire, UnrulyRelay
 PEOPLE = 7
 """People of the load's pictures."""
 FAULTS = 0.05
+NESTED, DIGITAL = "jscc-nested-256", "digital-256-r1"
 VICTIMS = ("edge", "wire to the channel", "channel", "wire to the access point", "ap")
 
 
 class PiecePlace(Place):
-    """Roles of a place, with a nested scheme through much noise, and wires that can be cut.
+    """Roles of a place, with a scheme in pieces through much noise, and wires that can be cut.
 
     edge -> wire -> relay that doubles and swaps -> channel -> wire -> access point
     """
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, scheme_id: str, most_uses: int) -> None:
         super().__init__(folder, stack)
+        self.scheme_id, self.most_uses = scheme_id, most_uses
         self.relay = stack.enter_context(closing(UnrulyRelay(self.channel_port, FAULTS, seed=1)))
         self.wires = {
             "wire to the channel": stack.enter_context(closing(CutWire(self.relay.port))),
@@ -42,7 +44,8 @@ class PiecePlace(Place):
             return self.roles["channel"]
         to, upstream = (f"127.0.0.1:{wire.port}" for wire in self.wires.values())
         options = {
-            "edge": ("--scheme", "jscc-nested-256", "--bandwidth", "auto", "--to", to),
+            "ap": ("--most-uses", str(self.most_uses)),
+            "edge": ("--scheme", self.scheme_id, "--bandwidth", "auto", "--to", to),
             "channel": ("--snr", "-4", "--upstream", upstream),
         }
         return super().start(name, *options.get(name, ()), *extra)
@@ -56,13 +59,19 @@ class PiecePlace(Place):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[PiecePlace]:
+def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
-        yield PiecePlace(tmp_path, stack)
+        yield stack
 
 
 @pytest.mark.slow
-def test_kills_cuts_and_disorder_lose_double_and_mix_nothing(place: PiecePlace) -> None:
+@pytest.mark.parametrize(
+    ("scheme_id", "most_uses", "rounds"), [(NESTED, 256, 100), (DIGITAL, 1024, 60)]
+)
+def test_kills_cuts_and_disorder_lose_double_and_mix_nothing(
+    tmp_path: Path, stack: ExitStack, scheme_id: str, most_uses: int, rounds: int
+) -> None:
+    place = PiecePlace(tmp_path, stack, scheme_id, most_uses)
     place.start("ap")
     with GalleryClient(f"127.0.0.1:{place.ap_port}") as client:
         items = (
@@ -71,11 +80,11 @@ def test_kills_cuts_and_disorder_lose_double_and_mix_nothing(place: PiecePlace) 
         )
         assert all(ok(result.status) for _, result in client.enrol(items))
     place.kill("ap")
-    keep_killing(place, 100, lambda number: VICTIMS[number % len(VICTIMS)])
+    keep_killing(place, rounds, lambda number: VICTIMS[number % len(VICTIMS)])
     assert all(wire.cuts for wire in place.wires.values())
     assert len(place.relay.did) == 4  # blocks and answers were doubled, and overtaken
     rows = place.log()
-    assert {row["uses"] for row in rows} <= set(range(32, 257, 32))
+    assert {row["uses"] for row in rows} <= set(range(32, most_uses + 1, 32))
     assert len({row["uses"] for row in rows}) > 1
     right = []
     for row in rows:
@@ -84,6 +93,8 @@ def test_kills_cuts_and_disorder_lose_double_and_mix_nothing(place: PiecePlace) 
         if row["source"] == "watch":
             number = int(str(row["name"]).partition("__")[2].removesuffix(".png"))
             right.append(identities[0]["identity"] == f"p{number % PEOPLE}")
+    if scheme_id == DIGITAL:
+        assert all(right)  # the message of each is exactly that of one picture
     assert sum(right) > 0.9 * len(right)  # noise alone takes a few in a hundred
     cuts = {name: wire.cuts for name, wire in place.wires.items()}
     counted = f"{cuts}, {dict(place.relay.did)}, right {sum(right)} of {len(right)}"
