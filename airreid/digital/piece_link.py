@@ -64,23 +64,34 @@ class PieceLink:
         ]
         return np.concatenate(pieces)
 
-    def listen(self, heard: HeardCoded) -> Floats:
-        """Adds the fresh pieces to a block's log-likelihood ratios, and returns these: (N,)."""
-        if heard.llrs is None:
-            heard.llrs = np.zeros(self.code.mother_length)
-        number = heard.next_piece - sum(len(symbols) for symbols, _ in heard.fresh) // heard.piece
-        for symbols, snr_db in heard.fresh:
-            variance = np.asarray(noise_variance(snr_db))[None]
-            for row in symbols.reshape(-1, 1, heard.piece):
-                place = number % self.code.pieces
-                bits_per_symbol = self.code.bits_per_symbol[place]
-                gain = modem.block_gain(row, variance, bits_per_symbol, _GAINS)
-                scaled, scaled_variance = row / gain[:, None], variance / np.square(gain)
-                llrs = modem.llrs(scaled, scaled_variance, bits_per_symbol)[0]
-                np.add.at(heard.llrs, self.code.sent[place], llrs)
-                number += 1
-        heard.fresh.clear()
-        return heard.llrs
+    def listen(self, blocks: Sequence[HeardCoded]) -> Floats:
+        """Adds the fresh pieces to blocks' log-likelihood ratios, and returns these: (b, N)."""
+        fresh: list[tuple[HeardCoded, int]] = []
+        """Block and place of each piece."""
+        rows, variances = list[NDArray[np.float32]](), list[float]()
+        for block in blocks:
+            number = block.next_piece - sum(len(s) for s, _ in block.fresh) // block.piece
+            for symbols, snr_db in block.fresh:
+                pieces = symbols.reshape(-1, block.piece)
+                rows.extend(pieces)
+                variances += [float(noise_variance(snr_db))] * len(pieces)
+                fresh += [(block, (number + i) % self.code.pieces) for i in range(len(pieces))]
+                number += len(pieces)
+            block.fresh.clear()
+            if block.llrs is None:
+                block.llrs = np.zeros(self.code.mother_length)
+        counts = np.array([self.code.bits_per_symbol[place] for _, place in fresh], np.int64)
+        llrs: dict[int, Floats] = {}
+        for count in np.unique(counts).tolist():
+            alike = np.flatnonzero(counts == count)
+            received, variance = np.stack([rows[i] for i in alike]), np.array(variances)[alike]
+            gain = modem.block_gain(received, variance, count, _GAINS)
+            scaled, scaled_variance = received / gain[:, None], variance / np.square(gain)
+            parts = modem.llrs(scaled, scaled_variance, count)
+            llrs |= dict(zip(alike.tolist(), parts, strict=True))
+        for i, (block, place) in enumerate(fresh):  # in their order: sums round
+            np.add.at(_llrs(block), self.code.sent[place], llrs[i])
+        return np.stack([_llrs(block) for block in blocks])
 
     def receive(self, blocks: Sequence[HeardCoded]) -> Decoded:
         """Decodes blocks from the pieces heard of each: payloads (b, k) and whether they passed.
@@ -89,7 +100,7 @@ class PieceLink:
         """
         payload = np.zeros((len(blocks), self._payload_bits), np.uint8)
         passed = np.zeros(len(blocks), bool)
-        llrs = np.stack([self.listen(block) for block in blocks])
+        llrs = self.listen(blocks)
         enough = information(llrs) >= _LEAST_SHARE * self.code.message_bits
         states = [min(block.next_piece, self.code.pieces) for block in blocks]
         for pieces in sorted(set(states)):
@@ -124,7 +135,7 @@ class PieceLink:
         left = min(limit - heard.uses, self.bandwidth)
         if left <= 0:
             return 0
-        came_in = float(information(self.listen(heard)))
+        came_in = float(information(self.listen([heard])[0]))
         rate = max(came_in / heard.uses, 1e-9)
         if max(rate, float(capacity(snr_db))) * limit < _HOPELESS_SHARE * self.code.message_bits:
             return 0
@@ -140,6 +151,11 @@ class PieceLink:
         piece = self.code.piece
         needed = self.code.message_bits / (float(capacity(snr_db)) * piece)
         return min(self.bandwidth, piece * max(1, math.floor(min(needed, self.code.pieces))))
+
+
+def _llrs(block: HeardCoded) -> Floats:
+    assert block.llrs is not None
+    return block.llrs
 
 
 def information(llrs: Floats) -> Floats:

@@ -25,7 +25,7 @@ from airreid.nested.scheme import NestedScheme
 from airreid.nested.stopping import ACCEPTED_LOSS, StoppingRule, StoppingSettings
 from airreid.noise import NoiseStream
 from airreid.offline import LINK_NAME, pack_each, transmit
-from airreid.payload import Analog
+from airreid.payload import Analog, Coded
 from airreid.retrieval import NearestMatch, cosine
 from airreid.scheme import piece_of
 from airreid.scheme_info import DigitalInfo, NestedInfo
@@ -96,24 +96,28 @@ def measure_uses(
             points += _digital_points(bundle, scheme, test, settings, phase)
             if piece_of(digital):
                 tick = phase(f"{digital.id} in pieces", len(settings.snrs_db) * settings.seeds)
-                for snr_db in settings.snrs_db:
-                    points.append(
-                        digital_pieces_point(scheme, test, snr_db, settings.seeds, tick=tick)
-                    )
+                blocks = pack_pieces_each(scheme, test.queries)
+                points += [
+                    digital_pieces_point(scheme, test, blocks, snr_db, settings.seeds, tick=tick)
+                    for snr_db in settings.snrs_db
+                ]
     return points
 
 
 def digital_pieces_point(
     scheme: DigitalScheme,
     test: RetrievalFeatures,
+    blocks: Sequence[Coded],
     snr_db: float,
     seeds: int,
     stopping: StoppingSettings | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> UsesPoint:
-    """Measures a digital scheme in pieces at one SNR: by default it has its bandwidth at most."""
+    """Measures a digital scheme in pieces at one SNR: by default it has its bandwidth at most.
+
+    blocks: the queries, packed in pieces.
+    """
     stopping = stopping or StoppingSettings()
-    blocks = pack_pieces_each(scheme, test.queries)
     gallery = scheme.gallery(test.gallery)
     nearest = NearestMatch(test.query_labels, test.gallery_labels)
     uses, top1 = [], []

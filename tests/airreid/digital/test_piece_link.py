@@ -88,7 +88,7 @@ def test_pieces_together_are_pieces_one_by_one(link: PieceLink) -> None:
     for first in range(link.code.pieces):
         single.add(pieces_of(block, first, PIECE), 1.0)
         link.receive([single])
-    np.testing.assert_array_equal(link.listen(together), link.listen(single))
+    np.testing.assert_array_equal(link.listen([together]), link.listen([single]))
     assert together.uses == single.uses == len(block.symbols)
 
 
@@ -98,7 +98,8 @@ def test_pieces_that_come_again_add_up(link: PieceLink) -> None:
     once.add(block, -3.0)
     twice.add(block, -3.0)
     twice.add(replace(block, first_piece=link.code.pieces), -3.0)
-    np.testing.assert_allclose(link.listen(twice), 2.0 * link.listen(once), rtol=1e-12)
+    both = link.listen([twice, once])
+    np.testing.assert_allclose(both[0], 2.0 * both[1], rtol=1e-12)
 
 
 def test_a_foreign_table_never_passes(link: PieceLink) -> None:

@@ -33,7 +33,7 @@ def test_pieces_cost_what_is_heard_and_find_what_arrives(
     blocks = pack_pieces_each(scheme, people)
     points = []
     for stopping in (None, StoppingSettings(most_uses=512)):
-        point = digital_pieces_point(scheme, test, -2.0, SEEDS, stopping)
+        point = digital_pieces_point(scheme, test, blocks, -2.0, SEEDS, stopping)
         sent = [
             receive_pieces(
                 scheme,
