@@ -14,7 +14,7 @@ from airreid.inference import BackboneRunner
 from airreid.link_report import TARGET_OUTAGE
 from airreid.payload import Link, Payload
 from airreid.scheme import Scheme, check_link, links_of, piece_of
-from airreid.scheme_info import DigitalInfo
+from airreid.scheme_info import DigitalInfo, NestedInfo
 from airreid.scheme_kinds import open_scheme
 from edge.settings import REPORT, SendSettings
 
@@ -124,8 +124,11 @@ class Encoder:
                 f"--bandwidth {bandwidth}: the {link} link has no pieces; give --link coded"
             )
         if not piece:
-            nested = [other.id for other in self.bundle.manifest.schemes if piece_of(other)]
-            way_out = f"give --scheme {nested[0]}" if nested else "this bundle has no nested scheme"
+            others = [other for other in self.bundle.manifest.schemes if piece_of(other)]
+            others.sort(key=lambda other: not isinstance(other, NestedInfo))
+            way_out = (
+                f"give --scheme {others[0].id}" if others else "this bundle has no scheme in pieces"
+            )
             raise InputError(
                 f"--bandwidth {bandwidth}: scheme {scheme_id} cannot be cut; {way_out}"
             )

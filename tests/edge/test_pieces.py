@@ -237,5 +237,5 @@ def test_the_ideal_link_has_no_pieces(bundle: Bundle) -> None:
 
 
 def test_other_schemes_cannot_be_cut(bundle: Bundle) -> None:
-    with pytest.raises(InputError, match="jscc-ae-64 cannot be cut"):
+    with pytest.raises(InputError, match="jscc-ae-64 cannot be cut; give --scheme jscc-n"):
         Encoder(bundle, 1).send_settings("jscc-ae-64", None, 5, "auto")
