@@ -22,6 +22,7 @@ _PART = re.compile(
 )
 _OF_GIVEN = tuple(each for each in COMPARISONS if each.first[0].startswith(GIVEN))
 """Comparisons of codes that came with a network."""
+_OTHERS = tuple(each for each in COMPARISONS if each not in _OF_GIVEN)
 
 
 def fill_page(page: Path, name: str, parts: Mapping[str, str]) -> None:
@@ -60,7 +61,7 @@ def page_parts(table: Table, claims: Sequence[Claim], about: Mapping[str, Any]) 
         "ablations": summary_markdown(ABLATIONS, claims, table.missing),
         "together": summary_markdown(TOGETHER, claims, table.missing),
         "given": summary_markdown(_OF_GIVEN, claims, ()),
-        "judged": summary_markdown(COMPARISONS, claims, ()),
+        "judged": summary_markdown(_OTHERS, claims, ()),
         "anchors": anchors_markdown(table.cells, table.snrs_db),
         "checks": checks_markdown(table),
     }
