@@ -205,6 +205,26 @@ def test_one_person_under_two_names_is_named_and_left_out(
     assert result.report.subjects == 60
 
 
+@pytest.mark.parametrize("copies", [2, 3, 7])
+def test_one_person_under_many_names_is_left_once(
+    make_people: People, make_code: Code, copies: int
+) -> None:
+    """The nearest of the person is a name that another one has taken out already."""
+    people = make_people(80, cameras=2, shots=2)
+    names = [f"again-{copy}" for copy in reversed(range(copies))]
+    often = Enrolled(
+        np.concatenate([people.features[:1].repeat(copies, axis=0), people.features]),
+        [*names, *people.subjects],
+        [*("desk" for _ in names), *people.cameras],
+    )
+    result = _calibrate(often, make_code(24), false_match_rate=0.1)
+    assert sorted(pair.subject for pair in result.report.left_out) == sorted(names)
+    assert result.report.subjects == 80
+    best = result.report.schemes[1].best_true_match_rate
+    assert best is not None
+    assert best > 0.5
+
+
 def test_other_rates_are_shown_with_intervals(make_people: People, make_code: Code) -> None:
     scheme = _calibrate(make_people(60), make_code(24), false_match_rate=0.1).report.schemes[1]
     rows = {(row.false_match_rate, row.snr_db): row for row in scheme.trade_offs}
