@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.table import Table
 
 _quiet = False
+_BETWEEN = 3
+"""Characters between two columns of a table."""
+_NARROWEST = 10
+"""Characters of a text that a table leaves, at least."""
 
 
 def set_quiet(quiet: bool) -> None:
@@ -69,24 +74,63 @@ def say(text: object, err: bool = False, faint: str = "") -> None:
     typer.echo(line, err=err)
 
 
-def print_table(names: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+def print_table(
+    names: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str = "",
+    cut: Collection[str] = (),
+) -> None:
     """Prints rows of texts under the columns' names.
 
-    The first column names the row and is whole on any width, for the next command to take; long
-    texts in the others are broken.
+    No text is broken over lines. Where the terminal is too narrow, the columns named by ``cut``
+    lose the ends of their texts, and where that is not enough each row is a block of lines.
     """
-    from rich.console import Console  # services start without them
-    from rich.table import Column, Table
+    from rich.cells import cell_len  # services start without them
+    from rich.console import Console
     from rich.text import Text
 
     lines = [["" if cell is None else printable(cell) for cell in row] for row in rows]
-    widest = max((len(line[0]) for line in lines if line), default=0)
-    first, *others = names
-    columns = [Column(name, overflow="fold") for name in others]
-    table = Table(Column(first, no_wrap=True, min_width=widest), *columns)
-    for line in lines:
-        table.add_row(*map(Text, line))
+    columns = [[name, *cells] for name, cells in zip(names, zip(*lines, strict=True), strict=False)]
+    widths = [max(map(cell_len, column)) for column in columns] or [len(name) for name in names]
     console = Console()
     if title:
         console.print(Text(printable(title), style="bold"))
-    console.print(table)
+    fitted = _fitted(widths, [name in cut for name in names], console.width)
+    if fitted is None:
+        _print_blocks(names, lines)
+    else:
+        console.print(_table(names, lines, fitted))
+
+
+def _fitted(widths: Sequence[int], may_cut: Sequence[bool], room: int) -> list[int] | None:
+    """Returns the widths at which columns fit into ``room``; None where they do not."""
+    fitted = list(widths)
+    while sum(fitted) + _BETWEEN * len(fitted) + 1 > room:
+        wide = [place for place, cut in enumerate(may_cut) if cut and fitted[place] > _NARROWEST]
+        if not wide:
+            return None
+        fitted[max(wide, key=fitted.__getitem__)] -= 1
+    return fitted
+
+
+def _table(names: Sequence[str], lines: Iterable[Sequence[str]], widths: Sequence[int]) -> Table:
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    columns = [
+        Column(name, no_wrap=True, overflow="ellipsis", width=width)
+        for name, width in zip(names, widths, strict=True)
+    ]
+    table = Table(*columns)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
+def _print_blocks(names: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Prints each row as lines: its first text, then the names and texts of the others."""
+    for first, *others in lines:
+        typer.echo(first)
+        for name, text in zip(names[1:], others, strict=True):
+            if text:
+                typer.echo(f"    {name}: {text}")

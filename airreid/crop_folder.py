@@ -47,8 +47,8 @@ class CropFolder:
 
     @property
     def beside(self) -> list[LeftOut]:
-        """Files that are no images and are not called so either: notes, tables."""
-        return [file for file in self.no_images if not file.is_called_image]
+        """Files that are plainly no images: notes, tables."""
+        return [file for file in self.no_images if file.is_no_fault]
 
 
 def crop_root(folder: Path) -> Path:

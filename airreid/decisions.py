@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from airreid.subject_ids import name_and_id
 from airreid.v1 import common_pb2
 
 DecisionKind = Literal["match", "unknown", "ambiguous", "unspecified"]
@@ -57,9 +58,9 @@ def words(decision: PlainDecision) -> str:
     ``unknown``, or :data:`UNDECIDED`."""
     match decision["kind"]:
         case "match":
-            return f"match {decision['subject']}"
+            return f"match {name_and_id(decision['subject'] or '')}"
         case "ambiguous":
-            return f"ambiguous: {decision['subject']}?"
+            return f"ambiguous: {name_and_id(decision['subject'] or '')}?"
         case "unknown":
             return "unknown"
     return UNDECIDED

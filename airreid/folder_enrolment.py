@@ -73,7 +73,7 @@ class FolderEnrolment:
         self._all_or_nothing = all_or_nothing
         self._report = report
         self._tick = tick
-        self._outcome = Outcome()
+        self.outcome = Outcome()
         self._people: dict[str, _Person] = {}
 
     def enrol(self, crops: list[Crop]) -> Outcome:
@@ -94,10 +94,10 @@ class FolderEnrolment:
                 self._take_all_back()
             raise
         self._keep_names(names, known)
-        self._outcome.new_subjects = [
+        self.outcome.new_subjects = [
             subject for subject, person in self._people.items() if person.created and person.added
         ]
-        return self._outcome
+        return self.outcome
 
     def _send(self, crops: list[Crop], names: Mapping[str, str], known: Collection[str]) -> None:
         sent: list[Crop] = []
@@ -110,7 +110,7 @@ class FolderEnrolment:
             self._note(sent[position], current, result)
         if not self._all_or_nothing:
             self._finish(current)
-        elif self._outcome.refused:
+        elif self.outcome.refused:
             self._take_all_back()
         else:
             for person in self._people.values():
@@ -141,17 +141,17 @@ class FolderEnrolment:
         if not ok(result.status):
             self._refuse(subject, f"{crop.path}: {result.status.message}")
         elif result.already_enrolled:
-            self._outcome.before += 1
+            self.outcome.before += 1
             person.stays.add(result.entry_id)
         else:
-            self._outcome.added += 1
+            self.outcome.added += 1
             person.created |= result.subject_created
             person.added.append(result.entry_id)
             if result.warnings:
-                self._outcome.doubtful.append(f"{crop.path}: {'; '.join(result.warnings)}")
+                self.outcome.doubtful.append(f"{crop.path}: {'; '.join(result.warnings)}")
 
     def _refuse(self, subject: str, reason: str) -> None:
-        self._outcome.refused += 1
+        self.outcome.refused += 1
         self._people[subject].refused += 1
         self._report(f"error: {reason}")
 
@@ -169,7 +169,7 @@ class FolderEnrolment:
     def _delete_earlier(self, person: _Person) -> None:
         earlier = sorted(person.earlier - set(person.added) - person.stays)
         deleted = self._client.delete_entries(earlier)
-        self._outcome.deleted += sum(ok(status) for _, status in deleted)
+        self.outcome.deleted += sum(ok(status) for _, status in deleted)
 
     def _take_all_back(self) -> None:
         for subject in self._people:
@@ -181,8 +181,8 @@ class FolderEnrolment:
             pass
         if person.added and person.is_new and not any(self._client.entries(subject)):
             self._client.delete_subject(subject)
-        self._outcome.added -= len(person.added)
-        self._outcome.taken_back += len(person.added)
+        self.outcome.added -= len(person.added)
+        self.outcome.taken_back += len(person.added)
         person.added.clear()
 
     def _keep_names(

@@ -16,12 +16,13 @@ from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.crop_folder import list_crops
 from airreid.errors import InputError
-from airreid.folder_enrolment import FolderEnrolment
+from airreid.folder_enrolment import FolderEnrolment, Outcome
 from airreid.gallery_jobs_cli import DEFAULT, To
 from airreid.images import read
 from airreid.json_output import Json, JsonOut, check_json, show_json
+from airreid.local_time import local_time
 from airreid.plain_messages import plain
-from airreid.subject_ids import as_id
+from airreid.subject_ids import as_id, name_and_id
 from airreid.v1 import common_pb2, gallery_pb2
 
 app = typer.Typer(no_args_is_help=True, help="The people an access point knows.")
@@ -63,16 +64,18 @@ def enroll(
     """Enrol every image of a folder; what is enrolled already is not enrolled again.
 
     Folders may have any name: ids are made of it, and the name is kept as display name. Exits
-    with 1 if an image was refused or another file left out.
+    with 1 if an image was refused or left out; what is plainly no picture is left out and named.
     """
     check_json(json_out)
     listed = list_crops(folder)
     if listed.root != folder:
         say(f"note: people found at {listed.root}", err=True)
+    beside = listed.beside
+    faults = [file for file in listed.left_out if file not in beside]
     for file in listed.left_out:
-        say(f"error: {file.reason}", err=True)
-    if all_or_nothing and listed.left_out:
-        raise InputError(f"{folder}: nobody enrolled, {len(listed.left_out)} files left out")
+        say(f"{'note: left out' if file in beside else 'error'}: {file.reason}", err=True)
+    if all_or_nothing and faults:
+        raise InputError(f"{folder}: nobody enrolled, {len(faults)} files left out")
     with GalleryClient(to, credentials=credentials) as client:
         with progress_bars() as bars:
             task = bars.add_task("enrolling", total=len(listed.crops))
@@ -83,7 +86,11 @@ def enroll(
                 lambda line: say(line, err=True),
                 lambda: bars.advance(task),
             )
-            outcome = enrolment.enrol(listed.crops)
+            try:
+                outcome = enrolment.enrol(listed.crops)
+            except (KeyboardInterrupt, SystemExit):
+                say(_interrupted(enrolment.outcome, len(listed.crops)), err=True)
+                raise
         state = client.describe()
     for line in _doubtful(outcome.doubtful):
         say(line, err=True)
@@ -114,8 +121,18 @@ def enroll(
             f"{also}{replaced}{_new(outcome.new_subjects)}; "
             f"the gallery holds {state.subjects} subjects, {state.entries} entries"
         )
-    if outcome.refused or listed.left_out:
+    if outcome.refused or faults:
         raise typer.Exit(1)
+
+
+def _interrupted(outcome: Outcome, crops: int) -> str:
+    """Says how far a broken-off enrolment is; answers on their way are not counted."""
+    if outcome.taken_back:
+        return f"interrupted: {outcome.taken_back} of {crops} images taken back"
+    return (
+        f"interrupted: {outcome.added + outcome.before} of {crops} images or more are enrolled; "
+        "the same command goes on there"
+    )
 
 
 def _doubtful(warnings: Sequence[str]) -> list[str]:
@@ -135,7 +152,7 @@ def _new(subjects: Sequence[str]) -> str:
         return ""
     others = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
     what = "new subject" if len(subjects) == 1 else "new subjects"
-    return f"; {len(subjects)} {what}, {', '.join(subjects[:_NAMED])}{others}"
+    return f"; {len(subjects)} {what}, {', '.join(map(name_and_id, subjects[:_NAMED]))}{others}"
 
 
 @app.command("list")
@@ -177,10 +194,11 @@ def entries(
         return
     rows = []
     for entry in listed:
-        enrolled = entry.created_at.ToDatetime().isoformat(" ", "seconds")
+        enrolled = local_time(entry.created_at.ToMicroseconds() / 1e6)
         quality = f"{entry.quality:.2f}" if entry.quality else ""
-        rows.append((entry.id, entry.subject, entry.camera, enrolled, quality, entry.key))
-    print_table(("entry", "subject", "camera", "enrolled", "quality", "key"), rows)
+        people = (name_and_id(entry.subject), name_and_id(entry.camera))
+        rows.append((entry.id, *people, enrolled, quality, entry.key))
+    print_table(("entry", "subject", "camera", "enrolled", "quality", "key"), rows, cut=("key",))
 
 
 @app.command()
@@ -248,7 +266,15 @@ def search(
         return
     print_table(
         ("subject", "score", "entry", "camera"),
-        [(hit.subject, f"{hit.score:.3f}", hit.entry_id, hit.camera) for hit in answer.subjects],
+        [
+            (
+                name_and_id(hit.subject),
+                f"{hit.score:.3f}",
+                hit.entry_id,
+                name_and_id(hit.camera),
+            )
+            for hit in answer.subjects
+        ],
     )
     threshold = answer.decision.threshold
     kind = _kind(answer.decision.kind, answer.scheme_id, calibrated)

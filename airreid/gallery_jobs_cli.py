@@ -19,6 +19,7 @@ from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import InputError, LinkError, UnfinishedError
 from airreid.json_output import Json, JsonOut, check_json, show_json
+from airreid.local_time import local_time
 from airreid.plain_messages import plain
 from airreid.v1 import gallery_pb2
 
@@ -147,9 +148,9 @@ def jobs(
     rows = []
     for job in listed:
         done = f"{job.done} of {job.total}" if job.total else ""
-        started = job.created_at.ToDatetime().isoformat(" ", "seconds")
+        started = local_time(job.created_at.ToMicroseconds() / 1e6)
         rows.append((job.id, job.kind, job.state, done, started, _summary(job.result)))
-    print_table(("job", "kind", "state", "done", "started", "result"), rows)
+    print_table(("job", "kind", "state", "done", "started", "result"), rows, cut=("result",))
 
 
 def _summary(result: str) -> str:

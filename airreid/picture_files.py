@@ -36,6 +36,11 @@ class LeftOut:
         """Whether its name says that it is an image; notes and tables beside crops are not."""
         return self.path.suffix.lower() in _CALLED_IMAGES
 
+    @property
+    def is_no_fault(self) -> bool:
+        """Whether it is plainly no picture: a file that can be read and is not called an image."""
+        return not self.is_called_image and self.path.is_file() and os.access(self.path, os.R_OK)
+
 
 @dataclass(frozen=True)
 class PictureFiles:

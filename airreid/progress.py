@@ -36,6 +36,7 @@ def bars(quiet: bool = False) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
+        redirect_stdout=sys.stdout.isatty(),  # else results would go to standard error
     )
 
 

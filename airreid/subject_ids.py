@@ -52,6 +52,12 @@ def name_of(subject: str) -> str:
     return os.fsdecode(data)
 
 
+def name_and_id(subject: str) -> str:
+    """Returns a subject as people read it: an id that was made of a name stands behind the name."""
+    name = shown_name(name_of(subject))
+    return subject if name == subject else f"{name} ({subject})"
+
+
 def as_id(text: str) -> str:
     """Returns what somebody typed as an id: an id as it is, a name's id otherwise."""
     return text if _ID.fullmatch(text) else id_of(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from airreid.plain_messages import plain
 from airreid.settings_options import with_settings
 from airreid.uplink_client import Uplink
 from edge import printing, results
+from edge.answer_lines import AnswerLines
 from edge.encoder import Encoder
 from edge.oneshot import OneShot, Sent, expand, truths_of, unreadable
 from edge.settings import OneShotSettings, ServeSettings, serve_settings
@@ -56,10 +56,13 @@ def send(
 ) -> None:
     """Send images and print whom they show: match, unknown or ambiguous, and the nearest.
 
+    Answers are printed as they come; an interrupt leaves what was received, with --json too.
     An outage, a digital block that the air destroyed, is an answer too. Exits with 1 if
     any image was not answered.
     """
-    paths, leftovers = expand(images)
+    paths, left_out, leftovers = expand(images)
+    for reason in left_out:
+        note(f"note: left out: {reason}")
     if leftovers:
         note(f"{leftovers} hidden or leftover files passed over")
     settings = given.checked()
@@ -68,15 +71,22 @@ def send(
     if settings.truth:
         truths_of(paths)
     check_json(json_out)
-    outcomes = unreadable(paths)
+    outcomes, answers = unreadable(paths), AnswerLines(paths, shows=not as_json)
     if len(outcomes) < len(paths):  # else there is nothing to ask a link for
         for missing in outcomes:
             note(missing.error)
-        outcomes = _sent(paths, settings)
+        try:
+            outcomes = _sent(paths, settings, answers)
+        except (KeyboardInterrupt, SystemExit):
+            received = answers.broken_off()
+            rows = [outcome.as_dict(settings.radio) for outcome in received]
+            show_json(SEND_SCHEMA, rows, as_json, json_out)
+            count = sum(not outcome.error for outcome in received)
+            say(f"interrupted: {count} of {len(paths)} answered", err=True)
+            raise
+    answers.finish(outcomes)
     rows = [outcome.as_dict(settings.radio) for outcome in outcomes]
     if not show_json(SEND_SCHEMA, rows, as_json, json_out):
-        for line in printing.sent_lines(outcomes):
-            say(line.text, faint=line.faint)
         for error in printing.error_lines(outcomes):
             say(f"error: {error}", err=True)
         for reason in printing.undecided(outcomes):
@@ -88,7 +98,7 @@ def send(
         raise typer.Exit(1)
 
 
-def _sent(paths: list[Path], settings: OneShotSettings) -> list[Sent]:
+def _sent(paths: list[Path], settings: OneShotSettings, answers: AnswerLines) -> list[Sent]:
     encoder = Encoder(load_bundle(settings.bundle or default_bundle_path()), settings.threads)
     sending = encoder.send_settings(
         settings.scheme,
@@ -99,8 +109,13 @@ def _sent(paths: list[Path], settings: OneShotSettings) -> list[Sent]:
     )
     with Uplink(settings.to, credentials=settings.credentials) as uplink, progress_bars() as bars:
         task = bars.add_task("sending", total=len(paths))
+
+        def done(position: int, outcome: Sent) -> None:
+            answers.add(position, outcome)
+            bars.advance(task)
+
         with OneShot(encoder, uplink, sending, settings.edge_id, note) as one_shot:
-            return one_shot.send(paths, partial(bars.advance, task), settings.truth)
+            return one_shot.send(paths, done, settings.truth)
 
 
 @app.command()
@@ -164,8 +179,12 @@ def log_(
 ) -> None:
     """Print what became of every accepted frame; the edge may be running."""
     rows = results.read(spool, state.value if state else "", last)
+    is_empty = True
     with json_lines(LOG_SCHEMA, as_json, json_out) as write:
         for row in rows:
+            is_empty = False
             if not write(row):
                 line = printing.row_line(row)
                 say(line.text, faint=line.faint)
+    if is_empty:
+        note(f"{spool}: no frames{f' that are {state.value}' if state else ' accepted yet'}")

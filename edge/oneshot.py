@@ -145,13 +145,14 @@ class OneShot:
     def send(
         self,
         paths: Sequence[Path],
-        tick: Callable[[], object] = lambda: None,
+        done: Callable[[int, Sent], object] = lambda position, outcome: None,
         truth: bool = False,
     ) -> list[Sent]:
         """Encodes and sends each file; the outcomes in the order of the files.
 
-        The next files are read while one is encoded, and answers come meanwhile. ``tick`` is
-        called for each file that is done with. ``truth`` says with each block whom its file's
+        The next files are read while one is encoded, and answers come meanwhile. ``done`` is
+        called with a file's position and outcome as soon as that is known, in any thread.
+        ``truth`` says with each block whom its file's
         folder names. A file that is no image gets its error and does not stop the others.
         Blocks for which the access point is not ready are sent again for a minute. When the
         stream breaks, the answers so far are kept and the other files get that as theirs.
@@ -159,10 +160,10 @@ class OneShot:
         names = truths_of(paths) if truth else [""] * len(paths)
         offered: list[_Offered] = []
         with closing(read_ahead(paths, self._cut)) as crops:
-            for crop, name in zip(crops, names, strict=True):
+            for position, (crop, name) in enumerate(zip(crops, names, strict=True)):
                 if self._ended.done():
                     break
-                offered.append(self._offer(crop, name, tick))
+                offered.append(self._offer(crop, name, partial(done, position)))
                 wait([file.accepted for file in offered[-2:-1]])  # one is read, one is encoded
         wait([file.accepted for file in offered[-1:]])
         self._wait_for_answers()
@@ -172,7 +173,7 @@ class OneShot:
         outcomes = [self._outcome(file, reason) for file in offered]
         return outcomes + [_unanswered(path, reason) for path in paths[len(offered) :]]
 
-    def _offer(self, crop: Crop, truth: str, tick: Callable[[], object]) -> _Offered:
+    def _offer(self, crop: Crop, truth: str, done: Callable[[Sent], object]) -> _Offered:
         accepted: Future[Accepted] = Future()
         try:
             track = track_of(crop.path.name)
@@ -184,14 +185,16 @@ class OneShot:
             frame = Frame("send", shown(str(crop.path)), crop.image, track, truth=truth)
             accepted = self._pipeline.submit(frame, wants_outcome=True)
 
+        file = _Offered(crop, accepted)
+
         def decided(future: Future[Accepted]) -> None:
-            if future.exception() is not None:
-                tick()
-            else:
-                future.result().outcome.add_done_callback(lambda _: tick())
+            if future.exception() is None:
+                future.result().outcome.add_done_callback(lambda _: done(self._outcome(file)))
+            elif isinstance(future.exception(), AirReidError):
+                done(self._outcome(file))
 
         accepted.add_done_callback(decided)
-        return _Offered(crop, accepted)
+        return file
 
     def _run(self) -> None:
         try:
@@ -239,7 +242,7 @@ class OneShot:
             raise error
         return str(error)
 
-    def _outcome(self, file: _Offered, reason: str) -> Sent:
+    def _outcome(self, file: _Offered, reason: str = "") -> Sent:
         path = file.crop.path
         error = file.accepted.exception()
         if isinstance(error, AirReidError):
@@ -292,6 +295,8 @@ class Listed(NamedTuple):
     """Files that are to be sent."""
 
     paths: list[Path]
+    left_out: list[str]
+    """Why files of the folders that are plainly no pictures are not sent."""
     leftovers: int
     """Number of hidden files and of leftovers of systems in the folders."""
 
@@ -299,10 +304,12 @@ class Listed(NamedTuple):
 def expand(images: Sequence[Path]) -> Listed:
     """Lists the files, and those inside the folders but for hidden ones and leftovers.
 
-    Every file of a folder comes along, an image or not: what is none gets its error, like any
-    other file. Raises :class:`InputError` for a folder without an image.
+    A file of a folder that should be an image and is none comes along and gets its error, like any
+    other; what is plainly no picture is left out. Raises :class:`InputError` for a folder without
+    an image.
     """
     paths: list[Path] = []
+    beside: list[str] = []
     leftovers = 0
     for path in images:
         if not path.is_dir():
@@ -312,6 +319,8 @@ def expand(images: Sequence[Path]) -> Listed:
         if not files.images:
             others = f" ({files.left_out[0].reason})" if files.left_out else ""
             raise InputError(f"{path}: no image in this folder{others}")
-        paths += sorted([*files.images, *(file.path for file in files.left_out)])
+        beside += [file.reason for file in files.left_out if file.is_no_fault]
+        faults = [file.path for file in files.left_out if not file.is_no_fault]
+        paths += sorted([*files.images, *faults])
         leftovers += files.leftovers
-    return Listed(paths, leftovers)
+    return Listed(paths, beside, leftovers)

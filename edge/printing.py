@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,8 @@ from airreid import decisions
 from airreid.disk import open_private
 from airreid.errors import InputError
 from airreid.images import load
+from airreid.local_time import local_time
+from airreid.subject_ids import name_and_id
 from airreid.v1 import edge_pb2
 from edge import results
 from edge.contact_sheet import Query, contact_sheet
@@ -28,28 +29,27 @@ class Line(NamedTuple):
     faint: str = ""
 
 
-def sent_lines(outcomes: Sequence[Sent]) -> list[Line]:
-    """Returns one line an image, aligned; long paths keep their end.
+def file_name(path: Path) -> str:
+    """Returns the end of a long path, ``<identity>/<camera>/<image>``, and a short one whole."""
+    end = Path(*path.parts[-3:])
+    return str(path if path == Path(path.root) / end else end)
+
+
+def sent_line(outcome: Sent, width: int) -> Line:
+    """Returns the line of an image, whose name fills ``width`` characters.
 
     The decision comes first; the nearest subjects, of whom one is always the nearest, are faint.
     """
-    names = [str(Path(*outcome.path.parts[-3:])) for outcome in outcomes]
-    width = max(map(len, names), default=0)
-    lines = []
-    for name, outcome in zip(names, outcomes, strict=True):
-        response = outcome.response
-        if outcome.error or response is None:
-            lines.append(Line(f"{name:<{width}}  {'error':>8}  (see below)"))
-            continue
-        snr = f"{response.channel.snr_db:+g} dB" if response.HasField("channel") else "direct"
-        head = f"{name:<{width}}  {response.link:<6}  {snr:>8}  {outcome.latency_ms:6.1f} ms"
-        if response.outage:
-            lines.append(Line(f"{head}  outage: {response.status.message}"))
-            continue
-        decided = decisions.plain(response.decision)
-        nearest = [(match.subject, match.score) for match in response.identities]
-        lines.append(_decided_line(head, decided, nearest))
-    return lines
+    name, response = file_name(outcome.path), outcome.response
+    if outcome.error or response is None:
+        return Line(f"{name:<{width}}  {'error':>8}  (see below)")
+    snr = f"{response.channel.snr_db:+g} dB" if response.HasField("channel") else "direct"
+    head = f"{name:<{width}}  {response.link:<6}  {snr:>8}  {outcome.latency_ms:6.1f} ms"
+    if response.outage:
+        return Line(f"{head}  outage: {response.status.message}")
+    decided = decisions.plain(response.decision)
+    nearest = [(match.subject, match.score) for match in response.identities]
+    return _decided_line(head, decided, nearest)
 
 
 def error_lines(outcomes: Sequence[Sent]) -> list[str]:
@@ -70,9 +70,8 @@ def _decided_line(
         verdict = f"{verdict} ({undecided})"
     if not nearest:
         verdict = "unknown (the gallery is empty)"
-    return Line(
-        f"{head}  {verdict}", "  ".join(f"{subject} {score:.3f}" for subject, score in nearest)
-    )
+    ranking = "  ".join(f"{name_and_id(subject)} {score:.3f}" for subject, score in nearest)
+    return Line(f"{head}  {verdict}", ranking)
 
 
 def undecided(outcomes: Sequence[Sent]) -> list[str]:
@@ -97,7 +96,8 @@ def row_line(row: dict[str, Any]) -> Line:
     """Returns a row of the result log as a line; the decision first, the nearest faint."""
     refused = row["state"] == "answered" and row["code"] not in results.NO_REFUSALS
     state = "refused" if refused else row["state"]
-    head = f"{row['sequence']:>8}  {_time(row['accepted_at'])}  {state:<8}  {row['name']}"
+    accepted = local_time(row["accepted_at"], "T", "milliseconds")
+    head = f"{row['sequence']:>8}  {accepted}  {state:<8}  {row['name']}"
     if row["track_id"]:
         head += f"  track {row['track_id']}"
     head += f"  {row['scheme_id']} {row['link']}"
@@ -110,10 +110,6 @@ def row_line(row: dict[str, Any]) -> Line:
         return Line(f"{head}  {row['code']}: {row['message']}")
     nearest = [(match["subject"], match["score"]) for match in row["identities"][:3]]
     return _decided_line(head, row["decision"], nearest, row["message"])
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:23]
 
 
 def state_line(state: edge_pb2.EdgeState) -> str:
@@ -144,7 +140,7 @@ def save_picture(path: Path, outcomes: Sequence[Sent]) -> None:
 
 
 def _query(outcome: Sent) -> Query:
-    title = str(Path(*outcome.path.parts[-3:]))
+    title = file_name(outcome.path)
     try:
         image = load(outcome.path)
     except InputError:
@@ -155,7 +151,7 @@ def _query(outcome: Sent) -> Query:
         return Query(image, title, _wrapped(f"error: {reason}"), good=False)
     if response.outage:
         return Query(image, title, _wrapped(f"outage: {response.status.message}"), good=False)
-    nearest = [f"{match.score:.3f}  {match.subject}" for match in response.identities]
+    nearest = [f"{match.score:.3f}  {name_and_id(match.subject)}" for match in response.identities]
     if not nearest:
         return Query(image, title, ["unknown", "(the gallery is empty)"])
     return Query(image, title, [decisions.words(decisions.plain(response.decision))], nearest)

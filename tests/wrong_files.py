@@ -34,6 +34,8 @@ KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 """By what it is: its name, and what puts it there."""
 LEFTOVER = "hidden leftover"
+NO_FAULTS = (LEFTOVER, "text")
+"""Kinds that are plainly no pictures: named or counted, and nobody's fault."""
 
 
 def beside(folder: Path, kind: str, base: Path) -> tuple[Path, Path]:

@@ -63,7 +63,7 @@ def _of_people(data: DataSet) -> str:
     views = cameras_of(data["train"])
     across = sum(len(cameras) > 1 for cameras in views.values())
     head = f"{across} people to train on were seen by two cameras"
-    if HOLDOUT in data.protocols and data.protocol != HOLDOUT:
+    if across and HOLDOUT in data.protocols and data.protocol != HOLDOUT:
         head += ", a fifth of whom are kept for the test"
     if across < FEWEST_PEOPLE:
         return (

@@ -116,7 +116,7 @@ def remarks(data: DataSet) -> list[str]:
     return notes
 
 
-def _listed(names: Iterable[str], between: str = ", ", most: int = 50) -> str:
+def _listed(names: Iterable[str], between: str = ", ", most: int = 10) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return between.join(names[:most]) + rest

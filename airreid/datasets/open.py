@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from airreid.datasets.dataset import DataSet
+from airreid.datasets.folder import PARTS
 from airreid.datasets.part_names import is_part, parts_among
 from airreid.datasets.reader import Boxes, Certainty, Reader, Splits
 from airreid.datasets.readers import READERS
@@ -92,9 +93,11 @@ def located(path: Path) -> tuple[Reader, Path]:
             return reader_above, above
     parts = parts_among([folder.name for folder in below])
     if parts and best is not None and best.certain_of_people:
+        missing = ", ".join(part for part in PARTS if not (path / part).is_dir())
         raise InputError(
-            f"{path}: holds {', '.join(parts)}, which are parts of a data set and nobody's names; "
-            "give the whole of a form that 'airreid data forms' lists, or one part, as "
+            f"{path}: holds {', '.join(parts)}: parts of a data set, and nobody's names"
+            + (f" (with train, query and gallery; missing: {missing}); " if missing else "; ")
+            + "give the whole of a form that 'airreid data forms' lists, or one part, as "
             "<identity>/<camera>/<image>"
         )
     return recognised(path), path

@@ -51,6 +51,36 @@ def test_the_first_column_is_whole_at_eighty_columns(
     assert max(map(len, lines)) <= 80
 
 
+ENTRY = ("7", "alice", "cam-1", "2026-11-29 23:15:00+01:00", "a" * 64)
+COLUMNS = ("entry", "subject", "camera", "enrolled", "key")
+
+
+@pytest.mark.parametrize("columns", [80, 120, 40])
+def test_no_text_of_a_table_is_broken_over_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_table(COLUMNS, [ENTRY, ENTRY], cut=("key",))
+    output = capsys.readouterr().out
+    lines = output.splitlines()
+    for text in (*ENTRY[1:4], *COLUMNS[1:]):
+        assert text in output
+    if columns == 40:  # a block each
+        assert lines[:2] == ["7", "    subject: alice"]
+        assert f"    key: {'a' * 64}" in lines
+    else:
+        assert max(map(len, lines)) <= columns
+        row = next(line for line in lines if "alice" in line)
+        assert "cam-1" in row
+        assert ENTRY[3] in row
+        assert "aaaaaaaaa…" in row
+
+
+def test_an_empty_table_has_its_names(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("job", "kind"), [])
+    assert "job" in capsys.readouterr().out
+
+
 def test_what_counts_less_is_grey_on_a_terminal_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from airreid.errors import InputError
+from airreid.local_time import local_time
 from airreid.v1 import common_pb2, edge_pb2, uplink_pb2
 from edge import printing
 from edge.oneshot import Sent
@@ -33,7 +35,7 @@ def test_answers_stand_in_columns() -> None:
     lost = sent("p2/c1/7.png", 1234.5, outage=True, link="coded")
     assert lost.response is not None
     lost.response.status.message = "the bits did not survive"
-    lines = printing.sent_lines(
+    lines = sent_lines(
         [
             sent("p1/c1/0.png"),
             sent("person/c1/0.png", identities=None, channel=None),
@@ -50,7 +52,28 @@ def test_answers_stand_in_columns() -> None:
         ("torn.png            error  (see below)", ""),
         ("late.png            error  (see below)", ""),
     ]
-    assert printing.sent_lines([]) == []
+
+
+def sent_lines(outcomes: Sequence[Sent]) -> list[printing.Line]:
+    width = max(len(printing.file_name(outcome.path)) for outcome in outcomes)
+    return [printing.sent_line(outcome, width) for outcome in outcomes]
+
+
+def test_a_short_path_is_shown_whole() -> None:
+    assert printing.file_name(Path("/tmp/x/a.jpg")) == "/tmp/x/a.jpg"
+    assert printing.file_name(Path("/tmp/a.jpg")) == "/tmp/a.jpg"
+    assert printing.file_name(Path("p/c/a.jpg")) == "p/c/a.jpg"
+    assert printing.file_name(Path("a.jpg")) == "a.jpg"
+    assert printing.file_name(Path("/data/p/c/a.jpg")) == "p/c/a.jpg"
+
+
+def test_a_name_stands_before_the_id_that_was_made_of_it() -> None:
+    named = sent("x")
+    assert named.response is not None
+    named.response.identities[0].subject = named.response.decision.subject = "Zo+C3+AB+"
+    line = printing.sent_line(named, 1)
+    assert line.text.endswith("match Zoë (Zo+C3+AB+)")
+    assert line.faint == "Zoë (Zo+C3+AB+) 0.988  bob -0.250"
 
 
 def test_an_error_of_many_images_is_said_once() -> None:
@@ -74,7 +97,7 @@ ROW = {
     "identities": [{"subject": f"p{i}", "score": 0.9 - i / 10} for i in range(5)],
     "decision": {"kind": "unknown", "subject": None},
 }
-HEAD = "       7  2026-01-02T03:04:05.678  "
+HEAD = f"       7  {local_time(1767323045.6784, 'T', 'milliseconds')}  "
 NEAREST = " | p0 0.900  p1 0.800  p2 0.700"
 
 
@@ -180,7 +203,7 @@ def test_what_is_drawn_for_an_answer(tmp_path: Path) -> None:
 
 def test_a_ranking_without_a_decision_is_said_to_be_one() -> None:
     plain = sent("x", decision=None)
-    assert printing.sent_lines([plain])[0].text.endswith("  no decision")
+    assert printing.sent_line(plain, 1).text.endswith("  no decision")
     [reason] = printing.undecided([sent("x"), plain, plain])
     assert reason.startswith("no decision: the access point is not calibrated, so the nearest may")
     assert not printing.undecided([sent("x"), sent("x", decision=None, identities=None)])

@@ -27,7 +27,7 @@ from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_cli import app
 from airreid.v1 import gallery_pb2
 
-from ...wrong_files import KINDS, LEFTOVER, beside
+from ...wrong_files import KINDS, LEFTOVER, NO_FAULTS, beside
 from .conftest import DIM, grpc_over, png
 
 SPACE = "tiny-space"
@@ -70,6 +70,7 @@ def test_enrol_list_search_verify_merge_delete(gallery: Commands, folder: Path) 
     people = json.loads(gallery("list", "--json"))
     assert [(row["id"], row["entries"]) for row in people] == [("p0", 2), ("p1", 2)]
     assert "p1" in gallery("list", "--prefix", "p1")
+    assert "p1" in gallery("entries")
     assert "p0" not in gallery("list", "--prefix", "p1")
     entries = json.loads(gallery("entries", "--subject", "p1", "--json"))
     assert [row["camera"] for row in entries] == ["c0", "c1"]
@@ -131,10 +132,11 @@ def test_all_or_nothing(gallery: Commands, folder: Path) -> None:
         gallery("enroll", str(folder), "--all-or-nothing")
     assert json.loads(gallery("list", "--json")) == []
     (folder / "p1" / "c1" / "0.png").write_bytes(whole)
-    (folder / "p1" / "notes.txt").write_text("x")
+    (folder / "p1" / "torn.png").write_text("x")
     with pytest.raises(InputError, match="nobody enrolled, 1 files left out"):
         gallery("enroll", str(folder), "--all-or-nothing")
-    (folder / "p1" / "notes.txt").unlink()
+    (folder / "p1" / "torn.png").unlink()
+    (folder / "p1" / "notes.txt").write_text("x")
     gate = folder.parent / "gate.json"
     lenient = {"min_sharpness": 0, "min_contrast": 0, "min_brightness": 0, "max_brightness": 1}
     unique = {"near_duplicate": 1, "exact_duplicate": 1}
@@ -144,11 +146,11 @@ def test_all_or_nothing(gallery: Commands, folder: Path) -> None:
     slim.save(folder / "p1" / "c1" / "0.png")
     output = gallery("enroll", str(folder), "--all-or-nothing", code=1)
     assert "too slim for a person" in output
-    assert "enrolled 0 of 4 files, 3 taken back" in output
+    assert "enrolled 0 of 5 files, 3 taken back" in output
     assert json.loads(gallery("list", "--json")) == []
     gate.write_text(json.dumps({"mode": "warn"}))
     gallery("policy", "--quality-gate", str(gate))
-    assert "enrolled 4 of 4 files" in gallery("enroll", str(folder), "--all-or-nothing")
+    assert "enrolled 4 of 5 files" in gallery("enroll", str(folder), "--all-or-nothing")
 
 
 @pytest.mark.parametrize("all_or_nothing", [False, True])
@@ -194,6 +196,11 @@ def test_people_keep_the_names_of_their_folders(gallery: Commands, folder: Path)
     people = {row["id"]: row["display_name"] for row in json.loads(gallery("list", "--json"))}
     assert people == {"Jos+C3+A9+20Garc+C3+ADa+": "José García", "p1": ""}
     assert "José García" in gallery("list")
+    both = "José García (Jos+C3+A9+20Garc+C3+ADa+)"
+    assert both in gallery("entries")
+    assert both in gallery("search", str(folder / "José García" / "Tür 1" / "0.png"))
+    gallery("delete", "José García")
+    assert f"1 new subject, {both}" in gallery("enroll", str(folder))
     assert len(entries_of(gallery, "José García")) == 2
     image = str(folder / "José García" / "Tür 1" / "0.png")
     assert "score 1.000" in gallery("verify", "José García", image)
@@ -221,12 +228,42 @@ def test_every_file_of_a_folder_is_accounted_for(gallery: Commands, folder: Path
     (camera / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     output = gallery("enroll", str(folder), code=1)
     assert "enrolled 5 of 9 files, 2 hidden or leftover, 1 refused, 3 left out;" in output
+    assert "note: left out: " in output
     assert "notes.txt: not an image" in output
     assert "tour.mp4: not an image but a video" in output
     assert "torn.png: image of p0: damaged or truncated" in output
     assert "portrait.png: expected" in output
     people = json.loads(gallery("list", "--json"))
     assert [(row["id"], row["entries"]) for row in people] == [("p0", 3), ("p1", 2)]
+
+
+def test_notes_beside_the_images_are_named_and_no_fault(gallery: Commands, folder: Path) -> None:
+    (folder / "p0" / "notes.txt").write_text("seen at ten")
+    (folder / "p0" / "c0" / "table.csv").write_text("a,b")
+    result = CliRunner().invoke(app, ["enroll", str(folder), "--to", gallery.target])
+    assert result.exit_code == 0, result.output
+    assert "enrolled 4 of 6 files, 2 left out;" in result.stdout
+    assert "error" not in result.stderr
+    assert result.stderr.count("note: left out: ") == 2
+    (folder / "p1" / "more").symlink_to(folder / "p0")
+    assert "a link to a folder" in gallery("enroll", str(folder), code=1)
+
+
+def test_an_interrupted_enrolment_says_how_far_it_is(
+    gallery: Commands, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(
+        client: GalleryClient, items: Iterable[gallery_pb2.EnrollItem]
+    ) -> Iterator[tuple[gallery_pb2.EnrollItem, gallery_pb2.EnrollResult]]:
+        for count, item in enumerate(items):
+            if count == 3:
+                raise KeyboardInterrupt
+            yield from client._enrol([item])
+
+    monkeypatch.setattr(GalleryClient, "enrol", broken_off)
+    result = CliRunner().invoke(app, ["enroll", str(folder), "--to", gallery.target])
+    assert "interrupted: 3 of 4 images or more are enrolled; the same command" in result.stderr
+    assert len(enrolled(gallery)) == 3
 
 
 def enrolled(gallery: Commands) -> list[tuple[object, ...]]:
@@ -244,7 +281,12 @@ def test_one_wrong_file_is_named_and_the_others_are_enrolled(
     assert len(expected) == 4
     gallery("delete", "p0", "p1")
     leftover = kind == LEFTOVER
-    output = gallery("enroll", str(spoilt), code=0 if leftover else 1)
+    if kind in NO_FAULTS:
+        listed = CliRunner().invoke(app, ["enroll", str(spoilt), "--to", gallery.target])
+        assert listed.exit_code == 0
+        output = listed.output
+    else:
+        output = gallery("enroll", str(spoilt), code=1)
     assert enrolled(gallery) == expected
     assert "enrolled 4 of " in output
     assert ("1 hidden or leftover" if leftover else KINDS[kind][0]) in output

@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 
 from accesspoint.dashboard.mount import STATIC
 from airreid.console import printable
+from airreid.subject_ids import id_of, name_and_id, name_of
 
 from .support import query, run
 
@@ -71,6 +72,46 @@ def test_a_row_says_how_much_of_a_block_was_needed(
 ) -> None:
     code = ROW + "return li.querySelector('.uses')?.textContent ?? null;"
     assert run(blank, "queryrow", code, query(1, uses=uses, bandwidth=bandwidth)) == words
+
+
+NAMES = ["Zoë", "José García", "山田", "_x", "+", "", "a+b", "alice", "x+", "a b+", "Tür 1"]
+
+
+def test_names_are_read_off_ids_as_everywhere(blank: Page) -> None:
+    ids = [id_of(name) for name in NAMES]
+    assert run(blank, "names", "return x.map(m.nameOf);", ids) == [name_of(i) for i in ids]
+    assert run(blank, "names", "return x.map(m.nameAndId);", ids) == [name_and_id(i) for i in ids]
+    for name in ("Zoë", "José García", "alice", "山田", "_x y"):
+        for end in range(1, len(name) + 1):
+            prefix = run(blank, "names", "return m.idPrefix(x);", name[:end])
+            assert id_of(name).startswith(prefix)
+    assert run(blank, "names", "return m.idPrefix(x);", "Zo+C3+AB+") == "Zo+C3+AB+"
+
+
+def test_a_row_has_the_name_before_the_id(blank: Page) -> None:
+    subject = {"subject": "Zo+C3+AB+", "score": 0.9, "entry_id": 1, "camera": "c"}
+    row = shown(blank, decision="match", subject="Zo+C3+AB+", identities=[subject])
+    assert row["who"] == "Zoë (Zo+C3+AB+)"
+    assert row["href"] == "#gallery/Zo%2BC3%2BAB%2B"
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([0.596, 0.59], "0.596 of 0.577 needed; its lead over the second, 0.006, is too small"),
+        ([0.5, 0.49], "0.500 of 0.577 needed"),
+        ([0.596], "0.596 of 0.577 needed"),
+    ],
+)
+def test_an_ambiguous_score_says_what_was_missing(
+    blank: Page, scores: list[float], words: str
+) -> None:
+    ranked = [
+        {"subject": f"p{place}", "score": score, "entry_id": place, "camera": "c"}
+        for place, score in enumerate(scores)
+    ]
+    answer = query(1, decision="ambiguous", subject="p0", identities=ranked) | {"threshold": 0.577}
+    assert run(blank, "queryrow", "return m.scoreLine(x).textContent;", answer) == words
 
 
 @pytest.mark.parametrize("kind", ["unknown", "unspecified"])

@@ -1,6 +1,7 @@
 // What was decided on a query, in words, a sign and a colour, and whom the page names beside it.
 
 import { h } from "./dom.js";
+import { nameAndId } from "./names.js";
 import { outcome, right } from "./tally.js";
 
 export const WORDS = {
@@ -31,7 +32,7 @@ export function badge(kind) {
 export const subjectAddress = (id) => `#gallery/${encodeURIComponent(id)}`;
 
 /** A subject's name that leads to its card. */
-export const subjectLink = (id) => h("a", { href: subjectAddress(id) }, id);
+export const subjectLink = (id) => h("a", { href: subjectAddress(id) }, nameAndId(id));
 
 /** The subject that was decided for, or is in question; empty where nobody is. */
 export function decided(query) {
@@ -58,8 +59,8 @@ export function unranked(query) {
 /** Whom the page names beside the decision, as text: "p1", "p1?" or "nearest: p1". */
 export function who(query) {
   const subject = decided(query);
-  if (subject) return outcome(query) === "ambiguous" ? `${subject}?` : subject;
-  return unranked(query) || `nearest: ${nearest(query)}`;
+  if (subject) return outcome(query) === "ambiguous" ? `${nameAndId(subject)}?` : nameAndId(subject);
+  return unranked(query) || `nearest: ${nameAndId(nearest(query))}`;
 }
 
 /** The same as an element, the name a link; the nearest is grey, since it is no answer. */

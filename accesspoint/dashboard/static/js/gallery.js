@@ -6,6 +6,7 @@ import { ask } from "./dialog.js";
 import { field, h, replace } from "./dom.js";
 import { enrolForm } from "./enrol.js";
 import { count, plural } from "./format.js";
+import { idPrefix } from "./names.js";
 import { attempt, notice } from "./notice.js";
 import { forgetPictures } from "./pictures.js";
 import { subjectCard } from "./subject.js";
@@ -22,7 +23,7 @@ export function startGallery(section) {
   section.append(h("div", { class: "gallery" },
     h("section", { class: "card", "aria-label": "Subjects" },
       h("h2", {}, "Subjects"),
-      field("Id begins with", prefix),
+      field("Id or name begins with", prefix),
       state, list, moreButton),
     h("div", {}, detail, enrol.element)));
 
@@ -43,14 +44,14 @@ export function startGallery(section) {
     turn += 1;
     const mine = turn;
     if (afresh) token = "";
-    const page = await call("/v1/subjects", { query: { prefix: prefix.value.trim(), page_size: PAGE, page_token: token } });
+    const page = await call("/v1/subjects", { query: { prefix: idPrefix(prefix.value.trim()), page_size: PAGE, page_token: token } });
     if (mine !== turn) return;
     if (afresh) list.replaceChildren();
     list.append(...page.subjects.map(item));
     token = page.next_page_token;
     moreButton.hidden = !token;
     const shown = list.children.length;
-    state.textContent = shown ? `${plural(shown, "subject", "subjects")} shown${token ? ", there are more" : ""}` : prefix.value ? "No id begins so." : "Nobody is enrolled yet: add images below.";
+    state.textContent = shown ? `${plural(shown, "subject", "subjects")} shown${token ? ", there are more" : ""}` : prefix.value ? "No id or name begins so." : "Nobody is enrolled yet: add images below.";
   }
 
   async function choose(id, asked = false) {

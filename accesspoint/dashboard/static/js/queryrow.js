@@ -93,7 +93,16 @@ export function scoreLine(query) {
   if (best(query) === undefined) return null;
   return h("div", { class: "latest-score" },
     meter(best(query), query.threshold),
-    h("span", {}, h("strong", {}, score(best(query))), query.threshold > 0 ? ` of ${score(query.threshold)} needed` : " cosine, no threshold"));
+    h("span", {}, h("strong", {}, score(best(query))), needed(query)));
+}
+
+/** What a match would have needed; of one above the threshold in question, a larger lead. */
+function needed(query) {
+  if (!(query.threshold > 0)) return " cosine, no threshold";
+  const second = query.identities[1]?.score;
+  const close = outcome(query) === "ambiguous" && best(query) >= query.threshold && second !== undefined;
+  const lead = close ? `; its lead over the second, ${score(best(query) - second)}, is too small` : "";
+  return ` of ${score(query.threshold)} needed${lead}`;
 }
 
 /** The name beside a large decision: whom it is for, or in grey who is nearest. */
