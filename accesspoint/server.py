@@ -53,7 +53,7 @@ def _listening_socket(listen: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise InputError(
-            f"cannot listen on {address}: {error.strerror or error}; choose another port"
+            f"cannot listen on {address}: {error.strerror or error}; choose another --http"
         ) from None
     return listener
 
@@ -195,6 +195,7 @@ async def _serve(
             rest.ready,
             message_bytes=settings.grpc_message_bytes,
             connections=connections,
+            otherwise="choose another --grpc",
             turns=turns,
         ) as grpc_port:
             ports = {"grpc_port": grpc_port, **ports}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -49,6 +50,31 @@ def check_target(text: str) -> None:
     if "://" in name:
         raise InputError(f"{text}: not a URL: write HOST:PORT, for example 127.0.0.1:50051")
     parse_address(name)
+
+
+def check_free(address: Address, otherwise: str) -> None:
+    """Raises :class:`InputError` for an address that nobody can listen on now.
+
+    ``otherwise`` is the way out. gRPC finds it out as well, and prints lines of its own.
+    """
+    if not address.port:
+        return
+    try:
+        places = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return  # the one who listens says what is wrong with the host
+    failures = []
+    for family, kind, protocol, _, place in places:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(place)
+            except OSError as error:
+                failures.append(error)
+            else:
+                return
+    reason = failures[0].strerror or str(failures[0])
+    raise InputError(f"cannot listen on {address}: {reason}; {otherwise}")
 
 
 def _checked(text: str) -> str:

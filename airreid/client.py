@@ -75,6 +75,8 @@ class Connection:
     """Option of the command line, or argument, that gives the target."""
     takes_credentials = True
     """Do its commands take credentials, such as ``--tls-ca``?"""
+    service = ""
+    """Service that must be at the target, with its usual port."""
 
     def __init__(
         self,
@@ -110,6 +112,11 @@ class Connection:
 
     def _failure(self, error: grpc.RpcError) -> LinkError:
         if isinstance(error, grpc.Call):
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED and self.service:
+                return RefusedError(
+                    f"{self._target}: another service, or an earlier version; {self.option} takes "
+                    f"HOST:PORT of {self.service}"
+                )
             kind = RefusedError if error.code() in _REFUSED else LinkError
             return kind(f"{self._target}: {error.code().name.lower()}: {error.details()}")
         return LinkError(f"{self._target}: {error}")
@@ -117,6 +124,8 @@ class Connection:
 
 class GalleryClient(Connection):
     """The gallery of an access point. Every method raises :class:`LinkError`."""
+
+    service = "an access point's gRPC, port 50052 unless it was told otherwise"
 
     def __init__(
         self,
@@ -254,6 +263,7 @@ class ChannelClient(Connection):
     """A channel simulator: its controls and its radio. Every method raises :class:`LinkError`."""
 
     takes_credentials = False
+    service = "a channel simulator, port 50051 unless it was told otherwise"
 
     def __init__(
         self,

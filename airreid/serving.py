@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from airreid import log
-from airreid.addresses import parse_address
+from airreid.addresses import check_free, parse_address
 from airreid.call_limits import SMALL, BoundedCalls, CallLimits
 from airreid.client import (
     KEEPALIVE_ANSWER_SECONDS,
@@ -68,6 +68,7 @@ async def serve(
     bound, which says ``otherwise`` as the way out, or the credentials cannot be used.
     """
     address = parse_address(listen)
+    check_free(address, otherwise)
     all_limits = {health.SERVICE_NAME: SMALL, reflection.SERVICE_NAME: SMALL, **limits}
     bounded = BoundedCalls(all_limits, turns or ReadingTurns())
     server = aio.server(

@@ -77,7 +77,8 @@ def serve_metrics(listen: str, stats: Stats) -> Iterator[int]:
         server = MetricsServer(address, registry)
     except OSError as error:
         raise InputError(
-            f"cannot serve metrics on {address}: {error.strerror or error}; choose another"
+            f"cannot serve metrics on {address}: {error.strerror or error}; "
+            "choose another --metrics"
         ) from None
     close = server.start()
     try:

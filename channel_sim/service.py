@@ -204,6 +204,7 @@ async def run(settings: ServeSettings) -> None:
             limits={CONTROL: _LIMITS, CHANNEL: _LIMITS},
             message_bytes=_MESSAGE_BYTES,
             connections=budget(raise_limit(), GRPC_CONNECTIONS, 0).grpc,
+            otherwise="choose another --listen",
         )
         ports = {"grpc_port": await stack.enter_async_context(serving)}
         if settings.metrics is not None:

@@ -72,6 +72,7 @@ class EdgeClient(Connection):
     """The controls of a running edge. Every method raises :class:`airreid.errors.LinkError`."""
 
     takes_credentials = False
+    service = "an edge that listens, port 50050 unless it was told otherwise"
 
     def __init__(self, target: str, connect_seconds: float = 10.0) -> None:
         super().__init__(target, connect_seconds)

@@ -31,6 +31,16 @@ def _what_it_is(entry: os.DirEntry[str]) -> str:
     return "a pipe or a device; put an image file there"
 
 
+def check_folder(path: Path) -> None:
+    """Raises :class:`InputError` for a watched folder that is missing."""
+    if not path.exists():
+        raise _missing(path)
+
+
+def _missing(path: Path) -> InputError:
+    return InputError(f"{path}: no such folder; make it, or mend --watch")
+
+
 class WatchedFolder:
     """A folder that is locked: two edges would take every file twice."""
 
@@ -47,7 +57,7 @@ class WatchedFolder:
                 f"{path}: watched by another edge; stop it or watch another folder"
             ) from None
         except FileNotFoundError:
-            raise InputError(f"{path}: no such folder; make it, or mend --watch") from None
+            raise _missing(path) from None
         except OSError as error:
             raise InputError(f"{path}: cannot be watched ({error.strerror})") from None
 

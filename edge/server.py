@@ -14,7 +14,7 @@ from functools import partial
 from grpc import aio
 
 from airreid import log, memory
-from airreid.addresses import OFF
+from airreid.addresses import OFF, check_free, parse_address
 from airreid.call_limits import SMALL, CallLimits
 from airreid.credentials import check_listening
 from airreid.serving import serve, told_to_stop
@@ -22,6 +22,7 @@ from airreid.v1 import edge_pb2, edge_pb2_grpc
 from edge import metrics as metrics_
 from edge.control import EdgeControl
 from edge.encoder import Encoder
+from edge.folder import check_folder
 from edge.folder_source import FolderSource
 from edge.grpc_source import MESSAGE_BYTES, GrpcSource
 from edge.metrics import Metrics
@@ -55,6 +56,11 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
     if settings.listen != OFF:
         strangers = "send crops, read who they are, and switch schemes"
         check_listening(settings.listen, settings.insecure_no_auth, strangers)
+        check_free(parse_address(settings.listen), _OTHERWISE)
+    if settings.metrics is not None:
+        check_free(parse_address(settings.metrics), "choose another --metrics")
+    if settings.watch is not None:
+        check_folder(settings.watch.folder)
     sending = encoder.send_settings(
         settings.scheme,
         settings.link,
@@ -125,6 +131,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
                 await _until_the_end(stop, input_ended, edge, settings)
                 for source in sources:
                     await asyncio.to_thread(source.stop)
+    log.event("stopped", waiting=edge.spool.waiting)
 
 
 @contextlib.contextmanager
@@ -152,7 +159,6 @@ def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> 
             pipeline.close()
             sender.stop(settings.drain_seconds)
     finally:
-        log.event("stopped", waiting=spool.waiting)
         spool.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -152,6 +152,8 @@ class Enrolment:
         self._gallery = gallery
         self._encoder = encoder
         self._keep_thumbnails = keep_thumbnails
+        self._adding = threading.Lock()
+        """Held from the last look at what is enrolled until it is on disk."""
 
     def enrol(
         self,
@@ -193,7 +195,10 @@ class Enrolment:
                         enrolled[place] = Enrolled(entry.id, entry.quality, (), True)
             keyed.append(candidate)
         new = [place for place in range(len(chunk)) if place not in enrolled | repeated]
-        added = self._enrol([keyed[place] for place in new], check_image, check_duplicates)
+        keyed_by_content = set(first.values())
+        by_content = {row for row, place in enumerate(new) if place in keyed_by_content}
+        chosen = [keyed[place] for place in new]
+        added = self._enrol(chosen, by_content, check_image, check_duplicates)
         verdicts = enrolled | dict(zip(new, added, strict=True))
         for place, earlier in repeated.items():
             verdict = verdicts[earlier]
@@ -221,9 +226,11 @@ class Enrolment:
     def _enrol(
         self,
         chunk: Sequence[Candidate | AirReidError],
+        by_content: Container[int],
         check_image: ImageCheck,
         check_duplicates: DuplicateCheck,
     ) -> list[Verdict]:
+        """Enrols candidates; those at ``by_content`` only if nobody has done so meanwhile."""
         verdicts: list[Verdict | None] = [
             candidate if isinstance(candidate, AirReidError) else None for candidate in chunk
         ]
@@ -243,7 +250,9 @@ class Enrolment:
                 else:
                     warnings = prepared.warnings + outcome
                     accepted.append(replace(prepared, warnings=warnings))
-            added = writable_part(self._gallery).add([item.entry for item in accepted])
+            with self._adding:
+                accepted = self._still_new(accepted, chunk, by_content, verdicts)
+                added = writable_part(self._gallery).add([item.entry for item in accepted])
         except AirReidError as error:  # the gallery is not ready: nobody is enrolled
             for prepared in usable:
                 verdicts[prepared.place] = verdicts[prepared.place] or error
@@ -263,6 +272,25 @@ class Enrolment:
                 )
                 new_subjects.discard(entry.subject)
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def _still_new(
+        self,
+        accepted: Sequence[_Prepared],
+        chunk: Sequence[Candidate | AirReidError],
+        by_content: Container[int],
+        verdicts: list[Verdict | None],
+    ) -> list[_Prepared]:
+        """Leaves out what another call has enrolled while this one was encoding."""
+        new = []
+        for prepared in accepted:
+            candidate, entry = chunk[prepared.place], None
+            if not isinstance(candidate, AirReidError) and prepared.place in by_content:
+                entry = self._same_content(candidate)
+            if entry is None:
+                new.append(prepared)
+            else:
+                verdicts[prepared.place] = Enrolled(entry.id, entry.quality, (), True)
+        return new
 
     def _prepare(
         self,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
 from accesspoint.settings import ServeSettings as AccessPointSettings
 from accesspoint.settings import check_exposure
+from airreid.addresses import check_free, parse_address
 from airreid.bundle import Bundle
 from airreid.credentials import check_listening
 from airreid.errors import InputError
@@ -50,3 +52,36 @@ def test_said_in_words_it_is_open_and_logged(
 def test_on_this_machine_nobody_is_asked(address: str, caplog: pytest.LogCaptureFixture) -> None:
     check_listening(address, insecure_no_auth=False, what="look on")
     assert caplog.records == []
+
+
+def test_a_taken_port_is_one_line_that_names_the_option(
+    bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """gRPC has nothing to say of it, and an edge has begun nothing."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(InputError, match=rf"cannot listen on {address}: .*--listen"):
+            asyncio.run(service.run(ChannelSettings(listen=address)))
+        for changes in ({"listen": address}, {"metrics": address, "listen": "127.0.0.1:0"}):
+            settings = EdgeSettings.model_validate({"spool": tmp_path / "spool", **changes})
+            with pytest.raises(InputError, match=rf"cannot listen on {address}: .*--"):
+                asyncio.run(server.run(Encoder(bundle, 1), settings))
+        missing = EdgeSettings.model_validate(
+            {"spool": tmp_path / "spool", "watch": {"folder": tmp_path / "none"}, "listen": "off"}
+        )
+        with pytest.raises(InputError, match="no such folder"):
+            asyncio.run(server.run(Encoder(bundle, 1), missing))
+    assert not (tmp_path / "spool").exists()
+    shown = capfd.readouterr()
+    assert shown.out + shown.err == ""
+
+
+def test_a_free_port_and_an_unknown_host_are_left_to_who_listens() -> None:
+    check_free(parse_address("127.0.0.1:0"), "")
+    check_free(parse_address("no-such-host.invalid:50051"), "")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    check_free(parse_address(f"127.0.0.1:{port}"), "")

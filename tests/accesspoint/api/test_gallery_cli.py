@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -20,9 +22,10 @@ from accesspoint.cli import app as ap_app
 from accesspoint.settings import ServeSettings
 from airreid import gallery_jobs_cli
 from airreid.bundle import Bundle
-from airreid.client import GalleryClient, ok
+from airreid.client import ChannelClient, GalleryClient, ok
+from airreid.credentials import NOBODY
 from airreid.crop_folder import list_crops
-from airreid.errors import AirReidError, InputError, LinkError, UnfinishedError
+from airreid.errors import AirReidError, InputError, LinkError, RefusedError, UnfinishedError
 from airreid.folder_enrolment import FolderEnrolment
 from airreid.gallery_cli import app
 from airreid.v1 import gallery_pb2
@@ -87,6 +90,16 @@ def test_enrol_list_search_verify_merge_delete(gallery: Commands, folder: Path) 
     with pytest.raises(LinkError, match="not_found: no subject 'p1'"):
         gallery("delete", "p1")
     gallery("delete", code=2)
+
+
+def test_another_service_and_a_missing_port_are_called_so(gallery: Commands) -> None:
+    called = r"another service.* takes HOST:PORT of a channel"
+    with ChannelClient(gallery.target) as client, pytest.raises(RefusedError, match=called):
+        client.links()
+    with pytest.raises(InputError, match=r"'localhost': write HOST:PORT"):
+        CliRunner().invoke(app, ["list", "--to", "localhost"], catch_exceptions=False)
+    with pytest.raises(InputError, match=r"'localhost': write HOST:PORT"):
+        NOBODY.check("localhost")  # which every client asks
 
 
 def entries_of(gallery: Commands, subject: str) -> list[str]:
@@ -247,6 +260,38 @@ def test_notes_beside_the_images_are_named_and_no_fault(gallery: Commands, folde
     assert result.stderr.count("note: left out: ") == 2
     (folder / "p1" / "more").symlink_to(folder / "p0")
     assert "a link to a folder" in gallery("enroll", str(folder), code=1)
+
+
+def test_two_who_enrol_the_same_at_once_add_it_once(
+    gallery: Commands, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have seen that it is not there before either has stored it."""
+    both = threading.Barrier(2)
+    encoder = services.rest.service._enrolment._encoder
+    features = encoder.features
+
+    def together(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        both.wait(30)
+        return features(crops)
+
+    monkeypatch.setattr(encoder, "features", together)
+    lines: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: lines.append(gallery_line(gallery.target, folder)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(lines) == ["0 added, 4 before", "4 added, 0 before"]
+    assert len(enrolled(gallery)) == 4
+
+
+def gallery_line(target: str, folder: Path) -> str:
+    with GalleryClient(target) as client:
+        outcome = FolderEnrolment(client, False, False, print, int).enrol(list_crops(folder).crops)
+    return f"{outcome.added} added, {outcome.before} before"
 
 
 def test_an_interrupted_enrolment_says_how_far_it_is(
