@@ -239,12 +239,13 @@ def networks_picture(path: Path) -> None:
 
 @pytest.mark.parametrize("present", [True, False])
 def test_a_network_in_place_of_a_bundle_is_told_apart(tmp_path: Path, present: bool) -> None:
-    path = tmp_path / "osnet.onnx"
+    path, picture = tmp_path / "osnet.onnx", tmp_path / "crop.png"
     if present:
         networks.write(path)
+        networks_picture(picture)
     for arguments in (
         ("bundle", "verify", str(path)),
-        ("edge", "send", str(path), "--bundle", str(path)),
+        ("edge", "send", str(picture if present else path), "--bundle", str(path)),
         ("simulate", "--bundle", str(path), "--report", str(tmp_path / "report")),
     ):
         result = invoke(*arguments)

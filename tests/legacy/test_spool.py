@@ -91,4 +91,8 @@ def test_what_waits_in_it_is_sent_and_answered_as_it_was(
         {key: value for key, value in row.items() if row["sequence"] < 4 or key not in measured}
         for row in expected["answers"]
     ]
+    for row in recorded:
+        if row["sequence"] >= 4 and row["scheme_id"] != "jscc-ae-24":
+            assert row["message"] == ""  # an access point says today why it does not decide
+            row["message"] = f"calibrated for jscc-ae-24, this was {row['scheme_id']}"
     assert_log(rows, recorded)
