@@ -12,6 +12,7 @@ IDLE_AND_BUSY = """
 import signal
 from airreid.worker_processes import worker_processes
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     pool = worker_processes(2)
     pool.submit(signal.pause)
     print(pool.submit(abs, -1).result(), flush=True)
