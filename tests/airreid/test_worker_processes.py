@@ -12,7 +12,8 @@ IDLE_AND_BUSY = """
 import signal
 from airreid.worker_processes import worker_processes
 if __name__ == "__main__":
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    for number in (signal.SIGHUP, signal.SIGQUIT):  # the tests may run where they are ignored
+        signal.signal(number, signal.SIG_DFL)
     pool = worker_processes(2)
     pool.submit(signal.pause)
     print(pool.submit(abs, -1).result(), flush=True)
@@ -28,5 +29,8 @@ def test_workers_end_with_a_process_that_is_killed(number: signal.Signals) -> No
         assert process.stdout.readline() == "1\n"
         process.send_signal(number)
         # The pipe ends when the last process that holds it does: both workers, too.
-        assert process.communicate(timeout=120) == ("", None)
+        try:
+            assert process.communicate(timeout=120) == ("", None)
+        finally:
+            process.kill()
         assert process.returncode == -number
