@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import grpc
 import numpy as np
@@ -19,16 +20,46 @@ from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.settings import ReceiverSettings
 from accesspoint.receiver.stream import SERVICE, Access, Uplink, anybody
 from airreid.bundle import Bundle
-from airreid.payload import Link, put
+from airreid.nested.pieces import pieces_of
+from airreid.noise import NoiseStream
+from airreid.offline import transmit_pieces
+from airreid.payload import Analog, Coded, Link, put
 from airreid.scheme_kinds import open_scheme
-from airreid.v1 import uplink_pb2
+from airreid.v1 import common_pb2, uplink_pb2
 
 SCHEME = "jscc-ae-64"
+Whole = TypeVar("Whole", Analog, Coded)
 
 
 def people(count: int, dim: int = 2048) -> np.ndarray:
     """float32 (count, dim)."""
     return np.random.default_rng(5).standard_normal((count, dim)).astype(np.float32)
+
+
+class PieceCamera(Generic[Whole]):
+    """Makes messages of pieces as received at an SNR: what a channel passes on."""
+
+    def __init__(
+        self, bundle_id: str, scheme_id: str, whole: Sequence[Whole], snr_db: float
+    ) -> None:
+        """``whole``: blocks of the first numbers, which then come again."""
+        self.bundle_id, self.scheme_id = bundle_id, scheme_id
+        self.whole, self.snr_db = whole, snr_db
+
+    def message(
+        self, sequence: int, first: int, uses: int, available: bool = True
+    ) -> uplink_pb2.QueryRequest:
+        request = uplink_pb2.QueryRequest(
+            bundle_id=self.bundle_id,
+            scheme_id=self.scheme_id,
+            top_k=1,
+            more_available=available,
+        )
+        request.id.CopyFrom(common_pb2.BlockId(edge_id="cam", spool_id="s", sequence=sequence))
+        sent = pieces_of(self.whole[sequence % len(self.whole)], first, uses)
+        put(transmit_pieces(sent, self.snr_db, NoiseStream(1, "cam"), sequence), request)
+        request.channel.model, request.channel.snr_db = "awgn", self.snr_db
+        return request
 
 
 class Blocks:

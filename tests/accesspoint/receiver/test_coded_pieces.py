@@ -25,12 +25,11 @@ from airreid.nested.pieces import pieces_of
 from airreid.nested.replay import ReplayedPieces
 from airreid.nested.stopping import StoppingSettings
 from airreid.noise import NoiseStream
-from airreid.offline import transmit_pieces
-from airreid.payload import Coded, HeardCoded, put
+from airreid.payload import Coded, HeardCoded
 from airreid.scheme_kinds import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
 
-from .support import Gated, Stream, served, until
+from .support import Gated, PieceCamera, Stream, served, until
 
 SCHEME, COUNT = "digital-256-r1", 24
 NOT_READY = common_pb2.CODE_NOT_READY
@@ -42,27 +41,14 @@ def receiver(bundle: Bundle, features: np.ndarray, gallery: Gallery) -> Gated:
     return Gated(bundle, gallery)
 
 
-class Camera:
-    """Makes messages of blocks as received at an SNR: what a channel passes on."""
-
+class Camera(PieceCamera[Coded]):
     def __init__(self, bundle: Bundle, features: np.ndarray, snr_db: float) -> None:
         scheme = open_scheme(bundle, bundle.scheme(SCHEME), 1)
         assert isinstance(scheme, DigitalScheme)
         self.scheme, self.gallery = scheme, scheme.gallery(features)
-        self.bundle_id, self.snr_db = bundle.bundle_id, snr_db
-        self.whole = pack_pieces_each(scheme, features[:COUNT])
-
-    def message(
-        self, sequence: int, first: int, uses: int, available: bool = True
-    ) -> uplink_pb2.QueryRequest:
-        request = uplink_pb2.QueryRequest(
-            bundle_id=self.bundle_id, scheme_id=SCHEME, top_k=1, more_available=available
+        super().__init__(
+            bundle.bundle_id, SCHEME, pack_pieces_each(scheme, features[:COUNT]), snr_db
         )
-        request.id.CopyFrom(common_pb2.BlockId(edge_id="cam", spool_id="s", sequence=sequence))
-        sent = pieces_of(self.whole[sequence % COUNT], first, uses)
-        put(transmit_pieces(sent, self.snr_db, NoiseStream(1, "cam"), sequence), request)
-        request.channel.model, request.channel.snr_db = "awgn", self.snr_db
-        return request
 
     async def converse(self, stream: Stream, sequence: int) -> uplink_pb2.QueryResponse:
         """Sends a block's pieces as they are asked for, one at first; returns the answer."""

@@ -25,14 +25,14 @@ from airreid.nested.pieces import HeardPieces, pieces_of
 from airreid.nested.stopping import CANDIDATES, StoppingSettings, next_uses
 from airreid.noise import NoiseStream
 from airreid.offline import transmit_pieces
-from airreid.payload import Analog, put
+from airreid.payload import Analog
 from airreid.retrieval import cosine
 from airreid.scheme_info import NestedInfo
 from airreid.scheme_kinds import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
 
 from ...nested_bundle import SCHEME, nested_bundle, seen_people
-from .support import Gated, Stream, served, until
+from .support import Gated, PieceCamera, Stream, served, until
 
 COUNT = 40
 FEATURES, LABELS = seen_people(COUNT, seed=3)
@@ -67,26 +67,12 @@ def receiver(bundle: Bundle, gallery: Gallery) -> Gated:
     return Gated(bundle, gallery)
 
 
-class Camera:
-    """Makes messages of blocks as received at an SNR: what a channel passes on."""
-
+class Camera(PieceCamera[Analog]):
     def __init__(self, bundle: Bundle, snr_db: float = 3.0) -> None:
         self.info = bundle.scheme(SCHEME)
         self.scheme = open_scheme(bundle, self.info, 1)
-        self.bundle_id, self.snr_db = bundle.bundle_id, snr_db
-        self.whole = [p for p in self.scheme.pack(ASKED, "analog") if isinstance(p, Analog)]
-
-    def message(
-        self, sequence: int, first: int, uses: int, available: bool = True
-    ) -> uplink_pb2.QueryRequest:
-        request = uplink_pb2.QueryRequest(
-            bundle_id=self.bundle_id, scheme_id=SCHEME, top_k=1, more_available=available
-        )
-        request.id.CopyFrom(common_pb2.BlockId(edge_id="cam", spool_id="s", sequence=sequence))
-        sent = pieces_of(self.whole[sequence % COUNT], first, uses)
-        put(transmit_pieces(sent, self.snr_db, NoiseStream(1, "cam"), sequence), request)
-        request.channel.model, request.channel.snr_db = "awgn", self.snr_db
-        return request
+        whole = [p for p in self.scheme.pack(ASKED, "analog") if isinstance(p, Analog)]
+        super().__init__(bundle.bundle_id, SCHEME, whole[:COUNT], snr_db)
 
     async def converse(
         self, stream: Stream, sequence: int, first_uses: int = 32
