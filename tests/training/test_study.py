@@ -16,8 +16,8 @@ from training.recipes.base import Engine
 from training.study.features import StudyFeatures, digest_of, open_features
 from training.study.measure import BlockCheck, ChannelCheckError
 from training.study.run import CellSpec, StudyRun, cells_of, chosen_cells
-from training.study.settings import DigitalGrid, Family, StudySettings, quick
-from training.study.training import StudyContext
+from training.study.settings import DigitalGrid, Family, InputForm, StudySettings, quick
+from training.study.training import Inputs, StudyContext
 
 DIMENSIONS = 24
 
@@ -34,6 +34,7 @@ SETTINGS = quick(StudySettings()).model_copy(
     update={
         "bandwidths": (8, 32),
         "snrs_db": (-3.0, 10.0),
+        "whole_bandwidths": (32,),
         "families": tuple(map(short, quick(StudySettings()).families)),
         "digital": DigitalGrid(dimensions=(6,), rate_lambdas=(30.0,), epochs=2),
         "quantised_bits": (8, 16),
@@ -202,6 +203,42 @@ def test_names_and_keys_of_cells_are_all_different(finished: StudyRun) -> None:
     assert len({spec.name for spec in specs}) == len(specs)
     keys = {finished.key(spec) for spec in specs if spec.follow is None}
     assert len(keys) == len([spec for spec in specs if spec.follow is None])
+
+
+@pytest.mark.parametrize("form", ["unit", "raw", "standard"])
+def test_inputs_have_the_form_that_they_are_called_by(form: InputForm) -> None:
+    features, _, _ = people(60, 0, 3)
+    features = np.float32(7.0) * features * np.linspace(0.2, 3, DIMENSIONS, dtype=np.float32)
+    given = Inputs.fitted(features, form)(features)
+    assert np.sqrt(np.mean(np.square(given))) == pytest.approx(1, rel=1e-3)
+    rows = features / np.linalg.norm(features, axis=1, keepdims=True)
+    if form == "standard":
+        assert given.std(axis=0) == pytest.approx(np.ones(DIMENSIONS), rel=1e-3)
+    else:  # one factor for all: distances stay as they are
+        before = features if form == "raw" else rows
+        ratio = np.linalg.norm(given[1:] - given[:-1], axis=1)
+        ratio /= np.linalg.norm(before[1:] - before[:-1], axis=1)
+        assert ratio == pytest.approx(np.full(len(ratio), ratio.mean()), rel=1e-3)
+
+
+def test_codes_are_trained_at_the_snrs_that_figures_and_claims_need(finished: StudyRun) -> None:
+    trained = {
+        spec.name: {
+            curve.snr_db_train
+            for curve in read_cell(finished.path(spec.name)).curves
+            if curve.snr_db_train
+        }
+        for spec in cells_of(SETTINGS)
+        if spec.name.startswith(("fc-paper", "ae-retrieval", "nested"))
+    }
+    everywhere = {(-3.0, -3.0), (10.0, 10.0), (-10.0, 10.0)}
+    assert trained == {
+        "fc-paper-32": everywhere,
+        "ae-retrieval-32": everywhere,
+        "fc-paper-8": {(10.0, 10.0)},
+        "ae-retrieval-8": {(10.0, 10.0)},
+        "nested": {(-10.0, 10.0)},
+    }
 
 
 def test_blocks_of_another_power_or_snr_are_refused() -> None:

@@ -106,12 +106,10 @@ def fit_family(
     without them; the codecs that are measured are trained on everybody.
     """
     fitted = Fitted()
-    copies = [
-        Copy(seed, snr_db)
-        for seed in range(settings.training_seeds)
-        for snr_db in settings.snrs_train
-    ]
     group = _Group(family, settings, bandwidths, context)
+    copies = [
+        Copy(seed, snr_db) for seed in range(settings.training_seeds) for snr_db in group.snrs_train
+    ]
     stack, inputs = group.new(people, copies)
     for stage in family.stages:
         chosen, rates = group.choose(stage, people)
@@ -143,6 +141,11 @@ class _Group:
     settings: StudySettings
     bandwidths: tuple[int, ...]
     context: StudyContext
+
+    @property
+    def snrs_train(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of every training SNR."""
+        return self.settings.snrs_train(self.family, self.bandwidths[-1])
 
     @property
     def _prefixes(self) -> tuple[int, ...]:
@@ -181,7 +184,7 @@ class _Group:
             copies = [
                 Copy(0, snr_db, temperature)
                 for temperature in temperatures
-                for snr_db in self.settings.snrs_train
+                for snr_db in self.snrs_train
             ]
             stack, inputs = self.new(part, copies)
             trial, _ = _with(stage, copies, (1.0, rate))
@@ -205,7 +208,7 @@ class _Group:
         """Returns what measures the codecs as they are now, whatever is trained after."""
         places = {
             snr_db: [place for place, each in enumerate(copies) if each.snr_db == snr_db]
-            for snr_db in self.settings.snrs_train
+            for snr_db in self.snrs_train
         }
         stack = copy.deepcopy(stack)
 

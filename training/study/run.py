@@ -183,10 +183,15 @@ def _family_cell(
 ) -> CellSpec:
     steps = sum(stage.epochs or 0 for stage in family.stages) * 450
     steps += sum(stage.iterations or 0 for stage in family.stages) * 10
+    snrs_train = settings.snrs_train(family, bandwidths[-1])
+    every = (1 + len(settings.snrs_db)) / len(snrs_train)
+    of_family = {"family": family.model_dump(mode="json"), "bandwidths": list(bandwidths)}
+    if every > 1:
+        of_family["snrs_train"] = snrs_train
     return CellSpec(
         family.name if family.nested else f"{family.name}-{bandwidths[0]}",
-        {**shared, "family": family.model_dump(mode="json"), "bandwidths": list(bandwidths)},
-        steps * (1 + bandwidths[-1] / 256),
+        {**shared, **of_family},
+        steps * (1 + bandwidths[-1] / 256) / every,
         partial(_family, family, settings, bandwidths),
     )
 

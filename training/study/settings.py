@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from airreid.evaluation.study.cells import MOST_DRAWS
+from airreid.evaluation.study.figures import PANELS
 from airreid.validation import FrozenModel
 from training.recipes.base import Batches, OptimizerConfig
 
 Loss = Literal["l1", "entropy", "retrieval"]
-InputForm = Literal["raw", "standard"]
+InputForm = Literal["raw", "standard", "unit"]
 """Form of the features that a network is given: :meth:`training.study.training.Inputs.fitted`."""
 
 
@@ -57,14 +58,14 @@ class Family(FrozenModel):
     """Whether one code serves all bandwidths, each by a prefix of its symbols."""
 
 
-def _retrieval(name: str, iterations: int = 1000) -> Stage:
+def _retrieval(name: str, rates: tuple[float, ...] = (5e-5, 2e-4)) -> Stage:
     return Stage(
         loss="retrieval",
-        iterations=iterations,
+        iterations=1000,
         learning=OptimizerConfig(optimizer="adamw", lr=1e-3, weight_decay=1e-4),
         batches=_PAIRS,
         temperatures=(0.05, 0.1, 0.2),
-        rates=(1e-3, 2e-4),
+        rates=rates,
         measured_as=name,
     )
 
@@ -99,14 +100,14 @@ FAMILIES = (
         layers=3,
         start="random",
         inputs="standard",
-        stages=(_retrieval("ae-retrieval"),),
+        stages=(_retrieval("ae-retrieval", rates=(1e-3, 2e-4)),),
     ),
     Family(
         name="ae-linear",
         kind="jscc-ae",
         layers=1,
         start="closed-form",
-        inputs="standard",
+        inputs="unit",
         stages=(_retrieval("ae-linear"),),
     ),
     Family(
@@ -130,7 +131,7 @@ FAMILIES = (
         kind="jscc-fc",
         layers=1,
         start="closed-form",
-        inputs="standard",
+        inputs="unit",
         stages=(_retrieval("fc-retrieval"),),
     ),
     Family(
@@ -138,7 +139,7 @@ FAMILIES = (
         kind="jscc-fc",
         layers=1,
         start="closed-form",
-        inputs="standard",
+        inputs="unit",
         stages=(_retrieval("nested"),),
         nested=True,
     ),
@@ -161,6 +162,10 @@ class StudySettings(FrozenModel):
     """Test SNRs, and the single SNRs that are trained at."""
     snr_range_db: tuple[float, float] = (-10.0, 10.0)
     """Range that is trained over beside the single SNRs."""
+    whole_bandwidths: tuple[int, ...] = (256, 64)
+    """Bandwidths of codes for each single SNR and the range; others have those of the panels."""
+    panel_snrs_db: tuple[float, ...] = PANELS
+    """Single SNRs that the codes of the other bandwidths are trained at."""
     training_seeds: Annotated[int, Field(ge=1, le=20)] = 3
     noise_seeds: Annotated[int, Field(ge=1, le=MOST_DRAWS)] = 10
     families: tuple[Family, ...] = FAMILIES
@@ -171,10 +176,16 @@ class StudySettings(FrozenModel):
     """Bandwidths for a feature that is sent as it is, beyond those of the others."""
     long_noise_seeds: Annotated[int, Field(ge=1, le=MOST_DRAWS)] = 2
 
-    @property
-    def snrs_train(self) -> tuple[tuple[float, float], ...]:
-        """Bounds of every training SNR: each single one, then the range."""
-        return (*((snr, snr) for snr in self.snrs_db), self.snr_range_db)
+    def snrs_train(self, family: Family, bandwidth: int) -> tuple[tuple[float, float], ...]:
+        """Returns the bounds of every training SNR: single ones, then the range.
+
+        A nested code is trained over the range alone: it is for whoever does not know the SNR.
+        """
+        if family.nested:
+            return (self.snr_range_db,)
+        if bandwidth in self.whole_bandwidths:
+            return (*((snr, snr) for snr in self.snrs_db), self.snr_range_db)
+        return tuple((snr, snr) for snr in self.snrs_db if snr in self.panel_snrs_db)
 
 
 def quick(settings: StudySettings) -> StudySettings:

@@ -78,7 +78,8 @@ class Inputs:
         """Finds the statistics on features (N, D) to train on.
 
         ``raw``: features as they are but for one factor, which makes their RMS 1. ``standard``:
-        features of length 1, each dimension then of mean 0 and deviation 1.
+        features of length 1, each dimension then of mean 0 and deviation 1. ``unit``: of length 1
+        and mean 0, with one factor that makes their RMS 1, so that distances stay as they are.
         """
         dimensions = features.shape[1]
         if form == "raw":
@@ -86,6 +87,9 @@ class Inputs:
             return cls(False, np.zeros(dimensions), np.full(dimensions, size))
         values = unit_rows(features.astype(np.float64))
         deviation = values.std(axis=0)
+        if form == "unit":
+            size = np.sqrt(np.square(deviation).mean())
+            return cls(True, values.mean(axis=0), np.full(dimensions, size))
         return cls(True, values.mean(axis=0), np.maximum(deviation, 1e-3 * deviation.max()))
 
     def __call__(self, features: Array) -> Array:
