@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airreid.curve_style import GREY, line_of, save
+from airreid.curve_style import GREY, line_of, save, targets
 from airreid.errors import InputError
 from airreid.retrieval import people_half_width
 
@@ -20,8 +21,16 @@ def check_figure(path: Path, waits: bool) -> None:
         raise InputError("--figure draws a finished job: leave out --no-wait")
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("--figure needs matplotlib: pip install 'airreid[evaluate]'")
-    if not path.resolve().parent.is_dir():
+    if not path.name:
+        raise InputError(f"--figure {path}: is a folder; name a file")
+    folder = path.resolve().parent
+    if not folder.is_dir():
         raise InputError(f"--figure {path}: no such folder")
+    for target in targets(path):
+        if target.is_dir():
+            raise InputError(f"--figure {target}: is a folder; name another file")
+        if not os.access(target if target.exists() else folder, os.W_OK):
+            raise InputError(f"--figure {target}: cannot be written; name another file")
 
 
 def draw_reliability(report: Mapping[str, Any], path: Path) -> list[Path]:

@@ -96,6 +96,11 @@ def _look(scheme: str) -> _Look:
     return _OTHERS[hashlib.sha256(name.encode()).digest()[0] % len(_OTHERS)]
 
 
+def targets(path: Path) -> list[Path]:
+    """Returns the files that a figure is written to: :data:`FORMATS`, the PNG first."""
+    return [path.with_suffix(f".{kind}") for kind in FORMATS]
+
+
 def save(figure: Any, path: Path) -> list[Path]:
     """Writes a figure as :data:`FORMATS` beside ``path``, whose ending does not count.
 
@@ -103,7 +108,7 @@ def save(figure: Any, path: Path) -> list[Path]:
     """
     from matplotlib import rc_context
 
-    paths = [path.with_suffix(f".{kind}") for kind in FORMATS]
+    paths = targets(path)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of each glyph in a PDF
     with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "airreid"}):
         for target in paths:

@@ -241,12 +241,12 @@ def calibrate(
         report, in_force = result["report"], ""
         if not as_json:
             calibration_text.show(report)
-        if figure is not None and not draw_reliability(report, figure):
-            say(f"{figure}: not drawn; {NO_RULE}", err=True)
         if apply and not result["refused"]:
             client.set_policy(gallery_pb2.Policy(match_policy=json.dumps(result["policy"])))
             result["applied"] = True
             in_force = _in_force(result["policy"]["schemes"], client.describe().scheme_ids)
+    if figure is not None and not draw_reliability(report, figure):  # may fail, so after the rest
+        say(f"{figure}: not drawn; {NO_RULE}", err=True)
     if show_json("airreid gallery calibrate 1", result, as_json, json_out):
         pass
     elif result["applied"]:

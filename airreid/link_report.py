@@ -6,12 +6,12 @@ changes no answer.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import uplink_pb2
 
 REPORT_BITS = 24
@@ -71,7 +71,9 @@ class ReportedLink:
         """Takes in what an answer says of the link."""
         with self._lock:
             in_pieces = response.uses_heard > 0  # those end as the access point says
-            if response.link == "coded" and not (response.repeated_answer or in_pieces):
+            if response.repeated_answer:  # its report is as old as the answer
+                return
+            if response.link == "coded" and not in_pieces:
                 self._count(response.outage)
             said_snr = response.HasField("link_report") and _is_usable(response.link_report)
             if not (said_snr or response.first_uses or response.fixed_uses):
@@ -117,4 +119,5 @@ def choice_bits(count: int) -> int:
 
 
 def _is_usable(report: uplink_pb2.LinkReport) -> bool:
-    return math.isfinite(report.snr_db) and math.isfinite(report.spread_db)
+    widest_db = SNR_DB_MAX - SNR_DB_MIN
+    return SNR_DB_MIN <= report.snr_db <= SNR_DB_MAX and abs(report.spread_db) <= widest_db

@@ -184,7 +184,7 @@ def _pieces(block: Symbols, uses_max: int, scheme: str) -> NDArray[np.float32]:
             f"{scheme} symbols: {len(block.symbols)} bytes are no whole pieces of "
             f"{block.piece_uses} float32 values, {uses_max} at most"
         )
-    if block.first_piece >= PIECES_MAX - uses // block.piece_uses:
+    if block.first_piece > PIECES_MAX - uses // block.piece_uses:
         raise InputError(f"{scheme}: piece {block.first_piece}; a block has {PIECES_MAX} at most")
     return wire.from_bytes(block.symbols, uses, f"{scheme} symbols")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from airreid.addresses import OFF, HostPort, HostPortOrOff
 from airreid.bundle import PREFERRED_SCHEME
@@ -23,7 +25,20 @@ Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 AUTO, REPORT = "auto", "report"
 """Bandwidths that the access point says: piece by piece, or at once."""
 TargetOutage = Annotated[float, Field(gt=0, lt=1)]
-BandwidthChoice = Annotated[str | None, Field(pattern=r"^(auto|report|[1-9][0-9]{0,4})$")]
+
+
+def _bandwidth(value: object) -> object:
+    """Returns a bandwidth as text: a file may give a number.
+
+    Raises an error of pydantic for what is none.
+    """
+    text = str(value) if isinstance(value, int) else value
+    if isinstance(text, str) and not re.fullmatch(r"auto|report|[1-9][0-9]{0,4}", text, re.ASCII):
+        raise PydanticCustomError("bandwidth", "give auto, report or a number of channel uses")
+    return text
+
+
+BandwidthChoice = Annotated[str | None, BeforeValidator(_bandwidth)]
 
 
 class SendSettings(Settings):

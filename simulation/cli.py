@@ -230,7 +230,7 @@ def _bandwidths(
 
 
 def _check_bandwidth(bandwidth: str, schemes: list[SchemeInfo], links: Collection[str]) -> None:
-    if bandwidth not in ("auto", "report") and not bandwidth.isdigit():
+    if bandwidth not in ("auto", "report") and not (bandwidth.isascii() and bandwidth.isdigit()):
         raise InputError(f"--bandwidth {bandwidth}: give auto, report or a number of channel uses")
     nested = [info for info in schemes if isinstance(info, NestedInfo)]
     for info in nested if bandwidth.isdigit() else ():
@@ -242,8 +242,11 @@ def _check_bandwidth(bandwidth: str, schemes: list[SchemeInfo], links: Collectio
     digital = [info for info in schemes if isinstance(info, DigitalInfo)]
     if bandwidth == "auto":
         digital = [info for info in digital if piece_of(info)]
-        if digital and not nested and "coded" not in links:
-            raise InputError("--bandwidth auto: the ideal link has no pieces; give --link coded")
+    if digital and not nested and not bandwidth.isdigit() and "coded" not in links:
+        lacks = "pieces" if bandwidth == "auto" else "rates to choose from"
+        raise InputError(
+            f"--bandwidth {bandwidth}: the ideal link has no {lacks}; give --link coded"
+        )
     if not nested and not (digital and not bandwidth.isdigit()):
         raise InputError(
             f"--bandwidth {bandwidth}: none of the schemes can be cut; give --scheme a nested one"

@@ -184,17 +184,19 @@ class Receiver:
                     common_pb2.CODE_INTERNAL,
                     f"the access point cannot use scheme {scheme_id}: its log says why",
                 )
-        except Exception as error:  # one failing scheme must not take the others along
+        except Exception as error:  # a block that fails must not take the others along
+            if len(blocks) > 1:
+                for block in blocks:
+                    self.process(scheme_id, [block])
+                return
             log.warning("decode_failed", scheme=scheme_id, error=str(error))
-            for block in blocks:
-                refuse(
-                    block.response,
-                    common_pb2.CODE_INTERNAL,
-                    f"access point: {type(error).__name__}",
-                )
+            reason = f"access point: {type(error).__name__}"
+            refuse(blocks[0].response, common_pb2.CODE_INTERNAL, reason)
 
     def _decode_and_search(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         started = time.perf_counter()
+        for block in blocks:  # of a batch that failed before
+            block.response.ClearField("more_wanted")
         self._note_snrs(blocks)
         scheme = self._gallery.scheme(scheme_id)
         received = scheme.unpack(

@@ -39,8 +39,10 @@ def write_uses(
         if isinstance(payload, HeardCoded):
             response.uses_heard = payload.uses
             if is_lost and block.request.more_available:
-                # 0, which says nothing, where the block is given up
-                write_more_wanted(response, scheme.next_uses(payload, settings, block.snr_db))
+                wanted = scheme.next_uses(payload, settings, block.snr_db)
+                if wanted:  # otherwise the block is given up
+                    write_more_wanted(response, wanted)
+                    continue
         elif isinstance(payload, Coded) and payload.piece:
             response.uses_heard = len(payload.symbols)
         else:

@@ -34,15 +34,22 @@ def response_to(request: Request) -> Response:
 
 
 def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) -> Response:
-    """Writes why a block was not searched for, and returns the response."""
+    """Writes why a block was not searched for, and returns the response: it asks for no more."""
+    response.ClearField("more_wanted")
     response.status.code = code
     response.status.message = message
     return response
 
 
 def write_more_wanted(response: Response, more_uses: int) -> None:
-    """Writes that more of the block must be heard before it can be answered."""
+    """Writes that more of the block must be heard before it can be answered.
+
+    What is advised of the next block is left to the answer: here it would be bits that nobody
+    counts.
+    """
     response.more_wanted = more_uses
+    response.ClearField("first_uses")
+    response.ClearField("fixed_uses")
 
 
 def write_link_report(response: Response, recent: RecentSnr) -> None:

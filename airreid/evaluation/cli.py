@@ -221,6 +221,8 @@ def sweep_command(
 ) -> None:
     """Measure a figure of the paper and draw it."""
     if figure is FigureChoice.USES:
+        if bandwidth is not None:
+            raise InputError("--figure uses shows every number of uses: leave out --bandwidth")
         _sweep_uses(out, bundle or [], data, points, protocol, boxes, snr, scheme, seeds, cache)
         return
     chosen = _FIGURES[figure]

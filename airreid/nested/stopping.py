@@ -12,6 +12,7 @@ accepted against sending everything. All of it is fitted on held-out people
 from __future__ import annotations
 
 import bisect
+import math
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from airreid.flags import Flag, Settings
+from airreid.noise import PIECES_MAX
 from airreid.signal import noise_variance
 from airreid.validation import FiniteModel
 
@@ -32,6 +34,7 @@ FEEDBACK_BITS = 16
 """Bits that a word on more pieces takes on the downlink: which of a camera's last 256 blocks, and
 how many pieces of 256. What gRPC adds for want of a radio is not counted."""
 Row = tuple[float, ...]
+Uses = Annotated[int, Field(ge=1, le=1 << 24)]
 _UNHEARD = -1.5
 """Log odds of the best identity before anything was heard, as the rise is reckoned from."""
 _LEAST_RISE = 0.3
@@ -40,7 +43,7 @@ _CAUTION = 0.5
 """Share of the pieces that seem to be needed which is asked for at once."""
 _MOST_PIECES = 64
 _SURE = 50.0
-"""Log odds that nothing passes in practice."""
+"""Log odds of the model at most."""
 
 
 class StoppingRule(FiniteModel):
@@ -59,11 +62,11 @@ class StoppingRule(FiniteModel):
     """Log odds from which on a block is answered, where nothing is repeated."""
     repeat: Annotated[tuple[Row, ...], Field(min_length=1)]
     """The same where pieces are repeated after the last, against ``most_uses``."""
-    most_uses: Annotated[tuple[int, ...], Field(min_length=1)]
+    most_uses: Annotated[tuple[Uses, ...], Field(min_length=1)]
     """Uses beyond which repeating finds hardly anybody more."""
-    first_uses: Annotated[tuple[int, ...], Field(min_length=1)]
+    first_uses: Annotated[tuple[Uses, ...], Field(min_length=1)]
     """Uses that nine in ten blocks need at least."""
-    fixed_uses: Annotated[tuple[int, ...], Field(min_length=1)]
+    fixed_uses: Annotated[tuple[Uses, ...], Field(min_length=1)]
     """Least uses that find as many as all do, within the default loss."""
     people: Annotated[int, Field(ge=0)] = 0
     """Held-out people that the rule was fitted on."""
@@ -97,7 +100,7 @@ class StoppingRule(FiniteModel):
         interpolated; a loss of 0 answers no block early.
         """
         if accepted_loss <= 0:
-            return _SURE
+            return math.inf
         table = self.repeat if repeated else self.stop
         row, share = _between(snr_db, self.snrs_db)
         column, part = _between(accepted_loss, self.accepted_losses)
@@ -159,7 +162,7 @@ def next_uses(
     the pieces combined. Without a rule every piece is asked for.
     """
     bandwidth, piece = block
-    limit = max(bandwidth, settings.most_uses // piece * piece)
+    limit = max(bandwidth, min(settings.most_uses // piece, PIECES_MAX) * piece)
     if rule is None:
         return max(0, bandwidth - heard)
     if limit > bandwidth:

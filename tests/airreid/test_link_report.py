@@ -50,8 +50,22 @@ def test_what_a_report_leaves_out_stays_as_it_was() -> None:
     assert link.latest() == LinkReport(4.0, 0.0, 64, 96)
 
 
-@pytest.mark.parametrize(("snr_db", "spread_db"), [(math.nan, 0.0), (math.inf, 0.0), (1, math.nan)])
-def test_a_report_that_is_no_number_says_nothing(snr_db: float, spread_db: float) -> None:
+def test_an_answer_of_before_brings_no_news() -> None:
+    clock = Clock()
+    link = ReportedLink(clock=clock)
+    link.heard(answer(2.0, first_uses=32))
+    clock.now = 50.0
+    link.heard(answer(9.0, first_uses=256, repeated_answer=True))
+    assert link.latest() == LinkReport(2.0, 0.0, 32, 0)
+    clock.now = 61.0
+    assert link.latest() == LinkReport()
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "spread_db"),
+    [(math.nan, 0.0), (math.inf, 0.0), (1, math.nan), (1e38, 0.0), (-61.0, 0.0), (1, 1e38)],
+)
+def test_a_report_that_no_link_has_says_nothing(snr_db: float, spread_db: float) -> None:
     link = ReportedLink(clock=Clock())
     link.heard(answer(2.0))
     link.heard(answer(snr_db, spread_db))

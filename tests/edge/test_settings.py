@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from edge.airtime import Radio
 from edge.settings import (
     CameraSettings,
@@ -91,3 +94,15 @@ def test_defaults() -> None:
         "metrics": None,
     }
     assert defaults(Radio) == {"symbol_rate": None, "tx_power_mw": None}
+
+
+@pytest.mark.parametrize(
+    "bandwidth", ["0", "-1", "033", "100000", "1e2", "\u00b2", "", "Auto", "3.5"]
+)
+def test_a_bandwidth_that_is_none_is_told_what_there_is(bandwidth: str) -> None:
+    with pytest.raises(ValidationError, match="give auto, report or a number of channel uses"):
+        OneShotSettings.model_validate({"bandwidth": bandwidth})
+
+
+def test_a_file_may_give_a_bandwidth_as_a_number() -> None:
+    assert OneShotSettings.model_validate({"bandwidth": 96}).bandwidth == "96"

@@ -100,9 +100,19 @@ def test_digital_blocks_in_pieces_agree_with_their_replay(tmp_path: Path) -> Non
     assert rows[1]["outage_rate"] > bad["outage_rate"]
     assert "digital-256-r1 pieces at +10 dB" in result.output
     arguments[arguments.index("coded")] = "ideal"
+    for bandwidth, lacks in (("auto", "pieces"), ("report", "rates to choose from")):
+        arguments[arguments.index("--bandwidth") + 1] = bandwidth
+        refused = CliRunner().invoke(build(arguments), arguments).exception
+        assert isinstance(refused, InputError)
+        assert f"the ideal link has no {lacks}; give --link coded" in str(refused)
+
+
+@pytest.mark.parametrize("bandwidth", ["0", "-1", "33", "10000", "\u00b2", "auto3", ""])
+def test_a_bandwidth_that_cannot_be_simulated_is_refused(bandwidth: str) -> None:
+    arguments = ["simulate", "--scheme", "jscc-nested-256", "--bandwidth", bandwidth]
     refused = CliRunner().invoke(build(arguments), arguments).exception
     assert isinstance(refused, InputError)
-    assert "the ideal link has no pieces; give --link coded" in str(refused)
+    assert str(refused).startswith(f"--bandwidth {bandwidth}: ")
 
 
 def test_a_cut_of_the_code_is_sent_at_once(

@@ -122,6 +122,8 @@ class ScoredRows:
 
     def _products(self, columns: Array, begin: int, end: int) -> list[Array]:
         """Returns the products of embeddings' columns (n, end - begin), an array each."""
+        if not self.segments:
+            return [np.zeros(0, np.float32)] * len(columns)
         parts = [columns @ segment.vectors[:, begin:end].T for segment in self.segments]
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return [row.copy() for row in whole] if len(whole) > 1 else [whole[0]]

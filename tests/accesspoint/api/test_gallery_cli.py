@@ -502,6 +502,11 @@ def test_a_figure_is_drawn_of_a_fitted_rule_only(gallery: Commands, tmp_path: Pa
         gallery(*RATE, "--no-wait", "--figure", str(tmp_path / "r.svg"))
     with pytest.raises(InputError, match="no such folder"):
         gallery(*RATE, "--figure", str(tmp_path / "none" / "r.svg"))
+    (tmp_path / "folder.pdf").mkdir()
+    with pytest.raises(InputError, match=r"folder\.pdf: is a folder"):
+        gallery(*RATE, "--figure", str(tmp_path / "folder.svg"))
+    with pytest.raises(InputError, match="is a folder; name a file"):
+        gallery(*RATE, "--figure", ".")
     assert gallery("jobs").count("calibrate") == 0
     drawn = [*RATE, "--dry-run", "--figure", str(tmp_path / "r.svg"), "--to", gallery.target]
     output = CliRunner().invoke(app, drawn).output

@@ -225,6 +225,29 @@ class NotANumber:
         return received
 
 
+class Broken(NotANumber):
+    """A scheme whose decoder breaks on a batch with a block that begins above 0."""
+
+    def unpack(self, payloads: Sequence[Payload], snrs_db: Sequence[float]) -> Received:
+        received = super().unpack(payloads, snrs_db)
+        if np.isnan(received.embeddings).any():
+            raise RuntimeError("a fault of the scheme")
+        return received
+
+
+def test_a_block_that_a_scheme_breaks_on_takes_no_other_along(
+    bundle: Bundle, gallery: Gallery, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = gallery.scheme
+    monkeypatch.setattr(gallery, "scheme", lambda name: Broken(scheme(name)))
+    signs = [-1, 1, -1]
+    blocks = [np.full(256, sign, np.float32) for sign in signs]
+    requests = [request(bundle, np.ones((1, 2048), np.float32), analog=symbols(b)) for b in blocks]
+    answers = receiver.answer(requests)
+    codes = {1: common_pb2.CODE_INTERNAL, -1: common_pb2.CODE_OK}
+    assert [answer.status.code for answer in answers] == [codes[sign] for sign in signs]
+
+
 def test_an_embedding_that_is_no_number_is_no_answer(
     bundle: Bundle, gallery: Gallery, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,7 @@ class Camera(PieceCamera[Coded]):
             [response] = await stream.read()
             assert (response.id.sequence, response.uses_heard) == (sequence, sent)
             wanted = response.more_wanted
-            assert not (wanted and (response.identities or response.outage))
+            assert not (wanted and (response.identities or response.outage or response.first_uses))
         return response
 
     def expected(self, settings: StoppingSettings) -> ReplayedPieces:

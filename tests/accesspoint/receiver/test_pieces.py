@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from accesspoint.errors import NotReadyError
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
@@ -88,6 +89,7 @@ class Camera(PieceCamera[Analog]):
             if not response.more_wanted:
                 return response, asked
             assert not response.identities
+            assert (response.first_uses, response.fixed_uses) == (0, 0)  # nobody counts their bits
             asked.append(response.more_wanted)
 
     async def follow(
@@ -296,6 +298,37 @@ async def test_another_piece_does_not_wait_for_the_answer_to_the_one_before(
         receiver.gate.set()
         for response in await stream.read(2):
             assert response.more_wanted
+
+
+async def test_a_refused_block_asks_for_nothing(
+    bundle: Bundle, gallery: Gallery, receiver: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise NotReadyError("being loaded")
+
+    camera = Camera(bundle, -9.0)
+    monkeypatch.setattr(gallery, "search", fail)
+    receiver.gate.clear()
+    async with served(receiver) as service, Stream(service.address) as stream:
+        # the batch of the second and third fails after more was wanted of the second
+        await stream.send(camera.message(0, 0, 128, available=False))
+        await until(lambda: service.value("in_flight") == 1)
+        await stream.send(camera.message(1, 0, 32), camera.message(2, 0, 128, available=False))
+        await until(lambda: service.value("in_flight") == 3)
+        receiver.gate.set()
+        for response in await stream.read(3):
+            assert response.status.code == common_pb2.CODE_NOT_READY
+            assert not response.more_wanted
+        monkeypatch.undo()
+        answer, _ = await camera.converse(stream, 1)
+        assert answer.status.code == common_pb2.CODE_OK
+
+
+async def test_in_an_empty_gallery_nobody_is_found(tmp_path: Path, bundle: Bundle) -> None:
+    with opened(tmp_path / "empty", bundle) as gallery:
+        async with served(Gated(bundle, gallery)) as service, Stream(service.address) as stream:
+            response, _ = await Camera(bundle).converse(stream, 0)
+    assert (response.status.code, len(response.identities)) == (common_pb2.CODE_OK, 0)
 
 
 async def test_a_stream_that_ends_takes_its_pieces_along(bundle: Bundle, receiver: Gated) -> None:

@@ -99,5 +99,7 @@ def test_a_bundle_without_pieces_is_refused(bundle: Bundle, tmp_path: Path) -> N
     chosen = ("sweep", "--figure", "uses", "--scheme", "jscc-fc-256")
     with pytest.raises(InputError, match=r"no nested scheme in .* jscc-nested-256"):
         run(*chosen, "--bundle", str(demo), *out)
+    with pytest.raises(InputError, match="leave out --bandwidth"):
+        run(*chosen, "--bundle", str(demo), *out, "--bandwidth", "64")
     with pytest.raises(InputError, match="give one --bundle and --data"):
         run("sweep", "--figure", "uses", "--bundle", str(demo), "--out", str(tmp_path))

@@ -7,7 +7,7 @@ import pytest
 
 from airreid.errors import InputError
 from airreid.nested.pieces import HeardPieces, combine_frames, pieces_of, prefixes
-from airreid.noise import NoiseStream
+from airreid.noise import PIECES_MAX, NoiseStream
 from airreid.offline import transmit, transmit_pieces
 from airreid.payload import Analog, get, put
 from airreid.signal import noise_variance
@@ -109,12 +109,13 @@ def test_a_block_is_judged_by_powers_of_two_and_the_whole() -> None:
 
 
 def test_pieces_cross_the_wire() -> None:
-    request = uplink_pb2.QueryRequest(scheme_id="s")
-    put(pieces_of(BLOCK, 6, 16), request)
-    back = get(request, BANDWIDTH)
-    assert isinstance(back, Analog)
-    assert (back.piece, back.first_piece) == (PIECE, 6)
-    np.testing.assert_array_equal(back.symbols, SYMBOLS[16:32])
+    for first in (6, PIECES_MAX - 2):
+        request = uplink_pb2.QueryRequest(scheme_id="s")
+        put(pieces_of(BLOCK, first, 16), request)
+        back = get(request, BANDWIDTH)
+        assert isinstance(back, Analog)
+        assert (back.piece, back.first_piece) == (PIECE, first)
+        np.testing.assert_array_equal(back.symbols, SYMBOLS[16:32])
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,8 @@ def test_pieces_cross_the_wire() -> None:
         (40, 8, 0, "no whole pieces of 8 float32 values, 32 at most"),
         (0, 8, 0, "no whole pieces of 8"),
         (8, 8, 4096, "piece 4096; a block has 4096 at most"),
+        (16, 8, 4095, "piece 4095; a block has 4096 at most"),
+        (8, 8, 2**32 - 1, "piece 4294967295; a block has 4096 at most"),
     ],
 )
 def test_what_is_no_piece_is_refused(uses: int, piece: int, first: int, why: str) -> None:

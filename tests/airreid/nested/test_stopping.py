@@ -18,11 +18,14 @@ from airreid.nested.calibration import (
 )
 from airreid.nested.stopping import (
     StoppingRule,
+    StoppingSettings,
     more_uses,
+    next_uses,
     pieces_wanted,
     probability,
     raw_log_odds,
 )
+from airreid.noise import PIECES_MAX
 from airreid.retrieval import Labels
 from airreid.signal import normalise_power
 
@@ -110,6 +113,9 @@ def test_a_rule_keeps_its_form(rule: StoppingRule) -> None:
         {"stop": rule.stop[:-1]},
         {"repeat": ((0.0,),) * len(SNRS_DB)},
         {"first_uses": (1,)},
+        {"first_uses": (0, *rule.first_uses[1:])},
+        {"fixed_uses": (-32, *rule.fixed_uses[1:])},
+        {"most_uses": (1 << 32, *rule.most_uses[1:])},
         {"snrs_db": tuple(reversed(SNRS_DB))},
         {"slope": 0.0},
         {"mismatch": float("nan")},
@@ -159,3 +165,21 @@ def test_as_many_pieces_are_asked_for_as_the_odds_call_for() -> None:
     assert wanted.tolist() == [1, 1, 5, 5, 10]
     assert int(pieces_wanted(-1.0, 50.0, 1)) == 51
     assert int(pieces_wanted(-1.0, 500.0, 1)) == 64
+
+
+def test_without_a_loss_every_piece_is_heard_however_sure_the_rule(rule: StoppingRule) -> None:
+    sure, nothing = np.array([1e4, 0.0, 0.0]), StoppingSettings(accepted_loss=0)
+    for steep in (rule, rule.model_copy(update={"slope": 1e6, "intercept": 1e6})):
+        assert steep.log_odds(sure, 20.0) > steep.threshold(20.0, 0.05, repeated=False)
+        asked = next_uses(steep, nothing, (BANDWIDTH, PIECE), PIECE, sure, (20.0, 20.0))
+        assert asked == BANDWIDTH - PIECE
+        assert not next_uses(steep, nothing, (BANDWIDTH, PIECE), BANDWIDTH, sure, (20.0, 20.0))
+
+
+def test_no_piece_is_asked_for_that_a_block_cannot_have(rule: StoppingRule) -> None:
+    many = StoppingSettings(most_uses=65536, accepted_loss=0)
+    patient = rule.model_copy(update={"most_uses": (1 << 20,) * len(SNRS_DB)})
+    block, doubtful = (4, 4), np.zeros(3)
+    for left in (0, 1):
+        heard = 4 * (PIECES_MAX - left)
+        assert next_uses(patient, many, block, heard, doubtful, (0.0, 0.0)) == 4 * left

@@ -61,7 +61,9 @@ def assert_as_searched(
         np.testing.assert_allclose(searched, scores, atol=CLOSE)
 
 
-@pytest.mark.parametrize(("rows", "k"), [(5000, 10), (5000, 40), (5000, 4990), (60, 40), (7, 10)])
+@pytest.mark.parametrize(
+    ("rows", "k"), [(5000, 10), (5000, 40), (5000, 4990), (60, 40), (7, 10), (0, 10)]
+)
 def test_every_piece_ranks_as_a_search_from_the_first_does(rows: int, k: int) -> None:
     index, memory = index_of(rows), OpenBlockMemory()
     running = [RunningScores(memory) for _ in range(5)]
