@@ -54,7 +54,8 @@ class RunningScores:
 
     def __init__(self, memory: OpenBlockMemory) -> None:
         self._memory = memory
-        self._rows: ScoredRows | None = None
+        self._rows: weakref.ref[ScoredRows] | None = None
+        """Weak, lest an open block holds entries that were deleted meanwhile."""
         self._heard: Array | None = None
         self._products: Array | None = None
         self._released: weakref.finalize[[int], RunningScores] | None = None
@@ -65,7 +66,7 @@ class RunningScores:
         None are where entries have changed since, or a piece has: it was combined with another.
         """
         heard = self._heard
-        if heard is None or self._rows is not rows:
+        if heard is None or self._rows is None or self._rows() is not rows:
             return 0
         return len(heard) if np.array_equal(embedding[: len(heard)], heard) else 0
 
@@ -82,7 +83,7 @@ class RunningScores:
                 return
             self._released = weakref.finalize(self, self._memory.give_back, products.nbytes)
             self._released.atexit = False
-        self._rows, self._heard, self._products = rows, heard, products
+        self._rows, self._heard, self._products = weakref.ref(rows), heard, products
 
     def drop(self) -> None:
         """Gives the memory back."""

@@ -165,6 +165,8 @@ class SegmentedIndex:
         whole = sum(map(len, parts)) == view.rows
         rows = ScoredRows(parts, view.dead) if whole else None
         self._scored = view, rows
+        if self._view is not view:  # what was purged in between is held no longer
+            self._scored = None
         return rows
 
     def held(self) -> tuple[Ids, Ids]:
@@ -194,6 +196,7 @@ class SegmentedIndex:
             with self._change:
                 self._view = self._sealed(self._view)
                 self._dead_since = None
+            self._scored = None
             old = [s for s in self._view.segments if np.isin(s.ids, self._view.dead).any()]
             self._replace(old)
             return self._save(position)
@@ -272,6 +275,7 @@ class SegmentedIndex:
             others = [s for s in view.segments if not any(s is replaced for replaced in old)]
             still_dead = np.setdiff1d(view.dead, purged)
             self._view = replace(view, segments=(*new, *others), dead=still_dead)
+        self._scored = None
 
     def _rebuilt(self, old: Sequence[Segment], dead: Ids) -> list[Segment]:
         if self._kind() == "flat":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,21 @@ def test_what_changed_in_between_is_seen() -> None:
     other = parts(3, 128)
     other[:, :32] *= 0.5  # a piece that was combined with a further one
     assert_as_searched(index, other, running, 30)
+
+
+def test_an_open_block_holds_no_entry_that_was_purged() -> None:
+    index, running = index_of(2000), [RunningScores(OpenBlockMemory()) for _ in range(3)]
+    continued(index, parts(3, 32), running, 5)
+    rows = index.scored_rows()
+    assert rows is not None
+    held = [weakref.ref(segment.vectors) for segment in rows.segments]
+    held += [weakref.ref(rows)]
+    del rows
+    index.remove(np.array([1700], np.int64))
+    index.purge(np.array([1700], np.int64))
+    gc.collect()
+    assert all(reference() is None for reference in held)
+    assert_as_searched(index, parts(3, 64), running, 30)
 
 
 def test_equal_scores_are_in_the_order_of_their_ids() -> None:
