@@ -15,6 +15,7 @@ from accesspoint.gallery.maintenance.background import BackgroundMaintenance
 from accesspoint.gallery.maintenance.maintenance import Maintenance
 from accesspoint.gallery.maintenance.scrub import Scrub
 from accesspoint.gallery.records import Entry, NewEntry, SearchResult, Subject
+from accesspoint.gallery.search.enough import IsEnough
 from accesspoint.gallery.search.entry_search import EntrySearch
 from accesspoint.gallery.search.index import Index, RemoteIndexes
 from accesspoint.gallery.search.running_scores import RunningScores
@@ -330,10 +331,14 @@ class Gallery:
         running: Sequence[RunningScores],
         top_k: int,
         top_entries: int,
-    ) -> list[SearchResult]:
-        """Searches as :meth:`search` does, for blocks of which another piece came."""
+        is_enough: IsEnough,
+    ) -> list[SearchResult | None]:
+        """Searches as :meth:`search` does, for blocks of which another piece came; None for those
+        that are not enough."""
         self._check_searchable()
-        return self._search.continue_search(scheme_id, embeddings, running, top_k, top_entries)
+        return self._search.continue_search(
+            scheme_id, embeddings, running, top_k, top_entries, is_enough
+        )
 
     @property
     def is_remote(self) -> bool:

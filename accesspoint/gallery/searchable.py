@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.gallery.records import SearchResult
+from accesspoint.gallery.search.enough import IsEnough
 from accesspoint.gallery.search.running_scores import RunningScores
 from airreid.scheme import Scheme
 
@@ -42,11 +43,13 @@ class SearchableGallery(Protocol):
         running: Sequence[RunningScores],
         top_k: int,
         top_entries: int,
-    ) -> list[SearchResult]:
+        is_enough: IsEnough,
+    ) -> list[SearchResult | None]:
         """Searches as :meth:`search` does, for embeddings of which another part came.
 
         running: scores of the parts before, one for each embedding. Where the inner products
-        with all entries are at hand, only those of the new part are computed.
+        with all entries are at hand, only those of the new part are computed. A row of which
+        ``is_enough`` says no has no result.
         """
 
     def setting(self, key: str) -> str | None:

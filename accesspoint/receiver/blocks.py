@@ -23,8 +23,8 @@ from accesspoint.receiver.piecewise import PiecewiseSearch
 from accesspoint.receiver.recent_snrs import RecentSnrs
 from accesspoint.receiver.requests import Request, cost, wrong_field, wrong_id
 from accesspoint.receiver.responses import (
-    TOP_K_DEFAULT,
     Response,
+    depth_of,
     refuse,
     response_to,
     write_answer,
@@ -216,9 +216,10 @@ class Receiver:
         for block, lost in zip(blocks, received.lost.tolist(), strict=True):
             if lost and not block.response.more_wanted:
                 write_outage(block.response, block.request, block.snr_db)
-            recent = self._links.of(block.request.id.edge_id)
-            if block.request.report_wanted and not block.response.more_wanted and recent:
-                write_link_report(block.response, recent)
+            if block.request.report_wanted and not block.response.more_wanted:
+                recent = self._links.of(block.request.id.edge_id)
+                if recent is not None:
+                    write_link_report(block.response, recent)
             block.response.timings.decode_ms = (decoded - started) * 1e3
             block.response.timings.search_ms = (searched - decoded) * 1e3
             block.response.timings.batch = len(blocks)
@@ -278,8 +279,7 @@ class Receiver:
         outcomes = self._gallery.search(
             scheme_id,
             embeddings if whole else embeddings[rows],
-            # two subjects at least: the decision looks at the second too
-            max(2, *((requests[row].top_k or TOP_K_DEFAULT) for row in rows)),
+            depth_of([requests[row] for row in rows]),
             max(requests[row].top_entries for row in rows),
         )
         for row, outcome in zip(rows, outcomes, strict=True):

@@ -42,6 +42,8 @@ class _OpenBlock:
         self.scheme_id = scheme_id
         self.heard = heard
         self.running = RunningScores(scores)
+        self._size = 0
+        """Bytes that are counted."""
         self._counted: weakref.finalize[[int], _OpenBlock] | None = None
 
     def follows(self, payload: Analog | Coded, scheme_id: str) -> bool:
@@ -54,12 +56,15 @@ class _OpenBlock:
 
     def count(self, memory: OpenBlockMemory) -> bool:
         """Counts what is held by now; returns whether there was room for it."""
+        size = self.heard.nbytes
+        if size == self._size:
+            return True
         if self._counted is not None:
             self._counted()
-            self._counted = None
-        size = self.heard.nbytes
+            self._counted, self._size = None, 0
         if not memory.take(size):
             return False
+        self._size = size
         self._counted = weakref.finalize(self, memory.give_back, size)
         self._counted.atexit = False
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.deciding import captured_at
 from accesspoint.receiver.recent_snrs import RecentSnrs
 from accesspoint.receiver.requests import cost
-from accesspoint.receiver.responses import TOP_K_DEFAULT, write_more_wanted
+from accesspoint.receiver.responses import depth_of, write_more_wanted
 from airreid.bundle import Bundle
 from airreid.nested.pieces import Combined, combine_frames, part_name
 from airreid.nested.stopping import CANDIDATES, StoppingRule, StoppingSettings, next_uses
@@ -69,19 +70,13 @@ class PiecewiseSearch:
         if info is None:
             return rows
         rule = rule or info.stopping
-        asking = {
-            row: block.running
+        asking = [
+            row
             for row, block in enumerate(blocks)
             if block.request.more_available and block.running is not None
-        }
+        ]
         for row, block in enumerate(blocks):
             block.response.uses_heard = block.heard_uses or _uses(embeddings[row], info)
-            if rule is not None:
-                recent = self._links.of(block.request.id.edge_id)
-                snr_db = _report_db(block) if recent is None else recent.snr_db
-                fused = self._tracks is not None and bool(block.request.track_id)
-                block.response.first_uses = info.piece if fused else rule.first(snr_db)
-                block.response.fixed_uses = rule.fixed(snr_db)
         known = {
             row: together
             for row in asking
@@ -89,56 +84,90 @@ class PiecewiseSearch:
         }
         if known:  # their answers are searched for with their tracks
             symbols = np.stack([together.symbols for together in known.values()])
-            results = self._gallery.search(scheme_id, symbols, CANDIDATES, 0)
-            for (row, together), result in zip(known.items(), results, strict=True):
-                del asking[row]
-                if wanted := self._next(info, rule, blocks[row], together, result):
-                    write_more_wanted(blocks[row].response, wanted)
+            searched = self._gallery.search(scheme_id, symbols, CANDIDATES, 0)
+            for (row, together), result in zip(known.items(), searched, strict=True):
+                scores = [match.score for match in result.matches[:CANDIDATES]]
+                if self._asks_for_more(info, rule, blocks[row], together, scores):
                     del rows[row]
-        if not asking:
-            return rows
+            asking = [row for row in asking if row not in known]
         usual = [row for row in asking if cost(blocks[row].request) == 1]
         dear = [row for row in asking if cost(blocks[row].request) > 1]
-        for group, deep in ((usual, True), (dear, False)):
+        for group, deep in ((usual, self._tracks is None), (dear, False)):
             if not group:
                 continue
-            requests = [blocks[row].request for row in group]
-            top_k = max((request.top_k or TOP_K_DEFAULT) for request in requests) if deep else 0
-            entries = max(request.top_entries for request in requests) if deep else 0
-            running = [asking[row] for row in group]
-            results = self._gallery.continue_search(
-                scheme_id, embeddings[group], running, max(CANDIDATES, top_k), entries
-            )
-            for row, result in zip(group, results, strict=True):
-                heard = Combined(embeddings[row], blocks[row].snr_db)
-                if wanted := self._next(info, rule, blocks[row], heard, result):
-                    write_more_wanted(blocks[row].response, wanted)
+            chosen = [blocks[row] for row in group]
+            results = self._continued(info, rule, chosen, embeddings[group], deep)
+            for row, outcome in zip(group, results, strict=True):
+                if outcome is None:
                     del rows[row]
                 elif deep:
-                    rows[row] = result
+                    rows[row] = outcome
+        if rule is not None:
+            for row in rows:
+                self._write_advice(info, rule, blocks[row])
         return rows
 
-    def _next(
+    def _write_advice(self, info: NestedInfo, rule: StoppingRule, block: Block) -> None:
+        """Writes to an answer how many uses the camera should send of its next blocks."""
+        recent = self._links.of(block.request.id.edge_id)
+        snr_db = _report_db(block) if recent is None else recent.snr_db
+        fused = self._tracks is not None and bool(block.request.track_id)
+        block.response.first_uses = info.piece if fused else rule.first(snr_db)
+        block.response.fixed_uses = rule.fixed(snr_db)
+
+    def _continued(
+        self,
+        info: NestedInfo,
+        rule: StoppingRule | None,
+        blocks: Sequence[Block],
+        embeddings: Array,
+        deep: bool,
+    ) -> list[SearchResult | None]:
+        """Searches for blocks whose scores are kept; None for those that more is wanted of.
+
+        ``deep``: as deep as their requests ask for; else a result says nothing but that it is one.
+        """
+
+        def is_enough(row: int, scores: list[float]) -> bool:
+            heard = Combined(embeddings[row], blocks[row].snr_db)
+            return not self._asks_for_more(info, rule, blocks[row], heard, scores)
+
+        requests = [block.request for block in blocks]
+        return self._gallery.continue_search(
+            info.id,
+            embeddings,
+            [block.running for block in blocks if block.running is not None],
+            depth_of(requests) if deep else 0,
+            max(request.top_entries for request in requests) if deep else 0,
+            is_enough,
+        )
+
+    def _asks_for_more(
         self,
         info: NestedInfo,
         rule: StoppingRule | None,
         block: Block,
         heard: Combined,
-        result: SearchResult,
-    ) -> int:
-        # cosines with gallery rows of length sqrt(B), back to inner products
-        length = float(np.linalg.norm(heard.symbols)) * float(np.sqrt(info.bandwidth))
-        products = np.array([match.score for match in result.matches[:CANDIDATES]]) * length
-        if not len(products):
-            return 0  # nobody to find: more of the block changes nothing
-        return next_uses(
+        scores: list[float],
+    ) -> bool:
+        """Writes to a block what is wanted next, if anything; returns whether it is.
+
+        scores: cosines of the best identities, with gallery rows of length sqrt(B).
+        """
+        if not scores:
+            return False  # nobody to find: more of the block changes nothing
+        length = math.sqrt(float(np.dot(heard.symbols, heard.symbols)) * info.bandwidth)
+        wanted = next_uses(
             rule,
             self._settings,
             (info.bandwidth, info.piece),
             block.response.uses_heard,
-            products,
+            [score * length for score in scores],
             (_report_db(block), heard.snr_db),
         )
+        if wanted:
+            write_more_wanted(block.response, wanted)
+        return bool(wanted)
 
     def _with_track(
         self, info: NestedInfo, rule: StoppingRule | None, block: Block, embedding: Array

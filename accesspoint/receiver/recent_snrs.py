@@ -8,8 +8,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from airreid.link_report import STEP_DB
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
@@ -67,19 +65,25 @@ class RecentSnrs:
         if not blocks:
             return None
         now = self._clock()
-        fresh = [
-            (now - heard, snr_db) for heard, snr_db in blocks if now - heard <= _FORGET_SECONDS
-        ]
-        ages, snrs_db = zip(*(fresh or [(0.0, blocks[-1][1])]), strict=True)
-        order = np.argsort(snrs_db, kind="stable")
-        rising = np.asarray(snrs_db)[order]
-        weight = 0.5 ** (np.asarray(ages)[order] / _HALF_LIFE_SECONDS)
-        ends = np.cumsum(weight) / weight.sum()
-        middle = np.clip(ends, 0.25, 0.75)
-        share = np.diff(middle, prepend=0.25)
-        low, high = (rising[np.searchsorted(ends, part)] for part in (0.25, 0.75))
-        mean = float(rising @ share / share.sum())
-        return RecentSnr(_rounded(mean), _rounded(float(high - low) / _QUARTILES_PER_SIGMA))
+        rising = sorted(
+            (snr_db, 0.5 ** ((now - heard) / _HALF_LIFE_SECONDS))
+            for heard, snr_db in blocks
+            if now - heard <= _FORGET_SECONDS
+        ) or [(blocks[-1][1], 1.0)]
+        total = sum(weight for _, weight in rising)
+        low = high = blocks[-1][1]
+        mean = reached = 0.0
+        for snr_db, weight in rising:  # without NumPy: they are few, and every message asks
+            before, reached = reached, reached + weight / total
+            if reached < 0.25:
+                continue
+            if before < 0.25:
+                low, before = snr_db, 0.25
+            high = snr_db
+            mean += snr_db * (min(reached, 0.75) - before) / 0.5
+            if reached >= 0.75:
+                break
+        return RecentSnr(_rounded(mean), _rounded((high - low) / _QUARTILES_PER_SIGMA))
 
 
 def _rounded(value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from accesspoint.gallery.records import SearchResult
 from accesspoint.matching.decision import Decision
@@ -16,6 +17,14 @@ from airreid.v1 import common_pb2, uplink_pb2
 Response = uplink_pb2.QueryResponse
 TOP_K_DEFAULT = 10
 """Identities in a response to a request that names no number."""
+
+
+def depth_of(requests: Sequence[Request]) -> int:
+    """Returns how many identities a search for these requests must find.
+
+    Two at least: the decision looks at the second too.
+    """
+    return max(2, *(request.top_k or TOP_K_DEFAULT for request in requests))
 
 
 def response_to(request: Request) -> Response:

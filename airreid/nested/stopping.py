@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Iterable
 from typing import Annotated
 
 import numpy as np
@@ -93,6 +94,16 @@ class StoppingRule(FiniteModel):
         raw = raw_log_odds(products, snr_db, self.mismatch)
         return np.asarray(self.intercept + self.slope * raw)
 
+    def log_odds_of_block(self, products: Iterable[float], snr_db: float) -> float:
+        """Returns :meth:`log_odds` of one block, in a fifth of the time: every message asks."""
+        scale = 1.0 / (10.0 ** (-snr_db / 10.0) + self.mismatch)
+        ranked = sorted((float(product) * scale for product in products), reverse=True)
+        raw = _SURE
+        if len(ranked) > 1:
+            others = sum(math.exp(likelihood - ranked[1]) for likelihood in ranked[1:])
+            raw = min(_SURE, ranked[0] - ranked[1] - math.log(others))
+        return self.intercept + self.slope * raw
+
     def threshold(self, snr_db: float, accepted_loss: float, repeated: bool) -> float:
         """Returns the log odds from which on a block is answered.
 
@@ -152,7 +163,7 @@ def next_uses(
     settings: StoppingSettings,
     block: tuple[int, int],
     heard: int,
-    products: NDArray[np.floating],
+    products: Iterable[float],
     snrs_db: tuple[float, float],
 ) -> int:
     """Returns the uses of a block to hear next; 0: enough was heard.
@@ -169,14 +180,14 @@ def next_uses(
         limit = max(bandwidth, min(limit, rule.most(snrs_db[0])))
     if heard >= limit:
         return 0
-    odds = float(rule.log_odds(np.asarray(products), snrs_db[1]))
+    odds = rule.log_odds_of_block(products, snrs_db[1])
     threshold = rule.threshold(snrs_db[0], settings.accepted_loss, limit > bandwidth)
     if odds >= threshold:
         return 0
     left = min(limit - heard, bandwidth)  # a message has every piece once at most
     if settings.growth:
         return more_uses(heard, piece, settings.growth, left)
-    return min(left, piece * int(pieces_wanted(odds, threshold, heard // piece)))
+    return min(left, piece * _pieces_of_block(odds, threshold, heard // piece))
 
 
 def _between(value: float, points: Row) -> tuple[int, float]:
@@ -219,6 +230,12 @@ def pieces_wanted(
     rise = np.maximum((np.asarray(log_odds, np.float64) - _UNHEARD) / heard, _LEAST_RISE)
     pieces = np.floor(_CAUTION * (threshold - log_odds) / rise)
     return np.asarray(np.clip(pieces, 1, _MOST_PIECES), np.int64)
+
+
+def _pieces_of_block(log_odds: float, threshold: float, heard: int) -> int:
+    """Returns :func:`pieces_wanted` of one block."""
+    rise = max((log_odds - _UNHEARD) / heard, _LEAST_RISE)
+    return max(1, math.floor(min(_MOST_PIECES, _CAUTION * (threshold - log_odds) / rise)))
 
 
 def more_uses(heard: int, piece: int, growth: float, left: int) -> int:

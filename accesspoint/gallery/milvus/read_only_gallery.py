@@ -19,6 +19,7 @@ from accesspoint.gallery.milvus.collection import (
 )
 from accesspoint.gallery.milvus.periodic import PeriodicTask
 from accesspoint.gallery.records import Match, NewEntry, SearchResult
+from accesspoint.gallery.search.enough import IsEnough, only_enough
 from accesspoint.gallery.search.reconcile import scheme_digest
 from accesspoint.gallery.search.running_scores import RunningScores
 from accesspoint.gallery.search.scheme_cache import SchemeCache
@@ -26,6 +27,7 @@ from accesspoint.gallery.store.database import Database
 from accesspoint.gallery.store.stored_settings import StoredSettings
 from airreid.bundle import Bundle
 from airreid.errors import InputError
+from airreid.nested.stopping import CANDIDATES
 from airreid.scheme import Scheme
 
 READ_ONLY = (
@@ -155,9 +157,11 @@ class ReadOnlyGallery:
         running: Sequence[RunningScores],
         top_k: int,
         top_entries: int,
-    ) -> list[SearchResult]:
+        is_enough: IsEnough,
+    ) -> list[SearchResult | None]:
         """Searches anew: the server keeps no scores."""
-        return self.search(scheme_id, embeddings, top_k, top_entries)
+        results = self.search(scheme_id, embeddings, max(CANDIDATES, top_k), top_entries)
+        return only_enough(results, is_enough)
 
     def search(
         self, scheme_id: str, embeddings: NDArray[np.float32], top_k: int, top_entries: int

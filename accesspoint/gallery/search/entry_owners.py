@@ -86,3 +86,20 @@ class EntryOwners:
             if len(matches) == top_k and len(places) >= top_entries:
                 break
         return SearchResult(list(matches.values()), ids[places], scores[places])
+
+    def best_scores(self, scores: Array, ids: Ids, count: int) -> list[float]:
+        """Returns the scores of the best ``count`` subjects, by their best entries.
+
+        scores, ids: (k,), as :meth:`ranked` takes them.
+        """
+        now = time.time() if self.expiries else 0.0
+        best: dict[str, float] = {}
+        for score, entry_id in zip(scores.tolist(), ids.tolist(), strict=True):
+            owner = self._owners.get(entry_id)
+            if owner is None or (now and self.expiries.over(entry_id, owner[0], now)):
+                continue
+            if owner[0] not in best:
+                best[owner[0]] = score
+                if len(best) == count:
+                    break
+        return list(best.values())

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accesspoint.gallery.records import Entry, SearchResult
+from accesspoint.gallery.search.enough import IsEnough, only_enough
 from accesspoint.gallery.search.entry_owners import EntryOwners
 from accesspoint.gallery.search.index import Array
-from accesspoint.gallery.search.running_scores import ContinuedIndex, RunningScores
+from accesspoint.gallery.search.running_scores import RunningScores, ScoredRows
 from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
+from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.store.store import Store
+from airreid.nested.stopping import CANDIDATES
 
 _PAGE = 10_000
 
@@ -116,23 +119,63 @@ class EntrySearch:
         running: Sequence[RunningScores],
         top_k: int,
         top_entries: int,
-    ) -> list[SearchResult]:
-        """Searches as :meth:`search` does, going on from what each block's scores hold."""
+        is_enough: IsEnough,
+    ) -> list[SearchResult | None]:
+        """Searches as :meth:`search` does, going on from what each block's scores hold.
+
+        The subjects of a row that is not enough are not looked up: they are None.
+        """
         index = self.indexes.get(scheme_id)
-        rows = index.scored_rows() if isinstance(index, ContinuedIndex) else None
+        rows = index.scored_rows() if isinstance(index, SegmentedIndex) else None
         if rows is None:
-            return self.search(scheme_id, embeddings, top_k, top_entries)
+            results = self.search(scheme_id, embeddings, max(CANDIDATES, top_k), top_entries)
+            return only_enough(results, is_enough)
+        outcomes: list[SearchResult | None] = []
+        for row, products in enumerate(rows.add_products(embeddings, running)):
+            length = float(np.linalg.norm(embeddings[row]))
+            ranking = _Ranking(self._owners, rows, products, length)
+            outcomes.append(
+                ranking.result(top_k, top_entries)
+                if is_enough(row, ranking.best_scores(CANDIDATES))
+                else None
+            )
+        return outcomes
+
+
+class _Ranking:
+    """Rows by one block's products, as deep as they were asked for."""
+
+    def __init__(
+        self, owners: EntryOwners, rows: ScoredRows, products: Array, length: float
+    ) -> None:
+        self._owners, self._rows = owners, rows
+        self._products, self._length = products, length
+        self._deepen(4 * CANDIDATES)
+
+    def best_scores(self, count: int) -> list[float]:
+        """Returns the scores of the best subjects, best first."""
+        wanted = min(count, self._owners.subjects)
+        while True:
+            scores = self._owners.best_scores(self._scores, self._ids, count)
+            if self._is_whole or len(scores) >= wanted:
+                return scores
+            self._deepen(4 * self._depth)
+
+    def result(self, top_k: int, top_entries: int) -> SearchResult:
+        """Returns the best subjects and entries."""
         wanted = min(top_k, self._owners.subjects)
-        results = []
-        for embedding, products in zip(
-            embeddings, rows.add_products(embeddings, running), strict=True
-        ):
-            depth, length = max(top_entries, 4 * top_k), float(np.linalg.norm(embedding))
-            while True:
-                scores, ids = rows.best(products, length, depth)
-                result = self._owners.ranked(scores, ids, top_k, top_entries)
-                if depth >= rows.live or len(result.matches) >= wanted:
-                    break
-                depth *= 4
-            results.append(result)
-        return results
+        if self._depth < max(top_entries, 4 * top_k):
+            self._deepen(max(top_entries, 4 * top_k))
+        while True:
+            result = self._owners.ranked(self._scores, self._ids, top_k, top_entries)
+            if self._is_whole or len(result.matches) >= wanted:
+                return result
+            self._deepen(4 * self._depth)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._depth >= self._rows.live
+
+    def _deepen(self, depth: int) -> None:
+        self._depth = depth
+        self._scores, self._ids = self._rows.best(self._products, self._length, depth)

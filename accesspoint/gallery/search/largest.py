@@ -31,6 +31,16 @@ def largest(scores: Array, ids: Ids, count: int) -> NDArray[np.int64]:
     return np.asarray(columns[order[first[:, None] + np.arange(count)]])
 
 
+def largest_of_row(scores: Array, ids: Ids, count: int) -> NDArray[np.int64]:
+    """Returns :func:`largest` of one row (m,), columns (count,), in half the time."""
+    size = min(_GROUP, len(scores) // (_GROUPS_PER_WANTED * count))
+    if size < _FEWEST:
+        return np.asarray(_largest_of_few(scores[None], ids, count)[0])
+    columns = np.flatnonzero(~(scores < _bounds(scores[None], count, size)[0]))
+    order = np.lexsort((ids[columns], -scores[columns]))
+    return np.asarray(columns[order[:count]])
+
+
 def _bounds(scores: Array, count: int, size: int) -> Array:
     """Returns a value (n,) for each row that at least ``count`` of its scores reach, and few more.
 

@@ -10,12 +10,11 @@ import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from accesspoint.gallery.search.index import Array, Ids
-from accesspoint.gallery.search.largest import largest
+from accesspoint.gallery.search.largest import largest_of_row
 from accesspoint.gallery.search.segment import FlatSegment
 
 MEMORY_MAX = 128 << 20
@@ -68,7 +67,8 @@ class RunningScores:
         heard = self._heard
         if heard is None or self._rows is None or self._rows() is not rows:
             return 0
-        return len(heard) if np.array_equal(embedding[: len(heard)], heard) else 0
+        same = len(embedding) >= len(heard) and (embedding[: len(heard)] == heard).all()
+        return len(heard) if same else 0
 
     def products(self) -> Array:
         """Returns the products (rows,) that :meth:`keep` was given last."""
@@ -107,7 +107,7 @@ class ScoredRows:
 
         An embedding's trailing zeros are pieces that were not heard.
         """
-        ends = [int(np.flatnonzero(row)[-1]) + 1 if row.any() else 0 for row in embeddings]
+        ends = [int(heard[-1]) + 1 if len(heard := row.nonzero()[0]) else 0 for row in embeddings]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for place, (scores, end) in enumerate(zip(running, ends, strict=True)):
             groups[scores.columns_done(self, embeddings[place]), end].append(place)
@@ -140,16 +140,5 @@ class ScoredRows:
         k = min(k, self.live)
         if k == 0:
             return np.zeros(0, np.float32), np.zeros(0, np.int64)
-        places = largest(products[None], self.ids, k)[0]
+        places = largest_of_row(products, self.ids, k)
         return products[places] / np.float32(max(length, 1e-12)), self.ids[places]
-
-
-@runtime_checkable
-class ContinuedIndex(Protocol):
-    """An index whose products can be kept between the pieces of a block."""
-
-    def scored_rows(self) -> ScoredRows | None:
-        """Returns the rows as they are now, the same object until they change.
-
-        None where some are searched in another way.
-        """

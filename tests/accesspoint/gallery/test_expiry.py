@@ -11,6 +11,7 @@ import pytest
 
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.search.running_scores import OpenBlockMemory, RunningScores
 
 from .short_features import DIM, Opener, new, vector
 
@@ -37,6 +38,12 @@ def visible(gallery: Gallery) -> set[int]:
     rng = np.random.default_rng(1)
     queries = rng.standard_normal((4, DIM)).astype(np.float32)
     results = gallery.search("features", queries, 50, 50)
+    running = [RunningScores(OpenBlockMemory()) for _ in queries]
+    continued = gallery.continue_search(
+        "features", queries, running, 50, 50, lambda row, scores: len(scores) <= 10
+    )
+    results += [result for result in continued if result is not None]
+    assert len(results) == 2 * len(queries)
     ranked = [set(result.entry_ids.tolist()) for result in results]
     listed = {entry.id for entry in gallery.entries(0, 100)}
     single = {number for number in range(1, 60) if gallery.entry(number) is not None}

@@ -51,6 +51,27 @@ def test_mean_and_spread_are_those_of_the_link() -> None:
     assert np.mean(spreads) == pytest.approx(4.0, abs=0.6)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_it_is_the_mean_between_the_quartiles(seed: int) -> None:
+    """As arrays say it: of blocks of any age and SNR, some of them equal."""
+    draws, clock = np.random.default_rng(seed), Clock()
+    recent, blocks = RecentSnrs(clock), list[tuple[float, float]]()
+    for _ in range(int(draws.integers(1, 17))):
+        clock.now += float(draws.exponential(4.0))
+        blocks.append((clock.now, round(float(draws.normal(2.0, 4.0)))))
+        recent.heard("cam", blocks[-1][1])
+    fresh = sorted((snr_db, moment) for moment, snr_db in blocks if clock.now - moment <= 60.0)
+    snrs_db = np.array([snr_db for snr_db, _ in fresh])
+    weight = 0.5 ** ((clock.now - np.array([moment for _, moment in fresh])) / 10.0)
+    ends = np.cumsum(weight) / weight.sum()
+    share = np.diff(np.clip(ends, 0.25, 0.75), prepend=0.25)
+    row = recent.of("cam")
+    assert row is not None
+    assert row.snr_db == pytest.approx(snrs_db @ share / 0.5, abs=0.2501)
+    low, high = (snrs_db[np.searchsorted(ends, part)] for part in (0.25, 0.75))
+    assert row.spread_db == pytest.approx((high - low) / 1.349, abs=0.2501)
+
+
 def test_old_blocks_count_less_and_then_not_at_all() -> None:
     clock = Clock()
     recent = RecentSnrs(clock)

@@ -60,6 +60,36 @@ def test_odds_are_those_of_the_likelihoods() -> None:
     assert raw_log_odds(products[:, :1], 0.0, 3.0)[0] == 50.0
 
 
+def test_one_block_is_asked_for_as_many_are(rule: StoppingRule) -> None:
+    """The receiver asks block by block, without arrays; the calibration all blocks at once."""
+    draws = np.random.default_rng(0)
+    for snr_db in (-10.0, -3.0, 0.0, 7.0):
+        products = draws.standard_normal((200, 10)) * draws.uniform(1.0, 60.0, (200, 1))
+        heard = draws.integers(1, BANDWIDTH // PIECE, 200)
+        odds = rule.log_odds(products, snr_db)
+        each = [rule.log_odds_of_block(row, snr_db) for row in products]
+        np.testing.assert_allclose(each, odds, rtol=1e-9, atol=1e-9)
+        threshold = rule.threshold(snr_db, 0.005, repeated=False)
+        wanted = np.where(odds < threshold, pieces_wanted(odds, threshold, heard), 0)
+        left = BANDWIDTH // PIECE - heard
+        uses = [
+            next_uses(
+                rule,
+                StoppingSettings(),
+                (BANDWIDTH, PIECE),
+                int(pieces) * PIECE,
+                row,
+                (snr_db, snr_db),
+            )
+            for row, pieces in zip(products, heard, strict=True)
+        ]
+        assert uses == (np.minimum(wanted, left) * PIECE).tolist()
+        assert rule.log_odds_of_block(products[0, :1], snr_db) == rule.log_odds(
+            products[:1, :1], snr_db
+        )
+    assert rule.log_odds_of_block([1e300, 0.0], 0.0) == rule.intercept + rule.slope * 50.0
+
+
 @pytest.mark.parametrize("snr_db", [0.0, 5.0, 20.0])
 def test_it_saves_uses_and_loses_what_is_accepted(rule: StoppingRule, snr_db: float) -> None:
     """On other people than it was fitted on. 480 blocks: the loss is known to a point or so."""

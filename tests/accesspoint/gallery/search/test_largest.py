@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accesspoint.gallery.search.largest import largest
+from accesspoint.gallery.search.largest import largest, largest_of_row
 
 
 def _sorted_whole(scores: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
@@ -23,7 +23,10 @@ def test_it_agrees_with_a_full_sort(rows: int, columns: int, count: int, values:
     rng = np.random.default_rng(rows * columns + values)
     scores = rng.integers(0, values, (rows, columns)).astype(np.float32)
     ids = rng.permutation(columns)
-    assert (largest(scores, ids, count) == _sorted_whole(scores, ids, count)).all()
+    expected = _sorted_whole(scores, ids, count)
+    assert (largest(scores, ids, count) == expected).all()
+    for row, columns_expected in zip(scores, expected, strict=True):
+        assert (largest_of_row(row, ids, count) == columns_expected).all()
 
 
 def test_the_best_may_all_be_in_one_group_and_at_the_end() -> None:
@@ -43,3 +46,4 @@ def test_what_is_no_number_changes_no_other_row() -> None:
     columns = largest(scores, ids, 10)
     assert (columns[0] == expected[0]).all()
     assert all(len(set(row)) == 10 for row in columns.tolist())
+    assert all(len(set(largest_of_row(row, ids, 10).tolist())) == 10 for row in scores)
