@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from airreid.serving import GRPC_CONNECTIONS, serve, told_to_stop
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2
 from airreid.wire import BLOCK_BYTES_MAX
 from channel_sim.control import ChannelControl
+from channel_sim.delay import Air, DelaySettings, later
 from channel_sim.links import Links
 from channel_sim.metrics import serve_metrics
 from channel_sim.settings import ServeSettings
@@ -34,6 +35,7 @@ _UNTOLD = "Internal error from Core"
 """Words of grpc.aio in place of the status of a stream that ended while a request was
 written to it (https://github.com/grpc/grpc/issues/36066)."""
 _ASKED_AGAIN_S = 5.0
+_NO_DELAY = DelaySettings()
 _MESSAGE_BYTES = 4 * 1024 * 1024
 """Longest message: a call of ``Transmit``, or a trace of an SNR."""
 _LIMITS = CallLimits(_MESSAGE_BYTES, reading=16, when_full="wait")
@@ -54,9 +56,12 @@ class UplinkProxy:
         upstream: aio.Channel,
         target: str,
         credentials: ClientCredentials = NOBODY,
+        delay: DelaySettings = _NO_DELAY,
     ) -> None:
         """The token of an edge passes through; a stream without one shows ``credentials``'."""
         self._links = links
+        self._air = Air(delay.symbol_rate) if delay.symbol_rate is not None else None
+        self._round_trip = delay.round_trip_ms / 1e3
         self._credentials = credentials
         self._query: aio.StreamStreamMultiCallable[uplink_pb2.QueryRequest | bytes, bytes]
         self._query = upstream.stream_stream(
@@ -86,11 +91,14 @@ class UplinkProxy:
         stats = self._links.stats
         shown = [pair for pair in context.invocation_metadata() or () if pair[0] == _TOKEN]
         metadata = aio.Metadata(*(shown or self._credentials.metadata))
+        if self._air is not None:
+            requests = _carried(requests, self._air)
         call = self._query(requests, timeout=context.time_remaining(), metadata=metadata)
+        answers = later(call, self._round_trip) if self._round_trip else call
         stats.streams += 1
         error: aio.AioRpcError | None = None
         try:
-            async for response in call:
+            async for response in answers:
                 yield response
             return
         except aio.AioRpcError as failure:
@@ -101,6 +109,8 @@ class UplinkProxy:
         finally:
             stats.streams -= 1
             call.cancel()
+            if isinstance(answers, AsyncGenerator):
+                await answers.aclose()
         await self._tell(error, context)
 
     async def _tell(self, error: aio.AioRpcError | None, context: Context) -> None:
@@ -156,6 +166,16 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def _carried(
+    requests: AsyncIterator[uplink_pb2.QueryRequest | bytes], air: Air
+) -> AsyncIterator[uplink_pb2.QueryRequest | bytes]:
+    """Yields requests when their blocks have gone out; what is none takes no time."""
+    async for request in requests:
+        if not isinstance(request, bytes):
+            await air.carry(request)
+        yield request
+
+
 async def _nothing() -> AsyncIterator[bytes]:
     nothing: tuple[bytes, ...] = ()
     for request in nothing:
@@ -189,7 +209,7 @@ async def run(settings: ServeSettings) -> None:
         )
 
         def register(server: aio.Server) -> list[str]:
-            UplinkProxy(links, channel, upstream, credentials).register(server)
+            UplinkProxy(links, channel, upstream, credentials, settings.delay).register(server)
             channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
                 ChannelControl(links, stop), server
             )

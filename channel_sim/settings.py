@@ -8,6 +8,7 @@ from airreid.addresses import HostPort
 from airreid.channels.settings import LinkSettings
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.flags import Flag, Settings
+from channel_sim.delay import DelaySettings
 
 
 class ServeSettings(Settings):
@@ -21,6 +22,8 @@ class ServeSettings(Settings):
     """HOST:PORT of the access point."""
     link: LinkSettings = LinkSettings()
     """The default of all links."""
+    delay: DelaySettings = DelaySettings()
+    """How slow all links are."""
     metrics: Annotated[HostPort | None, Flag()] = None
     """HOST:PORT to answer Prometheus on; off without it."""
     credentials: ClientCredentials = NOBODY

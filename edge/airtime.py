@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from airreid.flags import Flag, Settings
+from airreid.nested.pacing import Pacing
 from airreid.scheme import BlockCost
 from airreid.v1 import uplink_pb2
 
@@ -21,7 +22,8 @@ class Radio(Settings):
     symbol_rate: Annotated[PerSecond | None, Flag()] = None
     """Real channel uses per second: counts air time.
 
-    None leaves air time and energy out.
+    With --bandwidth auto more is sent at once where a round trip is dear. None leaves air time and
+    energy out.
     """
     tx_power_mw: Annotated[Milliwatt | None, Flag()] = None
     """Transmit power in mW: counts energy.
@@ -41,6 +43,11 @@ class Radio(Settings):
         if air_ms is None or self.tx_power_mw is None:
             return None
         return air_ms * self.tx_power_mw
+
+
+def pacing_of(radio: Radio) -> Pacing | None:
+    """Returns the pace of blocks in pieces; None where nobody says how fast the radio sends."""
+    return None if radio.symbol_rate is None else Pacing(radio.symbol_rate)
 
 
 def heard_cost(cost: BlockCost, response: uplink_pb2.QueryResponse) -> BlockCost:

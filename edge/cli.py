@@ -114,7 +114,8 @@ def _sent(paths: list[Path], settings: OneShotSettings, answers: AnswerLines) ->
             answers.add(position, outcome)
             bars.advance(task)
 
-        with OneShot(encoder, uplink, sending, settings.edge_id, note) as one_shot:
+        radio, edge_id = settings.radio, settings.edge_id
+        with OneShot(encoder, uplink, sending, edge_id, note, radio) as one_shot:
             return one_shot.send(paths, done, settings.truth)
 
 

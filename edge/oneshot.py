@@ -23,7 +23,7 @@ from airreid.subject_ids import id_of
 from airreid.uplink_client import Uplink
 from airreid.v1 import common_pb2, uplink_pb2
 from edge import airtime
-from edge.airtime import Radio, heard_cost
+from edge.airtime import Radio, heard_cost, pacing_of
 from edge.encoder import Encoder
 from edge.folder import shown
 from edge.frames import Frame, track_of
@@ -40,6 +40,9 @@ _NOT_READY_SECONDS, _PAUSE_SECONDS = 60.0, 5.0
 """Seconds that blocks are sent again while the access point is not ready; longest pause."""
 _CAPACITY = 100_000_000
 """Files of one run, more than anybody gives."""
+
+
+_NO_RADIO = Radio()
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,11 @@ class OneShot:
         settings: SendSettings,
         edge_id: str,
         tell: Callable[[str], object] = lambda text: None,
+        radio: Radio = _NO_RADIO,
     ) -> None:
         """``tell`` is called with what keeps the access point from answering.
+
+        ``radio``: how fast symbols go out, where that is known.
 
         Raises :class:`airreid.errors.AirReidError` for a scheme that the bundle lacks.
         """
@@ -120,6 +126,7 @@ class OneShot:
             _PAUSE_SECONDS,
             random.Random(),
             self._pipeline.link,
+            pacing=pacing_of(radio),
         )
         self._spool.on_accept(self._stream.notify)
         self._ended: Future[None] = Future()

@@ -20,6 +20,7 @@ from airreid.credentials import check_listening
 from airreid.serving import serve, told_to_stop
 from airreid.v1 import edge_pb2, edge_pb2_grpc
 from edge import metrics as metrics_
+from edge.airtime import pacing_of
 from edge.control import EdgeControl
 from edge.encoder import Encoder
 from edge.folder import check_folder
@@ -152,6 +153,7 @@ def _parts(encoder: Encoder, sending: SendSettings, settings: ServeSettings) -> 
             pipeline.link,
             settings.credentials,
             encoder.bundle.bundle_id,
+            pacing_of(settings.radio),
         )
         try:
             yield _Edge(spool, pipeline, sender, metrics)

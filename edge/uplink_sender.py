@@ -13,6 +13,7 @@ from airreid import log
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.errors import LinkError
 from airreid.link_report import ReportedLink
+from airreid.nested.pacing import Pacing
 from airreid.uplink_client import Uplink
 from airreid.worker import Worker
 from edge import backoff
@@ -48,10 +49,12 @@ class Sender:
         link: ReportedLink,
         credentials: ClientCredentials = NOBODY,
         bundle_id: str = "",
+        pacing: Pacing | None = None,
     ) -> None:
         """``publish`` is called with answers once they are recorded, ``link`` told what they say.
 
         Blocks of the bundle ``bundle_id`` wait where the access point serves another one.
+        ``pacing`` says how many of their pieces go out at once; None: as many as asked for.
         The spool wakes the sender when it has accepted something.
         """
         self._target = target
@@ -63,6 +66,7 @@ class Sender:
         self._rng = rng
         self._link = link
         self._bundle_id = bundle_id
+        self._pacing = pacing
         self.refusal = ""
         """Code and reason of the latest answer, if it refused a block."""
         self._warned: set[str] = set()
@@ -136,6 +140,7 @@ class Sender:
             self._rng,
             self._link,
             self._bundle_id,
+            self._pacing,
         )
 
     def _run_stream(self, stream: UplinkStream) -> None:

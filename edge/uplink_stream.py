@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from airreid import log
 from airreid.link_report import ReportedLink
+from airreid.nested.pacing import Pacing
 from airreid.nested.sending import PieceSender
 from airreid.payload import first_piece_of
 from airreid.uplink_client import Uplink
@@ -46,6 +47,7 @@ class UplinkStream:
         rng: random.Random,
         link: ReportedLink,
         bundle_id: str = "",
+        pacing: Pacing | None = None,
     ) -> None:
         """``answered`` is called with every answer, in the thread of :meth:`run`.
 
@@ -53,7 +55,7 @@ class UplinkStream:
         that says that the access point is not ready, and whether that begins a pause after
         none; ``backoff_seconds`` is the longest pause. ``link`` is told what answers say of the
         link. Blocks of the bundle ``bundle_id`` wait for an access point that serves it; empty:
-        none does.
+        none does. ``pacing`` says how many pieces go out at once; None: as many as asked for.
         """
         self._spool = spool
         self._sends = sends
@@ -77,7 +79,7 @@ class UplinkStream:
         self._of_bundle: set[int] = set()
         """Numbers that were sent, of blocks of that bundle, and that have no answer yet."""
         self._link = link
-        self._pieces = PieceSender(link)
+        self._pieces = PieceSender(link, pacing)
         self.answers = 0
         """Answers that have come, whatever they say."""
 

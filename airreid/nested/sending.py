@@ -7,7 +7,8 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from airreid.link_report import ReportedLink
+from airreid.link_report import LinkReport, ReportedLink
+from airreid.nested.pacing import Pacing
 from airreid.payload import Symbols, symbols_of
 from airreid.v1 import uplink_pb2
 
@@ -37,9 +38,15 @@ class PieceSender:
     exactly what was sent.
     """
 
-    def __init__(self, link: ReportedLink | None = None) -> None:
-        """``link``: reports that say how many uses to begin with; None: one piece, or all."""
+    def __init__(self, link: ReportedLink | None = None, pacing: Pacing | None = None) -> None:
+        """``link``: reports that say how many uses to begin with; None: one piece, or all.
+
+        ``pacing``: sends more than is asked for where a word is dear; None never does.
+        """
         self._link = link
+        self._pacing = pacing
+        if pacing is not None:
+            pacing.restart()
         self._lock = threading.Lock()
         self._blocks: dict[int, _UnderWay] = {}
         self._due: deque[int] = deque()
@@ -56,6 +63,15 @@ class PieceSender:
         with self._lock:
             advised = self._advised(block)
             uses = advised or (pieces.piece_uses if block.more_available else _uses(pieces))
+            if self._pacing is not None and block.more_available:
+                uses = self._pacing.begin(
+                    block.id.sequence,
+                    block.scheme_id,
+                    pieces.piece_uses,
+                    _uses(pieces),
+                    uses,
+                    self._report(),
+                )
             message, sent = _message(block, pieces, 0, uses)
             if block.more_available:
                 state = _UnderWay(block, pieces, time.perf_counter(), sent)
@@ -69,6 +85,8 @@ class PieceSender:
         """
         sequence = response.id.sequence
         with self._lock:
+            if self._pacing is not None:
+                self._pacing.heard(response)
             if not response.more_wanted:
                 return True
             state = self._blocks.get(sequence)
@@ -84,8 +102,10 @@ class PieceSender:
                 state = self._blocks.get(self._due.popleft())
                 if state is None or not state.wanted:
                     continue
-                first = state.sent // state.pieces.piece_uses
-                message, sent = _message(state.block, state.pieces, first, state.wanted)
+                first, uses = state.sent // state.pieces.piece_uses, state.wanted
+                if self._pacing is not None:
+                    uses = self._pacing.go_on(state.block.id.sequence, uses, self._report())
+                message, sent = _message(state.block, state.pieces, first, uses)
                 state.sent += sent
                 state.wanted = 0
                 return message
@@ -95,14 +115,17 @@ class PieceSender:
         """Forgets a block; returns the seconds since its first pieces went out, if it had any."""
         with self._lock:
             state = self._blocks.pop(sequence, None)
+            if self._pacing is not None:
+                self._pacing.ended(sequence)
         return None if state is None else time.perf_counter() - state.started
 
     def _advised(self, block: Request) -> int:
         """Returns the uses that the latest report advises to begin with; 0: no word."""
-        if self._link is None:
-            return 0
-        report = self._link.latest()
+        report = self._report()
         return report.first_uses if block.more_available else report.fixed_uses
+
+    def _report(self) -> LinkReport:
+        return LinkReport() if self._link is None else self._link.latest()
 
 
 def _uses(pieces: Symbols) -> int:

@@ -18,6 +18,7 @@ from airreid.channels.settings import LinkSettings
 from airreid.credentials import NOBODY, ClientCredentials
 from airreid.v1 import channel_pb2_grpc, common_pb2, uplink_pb2, uplink_pb2_grpc
 from channel_sim.control import ChannelControl
+from channel_sim.delay import DelaySettings
 from channel_sim.links import Links
 from channel_sim.service import UplinkProxy
 from channel_sim.transmission import ChannelTransmission
@@ -63,14 +64,16 @@ class Radio:
 
 
 @asynccontextmanager
-async def radio_between(credentials: ClientCredentials = NOBODY) -> AsyncIterator[Radio]:
+async def radio_between(
+    credentials: ClientCredentials = NOBODY, delay: DelaySettings | None = None
+) -> AsyncIterator[Radio]:
     """An access point and a channel before it that shows ``credentials``."""
     ap, links, stop = AccessPoint(), Links(LinkSettings(snr_db=5, seed=1)), asyncio.Event()
     upstream, server = aio.server(), aio.server()
     uplink_pb2_grpc.add_UplinkServiceServicer_to_server(ap, upstream)
     ports = upstream.add_insecure_port("127.0.0.1:0"), server.add_insecure_port("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
-        proxy = UplinkProxy(links, channel, "upstream", credentials)
+        proxy = UplinkProxy(links, channel, "upstream", credentials, delay or DelaySettings())
         proxy.register(server)
         channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
             ChannelControl(links, stop), server

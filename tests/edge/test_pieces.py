@@ -16,6 +16,7 @@ from PIL import Image
 from airreid.bundle import Bundle
 from airreid.digital.scheme import DigitalScheme
 from airreid.errors import InputError
+from airreid.nested.pacing import Pacing
 from airreid.payload import symbols_of
 from airreid.v1 import common_pb2, uplink_pb2
 from edge.airtime import Radio
@@ -120,6 +121,32 @@ def test_each_frame_has_one_answer_from_its_own_pieces(tmp_path: Path, faults: f
         assert rows[number]["air_ms"] == pytest.approx(rows[number]["uses"])
         assert rows[number]["energy_uj"] == pytest.approx(rows[number]["uses"] / 10)
     assert value(metrics, "airreid_edge_uses_total") == sum(row["uses"] for row in rows.values())
+
+
+@pytest.mark.parametrize("faults", [0.0, 0.1])
+def test_where_words_are_dear_more_goes_out_than_was_asked_for(
+    tmp_path: Path, faults: float
+) -> None:
+    """At a symbol rate at which everything would be sent before a word could come."""
+    spool, published = Spool(tmp_path, "cam"), list[Outcome]()
+    far = Listener(seed=3)
+    far.faults = faults
+    pacing = Pacing(1e9)
+    blocks = fill(spool, 40)
+    with served(far) as to, sending(spool, to, published, window=1, pacing=pacing) as metrics:
+        until(lambda: len(published) == 40)
+    assert sorted(outcome.sequence for outcome in published) == sorted(blocks)
+    at_once = 0
+    for number, symbols in blocks.items():
+        heard = far.answered[number]
+        assert heard == (symbols * 2)[: len(heard)]
+        assert len(heard) >= 4 * far.wanted(number) * PIECE
+        at_once += len(heard) == 4 * WHOLE and far.wanted(number) * PIECE < WHOLE
+    assert at_once > 10
+    assert value(metrics, "airreid_edge_uses_total") == sum(
+        len(heard) / 4 for heard in far.answered.values()
+    )
+    spool.close()
 
 
 def test_the_time_to_an_answer_begins_with_the_first_piece() -> None:

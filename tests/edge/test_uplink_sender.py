@@ -7,10 +7,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airreid.link_report import ReportedLink
+from airreid.nested.pacing import Pacing
 from airreid.v1 import common_pb2
 from edge import backoff
 from edge.metrics import Metrics
@@ -24,7 +26,7 @@ from .support import AccessPoint, answer, entry, served, until
 
 @contextmanager
 def sending(
-    spool: Spool, to: str, published: list[Outcome], drain: float = 0.0, **settings: object
+    spool: Spool, to: str, published: list[Outcome], drain: float = 0.0, **settings: Any
 ) -> Iterator[Metrics]:
     metrics = Metrics()
     with sender_on(spool, to, published, metrics, drain, **settings):
@@ -39,6 +41,7 @@ def sender_on(
     metrics: Metrics,
     drain: float = 0.0,
     bundle_id: str = "",
+    pacing: Pacing | None = None,
     **settings: object,
 ) -> Iterator[Sender]:
     chosen = UplinkSettings.model_validate(
@@ -47,6 +50,7 @@ def sender_on(
     sender = Sender(
         *(to, spool, chosen, published.extend, metrics, random.Random(1), ReportedLink()),
         bundle_id=bundle_id,
+        pacing=pacing,
     )
     sender.start()
     try:

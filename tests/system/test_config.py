@@ -61,7 +61,9 @@ def test_every_option_has_its_name_default_and_help(command: str) -> None:
             *("--allow-network-filesystem", "--public-origin", "--root-path"),
             *("--accepted-loss", "--most-uses", "--more-growth"),
         },
-        "channel serve": {"--parameter", "--insecure-no-auth"},
+        "channel serve": {
+            *("--parameter", "--insecure-no-auth", "--round-trip-ms", "--symbol-rate"),
+        },
         "edge serve": {"--insecure-no-auth", "--bandwidth", "--target-outage"},
         "edge send": {"--bandwidth", "--target-outage", "--json-out"},
         "channel set": {"--parameter", "--json-out"},

@@ -135,6 +135,35 @@ def expected(camera: Camera, sequence: int, settings: StoppingSettings) -> tuple
             return heard.uses, int(products.argmax())
 
 
+async def test_a_camera_may_send_more_than_it_was_asked_for(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    """The answer is that to as many pieces of a block that is sent at once."""
+    camera, beyond = Camera(bundle, -9.0), 0
+    async with served(receiver) as service, Stream(service.address) as stream:
+        for sequence in range(20):
+            await stream.send(camera.message(sequence, 0, 32))
+            [word] = await stream.read()
+            sent = 32
+            while word.more_wanted:
+                assert not word.identities
+                uses = min(word.more_wanted + 32, camera.info.bandwidth - sent)
+                beyond += uses > word.more_wanted
+                await stream.send(camera.message(sequence, sent // 32, uses))
+                [word] = await stream.read()
+                sent += uses
+                assert word.uses_heard == sent
+            whole = camera.message(sequence, 0, sent)
+            whole.id.sequence, whole.more_available = 100 + sequence, False
+            await stream.send(whole)
+            [answer] = await stream.read()
+            assert word.status.code == answer.status.code == common_pb2.CODE_OK
+            assert [(row.subject, row.entry_id) for row in word.identities] == [
+                (row.subject, row.entry_id) for row in answer.identities
+            ]
+    assert beyond > 5
+
+
 @pytest.mark.parametrize(
     ("snr_db", "settings"),
     [

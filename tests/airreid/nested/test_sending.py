@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from airreid.link_report import ReportedLink
+from airreid.nested.pacing import Pacing
 from airreid.nested.sending import PieceSender
 from airreid.payload import Analog, Coded, Ideal, Payload, put
 from airreid.v1 import uplink_pb2
@@ -122,3 +123,34 @@ def test_other_blocks_are_their_own_message() -> None:
     assert sender.begin(plain) is plain
     assert sender.heard(uplink_pb2.QueryResponse(id=plain.id))
     assert sender.ended(1) is None
+
+
+def test_where_a_word_is_dear_more_goes_out_than_is_asked_for() -> None:
+    now = [0.0]
+    pacing = Pacing(4.0, lambda: now[0])  # a piece a second
+    sender = PieceSender(pacing=pacing)
+
+    def sizes(sequence: int, need: int) -> list[int]:
+        message, sent = sender.begin(block(sequence, more_available=True)), list[int]()
+        while True:
+            sent.append(len(message.analog.symbols) // 16)
+            assert message.analog.first_piece == sum(sent[:-1])
+            now[0] += sent[-1] + 3.0
+            is_answer = sum(sent) >= need
+            assert sender.heard(word(0 if is_answer else 4, 4 * sum(sent), sequence)) == is_answer
+            if is_answer:
+                sender.ended(sequence)
+                return sent
+            following = sender.next()
+            assert following is not None
+            message = following
+
+    assert [sizes(number, 3) for number in range(4)] == [[1, 1, 1]] * 4
+    assert pacing.round_trip() == 3.0
+    assert sizes(4, 3) == [3]
+    assert sizes(5, 4) == [3, 1]
+    # a stream that broke has nothing under way: the whole round trip counts again
+    for number in range(6, 9):
+        sender.begin(block(number, more_available=True))
+    sender = PieceSender(pacing=pacing)
+    assert sizes(9, 2) == [3]
