@@ -12,14 +12,15 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accesspoint.gallery.search.running_scores import OpenBlockMemory, RunningScores
 from accesspoint.receiver.answer_cache import Key
 from accesspoint.receiver.outbox import Outbox
+from accesspoint.receiver.requests import Request, fingerprint
 from airreid.nested.pieces import HeardPieces
 from airreid.nested.stopping import MISMATCH
-from airreid.payload import Analog, Coded, HeardCoded, Ideal, first_piece_of
+from airreid.payload import Analog, Coded, HeardCoded, Ideal, first_piece_of, symbols_of
 from airreid.scheme_info import NestedInfo
 from airreid.v1 import uplink_pb2
 
@@ -37,18 +38,22 @@ class _OpenBlock:
     """Pieces heard of a block, and the memory that they take; it is given back with them."""
 
     def __init__(
-        self, scheme_id: str, heard: HeardPieces | HeardCoded, scores: OpenBlockMemory
+        self, request: Request, heard: HeardPieces | HeardCoded, scores: OpenBlockMemory
     ) -> None:
-        self.scheme_id = scheme_id
+        self.scheme_id = request.scheme_id
         self.heard = heard
         self.running = RunningScores(scores)
-        self._size = 0
+        self.size = 0
         """Bytes that are counted."""
+        self._fingerprint = fingerprint(request)
         self._counted: weakref.finalize[[int], _OpenBlock] | None = None
 
-    def follows(self, payload: Analog | Coded, scheme_id: str) -> bool:
-        """Returns whether pieces are the next ones of this block."""
-        if scheme_id != self.scheme_id or payload.first_piece != self.heard.next_piece:
+    def follows(self, payload: Analog | Coded, request: Request) -> bool:
+        """Returns whether pieces are the next ones of this block, and no other block's."""
+        if (
+            payload.first_piece != self.heard.next_piece
+            or fingerprint(request) != self._fingerprint
+        ):
             return False
         return not isinstance(self.heard, HeardCoded) or (
             isinstance(payload, Coded) and payload.size == self.heard.size
@@ -57,21 +62,51 @@ class _OpenBlock:
     def count(self, memory: OpenBlockMemory) -> bool:
         """Counts what is held by now; returns whether there was room for it."""
         size = self.heard.nbytes
-        if size == self._size:
+        if size == self.size:
             return True
         if self._counted is not None:
             self._counted()
-            self._counted, self._size = None, 0
+            self._counted, self.size = None, 0
         if not memory.take(size):
             return False
-        self._size = size
+        self.size = size
         self._counted = weakref.finalize(self, memory.give_back, size)
         self._counted.atexit = False
         return True
 
 
-_Held = OrderedDict[Key, _OpenBlock]
-"""Open blocks of a stream, those begun first before the others."""
+class _Held(OrderedDict[Key, _OpenBlock]):
+    """Open blocks of a stream, those begun first before the others."""
+
+    size = 0
+    """Bytes that are counted of all of them."""
+
+    def count(self, block: _OpenBlock, memory: OpenBlockMemory) -> bool:
+        """Counts what is held of a block by now; returns whether there was room for it."""
+        before = block.size
+        fits = block.count(memory)
+        self.size += block.size - before
+        return fits
+
+    def drop(self, key: Key) -> None:
+        """Forgets a block, if it is there."""
+        block = self.pop(key, None)
+        self.size -= 0 if block is None else block.size
+
+
+class _Message(NamedTuple):
+    """Pieces of a message, by which a copy of it is known."""
+
+    first_piece: int
+    size: int
+    """Bytes of the symbols."""
+    more_available: bool
+
+
+def _message(request: Request) -> _Message:
+    block = symbols_of(request)
+    size = 0 if block is None else len(block.symbols)
+    return _Message(first_piece_of(request), size, request.more_available)
 
 
 class PieceStore:
@@ -85,16 +120,16 @@ class PieceStore:
         self.memory = OpenBlockMemory(HELD_BYTES_MAX)
         """Memory for pieces."""
         self._open: weakref.WeakKeyDictionary[Outbox[Any], _Held] = weakref.WeakKeyDictionary()
-        self._under_way: dict[Key, int] = {}
-        """First piece of the message that is being computed."""
+        self._under_way: dict[Key, _Message] = {}
+        """The messages that are being computed."""
 
-    def may_join(self, key: Key | None, request: uplink_pb2.QueryRequest) -> bool:
+    def may_join(self, key: Key | None, request: Request) -> bool:
         """Returns whether a message may wait for one of its block that is being computed.
 
         Only a copy of that message may: the answer to other pieces is not its own.
         """
-        first = self._under_way.get(key) if key is not None else None
-        return first is None or first == first_piece_of(request)
+        message = self._under_way.get(key) if key is not None else None
+        return message is None or message == _message(request)
 
     def joined(self, outbox: Outbox[Any], key: Key | None, block: Block) -> Block | None:
         """Adds a message's pieces to those before; returns the block of all of them.
@@ -102,27 +137,26 @@ class PieceStore:
         A block that does not come in pieces is returned as it is. None: the pieces do not follow,
         or there is no room for them.
         """
-        payload, scheme_id = block.payload, block.request.scheme_id
+        payload, request = block.payload, block.request
         if isinstance(payload, Ideal | HeardCoded) or not payload.piece:
             return block
-        if key is None or not (payload.first_piece or block.request.more_available):
+        if key is None or not (payload.first_piece or request.more_available):
             return block if not payload.first_piece else None
-        held = self._open.setdefault(outbox, OrderedDict())
+        held = self._open.setdefault(outbox, _Held())
         if payload.first_piece:
             state = held.get(key)
         else:
-            state = held[key] = _OpenBlock(
-                scheme_id, self._nothing_heard(payload, scheme_id), self.score_memory
-            )
-            held.move_to_end(key)
+            held.drop(key)
+            heard = self._nothing_heard(payload, request.scheme_id)
+            state = held[key] = _OpenBlock(request, heard, self.score_memory)
             while len(held) > HELD_MAX:
-                held.popitem(last=False)
-        if state is None or not state.follows(payload, scheme_id):
+                held.drop(next(iter(held)))
+        if state is None or not state.follows(payload, request):
             return None
         joined = self._add(state, payload, block)
         if not self._make_room(held, key, state):
             return None
-        self._under_way[key] = payload.first_piece
+        self._under_way[key] = _message(request)
         return joined
 
     def _nothing_heard(self, payload: Analog | Coded, scheme_id: str) -> HeardPieces | HeardCoded:
@@ -151,14 +185,19 @@ class PieceStore:
         )
 
     def _make_room(self, held: _Held, key: Key, state: _OpenBlock) -> bool:
-        """Counts a block that has grown; where there is no room, its stream's oldest ones go.
+        """Counts a block that has grown; where there is no room, others go.
 
-        Returns False where that does not do, and the block goes itself.
+        The oldest go of the stream that has most, if that is more than this one will have, else of
+        this one: no stream keeps the others out. Returns False where that does not do, and the
+        block goes itself.
         """
-        while not state.count(self.memory):
-            oldest = next(iter(held))
-            del held[oldest]
-            if oldest == key:
+        while not held.count(state, self.memory):
+            fullest = max(self._open.values(), key=lambda other: other.size)
+            if fullest.size <= held.size + state.heard.nbytes:
+                fullest = held
+            oldest = next(iter(fullest))
+            fullest.drop(oldest)
+            if fullest is held and oldest == key:
                 return False
         return True
 
@@ -173,10 +212,14 @@ class PieceStore:
         if held is None:
             return
         if not response.more_wanted:
-            held.pop(key, None)
+            held.drop(key)
         elif (state := held.get(key)) is not None:
             self._make_room(held, key, state)
 
     def forget(self, key: Key) -> None:
         """Notes that a message is not computed: its stream has ended."""
         self._under_way.pop(key, None)
+
+    def leave(self, outbox: Outbox[Any]) -> None:
+        """Gives back what is held of a stream that has ended."""
+        self._open.pop(outbox, None)

@@ -150,6 +150,7 @@ class BlockPipeline:
 
         What the edge sends again on its next stream is computed then.
         """
+        self._pieces.leave(outbox)
         for ticket in list(outbox.queued.values()):
             if ticket.key is not None and self._answer_cache.has_waiting(ticket.key):
                 continue

@@ -7,6 +7,7 @@ from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
 from airreid.bundle import Bundle
 
+from ...nested_bundle import nested_bundle
 from .support import Blocks, Gated, people
 
 PEOPLE = 20
@@ -28,6 +29,12 @@ def receiver(bundle: Bundle, full: Gallery) -> Gated:
 @pytest.fixture(scope="session")
 def blocks(bundle: Bundle) -> Blocks:
     return Blocks(bundle, people(PEOPLE))
+
+
+@pytest.fixture(scope="session")
+def nested(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of one nested scheme, with a stopping rule."""
+    return nested_bundle(tmp_path_factory.mktemp("nested"))
 
 
 @pytest.fixture(scope="session")

@@ -217,6 +217,10 @@ def outbox() -> Outbox[object]:
     return Outbox(Share(), lambda: 8, 4)
 
 
+def streams(count: int) -> list[Outbox[object]]:
+    return [outbox() for _ in range(count)]
+
+
 def test_where_memory_ends_the_oldest_open_blocks_go(bundle: Bundle, features: np.ndarray) -> None:
     camera, store, stream = Camera(bundle, features, 0.0), PieceStore({}), outbox()
     piece = 4 * 32
@@ -246,6 +250,48 @@ def test_where_memory_ends_the_oldest_open_blocks_go(bundle: Bundle, features: n
     store.answered(stream, Key("cam", "s", 4), answer)
     gc.collect()
     assert store.memory.held == 0
+
+
+def test_no_stream_keeps_the_pieces_of_others_out(bundle: Bundle, features: np.ndarray) -> None:
+    camera, store, (greedy, modest) = Camera(bundle, features, 0.0), PieceStore({}), streams(2)
+    store.memory = OpenBlockMemory(8 * 4 * 32)
+
+    def joined(stream: Outbox[object], sequence: int, first: int) -> bool:
+        request = camera.message(sequence, first, 32)
+        part = pieces_of(camera.whole[sequence], first, 32)
+        block = Block(request, uplink_pb2.QueryResponse(), part, 0.0)
+        return store.joined(stream, Key("cam", "s", sequence), block) is not None
+
+    assert all(joined(greedy, sequence, 0) for sequence in range(20))
+    assert store.memory.held == 8 * 4 * 32
+    assert all(joined(modest, 1, first) for first in range(4))
+    assert all(joined(greedy, sequence, 0) for sequence in range(20, 24))
+    assert joined(greedy, 23, 1)  # at its own cost: it has as much as the other
+    assert not joined(greedy, 20, 1)
+    assert not joined(modest, 1, 5)  # as before, what does not follow
+    assert all(joined(modest, 2, first) for first in range(4))
+    store.leave(greedy)
+    store.leave(modest)
+    assert store.memory.held == 0
+
+
+def test_a_message_of_another_block_does_not_follow(bundle: Bundle, features: np.ndarray) -> None:
+    camera, store, stream = Camera(bundle, features, 0.0), PieceStore({}), outbox()
+    key = Key("cam", "s", 1)
+    request = camera.message(1, 0, 32)
+    block = Block(request, uplink_pb2.QueryResponse(), pieces_of(camera.whole[1], 0, 32), 0.0)
+    part = pieces_of(camera.whole[1], 1, 32)
+    for name, value in (("track_id", "t"), ("top_k", 7), ("bundle_id", "b"), ("captured_at", 9)):
+        assert store.joined(stream, key, block) is not None
+        other = camera.message(1, 1, 32)
+        if name == "captured_at":
+            other.captured_at.seconds = 9
+        else:
+            setattr(other, name, value)
+        assert store.joined(stream, key, replace(block, request=other, payload=part)) is None
+        truth = camera.message(1, 1, 32)
+        truth.truth, truth.channel.snr_db = "p1", -3.0  # neither is the block's
+        assert store.joined(stream, key, replace(block, request=truth, payload=part)) is not None
 
 
 def test_a_message_of_another_scheme_does_not_follow(bundle: Bundle, features: np.ndarray) -> None:

@@ -40,9 +40,9 @@ FEATURES, LABELS = seen_people(COUNT, seed=3)
 ENROLLED, ASKED = FEATURES[LABELS.camera == 0], FEATURES[LABELS.camera == 1]
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return nested_bundle(tmp_path_factory.mktemp("nested"))
+@pytest.fixture
+def bundle(nested: Bundle) -> Bundle:
+    return nested
 
 
 @contextlib.contextmanager
@@ -319,9 +319,14 @@ async def test_another_piece_does_not_wait_for_the_answer_to_the_one_before(
     async with served(receiver) as service, Stream(service.address) as stream:
         await stream.send(camera.message(1, 0, 32))
         await until(lambda: service.value("in_flight") == 1)
-        await stream.send(camera.message(1, 1, 32))
-        [response] = await stream.read()
-        assert response.status.code == common_pb2.CODE_NOT_READY
+        for other in (
+            camera.message(1, 1, 32),
+            camera.message(1, 0, 64),  # the same block, begun with more pieces
+            camera.message(1, 0, 32, available=False),
+        ):
+            await stream.send(other)
+            [response] = await stream.read()
+            assert response.status.code == common_pb2.CODE_NOT_READY
         await stream.send(camera.message(1, 0, 32))
         await asyncio.sleep(0)
         receiver.gate.set()
@@ -367,6 +372,8 @@ async def test_a_stream_that_ends_takes_its_pieces_along(bundle: Bundle, receive
             await stream.send(camera.message(5, 0, 32))
             [response] = await stream.read()
             assert response.more_wanted
+            assert service.value("piece_bytes") > 0
+        await until(lambda: service.value("piece_bytes") == 0)
         async with Stream(service.address) as stream:
             await stream.send(camera.message(5, 1, 32))
             [response] = await stream.read()
