@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from airreid.channels.models import USES_MAX
 from airreid.flags import Flag, Settings
 from airreid.payload import link_of, symbols_of
 from airreid.v1 import uplink_pb2
@@ -58,7 +59,7 @@ def _uses(request: uplink_pb2.QueryRequest) -> int:
     if request.settled_only:
         return 0
     if link_of(request) == "ideal":
-        return request.ideal.uses
+        return min(request.ideal.uses, USES_MAX)
     block = symbols_of(request)
     return 0 if block is None else len(block.symbols) // 4
 

@@ -49,4 +49,5 @@ def write_uses(
             continue
         recent = links.of(block.request.id.edge_id)
         snr_db = block.snr_db if recent is None else recent.snr_db
-        response.first_uses = scheme.piece_link(payload.size).first_uses(snr_db)
+        limit = settings.limit(scheme.info.bandwidth, payload.piece)
+        response.first_uses = min(scheme.piece_link(payload.size).first_uses(snr_db), limit)

@@ -112,7 +112,8 @@ class PiecewiseSearch:
         recent = self._links.of(block.request.id.edge_id)
         snr_db = _report_db(block) if recent is None else recent.snr_db
         fused = self._tracks is not None and bool(block.request.track_id)
-        block.response.first_uses = info.piece if fused else rule.first(snr_db)
+        limit = self._settings.limit(info.bandwidth, info.piece)
+        block.response.first_uses = info.piece if fused else min(rule.first(snr_db), limit)
         block.response.fixed_uses = rule.fixed(snr_db)
 
     def _continued(

@@ -131,7 +131,7 @@ class PieceLink:
         these cannot carry by far.
         """
         piece = heard.piece
-        limit = max(self.bandwidth, settings.most_uses // piece * piece)
+        limit = settings.limit(self.bandwidth, piece)
         left = min(limit - heard.uses, self.bandwidth)
         if left <= 0:
             return 0

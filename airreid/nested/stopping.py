@@ -157,6 +157,12 @@ class StoppingSettings(Settings):
     Fewer round trips for more air. 0 asks for half of what the odds still seem to need.
     """
 
+    def limit(self, bandwidth: int, piece: int) -> int:
+        """Returns the uses of a block at most, whole pieces, of a scheme of this bandwidth."""
+        if not self.most_uses:
+            return bandwidth
+        return max(1, min(self.most_uses // piece, PIECES_MAX)) * piece
+
 
 def next_uses(
     rule: StoppingRule | None,
@@ -173,9 +179,9 @@ def next_uses(
     the pieces combined. Without a rule every piece is asked for.
     """
     bandwidth, piece = block
-    limit = max(bandwidth, min(settings.most_uses // piece, PIECES_MAX) * piece)
+    limit = settings.limit(bandwidth, piece)
     if rule is None:
-        return max(0, bandwidth - heard)
+        return max(0, min(bandwidth, limit) - heard)
     if limit > bandwidth:
         limit = max(bandwidth, min(limit, rule.most(snrs_db[0])))
     if heard >= limit:

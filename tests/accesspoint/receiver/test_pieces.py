@@ -334,6 +334,17 @@ async def test_another_piece_does_not_wait_for_the_answer_to_the_one_before(
             assert response.more_wanted
 
 
+async def test_a_camera_is_advised_to_begin_with_no_more_than_is_allowed(
+    bundle: Bundle, receiver: Gated
+) -> None:
+    camera = Camera(bundle, -10.0)
+    receiver._piecewise._settings = StoppingSettings(most_uses=64)
+    async with served(receiver) as service, Stream(service.address) as stream:
+        for sequence in range(3):
+            response, _ = await camera.converse(stream, sequence)
+            assert (response.uses_heard, response.first_uses) == (64, 64)
+
+
 async def test_a_refused_block_asks_for_nothing(
     bundle: Bundle, gallery: Gallery, receiver: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:

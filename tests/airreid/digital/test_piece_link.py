@@ -138,6 +138,9 @@ def test_what_is_asked_for_ends_at_the_limit(link: PieceLink) -> None:
     assert not passed[uses == BANDWIDTH].all()
     uses, _, _ = uses_until_decoded(link, -10.0, 6, StoppingSettings())
     assert (uses == PIECE).all()  # all 256 uses could not carry a quarter of the message
+    uses, passed, _ = uses_until_decoded(link, 5.0, 6, StoppingSettings(most_uses=128))
+    assert (uses <= 128).all()
+    assert not passed.all()
     uses, _, words = uses_until_decoded(link, 10.0, 6, StoppingSettings(growth=1.0))
     assert set(uses.tolist()) <= {64, 128, 256}
     assert words <= 18

@@ -213,3 +213,19 @@ def test_no_piece_is_asked_for_that_a_block_cannot_have(rule: StoppingRule) -> N
     for left in (0, 1):
         heard = 4 * (PIECES_MAX - left)
         assert next_uses(patient, many, block, heard, doubtful, (0.0, 0.0)) == 4 * left
+
+
+@pytest.mark.parametrize(
+    ("most", "limit"), [(0, 128), (1, 16), (33, 32), (64, 64), (128, 128), (300, 288)]
+)
+def test_no_more_is_asked_for_than_the_operator_allows(
+    rule: StoppingRule, most: int, limit: int
+) -> None:
+    settings, block = StoppingSettings(most_uses=most), (BANDWIDTH, PIECE)
+    assert settings.limit(BANDWIDTH, PIECE) == limit
+    patient = rule.model_copy(update={"most_uses": (1 << 20,) * len(SNRS_DB)})
+    for stopping, most_heard in ((patient, limit), (None, min(limit, BANDWIDTH))):
+        heard = PIECE
+        while asked := next_uses(stopping, settings, block, heard, np.zeros(3), (-10.0, -10.0)):
+            heard += asked
+        assert heard == most_heard
