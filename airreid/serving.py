@@ -22,6 +22,7 @@ from airreid.client import (
     keepalive,
 )
 from airreid.errors import InputError
+from airreid.flood_watch import CountedCalls, FloodWatch
 from airreid.interruption import ending_signals
 from airreid.reading_turns import ReadingTurns
 
@@ -34,6 +35,8 @@ STREAMS_PER_CONNECTION = 2048
 """Calls and streams of one connection, at most."""
 _IDENTITY_ONLY = 1
 """The set of compression algorithms that has no compression in it."""
+_READ_BYTES = 64 << 10
+"""Bytes that are read from a connection at once; what they hold is handled before any other's."""
 _READY_SECONDS = 0.2
 _LEAST_PING_MS, _PING_STRIKES = 5_000, 5
 """Clients may ask whether the server is there this often; one that floods it is cut off."""
@@ -59,7 +62,7 @@ async def serve(
     Their long messages take ``turns``, those of other services of the port if it has any.
     No message is longer than ``message_bytes``, and none is compressed. At most ``connections``
     are open, and one on which nothing is heard for ``keepalive_seconds`` is asked, and closed
-    with its streams if it does not answer.
+    with its streams if it does not answer. One that floods is ended (:class:`FloodWatch`).
 
     ``register`` adds the services and returns their full names, which health and
     reflection then cover; health says SERVING while ``ready`` does. Plain text without
@@ -71,8 +74,11 @@ async def serve(
     check_free(address, otherwise)
     all_limits = {health.SERVICE_NAME: SMALL, reflection.SERVICE_NAME: SMALL, **limits}
     bounded = BoundedCalls(all_limits, turns or ReadingTurns())
+    longest = {name: bound.message_bytes for name, bound in all_limits.items()}
+    counted = CountedCalls(message_bytes, longest)
     server = aio.server(
-        options=_options(message_bytes, connections, keepalive_seconds), interceptors=[bounded]
+        options=_options(message_bytes, connections, keepalive_seconds),
+        interceptors=[counted, bounded],
     )
     names = register(server)
     checker = health.aio.HealthServicer()
@@ -95,7 +101,8 @@ async def serve(
     await server.start()
     watcher = asyncio.create_task(_follow(checker, ["", *names], ready))
     try:
-        yield port
+        with FloodWatch(port, counted, message_bytes):
+            yield port
     finally:
         watcher.cancel()
         await checker.enter_graceful_shutdown()
@@ -113,6 +120,7 @@ def _options(
         ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
         ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+        ("grpc.experimental.tcp_max_read_chunk_size", _READ_BYTES),
         ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1e3)),
         ("grpc.http2.settings_timeout", int(HANDSHAKE_SECONDS * 1e3)),
         *keepalive(keepalive_seconds, min(keepalive_seconds, KEEPALIVE_ANSWER_SECONDS)),

@@ -278,28 +278,3 @@ def handshakes(grpc_port: int, http_port: int) -> None:
             opened.close()
 
     at_once(10, open_many)
-
-
-TLS_ATTACKS = {handshakes.__name__: handshakes}
-ATTACKS = {
-    attack.__name__: attack
-    for attack in (
-        json_shapes,
-        silent_connections,
-        unread_answers,
-        long_names,
-        dear_blocks,
-        odd_reports,
-        large_messages,
-        half_messages,
-        pixel_bombs,
-        scan_bombs,
-        enrolments,
-    )
-}
-
-
-def run(name: str, grpc_port: int, http_port: int) -> None:
-    """Attacks, from another machine so to speak: it takes no processor from the others."""
-    os.nice(15)
-    (ATTACKS | TLS_ATTACKS)[name](grpc_port, http_port)

@@ -19,7 +19,8 @@ from airreid import child_process
 from airreid.credentials import ClientCredentials
 from airreid.v1 import common_pb2, uplink_pb2
 
-from .attacks import QUERY, block, run
+from .all_attacks import run
+from .attacks import QUERY, block
 
 DESCRIPTORS = 1024
 ADDRESS_MIB = 3072

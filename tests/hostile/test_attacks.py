@@ -25,7 +25,7 @@ from airreid.credentials import ClientCredentials
 from airreid.v1 import gallery_pb2
 
 from ..certificates import Authority
-from .attacks import ATTACKS
+from .all_attacks import ATTACKS
 from .support import MEMORY_MIB, SECONDS, Camera, Peak, Service, attacked
 
 pytestmark = pytest.mark.slow
