@@ -2,15 +2,14 @@
 
 Both go to one access point process, in turns, from a client that has their symbols ready. Answers
 are counted per second of the access point's processor time, so that the client and whatever else
-runs on the machine count for nothing. Then one camera at a time waits for its answers over a slow
-link: every message takes its channel uses at the symbol rate, and a round trip.
+runs on the machine count for nothing. Whole blocks have as many uses as those in pieces on average:
+the time of one lies between those of the two numbers of pieces next to it. Then cameras wait for
+their answers over a slow link (:mod:`benchmarks.pieces_wait`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from airreid.proxies import DIRECT
 from airreid.scheme_info import NestedInfo
 from airreid.v1 import common_pb2, uplink_pb2
 from benchmarks import rows
+from benchmarks.pieces_wait import SlowLink, measure_waits
 from benchmarks.processes import cpu_seconds
 from benchmarks.rows import Row, row
 from benchmarks.uplink import QUERY, Load, access_point, make_gallery
@@ -53,8 +53,6 @@ class _Sent:
     """Mean channel uses of a block."""
     messages: float
     """Mean messages of a block."""
-    seconds: float
-    """Mean time from a block's first symbol to its answer."""
 
 
 class _Camera:
@@ -82,15 +80,8 @@ class _Camera:
         request.channel.model, request.channel.snr_db = "awgn", self._snr_db
         return request.SerializeToString()
 
-    async def send(
-        self,
-        target: str,
-        count: int,
-        window: int,
-        uses: int | None,
-        delay: Callable[[int], float] = lambda uses: 0.0,
-    ) -> _Sent:
-        """Sends blocks of ``uses``, or in pieces for None; ``delay``: a message's seconds."""
+    async def send(self, target: str, count: int, window: int, uses: int | None) -> _Sent:
+        """Sends blocks of ``uses``, or in pieces for None."""
         self._passes += 1
         begin = uses or self.info.piece
         ready = {
@@ -99,18 +90,17 @@ class _Camera:
             for first in (range(self.info.bandwidth // self.info.piece) if uses is None else (0,))
         }
         waiting = list(range(count))
-        uses_heard, seconds, messages = list[int](), list[float](), 0
+        uses_heard, messages = list[int](), 0
 
         async def worker(call: Call, answers: asyncio.Queue[bytes]) -> None:
             nonlocal messages
             while waiting:
                 number = waiting.pop()
-                began, first, wanted = time.perf_counter(), 0, begin
+                first, wanted = 0, begin
                 while wanted:
                     data = ready.get((number, first)) if wanted == begin else None
                     if data is None:
                         data = self.message(number, first, wanted, uses is None)
-                    await asyncio.sleep(delay(wanted))
                     inbox[number + 1] = answers
                     async with writing:  # one write at a time is allowed
                         await call.write(data)
@@ -119,7 +109,6 @@ class _Camera:
                     if answer.status.code != common_pb2.CODE_OK and not answer.more_wanted:
                         raise LinkError(f"block {number}: {answer.status.message}")
                     first, wanted = answer.uses_heard // self.info.piece, answer.more_wanted
-                seconds.append(time.perf_counter() - began)
                 uses_heard.append(answer.uses_heard)
 
         inbox: dict[int, asyncio.Queue[bytes]] = {}
@@ -140,7 +129,7 @@ class _Camera:
             finally:
                 call.cancel()
                 reader.cancel()
-        return _Sent(count, float(np.mean(uses_heard)), messages / count, float(np.mean(seconds)))
+        return _Sent(count, float(np.mean(uses_heard)), messages / count)
 
 
 def pieces_command(
@@ -156,8 +145,8 @@ def pieces_command(
     """Measure blocks in pieces beside whole ones: answers of the access point, and waits."""
     check_json(*as_json or ())
     echo = partial(typer.echo, err=prints_json(as_json))
-    delay = partial(_delay, round_trip_ms / 1e3, symbol_rate)
-    measured = measure(entries, snr, blocks, rounds, window, delay)
+    slow = SlowLink(round_trip_ms, symbol_rate)
+    measured = measure(entries, snr, blocks, rounds, window, slow)
     for figure in measured:
         echo(
             f"{figure.name}: {figure.ours:g} {figure.unit}, {figure.peer_name}: {figure.peer:g}; "
@@ -166,63 +155,57 @@ def pieces_command(
     write_json(as_json, rows.report(METHOD, measured).model_dump(mode="json"))
 
 
-def _delay(round_trip: float, symbol_rate: float, uses: int) -> float:
-    return round_trip + uses / symbol_rate
-
-
 def measure(
-    entries: int,
-    snr_db: float,
-    blocks: int,
-    rounds: int,
-    window: int,
-    delay: Callable[[int], float],
+    entries: int, snr_db: float, blocks: int, rounds: int, window: int, slow: SlowLink
 ) -> list[Row]:
     """Returns the rows: answers per second of processor time, and the mean wait for one."""
     bundle = load_bundle(default_bundle_path())
     load = Load(entries=entries, scheme=SCHEME)
     with TemporaryDirectory() as folder:
-        camera = _Camera(bundle, make_gallery(Path(folder), bundle, load), snr_db)
+        whole_blocks = make_gallery(Path(folder), bundle, load)
+        camera = _Camera(bundle, whole_blocks, snr_db)
+        bandwidth, piece = camera.info.bandwidth, camera.info.piece
         with access_point(Path(folder)) as (target, pid):
 
-            def run(count: int, uses: int | None, **slow: Callable[[int], float]) -> _Sent:
-                return asyncio.run(camera.send(target, count, window, uses, **slow))
+            def run(count: int, uses: int | None) -> _Sent:
+                return asyncio.run(camera.send(target, count, window, uses))
 
-            sample = run(min(blocks, 200), None)  # makes the index
-            piece = camera.info.piece
-            as_many = max(piece, round(sample.uses / piece) * piece)
-            rates: dict[int | None, list[float]] = {None: [], as_many: []}
+            sample = run(blocks, None)  # makes the index, too
+            low = min(int(sample.uses) // piece * piece, bandwidth - piece)
+            costs: dict[int | None, list[float]] = {None: [], low: [], low + piece: []}
             for _ in range(rounds):
-                for uses, turns in rates.items():
+                for uses, turns in costs.items():
                     before = cpu_seconds(pid)
                     run(blocks, uses)
-                    turns.append(blocks / max(1e-3, cpu_seconds(pid) - before))
-            ours, peer = float(np.median(rates[None])), float(np.median(rates[as_many]))
+                    turns.append(max(1e-3, cpu_seconds(pid) - before) / blocks)
             few = min(blocks, 100)
-            adaptive, whole = run(few, None, delay=delay), run(few, 256, delay=delay)
-    about = f"{SCHEME}, {entries} entries, {snr_db:+g} dB, window {window}"
-    spread = float(np.quantile(1 / np.array(rates[None]), 0.9) * ours)
+            pieces, whole = measure_waits(target, whole_blocks, bandwidth, snr_db, few, slow)
+    cost, low_cost, high_cost = (float(np.median(turns)) for turns in costs.values())
+    as_many = low_cost + (high_cost - low_cost) * (sample.uses - low) / piece
+    about = f"{SCHEME}, {entries} entries, {snr_db:+g} dB"
     return [
         row(
-            f"answers in pieces, {about}",
+            f"answers in pieces, {about}, window {window}",
             "answers/s of processor time",
-            ours,
-            peer,
-            f"whole blocks of {as_many} uses",
+            1 / cost,
+            1 / as_many,
+            f"whole blocks of {sample.uses:.0f} uses",
             limit=LIMIT,
             repetitions=rounds,
-            spread=round(spread, 3),
-            note=f"{sample.uses:.0f} uses and {sample.messages:.1f} messages a block",
+            spread=round(float(np.quantile(costs[None], 0.9)) / cost, 3),
+            note=f"{sample.messages:.1f} messages a block; the peer between {low} and "
+            f"{low + piece} uses",
         ),
         row(
             f"wait for an answer, {about}",
             "ms",
-            adaptive.seconds * 1e3,
-            whole.seconds * 1e3,
-            "whole blocks of 256 uses",
+            pieces.milliseconds,
+            whole.milliseconds,
+            f"whole blocks of {bandwidth} uses",
             better="less",
             limit=1.0,
             repetitions=few,
-            note=f"{delay(0) * 1e3:g} ms round trip, {1 / (delay(1) - delay(0)):.0f} symbols/s",
+            note=f"{slow.round_trip_ms:g} ms round trip, {slow.symbol_rate:g} symbols/s; "
+            f"{pieces.uses:.0f} uses a block",
         ),
     ]

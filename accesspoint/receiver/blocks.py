@@ -36,7 +36,7 @@ from airreid.bundle import Bundle
 from airreid.errors import BundleError, InputError
 from airreid.nested.stopping import StoppingSettings
 from airreid.payload import Heard, first_piece_of, get, symbols_of
-from airreid.scheme import DIRECT_SNR_DB, check_link, check_piece
+from airreid.scheme import DIRECT_SNR_DB, Received, check_link, check_piece
 from airreid.scheme_info import NestedInfo
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 from airreid.v1 import common_pb2
@@ -204,14 +204,7 @@ class Receiver:
         )
         write_uses(scheme, self._stopping, self._links, blocks, received.lost)
         decoded = time.perf_counter()
-        usable = np.isfinite(received.embeddings).all(axis=1)
-        arrived = np.flatnonzero(~received.lost & usable).tolist()
-        for block in (blocks[i] for i in np.flatnonzero(~received.lost & ~usable).tolist()):
-            log.warning("embedding_not_finite", scheme=scheme_id)
-            reason = f"the decoder of {scheme_id} makes no finite numbers of this block"
-            refuse(block.response, common_pb2.CODE_INVALID, reason)
-        if arrived:
-            self._search(scheme_id, [blocks[i] for i in arrived], received.embeddings[arrived])
+        self._search_arrived(scheme_id, blocks, received)
         searched = time.perf_counter()
         for block, lost in zip(blocks, received.lost.tolist(), strict=True):
             if lost and not block.response.more_wanted:
@@ -223,6 +216,21 @@ class Receiver:
             block.response.timings.decode_ms = (decoded - started) * 1e3
             block.response.timings.search_ms = (searched - decoded) * 1e3
             block.response.timings.batch = len(blocks)
+
+    def _search_arrived(self, scheme_id: str, blocks: Sequence[Block], received: Received) -> None:
+        """Searches for the blocks that are not lost; refuses those without finite numbers."""
+        usable = np.isfinite(received.embeddings).all(axis=1)
+        arrived = ~received.lost & usable
+        if arrived.all():
+            self._search(scheme_id, blocks, received.embeddings)
+            return
+        for row in np.flatnonzero(~received.lost & ~usable).tolist():
+            log.warning("embedding_not_finite", scheme=scheme_id)
+            reason = f"the decoder of {scheme_id} makes no finite numbers of this block"
+            refuse(blocks[row].response, common_pb2.CODE_INVALID, reason)
+        if arrived.any():
+            chosen = [blocks[row] for row in np.flatnonzero(arrived).tolist()]
+            self._search(scheme_id, chosen, received.embeddings[arrived])
 
     def _note_snrs(self, blocks: Sequence[Block]) -> None:
         """Notes what the channel says of each block, once of one that comes in pieces."""

@@ -12,10 +12,11 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from accesspoint.gallery.search.running_scores import OpenBlockMemory, RunningScores
 from accesspoint.receiver.answer_cache import Key
+from accesspoint.receiver.blocks import Block
 from accesspoint.receiver.outbox import Outbox
 from accesspoint.receiver.requests import Request, fingerprint
 from airreid.nested.pieces import HeardPieces
@@ -23,9 +24,6 @@ from airreid.nested.stopping import MISMATCH
 from airreid.payload import Analog, Coded, HeardCoded, Ideal, first_piece_of, symbols_of
 from airreid.scheme_info import NestedInfo
 from airreid.v1 import uplink_pb2
-
-if TYPE_CHECKING:
-    from accesspoint.receiver.blocks import Block
 
 OUT_OF_ORDER = "pieces of this block came out of order; send it again from its first piece"
 HELD_MAX = 1024
@@ -176,12 +174,13 @@ class PieceStore:
         info = self._infos[state.scheme_id]
         heard.add(payload, block.snr_db)
         combined = heard.combined(MISMATCH if info.stopping is None else info.stopping.mismatch)
-        return replace(
-            block,
-            payload=Analog(combined.symbols, piece=payload.piece),
-            snr_db=combined.snr_db,
-            heard_uses=heard.uses,
-            running=state.running,
+        return Block(
+            block.request,
+            block.response,
+            Analog(combined.symbols, piece=payload.piece),
+            combined.snr_db,
+            heard.uses,
+            state.running,
         )
 
     def _make_room(self, held: _Held, key: Key, state: _OpenBlock) -> bool:

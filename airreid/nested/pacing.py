@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from airreid.link_report import LinkReport
 from airreid.v1 import uplink_pb2
 
 _TRIPS = 16
-"""Latest round trips, of which the shortest counts: in others a message waited for its turn."""
+"""Latest round trips, of which the median counts."""
 _BLOCKS = 64
 """Latest answers that are remembered."""
 _AS_ADVISED = 4
@@ -122,7 +123,10 @@ class Pacing:
     def round_trip(self) -> float:
         """Returns the seconds from a message's last symbol to its word; 0 before the first."""
         with self._lock:
-            return min(self._trips, default=0.0)
+            return self._median_trip()
+
+    def _median_trip(self) -> float:
+        return median(self._trips) if self._trips else 0.0
 
     def restart(self) -> None:
         """Notes that a stream opens: no block is under way on it."""
@@ -203,7 +207,7 @@ class Pacing:
 
     def _trip_in(self, piece: int) -> float:
         """Returns a block's share of a round trip, in pieces that the radio sends meanwhile."""
-        seconds = min(self._trips, default=0.0) / max(1, len(self._blocks))
+        seconds = self._median_trip() / max(1, len(self._blocks))
         return seconds * self._symbol_rate / piece
 
     def _needs_near(self, scheme_id: str, report: LinkReport) -> list[_Need]:

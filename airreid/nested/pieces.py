@@ -36,7 +36,7 @@ class HeardPieces:
     def __init__(self, bandwidth: int, piece: int) -> None:
         self._piece = piece
         self._mean = np.zeros((bandwidth // piece, piece), np.float64)
-        self._precision = np.zeros(bandwidth // piece, np.float64)
+        self._precision = [0.0] * (bandwidth // piece)
         self.next_piece = 0
         """Number of the piece that must come next."""
 
@@ -48,7 +48,7 @@ class HeardPieces:
     @property
     def nbytes(self) -> int:
         """Bytes of the symbols."""
-        return self._mean.nbytes + self._precision.nbytes
+        return self._mean.nbytes + 8 * len(self._precision)
 
     def add(self, payload: Analog, snr_db: float) -> None:
         """Adds whole pieces as received at an SNR.
@@ -78,10 +78,10 @@ class HeardPieces:
         variances of noise and of what changes between two images of a person (``mismatch``).
         """
         count = min(self.next_piece, len(self._mean))
-        variance = 1.0 / self._precision[:count]
-        best, pieces = float(variance.min()), self._mean[:count]
-        if best != float(variance.max()):
-            pieces = pieces * ((best + mismatch) / (variance + mismatch))[:, None]
+        variances = [1.0 / precision for precision in self._precision[:count]]
+        best, pieces = min(variances), self._mean[:count]
+        if best != max(variances):
+            pieces = pieces * ((best + mismatch) / (np.array(variances) + mismatch))[:, None]
         return Combined(pieces.astype(np.float32).reshape(-1), -10.0 * math.log10(best))
 
 

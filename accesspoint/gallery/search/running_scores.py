@@ -113,7 +113,9 @@ class ScoredRows:
             groups[scores.columns_done(self, embeddings[place]), end].append(place)
         totals: list[Array] = [np.zeros(0, np.float32)] * len(ends)
         for (begin, end), places in groups.items():
-            new = self._products(np.ascontiguousarray(embeddings[places, begin:end]), begin, end)
+            lone = len(places) == 1  # as it is, without a copy
+            chosen = slice(places[0], places[0] + 1) if lone else places
+            new = self._products(np.ascontiguousarray(embeddings[chosen, begin:end]), begin, end)
             for place, products in zip(places, new, strict=True):
                 if begin:
                     products += running[place].products()
