@@ -27,9 +27,8 @@ _TRIPS = 16
 """Latest round trips, of which the median counts."""
 _BLOCKS = 64
 """Latest answers that are remembered."""
-_AS_ADVISED = 4
-"""How many of them must be of blocks that went out as the access point asked: those alone show
-that less would do."""
+_AS_ADVISED = 3
+"""How many of them must be of blocks that began as advised: those show whether less would do."""
 _NEAR_DB = 2.0
 """Difference in SNR, beside twice the spread, from which on a block says nothing of the next."""
 _UNDER_WAY_MAX = 1024
@@ -83,7 +82,7 @@ class _UnderWay:
     count: int
     """Pieces of the whole block."""
     as_advised: bool
-    """Whether it goes out as the access point asks."""
+    """Whether it began with what the access point advised."""
     sent: int = 0
     """Uses sent, repeated ones included."""
     not_enough: int = 0
@@ -157,7 +156,7 @@ class Pacing:
             needs = self._needs_near(scheme_id, report)
             as_advised = sum(need.as_advised for need in needs)
             block.as_advised = self._trip_in(piece) < 1.0 or as_advised < _AS_ADVISED
-            return self._going_out(block, max(piece, advised), needs)
+            return self._going_out(block, advised, [] if block.as_advised else needs)
 
     def go_on(self, sequence: int, wanted: int, report: LinkReport) -> int:
         """Returns the uses that a block's next message should have; it goes out now.
@@ -171,10 +170,10 @@ class Pacing:
             return self._going_out(block, wanted, self._needs_near(block.scheme_id, report))
 
     def _going_out(self, block: _UnderWay, asked: int, needs: Sequence[_Need]) -> int:
+        """Notes a message with as many uses as asked for, or with more, by what was needed."""
         heard, piece = block.sent // block.piece, block.piece
-        pieces, left = asked // piece, block.count - heard
-        trip = self._trip_in(piece)
-        if not block.as_advised and needs and trip >= 1.0 and left > pieces:
+        pieces, trip = asked // piece, self._trip_in(piece)
+        if needs and trip >= 1.0 and heard + pieces < block.count:
             shares = shares_of_need([need.interval for need in needs], block.count)
             pieces = max(pieces, pieces_at_once(shares, heard, trip))
         pieces = max(1, min(pieces, block.count))
