@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import cycle, groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accesspoint.receiver.recent_snrs import BLOCKS
 from airreid.digital.adaptation import choose_rate, rate_ids, rate_of
 from airreid.digital.scheme import DigitalScheme
 from airreid.link_report import ReportedLink, choice_bits
@@ -21,6 +22,7 @@ from airreid.scheme import BlockCost, Scheme
 from airreid.scheme_kinds import open_scheme
 from airreid.v1 import uplink_pb2
 from edge.blocks import BlockMaker
+from simulation.plan import EDGE_ID
 from simulation.streaming import Collector, StreamResult, SweepContext
 
 Features = NDArray[np.float32]
@@ -107,8 +109,9 @@ def sweep_adapted(
     """Streams every query as reports advise, and computes what was sent again without processes.
 
     What is advised when depends on when answers come, so the replay takes each block as it was
-    sent.
+    sent. What the access point remembers of the link is of this SNR alone.
     """
+    _make_recent(context, scheme, packed)
     first = maker.next_sequence
     adapting = _Adapting(context, maker, scheme, packed)
     count = len(packed.payloads[scheme.info.id])
@@ -116,6 +119,14 @@ def sweep_adapted(
     streamed = collector.collect(adapting.blocks())
     expected = _replay(packed, adapting.chosen, snr_db, stream, first)
     return streamed, expected, [packed.cost(*choice) for choice in adapting.chosen]
+
+
+def _make_recent(context: SweepContext, scheme: Scheme, packed: Packed) -> None:
+    """Sends as many blocks as the access point remembers, lest it advises by those before."""
+    maker = BlockMaker(EDGE_ID, context.encoder.bundle.bundle_id)
+    payloads = islice(cycle(packed.payloads[scheme.info.id]), BLOCKS)
+    for _ in context.uplink.query(maker.blocks(payloads, scheme.info.id), context.plan.window):
+        pass
 
 
 def _replay(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from airreid.link_report import STEP_DB
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
-_BLOCKS = 16
+BLOCKS = 16
 """Latest blocks of a camera that are remembered."""
 _CAMERAS = 4096
 """Cameras that are remembered, those heard last."""
@@ -48,7 +48,7 @@ class RecentSnrs:
     def heard(self, edge_id: str, snr_db: float) -> None:
         """Notes the SNR that the channel reports of a block."""
         with self._lock:
-            blocks = self._cameras.setdefault(edge_id, deque(maxlen=_BLOCKS))
+            blocks = self._cameras.setdefault(edge_id, deque(maxlen=BLOCKS))
             blocks.append((self._clock(), min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX)))
             self._cameras.move_to_end(edge_id)
             while len(self._cameras) > _CAMERAS:

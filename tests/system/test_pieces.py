@@ -133,18 +133,19 @@ def test_reports_on_the_link_say_how_much_is_sent_at_once(
 ) -> None:
     report = simulate(
         *(bundle, folders, tmp_path, "--scheme", SCHEME, "--window", "1"),
-        *("--bandwidth", "report", "--bandwidth", "auto", "--snr", "15"),
+        *("--bandwidth", "report", "--bandwidth", "auto", "--snr", "15", "--snr", "-15"),
     )
-    at_once, pieces = report["results"]
+    at_once, in_noise, pieces, _ = report["results"]
     assert (at_once["way"], pieces["way"]) == ("report", "pieces")
     assert report["settings"]["bandwidth"] == ["report", "auto"]
-    for row in (at_once, pieces):
+    for row in (at_once, in_noise, pieces):
         assert row["replay_identical"] == row["queries"] == PEOPLE
     info = bundle.scheme(SCHEME)
     assert isinstance(info, NestedInfo)
     assert info.stopping is not None
     uses = info.stopping.fixed(15.0)
-    assert uses < 128
+    assert uses < info.stopping.fixed(-15.0) == 128
+    assert in_noise["uses_mean"] == 128  # nothing is left of the SNR before
     whole = (at_once["uses_mean"] - uses) * PEOPLE / (128 - uses)  # blocks before the first report
     assert whole == pytest.approx(round(whole), abs=0.01)
     assert 1 <= whole < PEOPLE
