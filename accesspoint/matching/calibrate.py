@@ -134,7 +134,7 @@ def calibrate(
         subjects=subjects,
         near_duplicate=raw.points[0].threshold if raw else None,
         schemes={name: table for name, table in tables.items() if name not in nobody},
-        stopping=rules,
+        stopping={name: rule for name, rule in rules.items() if name not in nobody},
     )
     report = CalibrationReport(
         settings=settings,

@@ -477,6 +477,12 @@ def test_calibration_fits_a_stopping_rule_on_the_people_of_the_gallery(bundle: B
     assert not calibrate(few, senders([scheme], 1), settings).policy.stopping
     read = load_policy(calibration.policy.model_dump_json())
     assert read.stopping == calibration.policy.stopping
+    # where the cameras' people are not the same, a rule would end every block at once
+    swapped = np.where(labels.camera == 0, labels.identity, (labels.identity + 1) % 150)
+    others = Enrolled(features, [f"p{i}" for i in swapped], cameras)
+    calibration = calibrate(others, senders([scheme], 1), settings)
+    assert SCHEME in calibration.report.recognise_nobody
+    assert not calibration.policy.stopping
 
 
 async def test_the_gallery_s_rule_goes_before_the_bundle_s(bundle: Bundle, receiver: Gated) -> None:
