@@ -17,6 +17,8 @@ from airreid.v1 import uplink_pb2
 REPORT_BITS = 24
 """Bits that a report takes on the downlink: SNR and spread in half decibels, and pieces to send,
 8 each. What gRPC adds for want of a radio is not counted."""
+REPORTED_BLOCKS = 16
+"""Latest blocks of a camera that a report rests on."""
 STEP_DB = 0.5
 """Step of the SNR and its spread in a report."""
 TARGET_OUTAGE = 0.05

@@ -9,10 +9,9 @@ from itertools import cycle, groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from accesspoint.receiver.recent_snrs import BLOCKS
 from airreid.digital.adaptation import choose_rate, rate_ids, rate_of
 from airreid.digital.scheme import DigitalScheme
-from airreid.link_report import ReportedLink, choice_bits
+from airreid.link_report import REPORTED_BLOCKS, ReportedLink, choice_bits
 from airreid.nested.pieces import pieces_of
 from airreid.nested.scheme import NestedScheme
 from airreid.noise import NoiseStream
@@ -124,7 +123,7 @@ def sweep_adapted(
 def _make_recent(context: SweepContext, scheme: Scheme, packed: Packed) -> None:
     """Sends as many blocks as the access point remembers, lest it advises by those before."""
     maker = BlockMaker(EDGE_ID, context.encoder.bundle.bundle_id)
-    payloads = islice(cycle(packed.payloads[scheme.info.id]), BLOCKS)
+    payloads = islice(cycle(packed.payloads[scheme.info.id]), REPORTED_BLOCKS)
     for _ in context.uplink.query(maker.blocks(payloads, scheme.info.id), context.plan.window):
         pass
 

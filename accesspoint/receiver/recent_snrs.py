@@ -8,11 +8,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from airreid.link_report import STEP_DB
+from airreid.link_report import REPORTED_BLOCKS, STEP_DB
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
-BLOCKS = 16
-"""Latest blocks of a camera that are remembered."""
 _CAMERAS = 4096
 """Cameras that are remembered, those heard last."""
 _FORGET_SECONDS = 60.0
@@ -48,7 +46,7 @@ class RecentSnrs:
     def heard(self, edge_id: str, snr_db: float) -> None:
         """Notes the SNR that the channel reports of a block."""
         with self._lock:
-            blocks = self._cameras.setdefault(edge_id, deque(maxlen=BLOCKS))
+            blocks = self._cameras.setdefault(edge_id, deque(maxlen=REPORTED_BLOCKS))
             blocks.append((self._clock(), min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX)))
             self._cameras.move_to_end(edge_id)
             while len(self._cameras) > _CAMERAS:
