@@ -39,13 +39,15 @@ class DelaySettings(Settings):
 class Air:
     """Air of every link, which carries one block at a time; owned by one event loop."""
 
-    def __init__(self, symbol_rate: float | None) -> None:
+    def __init__(self, symbol_rate: float) -> None:
+        """``symbol_rate``: real channel uses per second."""
         self._symbol_rate = symbol_rate
         self._free_at: OrderedDict[str, float] = OrderedDict()
 
     async def carry(self, request: uplink_pb2.QueryRequest) -> None:
         """Waits until the last symbol of a request's block has gone out."""
-        if self._symbol_rate is None or not (uses := _uses(request)):
+        uses = _uses(request)
+        if not uses:
             return
         loop, link = asyncio.get_running_loop(), request.id.edge_id
         begins = max(loop.time(), self._free_at.pop(link, 0.0))
