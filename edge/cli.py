@@ -56,6 +56,9 @@ def send(
 ) -> None:
     """Send images and print whom they show: match, unknown or ambiguous, and the nearest.
 
+    Each line has the file, the link, the SNR in dB, the channel uses that were heard, the time
+    from sending to the answer, the decision, and the nearest subjects with their scores (cosines).
+    With --bandwidth the last line sums the channel uses up.
     Answers are printed as they come; an interrupt leaves what was received, with --json too.
     An outage, a digital block that the air destroyed, is an answer too. Exits with 1 if
     any image was not answered.
@@ -91,6 +94,8 @@ def send(
             say(f"error: {error}", err=True)
         for reason in printing.undecided(outcomes):
             say(reason, err=True)
+        if settings.bandwidth is not None and any(not outcome.error for outcome in outcomes):
+            note(printing.air_line(outcomes, settings.radio))
     if image_out is not None:
         printing.save_picture(image_out, outcomes)
         say(f"wrote {image_out}", err=True)

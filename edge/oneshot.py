@@ -58,6 +58,8 @@ class Sent:
     """Channel uses and bits that crossed the air; None if nothing did."""
     encode_ms: float = 0.0
     """Time from the file to the payload, waiting not counted."""
+    whole_uses: int = 0
+    """Channel uses of a whole block by the scheme that was to be sent by."""
 
     def as_dict(self, radio: Radio | None = None) -> dict[str, object]:
         """Plain values for JSON; air time and energy as the radio has them."""
@@ -113,6 +115,7 @@ class OneShot:
         self._uplink = uplink
         self._tell = tell
         self._spool = Spool(None, edge_id, _CAPACITY, first_sequence=0)
+        self._whole_uses = encoder.bundle.scheme(settings.scheme_id).bandwidth
         self._cut = partial(encoder.crop, scheme_id=settings.scheme_id)
         self._pipeline = Pipeline(encoder, self._spool, settings, Radio(), max_batch=1)
         self._refusals: dict[int, Outcome] = {}
@@ -269,6 +272,7 @@ class OneShot:
             "" if fine else response.status.message,
             heard_cost(accepted.cost, response),
             file.crop.seconds * 1e3 + accepted.encode_ms,
+            self._whole_uses,
         )
 
 

@@ -18,6 +18,7 @@ from airreid.local_time import local_time
 from airreid.subject_ids import name_and_id
 from airreid.v1 import edge_pb2
 from edge import results
+from edge.airtime import Radio
 from edge.contact_sheet import Query, contact_sheet
 from edge.oneshot import Sent
 
@@ -44,12 +45,29 @@ def sent_line(outcome: Sent, width: int) -> Line:
     if outcome.error or response is None:
         return Line(f"{name:<{width}}  {'error':>8}  (see below)")
     snr = f"{response.channel.snr_db:+g} dB" if response.HasField("channel") else "direct"
-    head = f"{name:<{width}}  {response.link:<6}  {snr:>8}  {outcome.latency_ms:6.1f} ms"
+    uses = f"{outcome.cost.uses:>4} uses  " if outcome.cost else ""
+    head = f"{name:<{width}}  {response.link:<6}  {snr:>8}  {uses}{outcome.latency_ms:6.1f} ms"
     if response.outage:
         return Line(f"{head}  outage: {response.status.message}")
     decided = decisions.plain(response.decision)
     nearest = [(match.subject, match.score) for match in response.identities]
     return _decided_line(head, decided, nearest)
+
+
+def air_line(outcomes: Sequence[Sent], radio: Radio) -> str:
+    """Returns the channel uses of the blocks that were answered, one at least, beside those of
+    whole blocks.
+    """
+    answered = [outcome for outcome in outcomes if outcome.cost and not outcome.error]
+    uses = sum(outcome.cost.uses for outcome in answered if outcome.cost)
+    whole = sum(outcome.whole_uses for outcome in answered)
+    mean = f"{uses / len(answered):.0f} a block"
+    if radio.symbol_rate is not None:
+        mean += f" ({uses / len(answered) / radio.symbol_rate * 1e3:.1f} ms of air)"
+    return (
+        f"{len(answered)} answered with {uses} channel uses, {mean}; "
+        f"whole blocks take {whole}: {uses / whole:.0%}"
+    )
 
 
 def error_lines(outcomes: Sequence[Sent]) -> list[str]:
@@ -105,7 +123,7 @@ def row_line(row: dict[str, Any]) -> Line:
         head += f" {row['snr_db']:+.3g} dB"
     if row["state"] != "answered":
         return Line(head + (f"  {row['message']}" if row["message"] else ""))
-    head += f"  {row['total_ms']:.0f} ms"
+    head += f"  {row['uses']} uses  {row['total_ms']:.0f} ms"
     if row["code"] != "ok":
         return Line(f"{head}  {row['code']}: {row['message']}")
     nearest = [(match["subject"], match["score"]) for match in row["identities"][:3]]

@@ -10,8 +10,10 @@ from PIL import Image
 
 from airreid.errors import InputError
 from airreid.local_time import local_time
+from airreid.scheme import BlockCost
 from airreid.v1 import common_pb2, edge_pb2, uplink_pb2
 from edge import printing
+from edge.airtime import Radio
 from edge.oneshot import Sent
 
 
@@ -28,7 +30,8 @@ def sent(name: str, latency_ms: float = 12.34, error: str = "", **answer: object
             response.ClearField(field)  # type: ignore[arg-type]
         else:
             setattr(response, field, value)
-    return Sent(Path("/data/run") / name, response, latency_ms, error)
+    cost = BlockCost(64, 0, 0, 0)
+    return Sent(Path("/data/run") / name, response, latency_ms, error, cost, whole_uses=256)
 
 
 def test_answers_stand_in_columns() -> None:
@@ -44,11 +47,12 @@ def test_answers_stand_in_columns() -> None:
             Sent(Path("late.png"), None, 0.0, ""),
         ]
     )
-    nearest = "alice 0.988  bob -0.250"
+    nearest, lost_bits = "alice 0.988  bob -0.250", "outage: the bits did not survive"
+    nobody = "unknown (the gallery is empty)"
     assert lines == [
-        ("p1/c1/0.png      analog   +6.5 dB    12.3 ms  match alice", nearest),
-        ("person/c1/0.png  analog    direct    12.3 ms  unknown (the gallery is empty)", ""),
-        ("p2/c1/7.png      coded    +6.5 dB  1234.5 ms  outage: the bits did not survive", ""),
+        ("p1/c1/0.png      analog   +6.5 dB    64 uses    12.3 ms  match alice", nearest),
+        (f"person/c1/0.png  analog    direct    64 uses    12.3 ms  {nobody}", ""),
+        (f"p2/c1/7.png      coded    +6.5 dB    64 uses  1234.5 ms  {lost_bits}", ""),
         ("torn.png            error  (see below)", ""),
         ("late.png            error  (see below)", ""),
     ]
@@ -76,6 +80,14 @@ def test_a_name_stands_before_the_id_that_was_made_of_it() -> None:
     assert line.faint == "Zoë (Zo+C3+AB+) 0.988  bob -0.250"
 
 
+def test_channel_uses_are_summed_beside_those_of_whole_blocks() -> None:
+    outcomes = [sent("a.png"), sent("b.png"), sent("c.png", error="torn")]
+    assert printing.air_line(outcomes, Radio()) == (
+        "2 answered with 128 channel uses, 64 a block; whole blocks take 512: 25%"
+    )
+    assert "64 a block (6.4 ms of air);" in printing.air_line(outcomes, Radio(symbol_rate=1e4))
+
+
 def test_an_error_of_many_images_is_said_once() -> None:
     outcomes = [sent("a.png", error="no link"), sent("b.png"), sent("c.png", error="torn")]
     outcomes.append(sent("d.png", error="no link"))
@@ -91,6 +103,7 @@ ROW = {
     "scheme_id": "jscc-ae-64",
     "link": "analog",
     "snr_db": 6.54321,
+    "uses": 96,
     "total_ms": 123.6,
     "code": "ok",
     "message": "",
@@ -104,31 +117,33 @@ NEAREST = " | p0 0.900  p1 0.800  p2 0.700"
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({}, "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  unknown" + NEAREST),
+        ({}, "answered  a.png  jscc-ae-64 analog +6.54 dB  96 uses  124 ms  unknown" + NEAREST),
         (
             {"decision": {"kind": "ambiguous", "subject": "p0"}},
-            "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  ambiguous: p0?" + NEAREST,
+            "answered  a.png  jscc-ae-64 analog +6.54 dB  96 uses  124 ms  ambiguous: p0?"
+            + NEAREST,
         ),
         (
             {"decision": None},  # a row of an earlier version
-            "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  no decision" + NEAREST,
+            "answered  a.png  jscc-ae-64 analog +6.54 dB  96 uses  124 ms  no decision" + NEAREST,
         ),
         (
             {"decision": None, "message": "calibrated for a, this was b"},
-            "answered  a.png  jscc-ae-64 analog +6.54 dB  124 ms  "
+            "answered  a.png  jscc-ae-64 analog +6.54 dB  96 uses  124 ms  "
             "no decision (calibrated for a, this was b)" + NEAREST,
         ),
         (
             {"track_id": "t1", "snr_db": None, "identities": []},
-            "answered  a.png  track t1  jscc-ae-64 analog  124 ms  unknown (the gallery is empty)",
+            "answered  a.png  track t1  jscc-ae-64 analog  96 uses  124 ms  "
+            "unknown (the gallery is empty)",
         ),
         (
             {"code": "outage", "message": "lost", "snr_db": -3.0},
-            "answered  a.png  jscc-ae-64 analog -3 dB  124 ms  outage: lost",
+            "answered  a.png  jscc-ae-64 analog -3 dB  96 uses  124 ms  outage: lost",
         ),
         (
             {"code": "wrong_bundle", "message": "not the one served", "snr_db": None},
-            "refused   a.png  jscc-ae-64 analog  124 ms  wrong_bundle: not the one served",
+            "refused   a.png  jscc-ae-64 analog  96 uses  124 ms  wrong_bundle: not the one served",
         ),
         ({"state": "waiting", "snr_db": None}, "waiting   a.png  jscc-ae-64 analog"),
         (
