@@ -9,11 +9,11 @@ bytes than its messages explain.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -21,6 +21,7 @@ from grpc import aio
 
 from airreid import log
 from airreid.port_sockets import BANS_MAX, Connection, Peer, PortSockets, network_of, peer_of
+from airreid.unread_answers import UnreadAnswers
 
 Context = aio.ServicerContext[Any, Any]
 _FREE_BYTES = 96 << 10
@@ -36,8 +37,11 @@ _MESSAGES_UNDER_WAY = 16
 """Longest messages that may be on their way on one connection at once."""
 _BROKEN_OFF_PER_SECOND = 1 << 20
 """Bytes of messages that break off, forgiven in a second."""
-_TOLD_TO_COME_AGAIN = grpc.StatusCode.RESOURCE_EXHAUSTED
+_COME_AGAIN = grpc.StatusCode.RESOURCE_EXHAUSTED
 """Status of calls that are refused before their message, which is on its way, has been read."""
+_REFUSALS = (_COME_AGAIN, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+_REFUSED, _REFUSED_PER_SECOND = 128.0, 10.0
+"""Calls of a connection that may be refused, and how many more of them each second."""
 _LOOK_SECONDS, _LOOK_SHARE = 0.1, 50
 """Time between two looks, and at least so many times what a look takes."""
 _STRIKES, _STRIKE_SECONDS, _BAN_SECONDS = 3, 5.0, 60.0
@@ -56,6 +60,8 @@ class Progress:
         """Bytes that calls which ended may have brought of a message that was never read."""
         self.calls = 0
         """Calls under way."""
+        self.refused = 0
+        """Calls that were refused."""
 
 
 class CountedCalls(aio.ServerInterceptor):
@@ -69,6 +75,7 @@ class CountedCalls(aio.ServerInterceptor):
         shorter one, by full name."""
         self._message_bytes = message_bytes
         self._limits = limits
+        self.unread = UnreadAnswers()
         self._progress: dict[Peer, Progress] = {}
         self._gone: set[Peer] = set()
         self._lock = threading.Lock()
@@ -101,15 +108,18 @@ class CountedCalls(aio.ServerInterceptor):
                 stream, response_serializer=handler.response_serializer
             )
 
-        async def single(messages: AsyncIterator[bytes], context: Context) -> Any:
-            with self._call(context, longest) as progress:
-                return await handler.stream_unary(
-                    _counted(messages, progress, longest, parse), context
-                )
+        serialize = handler.response_serializer or bytes
 
-        return grpc.stream_unary_rpc_method_handler(
-            single, response_serializer=handler.response_serializer
-        )
+        async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
+            with self._call(context, longest) as progress:
+                counted = _counted(messages, progress, longest, parse)
+                answer: bytes = serialize(await handler.stream_unary(counted, context))
+            if peer := peer_of(context.peer()):
+                taken = self.unread.add(peer, len(answer))
+                context.add_done_callback(lambda _: taken())  # type: ignore[arg-type]
+            return answer
+
+        return grpc.stream_unary_rpc_method_handler(single)
 
     def of(self, peer: Peer) -> Progress | None:
         """Returns what is known of a connection."""
@@ -135,9 +145,9 @@ class CountedCalls(aio.ServerInterceptor):
             yield progress
         finally:
             progress.calls -= 1
-            code: object = context.code()  # a number, whatever its type says
-            if code in (_TOLD_TO_COME_AGAIN, _TOLD_TO_COME_AGAIN.value[0]):
-                progress.broken_off += longest
+            code = context.code()
+            progress.refused += code in _REFUSALS
+            progress.broken_off += longest if code is _COME_AGAIN else 0
 
 
 async def _counted(
@@ -165,14 +175,36 @@ async def _counted(
             progress.broken_off += longest
 
 
-@dataclass
 class _Account:
     """Account of one connection in the watch."""
 
-    connection: Connection
-    forgiven: float
-    forgivable: float
-    looked_at: float
+    def __init__(self, connection: Connection, forgivable: float, now: float) -> None:
+        self.connection = connection
+        self._most_forgivable = self._forgivable = forgivable
+        """Bytes of messages that may break off."""
+        self._forgiven = 0.0
+        self._broken_off = self._refused = 0
+        """Numbers of the connection's progress at the last look."""
+        self._refusals = 0.0
+        """Refused calls, less those that are forgotten."""
+        self._looked_at = now
+
+    def look(self, received: int, progress: Progress, under_way: int, now: float) -> float:
+        """Returns the bytes that a connection has brought for nothing that is known of; with too
+        many refused calls that is without end."""
+        seconds, self._looked_at = now - self._looked_at, now
+        broken_off, self._broken_off = progress.broken_off - self._broken_off, progress.broken_off
+        refused, self._refused = progress.refused - self._refused, progress.refused
+        self._refusals = max(0.0, self._refusals - _REFUSED_PER_SECOND * seconds) + refused
+        unexplained = max(0.0, received - progress.explained - self._forgiven)
+        self._forgivable = min(
+            self._forgivable + _BROKEN_OFF_PER_SECOND * seconds, self._most_forgivable
+        )
+        forgiven = min(broken_off, self._forgivable, unexplained)
+        self._forgivable -= forgiven
+        forgiven += min(_FREE_BYTES_PER_SECOND * seconds, unexplained - forgiven)
+        self._forgiven += forgiven
+        return math.inf if self._refusals > _REFUSED else unexplained - forgiven - under_way
 
 
 class FloodWatch:
@@ -218,8 +250,12 @@ class FloodWatch:
         accounts = {connection.inode: self._account(connection, now) for connection in connections}
         self._calls.keep({connection.peer for connection in connections})
         self._accounts = accounts
+        for connection in self._overdue(connections, now):
+            self._sockets.end(connection)
+            log.warning("answers_unread", address=connection.peer[0], port=self._port)
         free, excess = _FREE_BYTES, [(self._excess(each, now), each) for each in accounts.values()]
-        if sum(count for count, _ in excess if count > _FREE_BYTES_OF_MANY) > _FREE_BYTES_OF_ALL:
+        slow = (count for count, _ in excess if _FREE_BYTES_OF_MANY < count < math.inf)
+        if sum(slow) > _FREE_BYTES_OF_ALL:
             free = _FREE_BYTES_OF_MANY
         for count, account in excess:
             if count > free:
@@ -229,28 +265,20 @@ class FloodWatch:
             self._banned = {net: until for net, until in self._banned.items() if until > now}
             self._sockets.refuse(self._banned)
 
+    def _overdue(self, connections: list[Connection], now: float) -> list[Connection]:
+        """Returns the connections whose answers wait for too long, or are too many."""
+        overdue = self._calls.unread.overdue(now)
+        return [connection for connection in connections if connection.peer in overdue]
+
     def _account(self, connection: Connection, now: float) -> _Account:
         known = self._accounts.get(connection.inode)
-        return known or _Account(connection, 0.0, float(self._message_bytes), now)
+        return known or _Account(connection, float(self._message_bytes), now)
 
     def _excess(self, account: _Account, now: float) -> float:
-        """Returns the bytes that a connection has brought for nothing that is known of."""
-        progress = self._calls.of(account.connection.peer)
-        broken_off = under_way = 0
-        unexplained = self._sockets.received(account.connection) - account.forgiven
-        if progress is not None:
-            broken_off, progress.broken_off = progress.broken_off, 0
-            unexplained -= progress.explained
-            under_way = min(progress.under_way, _MESSAGES_UNDER_WAY * self._message_bytes)
-        seconds, account.looked_at = now - account.looked_at, now
-        account.forgivable = min(
-            account.forgivable + _BROKEN_OFF_PER_SECOND * seconds, self._message_bytes
-        )
-        of_broken = min(broken_off, account.forgivable, max(0.0, unexplained))
-        account.forgivable -= of_broken
-        forgotten = min(_FREE_BYTES_PER_SECOND * seconds, max(0.0, unexplained - of_broken))
-        account.forgiven += of_broken + forgotten
-        return unexplained - of_broken - forgotten - under_way
+        progress = self._calls.of(account.connection.peer) or Progress()
+        under_way = min(progress.under_way, _MESSAGES_UNDER_WAY * self._message_bytes)
+        received = self._sockets.received(account.connection)
+        return account.look(received, progress, under_way, now)
 
     def _strike(self, address: str, now: float) -> None:
         network = network_of(address)

@@ -86,12 +86,19 @@ class PortSockets:
         """Inodes of the port's listeners by descriptor."""
 
     def connections(self) -> list[Connection]:
-        """Returns the connections that are open now."""
+        """Returns the connections that are open now; for want of a descriptor to look with, those
+        that were open before."""
         if sys.platform != "linux":
             return []
+        with contextlib.suppress(OSError):
+            self._look()
+        return [connection for _, connection in self._known.values() if connection is not None]
+
+    def _look(self) -> None:
+        names = os.listdir(_DESCRIPTORS)  # noqa: PTH208 (names are enough, and quicker)
         before, self._known = self._known, {}
         self._listeners = {fd: inode for fd, inode in self._listeners.items() if fd in before}
-        for name in os.listdir(_DESCRIPTORS):  # noqa: PTH208 (names are enough, and quicker)
+        for name in names:
             descriptor = int(name)
             with contextlib.suppress(OSError):
                 status = os.fstat(descriptor)
@@ -101,7 +108,6 @@ class PortSockets:
                 if known is None or known[0] != status.st_ino:
                     known = status.st_ino, self._classified(descriptor, status.st_ino)
                 self._known[descriptor] = known
-        return [connection for _, connection in self._known.values() if connection is not None]
 
     def _classified(self, descriptor: int, inode: int) -> Connection | None:
         self._listeners.pop(descriptor, None)

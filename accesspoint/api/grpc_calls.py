@@ -38,9 +38,9 @@ SERVICE = gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"]
 _KINDS: dict[str, Kind] = {
     "Describe": "read",
     "GetSubject": "read",
-    "ListSubjects": "read",
+    "ListSubjects": "list",
     "GetEntry": "read",
-    "ListEntries": "read",
+    "ListEntries": "list",
     "GetPolicy": "read",
     "GetJob": "read",
     "ListJobs": "read",

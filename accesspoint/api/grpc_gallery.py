@@ -9,6 +9,7 @@ from __future__ import annotations
 from accesspoint.api import messages, problems
 from accesspoint.api.auth import Principal
 from accesspoint.api.jobs import Jobs
+from accesspoint.api.patience import patiently
 from accesspoint.api.search_service import SearchService
 from accesspoint.api.service import Service
 from accesspoint.gallery.records import UNSET
@@ -61,7 +62,7 @@ class GalleryMethods:
     ) -> g.ListSubjectsResponse:
         page, token = self._service.subjects(request.prefix, request.page_size, request.page_token)
         return g.ListSubjectsResponse(
-            subjects=[messages.subject(subject) for subject in page], next_page_token=token
+            subjects=patiently(messages.subject, page), next_page_token=token
         )
 
     def DeleteSubject(
@@ -85,9 +86,7 @@ class GalleryMethods:
         page, token = self._service.entries(
             request.subject, request.camera, request.page_size, request.page_token
         )
-        return g.ListEntriesResponse(
-            entries=[messages.entry(entry) for entry in page], next_page_token=token
-        )
+        return g.ListEntriesResponse(entries=patiently(messages.entry, page), next_page_token=token)
 
     def DeleteEntry(self, who: Principal, request: g.DeleteEntryRequest) -> g.DeleteEntryResponse:
         self._service.delete_entry(who, request.id)

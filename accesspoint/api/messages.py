@@ -23,9 +23,8 @@ def timestamp(seconds: float | None) -> Timestamp | None:
     """Makes a Timestamp of seconds since 1970; None stays None."""
     if seconds is None:
         return None
-    message = Timestamp()
-    message.FromMicroseconds(math.floor(seconds * 1e6))
-    return message
+    whole, micros = divmod(math.floor(seconds * 1e6), 10**6)
+    return Timestamp(seconds=whole, nanos=1000 * micros)
 
 
 def seconds(message: Any, field: str) -> float | None:

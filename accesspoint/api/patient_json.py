@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from json.decoder import JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any
+
+from accesspoint.api.patience import Patience
 
 DEPTH_MAX = 64
 """Deepest nesting of arrays and objects."""
@@ -20,8 +21,6 @@ _PIECE = 1 << 16
 """Characters of a text that are read at once."""
 _NUMBERS_PIECE = 1 << 13
 """Characters of an array of numbers that are read at once."""
-_BUSY_SECONDS = 0.0005
-"""Time for which the parser works, and sleeps then."""
 _CHARACTERS = re.compile(
     r"(?:[^\"\\\x00-\x1f]++"
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?!\\u)(?=.{6}))"
@@ -34,25 +33,12 @@ _NUMBERS = re.compile(r"[-+.0-9eE,\s]*+")
 _Scan = Callable[[str, int], tuple[Any, int]]
 
 
-class _Patience:
-    """Pauses of a parser."""
-
-    def __init__(self) -> None:
-        self._until = time.perf_counter() + _BUSY_SECONDS
-
-    def __call__(self) -> None:
-        """Sleeps where the parser has worked for long enough."""
-        if time.perf_counter() >= self._until:
-            time.sleep(_BUSY_SECONDS)
-            self._until = time.perf_counter() + _BUSY_SECONDS
-
-
 class _Decoder(json.JSONDecoder):
     """Decoder in Python whose parts of any length are read in pieces."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._pause = _Patience()
+        self._pause = Patience()
         self._depth = 0
         self.parse_string = self._string
         self.parse_array = self._array

@@ -19,7 +19,7 @@ from pydantic import Field
 from accesspoint.errors import RateLimitedError
 from airreid.flags import Settings
 
-Kind = Literal["read", "change", "search", "image", "enrol", "body"]
+Kind = Literal["read", "list", "change", "search", "image", "enrol", "body"]
 Answer = TypeVar("Answer")
 caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="")
 """Name of the principal whose call is under way."""
@@ -100,6 +100,7 @@ class Pools:
         few, many = settings.waiting_images, settings.waiting
         self._pools: dict[Kind, _Pool] = {
             "read": _Pool("read", settings.read, many),
+            "list": _Pool("list", 1, many),
             "change": _Pool("change", settings.change, many),
             "search": _Pool("search", settings.search, many),
             "image": _Pool("image", settings.image, few, heavy=True),

@@ -12,6 +12,7 @@ from accesspoint.api import rest_views as views
 from accesspoint.api.auth import LOCAL, Principal
 from accesspoint.api.enrolment import Candidate, Enrolled, Source
 from accesspoint.api.paging import PAGE_MAX
+from accesspoint.api.patience import patiently
 from accesspoint.api.service import Service
 from accesspoint.gallery.records import UNSET
 from airreid.errors import AirReidError
@@ -62,7 +63,7 @@ def _add_subjects(routes: APIRouter, service: Service) -> None:
         """Lists subjects by id, page by page."""
         page, token = service.subjects(prefix, page_size, page_token)
         return views.SubjectPage(
-            subjects=[views.SubjectView.model_validate(subject) for subject in page],
+            subjects=patiently(views.SubjectView.model_validate, page),
             next_page_token=token,
         )
 
@@ -123,7 +124,7 @@ def _add_entries(routes: APIRouter, service: Service) -> None:
         """Lists entries by number, page by page, of one subject or camera or of all."""
         page, token = service.entries(subject, camera, page_size, page_token)
         return views.EntryPage(
-            entries=[views.EntryView.model_validate(entry) for entry in page], next_page_token=token
+            entries=patiently(views.EntryView.model_validate, page), next_page_token=token
         )
 
     def enrol(who: Principal, candidate: Candidate | AirReidError) -> views.EnrolledView:

@@ -122,7 +122,7 @@ class _BoundedRequest(Request):
 def kind_of(method: str, path: str) -> Kind:
     """Returns the kind of a route's work."""
     if method == "GET":
-        return "read"
+        return "list" if path in ("/v1/subjects", "/v1/entries") else "read"
     if path in ("/v1/search", "/v1/verify"):
         return "image"
     if path in ("/v1/search/feature", "/v1/verify/feature"):

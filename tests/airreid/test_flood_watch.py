@@ -26,19 +26,21 @@ from ..http2_frames import (
     call,
     frame,
     greeting,
+    message,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's kernel")
 ECHO = "/test.Echo/Stream"
 REFUSING = "/test.Echo/Refuse"
+LONG = "/test.Echo/Long"
 HEALTH = "/grpc.health.v1.Health/Check"
 MESSAGE_BYTES = 2 << 20
 SECONDS = 60.0
 
 
 async def _echo(messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-    async for message in messages:
-        yield b"%d" % len(message)
+    async for sent in messages:
+        yield b"%d" % len(sent)
 
 
 async def _refuse(messages: AsyncIterator[bytes], context: Any) -> bytes:
@@ -46,10 +48,15 @@ async def _refuse(messages: AsyncIterator[bytes], context: Any) -> bytes:
     raise AssertionError
 
 
+async def _long(messages: AsyncIterator[bytes], context: Any) -> bytes:
+    return bytes(256 << 10)
+
+
 def _register(server: aio.Server) -> list[str]:
     handlers = {
         "Stream": grpc.stream_stream_rpc_method_handler(_echo),
         "Refuse": grpc.stream_unary_rpc_method_handler(_refuse),
+        "Long": grpc.stream_unary_rpc_method_handler(_long),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
     return ["test.Echo"]
@@ -151,6 +158,34 @@ def test_a_network_that_floods_over_and_over_is_refused_a_while(
     messages = [record.message for record in caplog.records]
     assert messages.count("connection_flooded") >= 3
     assert "network_refused" in messages
+
+
+def test_a_caller_who_comes_again_at_once_over_and_over_is_ended(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        refusing = channel.stream_unary(REFUSING)
+        while "connection_flooded" not in [record.message for record in caplog.records]:
+            with pytest.raises(grpc.RpcError):
+                refusing(iter([b"x"]), timeout=SECONDS)
+        assert lengths(channel, [b"abc"]) == [3]  # on another connection
+
+
+def test_a_connection_whose_answers_nobody_reads_is_ended(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+        connect(port, "127.0.0.6") as unread,
+    ):
+        calls = [call(LONG, stream) + message(stream, b"x") for stream in range(1, 81, 2)]
+        unread.sendall(greeting(window=0) + b"".join(calls))
+        with contextlib.suppress(ConnectionError):
+            while unread.recv(1 << 20):
+                pass
+        answers = [channel.unary_unary(LONG)(b"x", timeout=SECONDS) for _ in range(60)]
+        assert {len(answer) for answer in answers} == {256 << 10}
+    assert "answers_unread" in [record.message for record in caplog.records]
 
 
 def test_long_messages_many_short_ones_and_many_calls_are_no_flood(

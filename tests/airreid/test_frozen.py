@@ -10,7 +10,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("airreid", "edge", "channel_sim")
 CHANGING = {
     "airreid/datasets/bounding_boxes.py": {"_Read"},
-    "airreid/flood_watch.py": {"_Account"},
     "airreid/folder_enrolment.py": {"Outcome", "_Person"},
     "airreid/nested/pacing.py": {"_UnderWay"},
     "airreid/nested/sending.py": {"_UnderWay"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import sqlite3
@@ -187,9 +188,25 @@ def features(value: float) -> Callable[[dict[str, bytes]], None]:
     return change
 
 
+def archive_of_archives() -> bytes:
+    """An archive in an archive, over and over, around ten million zeros."""
+    data = bytes(10**7)
+    for _ in range(5):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(10):
+                archive.writestr(f"{number}.zip", data)
+        data = packed.getvalue()
+    return data
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda m: m.update({"a.zip": archive_of_archives()}), "manifest.json: members"),
+        (lambda m: m.update({"entries-00000.jsonl": archive_of_archives()}), "line 1"),
+        (lambda m: m.update({"features-00000.f32": archive_of_archives()}), "does not fit"),
+        (lambda m: m.update({"thumbnails-00000.bin": archive_of_archives()}), "does not fit"),
         (first_line(id=7), r"entries-00000.jsonl, line 1: id: Extra"),
         (first_line(created_at=7), r"line 1: created_at: Extra"),
         (first_line(subject="../../etc/passwd"), "subject '../../etc/passwd'"),
