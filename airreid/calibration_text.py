@@ -43,33 +43,62 @@ def show(report: Mapping[str, Any]) -> None:
         ],
         title=f"Thresholds for a false-match rate of {stated:g}",
     )
-    _show_reliability(report)
+    _show_stopping(report)
     for line in remarks(report):
         say(line)
 
 
-def _show_reliability(report: Mapping[str, Any]) -> None:
-    """Prints how far the probabilities of each fitted stopping rule came true."""
+def _show_stopping(report: Mapping[str, Any]) -> None:
+    """Prints what each fitted stopping rule saves, and how far its probabilities came true."""
     for scheme in report["schemes"]:
         rule = scheme.get("stopping")
         if rule is None:
             continue
+        heard_by = f"{rule['queries']} queries of {rule['people']} people by two cameras"
+        if savings := rule.get("savings"):
+            uses = f"uses of {rule['bandwidth']}, mean"
+            print_table(
+                ("SNR dB", uses, "share", "top-1", f"top-1, all {rule['bandwidth']}"),
+                [
+                    (
+                        f"{saving['snr_db']:g}",
+                        f"{saving['uses']:.0f}",
+                        f"{saving['uses'] / rule['bandwidth']:.0%}",
+                        _figure(saving["top1"]),
+                        _figure(saving["whole_top1"]),
+                    )
+                    for saving in savings
+                ],
+                title=f"{scheme['scheme_id']} in pieces until enough was heard, accepted loss "
+                f"{rule['accepted_loss']:g}: fitted on {heard_by}",
+            )
         bins = zip(rule["stated"], rule["observed"], rule["blocks"], strict=True)
         print_table(
-            ("right, as stated", "right", "blocks"),
+            ("stated", "came true", "times"),
             [
                 (_figure(stated), _figure(observed), blocks)
                 for stated, observed, blocks in bins
                 if blocks
             ],
-            title=f"{scheme['scheme_id']} after each piece: {rule['queries']} queries of "
-            f"{rule['people']} people by two cameras; mean difference {rule['error']:.3f}",
+            title=f"{scheme['scheme_id']} after each piece: the chance that the nearest is right, "
+            f"as the rule states it; mean difference {rule['error']:.3f}",
         )
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:
     """Says what a reader of the tables must know."""
     lines = []
+    names = [scheme["scheme_id"].partition("@") for scheme in report["schemes"]]
+    in_parts = dict.fromkeys(name for name, _, uses in names if uses)
+    for name in in_parts:
+        parts = ", ".join(uses for other, _, uses in names if other == name and uses)
+        lines.append(f"{name}@N: for answers to the first N channel uses of a block ({parts})")
+    lines += [
+        f"{scheme['scheme_id']}: no stopping rule was fitted, which takes 50 people by two "
+        "cameras; the bundle's, if any, says when enough was heard"
+        for scheme in report["schemes"]
+        if scheme["scheme_id"] in in_parts and not scheme.get("stopping")
+    ]
     points = [point for scheme in report["schemes"] for point in scheme["points"]]
     if not any(point["known"] for point in points):
         reason = "nobody was enrolled from two cameras"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -144,6 +144,18 @@ def _heard(
 
 
 @dataclass(frozen=True)
+class Saving:
+    """Channel uses and top-1 at one SNR, on the people that a rule was fitted on."""
+
+    snr_db: float
+    uses: float
+    """Mean uses at the usual accepted loss."""
+    top1: float
+    whole_top1: float
+    """Top-1 when every piece is heard."""
+
+
+@dataclass(frozen=True)
 class Reliability:
     """Blocks by what the rule says of them: ten bins of probability."""
 
@@ -154,6 +166,7 @@ class Reliability:
     blocks: tuple[int, ...]
     people: tuple[int, ...]
     """People whose blocks they are."""
+    savings: tuple[Saving, ...] = ()
 
     @property
     def error(self) -> float:
@@ -196,13 +209,22 @@ def fit_rule(trials: Sequence[Trial], piece: int) -> tuple[StoppingRule, Reliabi
     fits = {mismatch: _logistic(raw(mismatch), right) for mismatch in MISMATCHES}
     mismatch = min(fits, key=lambda value: fits[value][2])
     intercept, slope, _ = fits[mismatch]
-    stop, repeat, first, fixed, most = [], [], [], [], []
+    stop, repeat, first, fixed, most, savings = [], [], [], [], [], []
     for snr_db in SNRS_DB:
         odds = intercept + slope * raw_log_odds(heard[snr_db].products, snr_db, mismatch)
         stop.append(tuple(_least(odds, heard[snr_db].right, loss) for loss in LOSSES))
-        uses = stopped_at(odds, stop[-1][LOSSES.index(ACCEPTED_LOSS)]) + 1
-        first.append(int(np.quantile(uses, 0.1)) * piece)
+        step = stopped_at(odds, stop[-1][LOSSES.index(ACCEPTED_LOSS)])
+        first.append(int(np.quantile(step + 1, 0.1)) * piece)
         top1 = heard[snr_db].right.mean(axis=0)
+        stopped_right = heard[snr_db].right[np.arange(len(step)), step]
+        savings.append(
+            Saving(
+                snr_db,
+                round(float(step.mean() + 1) * piece, 1),
+                round(float(stopped_right.mean()), 4),
+                round(float(top1[-1]), 4),
+            )
+        )
         fixed.append((int(np.argmax(top1 >= _everything(top1) - ACCEPTED_LOSS)) + 1) * piece)
         if snr_db >= _REPEATED_BELOW_DB:
             repeat.append(stop[-1])
@@ -228,9 +250,8 @@ def fit_rule(trials: Sequence[Trial], piece: int) -> tuple[StoppingRule, Reliabi
         people=sum(len(np.unique(trial.query_labels.identity)) for trial in trials),
     )
     people = np.repeat(_people(trials), count)
-    return rule, reliability(
-        intercept + slope * raw(mismatch), right, np.tile(people, len(SNRS_DB))
-    )
+    reliable = reliability(intercept + slope * raw(mismatch), right, np.tile(people, len(SNRS_DB)))
+    return rule, replace(reliable, savings=tuple(savings))
 
 
 def _people(trials: Sequence[Trial]) -> NDArray[np.int64]:

@@ -175,6 +175,11 @@ def test_the_probabilities_are_compared_with_what_came_true() -> None:
         for blocks, count in zip(reliability.blocks, reliability.people, strict=True)
     )
     assert reliability.error < 0.05
+    assert [saving.snr_db for saving in reliability.savings] == list(SNRS_DB)
+    uses = [saving.uses for saving in reliability.savings]
+    assert PIECE <= uses[-1] < uses[0] <= trials[0].queries.shape[1]
+    for saving in reliability.savings:
+        assert saving.top1 >= saving.whole_top1 - 0.015
 
 
 def test_the_next_pieces_are_whole_and_end_with_the_block() -> None:
