@@ -100,10 +100,10 @@ class CameraSettings(Settings):
     link: Annotated[Link | None, Flag(shown_default="the usual")] = None
     """Link: analog (JSCC), coded or ideal (digital)."""
     bandwidth: Annotated[BandwidthChoice, Flag(shown_default="all of the scheme's")] = None
-    """Channel uses of a block: a number, auto or report.
+    """Channel uses of a block: a number; auto: in pieces until the access point has heard enough;
+    report: at once, as many as it advised last.
 
-    Of a nested or digital scheme, auto sends piece by piece until the access point has heard
-    enough. report sends at once as many as it advised last, by the SNR that it heard; of a digital
+    Of nested and digital schemes. report goes by the SNR that the access point heard; of a digital
     scheme it chooses by that SNR among the bundle's that take no more uses.
     """
     target_outage: Annotated[TargetOutage, Flag()] = TARGET_OUTAGE

@@ -89,7 +89,10 @@ def command(
         float, typer.Option(min=0, max=1, help="Loss in top-1 that may save air, with auto.")
     ] = ACCEPTED_LOSS,
     most_uses: Annotated[
-        int, typer.Option(min=0, max=65536, help="Uses of a block at most, repeated, with auto.")
+        int,
+        typer.Option(
+            min=0, max=65536, help="Uses of a block at most, repeated, with auto; 0: the scheme's."
+        ),
     ] = 0,
     bundle: Annotated[Path | None, typer.Option(help="Model bundle; the demo's if left out.")] = (
         None
@@ -297,8 +300,9 @@ def _saved_air(result: SimulationResult) -> list[str]:
     """Lines on schemes whose blocks took fewer or more uses than their bandwidth."""
     return [
         f"{_name(p)} at {p.snr_db:+g} dB: {p.uses_mean:.0f} channel uses on average (B above) "
-        f"in place of {p.bandwidth}, 95 % took {p.uses_p95:.0f} at most; {p.downlink_bits:.0f} "
-        f"bits a query {'reported on the link' if p.way == 'report' else 'asked for more'}"
+        f"in place of {p.bandwidth} ({p.uses_mean / p.bandwidth:.2f}), 95 % took {p.uses_p95:.0f} "
+        f"at most; downlink beside the answer: {p.downlink_bits:.0f} bits a query "
+        f"{'for reports on the link' if p.way == 'report' else 'to ask for more'}"
         for p in result.points
         if p.uses_mean != p.bandwidth
     ]

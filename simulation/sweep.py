@@ -164,7 +164,7 @@ def _point(
         first_sequence=first,
         replay_identical=int((agree & counted).sum()),
         uses_mean=round(float(uses.mean()), 2),
-        uses_p95=float(np.percentile(uses, 95)),
+        uses_p95=float(np.percentile(uses, 95, method="higher")),
         downlink_bits=round(streamed.downlink_bits / len(streamed.order), 3),
         way=row.way,
     )

@@ -196,7 +196,7 @@ def sweep_command(
             "and until enough was heard."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the figure's .json, .csv and .png.")],
+    out: Annotated[Path, typer.Option(help="Folder for the figure and its numbers (.json).")],
     bundle: Annotated[
         list[Path] | None, typer.Option(help="Bundle to measure; may be repeated.")
     ] = None,

@@ -63,9 +63,10 @@ def uses_lines(points: Sequence[UsesPoint]) -> Iterator[str]:
         for point in rows:
             if point.way == ADAPTIVE and point.accepted_loss == ACCEPTED_LOSS:
                 share = point.uses_mean / whole.uses_mean
-                line += f"; {point.top1:.3f} with {point.uses_mean:.0f} ({share:.2f})"
+                line += f"; {point.top1:.3f} with {point.uses_mean:.0f} ({share:.2f}) until enough"
+                line += " was heard"
             if point.way == ORACLE:
-                line += f"; oracle {point.uses_mean:.0f}"
+                line += f"; an oracle needs {point.uses_mean:.0f}"
         yield line
     for point in points:
         if point.way in _DIGITAL:

@@ -142,19 +142,19 @@ class StoppingSettings(Settings):
     """Wishes of an operator about blocks that come in pieces."""
 
     accepted_loss: Annotated[float, Field(ge=0, le=1), Flag()] = ACCEPTED_LOSS
-    """Loss in top-1, against hearing every piece, that may save air.
+    """Loss in top-1, against hearing every piece, that may save air; 0 hears every piece.
 
-    Of blocks of nested schemes: 0.005 is half a point. 0 hears every piece.
+    Of blocks of nested schemes: 0.005 is half a point.
     """
     most_uses: Annotated[int, Field(ge=0, le=65536), Flag()] = 0
-    """Channel uses of a block in pieces at most, repeated after the last piece.
-
-    0: as many as its scheme has.
+    """Channel uses of a block in pieces at most; after the last piece the first comes again. 0:
+    the scheme's.
     """
     growth: Annotated[float, Field(ge=0, le=64), Flag("--more-growth")] = 0.0
-    """Uses asked for next, as a multiple of those heard: 1 doubles them.
+    """Uses asked for next, as a multiple of those heard: 1 doubles them. 0: half of what the odds
+    still seem to need.
 
-    Fewer round trips for more air. 0 asks for half of what the odds still seem to need.
+    Fewer round trips for more air.
     """
 
     def limit(self, bandwidth: int, piece: int) -> int:

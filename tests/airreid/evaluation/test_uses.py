@@ -73,7 +73,7 @@ def test_the_rule_lies_between_everything_and_the_oracle(points: list[UsesPoint]
     assert oracle.top1 == whole.top1
     assert adaptive[0].top1 > whole.top1 - 0.05
     [line] = uses_lines(points)
-    assert f"oracle {oracle.uses_mean:.0f}" in line
+    assert f"an oracle needs {oracle.uses_mean:.0f}" in line
 
 
 def run(*arguments: str) -> None:
