@@ -102,7 +102,8 @@ export function startLive(section, { state, seen }) {
     tiles.snr.value.textContent = decibel(tally.medianSnr());
     const { blocks, heard, whole } = tally.pieces;
     tiles.saved.element.hidden = !blocks;
-    tiles.saved.value.textContent = `${count(whole - heard)} (${percent(whole - heard, whole)})`;
+    tiles.saved.value.textContent = percent(whole - heard, whole);
+    tiles.saved.value.title = `${count(whole - heard)} of ${count(whole)} channel uses`;
     tiles.took.value.textContent = milliseconds(tally.medianSpent());
   }
 
