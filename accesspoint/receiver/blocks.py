@@ -24,6 +24,7 @@ from accesspoint.receiver.recent_snrs import RecentSnrs
 from accesspoint.receiver.requests import Request, cost, wrong_field, wrong_id
 from accesspoint.receiver.responses import (
     Response,
+    begin_again,
     depth_of,
     refuse,
     response_to,
@@ -162,42 +163,41 @@ class Receiver:
         return Block(request, response, payload, min(max(snr_db, SNR_DB_MIN), SNR_DB_MAX))
 
     def process(self, scheme_id: str, blocks: Sequence[Block]) -> None:
-        """Answers blocks of one scheme together; if one cannot be used, each by itself."""
+        """Answers blocks of one scheme together; one that cannot be used harms no other."""
+        self._note_snrs(blocks)
+        self._process(scheme_id, blocks)
+
+    def _process(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         try:
             self._decode_and_search(scheme_id, blocks)
-        except InputError as error:
-            if len(blocks) > 1:
-                for block in blocks:
-                    self.process(scheme_id, [block])
-                return
-            refuse(blocks[0].response, common_pb2.CODE_INVALID, str(error))
-        except NotReadyError as error:
+            return
+        except Exception as error:
+            failure = error
+        for block in blocks:
+            begin_again(block.response, block.request)
+        if isinstance(failure, NotReadyError):
             if self._tracks is not None:  # these blocks will come again
                 self._tracks.forget()
             for block in blocks:
-                refuse(block.response, common_pb2.CODE_NOT_READY, str(error))
-        except BundleError as error:  # a file of the bundle was altered since the start
-            log.warning("scheme_unusable", scheme=scheme_id, error=str(error))
+                refuse(block.response, common_pb2.CODE_NOT_READY, str(failure))
+        elif isinstance(failure, BundleError):  # a file of the bundle was altered since the start
+            log.warning("scheme_unusable", scheme=scheme_id, error=str(failure))
+            why = f"the access point cannot use scheme {scheme_id}: its log says why"
             for block in blocks:
-                refuse(
-                    block.response,
-                    common_pb2.CODE_INTERNAL,
-                    f"the access point cannot use scheme {scheme_id}: its log says why",
-                )
-        except Exception as error:  # a block that fails must not take the others along
-            if len(blocks) > 1:
-                for block in blocks:
-                    self.process(scheme_id, [block])
-                return
-            log.warning("decode_failed", scheme=scheme_id, error=str(error))
-            reason = f"access point: {type(error).__name__}"
-            refuse(blocks[0].response, common_pb2.CODE_INTERNAL, reason)
+                refuse(block.response, common_pb2.CODE_INTERNAL, why)
+        elif len(blocks) > 1:  # the others of a half without it are computed together still
+            middle = len(blocks) // 2
+            self._process(scheme_id, blocks[:middle])
+            self._process(scheme_id, blocks[middle:])
+        elif isinstance(failure, InputError):
+            refuse(blocks[0].response, common_pb2.CODE_INVALID, str(failure))
+        else:
+            log.warning("decode_failed", scheme=scheme_id, error=str(failure))
+            why = f"access point: {type(failure).__name__}"
+            refuse(blocks[0].response, common_pb2.CODE_INTERNAL, why)
 
     def _decode_and_search(self, scheme_id: str, blocks: Sequence[Block]) -> None:
         started = time.perf_counter()
-        for block in blocks:  # of a batch that failed before
-            block.response.ClearField("more_wanted")
-        self._note_snrs(blocks)
         scheme = self._gallery.scheme(scheme_id)
         received = scheme.unpack(
             [block.payload for block in blocks], [block.snr_db for block in blocks]

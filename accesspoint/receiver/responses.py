@@ -42,6 +42,13 @@ def response_to(request: Request) -> Response:
     return response
 
 
+def begin_again(response: Response, request: Request) -> None:
+    """Makes a response what it was before anything was decided on; its time in the queue stays."""
+    queue_ms = response.timings.queue_ms
+    response.CopyFrom(response_to(request))
+    response.timings.queue_ms = queue_ms
+
+
 def refuse(response: Response, code: common_pb2.Code.ValueType, message: str) -> Response:
     """Writes why a block was not searched for, and returns the response: it asks for no more."""
     response.ClearField("more_wanted")

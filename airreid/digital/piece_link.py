@@ -77,7 +77,6 @@ class PieceLink:
                 variances += [float(noise_variance(snr_db))] * len(pieces)
                 fresh += [(block, (number + i) % self.code.pieces) for i in range(len(pieces))]
                 number += len(pieces)
-            block.fresh.clear()
             if block.llrs is None:
                 block.llrs = np.zeros(self.code.mother_length)
         counts = np.array([self.code.bits_per_symbol[place] for _, place in fresh], np.int64)
@@ -91,6 +90,8 @@ class PieceLink:
             llrs |= dict(zip(alike.tolist(), parts, strict=True))
         for i, (block, place) in enumerate(fresh):  # in their order: sums round
             np.add.at(_llrs(block), self.code.sent[place], llrs[i])
+        for block in blocks:  # last: a failure leaves all as it was
+            block.fresh.clear()
         return np.stack([_llrs(block) for block in blocks])
 
     def receive(self, blocks: Sequence[HeardCoded]) -> Decoded:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from accesspoint.gallery.gallery import Gallery
 from accesspoint.gallery.records import NewEntry
+from accesspoint.receiver import blocks as blocks_module
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.query_event import query_event
 from accesspoint.receiver.requests import parse
@@ -246,6 +247,33 @@ def test_a_block_that_a_scheme_breaks_on_takes_no_other_along(
     answers = receiver.answer(requests)
     codes = {1: common_pb2.CODE_INTERNAL, -1: common_pb2.CODE_OK}
     assert [answer.status.code for answer in answers] == [codes[sign] for sign in signs]
+
+
+def test_a_block_that_cannot_be_answered_leaves_nothing_twice(
+    bundle: Bundle, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written into the answers of a batch before it failed is not written again."""
+    write = blocks_module.write_answer
+
+    def fail(response: uplink_pb2.QueryResponse, *rest: object) -> None:
+        write(response, *rest)  # type: ignore[arg-type]
+        if response.id.sequence == 3:
+            raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(blocks_module, "write_answer", fail)
+    features = np.random.default_rng(1).standard_normal((6, 2048)).astype(np.float32)
+    requests = [request(bundle, features[i : i + 1], top_k=2) for i in range(6)]
+    for number, block in enumerate(requests):
+        block.id.sequence = number
+        block.channel.model, block.channel.snr_db = "awgn", 7.0
+    answers = receiver.answer(requests)
+    for number, answer in enumerate(answers):
+        good = number != 3
+        code = common_pb2.CODE_OK if good else common_pb2.CODE_INTERNAL
+        assert answer.status.code == code
+        assert len(answer.identities) == 2 * good
+        assert (answer.id.sequence, answer.channel.snr_db) == (number, 7.0)
+    assert len(receiver._links._cameras["cam"]) == 6  # each is noted once
 
 
 def test_an_embedding_that_is_no_number_is_no_answer(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from airreid.digital import modem
 from airreid.digital.channel_code import ChannelCode
 from airreid.digital.modem import GAINS, block_gain, constellation, modulate
 from airreid.digital.piece_link import PieceLink, information
@@ -200,3 +201,18 @@ def test_short_blocks_need_more_gains() -> None:
         return float(np.abs(block_gain(symbols, 1e-4, 4, gains) - true).mean())
 
     assert error(41) < 0.5 * error(GAINS)
+
+
+def test_pieces_that_could_not_be_listened_to_are_heard_the_next_time(
+    link: PieceLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = Coded(link.send(np.ones(CODE.payload_bits, np.uint8)), 0, piece=PIECE)
+    heard, expected = HeardCoded(0, PIECE), HeardCoded(0, PIECE)
+    for block in (heard, expected):
+        block.add(pieces_of(sent, 0, 4 * PIECE), 3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(modem, "block_gain", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            link.listen([heard])
+    np.testing.assert_array_equal(link.listen([heard]), link.listen([expected]))
+    np.testing.assert_array_equal(link.listen([heard]), link.listen([expected]))
