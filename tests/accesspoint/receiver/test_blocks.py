@@ -252,7 +252,7 @@ def test_a_block_that_a_scheme_breaks_on_takes_no_other_along(
 def test_a_block_that_cannot_be_answered_leaves_nothing_twice(
     bundle: Bundle, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written into the answers of a batch before it failed is not written again."""
+    """A batch that failed is answered anew, each of its blocks once."""
     write = blocks_module.write_answer
 
     def fail(response: uplink_pb2.QueryResponse, *rest: object) -> None:
