@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import socket
 import subprocess
 import threading
 import time
@@ -139,6 +140,18 @@ class Camera:
     def check(self) -> None:
         """Every answer was what it should be."""
         assert set(self.codes) == {common_pb2.CODE_OK}
+
+
+def wait_for_room(port: int) -> None:
+    """Waits until a port lets this machine in: the attack before may have had it refused."""
+    end = time.monotonic() + 120.0
+    while time.monotonic() < end:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), timeout=1.0),
+        ):
+            return
+    raise AssertionError("the port lets nobody in")
 
 
 @contextlib.contextmanager

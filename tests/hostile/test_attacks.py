@@ -26,7 +26,7 @@ from airreid.v1 import gallery_pb2
 
 from ..certificates import Authority
 from .all_attacks import ATTACKS
-from .support import MEMORY_MIB, SECONDS, Camera, Peak, Service, attacked
+from .support import MEMORY_MIB, SECONDS, Camera, Peak, Service, attacked, wait_for_room
 
 pytestmark = pytest.mark.slow
 ANY = "127.0.0.1:0"
@@ -103,6 +103,7 @@ def test_a_camera_is_served_beside_an_attack(
     ap: Service, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grpc_port, http_port = ap.ready["grpc_port"], ap.ready["http_port"]
+    wait_for_room(grpc_port)
     attack_beside_a_camera(ap, name, Camera(grpc_port), capsys)
     url = f"http://127.0.0.1:{http_port}/v2/health/ready"
     with urllib.request.urlopen(url, timeout=60) as answer:
@@ -147,6 +148,7 @@ def test_the_channel_takes_no_more_than_a_block(ap: Service, tmp_path: Path) -> 
     arguments = ["channel", "serve", "--listen", ANY, "--upstream", upstream, "--snr", "20"]
     with Service(arguments, tmp_path / "channel.jsonl") as channel:
         port = channel.ready["grpc_port"]
+        wait_for_room(ap.ready["grpc_port"])
         with Camera(port) as camera:
             camera.watch(2.0)
             quiet_ms, _ = camera.watch(SECONDS)
