@@ -9,6 +9,9 @@ An average is less noisy than its frames, so strangers' scores rise as well, and
 threshold made for one frame's SNR would let them in. The fused embedding therefore comes
 with the SNR that it is worth, the sum of its frames' (maximal-ratio combining, which no
 weighting exceeds), and a decision must look its threshold up there.
+
+Frames of a nested code may end after any piece. They are joined piece by piece, and are worth the
+SNR at which a single frame would have as large a share of signal.
 """
 
 from __future__ import annotations
@@ -87,6 +90,7 @@ class TrackFusion:
         time: float,
         embedding: NDArray[np.float32],
         snr_db: float,
+        piece: int | None = None,
     ) -> FusedTrack:
         """Adds a frame and returns what its track is worth now.
 
@@ -94,6 +98,7 @@ class TrackFusion:
         out of order, and one that is too old for its track is answered alone and not
         kept. The same frame again, with the same time and embedding, counts once.
         embedding: float32 (D,) as decoded; lost blocks have none and must not be added.
+        piece: values of a piece of a nested code; pieces that were not heard are zeros.
         A track that changes its scheme, or D, begins anew. Raises ``ValueError`` for a
         time that is not finite and for anything but one vector.
         """
@@ -104,7 +109,7 @@ class TrackFusion:
         frame = _Frame(time, unit, 10.0 ** (clamped / 10.0), length)
         with self._lock:
             frames = self._keep(edge_id, track_id, scheme_id, frame)
-        return fuse_frames([past.unit for past in frames], [past.snr for past in frames])
+        return fuse_frames([past.unit for past in frames], [past.snr for past in frames], piece)
 
     def earlier(
         self, edge_id: str, track_id: str, scheme_id: str, time: float
@@ -157,10 +162,37 @@ def _other_length(track: _Track, frame: _Frame) -> bool:
     return bool(track.frames) and track.frames[0].unit.shape != frame.unit.shape
 
 
-def fuse_frames(units: list[NDArray[np.float32]], snrs: list[float]) -> FusedTrack:
-    """Fuses frames of length 1, (D,) each, weighted by their linear SNRs."""
+def fuse_frames(
+    units: list[NDArray[np.float32]], snrs: list[float], piece: int | None = None
+) -> FusedTrack:
+    """Fuses frames of length 1, (D,) each, weighted by their linear SNRs.
+
+    piece: values of a piece of a nested code; those of pieces that were not heard are zeros.
+    """
     snr = np.asarray(snrs, dtype=np.float64)
+    if piece is not None:
+        pieces = np.stack(units).reshape(len(units), -1, piece)
+        heard = np.asarray(pieces.any(axis=2))
+        if (heard != heard[0]).any():
+            return _fuse_pieces(pieces, heard, snr)
     weights = np.sqrt(snr / (1.0 + snr)).astype(np.float32)
     embedding = unit_rows((weights @ np.stack(units))[None])[0]
     snr_db = min(10.0 * math.log10(float(snr.sum())), SNR_DB_MAX)
     return FusedTrack(embedding, len(units), snr_db)
+
+
+def _fuse_pieces(
+    pieces: NDArray[np.float32], heard: NDArray[np.bool_], snr: NDArray[np.float64]
+) -> FusedTrack:
+    """Fuses frames (n, pieces, values) that were heard to different pieces.
+
+    Each piece is the linear estimate of least mean square error by all frames that have it
+    (Wiener): a piece of power 1 and of SNR p in all is worth a share of signal p / (1 + p).
+    """
+    received = pieces * np.sqrt(heard.sum(axis=1) * (1.0 + 1.0 / snr))[:, None, None]
+    together = snr @ heard
+    estimate = np.einsum("f,fpv->pv", snr, received) / (1.0 + together)[:, None]
+    share = together[together > 0] / (1.0 + together[together > 0])
+    signal = min(float(share.mean()), 1.0 - 1e-9)
+    snr_db = min(10.0 * math.log10(signal / (1.0 - signal)), SNR_DB_MAX)
+    return FusedTrack(unit_rows(estimate.reshape(1, -1).astype(np.float32))[0], len(snr), snr_db)

@@ -250,7 +250,14 @@ class Receiver:
         if len(enough) < len(blocks):
             blocks, embeddings = [blocks[row] for row in enough], embeddings[list(enough)]
         requests = [block.request for block in blocks]
-        fused = fuse_tracks(self._tracks, requests, embeddings, [block.snr_db for block in blocks])
+        nested = self._piecewise.infos.get(scheme_id)
+        fused = fuse_tracks(
+            self._tracks,
+            requests,
+            embeddings,
+            [block.snr_db for block in blocks],
+            nested.piece if nested else None,
+        )
         results: list[SearchResult | None] = list(enough.values())
         if self._tracks is not None:  # what was searched for was not the tracks together
             results = [None] * len(blocks)

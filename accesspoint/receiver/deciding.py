@@ -55,10 +55,12 @@ def fuse_tracks(
     requests: Sequence[Request],
     embeddings: NDArray[np.float32],
     snrs_db: list[float],
+    piece: int | None = None,
 ) -> FusedBatch:
     """Joins each block that names a track with the earlier frames of that track.
 
-    embeddings: (n, dim), of the requests in order. ``tracks`` None joins nothing.
+    embeddings: (n, dim), of the requests in order. ``tracks`` None joins nothing. piece: values of
+    a piece where the scheme is nested.
     """
     frames, fused_snrs_db = [1] * len(requests), list(snrs_db)
     if tracks is None:
@@ -74,6 +76,7 @@ def fuse_tracks(
             captured_at(request),
             embeddings[row],
             snrs_db[row],
+            piece,
         )
         fused_embeddings[row] = fused.embedding
         frames[row], fused_snrs_db[row] = fused.frames, fused.snr_db

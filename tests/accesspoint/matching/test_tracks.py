@@ -181,3 +181,43 @@ def test_fusing_finds_more_people_and_keeps_the_rate_at_the_summed_snr(
     assert (fused.max(1) >= table.at(fused_db).threshold).mean() <= 0.05 + 0.033
     # The threshold of one frame would let impostors in.
     assert (fused.max(1) >= table.at(snr_db).threshold).mean() > 0.15
+
+
+@pytest.mark.parametrize("snrs_db", [[0.0, 0.0, 0.0], [5.0, -5.0, -10.0]])
+def test_frames_that_end_after_any_piece_are_worth_the_snr_that_they_are_said_to_be(
+    snrs_db: list[float],
+) -> None:
+    """A single frame at that SNR scores as high, for the person and for another."""
+    piece, heard, trials = 16, [8, 3, 1], 3000
+    rng = np.random.default_rng(5)
+
+    def through(clean: np.ndarray, snr_db: float) -> np.ndarray:
+        return clean + rng.normal(size=clean.shape) * 10 ** (-snr_db / 20)
+
+    fused_scores, single_scores, worth = [], [], float("nan")
+    for _ in range(trials):
+        clean, other = rng.choice([-1.0, 1.0], size=(2, 8 * piece))
+        alike = rng.random(8 * piece) < 0.5
+        other[alike] = clean[alike]
+        fusion = _fusion(max_age_s=100)
+        for time, (snr_db, count) in enumerate(zip(snrs_db, heard, strict=True)):
+            frame = through(clean, snr_db)
+            frame[count * piece :] = 0.0
+            fused = fusion.add("e", "t", "s", time, frame.astype(np.float32), snr_db, piece)
+        worth = fused.snr_db
+        single = through(clean, worth)
+        gallery = np.stack([clean, other])
+        fused_scores.append(cosine(fused.embedding[None], gallery)[0])
+        single_scores.append(cosine(single[None], gallery)[0])
+    assert np.mean(fused_scores, axis=0) == pytest.approx(np.mean(single_scores, axis=0), abs=0.01)
+    assert snrs_db[0] < worth < 10 * np.log10(sum(10 ** (snr_db / 10) for snr_db in snrs_db))
+
+
+def test_frames_heard_to_the_same_piece_are_averaged_as_whole_ones_are() -> None:
+    frames = np.where(np.arange(8) < 4, VECTORS[:3], 0.0).astype(np.float32)
+    nested, whole = _fusion(), _fusion()
+    for time, frame in enumerate(frames):
+        by_pieces = nested.add("e", "t", "s", time, frame, 2.0 * time, 4)
+        as_whole = whole.add("e", "t", "s", time, frame, 2.0 * time)
+    np.testing.assert_array_equal(by_pieces.embedding, as_whole.embedding)
+    assert by_pieces.snr_db == as_whole.snr_db
