@@ -168,7 +168,9 @@ def test_a_caller_who_comes_again_at_once_over_and_over_is_ended(
         while "connection_flooded" not in [record.message for record in caplog.records]:
             with pytest.raises(grpc.RpcError):
                 refusing(iter([b"x"]), timeout=SECONDS)
-        assert lengths(channel, [b"abc"]) == [3]  # on another connection
+    apart = [("grpc.use_local_subchannel_pool", 1)]  # on another connection
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=apart) as other:
+        assert lengths(other, [b"abc"]) == [3]
 
 
 def test_a_connection_whose_answers_nobody_reads_is_ended(
