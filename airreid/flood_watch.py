@@ -44,6 +44,9 @@ _REFUSED, _REFUSED_PER_SECOND = 128.0, 10.0
 """Calls of a connection that may be refused, and how many more of them each second."""
 _LOOK_SECONDS, _LOOK_SHARE = 0.1, 50
 """Time between two looks, and at least so many times what a look takes."""
+_LOOKS = 5
+"""Looks at which bytes beyond the free ones have become more, before it is a flood. Those of a call
+that has not begun, because the machine is busy, become more until the window is full."""
 _STRIKES, _STRIKE_SECONDS, _BAN_SECONDS = 3, 5.0, 60.0
 """Connections of one network that are ended within a time, before it is refused for another."""
 
@@ -188,6 +191,16 @@ class _Account:
         self._refusals = 0.0
         """Refused calls, less those that are forgotten."""
         self._looked_at = now
+        self._excess, self._rises = 0.0, 0
+
+    def floods(self, excess: float, free: float) -> bool:
+        """Returns whether bytes that nothing explains came on and on, look after look."""
+        if excess <= free:
+            self._rises = 0
+        elif excess > self._excess:
+            self._rises += 1
+        self._excess = excess
+        return excess == math.inf or self._rises >= _LOOKS
 
     def look(self, received: int, progress: Progress, under_way: int, now: float) -> float:
         """Returns the bytes that a connection has brought for nothing that is known of; with too
@@ -258,7 +271,7 @@ class FloodWatch:
         if sum(slow) > _FREE_BYTES_OF_ALL:
             free = _FREE_BYTES_OF_MANY
         for count, account in excess:
-            if count > free:
+            if account.floods(count, free):
                 self._sockets.end(account.connection)
                 self._strike(account.connection.peer[0], now)
         if any(until <= now for until in self._banned.values()):

@@ -7,7 +7,9 @@ import contextlib
 import socket
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's ke
 ECHO = "/test.Echo/Stream"
 REFUSING = "/test.Echo/Refuse"
 LONG = "/test.Echo/Long"
+STALL = "/test.Echo/Stall"
 HEALTH = "/grpc.health.v1.Health/Check"
 MESSAGE_BYTES = 2 << 20
 SECONDS = 60.0
@@ -52,11 +55,17 @@ async def _long(messages: AsyncIterator[bytes], context: Any) -> bytes:
     return bytes(256 << 10)
 
 
+async def _stall(messages: AsyncIterator[bytes], context: Any) -> bytes:
+    time.sleep(1.0)  # a loop that a busy machine leaves waiting
+    return b""
+
+
 def _register(server: aio.Server) -> list[str]:
     handlers = {
         "Stream": grpc.stream_stream_rpc_method_handler(_echo),
         "Refuse": grpc.stream_unary_rpc_method_handler(_refuse),
         "Long": grpc.stream_unary_rpc_method_handler(_long),
+        "Stall": grpc.stream_unary_rpc_method_handler(_stall),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
     return ["test.Echo"]
@@ -202,6 +211,23 @@ def test_long_messages_many_short_ones_and_many_calls_are_no_flood(
         check = channel.unary_unary(HEALTH)
         for _ in range(300):
             check(b"", timeout=SECONDS)
+    assert "connection_flooded" not in [record.message for record in caplog.records]
+
+
+def test_calls_that_a_busy_server_has_not_begun_are_no_flood(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    longest = bytes(MESSAGE_BYTES - 64)
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ThreadPoolExecutor() as pool,
+    ):
+        assert lengths(channel, [longest] * 10) == [len(longest)] * 10  # its windows have grown
+        for _ in range(2):
+            stalled = channel.unary_unary(STALL).future(b"", timeout=SECONDS)
+            answers = [pool.submit(lengths, channel, [longest]) for _ in range(4)]
+            assert [answer.result() for answer in answers] == [[len(longest)]] * 4
+            assert stalled.result() == b""
     assert "connection_flooded" not in [record.message for record in caplog.records]
 
 
