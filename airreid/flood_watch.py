@@ -47,7 +47,7 @@ _LOOK_SECONDS, _LOOK_SHARE = 0.1, 50
 _LOOKS = 5
 """Looks at which bytes beyond the free ones have become more, before it is a flood. Those of a call
 that has not begun, because the machine is busy, become more until the window is full."""
-_STRIKES, _STRIKE_SECONDS, _BAN_SECONDS = 3, 5.0, 60.0
+_STRIKES, _STRIKE_SECONDS, _BAN_SECONDS = 3, 30.0, 60.0
 """Connections of one network that are ended within a time, before it is refused for another."""
 
 
@@ -272,8 +272,8 @@ class FloodWatch:
             free = _FREE_BYTES_OF_MANY
         for count, account in excess:
             if account.floods(count, free):
+                self._strike(account.connection.peer[0], now)  # before its peer can come again
                 self._sockets.end(account.connection)
-                self._strike(account.connection.peer[0], now)
         if any(until <= now for until in self._banned.values()):
             self._banned = {net: until for net, until in self._banned.items() if until > now}
             self._sockets.refuse(self._banned)
