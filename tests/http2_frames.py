@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -41,3 +43,10 @@ def message(stream: int, data: bytes, end: bool = True) -> bytes:
     """Makes a message of a call."""
     whole = struct.pack(">BI", 0, len(data)) + data
     return frame(DATA, END_STREAM if end else 0, stream, whole)
+
+
+def throw_away(connection: socket.socket) -> None:
+    """Reads what a connection brings until it ends."""
+    with contextlib.suppress(OSError):
+        while connection.recv(1 << 20):
+            pass

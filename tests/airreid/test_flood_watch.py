@@ -29,6 +29,7 @@ from ..http2_frames import (
     frame,
     greeting,
     message,
+    throw_away,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's kernel")
@@ -100,16 +101,10 @@ def connect(port: int, source: str) -> socket.socket:
 def flood(port: int, source: str, first: bytes, again: bytes) -> None:
     """Sends frames without end on one connection, until it is reset."""
     with contextlib.suppress(ConnectionError), connect(port, source) as flooding:
-        threading.Thread(target=_throw_away, args=(flooding,), daemon=True).start()
+        threading.Thread(target=throw_away, args=(flooding,), daemon=True).start()
         flooding.sendall(greeting() + first)
         while True:
             flooding.sendall(again)
-
-
-def _throw_away(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while connection.recv(1 << 20):
-            pass
 
 
 def is_let_in(port: int, source: str) -> bool:

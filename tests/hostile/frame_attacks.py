@@ -5,7 +5,6 @@ Each comes from an address of its own, since one that floods is refused for a wh
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import socket
 import threading
@@ -26,18 +25,13 @@ from ..http2_frames import (
     frame,
     greeting,
     message,
+    throw_away,
 )
 from .attacks import QUERY, at_once
 
 HEALTH = "/grpc.health.v1.Health/Check"
 CONNECTIONS = 8
 REPEATED = 20_000
-
-
-def _throw_away(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while connection.recv(1 << 20):
-            pass
 
 
 def _flood(port: int, source: str, first: bytes, pieces: Callable[[], Iterator[bytes]]) -> None:
@@ -47,7 +41,7 @@ def _flood(port: int, source: str, first: bytes, pieces: Callable[[], Iterator[b
         with socket.create_connection(
             ("127.0.0.1", port), 5, source_address=(source, 0)
         ) as connection:
-            threading.Thread(target=_throw_away, args=(connection,), daemon=True).start()
+            threading.Thread(target=throw_away, args=(connection,), daemon=True).start()
             connection.sendall(greeting() + first)
             for piece in pieces():
                 connection.sendall(piece)
