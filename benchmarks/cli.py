@@ -181,6 +181,9 @@ def uplink(
     entries: Annotated[int, typer.Option(min=256, help="Entries of the gallery.")] = 10_000,
     scheme: Annotated[str, typer.Option(help="A JSCC scheme of the demo bundle.")] = "jscc-ae-64",
     window: Annotated[int, typer.Option(min=1, max=256, help="Unanswered blocks each.")] = 4,
+    idle: Annotated[
+        int, typer.Option(min=0, max=2000, help="Streams beside these that send nothing.")
+    ] = 0,
     peer: Annotated[
         bool, typer.Option("--peer", help="A synchronous server under the same load as well.")
     ] = False,
@@ -192,7 +195,9 @@ def uplink(
 
     check_json(*as_json or ())
     echo = partial(typer.echo, err=prints_json(as_json))
-    load = Load(streams=streams, seconds=seconds, entries=entries, scheme=scheme, window=window)
+    load = Load(
+        streams=streams, seconds=seconds, entries=entries, scheme=scheme, window=window, idle=idle
+    )
     with progress_bars() as bars:
         task = bars.add_task("streaming", total=int(seconds) * (1 + peer))
         reports = measure(load, peer, partial(bars.advance, task))

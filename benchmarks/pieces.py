@@ -31,10 +31,11 @@ from airreid.proxies import DIRECT
 from airreid.scheme_info import NestedInfo
 from airreid.v1 import common_pb2, uplink_pb2
 from benchmarks import rows
+from benchmarks.idle_streams import QUERY
 from benchmarks.pieces_wait import SlowLink, measure_waits
 from benchmarks.processes import cpu_seconds
 from benchmarks.rows import Row, row
-from benchmarks.uplink import QUERY, Load, access_point, make_gallery
+from benchmarks.uplink import Load, access_point, make_gallery
 
 METHOD = "in turns; medians of the rounds; answers per second of the server's processor time"
 SCHEME = "jscc-nested-256"

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -29,13 +30,14 @@ from accesspoint.gallery.records import NewEntry
 from accesspoint.gallery.store.store import Store
 from airreid import __version__, child_process
 from airreid.bundle import Bundle, default_bundle_path, load_bundle
+from airreid.descriptors import raise_limit
 from airreid.errors import LinkError
 from airreid.payload import put
-from airreid.proxies import DIRECT
 from airreid.scheme_kinds import open_scheme
 from airreid.v1 import common_pb2, uplink_pb2
 from airreid.validation import FrozenModel
 from benchmarks import rows
+from benchmarks.idle_streams import CONNECTION, QUERY, idle_streams
 from benchmarks.processes import access_point_arguments, cpu_seconds, rss_mib
 from benchmarks.rows import Row, row
 from simulation.processes import Role
@@ -43,8 +45,6 @@ from simulation.processes import Role
 SENT = 256
 """Different blocks that are sent, over and over."""
 METHOD = "one run of each server, one after the other"
-QUERY = "/airreid.v1.UplinkService/Query"
-"""Name of the method that streams blocks."""
 
 
 class Load(FrozenModel):
@@ -56,7 +56,14 @@ class Load(FrozenModel):
     scheme: str = "jscc-ae-64"
     window: Annotated[int, Field(ge=1, le=256)] = 4
     """Unanswered blocks of each stream; the access point may allow fewer."""
+    idle: Annotated[int, Field(ge=0, le=2000)] = 0
+    """Streams beside these that stay open and send nothing."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def all_streams(self) -> int:
+        """Streams that are open at once."""
+        return self.streams + self.idle
 
 
 @dataclass
@@ -136,7 +143,19 @@ def make_gallery(folder: Path, bundle: Bundle, load: Load) -> list[uplink_pb2.Qu
 async def send(
     target: str, blocks: list[uplink_pb2.QueryRequest], load: Load, tick: Callable[[], object]
 ) -> StreamCounts:
-    """Sends all streams at once for the load's time; ``tick`` is called once a second."""
+    """Sends all streams at once for the load's time, beside the idle ones.
+
+    ``tick`` is called once a second.
+    """
+    async with idle_streams(target, blocks[0], load.idle) as idle:
+        counted = await _send(target, blocks, load, tick)
+    counted.broken += idle.broken
+    return counted
+
+
+async def _send(
+    target: str, blocks: list[uplink_pb2.QueryRequest], load: Load, tick: Callable[[], object]
+) -> StreamCounts:
     counted = StreamCounts([0] * load.streams)
     bodies = [block.SerializeToString() for block in blocks]
     truths = [block.truth for block in blocks]
@@ -168,8 +187,7 @@ async def _stream(
     name = common_pb2.BlockId(edge_id=f"edge-{number}", spool_id=f"{load.seed}")
     under_way: dict[int, float] = {}
     window, room = load.window, asyncio.Event()
-    options = [("grpc.use_local_subchannel_pool", 1), DIRECT]  # a connection of its own
-    async with aio.insecure_channel(target, options=options) as channel:
+    async with aio.insecure_channel(target, options=CONNECTION) as channel:
         await channel.channel_ready()
         query: aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(QUERY)
         call = query()
@@ -235,21 +253,25 @@ def peer(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def access_point(folder: Path) -> Iterator[tuple[str, int]]:
-    """Starts the access point as a process: yields its address and process id."""
-    with Role("access point", access_point_arguments(folder), 300.0) as role:
+def access_point(folder: Path, streams: int = 1000) -> Iterator[tuple[str, int]]:
+    """Starts the access point, which takes so many streams: yields its address and process id."""
+    arguments = [*access_point_arguments(folder), "--max-streams", f"{streams}"]
+    with Role("access point", arguments, 300.0) as role:
         yield f"127.0.0.1:{role.ready['grpc_port']}", role.process.pid
 
 
 def measure(load: Load, with_peer: bool, tick: Callable[[], object]) -> list[LoadReport]:
     """Measures the access point, and the synchronous server if wanted, one after the other."""
     bundle = load_bundle(default_bundle_path())
+    raise_limit()  # a connection for each stream
     with TemporaryDirectory() as folder:
         blocks = make_gallery(Path(folder), bundle, load)
-        servers = {"access point": access_point} | ({"synchronous": peer} if with_peer else {})
+        data = Path(folder)
+        servers = {"access point": partial(access_point, data, max(1000, load.all_streams))}
+        if with_peer:
+            servers["synchronous"] = partial(peer, data)
         return [
-            _measure_one(name, server(Path(folder)), blocks, load, tick)
-            for name, server in servers.items()
+            _measure_one(name, server(), blocks, load, tick) for name, server in servers.items()
         ]
 
 
@@ -325,7 +347,8 @@ def as_rows(load: Load, reports: list[LoadReport]) -> list[Row]:
     ours = reports[0]
     peer = reports[1] if len(reports) > 1 else None
     peer_name = "a thread for each stream, a block at a time" if peer else ""
-    name = f"{load.streams} streams, {load.scheme}, {load.entries} entries"
+    beside = f" beside {load.idle} idle" if load.idle else ""
+    name = f"{load.streams} streams{beside}, {load.scheme}, {load.entries} entries"
     wrong = f"{ours.wrong} wrong, {ours.lost} lost, {ours.broken} broken"
     return [
         row(

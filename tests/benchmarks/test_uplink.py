@@ -24,6 +24,10 @@ def test_twenty_streams_for_a_few_seconds() -> None:
     check(Load(streams=20, seconds=3, entries=256, window=8))
 
 
+def test_ten_streams_beside_thirty_that_are_idle() -> None:
+    check(Load(streams=10, idle=30, seconds=2, entries=256))
+
+
 @pytest.mark.slow
 def test_two_hundred_streams_for_a_minute() -> None:
     check(Load(streams=200, seconds=60, entries=10_000))
