@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from accesspoint.api.enrolment import ITEMS_MAX, Candidate, Source, source_of
 from accesspoint.api.search_service import TOP_MAX
@@ -20,9 +21,13 @@ Name = Annotated[str, Field(max_length=128)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number, and neither a text nor a truth value."""
 Time = Annotated[float, Field(strict=True, ge=0, lt=253_402_300_800, allow_inf_nan=False)]
-Floats = Annotated[list[Number], Field(min_length=1, max_length=65_536)]
+Floats = Annotated[list[Number], Field(fail_fast=True, min_length=1, max_length=65_536)]
+"""Numbers of a feature. What is wrong with the first bad one is said, and not with the others: an
+error for each would take a second and half a gigabyte."""
 _IMAGE_TEXT = 45_000_000
 """Longest image in base64, in characters."""
+_KEYS_MAX = 32
+"""Keys that an object may have before they are compared with those that there are."""
 _BASE64_PIECE = 1 << 18
 """Characters of base64 that are decoded at once: a multiple of four."""
 
@@ -31,6 +36,14 @@ class Body(BaseModel):
     """Base of the bodies; a field that nobody knows is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_keys(cls, data: Any) -> Any:
+        """Refuses many keys with one error, not one for each that nobody knows."""
+        if isinstance(data, dict) and len(data) > _KEYS_MAX:
+            raise PydanticCustomError("keys", "an object with too many keys")
+        return data
 
 
 class PutSubjectBody(Body):
@@ -119,11 +132,13 @@ class ItemBody(Body):
 
 
 class BatchBody(Body):
-    items: Annotated[list[ItemBody], Field(max_length=ITEMS_MAX)]
+    items: Annotated[list[ItemBody], Field(fail_fast=True, max_length=ITEMS_MAX)]
 
 
 class BatchDeleteBody(Body):
-    ids: Annotated[list[Annotated[int, Field(strict=True)]], Field(max_length=ITEMS_MAX)]
+    ids: Annotated[
+        list[Annotated[int, Field(strict=True)]], Field(fail_fast=True, max_length=ITEMS_MAX)
+    ]
 
 
 class PolicyBody(Body):

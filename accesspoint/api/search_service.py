@@ -40,6 +40,8 @@ TOP_DEFAULT, TOP_MAX = 10, 1000
 _ENTRIES_AT_ONCE = 1000
 _DOCUMENT_MAX = 60_000
 """Longest document, in characters: a row of Milvus takes no more, and readers hear of it there."""
+_GIVEN_MAX = 2 * _DOCUMENT_MAX
+"""Longest document that is parsed: one may be given with more white space than it is kept with."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,9 @@ class SearchService:
 
     def set_policy(self, who: Principal, match_policy: str, quality_gate: str) -> None:
         """Sets the documents that are given, both or none; an empty text leaves one as it is."""
+        for what, text in (("match_policy", match_policy), ("quality_gate", quality_gate)):
+            if len(text) > _GIVEN_MAX:
+                raise InputError(f"{what}: {len(text)} characters; {_DOCUMENT_MAX} at most")
         checked: dict[str, str] = {}
         if match_policy:
             checked[policies.SETTING] = policies.load_policy(match_policy).model_dump_json()

@@ -12,6 +12,7 @@ ATTACKS = {
     attack.__name__: attack
     for attack in (
         attacks.json_shapes,
+        attacks.wrong_values,
         attacks.silent_connections,
         attacks.unread_answers,
         attacks.long_names,

@@ -83,6 +83,18 @@ def json_shapes(grpc_port: int, http_port: int) -> None:
     at_once(len(bodies), lambda number: post(http_port, *bodies[number]))
 
 
+def wrong_values(grpc_port: int, http_port: int) -> None:
+    """Bodies of the right shape in which every value is wrong."""
+    values = b'"",' * 65_535 + b'""'
+    feature = b'{"space_id":"x","values":[' + values + b"]}"
+    item = b'{"subject":"a","camera":"c","feature":' + feature + b"}"
+    bodies = [
+        ("/v1/search/feature", feature),
+        ("/v1/entries/batch", b'{"items":[' + b",".join([item] * 7) + b"]}"),
+    ]
+    at_once(8, lambda number: post(http_port, *bodies[number % 2]))
+
+
 def silent_connections(grpc_port: int, http_port: int) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))

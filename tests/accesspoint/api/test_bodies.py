@@ -9,16 +9,20 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from accesspoint.api import body_limits
+from accesspoint.api.auth import LOCAL
 from accesspoint.api.body_limits import BodyLimit, BodyMemory, Shape, body_limit
 from accesspoint.api.guard import Guard, Limits, Message
 from accesspoint.api.rest import build_app
+from accesspoint.api.rest_bodies import BatchBody, BatchDeleteBody, Body, FeatureSearchBody
 from accesspoint.api.work_route import parse_form
 from accesspoint.assembly import Services
 from accesspoint.gallery.records import TEXT_MAX
+from airreid.errors import InputError
 
 from .conftest import DIM, Rest, png
 
@@ -169,3 +173,26 @@ def test_images_come_as_forms(rest: Rest) -> None:
     assert answer.status_code == 422
     answer = rest.client.post("/v1/search", content=b"--", headers={"content-type": TYPE})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (FeatureSearchBody, {"space_id": "x", "values": [""] * 65_536}),
+        (FeatureSearchBody, {f"k{i}": 0 for i in range(4_000)}),
+        (BatchBody, {"items": [{f"k{i}": 0 for i in range(20)}] * 1000}),
+        (BatchBody, {"items": [{"feature": {"values": [None] * 65_536}}] * 7}),
+        (BatchDeleteBody, {"ids": [""] * 1000}),
+    ],
+)
+def test_what_is_wrong_with_a_body_takes_no_memory(model: type[Body], body: object) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        TypeAdapter(model).validate_python(body)
+    assert wrong.value.error_count() <= 32
+
+
+def test_a_long_policy_is_refused_before_it_is_parsed(services: Services) -> None:
+    document = json.dumps({f"k{i}": 0 for i in range(20_000)})
+    for given in ((document, ""), ("", document)):
+        with pytest.raises(InputError, match="60000 at most"):
+            services.rest.search_service.set_policy(LOCAL, *given)
