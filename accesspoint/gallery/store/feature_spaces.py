@@ -14,13 +14,14 @@ _AWAITING = (
     "AND EXISTS (SELECT 1 FROM thumbnails t WHERE t.entry = o.id) "
     "AND NOT EXISTS (SELECT 1 FROM entries n WHERE n.origin = o.id AND n.space_id = ?2) "
     "AND NOT EXISTS (SELECT 1 FROM entries k WHERE o.key != '' AND k.subject = o.subject "
-    "AND k.key = o.key AND k.space_id = ?2)"
+    "AND k.key = o.key AND k.key != '' AND k.space_id = ?2)"
 )
 _UNSERVED = (
     "FROM subjects s WHERE EXISTS (SELECT 1 FROM entries e WHERE e.subject = s.id "
     "AND e.space_id != ?1) AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.subject = s.id "
-    "AND e.space_id = ?1)"
+    "AND +e.space_id = ?1)"
 )
+# The plus sign keeps SQLite off the index by space, of which it would read every entry.
 
 
 def awaiting(db: Database, old: str, new: str, after: int, limit: int) -> list[int]:

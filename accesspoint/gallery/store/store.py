@@ -33,7 +33,9 @@ NOT_OVER = (
 """Condition on an entry ``e`` that has not expired at ?2, and whose subject has not."""
 
 _COUNTED_AT_ONCE = 2_000
-# the plus sign keeps SQLite off the index by space, of which it would read every entry
+# The index by key holds keys that are not empty, and is used where a query says so. The plus sign
+# keeps SQLite off the index by space, of which it would read every entry.
+_KEYED = "subject = ? AND key = ? AND key != '' AND space_id = ?"
 _SUBJECTS_OF_SPACE = (
     "SELECT count(*), max(id) FROM (SELECT s.id FROM subjects s WHERE s.id > ?2 AND EXISTS "
     "(SELECT 1 FROM entries e WHERE e.subject = s.id AND +e.space_id = ?1) ORDER BY s.id LIMIT ?3)"
@@ -94,8 +96,7 @@ class Store:
                     new_subjects.add(entry.subject)
                 if entry.key:
                     deleted = db.execute(
-                        "DELETE FROM entries WHERE subject = ? AND key = ? AND space_id = ? "
-                        "RETURNING id",
+                        f"DELETE FROM entries WHERE {_KEYED} RETURNING id",
                         (entry.subject, entry.key, entry.space_id),
                     ).fetchall()
                     replaced += [row[0] for row in deleted]
@@ -197,8 +198,8 @@ class Store:
                 if not db.execute("SELECT 1 FROM subjects WHERE id = ?", (name,)).fetchone():
                     raise NotFoundError(f"no subject {name!r}")
             db.execute(
-                "UPDATE entries SET key = '' WHERE subject = ?1 AND EXISTS (SELECT 1 FROM "
-                "entries o WHERE o.subject = ?2 AND o.key = entries.key "
+                "UPDATE entries SET key = '' WHERE subject = ?1 AND key != '' AND EXISTS (SELECT 1 "
+                "FROM entries o WHERE o.subject = ?2 AND o.key = entries.key AND o.key != '' "
                 "AND o.space_id = entries.space_id)",
                 (source, into),
             )
@@ -252,21 +253,23 @@ class Store:
         where, values = f"e.id > ?1 AND {NOT_OVER}", list[int | str | float]([after, time.time()])
         for column, value in (("subject", subject), ("camera", camera), ("space_id", space_id)):
             if value:
-                where += f" AND e.{column} = ?"
+                plus = "+" if column == "space_id" and subject else ""
+                where += f" AND {plus}e.{column} = ?"
                 values.append(value)
         rows = self.database.rows(f"{_ENTRY} WHERE {where} ORDER BY e.id LIMIT ?", (*values, limit))
         return [_entry(row) for row in rows]
 
     def has_key(self, subject: str, key: str, space_id: str) -> bool:
         """Tells whether a subject has an entry with this client key in a space."""
-        query = "SELECT 1 FROM entries WHERE subject = ? AND key = ? AND space_id = ?"
+        query = f"SELECT 1 FROM entries WHERE {_KEYED}"
         return bool(key) and self.database.row(query, (subject, key, space_id)) is not None
 
     def keyed_entry(self, subject: str, key: str, space_id: str) -> Entry | None:
         """Returns a subject's entry with this client key in a space, or None; one that is
         damaged or has expired is none."""
         row = self.database.row(
-            f"{_ENTRY} WHERE e.subject = ?1 AND {NOT_OVER} AND e.key = ?3 AND e.space_id = ?4",
+            f"{_ENTRY} WHERE e.subject = ?1 AND {NOT_OVER} AND e.key = ?3 AND e.key != '' "
+            "AND e.space_id = ?4",
             (subject, time.time(), key, space_id),
         )
         entry = _entry(row) if row else None
@@ -275,7 +278,7 @@ class Store:
     def same_entry(self, entry: NewEntry) -> int:
         """Returns the number of a subject's entry with the same feature or client key, or 0."""
         row = self.database.row(
-            "SELECT id FROM entries WHERE subject = ?1 AND space_id = ?2 "
+            "SELECT id FROM entries WHERE subject = ?1 AND +space_id = ?2 "
             "AND (digest = ?3 OR (?4 != '' AND key = ?4)) ORDER BY id LIMIT 1",
             (
                 entry.subject,

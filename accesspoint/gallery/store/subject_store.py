@@ -112,8 +112,8 @@ class SubjectStore:
         """Returns up to ``limit`` subjects with ids above ``after`` that begin with ``prefix``;
         expired ones are left out."""
         rows = self._database.rows(
-            f"{_SUBJECT} WHERE s.id > ?1 AND s.id >= ?3 AND substr(s.id, 1, length(?3)) = ?3 "
-            f"AND {_NOT_OVER} ORDER BY s.id LIMIT ?4",
+            f"{_SUBJECT} WHERE s.id > ?1 AND s.id BETWEEN ?3 AND ?3 || char(1114111) "
+            f"AND substr(s.id, 1, length(?3)) = ?3 AND {_NOT_OVER} ORDER BY s.id LIMIT ?4",
             (after, time.time(), prefix, limit),
         )
         return [Subject(*row) for row in rows]
