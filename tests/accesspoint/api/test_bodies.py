@@ -193,6 +193,6 @@ def test_what_is_wrong_with_a_body_takes_no_memory(model: type[Body], body: obje
 
 def test_a_long_policy_is_refused_before_it_is_parsed(services: Services) -> None:
     document = json.dumps({f"k{i}": 0 for i in range(20_000)})
-    for given in ((document, ""), ("", document)):
+    for texts in ((document, ""), ("", document)):
         with pytest.raises(InputError, match="60000 at most"):
-            services.rest.search_service.set_policy(LOCAL, *given)
+            services.rest.search_service.set_policy(LOCAL, *texts)
