@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
+from airreid.disk import read_regular
 from airreid.errors import BundleError
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
 from airreid.model_card import ModelCard
@@ -27,6 +28,8 @@ from airreid.scheme_kinds import AnyScheme, scheme_kind
 from airreid.validation import FrozenModel, loaded
 
 MANIFEST = "manifest.json"
+_MANIFEST_MAX = 64 << 20
+"""Bytes of a manifest, at most."""
 INSTALLED_DEMO = ("share", "airreid", "demo")
 """Folder of the demo bundle below the environment that a wheel is installed in."""
 PREFERRED_SCHEME = "jscc-ae-256"
@@ -207,7 +210,7 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
         )
     manifest_path = path / MANIFEST
     try:
-        raw = manifest_path.read_bytes()
+        raw = read_regular(manifest_path, _MANIFEST_MAX)
     except OSError:
         raise BundleError(
             f"no bundle at {path} (no {MANIFEST}); give --bundle a folder made by 'airreid train' "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
 from pathlib import Path
 from typing import IO, Any
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 
 def sync_folder(folder: Path) -> None:
@@ -25,6 +28,22 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """Returns a file's contents, at most so many bytes.
+
+    Raises :class:`OSError` for more, and for a pipe or a device, which may have no end.
+    """
+    # not blocking: a pipe would wait for a writer
+    descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"Over {most} bytes", str(path))
+    return data
+
+
 def private_folder(path: Path) -> None:
     """Makes a folder, and those above it that are missing, for their owner alone.
 
@@ -37,8 +56,8 @@ def private_folder(path: Path) -> None:
 
 def private_descriptor(path: str | Path, flags: int) -> int:
     """Opens a file as ``os.open`` does, for its owner alone whatever the umask: a new one and
-    one that others could read until now."""
-    descriptor = os.open(path, flags, 0o600)
+    one that others could read until now. A pipe that nobody reads raises :class:`OSError`."""
+    descriptor = os.open(path, flags | _AT_ONCE, 0o600)
     mode = os.fstat(descriptor).st_mode
     if mode & 0o077 and stat.S_ISREG(mode):
         with contextlib.suppress(OSError):  # somebody else's file, who lets us write

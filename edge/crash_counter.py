@@ -6,10 +6,12 @@ import contextlib
 import json
 from pathlib import Path
 
-from airreid.disk import open_private
+from airreid.disk import open_private, read_regular
 
 CRASH_LIMIT = 10
 """Crashes after which a file is given up."""
+_BYTES_MAX = 16 << 20
+"""Bytes of the file of names, at most."""
 
 
 class CrashCounter:
@@ -56,10 +58,10 @@ def _read(path: Path | None) -> dict[str, int]:
     if path is None:
         return {}
     try:
-        state = json.loads(path.read_text(encoding="ascii"))
+        state = json.loads(read_regular(path, _BYTES_MAX))
         crashes = {str(name): int(count) for name, count in state["deaths"].items()}
         for name in state["under_way"]:
             crashes[str(name)] = crashes.get(str(name), 0) + 1
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # missing, or torn by a power cut
     return crashes

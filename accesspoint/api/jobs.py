@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,10 +23,12 @@ from accesspoint.api.audit import Audit
 from accesspoint.api.auth import Principal
 from accesspoint.errors import ConflictError, NotFoundError, RateLimitedError, StorageError
 from airreid import log
-from airreid.disk import open_private
+from airreid.disk import open_private, read_regular
 from airreid.errors import AirReidError, InputError
 
 FILE_NAME = "jobs.json"
+_BYTES_MAX = 256 << 20
+"""Bytes of the file, at most."""
 KEPT = 100
 """Finished jobs that are remembered, the newest."""
 WAITING_MAX = 16
@@ -97,7 +99,7 @@ class Jobs:
     def _read(self) -> list[Job]:
         """Reads the jobs of earlier processes; what was under way has been interrupted."""
         try:
-            jobs = _File.model_validate_json(self.path.read_bytes()).jobs
+            jobs = _File.model_validate_json(read_regular(self.path, _BYTES_MAX)).jobs
         except FileNotFoundError:
             return []
         except ValidationError:
@@ -190,7 +192,7 @@ class Jobs:
             for job in sorted(self._jobs.values(), key=_age):
                 if job.kind != "calibrate" or job.state != "done":
                     continue
-                result = json.loads(job.result)
+                result = _result(job)
                 if result.get("policy") == policy:
                     self._set(job.id, result=json.dumps(result | {"applied": True}))
                     self._write()
@@ -265,3 +267,12 @@ class Jobs:
 
 def _age(job: Job) -> float:
     return -(job.finished_at or 0.0)
+
+
+def _result(job: Job) -> dict[str, Any]:
+    """Returns the result of a job; empty where the file of an earlier process has none."""
+    try:
+        result = json.loads(job.result)
+    except (ValueError, RecursionError):
+        return {}
+    return result if isinstance(result, dict) else {}

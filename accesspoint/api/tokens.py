@@ -22,11 +22,14 @@ from typing import Annotated
 from pydantic import Field
 
 from accesspoint.errors import NotFoundError
-from airreid.disk import open_private, private_folder
+from airreid.disk import open_private, private_folder, read_regular
 from airreid.errors import InputError
 from airreid.validation import FrozenModel, loaded, validated
 
 FILE_NAME = "tokens.json"
+_WAY_OUT = "mend it, or delete it and add the tokens again"
+_BYTES_MAX = 16 << 20
+"""Bytes of the file, at most: tens of thousands of tokens."""
 PREFIX = "airreid_"
 """Beginning of every token, by which one that lies about is recognised."""
 
@@ -100,11 +103,17 @@ class TokenFile:
             return ()
         signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if signature != self._seen:
+            try:
+                data = read_regular(self.path, _BYTES_MAX)
+            except OSError as error:
+                raise InputError(
+                    f"{self.path}: cannot be read ({error.strerror}); {_WAY_OUT}"
+                ) from None
             self._grants = loaded(
                 _File,
-                self.path.read_bytes(),
+                data,
                 self.path,
-                way_out="mend it, or delete it and add the tokens again",
+                way_out=_WAY_OUT,
                 error=InputError,
             ).tokens
             self._seen = signature

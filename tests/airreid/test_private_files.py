@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from airreid.disk import make_private, open_private, private_folder
+from airreid.disk import make_private, open_private, private_folder, read_regular
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = re.compile(
@@ -67,3 +68,30 @@ def test_nothing_else_makes_files_where_people_are_kept(package: str) -> None:
         name = str(path.relative_to(ROOT))
         bare = BARE.findall(path.read_text(encoding="utf-8"))
         assert not bare or name in allowed, f"{name}: {bare}; use airreid.disk"
+
+
+def test_only_files_are_read_and_no_more_than_they_may_have(tmp_path: Path) -> None:
+    file, pipe, link = tmp_path / "file", tmp_path / "pipe", tmp_path / "link"
+    file.write_bytes(b"four")
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/zero")
+    assert read_regular(file, 4) == b"four"
+    for path, most, reason in ((file, 3, "Over 3 bytes"), (pipe, 9, "Not a"), (link, 9, "Not a")):
+        with pytest.raises(OSError, match=reason):
+            read_regular(path, most)
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    pipe, errors = tmp_path / "pipe", list[OSError]()
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        try:
+            open_private(pipe)
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert len(errors) == 1

@@ -28,12 +28,13 @@ from accesspoint.gallery.search.index import IndexSpec
 from accesspoint.gallery.search.segment import CodedSegment, Kind, Segment, flat
 from airreid import log
 from airreid.descriptors import is_exhausted
-from airreid.disk import open_private, private_folder, sync_folder
+from airreid.disk import open_private, private_folder, read_regular, sync_folder
 from airreid.validation import FrozenModel
 
 MANIFEST = "manifest.json"
 _ALIGN = 4096
 _CHUNK = 1 << 22
+_MANIFEST_MAX = 64 << 20
 _DTYPES = {
     "flat": {"ids": "<i8", "digests": "<i8", "vectors": "<f4"},
     "sq8": {"ids": "<i8", "digests": "<i8", "codes": "|u1", "vectors": "<f2"},
@@ -99,7 +100,7 @@ class Snapshots:
     def _manifest(self) -> _Manifest | None:
         path = self._folder / MANIFEST
         try:
-            body, _, check = path.read_bytes().rstrip(b"\n").rpartition(b"\n")
+            body, _, check = read_regular(path, _MANIFEST_MAX).rstrip(b"\n").rpartition(b"\n")
             if hashlib.sha256(body).hexdigest().encode() != check:
                 raise ValueError("its checksum differs")
             manifest = _Manifest.model_validate_json(body)

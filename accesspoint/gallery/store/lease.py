@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from airreid.disk import open_private
+from airreid.disk import open_private, read_regular
 from airreid.errors import InputError
 
 RENEWED_S = 2.0
@@ -20,6 +20,8 @@ RENEWED_LOCALLY_S = 10.0
 """The same on a local one, which another machine may see over the network."""
 _WATCHED = 2.5
 """Intervals that a lease of another machine is watched; one that does not change is over."""
+_BYTES_MAX = 64 << 10
+"""Bytes of a lease, at most."""
 _LONGEST_S = 30.0
 """Longest interval that a lease is believed to have."""
 
@@ -128,8 +130,8 @@ def check_lease(path: Path, network: bool) -> None:
 def read_lease(path: Path) -> dict[str, object] | None:
     """Reads a lease; None where there is none that can be read."""
     try:
-        lease = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        lease = json.loads(read_regular(path, _BYTES_MAX))
+    except (OSError, ValueError, RecursionError):
         return None
     return lease if isinstance(lease, dict) else None
 

@@ -103,6 +103,10 @@ def test_a_damaged_file_lets_nobody_in(tmp_path: Path) -> None:
         reader.grants()
     with pytest.raises(UnauthorizedError):
         access.principal(f"Bearer {token}")
+    tokens.path.unlink()
+    tokens.path.mkdir()
+    with pytest.raises(UnauthorizedError):
+        access.principal(f"Bearer {token}")
 
 
 def test_certificates_speak_for_their_names_and_nothing_else(tmp_path: Path) -> None:

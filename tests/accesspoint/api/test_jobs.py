@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -149,3 +150,21 @@ def test_old_jobs_are_forgotten(jobs: Jobs) -> None:
     assert len(jobs.list()) == KEPT
     with pytest.raises(NotFoundError):
         jobs.get(first.id)
+
+
+@pytest.mark.parametrize("result", ["", "no JSON", "[]", "[" * 100_000])
+def test_a_policy_is_put_in_force_beside_a_job_whose_result_is_damaged(
+    tmp_path: Path, work: Work, result: str
+) -> None:
+    job = Job(id="j", kind="calibrate", parameters={}, state="done", result=result, created_at=1.0)
+    (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [job.model_dump()]}))
+    jobs = Jobs(tmp_path, work.kinds, Audit(tmp_path))
+    jobs.put_in_force("{}")
+    assert jobs.get("j").result == result
+    jobs.close()
+
+
+def test_a_device_in_place_of_the_jobs_is_named(tmp_path: Path, work: Work) -> None:
+    (tmp_path / "jobs.json").symlink_to("/dev/null")
+    with pytest.raises(OSError, match=r"Not a regular file.*jobs\.json"):
+        Jobs(tmp_path, work.kinds, Audit(tmp_path))
