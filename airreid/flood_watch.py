@@ -8,22 +8,18 @@ bytes than its messages explain.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
-from typing import Any
-
-import grpc
-from grpc import aio
+from collections import Counter, deque
+from collections.abc import Mapping
 
 from airreid import log
-from airreid.port_sockets import BANS_MAX, Connection, Peer, PortSockets, network_of, peer_of
-from airreid.unread_answers import UnreadAnswers
+from airreid.connection_churn import YOUNG_SECONDS, ConnectionChurn
+from airreid.counted_calls import CountedCalls, Progress
+from airreid.port_sockets import BANS_MAX, Connection, PortSockets, network_of
+from airreid.refused_networks import LONG_SECONDS, SHORT_SECONDS, RefusedNetworks
 
-Context = aio.ServicerContext[Any, Any]
 _FREE_BYTES = 96 << 10
 """Bytes that a connection may bring beyond what its messages explain; a stream that is refused has
 64 KiB on its way already."""
@@ -31,15 +27,10 @@ _FREE_BYTES_OF_MANY, _FREE_BYTES_OF_ALL = 16 << 10, 512 << 10
 """The same where such bytes of all connections are more: many flood slowly, each of them."""
 _FREE_BYTES_PER_SECOND = 8 << 10
 """Bytes of that kind that are forgotten in a second."""
-_BYTES_OF_A_MESSAGE, _BYTES_OF_A_CALL, _OVERHEAD = 64, 1024, 1.25
-"""Bytes that a message, its call and each byte of it explain: frames, headers, records of TLS."""
 _MESSAGES_UNDER_WAY = 16
 """Longest messages that may be on their way on one connection at once."""
 _BROKEN_OFF_PER_SECOND = 1 << 20
 """Bytes of messages that break off, forgiven in a second."""
-_COME_AGAIN = grpc.StatusCode.RESOURCE_EXHAUSTED
-"""Status of calls that are refused before their message, which is on its way, has been read."""
-_REFUSALS = (_COME_AGAIN, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _REFUSED, _REFUSED_PER_SECOND = 128.0, 10.0
 """Calls of a connection that may be refused, and how many more of them each second."""
 _LOOK_SECONDS, _LOOK_SHARE = 0.1, 50
@@ -47,135 +38,8 @@ _LOOK_SECONDS, _LOOK_SHARE = 0.1, 50
 _LOOKS = 5
 """Looks at which bytes beyond the free ones have become more, before it is a flood. Those of a call
 that has not begun, because the machine is busy, become more until the window is full."""
-_STRIKES, _STRIKE_SECONDS, _BAN_SECONDS = 3, 30.0, 60.0
-"""Connections of one network that are ended within a time, before it is refused for another."""
-
-
-class Progress:
-    """Messages of one connection so far. The event loop writes, the watch reads."""
-
-    def __init__(self) -> None:
-        self.explained = 0.0
-        """Bytes that its messages explain."""
-        self.under_way = 0
-        """Longest messages of the calls that are read now, in bytes all together."""
-        self.broken_off = 0
-        """Bytes that calls which ended may have brought of a message that was never read."""
-        self.calls = 0
-        """Calls under way."""
-        self.refused = 0
-        """Calls that were refused."""
-
-
-class CountedCalls(aio.ServerInterceptor):
-    """Interceptor that notes what the messages of each connection explain.
-
-    It counts calls whose handlers take streams, as all do that are called before a message is read.
-    """
-
-    def __init__(self, message_bytes: int, limits: Mapping[str, int]) -> None:
-        """``message_bytes``: longest message of the port; ``limits``: those of services with a
-        shorter one, by full name."""
-        self._message_bytes = message_bytes
-        self._limits = limits
-        self.unread = UnreadAnswers()
-        self._progress: dict[Peer, Progress] = {}
-        self._gone: set[Peer] = set()
-        self._lock = threading.Lock()
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """Returns the handler of a call, counted."""
-        handler = await continuation(details)
-        if handler is None or not handler.request_streaming:
-            return handler
-        service = details.method.strip("/").partition("/")[0]
-        longest = self._limits.get(service, self._message_bytes)
-        parse = handler.request_deserializer or bytes
-        if handler.response_streaming:
-
-            async def stream(messages: AsyncIterator[bytes], context: Context) -> Any:
-                with self._call(context, longest) as progress:
-                    counted = _counted(messages, progress, longest, parse)
-                    answers = handler.stream_stream(counted, context)
-                    if hasattr(answers, "__aiter__"):
-                        async for response in answers:
-                            yield response
-                    else:  # one that writes to its context
-                        await answers
-
-            return grpc.stream_stream_rpc_method_handler(
-                stream, response_serializer=handler.response_serializer
-            )
-
-        serialize = handler.response_serializer or bytes
-
-        async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
-            with self._call(context, longest) as progress:
-                counted = _counted(messages, progress, longest, parse)
-                answer: bytes = serialize(await handler.stream_unary(counted, context))
-            if peer := peer_of(context.peer()):
-                taken = self.unread.add(peer, len(answer))
-                context.add_done_callback(lambda _: taken())  # type: ignore[arg-type]
-            return answer
-
-        return grpc.stream_unary_rpc_method_handler(single)
-
-    def of(self, peer: Peer) -> Progress | None:
-        """Returns what is known of a connection."""
-        return self._progress.get(peer)
-
-    def keep(self, peers: Set[Peer]) -> None:
-        """Forgets connections that are gone, as they were the last time this was called."""
-        with self._lock:
-            gone = {
-                peer for peer in self._progress.keys() - peers if not self._progress[peer].calls
-            }
-            for peer in gone & self._gone:
-                del self._progress[peer]
-            self._gone = gone
-
-    @contextlib.contextmanager
-    def _call(self, context: Context, longest: int) -> Iterator[Progress]:
-        peer = peer_of(context.peer())
-        with self._lock:
-            progress = Progress() if peer is None else self._progress.setdefault(peer, Progress())
-            progress.calls += 1
-        try:
-            yield progress
-        finally:
-            progress.calls -= 1
-            code = context.code()
-            progress.refused += code in _REFUSALS
-            progress.broken_off += longest if code is _COME_AGAIN else 0
-
-
-async def _counted(
-    messages: AsyncIterator[bytes],
-    progress: Progress,
-    longest: int,
-    parse: Callable[[bytes], Any],
-) -> AsyncIterator[Any]:
-    """Yields the messages of a call, parsed, and notes what they explain.
-
-    Nothing is noted before the first is asked for: its caller has been let in then.
-    """
-    progress.under_way += longest
-    explained, awaited = float(_BYTES_OF_A_CALL), True
-    try:
-        async for message in messages:
-            progress.explained += explained + _BYTES_OF_A_MESSAGE + _OVERHEAD * len(message)
-            explained, awaited = 0.0, False
-            yield parse(message)
-            awaited = True
-        awaited = False
-    finally:
-        progress.under_way -= longest
-        if awaited:
-            progress.broken_off += longest
+_STRIKES, _STRIKE_SECONDS = 3, 30.0
+"""Connections of one network that are ended within a time, before it is refused."""
 
 
 class _Account:
@@ -190,7 +54,7 @@ class _Account:
         """Numbers of the connection's progress at the last look."""
         self._refusals = 0.0
         """Refused calls, less those that are forgotten."""
-        self._looked_at = now
+        self.found_at = self._looked_at = now
         self._excess, self._rises = 0.0, 0
 
     def floods(self, excess: float, free: float) -> bool:
@@ -223,7 +87,8 @@ class _Account:
 class FloodWatch:
     """Ends connections of a port that bring more than their messages explain; a context manager.
 
-    A network of which several were ended is refused for a while; its other connections go on.
+    A network of which several were ended is refused for a while, as is one that opens and ends
+    connections over and over (:class:`ConnectionChurn`); its other connections go on.
     """
 
     def __init__(
@@ -237,8 +102,10 @@ class FloodWatch:
         """Accounts by the inode of their connection."""
         self._ended: dict[str, deque[float]] = {}
         """Times at which connections of a network were ended."""
-        self._banned: dict[str, float] = {}
-        """Times until which networks are refused."""
+        self._churn = ConnectionChurn()
+        self._refusals = RefusedNetworks()
+        self._refused: list[str] = []
+        """Networks that the sockets refuse now."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="flood watch", daemon=True)
 
@@ -251,16 +118,21 @@ class FloodWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        pause = _LOOK_SECONDS
-        while not self._stop.wait(pause):
+        next_look = 0.0
+        while not self._stop.wait(_LOOK_SECONDS):
+            if (now := time.monotonic()) < next_look:
+                self.charge_calls(now)
+                continue
             begun = time.thread_time()
-            self.look(time.monotonic())
-            pause = max(_LOOK_SECONDS, _LOOK_SHARE * (time.thread_time() - begun))
+            self.look(now)
+            next_look = time.monotonic() + _LOOK_SHARE * (time.thread_time() - begun)
 
     def look(self, now: float) -> None:
         """Looks at every connection once; ends those that flood."""
         connections = self._sockets.connections()
         accounts = {connection.inode: self._account(connection, now) for connection in connections}
+        self.charge_calls(now)
+        self._charge_connections(accounts, now)
         self._calls.keep({connection.peer for connection in connections})
         self._accounts = accounts
         for connection in self._overdue(connections, now):
@@ -274,9 +146,7 @@ class FloodWatch:
             if account.floods(count, free):
                 self._strike(account.connection.peer[0], now)  # before its peer can come again
                 self._sockets.end(account.connection)
-        if any(until <= now for until in self._banned.values()):
-            self._banned = {net: until for net, until in self._banned.items() if until > now}
-            self._sockets.refuse(self._banned)
+        self._refuse_now(now)
 
     def _overdue(self, connections: list[Connection], now: float) -> list[Connection]:
         """Returns the connections whose answers wait for too long, or are too many."""
@@ -293,15 +163,62 @@ class FloodWatch:
         received = self._sockets.received(account.connection)
         return account.look(received, progress, under_way, now)
 
+    def charge_calls(self, now: float) -> None:
+        """Charges networks with the young calls that ended; needs no look."""
+        unheard, others = self._calls.take_endings()
+        for address in unheard.keys() | others.keys():
+            self._charge(address, unheard[address], others[address], now)
+
+    def _charge_connections(self, accounts: Mapping[int, _Account], now: float) -> None:
+        """Charges networks with the young connections that ended since the last look and never
+        had a call."""
+        unheard = Counter(
+            account.connection.peer[0]
+            for inode, account in self._accounts.items()
+            if inode not in accounts
+            and now - account.found_at < YOUNG_SECONDS
+            and self._calls.of(account.connection.peer) is None
+        )
+        for address, count in unheard.items():
+            self._charge(address, count, 0, now)
+
+    def _charge(self, address: str, unheard: int, others: int, now: float) -> None:
+        network = network_of(address)
+        if self._churn.charge(network, unheard, others, now):
+            shared = self._brought_messages(network)
+            self._refuse(network, "churn", SHORT_SECONDS if shared else LONG_SECONDS, now)
+
     def _strike(self, address: str, now: float) -> None:
         network = network_of(address)
         log.warning("connection_flooded", address=address, port=self._port)
         times = self._ended.setdefault(network, deque(maxlen=_STRIKES))
         times.append(now)
         if len(times) == _STRIKES and now - times[0] < _STRIKE_SECONDS:
-            log.warning("network_refused", network=network, port=self._port, seconds=_BAN_SECONDS)
-            self._banned.pop(network, None)
-            self._banned[network] = now + _BAN_SECONDS
-            self._sockets.refuse(self._banned)
+            self._refuse(network, "flood", LONG_SECONDS, now)
         if len(self._ended) > BANS_MAX:
             del self._ended[next(iter(self._ended))]
+
+    def _refuse(self, network: str, reason: str, at_least: float, now: float) -> None:
+        seconds = self._refusals.refuse(network, at_least, now)
+        if seconds is not None:
+            log.warning(
+                "network_refused", network=network, port=self._port, seconds=seconds, reason=reason
+            )
+            self._refuse_now(now)
+
+    def _refuse_now(self, now: float) -> None:
+        """Has the sockets refuse the networks that are refused now, and let the others in."""
+        refused = self._refusals.at(now)
+        if refused != self._refused:
+            self._refused = refused
+            self._sockets.refuse(refused)
+
+    def _brought_messages(self, network: str) -> bool:
+        """Returns whether an open connection of a network has brought a message: others who mean
+        well may use it, as behind a proxy."""
+        for account in self._accounts.values():
+            peer = account.connection.peer
+            progress = self._calls.of(peer)
+            if progress is not None and progress.explained and network_of(peer[0]) == network:
+                return True
+        return False

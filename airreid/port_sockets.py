@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import ipaddress
 import os
 import socket
@@ -41,6 +42,7 @@ class Connection:
     peer: Peer
 
 
+@functools.lru_cache(1024)
 def plain_address(address: str) -> str:
     """Returns an address in its shortest form; IPv4 within IPv6 as IPv4."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -59,6 +61,7 @@ def peer_of(name: str) -> Peer | None:
     return None
 
 
+@functools.lru_cache(1024)
 def network_of(address: str) -> str:
     """Returns what a ban covers: an IPv4 address, or the 64 bits of IPv6 that one site has."""
     bits = 32 if "." in address else 64

@@ -21,8 +21,9 @@ from airreid.client import (
     MAX_MESSAGE_BYTES,
     keepalive,
 )
+from airreid.counted_calls import CountedCalls
 from airreid.errors import InputError
-from airreid.flood_watch import CountedCalls, FloodWatch
+from airreid.flood_watch import FloodWatch
 from airreid.interruption import ending_signals
 from airreid.reading_turns import ReadingTurns
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import socket
 import sys
 import threading
@@ -162,6 +163,43 @@ def test_a_network_that_floods_over_and_over_is_refused_a_while(
     messages = [record.message for record in caplog.records]
     assert messages.count("connection_flooded") >= 3
     assert "network_refused" in messages
+
+
+def open_calls(port: int, source: str) -> bool:
+    """Opens silent calls on a connection and ends it; says whether it came about."""
+    with socket.socket() as opening:
+        opening.bind((source, 0))
+        opening.settimeout(0.2)
+        try:
+            opening.connect(("127.0.0.1", port))
+        except TimeoutError:
+            return False
+        opening.settimeout(SECONDS)
+        calls = b"".join(call(ECHO, stream) for stream in range(1, 400, 2))
+        opening.sendall(greeting() + calls + frame(PING, payload=b"are over"))
+        with contextlib.suppress(ConnectionError):
+            heard = b" "
+            while heard and b"are over" not in heard:
+                heard = opening.recv(1 << 16)
+    return True
+
+
+def test_a_network_that_opens_and_ends_silent_calls_over_and_over_is_refused(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stream = channel.stream_stream(ECHO)(iter(asked.get, b"end"), timeout=SECONDS)
+        asked.put(b"abc")
+        assert next(stream) == b"3"
+        while open_calls(port, "127.0.0.7"):
+            pass
+        connect(port, "127.0.0.5").close()
+        asked.put(b"abcd")
+        assert next(stream) == b"4"
+        asked.put(b"end")
+    refused = [record for record in caplog.records if record.message == "network_refused"]
+    assert [record.__dict__["fields"]["reason"] for record in refused] == ["churn"]
 
 
 def test_a_caller_who_comes_again_at_once_over_and_over_is_ended(

@@ -5,6 +5,7 @@ Each comes from an address of its own, since one that floods is refused for a wh
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -31,6 +32,7 @@ from .attacks import QUERY, at_once
 
 HEALTH = "/grpc.health.v1.Health/Check"
 CONNECTIONS = 8
+SILENT = 600
 REPEATED = 20_000
 
 
@@ -106,7 +108,31 @@ def unread_lists(grpc_port: int, http_port: int) -> None:
     at_once(CONNECTIONS, ask)
 
 
+def silent_streams(grpc_port: int, http_port: int) -> None:
+    """Streams that say nothing, each of its own connection, which all end at once."""
+
+    def open_many(number: int) -> None:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for _ in range(SILENT // CONNECTIONS):
+                opened = socket.create_connection(
+                    ("127.0.0.1", grpc_port), 5, source_address=("127.0.1.7", 0)
+                )
+                stack.callback(opened.close)
+                opened.sendall(greeting() + call(QUERY, 1))
+            time.sleep(2 - time.monotonic() % 2)  # all end together
+
+    at_once(CONNECTIONS, open_many)
+
+
 FRAME_ATTACKS = {
     attack.__name__: attack
-    for attack in (settings_frames, endless_headers, pings, crumbs, reset_calls, unread_lists)
+    for attack in (
+        settings_frames,
+        endless_headers,
+        pings,
+        crumbs,
+        reset_calls,
+        unread_lists,
+        silent_streams,
+    )
 }
