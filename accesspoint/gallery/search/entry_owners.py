@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 
 from accesspoint.gallery.records import Match, SearchResult
 from accesspoint.gallery.search.expiries import Expiries
 from accesspoint.gallery.search.index import Array, Ids
+
+_AT_ONCE = 256
+"""Entries whose owners are looked up together."""
+_subject_of = itemgetter(0)
 
 
 class EntryOwners:
@@ -75,9 +80,10 @@ class EntryOwners:
         now = time.time() if self.expiries else 0.0
         matches: dict[str, Match] = {}
         places = list[int]()
-        for i, (score, entry_id) in enumerate(zip(scores.tolist(), ids.tolist(), strict=True)):
-            owner = self._owners.get(entry_id)
-            if owner is None or (now and self.expiries.over(entry_id, owner[0], now)):
+        for i, score, entry_id, owner in self._met(
+            scores, ids, lambda subjects: len(places) >= top_entries and subjects <= matches.keys()
+        ):
+            if now and self.expiries.over(entry_id, owner[0], now):
                 continue
             if len(places) < top_entries:
                 places.append(i)
@@ -87,6 +93,26 @@ class EntryOwners:
                 break
         return SearchResult(list(matches.values()), ids[places], scores[places])
 
+    def _met(
+        self, scores: Array, ids: Ids, may_skip: Callable[[set[str]], bool]
+    ) -> Iterator[tuple[int, float, int, tuple[str, str]]]:
+        """Yields place, score, id and owner of ranked entries that have one.
+
+        Some entries at a time are passed over where ``may_skip`` says so of their subjects: one
+        person may have tens of thousands, one after another.
+        """
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE].tolist()
+            owners = [*map(self._owners.get, part)]
+            if may_skip(set(map(_subject_of, filter(None, owners)))):
+                continue
+            part_scores = scores[start : start + _AT_ONCE].tolist()
+            for i, (score, entry_id, owner) in enumerate(
+                zip(part_scores, part, owners, strict=True), start
+            ):
+                if owner is not None:
+                    yield i, score, entry_id, owner
+
     def best_scores(self, scores: Array, ids: Ids, count: int) -> list[float]:
         """Returns the scores of the best ``count`` subjects, by their best entries.
 
@@ -94,9 +120,10 @@ class EntryOwners:
         """
         now = time.time() if self.expiries else 0.0
         best: dict[str, float] = {}
-        for score, entry_id in zip(scores.tolist(), ids.tolist(), strict=True):
-            owner = self._owners.get(entry_id)
-            if owner is None or (now and self.expiries.over(entry_id, owner[0], now)):
+        for _, score, entry_id, owner in self._met(
+            scores, ids, lambda subjects: subjects <= best.keys()
+        ):
+            if now and self.expiries.over(entry_id, owner[0], now):
                 continue
             if owner[0] not in best:
                 best[owner[0]] = score

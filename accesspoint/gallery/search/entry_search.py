@@ -20,6 +20,8 @@ from accesspoint.gallery.store.store import Store
 from airreid.nested.stopping import CANDIDATES
 
 _PAGE = 10_000
+_DEEPER = 64
+"""Factor by which a search goes deeper that has not met enough subjects."""
 
 
 class EntrySearch:
@@ -102,15 +104,20 @@ class EntrySearch:
         index = self.indexes.get(scheme_id)
         wanted = min(top_k, self._owners.subjects)
         depth = max(top_entries, 4 * top_k)
-        while True:
-            scores, ids = index.search(embeddings, depth)
-            results = [
-                self._owners.ranked(row_scores, row_ids, top_k, top_entries)
-                for row_scores, row_ids in zip(scores, ids, strict=True)
-            ]
-            if depth >= len(index) or all(len(result.matches) >= wanted for result in results):
-                return results
-            depth *= 4
+        scores, ids = index.search(embeddings, depth)
+        results = [
+            self._owners.ranked(row_scores, row_ids, top_k, top_entries)
+            for row_scores, row_ids in zip(scores, ids, strict=True)
+        ]
+        # each by itself: one beside a person with thousands of entries makes no other dear
+        for row, result in enumerate(results):
+            reached = depth
+            while len(result.matches) < wanted and reached < len(index):
+                reached *= _DEEPER
+                [row_scores], [row_ids] = index.search(embeddings[row : row + 1], reached)
+                result = self._owners.ranked(row_scores, row_ids, top_k, top_entries)
+            results[row] = result
+        return results
 
     def continue_search(
         self,
