@@ -1,6 +1,8 @@
 """A Milvus server measured: latency by consistency level, and HNSW beside FAISS.
 
 ``python -m benchmarks.milvus --uri http://127.0.0.1:19530 --rows 100000 --dim 256 --json FILE``
+
+With ``--server-pid`` of a server on this machine, its memory, too.
 """
 
 from __future__ import annotations
@@ -17,14 +19,18 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from accesspoint.errors import NotReadyError
 from accesspoint.gallery.milvus.client import MilvusServer, MilvusSettings
 from accesspoint.gallery.milvus.collection import BOUNDED, STRONG, Collection, Row
 from airreid.signal import unit_rows
+from benchmarks.processes import rss_mib
 
 LEVELS = {"Strong": STRONG, "Bounded": BOUNDED}
 _CENTRES = 1000
 _LOADED = 10_000
 """Rows that are written at once."""
+_INDEX_SECONDS = 3600.0
+"""Time in which the server builds its graphs, at most."""
 
 
 class _AtLevel(Collection):
@@ -67,7 +73,20 @@ def times(search: Callable[[NDArray[np.float32]], Any], queries: NDArray[np.floa
     return figures, np.array(best)
 
 
-def measure(uri: str, rows: int, dim: int, queries: int, index: str) -> dict[str, Any]:
+def wait_for_index(server: MilvusServer, collection: str) -> float:
+    """Waits until all rows are in graphs, as the server says; returns the seconds."""
+    started = time.perf_counter()
+    while time.perf_counter() - started < _INDEX_SECONDS:
+        state = server.call("describe_index", collection, "embedding")
+        if state["state"] == "Finished" and not state["pending_index_rows"]:
+            return time.perf_counter() - started
+        time.sleep(1.0)
+    raise NotReadyError(f"{collection}: its index is not built after {_INDEX_SECONDS:g} s")
+
+
+def measure(
+    uri: str, rows: int, dim: int, queries: int, index: str, server_pid: int | None
+) -> dict[str, Any]:
     """Fills a collection, searches it at each level, and drops it; FAISS does the same."""
     held, asked = vectors(rows, dim, 0), vectors(queries, dim, 0)[:queries]
     asked = unit_rows(asked + 0.3 * vectors(queries, dim, 1))
@@ -85,25 +104,30 @@ def measure(uri: str, rows: int, dim: int, queries: int, index: str) -> dict[str
             collection.upsert([Row(start + i, i, f"p{i}", "c") for i in range(len(part))], part)
         collection.flush()
         report["filled_s"] = round(time.perf_counter() - started, 1)
+        report["indexed_s"] = round(wait_for_index(server, collection.name), 1)
         collection.search(asked[:1], 1)
         for name, level in LEVELS.items():
             at_level = _AtLevel(server, collection.name, dim, level)
             few = asked[: max(10, queries // 10)] if name == "Strong" else asked
             figures, best = times(at_level.best, few)
             report[name] = figures | {"rank_1": round(float(np.mean(best == exact[: len(few)])), 4)}
+        if server_pid is not None:
+            report["server_mib"] = round(rss_mib(server_pid))
     finally:
         collection.drop()
         server.close()
     faiss.omp_set_num_threads(1)
     graph = faiss.IndexHNSWFlat(dim, 16, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction, graph.hnsw.efSearch = 200, 128
-    started = time.process_time()
+    before, started = rss_mib(os.getpid()), time.process_time()
     graph.add(held)
     built = round(time.process_time() - started, 1)
+    grown = round(rss_mib(os.getpid()) - before)
     figures, best = times(lambda q: graph.search(q, 1)[1][0, 0], asked)
     report["faiss_hnsw"] = figures | {
         "rank_1": round(float(np.mean(best == exact)), 4),
         "built_cpu_s": built,
+        "grown_mib": grown,
     }
     report["load_average"] = round(os.getloadavg()[0], 1)
     return report
@@ -116,9 +140,10 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--index", choices=("FLAT", "HNSW"), default="HNSW")
+    parser.add_argument("--server-pid", type=int)
     parser.add_argument("--json-out", "--json", dest="json_out", type=Path)
     given = parser.parse_args()
-    report = measure(given.uri, given.rows, given.dim, given.queries, given.index)
+    report = measure(given.uri, given.rows, given.dim, given.queries, given.index, given.server_pid)
     text = json.dumps(report, indent=2) + "\n"
     print(text, end="")
     if given.json_out is not None:
