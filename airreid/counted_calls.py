@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from airreid.connection_churn import YOUNG_SECONDS
+from airreid.connection_churn import HEARD, OTHER, UNHEARD, YOUNG_SECONDS
 from airreid.port_sockets import Peer, peer_of
 from airreid.unread_answers import UnreadAnswers
 
@@ -62,10 +62,8 @@ class CountedCalls(aio.ServerInterceptor):
         self.unread = UnreadAnswers()
         self._progress: dict[Peer, Progress] = {}
         self._gone: set[Peer] = set()
-        self._unheard: Counter[str] = Counter()
-        """Young calls by address that ended without a message and were not refused."""
-        self._others: Counter[str] = Counter()
-        """Other young calls that ended, of each connection the first alone."""
+        self._costs: defaultdict[str, float] = defaultdict(float)
+        """Cost of the young calls that ended, by address."""
         self._lock = threading.Lock()
 
     async def intercept_service(
@@ -113,14 +111,12 @@ class CountedCalls(aio.ServerInterceptor):
         """Returns what is known of a connection."""
         return self._progress.get(peer)
 
-    def take_endings(self) -> tuple[Counter[str], Counter[str]]:
-        """Returns how many young calls of each address ended since this was called before: those
-        without a message that were not refused, and of the others those that were the first of
-        their connection."""
+    def take_costs(self) -> Mapping[str, float]:
+        """Returns by address what the young calls cost that ended since this was called before:
+        those without a message that were not refused, and the first of a connection."""
         with self._lock:
-            taken = self._unheard, self._others
-            self._unheard, self._others = Counter(), Counter()
-        return taken
+            costs, self._costs = self._costs, defaultdict(float)
+        return costs
 
     def keep(self, peers: Set[Peer]) -> None:
         """Forgets connections that are gone, as they were the last time this was called."""
@@ -151,9 +147,9 @@ class CountedCalls(aio.ServerInterceptor):
             if peer is not None and self._clock() - begun_at < YOUNG_SECONDS:
                 with self._lock:
                     if not (call.heard or refused):
-                        self._unheard[peer[0]] += 1
+                        self._costs[peer[0]] += UNHEARD
                     elif progress.ended == 1:
-                        self._others[peer[0]] += 1
+                        self._costs[peer[0]] += OTHER if refused else HEARD
 
 
 class _Call:

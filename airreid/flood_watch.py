@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 
 from airreid import log
-from airreid.connection_churn import YOUNG_SECONDS, ConnectionChurn
+from airreid.connection_churn import OTHER, YOUNG_SECONDS, ConnectionChurn
 from airreid.counted_calls import CountedCalls, Progress
 from airreid.port_sockets import BANS_MAX, Connection, PortSockets, network_of
 from airreid.refused_networks import LONG_SECONDS, SHORT_SECONDS, RefusedNetworks
@@ -165,26 +165,25 @@ class FloodWatch:
 
     def charge_calls(self, now: float) -> None:
         """Charges networks with the young calls that ended; needs no look."""
-        unheard, others = self._calls.take_endings()
-        for address in unheard.keys() | others.keys():
-            self._charge(address, unheard[address], others[address], now)
+        for address, cost in self._calls.take_costs().items():
+            self._charge(address, cost, now)
 
     def _charge_connections(self, accounts: Mapping[int, _Account], now: float) -> None:
         """Charges networks with the young connections that ended since the last look and never
         had a call."""
-        unheard = Counter(
+        ended = Counter(
             account.connection.peer[0]
             for inode, account in self._accounts.items()
             if inode not in accounts
             and now - account.found_at < YOUNG_SECONDS
             and self._calls.of(account.connection.peer) is None
         )
-        for address, count in unheard.items():
-            self._charge(address, count, 0, now)
+        for address, count in ended.items():
+            self._charge(address, OTHER * count, now)
 
-    def _charge(self, address: str, unheard: int, others: int, now: float) -> None:
+    def _charge(self, address: str, cost: float, now: float) -> None:
         network = network_of(address)
-        if self._churn.charge(network, unheard, others, now):
+        if self._churn.charge(network, cost, now):
             shared = self._brought_messages(network)
             self._refuse(network, "churn", SHORT_SECONDS if shared else LONG_SECONDS, now)
 

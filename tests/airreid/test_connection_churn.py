@@ -139,7 +139,7 @@ async def _read(handler: Any, messages: AsyncIterator[bytes], context: CallConte
             pass
 
 
-@pytest.mark.parametrize(("count", "streams"), [(1800, 1), (20, 100), (1800, 0)])
+@pytest.mark.parametrize(("count", "streams"), [(1800, 1), (20, 100), (9000, 0)])
 async def test_silent_connections_that_end_at_once_have_their_network_refused(
     count: int, streams: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,7 +162,7 @@ async def test_a_network_that_others_use_is_let_in_sooner_until_it_churns_again(
     port = Port()
     await port.connect(BAD, 1, b"block")
     for seconds in (5.0, 10.0):
-        opened = await port.connect(BAD, 1800, streams=0)
+        opened = await port.connect(BAD, 1800)
         await port.wait(LOOK)
         await port.end(opened)
         await port.wait(LOOK)
@@ -223,6 +223,19 @@ async def test_cameras_that_were_silent_for_hours_may_all_end_at_once() -> None:
     assert len(port.sockets.open) == len(again)
 
 
+async def test_cameras_that_come_at_once_and_are_refused_unseen_come_again() -> None:
+    """gRPC resets calls, before anybody sees them, while more than it keeps have not begun."""
+    port = Port()
+    for pause in (0.2, 0.4, 0.8):
+        opened = await port.connect(BAD, 3000, streams=0)
+        await port.wait(LOOK)
+        await port.end(opened)
+        await port.wait(pause)
+    await port.connect(BAD, 4096, b"block")
+    await port.wait(LOOK)
+    assert port.refused == []
+
+
 async def test_health_checks_that_only_connect_are_no_churn() -> None:
     port = Port()
     for _ in range(1000):
@@ -255,18 +268,18 @@ async def test_calls_are_charged_between_two_looks() -> None:
 
 def test_what_is_charged_is_forgotten_with_time() -> None:
     churn = ConnectionChurn()
-    assert not churn.charge(network_of(BAD), 1100, 0, now=0.0)
-    assert churn.charge(network_of(BAD), 1, 0, now=0.0)
-    assert not churn.charge(network_of(BAD), 320, 0, now=10.0)
-    assert churn.charge(network_of(BAD), 0, 4, now=10.0)
-    assert not churn.charge(network_of(GOOD), 0, 4400, now=10.0)
+    assert not churn.charge(network_of(BAD), 1100, now=0.0)
+    assert churn.charge(network_of(BAD), 1, now=0.0)
+    assert not churn.charge(network_of(BAD), 320, now=10.0)
+    assert churn.charge(network_of(BAD), 1, now=10.0)
+    assert not churn.charge(network_of(GOOD), 1100, now=10.0)
 
 
 def test_charges_of_many_networks_take_no_more_room_than_those_of_some() -> None:
     churn = ConnectionChurn()
     for number in range(3000):
-        churn.charge(f"10.{number >> 8}.{number & 255}.1/32", 1100, 0, now=0.0)
-        churn.charge(network_of(BAD), 1, 0, now=0.0)
-    assert churn.charge("10.0.0.1/32", 1100, 0, now=0.0) is False  # forgotten
-    assert churn.charge("10.11.183.1/32", 1, 0, now=0.0)
-    assert churn.charge(network_of(BAD), 0, 1, now=0.0)
+        churn.charge(f"10.{number >> 8}.{number & 255}.1/32", 1100, now=0.0)
+        churn.charge(network_of(BAD), 1, now=0.0)
+    assert not churn.charge("10.0.0.1/32", 1100, now=0.0)  # forgotten
+    assert churn.charge("10.11.183.1/32", 1, now=0.0)
+    assert churn.charge(network_of(BAD), 1, now=0.0)
