@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -75,7 +76,7 @@ def scrubbing(
 
         while hours and not stop.wait(min(_LOOK_SECONDS, hours * 3600)):
             try:
-                if time.time() < float(gallery.setting(SCRUBBED) or 0) + hours * 3600:
+                if 0 <= time.time() - _last_scrub(gallery) < hours * 3600:
                     continue
                 _scrub(gallery, audit, pause)
                 gallery.set_setting(SCRUBBED, str(time.time()))
@@ -87,6 +88,14 @@ def scrubbing(
                 log.warning("scrub_failed", error=str(error))
 
     return _thread("scrub", work)
+
+
+def _last_scrub(gallery: Gallery) -> float:
+    """Returns when a gallery was last scrubbed; minus infinity where nobody knows."""
+    try:
+        return float(gallery.setting(SCRUBBED) or -math.inf)
+    except ValueError:
+        return -math.inf
 
 
 def _scrub(gallery: Gallery, audit: Audit, pause: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ class BodyLimit:
 
 _PUBLIC = BodyLimit(4 * _KIB)
 _SMALL = BodyLimit(64 * _KIB)
-_DOCUMENT = BodyLimit(_MIB, colons=6_000, brackets=5_000)
+_DOCUMENT = BodyLimit(_MIB, colons=10_000, brackets=5_000)
 _FORM = 64 * _KIB
 """Bytes of a form beside the image in it."""
 _IMAGE = BodyLimit(MAX_BYTES + _FORM)

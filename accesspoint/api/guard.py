@@ -161,7 +161,7 @@ class Guard:
                 "or start it with --allow-host NAME"
             )
         origin = request.header(b"origin")
-        same = urlsplit(origin).netloc == host or origin in self._public.origins
+        same = _host_of(origin) == host or origin in self._public.origins
         if method in _UNSAFE and origin and not same:
             raise ForbiddenError(
                 f"a page of another site may not change anything here; if {origin[:80]!r} is this "
@@ -194,6 +194,14 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _host_of(origin: str) -> str | None:
+    """Returns the host and port in an Origin header; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _too_large(limit: int) -> TooLargeError:

@@ -19,7 +19,13 @@ from accesspoint.api.enrolment import (
     Source,
     feature_of,
 )
-from accesspoint.errors import ConflictError, NotFoundError, NotReadyError, QualityError
+from accesspoint.errors import (
+    ConflictError,
+    NotFoundError,
+    NotReadyError,
+    QualityError,
+    StorageError,
+)
 from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import Entry, NewEntry, SearchResult
 from accesspoint.gallery.store.database import READ_ONLY
@@ -177,16 +183,35 @@ class SearchService:
         return store.space_counts(self._gallery.space_id)
 
     def match_policy(self) -> MatchPolicy:
-        """Returns the match policy in force."""
-        return policies.load_policy(self._gallery.setting(policies.SETTING))
+        """Returns the match policy in force: the default where that which is kept is damaged."""
+        try:
+            return policies.load_policy(self._gallery.setting(policies.SETTING))
+        except InputError as error:
+            log.warning("match_policy_unusable", error=str(error))
+            return MatchPolicy()
 
     def quality_gate(self) -> QualityGate:
-        """Returns the quality gate in force."""
-        return quality.load_gate(self._gallery.setting(quality.SETTING))
+        """Returns the quality gate in force: the default where that which is kept is damaged."""
+        try:
+            return quality.load_gate(self._gallery.setting(quality.SETTING))
+        except InputError as error:
+            log.warning("quality_gate_unusable", error=str(error))
+            return QualityGate()
 
     def policy(self) -> tuple[str, str]:
-        """Returns the documents in force as JSON: the match policy and the quality gate."""
-        return self.match_policy().model_dump_json(), self.quality_gate().model_dump_json()
+        """Returns the documents in force as JSON: the match policy and the quality gate.
+
+        Raises :class:`StorageError` where one that is kept is damaged.
+        """
+        try:
+            match_policy = policies.load_policy(self._gallery.setting(policies.SETTING))
+            quality_gate = quality.load_gate(self._gallery.setting(quality.SETTING))
+        except InputError as error:
+            raise StorageError(
+                f"what the gallery keeps is damaged ({error}), and the default is in force; set "
+                "it again, or restore a backup"
+            ) from None
+        return match_policy.model_dump_json(), quality_gate.model_dump_json()
 
     def previous_policy(self) -> str:
         """Returns the match policy before the one in force as JSON; empty where there is none."""

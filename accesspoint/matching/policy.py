@@ -100,9 +100,9 @@ class MatchPolicy(FiniteModel):
     """Confidence with which the rates were shown to hold when they were calibrated."""
     margin: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """Lead that the best subject must have over the second."""
-    min_subjects: Annotated[int, Field(ge=1)] = 10
+    min_subjects: Annotated[int, Field(ge=1, le=2**53)] = 10
     """Fewest subjects that can be calibrated with."""
-    subjects: Annotated[int, Field(ge=0)] = 0
+    subjects: Annotated[int, Field(ge=0, le=2**53)] = 0
     """Subjects enrolled when the policy was calibrated; the rate grows with the gallery."""
     near_duplicate: Cosine | None = None
     """Cosine from which on raw features of two subjects are likely one person's."""

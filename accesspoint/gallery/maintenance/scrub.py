@@ -94,6 +94,12 @@ class Scrub:
         if broken:
             tables = ", ".join(sorted({row[0] for row in broken}))
             problems.append(f"{len(broken)} rows of {tables} belong to nothing; restore a backup")
+        if odd := self._store.odd_names():
+            shown = ", ".join(map(str, odd[:NAMED]))
+            problems.append(
+                f"{len(odd)} entries have names that none can have ({shown}): delete them, or "
+                "restore a backup"
+            )
         return tuple(problem for problem in problems if problem)
 
     def _of_features(self, tick: Tick, pause: Pause) -> tuple[int, list[int], tuple[int, ...]]:

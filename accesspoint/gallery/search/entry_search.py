@@ -17,9 +17,12 @@ from accesspoint.gallery.search.running_scores import RunningScores, ScoredRows
 from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
 from accesspoint.gallery.search.segmented_index import SegmentedIndex
 from accesspoint.gallery.store.store import Store
+from airreid import log
 from airreid.nested.stopping import CANDIDATES
 
 _PAGE = 10_000
+_UNREADABLE = "\ufffd"
+"""Character of names that were altered in the file; no name may have it."""
 _DEEPER = 64
 """Factor by which a search goes deeper that has not met enough subjects."""
 
@@ -48,7 +51,9 @@ class EntrySearch:
         after = 0
         while rows := store.owners(space_id, after, _PAGE):
             for entry_id, subject, camera, _ in rows:
-                if entry_id not in store.quarantine:
+                if _UNREADABLE in subject or _UNREADABLE in camera:
+                    log.warning("entry_without_owner", entry=entry_id)
+                elif entry_id not in store.quarantine:
                     self._owners.put(entry_id, subject, camera)
             after = rows[-1][0]
         entries, subjects = store.expiring()

@@ -61,3 +61,13 @@ def cannot_open(error: sqlite3.DatabaseError) -> bool:
     """Tells whether a file could not be opened, which says nothing of what is in it."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF == sqlite3.SQLITE_CANTOPEN or code in _NOT_OPENED
+
+
+def text_damaged(error: sqlite3.OperationalError) -> bool:
+    """Tells whether a stored text is no UTF-8; the module of Python has no code for that."""
+    return "Could not decode to UTF-8" in str(error)
+
+
+def read_damaged_text(db: sqlite3.Connection) -> None:
+    """Reads what is no UTF-8 as U+FFFD from now on."""
+    db.text_factory = lambda data: data.decode(errors="replace")

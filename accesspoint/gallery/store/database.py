@@ -201,8 +201,19 @@ class Database:
     # Reading
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """Returns all rows of a query, as of the last commit."""
+        """Returns all rows of a query, as of the last commit.
+
+        In damaged text, what is no UTF-8 comes as U+FFFD, so that it keeps nobody from the rest.
+        """
         with self._read_lock:
+            try:
+                return self._reader.execute(query, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if not connecting.text_damaged(error):
+                    raise
+                log.warning("text_damaged", error=str(error))
+            for db in (self._reader, self._writer):
+                connecting.read_damaged_text(db)
             return self._reader.execute(query, values).fetchall()
 
     def row(self, query: str, values: tuple[Any, ...] = ()) -> Any:

@@ -40,6 +40,12 @@ _SUBJECTS_OF_SPACE = (
     "SELECT count(*), max(id) FROM (SELECT s.id FROM subjects s WHERE s.id > ?2 AND EXISTS "
     "(SELECT 1 FROM entries e WHERE e.subject = s.id AND +e.space_id = ?1) ORDER BY s.id LIMIT ?3)"
 )
+_ODD = "GLOB '*[^A-Za-z0-9._:@+-]*'"
+_ODD_NAMES = (
+    f"SELECT id, subject {_ODD} OR camera {_ODD} OR key {_ODD} FROM entries "
+    "WHERE id > ? ORDER BY id LIMIT ?"
+)
+"""Whether names have characters that none may have: see :func:`records.check_name`."""
 _CAMERAS_OF_SPACE = (
     "SELECT camera, max(id) FROM (SELECT camera, id FROM entries WHERE space_id = ?1 AND id > ?2 "
     "ORDER BY id LIMIT ?3) GROUP BY camera"
@@ -238,6 +244,17 @@ class Store:
             cameras.update(camera for camera, _ in rows)
             after = max(last for _, last in rows)
         return subjects, min(2, len(cameras))
+
+    def odd_names(self) -> list[int]:
+        """Returns the numbers of entries whose subject, camera or key was altered in the file.
+
+        Looks at some at a time, between which other readers go on.
+        """
+        odd, after = list[int](), 0
+        while rows := self.database.rows(_ODD_NAMES, (after, _COUNTED_AT_ONCE)):
+            odd += [number for number, is_odd in rows if is_odd]
+            after = rows[-1][0]
+        return odd
 
     def entry(self, entry_id: int) -> Entry | None:
         """Returns an entry by its number, or None; an expired one is none."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from accesspoint.api.background import SCRUBBED
 from accesspoint.assembly import Services, access_point
 from accesspoint.cli import app as ap_app
 from accesspoint.settings import ServeSettings
@@ -631,9 +632,12 @@ def test_scrub_says_what_it_finds_and_exits_accordingly(
     assert "started" in gallery("scrub", "--no-wait")
 
 
+@pytest.mark.parametrize("last", ["", "no time", "nan", "9e12"])
 def test_the_background_scrubs_by_itself(
-    tiny: Bundle, settings: ServeSettings, caplog: pytest.LogCaptureFixture
+    tiny: Bundle, settings: ServeSettings, caplog: pytest.LogCaptureFixture, last: str
 ) -> None:
+    with access_point(tiny, settings) as services:
+        services.gallery.set_setting(SCRUBBED, last)
     often = settings.model_copy(update={"scrub_hours": 1e-5})
     with access_point(tiny, often) as services:
         caplog.set_level("INFO")

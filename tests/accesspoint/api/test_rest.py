@@ -19,7 +19,7 @@ from accesspoint.gallery.maintenance.maintenance import Maintenance
 from accesspoint.settings import ServeSettings
 from airreid.bundle import Bundle
 
-from .conftest import rest_over
+from .conftest import Rest, rest_over
 
 DIM, SPACE = 32, "tiny-space"
 
@@ -410,3 +410,23 @@ def test_state_says_what_the_policy_promises_today(client: TestClient) -> None:
     state = client.get("/v1/state").json()
     assert state["false_match_rate"] == pytest.approx(1 - 0.99**2)  # twice as many to be taken for
     assert state["index"] == "auto"
+
+
+def test_a_damaged_document_is_named_and_can_be_set_again(rest: Rest) -> None:
+    client, gallery = rest.client, rest.services.gallery
+    enrol(client, "a", 1)
+    for key, document in (("match_policy", {"margin": 0.5}), ("quality_gate", {"mode": "warn"})):
+        gallery.set_setting(key, "{damaged")
+        assert client.get("/v1/state").status_code == 200
+        assert enrol(client, "b", 2) > 1
+        answer = client.get("/v1/policy")
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert "damaged" in answer.json()["detail"]
+        answer = client.put("/v1/policy", json={key: document})
+        assert answer.status_code == 200, answer.text
+        assert document.items() <= client.get("/v1/policy").json()[key].items()
+
+
+def test_an_origin_that_is_no_address_is_refused(client: TestClient) -> None:
+    answer = client.put("/v1/subjects/a", headers={"Origin": "http://["}, json={})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")

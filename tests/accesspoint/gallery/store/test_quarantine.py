@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,3 +110,27 @@ def test_what_is_whole_is_let_go(store: Store, opened: Opener) -> None:
     flip(store.path, bad, 3)
     store.quarantine.release([bad])
     assert store.features([bad]).ids.tolist() == [bad]
+
+
+def test_a_damaged_name_keeps_nobody_else_from_being_found(
+    store: Store, opened: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = opened("one").enrol([new(f"p{i}", i) for i in range(4)])
+    assert store.odd_names() == []
+    with contextlib.closing(sqlite3.connect(store.path)) as db, db:
+        db.execute("PRAGMA foreign_keys = OFF")
+        odd = "UPDATE entries SET camera = CAST(x'ff31' AS TEXT) WHERE id = ?"
+        db.execute(odd, (numbers[1],))
+        db.execute("UPDATE subjects SET note = CAST(x'61ff' AS TEXT) WHERE id = 'p2'")
+    gallery = opened("one")
+    assert gallery.wait_ready()
+    [result] = gallery.search("features", vector(1)[None], 5, 5)
+    assert {match.subject for match in result.matches} == {"p0", "p2", "p3"}
+    assert {"text_damaged", "entry_without_owner"} <= {r.message for r in caplog.records}
+    assert store.odd_names() == [numbers[1]]
+    assert gallery.subjects.existing("p2").note == "a\ufffd"
+    assert gallery.subjects.put("p2", "Name")[0].display_name == "Name"
+    report = gallery.maintenance.scrub()
+    assert any("names that none can have" in problem for problem in report.store)
+    assert gallery.delete_entries([numbers[1]]) == [True]
+    assert gallery.maintenance.scrub().store == ()
