@@ -340,6 +340,19 @@ class Gallery:
             scheme_id, embeddings, running, top_k, top_entries, is_enough
         )
 
+    def nearest_of(
+        self,
+        scheme_id: str,
+        embedding: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        count: int,
+    ) -> NDArray[np.int64]:
+        """Returns those ``count`` of some entries, ids ascending, that are nearest to an
+        embedding (dim,), as far as an index in this process tells; else all of them."""
+        if self._remote is not None or not self._loading.ready:
+            return ids
+        return self._search.nearest_of(scheme_id, embedding, ids, count)
+
     @property
     def is_remote(self) -> bool:
         """Whether the indexes are on a server, without which entries are stored all the same."""

@@ -214,6 +214,7 @@ def _import(reader: _Reader, gallery: Target, on_conflict: OnConflict, tick: Tic
             for line in reader.lines(f"subjects-{part}.jsonl", SubjectLine):
                 if known.get(line.id) is not None:
                     raise ConflictError(f"subject {line.id} is there already; nothing imported")
+    gallery.store.prepare_import()
     subjects = entries = skipped = 0
     for part in reader.parts("subjects"):
         tick(0, manifest.entries)

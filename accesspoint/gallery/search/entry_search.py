@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from accesspoint.gallery.records import Entry, SearchResult
 from accesspoint.gallery.search.enough import IsEnough, only_enough
 from accesspoint.gallery.search.entry_owners import EntryOwners
-from accesspoint.gallery.search.index import Array
+from accesspoint.gallery.search.index import Array, Ids
 from accesspoint.gallery.search.running_scores import RunningScores, ScoredRows
 from accesspoint.gallery.search.scheme_indexes import SchemeIndexes
 from accesspoint.gallery.search.segmented_index import SegmentedIndex
@@ -123,6 +123,15 @@ class EntrySearch:
                 result = self._owners.ranked(row_scores, row_ids, top_k, top_entries)
             results[row] = result
         return results
+
+    def nearest_of(self, scheme_id: str, embedding: Array, ids: Ids, count: int) -> Ids:
+        """Returns those ``count`` of some entries, ids ascending, that are nearest to an
+        embedding (dim,), ids ascending; all of them where the index cannot tell."""
+        index = self.indexes.get(scheme_id)
+        if len(ids) <= count or not isinstance(index, SegmentedIndex):
+            return ids
+        scores = index.scores_of(embedding, ids)
+        return np.sort(ids[np.argsort(-scores, kind="stable")[:count]])
 
     def continue_search(
         self,

@@ -136,6 +136,17 @@ class CodedSegment:
         }
 
 
+def scores_at(segment: FlatSegment | CodedSegment, query: Array, rows: NDArray[np.int64]) -> Array:
+    """Returns inner products of one query (dim,) with any number of rows: float32 (len(rows),)."""
+    if isinstance(segment, FlatSegment):  # all of them are sooner computed than some are gathered
+        return np.asarray((segment.vectors @ query)[rows])
+    scores = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _EXACT_ROWS):
+        piece = slice(start, start + _EXACT_ROWS)
+        scores[piece] = segment.rank(query, rows[piece])
+    return scores
+
+
 def search_flat(
     segments: Sequence[FlatSegment], queries: Array, k: int, dead: Ids
 ) -> tuple[Array, Ids]:

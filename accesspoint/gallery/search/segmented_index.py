@@ -19,6 +19,7 @@ from accesspoint.gallery.search.segment import (
     coded,
     flat,
     gather,
+    scores_at,
     search_coded,
     search_flat,
 )
@@ -156,6 +157,20 @@ class SegmentedIndex:
         ids = np.concatenate([part_ids for _, part_ids in results], axis=1)
         order = np.lexsort((ids, -scores), axis=1)[:, :k]
         return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+    def scores_of(self, embedding: Array, ids: Ids) -> Array:
+        """Returns cosine scores float32 (n,) of entries, ids (n,), with one embedding (dim,);
+        -inf for those that are not in the index."""
+        view, [query] = self._view, unit_rows(embedding[None])
+        scores = np.full(len(ids), -np.inf, np.float32)
+        for part in view.parts():
+            order = np.argsort(part.ids, kind="stable")
+            places = np.searchsorted(part.ids, ids, sorter=order)
+            rows = order[np.minimum(places, len(part) - 1)]
+            held = (part.ids[rows] == ids) & ~np.isin(ids, view.dead)
+            assert isinstance(part, FlatSegment | CodedSegment)
+            scores[held] = scores_at(part, query, rows[held])
+        return scores
 
     def scored_rows(self) -> ScoredRows | None:
         view, known = self._view, self._scored

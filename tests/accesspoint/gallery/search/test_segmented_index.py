@@ -279,3 +279,20 @@ def test_searching_while_everything_changes() -> None:
         thread.join()
     assert not wrong
     assert len(index) == 50 + 120 * 7
+
+
+@pytest.mark.parametrize("kind", ["flat", "sq8"])
+def test_scores_of_some_entries_are_those_of_a_search(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    index = SegmentedIndex(spec(), small(index=kind))
+    vectors = rng.standard_normal((1300, DIM)).astype(np.float32)
+    for ids in np.split(np.arange(1300), [1100, 1200]):  # the last ones stay in the tail
+        index.add(ids, ids, vectors[ids])
+    index.remove(np.array([7, 1280]))
+    sought = np.array([3, 7, 60, 1199, 1255, 1280, 1299, 2000])
+    query = rng.standard_normal(DIM).astype(np.float32)
+    scores = index.scores_of(query, sought)
+    exact = cosine(query[None], vectors[[3, 60, 1199, 1255, 1299]])[0]
+    np.testing.assert_allclose(scores[[0, 2, 3, 4, 6]], exact, atol=1e-3)
+    assert (scores[[1, 5, 7]] == -np.inf).all()
+    assert {name for name, _ in index.kinds()} >= {kind}

@@ -18,12 +18,19 @@ _STEP = 10
 ENTRY = NewEntry("alice", "c", "s", np.ones(8, np.float32), key="k")
 
 
-def steps(path: Path, others: int, work: Callable[[Store], object]) -> int:
-    """Returns how much SQLite does for some work in a gallery of so many entries of others."""
+def steps(path: Path, others: int, work: Callable[[Store], object], subject: str = "p{}") -> int:
+    """Returns how much SQLite does for some work in a gallery of so many entries of ``subject``."""
     store, done = Store(path), 0
-    store.add_entries([replace(ENTRY, subject=f"p{i}") for i in range(others)])
+    vectors = np.random.default_rng(0).standard_normal((others, 8)).astype(np.float32)
+    store.add_entries(
+        [
+            replace(ENTRY, subject=subject.format(i), feature=vector, key=f"k{i}")
+            for i, vector in enumerate(vectors)
+        ]
+    )
     store.add_entries([ENTRY, replace(ENTRY, subject="bob")])
     store.add_entries([replace(ENTRY, key="m"), replace(ENTRY, key="")])
+    store.prepare_import()
 
     def count() -> int:
         nonlocal done
@@ -65,4 +72,23 @@ def test_what_one_subject_costs_does_not_grow_with_the_others(
     tmp_path: Path, work: Callable[[Store], object]
 ) -> None:
     few, many = (steps(tmp_path / f"{n}.sqlite", n, work) for n in (200, 2000))
+    assert many <= few + 100
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ENTRY,
+        replace(ENTRY, key=""),
+        replace(ENTRY, feature=np.zeros(8, np.float32), key="new"),
+        replace(ENTRY, feature=np.zeros(8, np.float32), key=""),
+    ],
+)
+def test_what_an_imported_entry_costs_does_not_grow_with_those_of_its_subject(
+    tmp_path: Path, entry: NewEntry
+) -> None:
+    few, many = (
+        steps(tmp_path / f"{n}.sqlite", n, lambda store: store.same_entry(entry), "alice")
+        for n in (200, 2000)
+    )
     assert many <= few + 100

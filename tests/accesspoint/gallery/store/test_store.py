@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,25 @@ assert store.entry(5) is None
     )
     assert ended.returncode == 0, ended.stderr
     assert "write_ahead_log_not_emptied" in ended.stderr
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_the_same_entry_has_the_feature_or_the_key(store: Store, prepared: bool) -> None:
+    first, keyed, last = (
+        replace(entry("alice", value), key=key) for value, key in ((1, ""), (2, "k"), (3, "m"))
+    )
+    others = [entry("bob", 1.0), entry("alice", 1.0, space="other")]
+    numbers = [stored.id for stored in store.add_entries([*others, first, keyed, last]).entries][2:]
+    for _ in range(2 * prepared):
+        store.prepare_import()
+    looked_for = [
+        first,
+        replace(first, key="k"),  # the feature of one and the key of another: the earlier
+        replace(last, key="k"),
+        replace(keyed, key=""),
+        entry("alice", 4.0),
+        replace(entry("alice", 4.0), key="m"),
+        entry("carol"),
+    ]
+    same = [store.same_entry(sought) for sought in looked_for]
+    assert same == [numbers[0], numbers[0], numbers[1], numbers[1], 0, numbers[2], 0]
