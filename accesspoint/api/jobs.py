@@ -33,6 +33,11 @@ KEPT = 100
 """Finished jobs that are remembered, the newest."""
 WAITING_MAX = 16
 """Jobs that may wait or run."""
+PARAMETERS_MAX = 32_768
+"""Characters of all parameters of a job, at most: the numbers of a thousand entries have room."""
+_KEPT_MAX = 500
+"""Characters that are remembered of each parameter, and of an error, of a job that has ended: all
+jobs are written whenever one changes. The audit log has the parameters as they were."""
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Tick = Callable[[int, int], None]
 """Reports progress, ``tick(done, total)``; raises when the job is cancelled."""
@@ -106,17 +111,22 @@ class Jobs:
             log.warning("jobs_unreadable", path=str(self.path))
             return []
         ended = {"state": "failed", "result": "interrupted", "finished_at": time.time()}
-        return [job if job.over else job.model_copy(update=ended) for job in jobs]
+        return [_kept(job if job.over else job.model_copy(update=ended)) for job in jobs]
 
     def start(self, who: Principal, kind: str, parameters: Mapping[str, str]) -> Job:
         """Puts a job into the queue. Raises :class:`InputError` for an unknown kind or
-        parameter, :class:`ConflictError` if one of this kind waits or runs."""
+        parameter and for too long ones, :class:`ConflictError` if one of this kind waits or
+        runs."""
         if kind not in self.kinds:
             raise InputError(f"job kind {kind[:40]!r}: use one of {', '.join(sorted(self.kinds))}")
         unknown = sorted(set(parameters) - self.kinds[kind].parameters)
         if unknown:
             known = ", ".join(sorted(self.kinds[kind].parameters)) or "none"
             raise InputError(f"job {kind}: no parameter {unknown[0][:40]!r}; it takes {known}")
+        if (size := sum(map(len, parameters.values()))) > PARAMETERS_MAX:
+            raise InputError(
+                f"job {kind}: parameters of {size} characters; {PARAMETERS_MAX} at most"
+            )
         job = Job(
             id="job-" + secrets.token_hex(8),
             kind=kind,
@@ -243,6 +253,7 @@ class Jobs:
     def _end(self, job_id: str, **changes: object) -> None:
         """Ends a job; the lock must be held."""
         self._set(job_id, finished_at=time.time(), **changes)
+        self._jobs[job_id] = _kept(self._jobs[job_id])
         self._stop.discard(job_id)
         over = sorted((job for job in self._jobs.values() if job.over), key=_age)
         for job in over[KEPT:]:
@@ -267,6 +278,20 @@ class Jobs:
 
 def _age(job: Job) -> float:
     return -(job.finished_at or 0.0)
+
+
+def _kept(job: Job) -> Job:
+    """Returns a job that has ended as it is remembered."""
+    changes: dict[str, object] = {
+        "parameters": {name: _short(text) for name, text in job.parameters.items()}
+    }
+    if job.state == "failed":
+        changes["result"] = _short(job.result)
+    return job.model_copy(update=changes)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _KEPT_MAX else text[: _KEPT_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _result(job: Job) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def test_backup_and_archive_bring_everybody_back(
         ("calibrate", {"false_match_rate": "7"}, "false_match_rate"),
         ("calibrate", {"schemes": "none"}, "no scheme 'none'"),
         ("calibrate", {"snrs_db": "loud"}, "snrs_db"),
+        ("calibrate", {"seed": "9" * 4000}, "seed"),
+        ("calibrate", {"min_subjects": "9" * 4000}, "min_subjects"),
     ],
 )
 def test_jobs_that_cannot_be_done_say_why(

@@ -12,7 +12,7 @@ import pytest
 
 from accesspoint.api.audit import Audit
 from accesspoint.api.auth import LOCAL, Principal
-from accesspoint.api.jobs import KEPT, Job, JobKind, Jobs, Tick
+from accesspoint.api.jobs import KEPT, PARAMETERS_MAX, Job, JobKind, Jobs, Tick
 from accesspoint.errors import ConflictError, NotFoundError
 from airreid.errors import InputError
 
@@ -33,7 +33,7 @@ class Work:
         return {"by": who.name, "for": parameters.get("whom", "")}
 
     def bad(self, who: Principal, parameters: Mapping[str, str], tick: Tick) -> dict[str, object]:
-        raise InputError("too few subjects")
+        raise InputError(parameters.get("why", "too few subjects"))
 
     def broken(
         self, who: Principal, parameters: Mapping[str, str], tick: Tick
@@ -44,7 +44,7 @@ class Work:
     def kinds(self) -> dict[str, JobKind]:
         return {
             "slow": JobKind(run=self.slow, parameters=frozenset({"whom"})),
-            "bad": JobKind(run=self.bad),
+            "bad": JobKind(run=self.bad, parameters=frozenset({"why"})),
             "broken": JobKind(run=self.broken),
         }
 
@@ -150,6 +150,32 @@ def test_old_jobs_are_forgotten(jobs: Jobs) -> None:
     assert len(jobs.list()) == KEPT
     with pytest.raises(NotFoundError):
         jobs.get(first.id)
+
+
+def test_long_parameters_are_refused_and_shortened_once_a_job_has_ended(
+    jobs: Jobs, work: Work, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"{PARAMETERS_MAX + 1} characters; {PARAMETERS_MAX} at"):
+        jobs.start(LOCAL, "slow", {"whom": "x" * (PARAMETERS_MAX + 1)})
+    assert jobs.list() == []
+    work.go_on.set()
+    job = jobs.start(LOCAL, "slow", {"whom": "x" * PARAMETERS_MAX})
+    assert len(job.parameters["whom"]) == PARAMETERS_MAX
+    done = finished(jobs, job)
+    assert json.loads(done.result)["for"] == "x" * PARAMETERS_MAX
+    assert done.parameters["whom"] == "x" * 499 + "\u2026"
+    failed = finished(jobs, jobs.start(LOCAL, "bad", {"why": "y" * PARAMETERS_MAX}))
+    assert (failed.result, len(failed.parameters["why"])) == ("y" * 499 + "\u2026", 500)
+    assert (tmp_path / "jobs.json").stat().st_size < 2 * PARAMETERS_MAX
+
+
+def test_long_parameters_of_an_earlier_version_are_shortened(tmp_path: Path, work: Work) -> None:
+    long = {"whom": "x" * 900_000}
+    job = Job(id="j", kind="slow", parameters=long, state="running", created_at=1.0)
+    (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [job.model_dump()]}))
+    jobs = Jobs(tmp_path, work.kinds, Audit(tmp_path))
+    assert len(jobs.get("j").parameters["whom"]) == 500
+    jobs.close()
 
 
 @pytest.mark.parametrize("result", ["", "no JSON", "[]", "[" * 100_000])

@@ -62,6 +62,8 @@ def test_the_review_threshold_is_lower_in_json_and_read_by_either_name() -> None
         ({"review_rate": 0.001}, "review_rate must not be below"),
         ({"surprise": 1}, "surprise"),
         ({"version": 2}, "version"),
+        ({"subjects": int("9" * 4000)}, "subjects"),
+        ({"min_subjects": int("9" * 4000)}, "min_subjects"),
         ({"schemes": {"s": {"points": []}}}, "schemes.s.points"),
         ({"schemes": {"s": {"points": [{"snr_db": 0, "threshold": 0.1, "lower": 0.2}]}}}, "lower"),
         (
