@@ -104,6 +104,9 @@ class SearchResult:
     entry_ids: NDArray[np.int64]
     scores: NDArray[np.float32]
     """Cosine similarity of each of ``entry_ids``."""
+    went_deep: bool = False
+    """Whether it took many thousands of entries to meet as many subjects as were wanted, which
+    costs as much as many other searches."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from accesspoint.matching.decision import calibrated_for, decide
 from accesspoint.matching.tracks import TrackFusion
 from accesspoint.receiver.coded_pieces import write_uses
 from accesspoint.receiver.deciding import PolicyReader, fuse_tracks
+from accesspoint.receiver.deep_searches import DeepSearches
 from accesspoint.receiver.piecewise import PiecewiseSearch
 from accesspoint.receiver.recent_snrs import RecentSnrs
 from accesspoint.receiver.requests import Request, cost, wrong_field, wrong_id
@@ -79,6 +80,7 @@ class Receiver:
         self._tracks = tracks
         self._policy_reader = PolicyReader(gallery)
         self._links = RecentSnrs()
+        self._deep_searches = DeepSearches()
         self._stopping = stopping or StoppingSettings()
         self._piecewise = PiecewiseSearch(bundle, gallery, self._stopping, self._links, tracks)
         self._bandwidths = {info.id: info.bandwidth for info in bundle.manifest.schemes}
@@ -101,6 +103,11 @@ class Receiver:
         symbols = symbols_of(request)
         in_pieces = symbols is not None and symbols.piece_uses
         return self._bandwidths.get(request.scheme_id) if in_pieces else None
+
+    def is_dear(self, request: Request) -> bool:
+        """Returns whether a block's search costs as much as those of many others: by what it asks
+        for, or because one of its camera did of late."""
+        return cost(request) > 1 or self._deep_searches.of_late(request.id.edge_id)
 
     def is_local(self, scheme_id: str) -> bool:
         """Returns whether a block of the scheme waits for nothing but this processor."""
@@ -269,6 +276,8 @@ class Receiver:
             self._search_rows(scheme_id, requests, fused.embeddings, group, results)
         for row, (block, result) in enumerate(zip(blocks, results, strict=True)):
             assert result is not None
+            if result.went_deep:
+                self._deep_searches.note(block.request.id.edge_id)
             name, result = self._piecewise.scaled(
                 scheme_id, fused.embeddings[row], result, policy.schemes
             )

@@ -24,7 +24,6 @@ from accesspoint.receiver.query_event import query_event
 from accesspoint.receiver.requests import (
     Request,
     age_ms_of,
-    cost,
     fingerprint,
     parse,
     wrong_id,
@@ -125,7 +124,7 @@ class BlockPipeline:
         block = self._read(request, outbox, age_ms)
         if block is None:
             return
-        dear = cost(request) > 1
+        dear = self._receiver.is_dear(request)
         await self._credits.admit(outbox.share, dear)
         deletions = self._receiver.deletions
         ticket = Ticket(block, outbox, _key(request), arrived, age_ms, deletions, dear)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ _UNREADABLE = "\ufffd"
 """Character of names that were altered in the file; no name may have it."""
 _DEEPER = 64
 """Factor by which a search goes deeper that has not met enough subjects."""
+_DEEP = 10_000
+"""Entries above which a search is said to have gone deep."""
 
 
 class EntrySearch:
@@ -121,7 +124,7 @@ class EntrySearch:
                 reached *= _DEEPER
                 [row_scores], [row_ids] = index.search(embeddings[row : row + 1], reached)
                 result = self._owners.ranked(row_scores, row_ids, top_k, top_entries)
-            results[row] = result
+            results[row] = _marked(result, depth, min(reached, len(index)))
         return results
 
     def nearest_of(self, scheme_id: str, embedding: Array, ids: Ids, count: int) -> Ids:
@@ -185,12 +188,13 @@ class _Ranking:
     def result(self, top_k: int, top_entries: int) -> SearchResult:
         """Returns the best subjects and entries."""
         wanted = min(top_k, self._owners.subjects)
-        if self._depth < max(top_entries, 4 * top_k):
-            self._deepen(max(top_entries, 4 * top_k))
+        asked = max(top_entries, 4 * top_k)
+        if self._depth < asked:
+            self._deepen(asked)
         while True:
             result = self._owners.ranked(self._scores, self._ids, top_k, top_entries)
             if self._is_whole or len(result.matches) >= wanted:
-                return result
+                return _marked(result, asked, min(self._depth, self._rows.live))
             self._deepen(4 * self._depth)
 
     @property
@@ -200,3 +204,8 @@ class _Ranking:
     def _deepen(self, depth: int) -> None:
         self._depth = depth
         self._scores, self._ids = self._rows.best(self._products, self._length, depth)
+
+
+def _marked(result: SearchResult, asked: int, ranked: int) -> SearchResult:
+    """Returns a result that says whether far more entries were ranked for it than asked for."""
+    return replace(result, went_deep=True) if ranked > max(asked, _DEEP) else result

@@ -14,6 +14,8 @@ from grpc import aio
 
 from accesspoint.errors import NotReadyError
 from accesspoint.gallery.gallery import Gallery
+from accesspoint.gallery.records import NewEntry
+from accesspoint.gallery.search import entry_search
 from accesspoint.receiver.blocks import Block
 from accesspoint.receiver.requests import BLOCK_BYTES_MAX, cost
 from accesspoint.receiver.stream import Context
@@ -332,6 +334,41 @@ async def test_a_dear_block_is_searched_alone_and_holds_up_nobody(
     assert all(answer.status.code == OK for answer in answers)
     assert batches.count([True]) == 3
     assert all(True not in batch or batch == [True] for batch in batches)
+
+
+async def test_a_camera_whose_search_went_deep_is_dear_for_a_while(
+    receiver: Gated, blocks: Blocks, full: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One person has most entries; the gate is shut on those that were charged for him."""
+    monkeypatch.setattr(entry_search, "_DEEP", 100)
+    crowd = people(1).repeat(400, 0)
+    full.enrol([NewEntry("p0", "c", full.space_id, feature) for feature in crowd])
+    process, dear = receiver.process, list[bool]()
+    shut = threading.Event()
+
+    def gated(scheme_id: str, batch: Sequence[Block]) -> None:
+        if threading.current_thread().name.endswith(" dear"):
+            dear.append(len(batch) == 1)
+            assert shut.wait(60)
+        process(scheme_id, batch)
+
+    receiver.process = gated  # type: ignore[method-assign]
+    async with served(receiver) as ap, Stream(ap.address) as greedy, Stream(ap.address) as camera:
+        await greedy.send(blocks(0, edge="g"))
+        [answer] = await greedy.read()
+        assert answer.identities[0].subject == "p0"
+        assert dear == []
+        await greedy.send(*(blocks(i, edge="g") for i in (1, 2, 3)))
+        await until(lambda: dear == [True])
+        for i in range(4, 20):
+            await camera.send(blocks(i, edge="c"))
+            [answer] = await camera.read()
+            assert answer.identities[0].subject == blocks.who(i)
+        assert ap.value("in_flight") == 1, "a stream has a single dear block under way"
+        shut.set()
+        answers = await greedy.read(3)
+    assert [answer.identities[0].subject for answer in answers] == ["p1", "p2", "p3"]
+    assert dear == [True] * 3
 
 
 async def test_garbled_and_oversized_messages_do_not_end_the_stream(

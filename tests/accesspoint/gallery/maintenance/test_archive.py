@@ -114,6 +114,8 @@ def test_an_archive_carries_everything(full: Gallery, other: Gallery, tmp_path: 
     assert path.stat().st_mode & 0o777 == 0o600
     assert other.maintenance.import_archive(path) == Counts(301, 1100)
     assert contents(other) == contents(full)
+    indexes = other.store.database.rows("SELECT name FROM sqlite_master WHERE type = 'index'")
+    assert ("entries_by_digest",) in indexes
     # a second time: nothing twice
     assert other.maintenance.import_archive(path) == Counts(301, 0, 1100)
     assert contents(other) == contents(full)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from accesspoint.gallery.records import Match
+from accesspoint.gallery.search import entry_search
 from accesspoint.gallery.search.entry_owners import EntryOwners
+from accesspoint.gallery.search.running_scores import OpenBlockMemory, RunningScores
 from accesspoint.gallery.search.segmented_index import SegmentedIndex
 
 from ..short_features import Opener, new, vector
@@ -35,6 +37,25 @@ def test_a_person_of_many_entries_makes_no_other_search_dear(
             match.entry_id for match in deep.matches
         ]
     assert [n for n, _ in searched] == [4, 1, 4]
+
+
+def test_a_search_says_when_it_took_many_thousands_of_entries(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_search, "_DEEP", 300)
+    gallery = opened("one")
+    gallery.enrol([new("many", 0)] * 400 + [new(f"p{i}", i) for i in range(1, 40)])
+    queries = np.stack([vector(seed) for seed in (1, 0, 2)])
+    for top_entries, went_deep in ((0, [False, True, False]), (500, [False] * 3)):
+        results = gallery.search("features", queries, 5, top_entries)
+        assert [result.went_deep for result in results] == went_deep
+        running = [RunningScores(OpenBlockMemory()) for _ in queries]
+        continued = gallery.continue_search(
+            "features", queries, running, 5, top_entries, lambda row, scores: True
+        )
+        assert [result is not None and result.went_deep for result in continued] == went_deep
+    monkeypatch.setattr(entry_search, "_DEEP", 1000)  # more than there are
+    assert not any(result.went_deep for result in gallery.search("features", queries, 5, 0))
 
 
 @pytest.mark.parametrize("top_entries", [0, 3, 2000])
