@@ -118,14 +118,16 @@ class FloodWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        next_look = 0.0
-        while not self._stop.wait(_LOOK_SECONDS):
+        pause, next_look = _LOOK_SECONDS, 0.0
+        while not self._stop.wait(pause):
             if (now := time.monotonic()) < next_look:
                 self.charge_calls(now)
-                continue
-            begun = time.thread_time()
-            self.look(now)
-            next_look = time.monotonic() + _LOOK_SHARE * (time.thread_time() - begun)
+            else:
+                begun = time.thread_time()
+                self.look(now)
+                taken = time.thread_time() - begun
+                next_look = time.monotonic() + max(_LOOK_SECONDS, _LOOK_SHARE * taken)
+            pause = max(0.0, min(_LOOK_SECONDS, next_look - time.monotonic()))
 
     def look(self, now: float) -> None:
         """Looks at every connection once; ends those that flood."""
