@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from accesspoint.api import rest_views as views
 from accesspoint.api.search_service import usual_scheme
 from accesspoint.assembly import Services, access_point
 from accesspoint.gallery.maintenance.maintenance import Maintenance
@@ -430,3 +432,29 @@ def test_a_damaged_document_is_named_and_can_be_set_again(rest: Rest) -> None:
 def test_an_origin_that_is_no_address_is_refused(client: TestClient) -> None:
     answer = client.put("/v1/subjects/a", headers={"Origin": "http://["}, json={})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("name", "view"), [("entries", views.EntryView), ("subjects", views.SubjectView)]
+)
+def test_a_page_is_made_row_by_row_outside_of_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, name: str, view: type[views.View]
+) -> None:
+    for seed in range(4):
+        enrol(client, f"p{seed}", seed)
+    makers, dump = list[str](), view.model_dump_json
+
+    def dumped(row: views.View) -> str:
+        makers.append(threading.current_thread().name)
+        return dump(row)
+
+    monkeypatch.setattr(view, "model_dump_json", dumped)
+    page = client.get(f"/v1/{name}", params={"page_size": 3}).json()
+    assert len(makers) == len(page[name]) == 3
+    assert all(maker.startswith("api list") for maker in makers)
+    rest = client.get(
+        f"/v1/{name}", params={"page_size": 3, "page_token": page["next_page_token"]}
+    ).json()
+    assert (len(rest[name]), rest["next_page_token"]) == (1, "")
+    for row in (*page[name], *rest[name]):
+        assert client.get(f"/v1/{name}/{row['id']}").json() == row
