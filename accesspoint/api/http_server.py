@@ -12,7 +12,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections import Counter
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,10 @@ _BACKLOG = 256
 _NO_LINGER = struct.pack("ii", 1, 0)
 _HEAD_PIECE = 2048
 """Bytes that are taken in at once while headers are awaited."""
+_HEAD_LINES = 128
+"""Lines of headers that are waited for, at most; some more may come in the last piece."""
+_ADDRESSES = 4096
+"""Addresses whose refused requests are counted, those of the latest."""
 _LINES, _LINE_BYTES = 4000, 64
 """Line ends of a body in chunks: so many, and one more for so many bytes."""
 _PAUSE_SECONDS = 0.2
@@ -44,6 +49,10 @@ class ConnectionLimits:
     connection's beginning."""
     unread_seconds: float = 15.0
     """Time for which a peer may leave an answer unread."""
+    refused: int = 64
+    """Requests of an address that are no HTTP, or too long, before its connections are refused."""
+    refused_per_second: float = 8.0
+    """Further such requests that it may send."""
 
 
 class Connections:
@@ -53,21 +62,40 @@ class Connections:
     under way is ended for it; where all are at work, the new one is.
     """
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    def __init__(
+        self, limits: ConnectionLimits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``clock`` gives seconds that only grow."""
         self.limits = limits
+        self._clock = clock
         self._idle: dict[Any, str] = {}
         """Connections without a request, and their addresses, those that waited longest first."""
         self._busy: dict[Any, str] = {}
         self._addresses: Counter[str] = Counter()
+        self._refused: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """Refused requests by address, less those that time has forgiven, and as of when."""
 
     def __len__(self) -> int:
         return len(self._idle) + len(self._busy)
 
     def admit(self, address: str) -> bool:
         """Returns whether a new connection of an address may stay; makes room for it."""
+        if self._refused_of_late(address) >= self.limits.refused:
+            return False
         if self._addresses[address] >= self.limits.per_address:
             return self._end_oldest(address)
         return len(self) < self.limits.total or self._end_oldest(None)
+
+    def note_refused(self, address: str) -> None:
+        """Notes a request that is no HTTP, or too long: each costs as much as many others."""
+        self._refused[address] = self._refused_of_late(address) + 1, self._clock()
+        self._refused.move_to_end(address)
+        while len(self._refused) > _ADDRESSES:
+            self._refused.popitem(last=False)
+
+    def _refused_of_late(self, address: str) -> float:
+        count, noted = self._refused.get(address, (0.0, 0.0))
+        return max(0.0, count - (self._clock() - noted) * self.limits.refused_per_second)
 
     def add(self, connection: Any, address: str) -> None:
         """Counts a connection; it has ``end()``."""
@@ -125,6 +153,8 @@ class _Protocol(H11Protocol):
         self._unread: asyncio.TimerHandle | None = None
         self._counted_request: object = None
         self._chunked, self._lines, self._bytes = False, 0, 0
+        self._head_lines = 0
+        """Lines of the headers that are awaited."""
 
     def end(self) -> None:
         """Ends the connection at once; what the peer has not read is thrown away."""
@@ -152,6 +182,16 @@ class _Protocol(H11Protocol):
                     return
             super().data_received(piece)
             self._follow()
+            if not self._busy:
+                self._head_lines += piece.count(b"\n")
+                if self._head_lines > _HEAD_LINES:
+                    self._counted.note_refused(self._address)
+                    self.end()
+                    return
+
+    def send_400_response(self, msg: str) -> None:
+        self._counted.note_refused(self._address)
+        super().send_400_response(msg)
 
     @property
     def _busy(self) -> bool:
@@ -195,6 +235,7 @@ class _Protocol(H11Protocol):
         self._counted.set_busy(self, busy)
         if busy or idle:
             self._stop_head()
+            self._head_lines = 0
         elif self._head is None:
             self._await_head()
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import uvicorn
 
+from accesspoint.api import http_server
 from accesspoint.api.guard import Message, Receive, Scope, Send
 from accesspoint.api.http_server import ConnectionLimits, Connections, HttpServer
 
@@ -166,3 +167,47 @@ def test_one_address_takes_no_room_of_others() -> None:
     for peer in (*peers, late):
         connections.remove(peer)
     assert len(connections) == 0
+
+
+def test_headers_of_many_lines_end_their_connection() -> None:
+    with served(LIMITS) as address, connect(address) as client:
+        for lines in (100, 5):  # one connection, two requests
+            client.sendall(ASK[:-2] + b"a: b\r\n" * lines + b"\r\n")
+            answer = b""
+            while not answer.endswith(bytes(2)):
+                answer += client.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 200")
+        with contextlib.suppress(ConnectionError):
+            client.sendall(ASK[:-2] + b"a: b\r\n" * 2_000 + b"\r\n")
+        assert ended(client)
+
+
+@pytest.mark.parametrize(
+    "words", [b"nonsense\r\n\r\n", b"GET /" + b"x" * 20_000, ASK[:-2] + b"a:\r\n" * 15_000]
+)
+def test_an_address_of_many_refused_requests_is_refused(words: bytes) -> None:
+    limits = replace(LIMITS, refused=5, refused_per_second=0.0)
+    with served(limits) as address:
+        for _ in range(5):
+            with connect(address) as client, contextlib.suppress(ConnectionError):
+                client.sendall(words)
+                while client.recv(65_536):
+                    pass
+        with connect(address) as client:
+            with contextlib.suppress(ConnectionError):
+                client.sendall(ASK)
+            assert ended(client)
+
+
+def test_refused_requests_are_forgiven_with_time() -> None:
+    now = 0.0
+    limits = replace(LIMITS, refused=2, refused_per_second=0.5)
+    connections = Connections(limits, lambda: now)
+    for address in "aab":
+        connections.note_refused(address)
+    assert [connections.admit(address) for address in "abc"] == [False, True, True]
+    now = 2.0
+    assert connections.admit("a")
+    for number in range(http_server._ADDRESSES):
+        connections.note_refused(str(number))
+    assert len(connections._refused) == http_server._ADDRESSES
