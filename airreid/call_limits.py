@@ -137,8 +137,10 @@ class BoundedCalls(aio.ServerInterceptor):
         if not handler.request_streaming and not handler.response_streaming:
 
             async def unary(messages: AsyncIterator[bytes], context: Context) -> Any:
-                data = await reader.single(messages, context)
-                return await handler.unary_unary(parse(data), context)
+                # nothing here keeps the message: the traceback of a refusal keeps this frame
+                return await handler.unary_unary(
+                    parse(await reader.single(messages, context)), context
+                )
 
             return grpc.stream_unary_rpc_method_handler(
                 unary, response_serializer=handler.response_serializer

@@ -20,6 +20,8 @@ from channel_sim.stats import LinkStats, Stats
 _WIRE = np.dtype("<f4")
 OWN_MAX = 1024
 """Links that may have settings of their own."""
+TRACE_ROWS_MAX = 4_000_000
+"""Rows of all links' traces together, 16 bytes each; a trace that links share counts once."""
 _PREFETCHED_MAX = 256
 """Links whose next blocks are drawn ahead: the last that sent, each at most some 100 KB."""
 
@@ -37,11 +39,13 @@ class Links:
     def set(self, link: str, settings: LinkSettings) -> None:
         """Sets a link; the default for an empty name.
 
-        Raises :class:`InputError` for a name that no edge can have, and when ``OWN_MAX``
-        links have settings.
+        Raises :class:`InputError` for a name that no edge can have, when ``OWN_MAX`` links have
+        settings, and when their traces have more than ``TRACE_ROWS_MAX`` rows.
         """
+        self._check_traces(link, settings)
         if not link:
             self.default = settings
+            self._forget_traces()
             return
         if len(link) > NAME_MAX:
             raise InputError(f"link: a name has at most {NAME_MAX} characters")
@@ -50,6 +54,27 @@ class Links:
                 f"link {link}: {OWN_MAX} links have settings of their own; reset some first"
             )
         self.own[link] = settings
+        self._forget_traces()
+
+    def _check_traces(self, link: str, settings: LinkSettings) -> None:
+        """Raises :class:`InputError` when all traces have too many rows with these settings."""
+        if settings.snr_trace is None:
+            return
+        others = [each.snr_trace for name, each in self.own.items() if name != link]
+        default = self.default.snr_trace if link else None
+        traces = [trace for trace in (*others, default, settings.snr_trace) if trace is not None]
+        rows = sum(len(trace.blocks) for trace in {id(trace): trace for trace in traces}.values())
+        if rows > TRACE_ROWS_MAX:
+            raise InputError(
+                f"link {link or 'default'}: the traces of all links would have {rows} rows, more "
+                f"than {TRACE_ROWS_MAX}; give a shorter one, or reset other links first"
+            )
+
+    def _forget_traces(self) -> None:
+        """Forgets blocks drawn ahead under traces that no link has any more."""
+        for name, drawn in list(self._prefetched.items()):
+            if drawn.settings.snr_trace is not None and drawn.settings is not self.settings(name):
+                del self._prefetched[name]
 
     def change(self, link: str, changes: Mapping[str, object]) -> LinkSettings:
         """Changes some fields; returns all. Raises :class:`InputError`."""
@@ -64,6 +89,7 @@ class Links:
             self.own.pop(link, None)
         else:
             self.default = self._started_with
+        self._forget_traces()
         return self.settings(link)
 
     def settings(self, link: str) -> LinkSettings:

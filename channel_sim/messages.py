@@ -5,7 +5,7 @@ from __future__ import annotations
 from airreid.channels.parameters import parameters_of
 from airreid.channels.registry import channel_models
 from airreid.v1 import channel_pb2
-from channel_sim.stats import Stats
+from channel_sim.stats import LinkStats, Stats
 
 
 def model_messages() -> list[channel_pb2.ChannelModel]:
@@ -29,15 +29,25 @@ def model_messages() -> list[channel_pb2.ChannelModel]:
     ]
 
 
-def stats_message(stats: Stats, link: str = "") -> channel_pb2.WatchStatsResponse:
-    """The sums of one link, or of all if ``link`` is empty."""
-    message = channel_pb2.WatchStatsResponse(
-        upstream_errors=stats.upstream_errors, streams=stats.streams
-    )
-    for name, sums in stats.items():
-        if link and name != link:
-            continue
-        message.links.add(
+class StatsMessages:
+    """Messages of sums for those who watch; the row of a link is made anew after its next block."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._rows: dict[str, channel_pb2.LinkStats] = {}
+
+    def make(self, link: str = "") -> channel_pb2.WatchStatsResponse:
+        """Makes the message of one link, or of all if ``link`` is empty."""
+        rows = [self._row(name, sums) for name, sums in self._stats.items() if link in ("", name)]
+        return channel_pb2.WatchStatsResponse(
+            upstream_errors=self._stats.upstream_errors, streams=self._stats.streams, links=rows
+        )
+
+    def _row(self, name: str, sums: LinkStats) -> channel_pb2.LinkStats:
+        row = self._rows.get(name)
+        if row is not None and row.blocks == sums.blocks:
+            return row
+        row = self._rows[name] = channel_pb2.LinkStats(
             link=name,
             blocks=sums.blocks,
             packets=sums.packets,
@@ -50,4 +60,4 @@ def stats_message(stats: Stats, link: str = "") -> channel_pb2.WatchStatsRespons
             erased=sums.erased,
             impulses=sums.impulses,
         )
-    return message
+        return row

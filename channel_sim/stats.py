@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,14 @@ class LinkStats:
         self.noise_energy += float(radio.noise_energy.sum())
         self.erased += int(radio.erased.sum())
         self.impulses += int(radio.impulses.sum())
+
+    def add(self, other: LinkStats) -> None:
+        """Adds the sums of blocks that came after these."""
+        for field in fields(self):
+            if field.name != "last_snr_db":
+                total = getattr(self, field.name) + getattr(other, field.name)
+                setattr(self, field.name, total)
+        self.last_snr_db = other.last_snr_db
 
     def count_packet(self, gain_power: float, lost: bool, report_db: float) -> None:
         """Counts an ideal packet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,30 +21,47 @@ from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.v1 import channel_pb2, channel_pb2_grpc
 from channel_sim.links import Links
+from channel_sim.stats import LinkStats
 
 Context = aio.ServicerContext[Any, Any]
 SYMBOLS_MAX = 1 << 19
 """Real channel uses in one request."""
+WAITING_MAX = 32
+"""Calls that wait for their turn, each with a request of 2 MiB at most."""
 
 
 class ChannelTransmission(channel_pb2_grpc.ChannelServiceServicer):
-    """Answers ``Transmit``. The arithmetic runs in a thread: streams go on meanwhile."""
+    """Answers ``Transmit``. The arithmetic runs in a thread, of one call after another: streams go
+    on meanwhile."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
+        self._thread = ThreadPoolExecutor(1, "transmit")
+        self._waiting = 0
 
     async def Transmit(
         self, request: channel_pb2.TransmitRequest, context: Context
     ) -> channel_pb2.TransmitResponse:
+        if self._waiting >= WAITING_MAX:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self._waiting} calls wait for their turn; send it again later",
+            )
+        self._waiting += 1
         try:
             settings = changed(self._links.settings(request.link), changes(request.settings))
-            sent = await asyncio.to_thread(transmit, request, settings)
+            loop = asyncio.get_running_loop()
+            sums, response = await loop.run_in_executor(self._thread, _counted, request, settings)
         except InputError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        self._links.stats.of(request.link).count_realisation(
-            sent.symbols, sent.realisation, float(sent.snr_db[-1])
-        )
-        return sent.response
+            refusal = str(error)
+        else:
+            self._links.stats.of(request.link).add(sums)
+            return response
+        finally:
+            self._waiting -= 1
+        del request  # the traceback of a refusal would keep it until the next collection
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal)
+        raise AssertionError
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,15 @@ class Transmitted:
     """(n, B): the symbols as sent."""
     snr_db: NDArray[np.float64]
     """(n,): the report's SNR."""
+
+
+def _counted(
+    request: channel_pb2.TransmitRequest, settings: LinkSettings
+) -> tuple[LinkStats, channel_pb2.TransmitResponse]:
+    """Sends a request's blocks; returns their sums and the answer. Raises as :func:`transmit`."""
+    sent, sums = transmit(request, settings), LinkStats()
+    sums.count_realisation(sent.symbols, sent.realisation, float(sent.snr_db[-1]))
+    return sums, sent.response
 
 
 def transmit(request: channel_pb2.TransmitRequest, settings: LinkSettings) -> Transmitted:

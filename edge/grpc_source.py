@@ -11,7 +11,6 @@ import grpc
 from grpc import aio
 
 from airreid.errors import AirReidError, InputError
-from airreid.images import MAX_BYTES
 from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc
 from edge.frames import (
     NAME_MAX,
@@ -27,13 +26,15 @@ from edge.pipeline import Pipeline
 from edge.spool import Spool
 
 Context = aio.ServicerContext[Any, Any]
-MESSAGE_BYTES = MAX_BYTES + 64 * 1024
-"""Longest message: an image, and its names."""
+MESSAGE_BYTES = (8 << 20) + 64 * 1024
+"""Longest message: an image, as long as an access point takes one, and its names."""
+STREAMS_MAX = 32
+"""Streams at once: each may hold a message that is not yet complete, or waits for room."""
 _UNDER_WAY = 64
 """Crops of one stream that are read ahead of their answers; more waits in the transport."""
-_UNDER_WAY_BYTES = 2 * MAX_BYTES
-"""Bytes of the images of all streams that are read and not yet accepted, from which on none is
-read."""
+_UNDER_WAY_BYTES = 64 << 20
+"""Bytes of the messages of all streams that are read and not yet accepted, from which on none is
+taken."""
 _TOP_K_MAX = 1000
 
 
@@ -43,7 +44,7 @@ class _Crop:
     def __init__(self, request: edge_pb2.IdentifyRequest, service: GrpcSource) -> None:
         self.response = edge_pb2.IdentifyResponse(name=request.name[:NAME_MAX])
         self.accepting = asyncio.create_task(service.accept(request, self.response))
-        self.accepting.add_done_callback(partial(service.taken, len(request.image)))
+        self.accepting.add_done_callback(partial(service.taken, request.ByteSize()))
         self.task = asyncio.create_task(self._answer(service, request.accept_only))
 
     async def _answer(self, service: GrpcSource, accept_only: bool) -> None:
@@ -67,16 +68,16 @@ class GrpcSource(edge_pb2_grpc.EdgeServiceServicer):
         self._spool = spool
         self._metrics = metrics
         self._bytes = 0
-        """Bytes of the images that are read and not yet accepted."""
+        """Bytes of the messages that are read and not yet accepted."""
         self._changed = asyncio.Event()
 
     def taken(self, size: int, _: asyncio.Task[Any]) -> None:
-        """Notes that an image of so many bytes is accepted or refused."""
+        """Notes that a message of so many bytes is accepted or refused."""
         self._bytes -= size
         self._changed.set()
 
     async def _room(self, size: int) -> None:
-        """Waits until an image may be taken on, then counts it."""
+        """Waits until a message may be taken on, then counts it."""
         while self._bytes > _UNDER_WAY_BYTES:
             self._changed.clear()
             await self._changed.wait()
@@ -94,7 +95,7 @@ class GrpcSource(edge_pb2_grpc.EdgeServiceServicer):
         async def read() -> None:
             async for request in request_iterator:
                 await room.acquire()
-                await self._room(len(request.image))
+                await self._room(request.ByteSize())
                 crop = _Crop(request, self)
                 crops.add(crop)
                 crop.task.add_done_callback(partial(_put, done, crop))

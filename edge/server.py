@@ -25,7 +25,7 @@ from edge.control import EdgeControl
 from edge.encoder import Encoder
 from edge.folder import check_folder
 from edge.folder_source import FolderSource
-from edge.grpc_source import MESSAGE_BYTES, GrpcSource
+from edge.grpc_source import MESSAGE_BYTES, STREAMS_MAX, GrpcSource
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.settings import SendSettings, ServeSettings
@@ -107,7 +107,10 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
                 serving = serve(
                     settings.listen,
                     register,
-                    limits={service: CallLimits(MESSAGE_BYTES), control: SMALL},
+                    limits={
+                        service: CallLimits(MESSAGE_BYTES, streams=STREAMS_MAX),
+                        control: SMALL,
+                    },
                     message_bytes=MESSAGE_BYTES,
                     otherwise=_OTHERWISE,
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,20 +43,22 @@ def make_trace(name: str, blocks: Sequence[int], snr_db: Sequence[float]) -> Tra
         raise InputError(f"trace {name}: no rows; give lines of snr_db or block,snr_db")
     if len(blocks) > ROWS_MAX:
         raise InputError(f"trace {name}: {len(blocks)} rows; at most {ROWS_MAX} are taken")
-    before = -1
-    for row, (block, value) in enumerate(zip(blocks, snr_db, strict=True), 1):
-        if not (math.isfinite(value) and SNR_DB_MIN <= value <= SNR_DB_MAX):
+    numbers, values = np.array(blocks, np.uint64), np.array(snr_db, np.float64)
+    bad_values = ~((values >= SNR_DB_MIN) & (values <= SNR_DB_MAX))  # NaN is neither
+    bad_numbers = numbers >= 2**63
+    bad_numbers[0] |= numbers[0] != 0
+    bad_numbers[1:] |= numbers[1:] <= numbers[:-1]
+    if (wrong := bad_values | bad_numbers).any():
+        row = int(wrong.argmax())
+        where = f"trace {name}: row {row + 1}"
+        if bad_values[row]:
             raise InputError(
-                f"trace {name}: row {row}: snr_db {value:g}; "
-                f"give one from {SNR_DB_MIN:g} to {SNR_DB_MAX:g}"
+                f"{where}: snr_db {values[row]:g}; give one from {SNR_DB_MIN:g} to {SNR_DB_MAX:g}"
             )
-        if (row == 1 and block != 0) or block <= before or block >= 2**63:
-            raise InputError(
-                f"trace {name}: row {row}: block {block}; "
-                "block numbers start at 0 and only grow (below 2^63)"
-            )
-        before = block
-    return Trace(name, np.array(blocks, np.uint64), np.array(snr_db, np.float64))
+        raise InputError(
+            f"{where}: block {numbers[row]}; block numbers start at 0 and only grow (below 2^63)"
+        )
+    return Trace(name, numbers, values)
 
 
 def read_trace(path: Path) -> Trace:

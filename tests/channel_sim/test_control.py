@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 import urllib.request
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -13,7 +16,9 @@ from airreid.channels.settings import LinkSettings
 from airreid.client import ChannelClient
 from airreid.errors import InputError, LinkError
 from airreid.v1 import channel_pb2, channel_pb2_grpc, uplink_pb2_grpc
-from channel_sim.links import Links
+from channel_sim.control import ChannelControl
+from channel_sim.links import OWN_MAX, Links
+from channel_sim.messages import StatsMessages
 from channel_sim.metrics import serve_metrics
 
 from .conftest import Radio, block
@@ -110,3 +115,53 @@ def test_prometheus_reads_the_sums() -> None:
     assert float(values[f"airreid_channel_measured_snr_db{label}"]) == pytest.approx(5, abs=0.4)
     assert float(values[f"airreid_channel_mean_gain{label}"]) == 1
     assert float(values["airreid_channel_upstream_errors_total"]) == 3
+
+
+async def test_streams_have_their_turn_while_many_links_are_listed() -> None:
+    links, turns = Links(LinkSettings()), 0
+    for number in range(OWN_MAX):
+        links.change(f"cam-{number}", {"seed": number})
+    control = ChannelControl(links, asyncio.Event())
+    request, context = channel_pb2.ListLinksRequest(), cast(Any, None)
+    listing = [asyncio.create_task(control.ListLinks(request, context)) for _ in range(2)]
+    while not all(task.done() for task in listing):
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 2 * OWN_MAX / 16  # one caller after another, 16 links at a time
+    assert all(len(task.result().links) == OWN_MAX for task in listing)
+
+
+def test_rows_of_sums_are_made_anew_only_after_a_block() -> None:
+    links = Links(LinkSettings())
+    messages = StatsMessages(links.stats)
+    for edge in ("a", "b"):
+        links.transmit(block(edge, 0))
+    before = messages.make()
+    rows = dict(messages._rows)
+    assert messages.make() == before
+    links.transmit(block("b", 1))
+    assert [row.blocks for row in messages.make().links] == [1, 2]
+    assert [row.blocks for row in messages.make("b").links] == [2]
+    assert messages._rows["a"] is rows["a"]
+    assert messages._rows["b"] is not rows["b"]
+
+
+async def test_a_trace_that_is_refused_is_not_kept(radio: Radio) -> None:
+    """A refusal and its call refer to each other, so what its frames hold would stay."""
+    wrong = Settings(snr_trace=channel_pb2.SnrTrace(blocks=range(50_000), snr_db=[1.0] * 50_000))
+    wrong.snr_trace.snr_db[-1] = 1e9
+    gc.disable()
+    tracemalloc.start()
+    try:
+        async with aio.insecure_channel(radio.target) as channel:
+            control = channel_pb2_grpc.ChannelControlServiceStub(channel)
+            for number in range(6):
+                if number == 1:
+                    before, _ = tracemalloc.get_traced_memory()
+                call = control.SetLink(channel_pb2.SetLinkRequest(link="a", settings=wrong))
+                assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
+            after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert after - before < 5 * 400_000  # less than an array of each

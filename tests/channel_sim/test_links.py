@@ -1,9 +1,13 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 from airreid import wire
 from airreid.channels.models import USES_MAX, apply
 from airreid.channels.settings import LinkSettings
+from airreid.channels.traces import make_trace
 from airreid.errors import InputError
 from airreid.noise import NoiseStream
 from airreid.signal import awgn, normalise_power
@@ -234,3 +238,37 @@ def test_what_cannot_be_measured_does_not_spoil_the_sums(sent: np.ndarray) -> No
     sums = links.stats.of("cam-1")
     assert sums.unusable == 2
     assert sums.measured_snr_db == pytest.approx(10, abs=0.4)
+
+
+def test_rows_of_all_traces_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channel_sim.links.TRACE_ROWS_MAX", 10)
+    links = Links(LinkSettings())
+    shared = make_trace("shared", range(4), [1.0] * 4)
+    links.change("", {"snr_trace": shared})
+    for number in range(20):
+        links.change(f"cam-{number}", {"seed": number})  # each with the default's trace
+    links.change("a", {"snr_trace": make_trace("a", range(6), [2.0] * 6)})
+    for link, rows in (("b", 2), ("", 7)):
+        another = make_trace("b", range(rows), [0.0] * rows)
+        with pytest.raises(InputError, match=r"rows, more than 10; give a shorter one, or reset"):
+            links.change(link, {"snr_trace": another})
+    links.change("a", {"snr_trace": make_trace("again", range(6), [3.0] * 6)})
+    links.reset("a")
+    links.change("b", {"snr_trace": make_trace("b", range(6), [2.0] * 6)})
+
+
+def test_a_trace_that_no_link_has_is_forgotten() -> None:
+    links = Links(LinkSettings())
+    traces = []
+    for link, edge in (("a", "a"), ("", "follows")):
+        trace = make_trace("t", range(4), [1.0] * 4)
+        traces.append(weakref.ref(trace))
+        links.change(link, {"snr_trace": trace})
+        del trace
+        links.transmit(block(np.ones(8), 0, edge))
+    gc.collect()
+    assert all(trace() is not None for trace in traces)
+    links.reset("a")
+    links.reset("")
+    gc.collect()
+    assert [trace() for trace in traces] == [None, None]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
+import grpc
 import numpy as np
 import pytest
+from grpc import aio
 
 from airreid import wire
 from airreid.channels.messages import from_fields
 from airreid.channels.settings import LinkSettings, link_settings
 from airreid.client import ChannelClient
 from airreid.errors import LinkError
-from airreid.v1 import channel_pb2, common_pb2, uplink_pb2
+from airreid.v1 import channel_pb2, channel_pb2_grpc, common_pb2, uplink_pb2
 from channel_sim.links import Links
-from channel_sim.transmission import SYMBOLS_MAX, transmit
+from channel_sim.transmission import SYMBOLS_MAX, WAITING_MAX, ChannelTransmission, transmit
 
 from .conftest import Radio
 
@@ -140,3 +143,26 @@ async def test_what_cannot_be_sent_is_refused(
 
     await asyncio.to_thread(by_hand)
     assert not radio.links.stats.items()
+
+
+async def test_calls_that_wait_are_bounded_and_one_is_computed_at_a_time() -> None:
+    service = ChannelTransmission(Links(LinkSettings()))
+    server = aio.server()
+    channel_pb2_grpc.add_ChannelServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    gate = threading.Event()
+    service._thread.submit(gate.wait)
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = channel_pb2_grpc.ChannelServiceStub(channel)
+        sent = [stub.Transmit(request(symbols())) for _ in range(WAITING_MAX + 1)]
+        done, _ = await asyncio.wait(
+            [asyncio.ensure_future(call.code()) for call in sent],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        assert {code.result() for code in done} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        gate.set()
+        codes = [await call.code() for call in sent]
+        assert codes.count(grpc.StatusCode.OK) == WAITING_MAX
+        assert await stub.Transmit(request(symbols()))
+    await server.stop(None)

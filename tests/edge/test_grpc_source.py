@@ -20,7 +20,13 @@ from airreid.v1 import common_pb2, edge_pb2, edge_pb2_grpc
 from edge.airtime import Radio
 from edge.control import EdgeControl
 from edge.frames import ClosedError, SpoolDiskError, SpoolFullError
-from edge.grpc_source import GrpcSource, _code
+from edge.grpc_source import (
+    _UNDER_WAY_BYTES,
+    MESSAGE_BYTES,
+    STREAMS_MAX,
+    GrpcSource,
+    _code,
+)
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.settings import UplinkSettings
@@ -198,3 +204,25 @@ def test_a_stream_ends_with_the_code_of_what_ended_it(
     error: Exception, code: grpc.StatusCode
 ) -> None:
     assert _code(error) is code
+
+
+async def test_whole_messages_are_counted_while_they_wait(
+    encoder: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    room = GrpcSource._room
+
+    async def noted(self: GrpcSource, size: int) -> None:
+        await room(self, size)
+        counted.append(self._bytes)
+
+    monkeypatch.setattr(GrpcSource, "_room", noted)
+    long = request(1, accept_only=True)
+    long.name = "n" * 100_000
+    async with edge_at("127.0.0.1:1", encoder) as edge:
+        await edge.identify(long)
+    assert counted == [long.ByteSize()]
+
+
+def test_all_streams_together_hold_less_than_512_mib() -> None:
+    assert STREAMS_MAX * MESSAGE_BYTES + _UNDER_WAY_BYTES < 512 << 20
