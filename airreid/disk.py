@@ -36,9 +36,14 @@ def read_regular(path: Path, most: int) -> bytes:
     # not blocking: a pipe would wait for a writer
     descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "Not a regular file", str(path))
-        data = file.read(most + 1)
+        # as much as is there: to ask for the most would take that memory at once
+        size = min(status.st_size, most)
+        data = file.read(size + 1)
+        if len(data) > size:  # it has grown
+            data += file.read(most + 1 - len(data))
     if len(data) > most:
         raise OSError(errno.EFBIG, f"Over {most} bytes", str(path))
     return data

@@ -114,7 +114,8 @@ def row_line(row: dict[str, Any]) -> Line:
     """Returns a row of the result log as a line; the decision first, the nearest faint."""
     refused = row["state"] == "answered" and row["code"] not in results.NO_REFUSALS
     state = "refused" if refused else row["state"]
-    accepted = local_time(row["accepted_at"], "T", "milliseconds")
+    accepted_at = row["accepted_at"]
+    accepted = "?" if accepted_at is None else local_time(accepted_at, "T", "milliseconds")
     head = f"{row['sequence']:>8}  {accepted}  {state:<8}  {row['name']}"
     if row["track_id"]:
         head += f"  track {row['track_id']}"
@@ -123,7 +124,9 @@ def row_line(row: dict[str, Any]) -> Line:
         head += f" {row['snr_db']:+.3g} dB"
     if row["state"] != "answered":
         return Line(head + (f"  {row['message']}" if row["message"] else ""))
-    head += f"  {row['uses']} uses  {row['total_ms']:.0f} ms"
+    head += f"  {row['uses']} uses"
+    if row["total_ms"] is not None:
+        head += f"  {row['total_ms']:.0f} ms"
     if row["code"] != "ok":
         return Line(f"{head}  {row['code']}: {row['message']}")
     nearest = [(match["subject"], match["score"]) for match in row["identities"][:3]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,7 +15,7 @@ from urllib.parse import quote
 from airreid import decisions
 from airreid.errors import InputError
 from airreid.v1 import common_pb2, uplink_pb2
-from edge.spool_file import FILE
+from edge.spool_file import FILE, shown_text
 
 _COLUMNS = (
     *("sequence", "state", "source", "name", "track_id", "accepted_at", "scheme_id", "link"),
@@ -26,6 +27,8 @@ _LATER_COLUMNS = ("decision",)
 """Columns that a spool of an earlier version lacks until an edge opens it."""
 WRONG_BUNDLE = "wrong_bundle"
 """Code of an access point that serves another bundle than a block was made with."""
+ALTERED = "altered"
+"""Code of a row that somebody, or the disk, has altered."""
 NO_REFUSALS = ("ok", "outage", "dropped")
 """Codes of answers that refuse nothing."""
 
@@ -115,6 +118,7 @@ def read(folder: Path, state: str = "", last: int = 0) -> Iterator[dict[str, Any
         raise InputError(f"{folder}: no spool here; give the --spool of 'airreid edge serve'")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            db.text_factory = shown_text  # one damaged row hides no others
             present = {column[1] for column in db.execute("PRAGMA table_info(frames)")}
             columns = (*_COLUMNS, *(name for name in _LATER_COLUMNS if name in present))
             for values in db.execute(_query(columns, last), (state, last)):
@@ -131,17 +135,39 @@ def _query(columns: Sequence[str], last: int) -> str:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Times as seconds since 1970, flags as flags, the decision and the subjects as values."""
+    """Times as seconds since 1970, flags as flags, the decision and the subjects as values.
+
+    What was altered in the file is None, and the row's code and message say so.
+    """
+    is_altered = False
+    for key, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            row[key], is_altered = None, True
     for key in ("accepted_at", "settled_at", "encode_ms", "total_ms", "link_ms"):
         if row[key] is not None:
             row[key] = round(row[key], 3)
     row["outage"] = None if row["outage"] is None else bool(row["outage"])
     decision, stored = row.pop("decision", None), row.pop("identities")
-    row["decision"] = None if decision is None else json.loads(decision)
-    ranked = None
-    if stored is not None:
-        ranked = [{"subject": match["identity"], **match} for match in json.loads(stored)]
+    row["decision"] = ranked = None
+    try:
+        if decision is not None:
+            row["decision"] = json.loads(decision)
+            decisions.words(row["decision"])
+        if stored is not None:
+            ranked = [_ranked(match) for match in json.loads(stored)]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        row["decision"], is_altered = None, True
+    is_altered |= row["state"] == "answered" and (ranked is None or row["code"] is None)
+    if is_altered:
+        row |= {"code": ALTERED, "message": "the row was altered in the spool's file"}
     return row | ranked_fields(ranked)
+
+
+def _ranked(match: dict[str, Any]) -> dict[str, Any]:
+    """Returns a ranked subject that the spool stores; raises for what is none."""
+    if not isinstance(match["identity"], str) or not math.isfinite(match["score"]):
+        raise ValueError("no ranked subject")
+    return {"subject": match["identity"], **match}
 
 
 def ranked_fields(ranked: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -62,9 +62,21 @@ class Spool:
         self._on_accept: list[Callable[[], None]] = []
         self._on_reject: list[Callable[[list[int]], None]] = []
         self._damaged: set[int] = set()
-        self._rebase(clock.now())
+        try:
+            self._waiting = self._begin(clock.now())
+        except sqlite3.Error as error:
+            self.close()
+            raise InputError(
+                f"{folder}: its spool cannot be written ({error}); make room or mend the disk, "
+                "or move the file away: what waits in it will then not be sent"
+            ) from None
+
+    def _begin(self, now: clock.Moment) -> int:
+        """Takes over what an earlier run has left; returns how many frames wait."""
+        self._rebase(now)
+        self._drop("sequence < ?4", 1, DAMAGED, now)  # frames are numbered from 1 on
         count = self._db.execute("SELECT count(*) FROM frames WHERE state = 'waiting'")
-        self._waiting: int = count.fetchone()[0]
+        return int(count.fetchone()[0])
 
     def _rebase(self, now: clock.Moment) -> None:
         """Gives what waits from an earlier boot a time of this one, by the wall clock."""

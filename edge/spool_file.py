@@ -51,6 +51,9 @@ CREATE INDEX waiting ON frames (sequence) WHERE state = 'waiting';
 CREATE UNIQUE INDEX handing_over ON frames (file_key) WHERE file_key IS NOT NULL;
 """
 
+_NAME_MAX = 128
+"""Characters of a spool's id, at most: an access point takes no more."""
+_SEQUENCE_MAX = 2**62
 _ADDED = {"digest": "INTEGER", "decision": "TEXT"}
 """Columns that came later within the format; earlier code leaves them empty."""
 
@@ -67,6 +70,7 @@ def open_database(folder: Path | None, edge_id: str) -> tuple[sqlite3.Connection
         if folder is not None:
             make_private(folder / FILE)  # the log beside it takes the same
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        db.text_factory = shown_text  # of a damaged row, too
         return db, _prepare(db, path, edge_id)
     except (sqlite3.Error, OSError) as error:
         if db is not None:
@@ -104,13 +108,37 @@ def _prepare(db: sqlite3.Connection, path: str, edge_id: str) -> str:
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(f"damaged: {verdict}")
-    spool_id, owner = db.execute("SELECT spool_id, edge_id FROM spool").fetchone()
+    spool_id, owner = _names(db)
     if owner != edge_id:
         raise InputError(
             f"{path}: the spool of edge {owner!r}, not {edge_id!r}; "
             "give each edge a --spool of its own"
         )
-    return str(spool_id)
+    return spool_id
+
+
+def shown_text(data: bytes) -> str:
+    """Reads a text of the file; bytes that are none become replacement characters."""
+    return data.decode("utf-8", "replace")
+
+
+def _names(db: sqlite3.Connection) -> tuple[str, str]:
+    """Reads the spool's id and its edge's, and checks that numbers of frames can go on.
+
+    Raises :class:`sqlite3.Error` for a damaged file.
+    """
+    rows = db.execute("SELECT spool_id, edge_id FROM spool LIMIT 2").fetchall()
+    if len(rows) != 1 or not all(isinstance(name, str) for name in rows[0]):
+        raise sqlite3.DatabaseError("damaged: it does not say whose it is")
+    spool_id, edge_id = rows[0]
+    if not 0 < len(spool_id) <= _NAME_MAX:
+        raise sqlite3.DatabaseError("damaged: its id is none")
+    counters = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frames'").fetchall()
+    [last] = db.execute("SELECT coalesce(max(sequence), 0) FROM frames").fetchone()
+    for (counter,) in counters or [(0,)]:
+        if not isinstance(counter, int) or not last <= counter < _SEQUENCE_MAX:
+            raise sqlite3.DatabaseError("damaged: the number of its last frame is none")
+    return spool_id, edge_id
 
 
 def hold(folder: Path) -> IO[str]:

@@ -9,12 +9,16 @@ from airreid.datasets.dataset import Count, DataSet, pick
 from airreid.datasets.folder import file_sample
 from airreid.datasets.reader import Boxes, Certainty, Reader, Recognition
 from airreid.datasets.samples import ImageSet, Sample
+from airreid.disk import read_regular
 from airreid.errors import InputError
 
 LISTS = {"train": "train", "val": "train", "query": "test", "gallery": "test"}
 """Subset to the kind of folder that its list's images lie in."""
 _FOLDERS = {"train": ("train", "mask_train_v2"), "test": ("test", "mask_test_v2")}
 _NAME = re.compile(r"^\d{4}_\d{3}_\d{2}_.+_\d+(_\d+)?\.jpg$")
+_IDENTITY = re.compile(r"[0-9]{1,9}")
+_LIST_BYTES_MAX = 64 << 20
+"""Bytes of a list of images, at most."""
 _COUNTS = {
     "train": Count(30248, 1041),
     "val": Count(2373, 1041),
@@ -92,15 +96,18 @@ def _without_lists(folder: Path) -> bool:
 
 def _lines(path: Path) -> list[tuple[str, int]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, _LIST_BYTES_MAX).decode()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text of UTF-8; copy it again") from None
     entries = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 2 or not words[1].isdigit() or len(Path(words[0]).stem.split("_")) < 3:
+        known = len(words) == 2 and _IDENTITY.fullmatch(words[1])
+        if not known or len(Path(words[0]).stem.split("_")) < 3:
             raise InputError(f"{path}: line {number}: expected an image of MSMT17 and its identity")
         entries.append((words[0], int(words[1])))
     return entries

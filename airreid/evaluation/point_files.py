@@ -54,7 +54,7 @@ def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
             about[key]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         raise InputError(
             f"{path}: not written by 'airreid evaluate --json' or 'airreid sweep'"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import threading
@@ -11,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from airreid.errors import InputError
 from airreid.link_report import ReportedLink
 from airreid.uplink_client import Uplink
 from edge import results
+from edge.printing import row_line
 from edge.results import Outcome
 from edge.spool import Spool
 from edge.uplink_stream import UplinkStream
 from edge.waiting_blocks import DAMAGED
 
-from .support import AccessPoint, entry, served, until
+from .support import AccessPoint, answer, entry, served, until
 
 
 def flip(folder: Path, sequence: int, place: int, mask: int) -> None:
@@ -108,3 +111,75 @@ def test_a_spool_of_earlier_code_has_no_digests_and_is_sent(tmp_path: Path) -> N
         assert [block.id.sequence for block in spool.blocks(0, 10)] == [1, 2]
         query = "SELECT digest IS NULL FROM frames ORDER BY sequence"
         assert spool._db.execute(query).fetchall() == [(1,), (0,)]
+
+
+DAMAGES = [
+    "UPDATE frames SET sequence = -5 WHERE sequence = 3",
+    "UPDATE frames SET sequence = 0 WHERE sequence = 3",
+    "UPDATE frames SET uptime = 9e999, accepted_at = -9e999",
+    "UPDATE frames SET accepted_at = 1e300",
+    "UPDATE frames SET file_key = CAST(x'ff80' AS TEXT) WHERE sequence = 3",
+    "UPDATE frames SET name = CAST(x'ff80' AS TEXT), boot_id = CAST(x'ff80' AS TEXT)",
+    "UPDATE frames SET identities = '{}' WHERE sequence = 1",
+    "UPDATE frames SET identities = '[{}]' WHERE sequence = 1",
+    "UPDATE frames SET identities = '[[' WHERE sequence = 1",
+    "UPDATE frames SET identities = NULL WHERE sequence = 1",
+    "UPDATE frames SET decision = '[]' WHERE sequence = 1",
+    "UPDATE frames SET decision = CAST(x'ff80' AS TEXT) WHERE sequence = 1",
+    "UPDATE frames SET code = NULL, total_ms = NULL WHERE sequence = 1",
+    "UPDATE frames SET snr_db = 9e999, total_ms = -9e999 WHERE sequence = 1",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_in_any_column_leaves_the_other_frames_and_their_rows(
+    tmp_path: Path, damage: str
+) -> None:
+    with closing(Spool(tmp_path, "cam")) as spool:
+        spool.accept([entry(f"{number}.png", file_key=f"key-{number}") for number in range(1, 5)])
+        spool.settle([answer(spool, 1)])
+    with closing(sqlite3.connect(tmp_path / "spool.sqlite")) as db, db:
+        db.execute(damage)
+    with closing(Spool(tmp_path, "cam")) as spool:
+        assert {2, 4} <= {block.id.sequence for block in spool.blocks(0, 9)}
+        assert len(spool.handing_over()) == 4
+        assert spool.settled_below() == 2
+        assert spool.block_id(spool.settled_below()).sequence == 2
+        assert spool.drop_stale(1e12) == []
+        assert spool.accept([entry("5.png")]) == [5]
+        waiting = [block.id.sequence for block in spool.blocks(0, 9)]
+        assert spool.waiting == len(waiting)
+        spool.settle([answer(spool, sequence) for sequence in waiting])
+        assert spool.waiting == 0
+    rows = list(results.read(tmp_path))
+    assert len(rows) == 5
+    for row in rows:
+        json.dumps(row, allow_nan=False)
+        row_line(row)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM spool",
+        "INSERT INTO spool VALUES ('another', 'cam')",
+        "UPDATE spool SET spool_id = printf('%.*c', 300000, 'x')",
+        "UPDATE sqlite_sequence SET seq = 'abc'",
+        "UPDATE sqlite_sequence SET seq = NULL",
+        "UPDATE sqlite_sequence SET seq = 9223372036854775807",
+        "UPDATE sqlite_sequence SET seq = 1",
+        "UPDATE frames SET sequence = 9223372036854775807 WHERE sequence = 2",
+        "CREATE TRIGGER t BEFORE UPDATE ON frames BEGIN SELECT RAISE(ABORT, 'no'); END;"
+        "UPDATE sqlite_sequence SET seq = seq",
+    ],
+)
+def test_a_spool_that_cannot_number_frames_is_named(tmp_path: Path, damage: str) -> None:
+    with closing(Spool(tmp_path, "cam")) as spool:
+        spool.accept([entry("1.png"), entry("2.png")])
+    with closing(sqlite3.connect(tmp_path / "spool.sqlite")) as db:
+        if "TRIGGER" in damage:
+            db.execute("UPDATE frames SET boot_id = 'another'")
+            db.commit()
+        db.executescript(damage)
+    with pytest.raises(InputError, match="or move the file away"):
+        Spool(tmp_path, "cam")

@@ -36,7 +36,7 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
             raise InputError(f"--set {setting}: write key=value")
         try:
             value: object = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # a text, or a number of thousands of digits
             value = text
         if key == "epochs":
             for step in tree["steps"]:
@@ -115,7 +115,7 @@ def parse_recipe(text: bytes | str, source: str) -> Recipe:
         return Recipe.model_validate(with_new_names(json.loads(text)))
     except ValidationError as error:
         raise InputError(f"{source}: not a recipe ({first_complaint(error)})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source}: not a recipe ({error})") from None
 
 

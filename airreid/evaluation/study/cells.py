@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from airreid.disk import read_regular
 from airreid.errors import InputError
 from airreid.validation import FrozenModel
 
 FORMAT = 1
 MOST_DRAWS = 35
 """Noise draws of a point, at most: the times that a query was found are one digit of base 36."""
+_BYTES_MAX = 256 << 20
+"""Bytes of a cell or a plan, at most."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -98,7 +101,7 @@ def key_of(settings: dict[str, Any]) -> str:
 def read_cell(path: Path) -> Cell:
     """Reads a cell. Raises :class:`InputError` naming the file where it is none."""
     try:
-        return Cell.model_validate_json(path.read_bytes())
+        return Cell.model_validate_json(read_regular(path, _BYTES_MAX))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
@@ -143,12 +146,12 @@ def planned_cells(folder: Path) -> tuple[str, ...]:
     """
     path = folder / PLAN
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        names = json.loads(read_regular(path, _BYTES_MAX))["cells"]
+        return tuple(map(str, names))
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); delete it") from None
-    return tuple(map(str, names))
 
 
 def digits(counts: NDArray[np.integer]) -> str:
