@@ -63,6 +63,9 @@ class Target(Protocol):
     @property
     def space_id(self) -> str: ...
 
+    @property
+    def feature_dim(self) -> int: ...
+
     def enrol(self, entries: Sequence[NewEntry]) -> list[int]: ...
 
     def delete_entries(self, ids: Sequence[int]) -> list[bool]: ...
@@ -207,6 +210,11 @@ def _import(reader: _Reader, gallery: Target, on_conflict: OnConflict, tick: Tic
         raise WrongSpaceError(
             f"{reader.path}: of the feature space {manifest.space_id!r}; this gallery is of "
             f"{gallery.space_id!r}: export from a gallery that serves the same model"
+        )
+    if manifest.feature_dim != gallery.feature_dim:
+        raise InputError(
+            f"{reader.path}: {MANIFEST}: features of {manifest.feature_dim} values; those of this "
+            f"space have {gallery.feature_dim}: export again"
         )
     if on_conflict == "fail":
         for part in reader.parts("subjects"):

@@ -248,6 +248,22 @@ def test_a_hostile_archive_is_refused(
     assert other.counts()[1] == 0
 
 
+def test_features_of_another_length_are_refused_before_a_member_is_read(
+    few: Gallery, other: Gallery, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    few.maintenance.export_archive(path)
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        names = [name for name in archive.namelist() if name != "manifest.json"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"nothing that its digest fits")
+        archive.writestr("manifest.json", json.dumps(manifest | {"feature_dim": 65536}))
+    with pytest.raises(InputError, match=r"features of 65536 values; those of this space have 16"):
+        other.maintenance.import_archive(path)
+
+
 def test_every_member_can_be_the_last_of_a_cancelled_import(
     few: Gallery, other: Gallery, tmp_path: Path
 ) -> None:
