@@ -34,6 +34,8 @@ class CallLimits:
     """Time for one message of a unary call."""
     streams: int = 64
     """Streams that are open at once."""
+    paced: bool = False
+    """Long messages of streams are read one at a time, too."""
 
 
 SMALL = CallLimits()
@@ -96,7 +98,7 @@ class MessageReader:
     ) -> AsyncIterator[Any]:
         """Yields the messages of a stream, parsed."""
         # where no message may be long, one that is has its time
-        if self.limits.message_bytes <= LONG_BYTES:
+        if self.limits.message_bytes <= LONG_BYTES or self.limits.paced:
             messages = PacedStream(messages, self._turns)
         async for data in messages:
             size = len(data)
@@ -104,7 +106,10 @@ class MessageReader:
                 del data
                 await self._refuse(size, context)
                 raise AssertionError
-            yield parse(data)
+            parsed = parse(data)
+            del data  # while the parsed message is looked at, it alone is held
+            yield parsed
+            del parsed
 
 
 class BoundedCalls(aio.ServerInterceptor):

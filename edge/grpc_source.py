@@ -32,7 +32,7 @@ STREAMS_MAX = 32
 """Streams at once: each may hold a message that is not yet complete, or waits for room."""
 _UNDER_WAY = 64
 """Crops of one stream that are read ahead of their answers; more waits in the transport."""
-_UNDER_WAY_BYTES = 64 << 20
+_UNDER_WAY_BYTES = 16 << 20
 """Bytes of the messages of all streams that are read and not yet accepted, from which on none is
 taken."""
 _TOP_K_MAX = 1000
@@ -97,6 +97,7 @@ class GrpcSource(edge_pb2_grpc.EdgeServiceServicer):
                 await room.acquire()
                 await self._room(request.ByteSize())
                 crop = _Crop(request, self)
+                del request
                 crops.add(crop)
                 crop.task.add_done_callback(partial(_put, done, crop))
 
@@ -131,8 +132,10 @@ class GrpcSource(edge_pb2_grpc.EdgeServiceServicer):
         """
         status = response.status
         try:
-            frame = _frame(request)
-            future = self._pipeline.submit(frame, wants_outcome=not request.accept_only)
+            frame, wants_outcome = _frame(request), not request.accept_only
+            del request  # the frame has what is needed
+            future = self._pipeline.submit(frame, wants_outcome=wants_outcome)
+            del frame
             accepted = await asyncio.wrap_future(future)
         except InputError as error:
             status.code, status.message = common_pb2.CODE_INVALID, str(error)

@@ -269,7 +269,9 @@ class Pipeline:
                 self._metrics.refused.labels(why).inc()
         elif not isinstance(error, InputError):
             log.warning("encode_failed", source=job.frame.source, error=repr(error))
-        job.future.set_exception(error)
+        # its frames hold the images, and would until the next collection: jobs know their futures
+        error.__context__ = None
+        job.future.set_exception(error.with_traceback(None))
 
 
 def _decoded(frame: Frame) -> Image.Image:

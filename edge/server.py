@@ -34,6 +34,7 @@ from edge.stdin_source import StdinSource
 from edge.uplink_sender import Sender
 
 _TICK_SECONDS = 0.5
+_CROPS = CallLimits(MESSAGE_BYTES, streams=STREAMS_MAX, paced=True)
 _OTHERWISE = "if another edge runs on this machine, give this one another --listen, or --listen off"
 """Way out where the port cannot be had."""
 
@@ -54,6 +55,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
     Raises :class:`airreid.errors.InputError` for an address, a folder or a spool that cannot
     be used; nothing has been taken then.
     """
+    memory.keep_little()
     if settings.listen != OFF:
         strangers = "send crops, read who they are, and switch schemes"
         check_listening(settings.listen, settings.insecure_no_auth, strangers)
@@ -107,10 +109,7 @@ async def run(encoder: Encoder, settings: ServeSettings) -> None:
                 serving = serve(
                     settings.listen,
                     register,
-                    limits={
-                        service: CallLimits(MESSAGE_BYTES, streams=STREAMS_MAX),
-                        control: SMALL,
-                    },
+                    limits={service: _CROPS, control: SMALL},
                     message_bytes=MESSAGE_BYTES,
                     otherwise=_OTHERWISE,
                 )

@@ -224,5 +224,5 @@ async def test_whole_messages_are_counted_while_they_wait(
     assert counted == [long.ByteSize()]
 
 
-def test_all_streams_together_hold_less_than_512_mib() -> None:
-    assert STREAMS_MAX * MESSAGE_BYTES + _UNDER_WAY_BYTES < 512 << 20
+def test_messages_of_all_streams_are_bounded() -> None:
+    assert STREAMS_MAX * MESSAGE_BYTES + _UNDER_WAY_BYTES < 288 << 20

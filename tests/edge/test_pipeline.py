@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
+import weakref
 from contextlib import closing
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from edge.settings import ServeSettings, serve_settings
 from edge.spool import Spool
 from edge.spool_entry import Entry
 
-from .support import SENDING, Quick, answer, picture, pipeline_on
+from .support import SENDING, Quick, answer, picture, pipeline_on, until
 
 
 def test_frames_that_queue_are_encoded_together_and_a_lone_one_at_once(bundle: Bundle) -> None:
@@ -299,3 +301,20 @@ def test_contact_sheet_shows_crops_and_answers() -> None:
     assert (pixels[20:180, 336 + 20 : 336 + 90] == 255).all()
     assert (pixels[:, 336 - 200 : 336] < 100).any()  # text
     assert contact_sheet([]).size == (336, 208)
+
+
+def test_images_of_frames_that_failed_are_let_go(bundle: Bundle) -> None:
+    """A frame's future has the error, whose traceback leads back to the frame."""
+    spool = Spool(None, "cam")
+    gc.disable()
+    try:
+        with pipeline_on(Quick(bundle), spool) as pipeline:
+            frame = Frame("grpc", "a", b"GIF89a, no image")
+            refused, gone = pipeline.submit(frame), weakref.ref(frame)
+            del frame
+            assert isinstance(refused.exception(10), InputError)
+            pipeline.submit(Frame("grpc", "b", picture())).result(10)  # the last batch is held
+            until(lambda: gone() is None)
+    finally:
+        gc.enable()
+    spool.close()
