@@ -60,12 +60,12 @@ class ChannelControl(channel_pb2_grpc.ChannelControlServiceServicer):
     ) -> channel_pb2.ListLinksResponse:
         """Lists all links as they are now, one caller after another and some links at a time."""
         async with self._listing:
-            default, own = self._links.default, list(self._links.own.items())
+            default, links = self._links.default, list(self._links.own.items())
             response = channel_pb2.ListLinksResponse(
                 default_settings=to_message(default), models=model_messages()
             )
-            for start in range(0, len(own), _LISTED_AT_ONCE):
-                for name, settings in own[start : start + _LISTED_AT_ONCE]:
+            for start in range(0, len(links), _LISTED_AT_ONCE):
+                for name, settings in links[start : start + _LISTED_AT_ONCE]:
                     response.links[name].CopyFrom(to_message(settings))
                 await asyncio.sleep(0)
             return response
