@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,16 @@ def test_check_data_in_processes_finds_the_one_bad_file(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert f"{bad}: not an image" in result.stderr
     assert "1 missing or unreadable" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", "0001/a_b_c.jpg ²\n".encode(), None])
+def test_a_list_of_msmt17_that_is_none_is_named(tmp_path: Path, content: bytes | None) -> None:
+    root = msmt17(tmp_path)
+    path = root / "list_train.txt"
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"list_train\.txt"):
+        open_data(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -459,3 +460,16 @@ def test_no_panel_cuts_a_curve_off(
         values = [value for line in axis.lines for value in np.asarray(line.get_ydata(), float)]
         assert low == 0
         assert high >= np.nanmax(values)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"cells": 5}', "5", None])
+def test_a_plan_or_a_cell_that_is_none_is_named(tmp_path: Path, text: str | None) -> None:
+    for name in ("study.json", "cell.json"):
+        if text is None:
+            os.mkfifo(tmp_path / name)
+        else:
+            (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=r"study\.json: cannot be read"):
+        planned_cells(tmp_path)
+    with pytest.raises(InputError, match=r"cell\.json: "):
+        read_cell(tmp_path / "cell.json")
