@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import gc
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of ``mallopt`` (malloc.h)."""
 _KEPT_BYTES = 64 << 20
 """Free memory at the end of the heap that is kept for what comes next."""
@@ -23,14 +23,12 @@ def give_back() -> None:
 def keep_little() -> None:
     """Has the C library keep little of what is freed: for services that take large messages.
 
-    Left to itself, glibc grows what it keeps with the largest piece that was ever freed, and keeps
-    it for each of several threads apart.
+    Left to itself, glibc grows what it keeps with the largest piece that was ever freed.
     """
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
         library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-        library.mallopt(_ARENA_MAX, 1)
 
 
 def leave_alone() -> None:
