@@ -173,26 +173,24 @@ async def test_a_network_that_others_use_is_let_in_sooner_until_it_churns_again(
         assert port.refused == []
 
 
-async def test_few_that_end_over_and_over_have_their_network_refused() -> None:
+async def rounds_until_refused(count: int, *messages: bytes) -> int:
+    """Opens and ends connections, so many at once, until their network is refused."""
     port, rounds = Port(), 0
     while not port.refused:
-        opened = await port.connect(BAD, 300)
+        opened = await port.connect(BAD, count, *messages)
         await port.wait(2.0)
         await port.end(opened)
         await port.wait(LOOK)
         rounds += 1
-    assert rounds == 5
+    return rounds
+
+
+async def test_few_that_end_over_and_over_have_their_network_refused() -> None:
+    assert await rounds_until_refused(300) == 5
 
 
 async def test_messages_excuse_a_churn_that_is_four_times_as_large() -> None:
-    port, rounds = Port(), 0
-    while not port.refused:
-        opened = await port.connect(BAD, 1200, b"block")
-        await port.wait(2.0)
-        await port.end(opened)
-        await port.wait(LOOK)
-        rounds += 1
-    assert rounds == 5
+    assert await rounds_until_refused(1200, b"block") == 5
 
 
 async def test_cameras_behind_one_address_come_again_at_once() -> None:

@@ -22,7 +22,7 @@ from accesspoint.receiver.stream import Context
 from airreid.bundle import Bundle
 from airreid.v1 import common_pb2, uplink_pb2
 
-from .support import Blocks, Gated, Stream, ask, people, served, until
+from .support import Blocks, Gated, Served, Stream, ask, people, served, until
 
 OK = common_pb2.CODE_OK
 
@@ -306,6 +306,15 @@ async def test_what_waits_of_a_dead_stream_is_not_computed(receiver: Gated, bloc
     assert not set(range(2, 20)) & set(receiver.seen)
 
 
+async def answered_meanwhile(ap: Served, camera: Stream, blocks: Blocks, numbers: range) -> None:
+    """Has a camera served beside a stream of dear blocks, of which one is under way."""
+    for i in numbers:
+        await camera.send(blocks(i, edge="c"))
+        [answer] = await camera.read()
+        assert answer.identities[0].subject == blocks.who(i)
+    assert ap.value("in_flight") == 1, "a stream has a single dear block under way"
+
+
 async def test_a_dear_block_is_searched_alone_and_holds_up_nobody(
     receiver: Gated, blocks: Blocks
 ) -> None:
@@ -324,11 +333,7 @@ async def test_a_dear_block_is_searched_alone_and_holds_up_nobody(
     async with served(receiver) as ap, Stream(ap.address) as greedy, Stream(ap.address) as camera:
         await greedy.send(*(blocks(i, edge="g", top_entries=100_000) for i in range(3)))
         await until(lambda: batches == [[True]])
-        for i in range(70):
-            await camera.send(blocks(i, edge="c"))
-            [answer] = await camera.read()
-            assert answer.identities[0].subject == blocks.who(i)
-        assert ap.value("in_flight") == 1, "a stream has a single dear block under way"
+        await answered_meanwhile(ap, camera, blocks, range(70))
         shut.set()
         answers = await greedy.read(3)
     assert all(answer.status.code == OK for answer in answers)
@@ -360,11 +365,7 @@ async def test_a_camera_whose_search_went_deep_is_dear_for_a_while(
         assert dear == []
         await greedy.send(*(blocks(i, edge="g") for i in (1, 2, 3)))
         await until(lambda: dear == [True])
-        for i in range(4, 20):
-            await camera.send(blocks(i, edge="c"))
-            [answer] = await camera.read()
-            assert answer.identities[0].subject == blocks.who(i)
-        assert ap.value("in_flight") == 1, "a stream has a single dear block under way"
+        await answered_meanwhile(ap, camera, blocks, range(4, 20))
         shut.set()
         answers = await greedy.read(3)
     assert [answer.identities[0].subject for answer in answers] == ["p1", "p2", "p3"]
