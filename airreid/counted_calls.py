@@ -6,7 +6,15 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Set,
+)
 from typing import Any
 
 import grpc
@@ -82,13 +90,13 @@ class CountedCalls(aio.ServerInterceptor):
 
             async def stream(messages: AsyncIterator[bytes], context: Context) -> Any:
                 with self._call(context, longest) as call:
-                    counted = call.counted(messages, parse)
-                    answers = handler.stream_stream(counted, context)
-                    if hasattr(answers, "__aiter__"):
-                        async for response in answers:
-                            yield response
-                    else:  # one that writes to its context
-                        await answers
+                    async with contextlib.aclosing(call.counted(messages, parse)) as counted:
+                        answers = handler.stream_stream(counted, context)
+                        if hasattr(answers, "__aiter__"):
+                            async for response in answers:
+                                yield response
+                        else:  # one that writes to its context
+                            await answers
 
             return grpc.stream_stream_rpc_method_handler(
                 stream, response_serializer=handler.response_serializer
@@ -98,8 +106,8 @@ class CountedCalls(aio.ServerInterceptor):
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
             with self._call(context, longest) as call:
-                counted = call.counted(messages, parse)
-                answer: bytes = serialize(await handler.stream_unary(counted, context))
+                async with contextlib.aclosing(call.counted(messages, parse)) as counted:
+                    answer: bytes = serialize(await handler.stream_unary(counted, context))
             if peer := peer_of(context.peer()):
                 taken = self.unread.add(peer, len(answer))
                 context.add_done_callback(lambda _: taken())  # type: ignore[arg-type]
@@ -164,12 +172,14 @@ class _Call:
 
     async def counted(
         self, messages: AsyncIterator[bytes], parse: Callable[[bytes], Any]
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Yields the messages of a call, parsed, and notes what they explain.
 
-        Nothing is noted before the first is asked for: its caller has been let in then.
+        Nothing is noted before the first is asked for: its caller has been let in then. Closed, it
+        closes ``messages``: gRPC's holds its last message, and itself, until garbage is collected.
         """
         progress = self._progress
+        messages = aiter(messages)
         progress.under_way += self._longest
         explained, awaited = float(_BYTES_OF_A_CALL), True
         try:
@@ -184,3 +194,4 @@ class _Call:
             progress.under_way -= self._longest
             if awaited:
                 progress.broken_off += self._longest
+            await messages.aclose()  # type: ignore[attr-defined]

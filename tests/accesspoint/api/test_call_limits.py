@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from .conftest import grpc_over
 
 ENROL = "/" + SERVICE.full_name + "/Enroll"
 SUBJECT = "/" + SERVICE.full_name + "/GetSubject"
+QUERY = "/airreid.v1.UplinkService/Query"
 
 
 @pytest.fixture
@@ -112,6 +116,34 @@ def test_messages_of_the_gallery_are_weighed(channel: grpc.Channel) -> None:
     call = channel.unary_unary(SUBJECT)
     assert refusal(call, b"\x0a\xff").code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "no message" in refusal(channel.stream_unary(SUBJECT), iter(())).details()
+
+
+@pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", SUBJECT, ENROL, QUERY])
+def test_a_message_is_freed_when_its_call_ends(channel: grpc.Channel, path: str) -> None:
+    """No later, when garbage is next collected: callers could have many megabytes held."""
+    long = bytes(MESSAGE_BYTES - 1024)
+
+    def refused() -> None:
+        if path == QUERY:
+            for _ in channel.stream_stream(QUERY)(iter([long]), timeout=30):
+                pass
+        else:
+            refusal(channel.unary_unary(path), long)
+
+    refused()
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(5):
+            refused()
+        end = time.monotonic() + 20.0
+        while tracemalloc.get_traced_memory()[0] > len(long):
+            assert time.monotonic() < end, tracemalloc.get_traced_memory()
+            time.sleep(0.05)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
 
 
 def test_nothing_is_decompressed(channel: grpc.Channel) -> None:
