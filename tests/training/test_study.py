@@ -14,8 +14,9 @@ from training.engine.distributed import Distributed, device_of
 from training.engine.progress import SilentReport
 from training.recipes.base import Engine
 from training.study.features import StudyFeatures, digest_of, open_features
+from training.study.frozen_cells import cells_of
 from training.study.measure import BlockCheck, ChannelCheckError
-from training.study.run import CellSpec, StudyRun, cells_of, chosen_cells
+from training.study.run import CellSpec, StudyRun, chosen_cells
 from training.study.settings import DigitalGrid, Family, InputForm, StudySettings, quick
 from training.study.training import Inputs, StudyContext
 

@@ -19,8 +19,10 @@ from airreid.cli import build
 from airreid.codecs.linear import unit_rows
 from airreid.errors import InputError
 from airreid.evaluation.retrieval_features import RetrievalFeatures
-from airreid.evaluation.study.cells import counts_of, planned_cells, read_cell
-from airreid.evaluation.study.table import read_table
+from airreid.evaluation.study.cells import counts_of, read_cell
+from airreid.evaluation.study.plan import read_plan
+from airreid.evaluation.study.results import read_results
+from airreid.evaluation.study.table import table_of
 from airreid.retrieval import Labels, NearestMatch, cosine
 from training.study.anchor_cells import Quantiser, raw_curve
 from training.study.compressed import LOWEST, compressed, open_compressed
@@ -182,7 +184,7 @@ def test_a_bundle_is_measured_with_the_codes_that_came_with_it(tmp_path: Path) -
     wanted = ("--out", str(out), "--quick", *cells)
     result = invoke("run", "frozen", *wanted, "--data", str(data), "--network", str(bundle))
     assert result.exit_code == 0, result.output
-    assert {"given", "scatter", "closed-256"} <= set(planned_cells(out))
+    assert {"given", "scatter", "closed-256"} <= set(read_plan(out).cells)
     cell = read_cell(out / "cells" / "given.json")
     assert cell.settings["bundle"] == load_bundle(bundle).bundle_id
     curves = {curve.scheme: curve for curve in cell.curves}
@@ -193,7 +195,7 @@ def test_a_bundle_is_measured_with_the_codes_that_came_with_it(tmp_path: Path) -
     assert (
         link["payload_bits"] >= link["message_bits"] == pytest.approx(np.mean(latents.bits), 1e-3)
     )
-    table = read_table(out / "cells")
+    table = table_of(read_results(out))
     for scheme in ("given-digital", "given-digital-ideal"):
         low, high = (table.get(scheme, "", 64, snr_db) for snr_db in (-10.0, 20.0))
         assert low is not None

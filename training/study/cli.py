@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,12 +16,23 @@ from airreid.adopt.preprocessing import ALIASES, PRESETS
 from airreid.console import progress_bars
 from airreid.errors import InputError
 from airreid.evaluation.study.anchors import anchors_markdown
-from airreid.evaluation.study.cells import planned_cells, write_plan
 from airreid.evaluation.study.claims import claims_markdown, judged
 from airreid.evaluation.study.figures import figures_of, write_figure
 from airreid.evaluation.study.page import fill_page, finished_markdown, page_parts
-from airreid.evaluation.study.table import read_table
+from airreid.evaluation.study.plan import Plan, shared_settings, write_plan
+from airreid.evaluation.study.results import (
+    Results,
+    check_same,
+    joined,
+    other_features,
+    read_results,
+    write_results,
+)
+from airreid.evaluation.study.table import table_of
 from training.cli import BarReport, require_torch
+
+if TYPE_CHECKING:
+    from training.study.start import Begun
 
 app = typer.Typer(no_args_is_help=True, help="Train and measure the paper's figures and claims.")
 
@@ -90,6 +102,13 @@ def run_command(
     work: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints; OUT/work if left out.")
     ] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Results of others ('airreid study results'), of the same features: their cells "
+            "are not computed again; may be repeated."
+        ),
+    ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Say which cells are missing.")] = False,
 ) -> None:
     """Compute a study's cells, each once; draw figures and claims when all are there."""
@@ -115,14 +134,23 @@ def run_command(
             for spec in chosen:
                 typer.echo(spec.name)
             return
-        run = StudyRun(out, work or out / "work", begun.source, engine, report)
-        missing = run.missing(chosen)
+        plan = _plan(study, quick, begun)
+        others = [read_results(folder) for folder in results or []]
+        elsewhere = _keys(out, plan, others)
+        run = StudyRun(out, work or out / "work", begun.source, engine, report, elsewhere)
+        unfinished = {spec.name for spec in run.unfinished(begun.cells)}
+        shared = [spec.name for spec in run.missing(chosen) if spec.name not in unfinished]
+        if shared:
+            typer.echo(f"finished in the results of others: {', '.join(shared)}", err=True)
         if listed:
-            for spec in missing:
-                typer.echo(spec.name)
+            for spec in chosen:
+                if spec.name in unfinished:
+                    typer.echo(spec.name)
             return
-        write_plan(out, study.value, quick, [spec.name for spec in begun.cells])
-        for spec in missing:
+        write_plan(out, plan)
+        for spec in chosen:
+            if spec.name not in unfinished:
+                continue
             if run.missing([cell for cell in begun.cells if cell.name in spec.follows]):
                 typer.echo(f"{spec.name}: waits for {spec.follows[0]} and the like")
                 continue
@@ -130,16 +158,49 @@ def run_command(
             typer.echo(f"{spec.name}: {cell.seconds:.0f} s")
     if begun.note:
         typer.echo(begun.note)
-    if not run.missing(begun.cells):
-        _draw(out, folder, out / "figures")
+    if not run.unfinished(begun.cells):
+        _draw([read_results(out, folder), *others], out / "figures")
+
+
+def _plan(study: Study, quick: bool, begun: Begun) -> Plan:
+    """Returns what a study has when it is finished, and of which data."""
+    assert begun.source is not None
+    shared: dict[str, Any] = {}
+    for spec in begun.cells:
+        shared |= shared_settings(spec.name, spec.settings)
+    return Plan(
+        study=study.value,
+        quick=quick,
+        cells=tuple(spec.name for spec in begun.cells),
+        shared=shared,
+        about=begun.source.about,
+    )
+
+
+def _keys(out: Path, plan: Plan, others: Sequence[Results]) -> dict[str, str]:
+    """Returns the keys of cells that others have computed, and says of which features they are."""
+    keys: dict[str, str] = {}
+    for part in others:
+        check_same(out, plan, part)
+        for note in (*part.notes, *other_features(plan, part)):
+            typer.echo(note, err=True)
+        keys = {name: cell.key for name, cell in part.cells.items()} | keys
+    return keys
 
 
 @app.command("figures")
 def figures_command(
-    folder: Annotated[Path, typer.Argument(help="Folder of a study, all its cells there or not.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder of a study, all its cells there or not, and results of others ('airreid "
+            "study results'). Of a cell that several have, the first counts."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the figures.")],
     features: Annotated[
-        Path | None, typer.Option(help="Folder of its features; FOLDER/features if left out.")
+        Path | None,
+        typer.Option(help="Folder of the first one's features; FOLDER/features if left out."),
     ] = None,
     page: Annotated[
         Path | None,
@@ -148,23 +209,38 @@ def figures_command(
     name: Annotated[str, typer.Option(help="NAME of the study in the page.")] = "frozen",
 ) -> None:
     """Draw figures and claims of the cells that there are."""
-    _draw(folder, features or folder / "features", out, page, name)
+    first, *others = folders
+    parts = [read_results(first, features), *(read_results(folder) for folder in others)]
+    _draw(parts, out, page, name)
 
 
-def _draw(
-    folder: Path, features: Path, out: Path, page: Path | None = None, name: str = ""
+@app.command("results")
+def results_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, all its cells there or not.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; later calls add to it.")],
+    features: Annotated[
+        Path | None, typer.Option(help="Folder of its features; FOLDER/features if left out.")
+    ] = None,
 ) -> None:
-    planned = planned_cells(folder)
-    if not planned:
+    """Write finished cells for others: who was found, and nothing of anybody's features."""
+    results = read_results(folder, features)
+    for note in results.notes:
+        typer.echo(note, err=True)
+    paths = write_results(results, out)
+    size = sum(path.stat().st_size for path in paths)
+    typer.echo(f"wrote {len(paths)} cells, {size / 1e3:.0f} kB, to {out}")
+
+
+def _draw(parts: list[Results], out: Path, page: Path | None = None, name: str = "") -> None:
+    results = joined(*parts)
+    for note in results.notes:
+        typer.echo(note, err=True)
+    if not results.plan.cells:
         typer.echo(
-            f"{folder}: never said which cells it is to have, so what is missing is not known; "
-            "'airreid study run' says it there"
+            f"{results.folder}: never said which cells it is to have, so what is missing is not "
+            "known; 'airreid study run' says it there"
         )
-    table = read_table(folder / "cells", planned)
-    paths = [features / about for about in ("features.json", "crops.json")]
-    about: dict[str, Any] = next(
-        (json.loads(path.read_text("utf-8")) for path in paths if path.exists()), {}
-    )
+    table, about = table_of(results), results.plan.about
     for figure in figures_of(table):
         for written in write_figure(figure, table, about, out):
             typer.echo(f"wrote {written}")

@@ -13,9 +13,10 @@ from training.runs.place import held
 from training.study.compressed import make_compressed, open_compressed
 from training.study.crops import make_crops, open_crops
 from training.study.features import StudyFeatures, make_features, open_features
+from training.study.frozen_cells import cells_of
 from training.study.joint_cells import joint_cells
 from training.study.joint_settings import JointSettings, quick_joint
-from training.study.run import CellSpec, Source, cells_of
+from training.study.run import CellSpec, Source
 from training.study.settings import StudySettings, quick
 
 S = TypeVar("S")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,14 @@ from airreid.validation import FrozenModel
 FORMAT = 1
 MOST_DRAWS = 35
 """Noise draws of a point, at most: the times that a query was found are one digit of base 36."""
+PEOPLE = "people"
+"""Fact of the bound's cell: whom each query shows."""
+PACKED = ".json.xz"
+"""End of the names of cells that are packed."""
 _BYTES_MAX = 256 << 20
 """Bytes of a cell or a plan, at most."""
+_UNPACKING_MAX = 64 << 20
+"""Memory that unpacking a cell may take beside the cell itself."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -99,17 +105,29 @@ def key_of(settings: dict[str, Any]) -> str:
 
 
 def read_cell(path: Path) -> Cell:
-    """Reads a cell. Raises :class:`InputError` naming the file where it is none."""
+    """Reads a cell, packed or not. Raises :class:`InputError` naming the file where it is none."""
     try:
-        return Cell.model_validate_json(read_regular(path, _BYTES_MAX))
+        data = read_regular(path, _BYTES_MAX)
+        return Cell.model_validate_json(_unpacked(data) if path.name.endswith(PACKED) else data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except lzma.LZMAError as error:
+        raise InputError(f"{path}: cannot be unpacked ({error})") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
             f"{path}: {where}: {first['msg']}; delete the file to compute it"
         ) from None
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Unpacks one whole xz stream, of as many bytes as a cell may have."""
+    reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, _UNPACKING_MAX)
+    text = reader.decompress(data, _BYTES_MAX)
+    if not reader.eof or reader.unused_data:
+        raise lzma.LZMAError("it is cut off, too long, or more than one stream")
+    return text
 
 
 def finished(path: Path, key: str) -> bool:
@@ -121,37 +139,14 @@ def finished(path: Path, key: str) -> bool:
 
 
 def write_cell(cell: Cell, path: Path) -> None:
-    """Writes a cell so that a reader finds either all of it or nothing."""
+    """Writes a cell, packed if its name says so; a reader finds either all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    data = (cell.model_dump_json(exclude_none=True) + "\n").encode()
+    if path.name.endswith(PACKED):
+        data = lzma.compress(data, preset=6 | lzma.PRESET_EXTREME)
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(cell.model_dump_json(exclude_none=True) + "\n", encoding="utf-8")
+    part.write_bytes(data)
     part.replace(path)
-
-
-PLAN = "study.json"
-"""File of a study's folder that names it and its cells."""
-
-
-def write_plan(folder: Path, study: str, quick: bool, names: Sequence[str]) -> None:
-    """Writes which cells a study has when it is finished."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plan = {"format": FORMAT, "study": study, "quick": quick, "cells": list(names)}
-    (folder / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
-
-
-def planned_cells(folder: Path) -> tuple[str, ...]:
-    """Reads which cells a study has when it is finished; empty for a folder that never says.
-
-    Raises :class:`InputError` for a file that is no plan.
-    """
-    path = folder / PLAN
-    try:
-        names = json.loads(read_regular(path, _BYTES_MAX))["cells"]
-        return tuple(map(str, names))
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete it") from None
 
 
 def digits(counts: NDArray[np.integer]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from airreid.evaluation.interval import Mean
 from airreid.evaluation.study.anchors import BLER, Anchor, anchors_of, finite_uses
-from airreid.evaluation.study.cells import Cell
+from airreid.evaluation.study.cells import PEOPLE, Cell
 from airreid.evaluation.study.looks import (
     ANCHORS,
     BESIDE_ANCHORS,
@@ -23,7 +23,8 @@ from airreid.evaluation.study.looks import (
     SCHEMES,
     Line,
 )
-from airreid.evaluation.study.table import JOINT, PEOPLE, Entry, Table
+from airreid.evaluation.study.results import shared_cell
+from airreid.evaluation.study.table import JOINT, Entry, Table
 
 BANDWIDTH = 256
 """The paper's bandwidth for Figures 4a and 4b."""
@@ -171,10 +172,14 @@ def write_figure(figure: Figure, table: Table, about: dict[str, Any], out: Path)
 
 
 def _cell_json(cell: Cell) -> dict[str, Any]:
-    """Everything that a cell is computed from, what held-out people chose, facts and digest."""
+    """Everything that a cell is computed from, what held-out people chose, facts and digest.
+
+    The digest is that of what is given to others.
+    """
+    stored = shared_cell(cell).model_dump_json(exclude_none=True)
     return {
         "key": cell.key,
-        "sha256": hashlib.sha256(cell.model_dump_json(exclude_none=True).encode()).hexdigest(),
+        "sha256": hashlib.sha256(stored.encode()).hexdigest(),
         "settings": cell.settings,
         "chosen": cell.chosen,
         "facts": {name: fact for name, fact in cell.facts.items() if name != PEOPLE},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +13,16 @@ from airreid.errors import InputError
 from airreid.evaluation.interval import Mean
 from airreid.evaluation.study.anchors import IMAGE, RAW
 from airreid.evaluation.study.cells import (
+    PEOPLE,
     Cell,
     Latents,
     StudyCurve,
     StudyPoint,
     counts_of,
-    read_cell,
 )
 from airreid.evaluation.study.crossed import crossed_mean
 from airreid.evaluation.study.rates import Account, best_rate, expected_hits, mean_bits
+from airreid.evaluation.study.results import Results
 
 Matrix = NDArray[np.float64]
 MATCHED, RANGE = "matched", "range"
@@ -30,8 +30,6 @@ MATCHED, RANGE = "matched", "range"
 FIXED = "fixed-0"
 """A digital scheme whose rate is the one for 0 dB, at every SNR."""
 NOISELESS = "noiseless"
-PEOPLE = "people"
-"""Fact of the bound's cell: whom each query shows."""
 GIVEN = "given"
 """Cell of the codes that came with the network, and the beginning of their curves' names."""
 JOINT = "joint-"
@@ -88,15 +86,15 @@ class Table:
         return self.entries.get(Place(scheme, training, bandwidth, snr_db))
 
 
-def read_table(folder: Path, planned: Sequence[str] = ()) -> Table:
-    """Reads the cells of a folder. Raises :class:`InputError` without the bound's.
+def table_of(results: Results) -> Table:
+    """Arranges the results of a study. Raises :class:`InputError` without the bound's cell.
 
-    ``planned``: cells that the study has when it is finished. Until all digital schemes are there
-    none counts: the best of a part of them would not be the best.
+    Until all digital schemes that the study plans are there none counts: the best of a part of
+    them would not be the best.
     """
-    cells = {path.stem: read_cell(path) for path in sorted(folder.glob("*.json"))}
+    cells, planned = results.cells, results.plan.cells
     if NOISELESS not in cells:
-        raise InputError(f"{folder}: no cell {NOISELESS}; compute it first")
+        raise InputError(f"{results.folder}: no cell {NOISELESS}; compute it first")
     bound = cells[NOISELESS]
     entries: dict[Place, Entry] = {}
     for cell in cells.values():
@@ -125,9 +123,16 @@ def read_table(folder: Path, planned: Sequence[str] = ()) -> Table:
     for name, cell in cells.items():
         if name.startswith(IMAGE):
             entries |= _ideal_entries(name, cell.latents, sorted({*widths, *lengths}), snrs)
+    people = np.asarray(bound.facts[PEOPLE], np.int64)
+    for place, entry in entries.items():
+        if entry.hits.shape[1] != len(people):
+            raise InputError(
+                f"{results.folder}: {place.scheme}-{place.bandwidth} has {entry.hits.shape[1]} "
+                f"queries, and {NOISELESS} {len(people)}; compute it again"
+            )
     return Table(
         entries=entries,
-        people=np.asarray(bound.facts[PEOPLE], np.int64),
+        people=people,
         bound=_entry(bound.curves[0].points[0]),
         cells=cells,
         bandwidths=widths,

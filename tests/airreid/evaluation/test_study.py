@@ -15,18 +15,11 @@ from airreid.errors import InputError
 from airreid.evaluation.interval import mean_of
 from airreid.evaluation.study.anchors import RAW, anchors_markdown, finite_uses
 from airreid.evaluation.study.cells import (
-    Cell,
-    Latents,
-    StudyCurve,
     counts_of,
     digits,
     finished,
-    key_of,
-    planned_cells,
-    point_of,
     read_cell,
     write_cell,
-    write_plan,
 )
 from airreid.evaluation.study.claims import (
     claims_markdown,
@@ -43,81 +36,19 @@ from airreid.evaluation.study.comparisons import (
 from airreid.evaluation.study.crossed import crossed_mean, paired_bootstrap
 from airreid.evaluation.study.figures import figures_of, write_figure
 from airreid.evaluation.study.page import fill_page, page_parts
+from airreid.evaluation.study.plan import Plan, read_plan, write_plan
 from airreid.evaluation.study.rates import arrival, best_rate, expected_hits, mean_bits
-from airreid.evaluation.study.table import FIXED, MATCHED, RANGE, read_table
-from airreid.signal import SNR_DB_MAX, capacity
+from airreid.evaluation.study.table import FIXED, MATCHED, RANGE
+from airreid.signal import capacity
 
-QUERIES = 40
-SNRS_DB = (-10.0, 0.0, 10.0)
-
-
-def hits(share: float, trainings: int = 2, draws: int = 3, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((trainings, draws, QUERIES)) < share
-
-
-def cell(name: str, **fields: Any) -> Cell:
-    blank = {"key": key_of({"name": name}), "settings": {}, "seconds": 1.0, "device": "cpu"}
-    return Cell.model_validate({"name": name, **blank, "versions": {}, **fields})
-
-
-def curve(scheme: str, share: float, snr_db_train: tuple[float, float] | None) -> StudyCurve:
-    points = tuple(
-        point_of(snr_db, hits(share, seed=int(100 * share)), measured_snr_db=snr_db, power=1.0)
-        for snr_db in SNRS_DB
-    )
-    return StudyCurve(scheme=scheme, bandwidth=256, snr_db_train=snr_db_train, points=points)
-
-
-def latents(bits: int, share: float) -> Latents:
-    at_random = np.random.default_rng(bits).random(QUERIES) < share
-    shown = digits(at_random.astype(np.int64))
-    return Latents(
-        seed=0,
-        bits=(bits,) * QUERIES,
-        hits=shown,
-        held_out_bits=(bits,) * QUERIES,
-        held_out_hits=shown,
-        payload_sizes=(bits,),
-        messages=("00",) * QUERIES,
-        crc_seed="00000000",
-        mean_ap=0.5,
-    )
+from .study_cells import QUERIES, SNRS_DB, cell, curve, latents, made_up, table_in
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Cells of a few schemes at B = 256."""
-    bound = point_of(SNR_DB_MAX, hits(0.8, 1, 1))
-    cells = [
-        cell(
-            "noiseless",
-            curves=(StudyCurve(scheme="noiseless", bandwidth=256, points=(bound,)),),
-            facts={"people": [query // 4 for query in range(QUERIES)]},
-        ),
-        cell(
-            "ae-paper-256",
-            curves=tuple(
-                curve("ae-paper", 0.5, train)
-                for train in [(snr, snr) for snr in SNRS_DB] + [(-10.0, 10.0)]
-            ),
-        ),
-        cell("closed-256", curves=(curve("pca", 0.05, None),)),
-        cell("digital-64-10", latents=(latents(40, 0.6),)),
-        cell("digital-64-100", latents=(latents(200, 0.9),)),
-        cell(
-            "coded-256",
-            curves=(curve("digital-64-10", 0.3, None), curve("digital-64-100", 0.7, None)),
-            facts={
-                "chosen": {"-10": "digital-64-10", "0": "digital-64-10", "10": "digital-64-100"},
-                "schemes": {
-                    "digital-64-10": {"payload_bits": 44.0},
-                    "digital-64-100": {"payload_bits": 210.0},
-                },
-            },
-        ),
-    ]
-    for one_cell in cells:
-        write_cell(one_cell, tmp_path / "cells" / f"{one_cell.name}.json")
+    for each in made_up():
+        write_cell(each, tmp_path / "cells" / f"{each.name}.json")
     return tmp_path / "cells"
 
 
@@ -206,7 +137,7 @@ def test_the_rate_is_chosen_on_held_out_people() -> None:
 
 
 def test_a_table_knows_each_training_and_rate(folder: Path) -> None:
-    table = read_table(folder)
+    table = table_in(folder)
     assert table.snrs_db == SNRS_DB
     assert table.bandwidths == (256,)
     for training in (MATCHED, RANGE, "0", "-10"):
@@ -223,7 +154,7 @@ def test_a_table_knows_each_training_and_rate(folder: Path) -> None:
     assert ideal.top1.value == 0
     (folder / "noiseless.json").unlink()
     with pytest.raises(InputError, match="noiseless"):
-        read_table(folder)
+        table_in(folder)
 
 
 def with_anchors(folder: Path) -> None:
@@ -238,9 +169,9 @@ def with_anchors(folder: Path) -> None:
 
 
 def test_whole_features_and_images_have_places_of_their_own(folder: Path) -> None:
-    without = read_table(folder)
+    without = table_in(folder)
     with_anchors(folder)
-    table = read_table(folder)
+    table = table_in(folder)
     assert table.bandwidths == without.bandwidths == (256,)
     assert table.long_bandwidths == (4096,)
     assert without.entries.keys() < table.entries.keys()
@@ -261,11 +192,11 @@ def test_whole_features_and_images_have_places_of_their_own(folder: Path) -> Non
 
 def test_anchors_are_listed_with_the_uses_of_an_ideal_code(folder: Path) -> None:
     assert anchors_markdown({}, SNRS_DB) == ""
-    assert anchors_markdown(read_table(folder).cells, SNRS_DB) == ""
+    assert anchors_markdown(table_in(folder).cells, SNRS_DB) == ""
     with_anchors(folder)
     rows = [
         [field.strip() for field in line.strip("|").split("|")]
-        for line in anchors_markdown(read_table(folder).cells, SNRS_DB).splitlines()
+        for line in anchors_markdown(table_in(folder).cells, SNRS_DB).splitlines()
     ]
     assert rows[0][3:] == ["uses at -10 dB", "uses at 0 dB", "uses at 10 dB"]
     by_name = {row[0]: row[1:] for row in rows[2:]}
@@ -284,7 +215,7 @@ def test_anchors_are_listed_with_the_uses_of_an_ideal_code(folder: Path) -> None
 
 
 def test_claims_are_judged_with_their_intervals(folder: Path) -> None:
-    claims = judged(read_table(folder))
+    claims = judged(table_in(folder))
     over_pca = [claim for claim in claims if claim.number == "C"]
     assert [claim.snr_db for claim in over_pca] == list(SNRS_DB)
     for claim in over_pca:
@@ -324,7 +255,7 @@ FIGURES = ["4a", "4b", "4c", "anchors"]
 
 def drawn(name: str, folder: Path, out: Path) -> list[Path]:
     """Draws one figure of a folder's cells."""
-    table = read_table(folder)
+    table = table_in(folder)
     figure = next(figure for figure in figures_of(table) if figure.name == name)
     return write_figure(figure, table, {"data": "made up"}, out)
 
@@ -365,8 +296,8 @@ def test_anchors_are_drawn_at_the_uses_that_codes_need(folder: Path, tmp_path: P
 
 def test_of_a_part_of_the_digital_schemes_none_counts(folder: Path, tmp_path: Path) -> None:
     planned = [path.stem for path in folder.glob("*.json")]
-    assert read_table(folder, planned).get("digital-ideal", MATCHED, 256, 10.0) is not None
-    table = read_table(folder, [*planned, "digital-64-30", "fc-paper-256"])
+    assert table_in(folder, planned).get("digital-ideal", MATCHED, 256, 10.0) is not None
+    table = table_in(folder, [*planned, "digital-64-30", "fc-paper-256"])
     assert table.missing == ("digital-64-30", "fc-paper-256")
     assert table.get("digital-ideal", MATCHED, 256, 10.0) is None
     text = summary_markdown(COMPARISONS, judged(table), table.missing)
@@ -400,17 +331,27 @@ def test_every_comparison_names_the_cells_that_it_waits_for() -> None:
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert planned_cells(tmp_path) == ()
-    write_plan(tmp_path, "frozen", False, ["noiseless", "closed-256"])
-    assert planned_cells(tmp_path) == ("noiseless", "closed-256")
+    assert read_plan(tmp_path) == Plan(cells=())
+    plan = Plan(
+        study="frozen",
+        cells=("noiseless", "closed-256"),
+        shared={"snrs_db": [-10.0, 0.0]},
+        about={"digests": {"test.npz": "abc"}},
+    )
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+    (tmp_path / "study.json").write_text(
+        '{"format": 1, "study": "joint", "quick": true, "cells": ["a"]}'
+    )
+    assert read_plan(tmp_path).cells == ("a",)  # as it was written at first
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(InputError, match=r"study\.json.*delete it"):
-        planned_cells(tmp_path)
+        read_plan(tmp_path)
 
 
 def test_parts_of_a_page_are_written_and_the_rest_stays(folder: Path, tmp_path: Path) -> None:
     with_anchors(folder)
-    table = read_table(folder, ["fc-paper-256"])
+    table = table_in(folder, ["fc-paper-256"])
     parts = page_parts(table, judged(table), {"protocol": "p", "digests": {"test.npz": "abc"}})
     page = tmp_path / "page.md"
     mark, end = "<!-- study mine {} -->\n", "\n<!-- end -->"
@@ -470,6 +411,6 @@ def test_a_plan_or_a_cell_that_is_none_is_named(tmp_path: Path, text: str | None
         else:
             (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=r"study\.json: cannot be read"):
-        planned_cells(tmp_path)
+        read_plan(tmp_path)
     with pytest.raises(InputError, match=r"cell\.json: "):
         read_cell(tmp_path / "cell.json")
