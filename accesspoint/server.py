@@ -31,7 +31,7 @@ from accesspoint.settings import ServeSettings, Tls, check_exposure
 from airreid import log, memory
 from airreid.addresses import parse_address
 from airreid.bundle import Bundle
-from airreid.credentials import is_loopback, server_credentials
+from airreid.credentials import is_loopback, read_pem, server_credentials
 from airreid.descriptors import budget, raise_limit
 from airreid.errors import InputError
 from airreid.reading_turns import ReadingTurns
@@ -69,6 +69,9 @@ def _warn_if_open(settings: ServeSettings) -> None:
 async def _http(
     app: Guard, listener: socket.socket, tls: Tls | None, limits: ConnectionLimits
 ) -> AsyncIterator[HttpServer]:
+    if tls is not None:  # a pipe, which OpenSSL would wait for, is none
+        read_pem(tls.cert)
+        read_pem(tls.key)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -22,7 +22,7 @@ from airreid.disk import read_regular
 from airreid.errors import BundleError
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
 from airreid.model_card import ModelCard
-from airreid.onnx_reach import check_self_contained
+from airreid.onnx_reach import GRAPH_BYTES_MAX, check_self_contained
 from airreid.scheme_info import DigitalInfo, FileRef, SchemeInfo
 from airreid.scheme_kinds import AnyScheme, scheme_kind
 from airreid.validation import FrozenModel, loaded
@@ -112,7 +112,7 @@ class Bundle:
         loaded. Raises :class:`BundleError`."""
         file = self.file(ref)
         try:
-            data = file.read_bytes()
+            data = read_regular(file, GRAPH_BYTES_MAX)
         except OSError as error:
             raise BundleError(f"{file}: cannot be read ({error.strerror}); copy it again") from None
         if hashlib.sha256(data).hexdigest() != ref.sha256:

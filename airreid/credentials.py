@@ -18,8 +18,12 @@ from pydantic import model_validator
 
 from airreid import log, proxies
 from airreid.addresses import check_target, parse_address
+from airreid.disk import read_given, read_given_text
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
+
+_TOKEN_BYTES_MAX = 64 * 1024
+_PEM_BYTES_MAX = 4 * 1024 * 1024
 
 
 class ClientCredentials(Settings):
@@ -132,10 +136,7 @@ class ClientCredentials(Settings):
 
 
 def _read_token(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"{path}: cannot be read as a token ({error})") from None
+    return read_given_text(path, _TOKEN_BYTES_MAX, "ascii").strip()
 
 
 def _is_token(text: str) -> bool:
@@ -175,10 +176,7 @@ def check_listening(address: str, insecure_no_auth: bool, what: str) -> None:
 
 def read_pem(path: Path) -> bytes:
     """Reads a PEM file. Raises :class:`InputError` for one that is missing or something else."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    data = read_given(path, _PEM_BYTES_MAX)
     if b"-----BEGIN " not in data:
         raise InputError(f"{path}: not a PEM file; give certificates and keys as PEM")
     return data

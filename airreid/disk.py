@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import IO, Any
 
+from airreid.errors import InputError
+
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 
@@ -39,14 +41,36 @@ def read_regular(path: Path, most: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "Not a regular file", str(path))
-        # as much as is there: to ask for the most would take that memory at once
-        size = min(status.st_size, most)
-        data = file.read(size + 1)
-        if len(data) > size:  # it has grown
-            data += file.read(most + 1 - len(data))
-    if len(data) > most:
+        data = b""
+        if status.st_size <= most:
+            # as much as is there: to ask for the most would take that memory at once
+            data = file.read(status.st_size + 1)
+            if len(data) > status.st_size:  # it has grown
+                data += file.read(most + 1 - len(data))
+    if max(status.st_size, len(data)) > most:
         raise OSError(errno.EFBIG, f"Over {most} bytes", str(path))
     return data
+
+
+def read_given(path: Path, most: int) -> bytes:
+    """Returns the contents of a file that a user named, at most so many bytes.
+
+    Raises :class:`InputError` that names the file, as for :func:`read_regular`.
+    """
+    try:
+        return read_regular(path, most)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:  # NUL, or text that no file system encodes
+        raise InputError(f"{str(path)!r}: no path of a file ({error}); give another") from None
+
+
+def read_given_text(path: Path, most: int, encoding: str = "utf-8") -> str:
+    """Returns the text of a file that a user named; see :func:`read_given`."""
+    try:
+        return read_given(path, most).decode(encoding)
+    except UnicodeError as error:
+        raise InputError(f"{path}: not a text file ({error})") from None
 
 
 def private_folder(path: Path) -> None:

@@ -17,6 +17,7 @@ from airreid.client import GalleryClient
 from airreid.console import print_table, progress_bars, say
 from airreid.credential_options import with_credentials
 from airreid.credentials import NOBODY, ClientCredentials
+from airreid.disk import read_given_text
 from airreid.errors import InputError, LinkError, UnfinishedError
 from airreid.json_output import Json, JsonOut, check_json, show_json
 from airreid.local_time import local_time
@@ -29,6 +30,7 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it is d
 _OVER = ("done", "failed", "cancelled")
 _ASK_SECONDS = 0.25
 _SUMMARY = 60
+_DOCUMENT_BYTES_MAX = 1024 * 1024
 """Characters of a result that the list of jobs shows."""
 
 
@@ -127,10 +129,7 @@ def _now(documents: Mapping[str, Any], match_policy: bool, quality_gate: bool) -
 
 
 def _read(path: Path | None) -> str:
-    try:
-        return "" if path is None else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+    return "" if path is None else read_given_text(path, _DOCUMENT_BYTES_MAX)
 
 
 def jobs(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from airreid.bundle import BackboneInfo, Bundle
+from airreid.disk import read_regular
 from airreid.errors import BundleError
-from airreid.onnx_reach import check_self_contained
+from airreid.onnx_reach import GRAPH_BYTES_MAX, check_self_contained
 from airreid.scheme_info import FileRef
 
 Array = NDArray[np.float32]
@@ -53,7 +54,7 @@ class Network:
         that does something else.
         """
         try:
-            data = path.read_bytes() if graph is None else graph
+            data = read_regular(path, GRAPH_BYTES_MAX) if graph is None else graph
         except OSError as error:
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error.strerror})") from None
         check_self_contained(data, str(path))

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 from airreid.errors import BundleError
 
+GRAPH_BYTES_MAX = 2_000_000_000
+"""Bytes of a graph's file, at most: a protocol buffer has no more than 2 GiB."""
 _ORT_MARK = b"ORTM"
 """Bytes 4 to 7 of ONNX Runtime's own format, which keeps weights elsewhere in its own way."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -14,12 +14,11 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from airreid.disk import read_regular
 from airreid.errors import BundleError, InputError
-from airreid.onnx_reach import check_self_contained
+from airreid.onnx_reach import GRAPH_BYTES_MAX, check_self_contained
 
 Layout = Literal["nchw", "nhwc"]
-MOST_BYTES = 2_000_000_000
-"""Largest file that is read: a protobuf message cannot be larger, and an edge has no room."""
 MAX_SIDE = 1024
 """Rows or columns of a crop, at most."""
 MAX_FEATURE_DIM = 4_096
@@ -64,12 +63,12 @@ def load_network(path: Path) -> onnx.ModelProto:
         size = path.stat().st_size
         if not path.is_file():
             raise InputError(f"{path}: not a file; give an exported ONNX network")
-        if size > MOST_BYTES:
+        if size > GRAPH_BYTES_MAX:
             raise InputError(
                 f"{path}: {size / 1e9:.1f} GB; a network for an edge has at most "
-                f"{MOST_BYTES / 1e9:g} GB"
+                f"{GRAPH_BYTES_MAX / 1e9:g} GB"
             )
-        data = path.read_bytes()
+        data = read_regular(path, GRAPH_BYTES_MAX)
         model = onnx.load_model_from_string(data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

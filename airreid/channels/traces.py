@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from airreid.disk import read_given
 from airreid.errors import InputError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
 
@@ -74,7 +75,7 @@ def read_trace(path: Path) -> Trace:
     if path.stat().st_size > _BYTES_MAX:
         raise InputError(f"trace {path}: larger than {_BYTES_MAX >> 20} MiB")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_given(path, _BYTES_MAX).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"trace {path}: not a text file") from None
     columns = 0

@@ -9,8 +9,11 @@ from pydantic import Field, model_validator
 
 from airreid.digital.channel_code import AnyCode
 from airreid.digital.prior import Prior
+from airreid.disk import read_regular
 from airreid.errors import BundleError
 from airreid.validation import FrozenModel, loaded
+
+_BYTES_MAX = 64 * 1024 * 1024
 
 
 class CodingTables(FrozenModel):
@@ -44,7 +47,7 @@ class CodingTables(FrozenModel):
 def load_coding_tables(path: Path) -> CodingTables:
     """Reads a scheme's tables. Raises :class:`BundleError` naming the file and the field."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _BYTES_MAX)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     return read_coding_tables(data, path)

@@ -9,12 +9,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from airreid.disk import read_regular
 from airreid.errors import InputError
 from airreid.evaluation.interval import over_noise
 from airreid.evaluation.points import NO_CHANNEL, Point
 
 SCHEMA = "airreid points 2"
 """Name and version of the JSON document; files of before have none."""
+_BYTES_MAX = 64 * 1024 * 1024
 _STORED_NAMES = {"rate_lambda": "trade"}
 """Field of a point to its name in files, where they differ."""
 
@@ -47,7 +49,7 @@ def document(about: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
 def read_json(path: Path) -> tuple[dict[str, Any], list[Point]]:
     """Reads what :func:`write_json` wrote. Raises :class:`InputError` for anything else."""
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads(read_regular(path, _BYTES_MAX))
         points = [point_of(row) for row in about.pop("points")]
         about.pop("schema", None)
         for key in ("data", "data_digest", "protocol", "bundles"):

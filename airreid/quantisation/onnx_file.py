@@ -15,7 +15,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from airreid.disk import read_given
 from airreid.errors import BundleError
+from airreid.onnx_reach import GRAPH_BYTES_MAX
 
 UINT8, INT8 = 2, 3
 """Numbers of the types in ``TensorProto.DataType``."""
@@ -66,7 +68,7 @@ def read_graph(path: Path) -> StoredGraph:
     """
     model = _message("Model")()
     try:
-        model.ParseFromString(path.read_bytes())
+        model.ParseFromString(read_given(path, GRAPH_BYTES_MAX))
     except DecodeError:
         raise BundleError(f"{path}: not an ONNX file; copy the bundle again") from None
     nodes = [Node(n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from airreid.disk import read_given
 from airreid.errors import InputError
 from airreid.validation import first_complaint
 from training.recipes.old_names import new_name, with_new_names
@@ -18,6 +19,7 @@ from training.recipes.recipe import Recipe
 from training.recipes.site_steps import SiteStep
 from training.recipes.steps import BackboneStep, JointStep
 
+_BYTES_MAX = 1024 * 1024
 RECIPES: dict[str, Recipe] = {**OWN, **PAPER}
 
 
@@ -102,7 +104,7 @@ def load_recipe(name: str, settings: list[str]) -> Recipe:
         return with_settings(RECIPES[known], settings)
     path = Path(name)
     if path.suffix == ".json" and path.is_file():
-        return with_settings(parse_recipe(path.read_bytes(), str(path)), settings)
+        return with_settings(parse_recipe(read_given(path, _BYTES_MAX), str(path)), settings)
     raise InputError(f"no recipe {name!r}; there are: {', '.join(sorted(RECIPES))}")
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from airreid.disk import read_regular
 from airreid.errors import InputError
 from airreid.model_card import ModelCard
 from airreid.validation import loaded
 from training.runs.checkpoints import SavedScheme, weights_digest
 
 RECORD = "run.json"
+_BYTES_MAX = 16 * 1024 * 1024
 
 
 class RunRecord(BaseModel):
@@ -54,7 +56,7 @@ def open_run(out: Path) -> Run:
     """Opens a finished run. Raises :class:`InputError` for a folder that holds none."""
     path = out / RECORD
     try:
-        text = path.read_bytes()
+        text = read_regular(path, _BYTES_MAX)
     except OSError:
         state = "is not finished: give 'airreid train run' the same --out again"
         begun = (out / "recipe.json").exists()

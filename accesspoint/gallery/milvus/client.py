@@ -20,11 +20,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from accesspoint.errors import NotReadyError
 from airreid import proxies
+from airreid.disk import read_given_text
 from airreid.errors import AirReidError, InputError
 from airreid.flags import Flag, Settings
 
 NOT_LOADED = 101
 """Milvus' code for a collection that is on the server's disk only."""
+_TOKEN_BYTES_MAX = 64 * 1024
 _REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
@@ -97,10 +99,7 @@ class MilvusSettings(Settings):
 
 def read_token(path: Path) -> SecretStr:
     """Returns the token in a file's first line. Raises :class:`InputError` naming the file."""
-    try:
-        token = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a token file ({error})") from None
+    token = read_given_text(path, _TOKEN_BYTES_MAX).strip()
     if not re.fullmatch(r"[!-~]{1,512}", token):
         raise InputError(f"{path}: needs one line, USER:PASSWORD or an API key")
     return SecretStr(token)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from airreid.disk import read_given_text
 from airreid.errors import InputError
 from airreid.evaluation.study.anchors import anchors_markdown
 from airreid.evaluation.study.cells import StudyPoint
@@ -17,6 +18,7 @@ from airreid.evaluation.study.figures import BANDWIDTH
 from airreid.evaluation.study.looks import JOINTLY, SCHEMES
 from airreid.evaluation.study.table import GIVEN, Entry, Table
 
+_BYTES_MAX = 64 * 1024 * 1024
 _PART = re.compile(
     r"(?P<begin><!-- study (?P<name>\S+) (?P<part>\S+) -->\n).*?(?P<end><!-- end -->)", re.S
 )
@@ -31,10 +33,7 @@ def fill_page(page: Path, name: str, parts: Mapping[str, str]) -> None:
     A part stands between ``<!-- study NAME PART -->`` and ``<!-- end -->``, a line each. Raises
     :class:`InputError` for a page without a marker of that name, and for a part that there is not.
     """
-    try:
-        text = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{page}: cannot be read ({error.strerror})") from None
+    text = read_given_text(page, _BYTES_MAX)
     filled = []
 
     def part(match: re.Match[str]) -> str:
