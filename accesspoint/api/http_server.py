@@ -13,7 +13,7 @@ import ssl
 import struct
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from accesspoint.api.tls_hello import HandshakeTurns, hello_came, keep_buffers_small
 from airreid import log
+from airreid.decaying_counts import DecayingCounts
 
 _BACKLOG = 256
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -72,15 +73,15 @@ class Connections:
         """Connections without a request, and their addresses, those that waited longest first."""
         self._busy: dict[Any, str] = {}
         self._addresses: Counter[str] = Counter()
-        self._refused: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """Refused requests by address, less those that time has forgiven, and as of when."""
+        self._refused = DecayingCounts(limits.refused_per_second, names=_ADDRESSES)
+        """Refused requests by address."""
 
     def __len__(self) -> int:
         return len(self._idle) + len(self._busy)
 
     def admit(self, address: str) -> bool:
         """Returns whether a new connection of an address may stay; makes room for it."""
-        if self._refused_of_late(address) >= self.limits.refused:
+        if self._refused.of(address, self._clock()) >= self.limits.refused:
             return False
         if self._addresses[address] >= self.limits.per_address:
             return self._end_oldest(address)
@@ -88,14 +89,7 @@ class Connections:
 
     def note_refused(self, address: str) -> None:
         """Notes a request that is no HTTP, or too long: each costs as much as many others."""
-        self._refused[address] = self._refused_of_late(address) + 1, self._clock()
-        self._refused.move_to_end(address)
-        while len(self._refused) > _ADDRESSES:
-            self._refused.popitem(last=False)
-
-    def _refused_of_late(self, address: str) -> float:
-        count, noted = self._refused.get(address, (0.0, 0.0))
-        return max(0.0, count - (self._clock() - noted) * self.limits.refused_per_second)
+        self._refused.add(address, 1.0, self._clock())
 
     def add(self, connection: Any, address: str) -> None:
         """Counts a connection; it has ``end()``."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 import uvicorn
 
-from accesspoint.api import http_server
 from accesspoint.api.guard import Message, Receive, Scope, Send
 from accesspoint.api.http_server import ConnectionLimits, Connections, HttpServer
 
@@ -208,6 +207,3 @@ def test_refused_requests_are_forgiven_with_time() -> None:
     assert [connections.admit(address) for address in "abc"] == [False, True, True]
     now = 2.0
     assert connections.admit("a")
-    for number in range(http_server._ADDRESSES):
-        connections.note_refused(str(number))
-    assert len(connections._refused) == http_server._ADDRESSES
