@@ -10,10 +10,15 @@ from collections.abc import Iterable
 from airreid.errors import InputError
 
 ID_MAX = 128
-"""Characters of an id, at most."""
-_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@+-]{{0,{ID_MAX - 1}}}")
+"""Characters of an id at most, of people and cameras as of edges, spools, tracks and links."""
+_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@+-]{{0,{ID_MAX - 1}}}")
 _PLAIN = re.compile(r"[A-Za-z0-9._:@-]")
 _ESCAPED = re.compile(r"\+([0-9A-F]{2})")
+
+
+def is_id(text: str) -> bool:
+    """Says whether a text is an id."""
+    return _PATTERN.fullmatch(text) is not None
 
 
 def id_of(name: str) -> str:
@@ -25,7 +30,7 @@ def id_of(name: str) -> str:
     them, are the same name. The id may be longer than :data:`ID_MAX`.
     """
     name = unicodedata.normalize("NFC", name)
-    if _ID.fullmatch(name) and not name.endswith("+"):
+    if is_id(name) and not name.endswith("+"):
         return name
     escaped = "".join(
         chr(byte) if _PLAIN.fullmatch(chr(byte)) else f"+{byte:02X}" for byte in os.fsencode(name)
@@ -60,7 +65,7 @@ def name_and_id(subject: str) -> str:
 
 def as_id(text: str) -> str:
     """Returns what somebody typed as an id: an id as it is, a name's id otherwise."""
-    return text if _ID.fullmatch(text) else id_of(text)
+    return text if is_id(text) else id_of(text)
 
 
 def shown_name(name: str) -> str:

@@ -17,6 +17,7 @@ from airreid.errors import InputError
 from airreid.flags import Flag, Settings
 from airreid.link_report import TARGET_OUTAGE
 from airreid.payload import Link
+from airreid.subject_ids import ID_MAX
 from edge.airtime import Radio
 
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
@@ -113,7 +114,7 @@ class CameraSettings(Settings):
     """
     bundle: Annotated[Path | None, Flag()] = None
     """Model bundle; the demo's if left out."""
-    edge_id: Annotated[str, Field(min_length=1, max_length=128), Flag()] = "cam-1"
+    edge_id: Annotated[str, Field(min_length=1, max_length=ID_MAX), Flag()] = "cam-1"
     """Name of this camera and of its radio link."""
     threads: Annotated[int, Field(ge=1, le=64), Flag()] = 1
     """Threads of the backbone."""

@@ -21,6 +21,7 @@ from airreid.content_key import content_key
 from airreid.errors import AirReidError, InputError
 from airreid.images import decode
 from airreid.inference import BackboneRunner
+from airreid.subject_ids import ID_MAX
 
 ITEMS_MAX = 1000
 """Most items of one batch."""
@@ -311,7 +312,7 @@ class Enrolment:
                 prepared.append(_Prepared(place, entry, ()))
                 continue
             try:
-                name = f"image of {candidate.subject[:128]}"
+                name = f"image of {candidate.subject[:ID_MAX]}"
                 image = decode(source.image or b"", name)
                 pictured.append((place, candidate, check_image(image, name)))
                 crops.append(self._encoder.crop(image))

@@ -16,6 +16,7 @@ from accesspoint.gallery.records import Entry, Subject
 from accesspoint.matching.decision import Decision
 from airreid import decisions, wire
 from airreid.errors import InputError
+from airreid.subject_ids import ID_MAX
 from airreid.v1 import common_pb2, gallery_pb2
 
 
@@ -58,7 +59,7 @@ def candidate(item: gallery_pb2.EnrollItem) -> Candidate | InputError:
         return Candidate(
             subject=item.subject,
             camera=item.camera,
-            source=source(item, f"{item.subject[:128]!r}"),
+            source=source(item, f"{item.subject[:ID_MAX]!r}"),
             key=item.key,
             captured_at=seconds(item, "captured_at"),
             expires_at=seconds(item, "expires_at"),

@@ -15,9 +15,10 @@ from accesspoint.api.search_service import TOP_MAX
 from accesspoint.gallery.records import TEXT_MAX
 from airreid import wire
 from airreid.errors import InputError
+from airreid.subject_ids import ID_MAX
 
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
-Name = Annotated[str, Field(max_length=128)]
+Name = Annotated[str, Field(max_length=ID_MAX)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number, and neither a text nor a truth value."""
 Time = Annotated[float, Field(strict=True, ge=0, lt=253_402_300_800, allow_inf_nan=False)]
@@ -113,7 +114,7 @@ class ItemBody(Body):
 
     def candidate(self) -> Candidate | InputError:
         """Reads the candidate; returns what is wrong with one that cannot be read."""
-        what = f"{self.subject[:128]!r}"
+        what = f"{self.subject[:ID_MAX]!r}"
         try:
             image = None
             if self.image_base64 is not None:

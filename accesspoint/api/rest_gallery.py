@@ -19,10 +19,11 @@ from accesspoint.api.service import Service
 from accesspoint.gallery.records import UNSET
 from airreid.errors import AirReidError
 from airreid.images import MAX_BYTES
+from airreid.subject_ids import ID_MAX
 
 PageSize = Annotated[int, Query(ge=0, le=PAGE_MAX, description="0 means 100.")]
 PageToken = Annotated[str, Query(max_length=1000)]
-Filter = Annotated[str, Query(max_length=128)]
+Filter = Annotated[str, Query(max_length=ID_MAX)]
 Moment = Annotated[
     float | None, Query(ge=0, lt=253_402_300_800, description="Seconds since 1970, UTC.")
 ]

@@ -15,13 +15,14 @@ from accesspoint.api.enrolment import Source
 from accesspoint.api.jobs import Jobs
 from accesspoint.api.rest_gallery import Filter, Image, Who, image_of
 from accesspoint.api.search_service import TOP_MAX, SearchService
+from airreid.subject_ids import ID_MAX
 
 Top = Annotated[int, Query(ge=0, le=TOP_MAX)]
 Setting = Annotated[str, Query(max_length=64, description="As the job's; empty: its default.")]
 Scheme = Annotated[
     str,
     Query(
-        max_length=128,
+        max_length=ID_MAX,
         description="Whose embeddings are compared: a scheme, or features. Empty: the JSCC "
         "scheme of the largest bandwidth.",
     ),

@@ -41,6 +41,7 @@ from airreid.errors import AirReidError, InputError
 from airreid.retrieval import cosine
 from airreid.scheme import DIRECT_SNR_DB, links_of
 from airreid.scheme_kinds import scheme_kinds
+from airreid.subject_ids import ID_MAX
 
 TOP_DEFAULT, TOP_MAX = 10, 1000
 _ENTRIES_AT_ONCE = 1000
@@ -152,7 +153,7 @@ class SearchService:
         """Compares a source with the best entry of a subject, exactly."""
         gallery = writable_part(self._gallery)
         if gallery.subjects.get(subject[:200]) is None:
-            raise NotFoundError(f"no subject {subject[:128]!r}")
+            raise NotFoundError(f"no subject {subject[:ID_MAX]!r}")
         scheme = self._scheme(scheme)
         feature = feature_of(source, self._encoder, self._gallery)
         embedding = self._embedded(scheme, feature[None])

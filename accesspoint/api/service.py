@@ -23,6 +23,7 @@ from accesspoint.gallery.opening import ServedGallery, writable_part
 from accesspoint.gallery.records import UNSET, Entry, Subject, Unset, check_text
 from airreid.bundle import Bundle
 from airreid.errors import AirReidError, InputError
+from airreid.subject_ids import ID_MAX
 
 _NUMBERS = 2**63
 """Bound of entry numbers."""
@@ -150,7 +151,7 @@ class Service:
         self._audit.check()
         count = writable_part(self._gallery).delete_subject(subject)
         if count is None:
-            raise NotFoundError(f"no subject {subject[:128]!r}")
+            raise NotFoundError(f"no subject {subject[:ID_MAX]!r}")
         self._audit.record(who, "delete_subject", subject=subject, entries=count)
         self._metrics.deleted.inc(count)
         return count

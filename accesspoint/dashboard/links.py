@@ -12,6 +12,7 @@ from accesspoint.errors import ConflictError, NotReadyError
 from airreid.client import ChannelClient
 from airreid.errors import InputError, LinkError
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from airreid.subject_ids import ID_MAX
 from airreid.v1 import channel_pb2
 from airreid.validation import FrozenModel
 
@@ -24,7 +25,7 @@ _NO_CHANNEL: dict[int | str, dict[str, Any]] = {
     }
 }
 LinkName = Annotated[
-    str, Query(max_length=128, description="An edge id; empty for the default of all links.")
+    str, Query(max_length=ID_MAX, description="An edge id; empty for the default of all links.")
 ]
 Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -29,6 +29,7 @@ from accesspoint.gallery.store.store import Added, Store
 from airreid.bundle import Bundle
 from airreid.errors import InputError
 from airreid.scheme import Scheme
+from airreid.subject_ids import ID_MAX
 
 
 class Gallery:
@@ -176,7 +177,7 @@ class Gallery:
         same.
         """
         if source == into:
-            raise InputError(f"subject {source[:128]!r} cannot be merged into itself")
+            raise InputError(f"subject {source[:ID_MAX]!r} cannot be merged into itself")
         self._loading.check_changeable()
         with self._lock:
             self._search.move(self.store.merge_subjects(source, into), into)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from accesspoint.errors import WrongSpaceError
 from airreid.bundle import BackboneInfo
 from airreid.errors import InputError
+from airreid.subject_ids import ID_MAX, is_id
 from airreid.wire import check_feature
 
-NAME_MAX, TEXT_MAX, THUMBNAIL_MAX = 128, 2000, 256 * 1024
-"""Longest id, longest display name or note (characters), largest thumbnail (bytes)."""
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@+-]{{0,{NAME_MAX - 1}}}")
+TEXT_MAX, THUMBNAIL_MAX = 2000, 256 * 1024
+"""Longest display name or note (characters), largest thumbnail (bytes)."""
 _DIGEST = re.compile(r"[0-9a-f]{0,64}")
 
 
@@ -119,9 +119,9 @@ UNSET = Unset()
 
 def check_name(name: str, what: str) -> str:
     """Returns a subject's or camera's id as it is. Raises :class:`InputError` naming ``what``."""
-    if not _NAME.fullmatch(name):
+    if not is_id(name):
         raise InputError(
-            f"{what} {name[:40]!r}: use 1 to {NAME_MAX} letters, digits and . _ : @ + -, "
+            f"{what} {name[:40]!r}: use 1 to {ID_MAX} letters, digits and . _ : @ + -, "
             "beginning with a letter or digit"
         )
     return name

@@ -8,11 +8,10 @@ from accesspoint.receiver.metrics import code_name
 from accesspoint.receiver.requests import Request
 from accesspoint.receiver.responses import Response
 from airreid import decisions
+from airreid.subject_ids import ID_MAX
 
 _IDENTITIES_MAX = 10
 """Most ranked identities in an event."""
-_TEXT_MAX = 128
-"""Longest name in an event, in characters; a refused block may have longer ones."""
 
 
 def query_event(
@@ -30,14 +29,14 @@ def query_event(
     return {
         "type": "query",
         "time": now,
-        "edge_id": request.id.edge_id[:_TEXT_MAX],
-        "track_id": request.track_id[:_TEXT_MAX],
+        "edge_id": request.id.edge_id[:ID_MAX],
+        "track_id": request.track_id[:ID_MAX],
         "sequence": request.id.sequence,
-        "scheme": request.scheme_id[:_TEXT_MAX],
+        "scheme": request.scheme_id[:ID_MAX],
         "link": response.link,
         "code": code_name(response.status.code),
         "snr_db": channel.snr_db if channel else None,
-        "model": channel.model[:_TEXT_MAX] if channel else None,
+        "model": channel.model[:ID_MAX] if channel else None,
         "outage": response.outage,
         "uses": response.uses_heard or None,
         "bandwidth": bandwidth,
@@ -57,5 +56,5 @@ def query_event(
         "queue_ms": round(response.timings.queue_ms, 3),
         "decode_ms": round(response.timings.decode_ms, 3),
         "search_ms": round(response.timings.search_ms, 3),
-        "truth": request.truth[:_TEXT_MAX] or None,
+        "truth": request.truth[:ID_MAX] or None,
     }

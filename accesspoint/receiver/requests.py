@@ -7,12 +7,11 @@ import time
 from google.protobuf.message import DecodeError
 
 from airreid.errors import InputError
+from airreid.subject_ids import ID_MAX
 from airreid.v1 import uplink_pb2
 from airreid.wire import BLOCK_BYTES_MAX
 
 Request = uplink_pb2.QueryRequest
-ID_MAX = 128
-"""Longest edge id, spool id, track id and truth, in characters."""
 MODEL_MAX = 64
 """Longest name of a channel model, in characters."""
 BESIDE_PAYLOAD_MAX = 8 * 1024

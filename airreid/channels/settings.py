@@ -14,11 +14,12 @@ from airreid.channels.traces import Trace, read_trace
 from airreid.errors import InputError
 from airreid.flags import Flag, Settings
 from airreid.signal import SNR_DB_MAX, SNR_DB_MIN
+from airreid.subject_ids import ID_MAX
 from airreid.validation import FiniteModel, inside, validated
 
 SNR_FIELDS = ("snr_db", "snr_range_db", "snr_trace")
 """Sources of the SNR: a link has one of them."""
-NAME_MAX = 128
+NAME_MAX = ID_MAX
 """Characters of a link's name, an edge id, at most."""
 
 Snr = Annotated[float, Field(ge=SNR_DB_MIN, le=SNR_DB_MAX, allow_inf_nan=False)]

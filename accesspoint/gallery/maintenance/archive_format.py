@@ -15,7 +15,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from accesspoint.gallery.records import NAME_MAX, TEXT_MAX, THUMBNAIL_MAX
+from accesspoint.gallery.records import TEXT_MAX, THUMBNAIL_MAX
+from airreid.subject_ids import ID_MAX
 from airreid.validation import FrozenModel
 
 ROWS = 1000
@@ -26,7 +27,7 @@ MANIFEST, MANIFEST_MAX = "manifest.json", 32 << 20
 OnConflict = Literal["skip", "replace", "fail"]
 Tick = Callable[[int, int], None]
 """Progress: called with (done, total)."""
-_Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
+_Name = Annotated[str, Field(min_length=1, max_length=ID_MAX)]
 
 
 class Member(FrozenModel):
@@ -73,7 +74,7 @@ class EntryLine(FrozenModel):
     quality: float | None = None
     expires_at: float | None = None
     model_digest: Annotated[str, Field(max_length=64)] = ""
-    key: Annotated[str, Field(max_length=NAME_MAX)] = ""
+    key: Annotated[str, Field(max_length=ID_MAX)] = ""
     thumbnail: Annotated[int, Field(ge=0, le=THUMBNAIL_MAX)] = 0
     """Its length in bytes in the thumbnails' member; 0 for none."""
 

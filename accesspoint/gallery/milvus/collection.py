@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from accesspoint.gallery.milvus.client import MilvusServer
 from airreid.errors import InputError
 from airreid.signal import unit_rows
+from airreid.subject_ids import ID_MAX
 
 TOP_MAX = 16_384
 """Most rows that Milvus returns for a query."""
@@ -83,8 +84,8 @@ class Collection:
         schema.add_field("id", types.INT64, is_primary=True)
         schema.add_field("digest", types.INT64)
         schema.add_field("embedding", types.FLOAT_VECTOR, dim=self.dim)
-        schema.add_field("subject", types.VARCHAR, max_length=128)
-        schema.add_field("camera", types.VARCHAR, max_length=128)
+        schema.add_field("subject", types.VARCHAR, max_length=ID_MAX)
+        schema.add_field("camera", types.VARCHAR, max_length=ID_MAX)
         params = {
             "FLAT": {},
             "HNSW": {"M": settings.hnsw_m, "efConstruction": settings.hnsw_ef_construction},

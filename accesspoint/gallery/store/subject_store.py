@@ -10,6 +10,7 @@ from accesspoint.errors import NotFoundError
 from accesspoint.gallery import records
 from accesspoint.gallery.records import UNSET, Subject, Unset
 from accesspoint.gallery.store.database import Database
+from airreid.subject_ids import ID_MAX
 
 _SUBJECT = (
     "SELECT s.id, s.display_name, s.note, s.created_at, s.updated_at, "
@@ -144,7 +145,7 @@ def _subject(db: sqlite3.Connection, subject: str) -> Subject:
 
 
 def _missing(subject: str) -> NotFoundError:
-    return NotFoundError(f"no subject {subject[:128]!r}")
+    return NotFoundError(f"no subject {subject[:ID_MAX]!r}")
 
 
 def _check_fields(display_name: str, note: str, expires_at: float | None) -> None:
