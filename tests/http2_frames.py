@@ -7,7 +7,7 @@ import socket
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RESET, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
+DATA, HEADERS, RESET, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 END_STREAM, END_HEADERS = 1, 4
 
 
@@ -25,6 +25,11 @@ def greeting(window: int | None = None) -> bytes:
     """Makes the beginning of a connection; ``window``: bytes that are taken of each answer."""
     settings = b"" if window is None else struct.pack(">HI", 4, window)
     return PREFACE + frame(SETTINGS, payload=settings)
+
+
+def open_window() -> bytes:
+    """Makes a frame by which a connection takes answers without end."""
+    return frame(WINDOW_UPDATE, payload=struct.pack(">I", 1 << 30))
 
 
 def field(name: bytes, value: bytes) -> bytes:

@@ -30,6 +30,8 @@ class Outbox(Generic[T]):
         self.share = share
         self.edge_id = ""
         """Camera whose stream it is; empty before its first block."""
+        self.replaced = False
+        """Whether the stream ends because its camera has newer ones."""
         self.queued: OrderedDict[int, T] = OrderedDict()
         """Items of this stream that wait to be computed, the oldest first, by identity."""
         self.unwritten = 0

@@ -114,16 +114,21 @@ class BlockPipeline:
         """Computes what is waiting, then ends the threads."""
         self._scheduler.close()
 
-    async def take(self, message: bytes, outbox: Outbox, speaks_for: SpeaksFor) -> None:
-        """Gets a message its answer, now or when it is computed."""
+    async def take(self, message: bytes, outbox: Outbox, speaks_for: SpeaksFor) -> bool:
+        """Gets a message its answer, now or when it is computed.
+
+        Returns whether it was of use: a block that was taken, or word that answers are settled.
+        """
         arrived = time.perf_counter()
         request = self._parse(message, outbox)
-        if request is None or not self._authorise(request, outbox, speaks_for):
-            return
+        if request is None:
+            return False
+        if not self._authorise(request, outbox, speaks_for):
+            return request.settled_only and bool(outbox.edge_id)
         age_ms = age_ms_of(request)
         block = self._read(request, outbox, age_ms)
         if block is None:
-            return
+            return False
         dear = self._receiver.is_dear(request)
         await self._credits.admit(outbox.share, dear)
         deletions = self._receiver.deletions
@@ -133,6 +138,7 @@ class BlockPipeline:
             self._refuse(block.response, common_pb2.CODE_NOT_READY, OUT_OF_ORDER, outbox)
         elif self._is_new(ticket):
             self._hear(ticket)
+        return True
 
     def _hear(self, ticket: Ticket) -> None:
         """Joins a block in pieces with its earlier ones, then has it computed."""

@@ -29,6 +29,8 @@ class ReceiverSettings(Settings):
 
     A camera that has one already gets its new one in its place.
     """
+    streams_per_edge: Annotated[int, Field(ge=1, le=100_000)] = 4
+    """Streams of one camera at once; a further one ends the oldest of them."""
     newcomer_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Time that a stream above ``max_streams`` has to say by its first block whose it is."""
     drop: Annotated[Literal["never", "oldest"], Flag()] = "never"

@@ -13,9 +13,11 @@ from grpc import aio
 
 from accesspoint.events import Feed
 from accesspoint.receiver.blocks import Receiver
+from accesspoint.receiver.camera_streams import CameraStreams
 from accesspoint.receiver.credits import Credits
 from accesspoint.receiver.metrics import ReceiverMetrics
 from accesspoint.receiver.pipeline import BlockPipeline, Outbox, SpeaksFor
+from accesspoint.receiver.refusal_pace import RefusalPace
 from accesspoint.receiver.requests import parse, wrong_id
 from accesspoint.receiver.settings import ReceiverSettings
 from airreid import log
@@ -66,8 +68,8 @@ class Uplink:
         self._metrics = metrics
         self._access = access
         self._outboxes: set[Outbox] = set()
-        self._of_edge: dict[str, Outbox] = {}
-        """Newest stream of each camera."""
+        self._cameras = CameraStreams(settings.streams_per_edge)
+        self._refusal_pace = RefusalPace()
         self._newcomers = 0
         self._turns = ReadingTurns(_LONG_BYTES_PER_SECOND)
         self._credits = Credits(settings.window, settings.max_in_flight, time.monotonic)
@@ -102,7 +104,14 @@ class Uplink:
         edge_id = _edge_of(message)
         if edge_id and speaks_for(edge_id):
             outbox.edge_id = edge_id
-            self._of_edge[edge_id] = outbox
+            self._replace(edge_id, self._cameras.add(edge_id, outbox))
+
+    def _replace(self, edge_id: str, older: Outbox | None) -> None:
+        """Ends a camera's stream, if there is one to end, since it has newer ones."""
+        if older is not None:
+            log.event("stream_replaced", edge=edge_id)
+            older.replaced = True
+            older.end_reading(failed=True)
 
     async def _first_of_known(
         self, messages: AsyncIterator[bytes], speaks_for: SpeaksFor
@@ -123,12 +132,9 @@ class Uplink:
         finally:
             self._newcomers -= 1
         edge_id = _edge_of(first)
-        older = self._of_edge.pop(edge_id, None) if edge_id and speaks_for(edge_id) else None
-        if older is None:
-            return None
-        log.event("stream_replaced", edge=edge_id)
-        older.end_reading(failed=True)
-        return first
+        older = self._cameras.pop_oldest(edge_id) if edge_id and speaks_for(edge_id) else None
+        self._replace(edge_id, older)
+        return None if older is None else first
 
     async def _query(
         self, messages: AsyncIterator[bytes], context: Context
@@ -150,17 +156,20 @@ class Uplink:
         windows = 1 if self._settings.drop == "never" else 2
         outbox = Outbox(self._credits.join(), self._credits.window, windows)
 
+        async def take(message: bytes) -> None:
+            if not outbox.edge_id:
+                self._follow(outbox, message, speaks_for)
+            usable = await self._pipeline.take(message, outbox, speaks_for)
+            await outbox.room()
+            if not usable:
+                await self._refusal_pace.take()
+
         async def read() -> None:
             try:
                 if first is not None:
-                    self._follow(outbox, first, speaks_for)
-                    await self._pipeline.take(first, outbox, speaks_for)
-                    await outbox.room()
+                    await take(first)
                 async for message in paced:
-                    if not outbox.edge_id:
-                        self._follow(outbox, message, speaks_for)
-                    await self._pipeline.take(message, outbox, speaks_for)
-                    await outbox.room()
+                    await take(message)
             except BaseException:
                 outbox.end_reading(failed=True)
                 raise
@@ -172,12 +181,18 @@ class Uplink:
             while (answer := await outbox.next()) is not None:
                 yield answer
                 outbox.written()
+            if outbox.replaced:
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"edge {outbox.edge_id} has newer streams, and one may have "
+                    f"{self._settings.streams_per_edge} (uplink.streams_per_edge); open one again "
+                    "when another has ended",
+                )
             if reader.done():
                 await reader
         finally:
             self._outboxes.discard(outbox)
-            if self._of_edge.get(outbox.edge_id) is outbox:
-                del self._of_edge[outbox.edge_id]
+            self._cameras.remove(outbox.edge_id, outbox)
             reader.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reader

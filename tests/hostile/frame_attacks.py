@@ -26,13 +26,17 @@ from ..http2_frames import (
     frame,
     greeting,
     message,
+    open_window,
     throw_away,
 )
-from .attacks import QUERY, at_once
+from .attacks import QUERY, at_once, block
 
 HEALTH = "/grpc.health.v1.Health/Check"
 CONNECTIONS = 8
 SILENT = 600
+STREAMS = 16
+ANSWER_BYTES = 60
+"""Bytes of an answer, at least."""
 REPEATED = 20_000
 
 
@@ -124,6 +128,30 @@ def silent_streams(grpc_port: int, http_port: int) -> None:
     at_once(CONNECTIONS, open_many)
 
 
+def many_streams(grpc_port: int, http_port: int) -> None:
+    """One camera on many streams: blocks on half of its connections, on others what is refused."""
+
+    def send(number: int) -> None:
+        request = block(1, "many" if number % 2 else "x" * 1000)
+        with socket.create_connection(
+            ("127.0.0.1", grpc_port), 1, source_address=("127.0.1.9", 0)
+        ) as connection:
+            streams = range(1, 2 * STREAMS, 2)
+            begun = b"".join(call(QUERY, stream) for stream in streams)
+            connection.sendall(greeting(window=1 << 30) + open_window() + begun)
+            received = 0
+            for sent in itertools.count(8 * STREAMS, 8 * STREAMS):
+                for stream in streams:
+                    for _ in range(8):
+                        request.id.sequence = (number << 32) + request.id.sequence % (1 << 32) + 1
+                        data = message(stream, request.SerializeToString(), end=False)
+                        connection.sendall(data)
+                while received < (sent - 8 * STREAMS) * ANSWER_BYTES:
+                    received += len(connection.recv(1 << 20))
+
+    at_once(CONNECTIONS, send)
+
+
 FRAME_ATTACKS = {
     attack.__name__: attack
     for attack in (
@@ -134,5 +162,6 @@ FRAME_ATTACKS = {
         reset_calls,
         unread_lists,
         silent_streams,
+        many_streams,
     )
 }
