@@ -246,7 +246,7 @@ def _draw(parts: list[Results], out: Path, page: Path | None = None, name: str =
             typer.echo(f"wrote {written}")
     claims = judged(table)
     text = f"{claims_markdown(claims)}\n{finished_markdown(table)}"
-    if anchors := anchors_markdown(table.cells, table.snrs_db):
+    if anchors := anchors_markdown(table.cells, table.snrs_db, table.published.anchors):
         text += f"\n{anchors}"
     (out / "claims.md").write_text(text, encoding="utf-8")
     stored = [{**asdict(claim), "effect": claim.effect._asdict()} for claim in claims]

@@ -35,8 +35,11 @@ class Anchor(NamedTuple):
     trainings: int
 
 
-def anchors_of(cells: Mapping[str, Cell]) -> list[Anchor]:
-    """Returns every anchor that is finished, sorted by name and, of one kind, by bits."""
+def anchors_of(cells: Mapping[str, Cell], published: Sequence[Anchor] = ()) -> list[Anchor]:
+    """Returns every anchor that is finished, sorted by name and, of one kind, by bits.
+
+    ``published``: those whose cells are gone.
+    """
     anchors = [
         Anchor(
             name,
@@ -51,6 +54,8 @@ def anchors_of(cells: Mapping[str, Cell]) -> list[Anchor]:
     for cell in whole[:1]:  # the same message in every bandwidth
         facts = cell.facts
         anchors.append(Anchor(RAW, facts["payload_bits"], facts["top1_without_channel"], 1))
+    finished = {anchor.name for anchor in anchors}
+    anchors += [anchor for anchor in published if anchor.name not in finished]
     return sorted(anchors, key=lambda anchor: (anchor.name.rpartition("-")[0], anchor.bits))
 
 
@@ -75,13 +80,15 @@ def finite_uses(bits: float, snr_db: float, bler: float = BLER) -> int:
     return high
 
 
-def anchors_markdown(cells: Mapping[str, Cell], snrs_db: Sequence[float]) -> str:
+def anchors_markdown(
+    cells: Mapping[str, Cell], snrs_db: Sequence[float], published: Sequence[Anchor] = ()
+) -> str:
     """Writes bits, top-1 without a channel, and the uses of good codes at each SNR.
 
     First those of a code of capacity, then those of the best code of that length that loses 1 %.
     Empty where there is no anchor.
     """
-    anchors = anchors_of(cells)
+    anchors = anchors_of(cells, published)
     if not anchors:
         return ""
     uses = " | ".join(f"uses at {snr_db:g} dB" for snr_db in snrs_db)

@@ -43,6 +43,9 @@ def judged(table: Table) -> list[Claim]:
                 others = _hits(table, comparison.second, second, snr_db)
                 if hits is None or others is None:
                     continue
+                if not hits.shape[1] or not others.shape[1]:
+                    claims += _published(table, comparison, bandwidth, snr_db)
+                    continue
                 effect = paired_bootstrap(hits, others, table.people)
                 claims.append(
                     Claim(
@@ -58,6 +61,25 @@ def judged(table: Table) -> list[Claim]:
                     )
                 )
     return claims
+
+
+def _published(table: Table, comparison: Comparison, bandwidth: int, snr_db: float) -> list[Claim]:
+    """Returns a claim as it was judged before its cells were lost.
+
+    None where one side was computed anew: it was not judged with that. The bound may be, where its
+    top-1 is the same: it has neither training nor noise.
+    """
+    second = comparison.second_bandwidth or bandwidth
+    for side, width in ((comparison.first, bandwidth), (comparison.second, second)):
+        hits = _hits(table, side, width, snr_db)
+        same = side == BOUND and table.published.no_channel == round(table.bound.top1.value, 5)
+        if not same and (hits is None or hits.shape[1]):
+            return []
+    return [
+        Claim(**{**old.model_dump(), "effect": old.effect})
+        for old in table.published.claims
+        if (old.number, old.bandwidth, old.snr_db) == (comparison.number, bandwidth, snr_db)
+    ]
 
 
 def _hits(table: Table, side: Side, bandwidth: int, snr_db: float) -> Matrix | None:
@@ -87,12 +109,17 @@ def claims_markdown(claims: list[Claim]) -> str:
 
 
 def summary_markdown(
-    comparisons: Sequence[Comparison], claims: Sequence[Claim], missing: Collection[str]
+    comparisons: Sequence[Comparison],
+    claims: Sequence[Claim],
+    missing: Collection[str],
+    lost: Collection[str] = (),
+    computed: Collection[str] = (),
 ) -> str:
     """Writes one row for each comparison and bandwidth: verdicts and effects at several SNRs.
 
     ``missing``: cells that are not computed. A comparison that waits for one says so; one that
-    neither was judged nor waits is of another study, and left out.
+    neither was judged nor waits is of another study, and left out. ``lost``: cells of which only
+    values are left, which cannot be compared with ``computed`` ones: such a comparison waits, too.
     """
     lines = [
         "| | claim | B | over queries | over people | difference in points of top-1 |",
@@ -110,17 +137,26 @@ def summary_markdown(
                 by_queries = _verdicts((claim.snr_db, claim.verdict) for claim in row)
                 by_people = _verdicts((claim.snr_db, claim.by_people) for claim in row)
                 lines.append(f"{begin} {by_queries} | {by_people} | {_effects(row)} |")
-            elif waits := _waits(comparison, bandwidth, missing):
+            elif waits := _waits(comparison.cells(bandwidth), missing, lost, computed):
                 lines.append(f"{begin} not finished | | waits for {', '.join(waits)} |")
     return "\n".join(lines) + "\n"
 
 
-def _waits(comparison: Comparison, bandwidth: int, missing: Collection[str]) -> list[str]:
-    return [
-        f"`{name}`"
-        for name in comparison.cells(bandwidth)
-        if any(fnmatchcase(cell, name) for cell in missing)
-    ]
+def _waits(
+    needed: Sequence[str],
+    missing: Collection[str],
+    lost: Collection[str],
+    computed: Collection[str],
+) -> list[str]:
+    """Returns cells to be computed, first of all those that nobody has."""
+
+    def among(cells: Collection[str]) -> list[str]:
+        return [name for name in needed if any(fnmatchcase(cell, name) for cell in cells)]
+
+    waits = among(missing)
+    if not waits and among(computed) and among([*lost, *computed]) == list(needed):
+        waits = among(lost)
+    return [f"`{name}`" for name in waits]
 
 
 def _verdicts(judged_at: Iterable[tuple[float, Verdict]]) -> str:

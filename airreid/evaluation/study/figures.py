@@ -133,7 +133,7 @@ def _anchors(table: Table, snr_db: float) -> tuple[tuple[Line, Points], ...]:
     for line in ANCHORS:
         points = tuple(
             (float(finite_uses(anchor.bits, snr_db)), _entry_of(anchor))
-            for anchor in anchors_of(table.cells)
+            for anchor in anchors_of(table.cells, table.published.anchors)
             if anchor.name.startswith(line.scheme)
         )
         if points:
@@ -164,8 +164,17 @@ def write_figure(figure: Figure, table: Table, about: dict[str, Any], out: Path)
             }
             for panel in figure.panels
         ],
-        "cells": {name: _cell_json(cell) for name, cell in table.cells.items()},
+        "cells": dict(
+            sorted(
+                {
+                    **table.published.cells,
+                    **{name: _cell_json(cell) for name, cell in table.cells.items()},
+                }.items()
+            )
+        ),
     }
+    if table.cells and table.values_alone:
+        stored["values_alone"] = list(table.values_alone)
     path = out / f"{figure.name}.json"
     path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     return [path, *_draw(figure, table, out)]

@@ -52,16 +52,17 @@ def fill_page(page: Path, name: str, parts: Mapping[str, str]) -> None:
 
 def page_parts(table: Table, claims: Sequence[Claim], about: Mapping[str, Any]) -> dict[str, str]:
     """Writes every part that a page may have of a study, by its name."""
+    lost, computed = table.values_alone, tuple(table.cells)
     return {
         "about": about_markdown(about),
         "finished": finished_markdown(table),
         "top1": "\n".join(top1_markdown(table, width) for width in _papers_first(table.bandwidths)),
-        "claims": summary_markdown(PAPERS, claims, table.missing),
-        "ablations": summary_markdown(ABLATIONS, claims, table.missing),
-        "together": summary_markdown(TOGETHER, claims, table.missing),
+        "claims": summary_markdown(PAPERS, claims, table.missing, lost, computed),
+        "ablations": summary_markdown(ABLATIONS, claims, table.missing, lost, computed),
+        "together": summary_markdown(TOGETHER, claims, table.missing, lost, computed),
         "given": summary_markdown(_OF_GIVEN, claims, ()),
         "judged": summary_markdown(_OTHERS, claims, ()),
-        "anchors": anchors_markdown(table.cells, table.snrs_db),
+        "anchors": anchors_markdown(table.cells, table.snrs_db, table.published.anchors),
         "checks": checks_markdown(table),
     }
 
@@ -75,16 +76,24 @@ def about_markdown(about: Mapping[str, Any]) -> str:
     """Writes data, protocol, people and digests of a study as a list."""
     lines = []
     for key, value in about.items():
+        words = key.replace("_", " ")
         if isinstance(value, Mapping):
-            lines += [f"- {key}, {name}: `{digest}`" for name, digest in value.items()]
+            lines += [f"- {words}, {name}: `{digest}`" for name, digest in value.items()]
         else:
-            lines.append(f"- {key.replace('_', ' ')}: {value}")
+            lines.append(f"- {words}: {value}")
     return "\n".join(lines) + "\n"
 
 
 def finished_markdown(table: Table) -> str:
     """Says which cells are finished and which are not."""
-    finished = f"Finished: {len(table.cells)} cells, {_listed(table.cells)}."
+    cells = sorted({*table.cells, *table.published.cells})
+    finished = f"Finished: {len(cells)} cells, {_listed(cells)}."
+    if table.cells and table.values_alone:
+        finished += (
+            f"\n\nOf {len(table.values_alone)} of them only values are there, and not who was "
+            f"found, so that they are compared with none of the others: "
+            f"{_listed(table.values_alone)}."
+        )
     if not table.missing:
         return f"{finished} None is missing.\n"
     return f"{finished}\n\nNot finished: {len(table.missing)}, {_listed(table.missing)}.\n"
@@ -130,14 +139,16 @@ def _value(entry: Entry | None) -> str:
 def checks_markdown(table: Table) -> str:
     """Says how far power and SNR of the blocks of all points are from what they claim."""
     points = [point for point in _points(table) if point.measured_snr_db is not None]
-    if not points:
+    if not points and not table.published.checks.points:
         return ""
-    snr_db = max(abs(point.snr_db - (point.measured_snr_db or 0.0)) for point in points)
-    power = max(abs(1.0 - point.power) for point in points if point.power is not None)
+    snrs_db = [abs(point.snr_db - (point.measured_snr_db or 0.0)) for point in points]
+    powers = [abs(1.0 - point.power) for point in points if point.power is not None]
+    before = table.published.checks
+    snr_db, power = max([*snrs_db, before.snr_db]), max([*powers, before.power])
     return (
-        f"{len(points)} points were measured on blocks. The SNR of a point's blocks is within "
-        f"{snr_db:.4f} dB of the one that it stands at; the block of the farthest power has "
-        f"1 ± {power:.1e}.\n"
+        f"{before.points + len(points)} points were measured on blocks. The SNR of a point's "
+        f"blocks is within {snr_db:.4f} dB of the one that it stands at; the block of the farthest "
+        f"power has 1 ± {power:.1e}.\n"
     )
 
 

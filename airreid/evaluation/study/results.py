@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from airreid.evaluation.study.plan import (
     shared_settings,
     write_plan,
 )
+from airreid.evaluation.study.published import Published, read_published
 
 CELLS = "cells"
 """Folder of the cells in that of a study. Results that are to be given away have none."""
@@ -34,6 +35,8 @@ class Results:
     cells: dict[str, Cell]
     notes: tuple[str, ...] = ()
     """Sentences on what is left out, or not quite alike."""
+    published: Published = field(default_factory=Published)
+    """Values whose cells are gone; they count where there is no cell."""
 
 
 def read_results(folder: Path, features: Path | None = None) -> Results:
@@ -48,10 +51,11 @@ def read_results(folder: Path, features: Path | None = None) -> Results:
         plan = plan.model_copy(update={"about": _about(features or folder / "features")})
     paths = {path.name.removesuffix(PACKED): path for path in folder.glob(f"*{PACKED}")}
     paths |= {path.stem: path for path in (folder / CELLS).glob("*.json")}
-    if not paths:
+    published = read_published(folder)
+    if not paths and not published.entries:
         raise InputError(f"{folder}: no cells of a study; 'airreid study run' computes them")
     cells = {name: read_cell(paths[name]) for name in sorted(paths)}
-    return _of_one_study(Results(folder, plan, cells))
+    return _of_one_study(Results(folder, plan, cells, published=published))
 
 
 def _about(features: Path) -> dict[str, Any]:
@@ -83,7 +87,8 @@ def _of_one_study(results: Results) -> Results:
     cells = {name: cell for name, cell in results.cells.items() if name not in strangers}
     note = f"{results.folder}: left out, of other features or settings: {', '.join(strangers)}"
     plan = plan.model_copy(update={"shared": shared})
-    return Results(results.folder, plan, cells, (note,) if strangers else ())
+    notes = (note,) if strangers else ()
+    return Results(results.folder, plan, cells, notes, results.published)
 
 
 def joined(first: Results, *others: Results) -> Results:
@@ -99,17 +104,26 @@ def joined(first: Results, *others: Results) -> Results:
         names = dict.fromkeys((*plan.cells, *other.plan.cells))
         first = Results(
             first.folder,
-            plan.model_copy(update={"cells": tuple(names)}),
+            plan.model_copy(update={"cells": tuple(names), "about": _about_both(plan, other.plan)}),
             dict(sorted((other.cells | first.cells).items())),
             (*first.notes, *other.notes, *other_features(plan, other)),
+            first.published if first.published.entries else other.published,
         )
     return first
+
+
+def _about_both(first: Plan, other: Plan) -> dict[str, Any]:
+    """Adds the digests of features that differ, as ``digests_2`` and so on."""
+    digests = [value for name, value in first.about.items() if name.startswith(DIGESTS)]
+    if other.about[DIGESTS] in digests:
+        return first.about
+    return first.about | {f"{DIGESTS}_{len(digests) + 1}": other.about[DIGESTS]}
 
 
 def check_same(folder: Path, plan: Plan, other: Results) -> None:
     """Raises :class:`InputError` unless results are of the study that a folder's plan names."""
     for place, about in ((folder, plan.about), (other.folder, other.plan.about)):
-        if not about:
+        if not about.get(DIGESTS):
             raise InputError(
                 f"{place}: does not say of which data it is; call 'airreid study run' there again"
             )
@@ -148,7 +162,7 @@ def write_results(results: Results, out: Path) -> list[Path]:
 
     Raises :class:`InputError` for a folder that holds the results of another study.
     """
-    if not results.plan.cells or not results.plan.about:
+    if not results.plan.cells or not results.plan.about.get(DIGESTS):
         raise InputError(
             f"{results.folder}: does not say which cells it has and of which data; call 'airreid "
             "study run' there again, or give --features"

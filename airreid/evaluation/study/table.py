@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,12 @@ from airreid.evaluation.study.cells import (
     counts_of,
 )
 from airreid.evaluation.study.crossed import crossed_mean
+from airreid.evaluation.study.published import Published
 from airreid.evaluation.study.rates import Account, best_rate, expected_hits, mean_bits
 from airreid.evaluation.study.results import Results
 
 Matrix = NDArray[np.float64]
+N = TypeVar("N", bound=float)
 MATCHED, RANGE = "matched", "range"
 """Trainings: at the SNR that is tested at; over the range."""
 FIXED = "fixed-0"
@@ -52,7 +55,7 @@ class Entry:
     """Top-1 of T trainings and S noise draws."""
 
     hits: Matrix
-    """(T, Q): share of the draws in which each query was found."""
+    """(T, Q): share of the draws in which each query was found; (T, 0) where that is not known."""
     top1: Mean
     draws: tuple[int, int]
     """T and S; S is 0 where an account gives the expectation over the noise itself."""
@@ -80,6 +83,13 @@ class Table:
     snrs_db: tuple[float, ...] = field(default=())
     missing: tuple[str, ...] = ()
     """Cells of the study that are not computed."""
+    published: Published = field(default_factory=Published)
+    """Values whose cells are gone."""
+
+    @property
+    def values_alone(self) -> tuple[str, ...]:
+        """Cells that are gone, of which values were published: nobody's hits are known."""
+        return tuple(name for name in self.published.cells if name not in self.cells)
 
     def get(self, scheme: str, training: str, bandwidth: int, snr_db: float) -> Entry | None:
         """Returns a result, None where it is missing."""
@@ -93,9 +103,8 @@ def table_of(results: Results) -> Table:
     them would not be the best.
     """
     cells, planned = results.cells, results.plan.cells
-    if NOISELESS not in cells:
-        raise InputError(f"{results.folder}: no cell {NOISELESS}; compute it first")
-    bound = cells[NOISELESS]
+    published = results.published
+    people, bound = _bound(results)
     entries: dict[Place, Entry] = {}
     for cell in cells.values():
         if not cell.name.startswith(("coded-", NOISELESS, RAW)):
@@ -104,9 +113,8 @@ def table_of(results: Results) -> Table:
                 entries |= _trained_entries(curve, link.get("payload_bits"))
     snrs = tuple(sorted({place.snr_db for place in entries}))
     widths = tuple(sorted({place.bandwidth for place in entries}))
-    missing = tuple(name for name in planned if name not in cells)
     digital = {n: c for n, c in cells.items() if n.startswith("digital-") and c.latents}
-    if any(name.startswith("digital-") for name in missing):
+    if any(name.startswith("digital-") and name not in cells for name in planned):
         digital = {}
     for bandwidth in widths:
         entries |= _account_entries(digital, bandwidth, snrs)
@@ -123,23 +131,55 @@ def table_of(results: Results) -> Table:
     for name, cell in cells.items():
         if name.startswith(IMAGE):
             entries |= _ideal_entries(name, cell.latents, sorted({*widths, *lengths}), snrs)
-    people = np.asarray(bound.facts[PEOPLE], np.int64)
     for place, entry in entries.items():
         if entry.hits.shape[1] != len(people):
             raise InputError(
                 f"{results.folder}: {place.scheme}-{place.bandwidth} has {entry.hits.shape[1]} "
                 f"queries, and {NOISELESS} {len(people)}; compute it again"
             )
+    before = _published_entries(published)
     return Table(
-        entries=entries,
+        entries=before | entries,
         people=people,
-        bound=_entry(bound.curves[0].points[0]),
+        bound=bound,
         cells=cells,
-        bandwidths=widths,
-        long_bandwidths=lengths,
-        snrs_db=snrs,
-        missing=missing,
+        bandwidths=_sorted(widths, (p.bandwidth for p in before if p.scheme != RAW)),
+        long_bandwidths=_sorted(lengths, (p.bandwidth for p in before if p.scheme == RAW)),
+        snrs_db=_sorted(snrs, (place.snr_db for place in before)),
+        missing=tuple(n for n in planned if n not in cells and n not in published.cells),
+        published=published,
     )
+
+
+def _sorted(values: Iterable[N], others: Iterable[N]) -> tuple[N, ...]:
+    return tuple(sorted({*values, *others}))
+
+
+def _bound(results: Results) -> tuple[NDArray[np.int64], Entry]:
+    """Returns whom each query shows, nobody where that is not known, and the bound itself."""
+    if NOISELESS in results.cells:
+        bound = results.cells[NOISELESS]
+        people = np.asarray(bound.facts[PEOPLE], np.int64)
+        return people, _entry(bound.curves[0].points[0])
+    if results.published.no_channel is None:
+        raise InputError(f"{results.folder}: no cell {NOISELESS}; compute it first")
+    top1 = Mean(results.published.no_channel, math.nan)
+    return np.empty(0, np.int64), Entry(np.empty((1, 0)), top1, (1, 1))
+
+
+def _published_entries(published: Published) -> dict[Place, Entry]:
+    """Places of values whose cells are gone; their entries have no hits."""
+    return {
+        Place(old.scheme, old.training, old.bandwidth, old.snr_db): Entry(
+            np.empty((old.draws[0], 0)),
+            Mean(old.top1, math.nan if old.half_width is None else old.half_width),
+            old.draws,
+            old.bits,
+            old.rate,
+            old.point,
+        )
+        for old in published.entries
+    }
 
 
 def _entry(point: StudyPoint, bits: float | None = None, rate: str = "") -> Entry:

@@ -127,6 +127,9 @@ def test_features_of_another_machine_are_joined_and_said(tmp_path: Path) -> None
     assert list(results.cells) == sorted(NAMES)
     assert [note for note in results.notes if "theirs: same data" in note] == list(results.notes)
     assert len(results.notes) == 1
+    assert results.plan.about == {**ABOUT, "digests_2": {"test.npz": "t2"}}
+    again = joined(results, read_results(second), read_results(study(tmp_path / "third")))
+    assert again.plan.about == results.plan.about
     write_results(read_results(first), tmp_path / "given")
     with pytest.raises(InputError, match="features with other digests; give another folder"):
         write_results(read_results(second), tmp_path / "given")
