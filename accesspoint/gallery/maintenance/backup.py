@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from accesspoint.gallery.store import schema
@@ -18,6 +19,8 @@ from airreid.errors import InputError
 FILE_NAME = "gallery.sqlite"
 """The gallery's file in a data folder."""
 _ROWS_AT_ONCE = 1024
+_FEATURE_BYTES_MAX = 4 * 65536
+"""Longest feature that is read: that of the longest in an archive."""
 
 
 def backup(source: Path, path: Path) -> list[int]:
@@ -42,7 +45,7 @@ def backup(source: Path, path: Path) -> list[int]:
             original.execute("PRAGMA query_only = ON")
             original.backup(copy)  # in one step: writers do not make it begin again
             copy.execute("PRAGMA journal_mode = DELETE")
-        _check(temporary)
+        _check(temporary, schema.check_version)
         damaged = _quarantined(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -60,7 +63,7 @@ def restore(path: Path, data_dir: Path, replace: bool = False) -> tuple[int, int
     Returns (subjects, entries). The gallery counts as another one from then on, so that
     no snapshot or collection of the one before is believed. Who was deleted after the
     backup is in it again; entries that are damaged in the backup go into the quarantine.
-    Raises :class:`InputError` for a file that is no whole gallery, a folder in use,
+    Raises :class:`InputError` for a file that is no whole gallery, or holds more, a folder in use,
     and a gallery that is there, unless ``replace``.
     """
     if not path.is_file():
@@ -68,7 +71,7 @@ def restore(path: Path, data_dir: Path, replace: bool = False) -> tuple[int, int
     target = data_dir / FILE_NAME
     if target.exists() and not replace:
         raise InputError(f"{target}: there is a gallery already; say so if it may be replaced")
-    _check(path)
+    _check(path, schema.check_parts)
     if target.exists():
         with contextlib.suppress(sqlite3.Error):
             _settle(target)
@@ -104,7 +107,9 @@ def _quarantined(path: Path) -> list[int]:
             return []  # of a time before digests
         schema.prepare(db, path)
         rows = db.execute(
-            "SELECT e.id, e.digest, f.data FROM entries e LEFT JOIN features f ON f.entry = e.id"
+            "SELECT e.id, e.digest, CASE WHEN length(f.data) <= ? THEN f.data END "
+            "FROM entries e LEFT JOIN features f ON f.entry = e.id",
+            (_FEATURE_BYTES_MAX,),
         )
         damaged: list[int] = []
         while chunk := rows.fetchmany(_ROWS_AT_ONCE):
@@ -128,19 +133,17 @@ def _settle(target: Path) -> None:
         # damaged: that is why it is being replaced
 
 
-def _check(path: Path) -> None:
-    """Raises :class:`InputError` for a file that is no whole gallery."""
+def _check(path: Path, check: Callable[[sqlite3.Connection, Path], object]) -> None:
+    """Raises :class:`InputError` for a file that is no whole gallery, by ``check`` first."""
     try:
         with contextlib.closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         ) as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
+            check(db, path)
             verdict = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
             broken = db.execute("PRAGMA foreign_key_check").fetchone()
             db.execute("SELECT 1 FROM subjects, entries LIMIT 1").fetchone()  # both are there
     except sqlite3.Error as error:
         raise InputError(f"{path}: is no gallery ({error})") from None
-    if not 1 <= version <= schema.VERSION:
-        raise InputError(f"{path}: gallery of format {version}; this version reads formats 1 to 2")
     if verdict != "ok" or broken:
         raise InputError(f"{path}: the backup is damaged ({verdict})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -77,6 +78,24 @@ CREATE TABLE IF NOT EXISTS quarantine (
 ) STRICT;
 """
 """Made in any file of this format; earlier code does not look at it."""
+BY_DIGEST = "CREATE INDEX IF NOT EXISTS entries_by_digest ON entries (subject, digest)"
+"""Index that an import makes; it stays."""
+_TABLES_1 = """
+CREATE TABLE subjects (
+    id TEXT PRIMARY KEY,
+    created_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject TEXT NOT NULL REFERENCES subjects (id) ON DELETE CASCADE,
+    camera TEXT NOT NULL,
+    space_id TEXT NOT NULL,
+    feature BLOB NOT NULL,
+    created_at REAL NOT NULL
+) STRICT;
+CREATE INDEX entries_by_subject ON entries (subject, id);
+"""
+_NOT_ALWAYS = {"quarantine", "entries_by_digest"}
 _FROM_1 = """
 ALTER TABLE subjects RENAME TO subjects_1;
 ALTER TABLE entries RENAME TO entries_1;
@@ -106,6 +125,45 @@ def check(db: sqlite3.Connection, path: Path) -> None:
             f"{path}: gallery of format {version}, which can be read once it was opened for "
             f"writing; reading alone takes format {VERSION}"
         )
+
+
+def check_parts(db: sqlite3.Connection, path: Path) -> None:
+    """Compares a file's tables, indexes and triggers with those that are made here.
+
+    A file of somebody else may hold a view that never ends, or a trigger that deletes what is
+    enrolled: this reads none of its rows. Raises :class:`InputError`.
+    """
+    version = check_version(db, path)
+    with contextlib.closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(
+            _TABLES_1 if version == 1 else f"{_TABLES} {_ADDED} {_REST} {BY_DIGEST}"
+        )
+        expected = _parts(fresh)
+    parts = _parts(db)
+    odd = {name for name in expected.keys() | parts if parts.get(name) != expected.get(name)}
+    odd -= _NOT_ALWAYS - parts.keys()
+    if odd:
+        named = ", ".join(f"{name!r:.80}" for name in sorted(odd)[:3])
+        raise InputError(
+            f"{path}: is no gallery as AirReID makes it (missing, added or of another form: "
+            f"{named}); give a file that a backup of AirReID wrote"
+        )
+
+
+def _parts(db: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
+    """Returns tables, indexes and triggers: name to type, table and definition."""
+    rows = db.execute("SELECT name, type, tbl_name, coalesce(sql, '') FROM sqlite_master")
+    return {name: (kind, table, " ".join(sql.split())) for name, kind, table, sql in rows}
+
+
+def check_version(db: sqlite3.Connection, path: Path) -> int:
+    """Returns a file's format. Raises :class:`InputError` for one that this version cannot read."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if not 1 <= version <= VERSION:
+        raise InputError(
+            f"{path}: gallery of format {version}; this version reads formats 1 to {VERSION}"
+        )
+    return version
 
 
 def prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from accesspoint.errors import NotFoundError
 from accesspoint.gallery.records import Entry, NewEntry, digest
+from accesspoint.gallery.store import schema
 from accesspoint.gallery.store.change_log import ChangeLog
 from accesspoint.gallery.store.database import IDS_AT_ONCE, Database
 from accesspoint.gallery.store.quarantine import Quarantine
@@ -39,7 +40,6 @@ _SUBJECTS_OF_SPACE = (
     "SELECT count(*), max(id) FROM (SELECT s.id FROM subjects s WHERE s.id > ?2 AND EXISTS "
     "(SELECT 1 FROM entries e WHERE e.subject = s.id AND +e.space_id = ?1) ORDER BY s.id LIMIT ?3)"
 )
-_BY_DIGEST = "CREATE INDEX IF NOT EXISTS entries_by_digest ON entries (subject, digest)"
 _ODD = "GLOB '*[^A-Za-z0-9._:@+-]*'"
 _ODD_NAMES = (
     f"SELECT id, subject {_ODD} OR camera {_ODD} OR key {_ODD} FROM entries "
@@ -308,7 +308,7 @@ class Store:
         It stays in the file, which older versions keep up as they do any index.
         """
         with self.database.writing() as db:
-            db.execute(_BY_DIGEST)
+            db.execute(schema.BY_DIGEST)
 
     def same_entry(self, entry: NewEntry) -> int:
         """Returns the number of a subject's entry with the same feature or client key, or 0."""
