@@ -15,6 +15,8 @@ from edge.frames import NAME_MAX
 DONE, REJECTED = "done", "rejected"
 _NAME_BYTES = 200
 """Names are cut to this where something is added to them; file systems take 255."""
+_SUFFIX_BYTES = 16
+"""A longer suffix is cut with the name."""
 
 
 def shown(name: str) -> str:
@@ -137,6 +139,8 @@ class WatchedFolder:
         folder = self.path / inside
         if len(os.fsencode(name)) > _NAME_BYTES:
             stem, suffix = os.path.splitext(name)  # noqa: PTH122
+            if len(os.fsencode(suffix)) > _SUFFIX_BYTES:
+                stem, suffix = name, ""
             name = os.fsdecode(os.fsencode(stem)[:_NAME_BYTES]) + suffix
         target = folder / name
         if mark and target.exists():

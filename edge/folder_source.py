@@ -143,18 +143,24 @@ class FolderSource:
         """Moves what was accepted before the edge last ended, and forgets what is away."""
         if not self._handing_over:
             return
+        unread = False
         try:
             for name, _ in self._folder.files():
                 if is_ours(name):
-                    key = file_key(name, read(self._settings.folder / name))
+                    try:
+                        key = file_key(name, read(self._settings.folder / name))
+                    except InputError:  # too large, say: the first scan tells
+                        unread = True
+                        continue
                     if key in self._handing_over:
                         self._to_move.append((name, self._handing_over[key], key))
             still_here = {key for _, _, key in self._to_move}
-            self._away = [
-                (key, sequence)
-                for key, sequence in self._handing_over.items()
-                if key not in still_here
-            ]
+            if not unread:  # it might be one that was accepted
+                self._away = [
+                    (key, sequence)
+                    for key, sequence in self._handing_over.items()
+                    if key not in still_here
+                ]
             self._flush()
         except OSError as error:
             raise InputError(f"{self._settings.folder}: cannot be watched ({error})") from None

@@ -71,6 +71,16 @@ def test_long_names_are_cut_to_200_bytes_before_their_suffix(
     assert watched.move("n" * 197 + ".png", "done", "").name == "n" * 197 + ".png"
 
 
+def test_a_name_that_is_all_suffix_is_cut_too(watched: WatchedFolder, tmp_path: Path) -> None:
+    name = "a." + "s" * 253
+    for text in ("1", "2"):
+        put(watched, name, text)
+        target = watched.reject(name, "no image")
+        assert target.read_text() == text
+        assert target.with_name(target.name + ".reason").exists()
+    assert len(list((tmp_path / "rejected").iterdir())) == 4
+
+
 def test_a_folder_is_held_until_it_is_closed(watched: WatchedFolder, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="watched by another edge"):
         WatchedFolder(tmp_path)

@@ -241,6 +241,23 @@ def test_a_crash_between_accepting_and_moving_doubles_nothing(
     spool.close()
 
 
+def test_a_file_that_cannot_be_read_holds_up_no_start(
+    encoder: Quick, folder: Path, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool", "cam")
+    for name in ("there.png", "gone.png"):
+        spool.accept([entry(name, file_key=file_key(name, picture(1)))])
+    drop_in(folder, "there.png", picture(1))
+    with (folder / "huge.png").open("wb") as file:
+        file.truncate(1 << 40)
+    with watching(encoder, spool, folder):
+        until(lambda: not left(folder))
+        assert left(folder / "done") == ["there.png"]
+        assert left(folder / "rejected") == ["huge.png", "huge.png.reason"]
+    assert names(spool) == ["there.png", "gone.png"]
+    spool.close()
+
+
 def test_a_move_that_fails_is_tried_again_without_a_second_frame(
     encoder: Quick, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
