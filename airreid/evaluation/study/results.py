@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from airreid.disk import read_regular
 from airreid.errors import InputError
 from airreid.evaluation.study.cells import PACKED, PEOPLE, Cell, read_cell, write_cell
 from airreid.evaluation.study.plan import (
@@ -23,6 +24,7 @@ from airreid.evaluation.study.published import Published, read_published
 
 CELLS = "cells"
 """Folder of the cells in that of a study. Results that are to be given away have none."""
+_BYTES_MAX = 64 * 1024 * 1024
 _ABOUT = ("features.json", "crops.json")
 
 
@@ -62,7 +64,7 @@ def _about(features: Path) -> dict[str, Any]:
     """Reads what a folder of features or images says of its data; empty where there is none."""
     for name in _ABOUT:
         try:
-            about: dict[str, Any] = json.loads((features / name).read_text(encoding="utf-8"))
+            about: dict[str, Any] = json.loads(read_regular(features / name, _BYTES_MAX))
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
