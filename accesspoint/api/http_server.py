@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import h11
 import uvicorn
+from anyio import to_thread
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from accesspoint.api.tls_hello import HandshakeTurns, hello_came, keep_buffers_small
@@ -31,10 +33,14 @@ _HEAD_PIECE = 2048
 """Bytes that are taken in at once while headers are awaited."""
 _HEAD_LINES = 128
 """Lines of headers that are waited for, at most; some more may come in the last piece."""
+_AHEAD_BYTES = 64 << 10
+"""Bytes of further requests before the one under way has its answer: they wait in memory."""
 _ADDRESSES = 4096
 """Addresses whose refused requests are counted, those of the latest."""
 _LINES, _LINE_BYTES = 4000, 64
 """Line ends of a body in chunks: so many, and one more for so many bytes."""
+_THREADS = 2
+"""Threads for what FastAPI does beside the event loop, files and metrics; other work has pools."""
 _PAUSE_SECONDS = 0.2
 """Pause after a connection could not be accepted for want of a descriptor."""
 
@@ -176,6 +182,9 @@ class _Protocol(H11Protocol):
                     return
             super().data_received(piece)
             self._follow()
+            if self._busy and self._too_far_ahead():
+                self.end()
+                return
             if not self._busy:
                 self._head_lines += piece.count(b"\n")
                 if self._head_lines > _HEAD_LINES:
@@ -202,6 +211,11 @@ class _Protocol(H11Protocol):
             self._lines += piece.count(b"\r\n")
             self._bytes += len(piece)
         return self._lines <= _LINES + self._bytes / _LINE_BYTES
+
+    def _too_far_ahead(self) -> bool:
+        """Returns whether a peer sends on and on without waiting for its answers."""
+        whole = self.conn.their_state is not h11.SEND_BODY
+        return whole and len(self.conn.trailing_data[0]) > _AHEAD_BYTES
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -263,6 +277,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
+        to_thread.current_default_thread_limiter().total_tokens = _THREADS
         for listener in sockets or []:
             listener.setblocking(False)
             listener.listen(_BACKLOG)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -69,15 +68,16 @@ def build_app(services: RestServices) -> FastAPI:
     route = work_route(services.pools)
     app.include_router(rest_gallery.router(services.service, route))
     app.include_router(rest_search.router(services.search_service, services.jobs, route))
-    document: dict[str, Any] = {}
+    descriptions: dict[str, bytes] = {}
 
     @app.get("/openapi.json", include_in_schema=False)
-    def description(request: Request) -> JSONResponse:
-        if not document:
-            document.update(openapi.describe(app))
+    async def description(request: Request) -> Response:
         root_path = request.scope.get("root_path", "")
-        servers = {"servers": [{"url": root_path}]} if root_path else {}
-        return JSONResponse({**document, **servers})
+        if root_path not in descriptions:
+            servers = {"servers": [{"url": root_path}]} if root_path else {}
+            document = JSONResponse({**openapi.describe(app), **servers})
+            descriptions[root_path] = bytes(document.body)
+        return Response(descriptions[root_path], media_type=JSONResponse.media_type)
 
     return app
 

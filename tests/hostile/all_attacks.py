@@ -15,6 +15,7 @@ ATTACKS = {
         attacks.wrong_values,
         attacks.silent_connections,
         attacks.unread_answers,
+        attacks.requests_ahead,
         attacks.long_names,
         attacks.dear_blocks,
         attacks.odd_reports,

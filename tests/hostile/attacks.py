@@ -25,6 +25,8 @@ from PIL import Image
 from airreid.bundle import default_bundle_path, load_bundle
 from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
 
+from ..http2_frames import throw_away
+
 QUERY = "/airreid.v1.UplinkService/Query"
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
 
@@ -143,6 +145,26 @@ def unread_answers(grpc_port: int, http_port: int) -> None:
             sockets.pop(0).close()
 
     at_once(30, pipeline)
+
+
+def requests_ahead(grpc_port: int, http_port: int) -> None:
+    """Requests over and over without a wait for answers, which are thrown away."""
+    host = b"Host: 127.0.0.1\r\n"
+    searches = b"POST /v1/search/feature HTTP/1.1\r\n" + host
+    searches += b"Cookie: " + b";" * 14_000 + b"\r\nContent-Type: application/json\r\n"
+    asked = [
+        (searches + b"Content-Length: 2\r\n\r\n{}") * 10,
+        b"GET /openapi.json HTTP/1.1\r\n" + host + b"\r\n",
+        b"GET /metrics HTTP/1.1\r\n" + host + b"\r\n",
+    ]
+
+    def send(number: int) -> None:
+        with socket.create_connection(("127.0.0.1", http_port), 5) as connection:
+            threading.Thread(target=throw_away, args=(connection,), daemon=True).start()
+            while True:
+                connection.sendall(asked[number % 3])
+
+    at_once(96, send)
 
 
 def stream_of(port: int, requests: Iterator[bytes]) -> None:

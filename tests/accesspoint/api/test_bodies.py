@@ -157,6 +157,8 @@ def test_forms_of_other_kinds() -> None:
         (form(b"X: y\r\n\r\n"), TYPE),
         (form(*[NAMED + b"\r\n\r\n"] * 17), TYPE),
         (b"--cut\r\n" * 1_000_000, TYPE),
+        (form(NAMED + b'; x="' + b";" * 4000 + b"\r\n\r\n"), TYPE),
+        (form(NAMED + b"\r\n\r\n"), TYPE + '; x="' + ";" * 4000),
         (form(NAMED + b"\r\n\r\n"), "multipart/form-data"),
     ):
         with pytest.raises(HTTPException):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import select
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import uvicorn
+from anyio import to_thread
 
 from accesspoint.api.guard import Message, Receive, Scope, Send
 from accesspoint.api.http_server import ConnectionLimits, Connections, HttpServer
@@ -138,6 +141,57 @@ def test_a_body_in_chunks_is_read() -> None:
                 part = client.recv(65_536)
                 assert part
                 answer += part
+
+
+async def never(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers nothing."""
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [ASK, ASK[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", CHUNKED + b"0\r\n\r\n"],
+)
+def test_requests_far_ahead_of_their_answers_end_the_connection(first: bytes) -> None:
+    with served(LIMITS, application=never) as address, connect(address) as client:
+        client.settimeout(5)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(first + ASK * 4000)
+        assert ended(client)
+
+
+def test_requests_some_way_ahead_are_answered() -> None:
+    with served(LIMITS) as address, connect(address) as client:
+        client.sendall(ASK * 1000)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 1000:
+            part = client.recv(65_536)
+            assert part
+            answers += part
+
+
+def test_work_beside_the_event_loop_takes_few_threads() -> None:
+    busy: list[int] = []
+    most = 0
+
+    def work() -> None:
+        nonlocal most
+        busy.append(0)
+        most = max(most, len(busy))
+        time.sleep(0.05)
+        busy.pop()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await to_thread.run_sync(work)
+        await Application(2)(scope, receive, send)
+
+    with served(LIMITS, application=application) as address, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(address)) for _ in range(8)]
+        for client in clients:
+            client.sendall(ASK)
+        for client in clients:
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+    assert 0 < most <= 2
 
 
 class Peer:
