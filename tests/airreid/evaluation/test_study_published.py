@@ -120,6 +120,17 @@ def test_the_bound_that_is_computed_anew_is_that_of_old_claims_if_it_is_the_same
     assert left == [claim for claim in claims if claim.number != "3a"]
 
 
+def test_a_cell_that_is_computed_counts_in_place_of_its_values(published: Published) -> None:
+    new = cell("closed-256", curves=(curve("pca", 0.4, None),))
+    table = table_of(results([made_up()[0], new], published))
+    (before,) = (e.top1 for e in published.entries if (e.scheme, e.snr_db) == ("pca", 0.0))
+    entry = table.get("pca", "", 256, 0.0)
+    assert entry is not None
+    assert entry.top1.value == pytest.approx(np.mean(new.curves[0].points[1].top1))
+    assert entry.top1.value > before + 0.2
+    assert "closed-256" not in table.values_alone
+
+
 def test_published_values_are_read_with_the_folder(tmp_path: Path, published: Published) -> None:
     assert read_published(tmp_path) == Published()
     (tmp_path / "published.json").write_text(published.model_dump_json())
