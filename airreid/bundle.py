@@ -23,7 +23,7 @@ from airreid.errors import BundleError
 from airreid.images import CROP_HEIGHT, CROP_WIDTH, to_crop
 from airreid.model_card import ModelCard
 from airreid.onnx_reach import GRAPH_BYTES_MAX, check_self_contained
-from airreid.scheme_info import DigitalInfo, FileRef, SchemeInfo
+from airreid.scheme_info import DIM_MAX, DigitalInfo, FileRef, SchemeInfo
 from airreid.scheme_kinds import AnyScheme, scheme_kind
 from airreid.validation import FrozenModel, loaded
 
@@ -52,7 +52,7 @@ class BackboneInfo(FrozenModel):
     """Features of one space may meet in a gallery, features of two never."""
     height: Annotated[int, Field(ge=16, le=4096)] = CROP_HEIGHT
     width: Annotated[int, Field(ge=16, le=4096)] = CROP_WIDTH
-    feature_dim: Annotated[int, Field(ge=1)] = 2048
+    feature_dim: Annotated[int, Field(ge=1, le=DIM_MAX)] = 2048
 
     def crop(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resizes an image to what the graph takes: uint8 (height, width, 3) RGB."""

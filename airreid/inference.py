@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from airreid.scheme_info import FileRef
 
 Array = NDArray[np.float32]
 _WAY_OUT = "correct the manifest, or export the graph again: docs/bundle.md says what each takes"
+_SECONDS_MAX = 60.0
+"""Time for the rows that a graph is tried on, at most."""
 _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
@@ -100,8 +104,14 @@ class Network:
         quiet = ort.RunOptions()
         quiet.log_severity_level = 4  # the error says it
         try:
-            result = self._session.run(None, {self._input: batch}, quiet)[0]
+            with _time_limit(quiet):
+                result = self._session.run(None, {self._input: batch}, quiet)[0]
         except Exception as error:
+            if quiet.terminate:
+                raise BundleError(
+                    f"{path}: {name} takes over {_SECONDS_MAX:g} s for {rows} of {expected}; give "
+                    "a smaller network, or a faster machine"
+                ) from None
             node = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
             where = f" (node {node[2]}, {node[1]})" if node else ""
             raise BundleError(
@@ -114,6 +124,18 @@ class Network:
             )
         if not np.isfinite(result).all():
             raise BundleError(f"{path}: {name} gives NaN or infinity; export the graph again")
+
+
+@contextlib.contextmanager
+def _time_limit(options: ort.RunOptions) -> Iterator[None]:
+    """Ends a run that takes too long, before its next operator."""
+    timer = threading.Timer(_SECONDS_MAX, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _shape(sides: Sequence[int | None]) -> str:

@@ -1,4 +1,4 @@
-"""Files that an ONNX graph would read beside itself, found without loading it.
+"""Files that an ONNX graph would read beside itself, and loops, found without loading it.
 
 A graph may keep weights in other files (*external data*), which no manifest lists. The graph is
 read as protocol buffers' wire format here, so that neither the package ``onnx`` nor ONNX Runtime
@@ -21,6 +21,9 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
 _LOCATION = b"location"
+_OPERATOR = 4
+_LOOPS = (b"Loop", b"Scan")
+"""Operators that run a graph over and over, for ever if it says so."""
 _DEEPEST = 64
 _INSIDE: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -35,41 +38,49 @@ _INSIDE: dict[str, dict[int, str]] = {
 
 
 def check_self_contained(data: bytes, name: str) -> None:
-    """Raises :class:`BundleError` for a graph that would read another file, and for what is no
-    ONNX graph."""
+    """Raises :class:`BundleError` for a graph that would read another file or has loops, and for
+    what is no ONNX graph."""
     if data[4:8] == _ORT_MARK:
         raise BundleError(f"{name}: in ONNX Runtime's own format; export the graph as ONNX")
     try:
-        places = list(_external(memoryview(data), "model", 0))
+        faults = list(_faults(memoryview(data), "model", 0))
     except (ValueError, IndexError):
         raise BundleError(
             f"{name}: ONNX Runtime cannot load it (no ONNX graph, or a damaged one); "
             "export it again"
         ) from None
-    if places:
-        raise BundleError(
-            f"{name}: keeps weights in another file ({places[0]}), which no manifest checks; "
-            "save the graph in one file, as onnx.save does without save_as_external_data"
-        )
+    if faults:
+        raise BundleError(f"{name}: {faults[0]}")
 
 
-def _external(data: memoryview, kind: str, depth: int) -> Iterator[str]:
-    """Yields where the tensors of a message say that their data is, if elsewhere."""
+def _faults(data: memoryview, kind: str, depth: int) -> Iterator[str]:
+    """Yields what is wrong with a message: tensors whose data is elsewhere, and loops."""
     if depth > _DEEPEST:
         raise ValueError("too deep")
     inside = _INSIDE.get(kind, {})
     for number, wire, value in _fields(data):
         if kind == "tensor":
             if number == _EXTERNAL_DATA and wire == _BYTES:
-                yield _place(data[value])
+                yield _elsewhere(_place(data[value]))
             elif (
                 number == _DATA_LOCATION
                 and wire == _VARINT
                 and value.start & 0xFFFFFFFF == _EXTERNAL  # an enum is cut to 32 bits
             ):
-                yield "external data"
+                yield _elsewhere("external data")
+        elif kind == "node" and number == _OPERATOR and wire == _BYTES:
+            if data[value] in _LOOPS:
+                operator = bytes(data[value]).decode()
+                yield f"has an operator {operator}, which may never end; export it without loops"
         elif wire == _BYTES and number in inside:
-            yield from _external(data[value], inside[number], depth + 1)
+            yield from _faults(data[value], inside[number], depth + 1)
+
+
+def _elsewhere(place: str) -> str:
+    return (
+        f"keeps weights in another file ({place}), which no manifest checks; save the graph in "
+        "one file, as onnx.save does without save_as_external_data"
+    )
 
 
 def _place(entry: memoryview) -> str:

@@ -17,6 +17,8 @@ from airreid.disk import file_sha256
 from airreid.nested.stopping import StoppingRule
 from airreid.validation import FrozenModel
 
+DIM_MAX = 65536
+"""Values of a feature or an embedding, at most."""
 _WORD = "[a-z][a-z0-9]*"
 SchemeId = Annotated[str, Field(pattern=rf"^{_WORD}(-{_WORD})*-[0-9]+(-r[0-9]+)?$")]
 """The kind, words of one's own, B, and a number where one bandwidth has several rates:
@@ -47,7 +49,7 @@ class SchemeInfo(FrozenModel):
     """Space of the backbone features that it encodes."""
     bandwidth: Bandwidth
     """Real channel uses per query."""
-    embedding_dim: Annotated[int, Field(ge=1)]
+    embedding_dim: Annotated[int, Field(ge=1, le=DIM_MAX)]
     """Dimensions of the vectors that are searched for."""
     gallery: str
     """Short name of the map from a gallery feature to the space of the embeddings."""

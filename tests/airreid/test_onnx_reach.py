@@ -16,7 +16,7 @@ from onnx.external_data_helper import set_external_data
 from airreid.bundle import Bundle, files_of, load_bundle
 from airreid.disk import file_sha256
 from airreid.errors import BundleError
-from airreid.inference import BackboneRunner, Network
+from airreid.inference import BackboneRunner, Network, Signature
 from airreid.onnx_reach import check_self_contained
 from airreid.scheme_kinds import open_scheme
 
@@ -100,7 +100,8 @@ def in_attribute() -> onnx.ModelProto:
 def in_branch() -> onnx.ModelProto:
     inner = graph_of(tensors=(external(),))
     outer = graph_of(helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner))
-    return helper.make_model(graph_of(helper.make_node("Loop", ["n", "c"], ["y"], body=outer)))
+    node = helper.make_node("If", ["c"], ["y"], then_branch=outer, else_branch=outer)
+    return helper.make_model(graph_of(node))
 
 
 def in_function() -> onnx.ModelProto:
@@ -133,6 +134,48 @@ def test_external_data_is_seen_wherever_a_tensor_can_be(
 ) -> None:
     with pytest.raises(BundleError, match="keeps weights in another file"):
         check_self_contained(make().SerializeToString(), "x.onnx")
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_graph_that_may_never_end_is_refused(operator: str, inside: bool) -> None:
+    graph = graph_of(helper.make_node(operator, ["n", "c"], ["y"], body=graph_of()))
+    if inside:
+        graph = graph_of(helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=graph))
+    with pytest.raises(BundleError, match=rf"x\.onnx: has an operator {operator}, which may never"):
+        check_self_contained(helper.make_model(graph).SerializeToString(), "x.onnx")
+
+
+def test_a_graph_that_takes_too_long_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = numpy_helper.from_array(np.array([1000, 1000], np.int64), "shape")
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Expand", ["mean", "shape"], ["m0"]),
+        *(helper.make_node("MatMul", [f"m{i}", "m0"], [f"m{i + 1}"]) for i in range(9000)),
+        helper.make_node("ReduceMean", ["m9000"], ["last"], keepdims=0),
+        helper.make_node("Add", ["x", "last"], ["y"]),
+    ]
+    row = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", row[:1], row[1:], [shape])
+    opsets = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "x.onnx")
+    monkeypatch.setattr("airreid.inference._SECONDS_MAX", 0.1)
+    with pytest.raises(BundleError, match=r"x\.onnx: code takes over 0\.1 s for 2 of float32 Nx4"):
+        Network(tmp_path / "x.onnx", 1, Signature("code", (4,), "float32", 4))
+
+
+@pytest.mark.parametrize("field", ["feature_dim", "embedding_dim"])
+def test_no_manifest_names_more_values_than_a_feature_has(copy: Path, field: str) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for entry in (*manifest["backbones"], *manifest["schemes"]):
+        if field in entry:
+            entry[field] = 10**10
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=rf"{field}: Input should be less than or equal to 65536"):
+        load_bundle(copy)
 
 
 def test_a_location_of_more_bits_than_an_enum_has_is_seen() -> None:
