@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ _LEFTOVERS = frozenset(
         *("network trash folder", "temporary items", "icon\r"),
     }
 )
+_DEEPEST = 64
+"""Folders in each other, at most."""
 _CALLED_IMAGES = SUFFIXES | {
     *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jpe", ".jxl", ".jp2"),
 }
@@ -66,11 +69,30 @@ def is_leftover(relative: Path) -> bool:
 def picture_files(folder: Path) -> PictureFiles:
     """Sorts all files below a folder, in the order of their paths.
 
-    Raises :class:`InputError` for a folder that is missing.
+    Raises :class:`InputError` for a folder that is missing, or far too deep.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    return sorted_out(folder, (path for path in sorted(folder.rglob("*")) if not _is_way(path)))
+    return sorted_out(folder, (path for path in sorted(below(folder)) if not _is_way(path)))
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Yields all files and folders below a folder; links are not followed.
+
+    Raises :class:`InputError` for folders in each other that go deeper than anybody's.
+    """
+    waiting = [(folder, 0)]
+    while waiting:
+        path, level = waiting.pop()
+        if level > _DEEPEST:
+            raise InputError(
+                f"{folder}: more than {_DEEPEST} folders in each other; give one of those inside"
+            )
+        with contextlib.suppress(PermissionError), os.scandir(path) as entries:
+            for entry in entries:
+                yield path / entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((path / entry.name, level + 1))
 
 
 def _is_way(path: Path) -> bool:

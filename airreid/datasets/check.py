@@ -11,7 +11,7 @@ import numpy as np
 
 from airreid.datasets.advice import advice, cameras_of
 from airreid.datasets.dataset import DISTRACTOR, DataSet
-from airreid.datasets.samples import Sample
+from airreid.datasets.samples import IN_NAMES, Sample
 from airreid.datasets.tracks import FORM
 from airreid.errors import InputError
 from airreid.worker_processes import worker_processes
@@ -46,7 +46,7 @@ def check_images(
         if error:
             problems.append(error)
         else:
-            digest.update(f"{sample.name}|{pixels}\n".encode())
+            digest.update(f"{sample.name}|{pixels}\n".encode(errors=IN_NAMES))
         tick()
     return Checked(problems, digest.hexdigest()[:16])
 

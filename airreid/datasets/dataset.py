@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from airreid.datasets.samples import ImageSet
+from airreid.datasets.samples import IN_NAMES, ImageSet
 from airreid.errors import InputError
 from airreid.retrieval import Labels
 
@@ -98,7 +98,7 @@ class DataSet:
         lines = [self.protocol, str(self.single_shot)]
         for name, images in sorted(self.subsets.items()):
             lines += [f"{name}|{s.name}|{s.identity}|{s.camera}" for s in images.samples]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(lines).encode(errors=IN_NAMES)).hexdigest()[:16]
 
     def test_labels(self) -> tuple[Labels, Labels]:
         """Labels of (query, gallery), comparable; distractors are identity 0, people begin at 1."""

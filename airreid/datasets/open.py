@@ -15,7 +15,7 @@ from airreid.datasets.readers import READERS
 from airreid.datasets.synthetic.reader import SYNTHETIC
 from airreid.errors import InputError
 from airreid.images import SUFFIXES
-from airreid.picture_files import is_leftover
+from airreid.picture_files import below, is_leftover
 from airreid.registry import broken_extensions, load_extensions
 
 MOST_BELOW = 50
@@ -150,7 +150,7 @@ def _where_images_lie(path: Path) -> str:
         return ""
     images = (
         relative
-        for file in path.rglob("*")
+        for file in below(path)
         if file.suffix.lower() in SUFFIXES and not is_leftover(relative := file.relative_to(path))
     )
     first = list(islice(images, MOST_IMAGES))

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+IN_NAMES = "surrogateescape"
+"""Handling of bytes in the names of files that are no UTF-8, where names are hashed."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -42,7 +45,7 @@ class ImageSet:
     def digest(self) -> str:
         """16 hex digits over names, identities, cameras and versions of all samples."""
         lines = "\n".join(f"{s.name}|{s.identity}|{s.camera}|{s.version}" for s in self.samples)
-        return hashlib.sha256(lines.encode()).hexdigest()[:16]
+        return hashlib.sha256(lines.encode(errors=IN_NAMES)).hexdigest()[:16]
 
     def labels(self) -> np.ndarray:
         """int64 (len(self),): position of each sample's identity in ``identities``."""

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from airreid.crop_folder import list_crops, read_folder
+from airreid.datasets import open_data
 from airreid.errors import InputError
 from airreid.picture_files import picture_files
 
@@ -71,6 +72,16 @@ def test_every_file_is_accounted_for_by_its_content(everyday: Path) -> None:
     assert files.leftovers == 5
     everything = sum(len(names) for _, _, names in os.walk(everyday))
     assert len(files.images) + len(files.left_out) + files.leftovers == everything
+
+
+def test_folders_far_too_deep_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d"] * 100)
+    deep.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"more than 64 folders in each other"):
+        picture_files(tmp_path)
+    with pytest.raises(InputError, match=r"more than 64 folders in each other"):
+        open_data(tmp_path)
+    assert len(picture_files(deep.parents[10]).images) == 0
 
 
 def test_crops_of_a_folder_and_what_is_left_out(everyday: Path) -> None:

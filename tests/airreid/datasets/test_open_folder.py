@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from airreid.datasets import open_data
+from airreid.datasets.check import check_images, images_of
 from airreid.errors import InputError
 
 
@@ -52,6 +54,19 @@ def test_no_absolute_path_enters_names_or_digest(tmp_path: Path) -> None:
     assert first.digest() == second.digest()
     for sample in first["train"].samples:
         assert str(tmp_path) not in sample.name
+
+
+def test_names_that_are_no_utf8_are_names(tmp_path: Path) -> None:
+    folder = people(tmp_path / "mine", 6)
+    (folder / "p00").rename(folder / os.fsdecode(b"p\xff"))
+    (folder / "p01" / "c0" / "0.png").rename(folder / "p01" / "c0" / os.fsdecode(b"\xfe.png"))
+    for protocol in ("all", "holdout"):
+        data = open_data(folder, protocol)
+        assert data.digest() == open_data(folder, protocol).digest()
+        assert data["train"].digest() == open_data(folder, protocol)["train"].digest()
+    images = images_of(open_data(folder))
+    checked = check_images(images, workers=1)
+    assert (len(images), checked.problems) == (24, [])
 
 
 def test_folders_that_the_user_has_split(tmp_path: Path) -> None:
