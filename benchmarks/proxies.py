@@ -18,6 +18,7 @@ from airreid.proxies import DIRECT
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
 from channel_sim.links import Links
 from channel_sim.service import UPLINK, UplinkProxy
+from channel_sim.upstreams import Upstreams
 
 MODELS = {
     "awgn": LinkSettings(snr_db=5),
@@ -90,7 +91,7 @@ def _nothing_messages(server: aio.Server, upstream: str) -> None:
 def _ours(model: str) -> Callable[[aio.Server, str], None]:
     def register(server: aio.Server, upstream: str) -> None:
         channel = aio.insecure_channel(upstream, options=[DIRECT])
-        UplinkProxy(Links(MODELS[model]), channel, upstream).register(server)
+        UplinkProxy(Links(MODELS[model]), Upstreams(lambda: channel), upstream).register(server)
 
     return register
 

@@ -25,8 +25,10 @@ from channel_sim.links import Links
 from channel_sim.metrics import serve_metrics
 from channel_sim.settings import ServeSettings
 from channel_sim.transmission import ChannelTransmission
+from channel_sim.upstreams import OPTIONS, Upstreams
 
 Context = aio.ServicerContext[Any, Any]
+_Query = aio.StreamStreamMultiCallable[uplink_pb2.QueryRequest | bytes, bytes]
 UPLINK = uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name
 _TOKEN = "authorization"
 CONTROL = channel_pb2.DESCRIPTOR.services_by_name["ChannelControlService"].full_name
@@ -53,7 +55,7 @@ class UplinkProxy:
     def __init__(
         self,
         links: Links,
-        upstream: aio.Channel,
+        upstreams: Upstreams,
         target: str,
         credentials: ClientCredentials = NOBODY,
         delay: DelaySettings = _NO_DELAY,
@@ -63,12 +65,7 @@ class UplinkProxy:
         self._air = Air(delay.symbol_rate) if delay.symbol_rate is not None else None
         self._round_trip = delay.round_trip_ms / 1e3
         self._credentials = credentials
-        self._query: aio.StreamStreamMultiCallable[uplink_pb2.QueryRequest | bytes, bytes]
-        self._query = upstream.stream_stream(
-            f"/{UPLINK}/Query",
-            request_serializer=self._faded,
-            response_deserializer=None,
-        )
+        self._upstreams = upstreams
         self._target = target
 
     def register(self, server: aio.Server) -> None:
@@ -85,6 +82,13 @@ class UplinkProxy:
         self._links.transmit(request)
         return request.SerializeToString()
 
+    def _query(self, peer: str) -> _Query:
+        """Returns what begins a stream to the access point for one of a camera."""
+        query: _Query = self._upstreams.of(peer).stream_stream(
+            f"/{UPLINK}/Query", request_serializer=self._faded, response_deserializer=None
+        )
+        return query
+
     async def _pass(
         self, requests: AsyncIterator[uplink_pb2.QueryRequest | bytes], context: Context
     ) -> AsyncIterator[bytes]:
@@ -93,7 +97,8 @@ class UplinkProxy:
         metadata = aio.Metadata(*(shown or self._credentials.metadata))
         if self._air is not None:
             requests = _carried(requests, self._air)
-        call = self._query(requests, timeout=context.time_remaining(), metadata=metadata)
+        query = self._query(context.peer())
+        call = query(requests, timeout=context.time_remaining(), metadata=metadata)
         answers = later(call, self._round_trip) if self._round_trip else call
         stats.streams += 1
         error: aio.AioRpcError | None = None
@@ -102,7 +107,7 @@ class UplinkProxy:
                 yield response
             return
         except aio.AioRpcError as failure:
-            error = await self._refusal(failure, metadata)
+            error = await _refusal(query, failure, metadata)
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
@@ -140,24 +145,25 @@ class UplinkProxy:
             stats.upstream_errors += 1
         await context.abort(error.code(), error.details() or "")
 
-    async def _refusal(
-        self, error: aio.AioRpcError, metadata: aio.Metadata
-    ) -> aio.AioRpcError | None:
-        """Returns the access point's own status in place of one that gRPC lost, or None if it does
-        not say: a stream without a request, for which nothing is written, is refused for the same
-        reason."""
-        if error.details() != _UNTOLD:
-            return error
-        again = self._query(_nothing(), timeout=_ASKED_AGAIN_S, metadata=metadata)
-        try:
-            async for _ in again:
-                pass
-        except aio.AioRpcError as refusal:
-            return refusal
-        except asyncio.CancelledError:
-            if _is_being_cancelled():
-                raise
-        return None
+
+async def _refusal(
+    query: _Query, error: aio.AioRpcError, metadata: aio.Metadata
+) -> aio.AioRpcError | None:
+    """Returns the access point's own status in place of one that gRPC lost, or None if it does
+    not say: a stream without a request, for which nothing is written, is refused for the same
+    reason."""
+    if error.details() != _UNTOLD:
+        return error
+    again = query(_nothing(), timeout=_ASKED_AGAIN_S, metadata=metadata)
+    try:
+        async for _ in again:
+            pass
+    except aio.AioRpcError as refusal:
+        return refusal
+    except asyncio.CancelledError:
+        if _is_being_cancelled():
+            raise
+    return None
 
 
 def _is_being_cancelled() -> bool:
@@ -203,13 +209,15 @@ async def run(settings: ServeSettings) -> None:
     check_listening(settings.listen, settings.insecure_no_auth, strangers)
     stop, links = told_to_stop(), Links(settings.link)
     credentials, upstream = settings.credentials, settings.upstream
+    credentials.check(upstream)
     async with contextlib.AsyncExitStack() as stack:
-        channel = await stack.enter_async_context(
-            credentials.aio_channel(upstream, MESSAGE_OPTIONS)
+        options = [*MESSAGE_OPTIONS, *OPTIONS]
+        upstreams = await stack.enter_async_context(
+            Upstreams(lambda: credentials.aio_channel(upstream, options))
         )
 
         def register(server: aio.Server) -> list[str]:
-            UplinkProxy(links, channel, upstream, credentials, settings.delay).register(server)
+            UplinkProxy(links, upstreams, upstream, credentials, settings.delay).register(server)
             channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
                 ChannelControl(links, stop), server
             )

@@ -22,6 +22,7 @@ from channel_sim.delay import DelaySettings
 from channel_sim.links import Links
 from channel_sim.service import UplinkProxy
 from channel_sim.transmission import ChannelTransmission
+from channel_sim.upstreams import Upstreams
 
 Request = uplink_pb2.QueryRequest
 Response = uplink_pb2.QueryResponse
@@ -73,7 +74,9 @@ async def radio_between(
     uplink_pb2_grpc.add_UplinkServiceServicer_to_server(ap, upstream)
     ports = upstream.add_insecure_port("127.0.0.1:0"), server.add_insecure_port("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
-        proxy = UplinkProxy(links, channel, "upstream", credentials, delay or DelaySettings())
+        proxy = UplinkProxy(
+            links, Upstreams(lambda: channel), "upstream", credentials, delay or DelaySettings()
+        )
         proxy.register(server)
         channel_pb2_grpc.add_ChannelControlServiceServicer_to_server(
             ChannelControl(links, stop), server

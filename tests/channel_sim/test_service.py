@@ -12,6 +12,7 @@ from grpc import aio
 
 from airreid.credentials import ClientCredentials
 from airreid.v1 import uplink_pb2, uplink_pb2_grpc
+from channel_sim.service import _refusal
 
 from .conftest import Radio, Request, block, radio_between
 
@@ -151,7 +152,7 @@ async def test_a_stream_that_breaks_off_upstream_ends(
     radio: Radio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """grpc.aio itself cancels a call to which a request cannot be written; the edge hears of it."""
-    query, tasks = radio.proxy._query, set[asyncio.Task[None]]()
+    query, tasks = radio.proxy._query(""), set[asyncio.Task[None]]()
     radio.ap.hold["cam"] = asyncio.Event()
 
     def query_that_is_cancelled(*given: Any, **named: Any) -> Any:
@@ -165,7 +166,7 @@ async def test_a_stream_that_breaks_off_upstream_ends(
         tasks.add(asyncio.create_task(cancel()))
         return call
 
-    monkeypatch.setattr(radio.proxy, "_query", query_that_is_cancelled)
+    monkeypatch.setattr(radio.proxy, "_query", lambda peer: query_that_is_cancelled)
     async with aio.insecure_channel(radio.target) as channel:
         with pytest.raises(aio.AioRpcError, match="broke off; open it again") as error:
             async with asyncio.timeout(20):
@@ -175,26 +176,24 @@ async def test_a_stream_that_breaks_off_upstream_ends(
     assert radio.links.stats.streams == 0
 
 
-async def test_a_status_that_is_lost_twice_is_none(
-    radio: Radio, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_status_that_is_lost_twice_is_none(radio: Radio) -> None:
     """grpc.aio loses a status, and may cancel the call that asks for it again as well."""
     nothing = aio.Metadata()
     lost = aio.AioRpcError(
         grpc.StatusCode.INTERNAL, nothing, nothing, details="Internal error from Core"
     )
     refused = aio.AioRpcError(grpc.StatusCode.NOT_FOUND, nothing, nothing, details="gone")
-    assert await radio.proxy._refusal(refused, nothing) is refused
-    assert await radio.proxy._refusal(lost, nothing) is None, "the access point refuses nothing"
-    query = radio.proxy._query
+    query = radio.proxy._query("")
+    assert await _refusal(query, refused, nothing) is refused
+    assert await _refusal(query, lost, nothing) is None, "the access point refuses nothing"
 
     def query_that_is_cancelled(*given: Any, **named: Any) -> Any:
         call = query(*given, **named)
         call.cancel()
         return call
 
-    monkeypatch.setattr(radio.proxy, "_query", query_that_is_cancelled)
-    assert await radio.proxy._refusal(lost, nothing) is None
+    cancelled: Any = query_that_is_cancelled
+    assert await _refusal(cancelled, lost, nothing) is None
 
 
 async def test_a_stream_without_a_token_shows_the_channels_own() -> None:

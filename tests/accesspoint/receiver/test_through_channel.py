@@ -9,6 +9,7 @@ from airreid.channels.settings import LinkSettings
 from airreid.v1 import common_pb2, uplink_pb2
 from channel_sim.links import Links
 from channel_sim.service import UplinkProxy
+from channel_sim.upstreams import Upstreams
 
 from .support import Blocks, Gated, Stream, served
 
@@ -20,7 +21,7 @@ async def test_settling_and_garbled_messages_pass_the_channel(
     only = uplink_pb2.QueryRequest(settled_only=True, settled_below=3)
     only.id.edge_id, only.id.spool_id = "cam", "s"
     async with served(receiver) as ap, aio.insecure_channel(ap.address) as upstream:
-        UplinkProxy(links, upstream, ap.address).register(proxy)
+        UplinkProxy(links, Upstreams(lambda: upstream), ap.address).register(proxy)
         port = proxy.add_insecure_port("127.0.0.1:0")
         await proxy.start()
         async with Stream(f"127.0.0.1:{port}") as stream:
