@@ -116,6 +116,7 @@ def _options(
     """Returns the options of a server; what they name is refused before it is held in memory."""
     return [
         ("grpc.so_reuseport", 0),
+        ("grpc.http2.bdp_probe", 0),  # or what may wait unread grows with the speed of the network
         ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query
@@ -17,6 +19,8 @@ from airreid.v1 import channel_pb2
 from airreid.validation import FrozenModel
 
 CONNECT_SECONDS = 3.0
+_AT_ONCE = 4
+"""Requests that wait for the channel at once, each in a thread: it may not answer."""
 Answer = TypeVar("Answer")
 _NO_CHANNEL: dict[int | str, dict[str, Any]] = {
     409: {
@@ -160,50 +164,62 @@ def _sums(sums: channel_pb2.LinkStats) -> LinkSums:
     )
 
 
+def _ask(channel: str, action: Callable[[ChannelClient], Answer]) -> Answer:
+    """Does something at a channel; raises :class:`InputError` for what that refuses, and
+    :class:`NotReadyError` where it does not answer."""
+    try:
+        with ChannelClient(channel, CONNECT_SECONDS) as client:
+            return action(client)
+    except LinkError as error:
+        refused = f"{channel}: invalid_argument: "
+        if str(error).startswith(refused):
+            raise InputError(str(error).removeprefix(refused)) from None
+        raise NotReadyError(f"channel simulator {error}") from None
+
+
+def _all_links(channel: str, client: ChannelClient) -> LinksView:
+    listed, stats = client.links(), client.stats()
+    return LinksView(
+        channel=channel,
+        default=_view(listed.default_settings),
+        links={name: _view(settings) for name, settings in listed.links.items()},
+        stats=[_sums(sums) for sums in stats.links],
+        models=[_model(model) for model in listed.models],
+    )
+
+
 def links_router(channel: str | None) -> APIRouter:
     """Makes the routes of ``/v1/links``; ``channel`` is HOST:PORT or None."""
     router = APIRouter(tags=["dashboard"])
+    turn = asyncio.Semaphore(_AT_ONCE)
 
-    def at_channel(action: Callable[[ChannelClient], Answer]) -> Answer:
-        """Does something at the channel and returns its answer.
+    async def at_channel(action: Callable[[ChannelClient], Answer]) -> Answer:
+        """Does something at the channel and returns its answer, in a thread for that.
 
         Raises :class:`InputError` for what the channel refuses, :class:`NotReadyError`
         where it does not answer, :class:`ConflictError` where there is none.
         """
         if channel is None:
             raise ConflictError("no channel simulator is given: start with --channel HOST:PORT")
-        try:
-            with ChannelClient(channel, CONNECT_SECONDS) as client:
-                return action(client)
-        except LinkError as error:
-            refused = f"{channel}: invalid_argument: "
-            if str(error).startswith(refused):
-                raise InputError(str(error).removeprefix(refused)) from None
-            raise NotReadyError(f"channel simulator {error}") from None
+        async with turn:
+            return await asyncio.to_thread(_ask, channel, action)
 
     @router.get("/v1/links")
-    def get_links() -> LinksView:
+    async def get_links() -> LinksView:
         """Returns the settings of all links of the channel simulator, and its sums."""
         if channel is None:
             return LinksView(channel=None)
-        listed, stats = at_channel(lambda client: (client.links(), client.stats()))
-        return LinksView(
-            channel=channel,
-            default=_view(listed.default_settings),
-            links={name: _view(settings) for name, settings in listed.links.items()},
-            stats=[_sums(sums) for sums in stats.links],
-            models=[_model(model) for model in listed.models],
-        )
+        return await at_channel(partial(_all_links, channel))
 
     @router.patch("/v1/links", responses=_NO_CHANNEL)
-    def patch_link(change: LinkChange, link: LinkName = "") -> LinkView:
+    async def patch_link(change: LinkChange, link: LinkName = "") -> LinkView:
         """Changes the fields that are given; they hold from the next block on."""
         message = _message(change)
-        return _view(at_channel(lambda client: client.change(message, link)))
+        return _view(await at_channel(lambda client: client.change(message, link)))
 
     @router.delete("/v1/links", responses=_NO_CHANNEL)
-    def reset_link(link: LinkName = "") -> LinkView:
+    async def reset_link(link: LinkName = "") -> LinkView:
         """Resets a link to the default; the default itself to what the channel began with."""
-        return _view(at_channel(lambda client: client.reset(link)))
+        return _view(await at_channel(lambda client: client.reset(link)))
 
     return router

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import itertools
 import json
 import os
 import queue
@@ -23,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from airreid.bundle import default_bundle_path, load_bundle
-from airreid.v1 import common_pb2, gallery_pb2, uplink_pb2
+from airreid.v1 import common_pb2, edge_pb2, gallery_pb2, uplink_pb2
 
 from ..http2_frames import throw_away
 
@@ -167,6 +168,12 @@ def requests_ahead(grpc_port: int, http_port: int) -> None:
     at_once(96, send)
 
 
+def pipelined_requests(grpc_port: int, http_port: int) -> None:
+    """Requests one after another, whether their answers are read or not."""
+    threading.Thread(target=requests_ahead, args=(grpc_port, http_port), daemon=True).start()
+    unread_answers(grpc_port, http_port)
+
+
 def stream_of(port: int, requests: Iterator[bytes]) -> None:
     """Sends messages on a stream and throws the answers away."""
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
@@ -272,6 +279,19 @@ def enrolments(grpc_port: int, http_port: int) -> None:
             channel.unary_unary("/airreid.v1.GalleryService/Enroll")(data, timeout=120)
 
     at_once(8, send)
+
+
+def crops(edge_port: int, _: int) -> None:
+    """Crops for an edge, as long as it takes them, none of which is an image."""
+    data = edge_pb2.IdentifyRequest(image=bytes(8 << 20)).SerializeToString()
+
+    def send(number: int) -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{edge_port}", options=OPTIONS) as channel:
+            call = channel.stream_stream("/airreid.v1.EdgeService/Identify")
+            for _ in call(itertools.repeat(data), timeout=60):
+                pass
+
+    at_once(64, send)
 
 
 def half_messages(grpc_port: int, http_port: int) -> None:

@@ -152,6 +152,25 @@ def many_streams(grpc_port: int, http_port: int) -> None:
     at_once(CONNECTIONS, send)
 
 
+def refused_streams(channel_port: int, _: int) -> None:
+    """Streams of one camera, more than it may have, from several addresses."""
+
+    def send(number: int) -> None:
+        request = block(1, "many")
+        with socket.create_connection(
+            ("127.0.0.1", channel_port), 5, source_address=(f"127.0.1.{20 + number}", 0)
+        ) as connection:
+            connection.sendall(greeting(window=1 << 20) + open_window())
+            for stream in range(1, 201, 2):
+                request.id.sequence = number << 32 | stream
+                data = message(stream, request.SerializeToString(), end=False)
+                connection.sendall(call(QUERY, stream) + data)
+                connection.recv(1 << 20)
+            time.sleep(1)
+
+    at_once(6, send)
+
+
 FRAME_ATTACKS = {
     attack.__name__: attack
     for attack in (

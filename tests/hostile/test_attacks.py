@@ -6,6 +6,7 @@ import io
 import ipaddress
 import ssl
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,7 +144,19 @@ def test_an_edge_reads_no_endless_input(tmp_path: Path) -> None:
         assert peak.mib - before < 64
 
 
-def test_the_channel_takes_no_more_than_a_block(ap: Service, tmp_path: Path) -> None:
+def test_an_edge_takes_no_more_crops_than_it_has_room_for(tmp_path: Path) -> None:
+    arguments = ["edge", "serve", "--listen", ANY, "--to", "127.0.0.1:1", "--edge-id", "cam"]
+    arguments += ["--spool", str(tmp_path / "spool")]
+    with Service(arguments, tmp_path / "edge.jsonl") as edge:
+        before = edge.rss_mib()
+        with Peak(edge) as peak, attacked("crops", edge.ready["grpc_port"], 1):
+            time.sleep(SECONDS)
+        assert before < peak.mib <= before + MEMORY_MIB
+
+
+def test_a_camera_is_served_through_a_channel_that_is_attacked(
+    ap: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     upstream = f"127.0.0.1:{ap.ready['grpc_port']}"
     arguments = ["channel", "serve", "--listen", ANY, "--upstream", upstream, "--snr", "20"]
     with Service(arguments, tmp_path / "channel.jsonl") as channel:
@@ -152,9 +165,13 @@ def test_the_channel_takes_no_more_than_a_block(ap: Service, tmp_path: Path) -> 
         with Camera(port) as camera:
             camera.watch(2.0)
             quiet_ms, _ = camera.watch(SECONDS)
-            before = channel.rss_mib()
-            with Peak(channel) as peak, attacked("large_messages", port, 1):
-                attacked_ms, _ = camera.watch(SECONDS)
+            for attack in ("large_messages", "refused_streams"):
+                before = channel.rss_mib()
+                with Peak(channel) as peak, attacked(attack, port, 1):
+                    attacked_ms, answers = camera.watch(SECONDS)
+                with capsys.disabled():
+                    typer.echo(f"\n{attack}: p99 {quiet_ms:.1f} ms, attacked {attacked_ms:.1f} ms")
+                assert answers
+                assert attacked_ms <= 3 * quiet_ms + 50
+                assert peak.mib - before <= MEMORY_MIB
         camera.check()
-    assert attacked_ms <= 3 * quiet_ms + 50
-    assert peak.mib - before <= MEMORY_MIB
