@@ -80,6 +80,9 @@ CREATE TABLE IF NOT EXISTS quarantine (
 """Made in any file of this format; earlier code does not look at it."""
 BY_DIGEST = "CREATE INDEX IF NOT EXISTS entries_by_digest ON entries (subject, digest)"
 """Index that an import makes; it stays."""
+_BY_CAMERA = "CREATE INDEX IF NOT EXISTS entries_by_camera ON entries (camera, id);"
+"""Index by which a camera's entries are listed, whoever else's there are."""
+_REST += _BY_CAMERA
 _TABLES_1 = """
 CREATE TABLE subjects (
     id TEXT PRIMARY KEY,
@@ -95,7 +98,7 @@ CREATE TABLE entries (
 ) STRICT;
 CREATE INDEX entries_by_subject ON entries (subject, id);
 """
-_NOT_ALWAYS = {"quarantine", "entries_by_digest"}
+_NOT_ALWAYS = {"quarantine", "entries_by_digest", "entries_by_camera"}
 _FROM_1 = """
 ALTER TABLE subjects RENAME TO subjects_1;
 ALTER TABLE entries RENAME TO entries_1;
@@ -176,6 +179,8 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
     if version == VERSION:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'quarantine'").fetchone():
             db.executescript(_ADDED)
+        with contextlib.suppress(sqlite3.DatabaseError):  # a full disk, say: lists take longer
+            db.execute(_BY_CAMERA)
         return
     stamp = f"PRAGMA user_version = {VERSION};"
     if version == 0:

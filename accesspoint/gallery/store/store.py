@@ -268,11 +268,12 @@ class Store:
         """Returns up to ``limit`` entries with numbers above ``after``, in order; an empty
         filter takes all. Expired ones are left out."""
         where, values = f"e.id > ?1 AND {NOT_OVER}", list[int | str | float]([after, time.time()])
+        indexed = ""
         for column, value in (("subject", subject), ("camera", camera), ("space_id", space_id)):
             if value:
-                plus = "+" if column == "space_id" and subject else ""
-                where += f" AND {plus}e.{column} = ?"
+                where += f" AND {indexed}e.{column} = ?"
                 values.append(value)
+                indexed = "+"  # the first filter leaves the fewest
         rows = self.database.rows(f"{_ENTRY} WHERE {where} ORDER BY e.id LIMIT ?", (*values, limit))
         return [_entry(row) for row in rows]
 

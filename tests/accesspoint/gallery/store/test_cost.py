@@ -62,6 +62,8 @@ def unserved(store: Store) -> list[str]:
         lambda store: store.delete_expired(0.0),
         lambda store: store.entries(0, 10, "alice"),
         lambda store: store.entries(0, 10, "alice", "c", "s"),
+        lambda store: store.entries(0, 10, camera="nobody"),
+        lambda store: store.entries(0, 10, "alice", "nobody"),
         lambda store: store.subjects.page("", 10, "alice"),
         lambda store: store.subjects.put("alice", "Alice"),
         lambda store: feature_spaces.awaiting(store.database, "other", "s", 0, 10),
