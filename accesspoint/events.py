@@ -60,6 +60,10 @@ class Subscription:
                 await self._event_waits.wait()
         return self._waiting.popleft()
 
+    def take_waiting(self) -> list[Event]:
+        """Takes the events that wait now, the oldest first."""
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+
     def offer(self, event: Event) -> None:
         """Queues an event; called by the feed, under its lock, in any thread."""
         if len(self._waiting) == self._waiting.maxlen:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -21,6 +22,10 @@ REPLAY_MAX = 200
 """Past events that a reader may ask for."""
 RECHECK_SECONDS = 1.0
 """Time after which a reader's token is checked again, as a camera's is."""
+PAUSE_SECONDS = 0.1
+"""Time after what was sent, before more is: what comes meanwhile goes out together."""
+_TEXTS_MAX = 512
+"""Events whose text is remembered for other readers: those that are replayed, and more."""
 BEAT_SECONDS = 10.0
 """Time without an event after which a comment is sent, so that a dead connection is noticed."""
 
@@ -40,10 +45,31 @@ def frame(event: Event) -> str:
     return f"event: {event.get('type', 'message')}\ndata: {data}\n\n"
 
 
+class _Texts:
+    """Events as text, each made once for all readers; in one event loop."""
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[int, tuple[Event, str]] = OrderedDict()
+        """Event and text by the event's identity, which is its own while it is held here."""
+
+    def of(self, events: Iterable[Event]) -> str:
+        """Returns events one after another."""
+        return "".join(self._of(event) for event in events)
+
+    def _of(self, event: Event) -> str:
+        known = self._texts.get(id(event))
+        if known is None:
+            known = self._texts[id(event)] = event, frame(event)
+            if len(self._texts) > _TEXTS_MAX:
+                self._texts.popitem(last=False)
+        return known[1]
+
+
 def feed_router(feed: Feed) -> APIRouter:
     """Makes the route ``GET /v1/events``."""
     router = APIRouter(tags=["dashboard"])
     readers: set[object] = set()
+    texts = _Texts()
 
     async def stream(replay: int, may_go_on: Callable[[], bool]) -> AsyncIterator[str]:
         reader = object()
@@ -65,7 +91,11 @@ def feed_router(feed: Feed) -> APIRouter:
                         if not may_go_on():
                             return
                         checked = time.monotonic()
-                    yield ": still here\n\n" if event is None else frame(event)
+                    if event is None:
+                        yield ": still here\n\n"
+                        continue
+                    yield texts.of([event, *events.take_waiting()])
+                    await asyncio.sleep(PAUSE_SECONDS)
         finally:
             readers.discard(reader)
 

@@ -20,7 +20,7 @@ from accesspoint.api.guard import Guard
 from accesspoint.api.metrics import Metrics
 from accesspoint.api.tokens import Scope, TokenFile
 from accesspoint.dashboard.feed import READERS_MAX, feed_router, frame
-from accesspoint.events import Feed
+from accesspoint.events import Event, Feed
 
 from .support import query, served
 
@@ -113,6 +113,40 @@ def test_channel_uses_are_summed_of_blocks_that_come_in_pieces(feed: Feed, addre
     feed.publish(query(9))
     with closing(Reader(address, replay=0)) as reader:
         assert reader.next("tally")["pieces"] == {"blocks": 3, "heard": 672, "whole": 768}
+
+
+def test_an_event_costs_once_for_all_readers(
+    feed: Feed, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers: list[int] = []
+
+    def counted(event: Event) -> str:
+        numbers.append(event.get("sequence", -1))
+        return frame(event)
+
+    monkeypatch.setattr("accesspoint.dashboard.feed.frame", counted)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(closing(Reader(address, replay=0))) for _ in range(8)]
+        for reader in readers:
+            reader.next("tally")
+        for number in range(50):
+            feed.publish(query(number))
+        for reader in readers:
+            assert [reader.next()["sequence"] for _ in range(50)] == list(range(50))
+    assert [number for number in numbers if number >= 0] == list(range(50))
+
+
+def test_events_that_come_together_go_out_together(feed: Feed, address: str) -> None:
+    with closing(Reader(address, replay=0)) as reader:
+        reader.next("tally")
+        for number in range(200):
+            feed.publish(query(number))
+        pieces = b""
+        while b'"sequence": 199' not in pieces:
+            pieces += reader.response.fp.read1(1 << 20)
+    assert pieces.count(b"event: query") == 200
+    chunks = [line for line in pieces.split(b"\r\n") if line and len(line) < 8]
+    assert len(chunks) < 20, "each is sent by itself"
 
 
 def test_readers_are_bounded(feed: Feed, address: str) -> None:
