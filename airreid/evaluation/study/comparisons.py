@@ -247,6 +247,7 @@ ABLATIONS = (
 JOINT_AE: Side = (f"{JOINT}ae-paper", "0")
 JOINT_FC: Side = (f"{JOINT}fc-paper", "0")
 JOINT_DIGITAL: Side = (f"{JOINT}digital-paper", "")
+BASELINE_PCA: Side = (f"{JOINT}baseline-pca", "")
 JOINT_AE_SEARCH: Side = (f"{JOINT}ae-retrieval", RANGE)
 JOINT_FC_SEARCH: Side = (f"{JOINT}fc-retrieval", RANGE)
 
@@ -318,8 +319,22 @@ TOGETHER = (
     Comparison(
         "T6",
         "PCA of the network trained without a channel finds more than PCA of it as given",
-        (f"{JOINT}baseline-pca", ""),
+        BASELINE_PCA,
         PCA,
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T7a",
+        "The paper's AE finds more than PCA of the network trained without a channel",
+        JOINT_AE,
+        BASELINE_PCA,
+        bandwidths=BOTH,
+    ),
+    Comparison(
+        "T7b",
+        "The paper's FC finds more than PCA of the network trained without a channel",
+        JOINT_FC,
+        BASELINE_PCA,
         bandwidths=BOTH,
     ),
 )
