@@ -53,7 +53,8 @@ def test_every_piece_has_power_one_and_a_prefix_is_the_code_of_fewer_pieces() ->
     symbols = code.encode(features)
     power = np.square(symbols.reshape(len(symbols), -1, PIECE)).mean(axis=2)
     np.testing.assert_allclose(power, 1.0, rtol=1e-4)
-    np.testing.assert_array_equal(code.truncated(64).encode(features), symbols[:, :64])
+    # to the last bits: a BLAS may sum matrices of other widths in another order
+    np.testing.assert_allclose(code.truncated(64).encode(features), symbols[:, :64], atol=1e-5)
     with pytest.raises(ValueError, match="no whole pieces"):
         code.truncated(40)
 
