@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from airreid import child_process
 from airreid.credentials import ClientCredentials
 from airreid.v1 import common_pb2, uplink_pb2
 
-from .all_attacks import run
 from .attacks import QUERY, block
 
+_ROOT = Path(__file__).parents[2]
 DESCRIPTORS = 1024
 ADDRESS_MIB = 3072
 """Address space of a service, at most; an idle access point takes half of it."""
@@ -156,16 +156,19 @@ def wait_for_room(port: int) -> None:
 
 @contextlib.contextmanager
 def attacked(name: str, grpc_port: int, http_port: int) -> Iterator[None]:
-    """Attacks from a process of its own for as long as the context lasts."""
-    context = multiprocessing.get_context("spawn")
-    attacker = context.Process(target=run, args=(name, grpc_port, http_port), daemon=True)
-    attacker.start()
+    """Attacks from a process of its own for as long as the context lasts.
+
+    An attacker that has ended by then fails the test: nothing was withstood.
+    """
+    code = f"from tests.hostile.all_attacks import run; run({name!r}, {grpc_port}, {http_port})"
+    attacker = subprocess.Popen([sys.executable, "-c", code], cwd=_ROOT)
     try:
         time.sleep(2.0)  # it imports and builds what it sends
         yield
+        assert attacker.poll() is None, f"{name} ended by itself"
     finally:
         attacker.kill()
-        attacker.join()
+        attacker.wait()
 
 
 class Peak:
