@@ -7,28 +7,13 @@ import asyncio
 import grpc
 import pytest
 
-from accesspoint.gallery.gallery import Gallery
-from accesspoint.gallery.records import NewEntry
 from accesspoint.receiver.blocks import Receiver
 from accesspoint.receiver.refusal_pace import BURST, PER_SECOND, RefusalPace
-from airreid.bundle import Bundle
 from airreid.v1 import common_pb2, uplink_pb2
 
-from .support import Blocks, Stream, people, served, until
+from .support import Blocks, Stream, served, until
 
 OK = common_pb2.CODE_OK
-FEATURES = people(4)
-
-
-@pytest.fixture
-def blocks(bundle: Bundle) -> Blocks:
-    return Blocks(bundle, FEATURES)
-
-
-@pytest.fixture
-def receiver(bundle: Bundle, gallery: Gallery) -> Receiver:
-    gallery.enrol([NewEntry(f"p{i}", "c", gallery.space_id, row) for i, row in enumerate(FEATURES)])
-    return Receiver(bundle, gallery)
 
 
 async def test_a_further_stream_of_a_camera_ends_its_oldest(
